@@ -1,0 +1,35 @@
+"""Errors of the golden models: every message is one sentence to the user, naming the value and what is
+allowed."""
+
+__all__ = [
+    "ChecksumError",
+    "ConfigurationError",
+    "DoesNotFitError",
+    "GoldenError",
+    "ModelFormatError",
+    "UnsupportedOperatorError",
+]
+
+
+class GoldenError(ValueError):
+    """Base of every error raised on purpose by `golden` and `vectors`; catch this one to catch them all."""
+
+
+class ConfigurationError(GoldenError):
+    """A parameter (bit width, stride, shift, rounding mode...) is outside its allowed range."""
+
+
+class DoesNotFitError(GoldenError):
+    """A valid network, layer or value is larger than the memory, counter or field that should hold it."""
+
+
+class ModelFormatError(GoldenError):
+    """A model file is damaged, or holds values that integer arithmetic cannot represent exactly."""
+
+
+class UnsupportedOperatorError(GoldenError):
+    """A model file uses an operator, or an attribute of one, that the golden models do not define."""
+
+
+class ChecksumError(GoldenError):
+    """A committed or generated file differs from the checksum in its manifest."""

@@ -1,0 +1,1 @@
+"""Golden model of the bit-serial matrix-vector unit (MVU); the design is described in ``docs/mvu.md``."""

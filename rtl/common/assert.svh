@@ -1,0 +1,37 @@
+// Assertions of the design, for simulation only. They are written as plain processes because Icarus Verilog
+// has no concurrent assertions; a failure prints one line with the place and the time and ends the simulation,
+// so that the bench reports the run as failed. Every macro uses clk_i and rst_ni of the module around it.
+`ifndef ASSERT_SVH
+`define ASSERT_SVH
+
+`ifdef SYNTHESIS
+`define ASSERT(Name, Expr)
+`define ASSERT_STREAM(Name, Valid, Ready, Data)
+`else
+
+// Expr holds at every clock edge out of reset; an unknown value counts as a failure.
+`define ASSERT(Name, Expr) \
+  always @(posedge clk_i or negedge rst_ni) begin \
+    if (rst_ni && ((Expr) !== 1'b1)) begin \
+      $error("ASSERT %s failed in %m at %0t", `"Name`", $time); \
+      $finish; \
+    end \
+  end
+
+// A valid/ready handshake: valid is never unknown, and a beat that waits for ready neither goes nor changes.
+`define ASSERT_STREAM(Name, Valid, Ready, Data) \
+  logic Name``_waits_q; \
+  logic [$bits(Data)-1:0] Name``_data_q; \
+  always @(posedge clk_i or negedge rst_ni) begin \
+    if (!rst_ni) begin \
+      Name``_waits_q <= 1'b0; \
+    end else begin \
+      Name``_waits_q <= (Valid) & ~(Ready); \
+      if (Valid) Name``_data_q <= (Data); \
+    end \
+  end \
+  `ASSERT(Name``_known, ^{(Valid), (Ready)} !== 1'bx) \
+  `ASSERT(Name``_stable, !Name``_waits_q || ((Valid) && (Data) === Name``_data_q))
+
+`endif
+`endif

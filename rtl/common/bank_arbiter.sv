@@ -1,0 +1,62 @@
+// Fair arbitration of requesters for a banked memory port, combinational grant.
+//
+// Requesters that want different banks are all granted; of those that want the same bank the one that
+// was served longest ago wins (a matrix arbiter), so a requester that holds its request waits at most
+// NumReq - 1 grants of others. A request must be held until its grant.
+module bank_arbiter #(
+  parameter int NumReq = 3,
+  parameter int BankWidth = 5
+) (
+  input  logic                             clk_i,
+  input  logic                             rst_ni,
+  input  logic [NumReq-1:0]                req_i,
+  input  logic [NumReq-1:0][BankWidth-1:0] bank_i,
+  output logic [NumReq-1:0]                gnt_o
+);
+
+  // before_q[i*NumReq+j]: i goes before j. Of the pair (i, j), (j, i) exactly one bit is set.
+  logic [NumReq*NumReq-1:0] before_q, before_d;
+  logic [NumReq*NumReq-1:0] same_bank;
+  logic [NumReq-1:0] gnt;
+
+  for (genvar i = 0; i < NumReq; i++) begin : gen_row
+    for (genvar j = 0; j < NumReq; j++) begin : gen_column
+      assign same_bank[i*NumReq+j] = bank_i[i] == bank_i[j];
+    end
+  end
+
+  always_comb begin
+    for (int i = 0; i < NumReq; i++) begin
+      gnt[i] = req_i[i];
+      for (int j = 0; j < NumReq; j++) begin
+        if (i != j && req_i[j] && same_bank[i*NumReq+j] && before_q[j*NumReq+i]) gnt[i] = 1'b0;
+      end
+    end
+  end
+
+  // Whoever is served goes behind all who are not.
+  always_comb begin
+    before_d = before_q;
+    for (int i = 0; i < NumReq; i++) begin
+      for (int j = 0; j < NumReq; j++) begin
+        if (i != j && gnt[i] && !gnt[j]) begin
+          before_d[i*NumReq+j] = 1'b0;
+          before_d[j*NumReq+i] = 1'b1;
+        end
+      end
+    end
+  end
+
+  assign gnt_o = gnt;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      for (int i = 0; i < NumReq; i++) begin
+        for (int j = 0; j < NumReq; j++) before_q[i*NumReq+j] <= i < j;
+      end
+    end else begin
+      before_q <= before_d;
+    end
+  end
+
+endmodule : bank_arbiter
