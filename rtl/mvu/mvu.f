@@ -7,8 +7,8 @@ mvu_agu.sv
 mvu_planes.sv
 mvu_window.sv
 mvu_sequencer.sv
-mvu_lane.sv
-mvu_post_lane.sv
+mvu_mac.sv
+mvu_post.sv
 mvu_residual.sv
 mvu_serialiser.sv
 mvu_data_memory.sv

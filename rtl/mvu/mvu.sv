@@ -393,61 +393,61 @@ module mvu
   // ---------------------------------------------------------------------------------------------
   // Lanes
   // ---------------------------------------------------------------------------------------------
-  logic [Lanes*MaxPrecision-1:0] outputs;
+  logic signed [AccWidth-1:0] acc [Lanes];
+  logic [Lanes*MaxPrecision-1:0] block;
   logic [5:0] shift;
+
+  mvu_mac #(
+    .Lanes   (Lanes),
+    .AccWidth(AccWidth)
+  ) u_mac (
+    .clk_i,
+    .data_valid_i (s1_valid_q),
+    .activation_i (read_data[PortOwn]),
+    .weights_i    (weights),
+    .equal_mode_i (cfg.command_multiply_mode == 2'd2),
+    .count_valid_i(s2_valid_q),
+    .load_i       (s2_load_q),
+    .shift_i      (s2_shift_q),
+    .negate_i     (s2_negate_q),
+    .zero_mode_i  (cfg.command_multiply_mode == 2'd0),
+    .acc_o        (acc)
+  );
 
   // The configuration check guarantees 0 <= shift <= 47.
   assign shift = cfg.quant_msb + 6'd1 - cfg.precision_output;
 
-  for (genvar l = 0; l < Lanes; l++) begin : gen_lane
-    logic [AccWidth-1:0] acc;
-
-    mvu_lane #(
-      .Lanes   (Lanes),
-      .AccWidth(AccWidth)
-    ) u_lane (
-      .clk_i,
-      .data_valid_i (s1_valid_q),
-      .activation_i (read_data[PortOwn]),
-      .weight_i     (weights[l*Lanes+:Lanes]),
-      .equal_mode_i (cfg.command_multiply_mode == 2'd2),
-      .count_valid_i(s2_valid_q),
-      .load_i       (s2_load_q),
-      .shift_i      (s2_shift_q),
-      .negate_i     (s2_negate_q),
-      .zero_mode_i  (cfg.command_multiply_mode == 2'd0),
-      .acc_o        (acc)
-    );
-
-    mvu_post_lane #(
-      .AccWidth (AccWidth),
-      .BiasWidth(BiasWidth)
-    ) u_post (
-      .clk_i,
-      .bias_shift_i     (cfg.scaler_bias_shift),
-      .residual_scaler_i(cfg.rscaler),
-      .residual_shift_i (cfg.rscaler_shift),
-      .relu_i           (cfg.config1_relu),
-      .shift_i          (shift),
-      .precision_i      (cfg.precision_output[4:0]),
-      .signed_i         (cfg.precision_output_signed),
-      .round_i          (cfg.quant_round_half_up),
-      .saturate_i       (cfg.quant_saturate),
-      .acc_valid_i      (output_q[3]),
-      .acc_i            ($signed(acc)),
-      .scaler_i         (cfg.config1_scaler_memory ? $signed(scalers[l*ScalerWidth+:ScalerWidth])
-                                                   : cfg.scaler),
-      .residual_i       (cfg.config1_residual ? $signed(residuals[l*17+:17]) : 17'sd0),
-      .scaled_valid_i   (output_q[4]),
-      .bias_i           (cfg.config1_bias_memory ? $signed(biases[l*BiasWidth+:BiasWidth])
-                                                 : $signed(BiasWidth'(0))),
-      .biased_valid_i   (output_q[5]),
-      .sum_valid_i      (output_q[6]),
-      .pool_first_i     (first_q[6]),
-      .pooled_valid_i   (group_q[7]),
-      .output_o         (outputs[l*MaxPrecision+:MaxPrecision])
-    );
-  end
+  mvu_post #(
+    .Lanes    (Lanes),
+    .AccWidth (AccWidth),
+    .BiasWidth(BiasWidth)
+  ) u_post (
+    .clk_i,
+    .scaler_i         (cfg.scaler),
+    .scaler_memory_i  (cfg.config1_scaler_memory),
+    .bias_memory_i    (cfg.config1_bias_memory),
+    .bias_shift_i     (cfg.scaler_bias_shift),
+    .residual_enable_i(cfg.config1_residual),
+    .residual_scaler_i(cfg.rscaler),
+    .residual_shift_i (cfg.rscaler_shift),
+    .relu_i           (cfg.config1_relu),
+    .shift_i          (shift),
+    .precision_i      (cfg.precision_output[4:0]),
+    .signed_i         (cfg.precision_output_signed),
+    .round_i          (cfg.quant_round_half_up),
+    .saturate_i       (cfg.quant_saturate),
+    .acc_valid_i      (output_q[3]),
+    .acc_i            (acc),
+    .scalers_i        (scalers),
+    .residuals_i      (residuals),
+    .scaled_valid_i   (output_q[4]),
+    .biases_i         (biases),
+    .biased_valid_i   (output_q[5]),
+    .sum_valid_i      (output_q[6]),
+    .pool_first_i     (first_q[6]),
+    .pooled_valid_i   (group_q[7]),
+    .block_o          (block)
+  );
 
   // ---------------------------------------------------------------------------------------------
   // Output words
@@ -475,7 +475,7 @@ module mvu
     .jump_i       (ojump),
     .length_i     (olength),
     .block_valid_i(group_q[8]),
-    .block_i      (outputs),
+    .block_i      (block),
     .freed_o      (freed),
     .valid_o      (word_valid),
     .taken_i      (word_taken),

@@ -36,13 +36,13 @@ module mvu_residual
 
   localparam int CountWidth = $clog2(ResidualFifoDepth + 1);
 
-  logic running_q, word_valid_q, word_first_q, word_last_q, last_word, value_valid;
+  logic running_q, word_valid_q, word_first_q, word_last_q, last_word, value_valid_q;
   logic [3:0] word_q;
   logic [CountWidth-1:0] free_q, unclaimed_q;
   logic [2:0] unused_jump;
   logic unused_ready, unused_valid;
   logic [CountWidth-1:0] unused_count;
-  logic [Lanes*17-1:0] gathered_q, gathered;
+  logic [Lanes*17-1:0] gathered_q;
 
   assign last_word  = word_q == 4'(precision_i - 5'd1);
   assign read_req_o = running_q && (word_q != '0 || free_q != '0);
@@ -80,6 +80,7 @@ module mvu_residual
       word_valid_q <= 1'b0;
       word_first_q <= 1'b0;
       word_last_q  <= 1'b0;
+      value_valid_q <= 1'b0;
     end else if (start_i || stop_i) begin
       running_q    <= start_i && enable_i;
       word_q       <= '0;
@@ -88,31 +89,27 @@ module mvu_residual
       word_valid_q <= 1'b0;
       word_first_q <= 1'b0;
       word_last_q  <= 1'b0;
+      value_valid_q <= 1'b0;
     end else if (running_q) begin
       word_valid_q <= read_req_o && read_gnt_i;
       word_first_q <= word_q == '0;
       word_last_q  <= last_word;
+      value_valid_q <= word_valid_q && word_last_q;
       if (read_req_o && read_gnt_i) word_q <= last_word ? '0 : word_q + 4'd1;
       if (reserve != take_i) free_q <= take_i ? free_q + 1'b1 : free_q - 1'b1;
-      if (value_valid != claim_i) unclaimed_q <= value_valid ? unclaimed_q + 1'b1 : unclaimed_q - 1'b1;
+      if (value_valid_q != claim_i) unclaimed_q <= value_valid_q ? unclaimed_q + 1'b1 : unclaimed_q - 1'b1;
     end
   end
 
   // Each plane enters from below; the first one, the MSB, also gives the sign.
-  assign value_valid = word_valid_q && word_last_q;
-
-  always_comb begin
-    gathered = gathered_q;
-    if (word_valid_q) begin
-      for (int i = 0; i < Lanes; i++) begin
-        gathered[i*17+:17] = word_first_q ? {{16{signed_i & read_data_i[i]}}, read_data_i[i]}
-                                          : {gathered_q[i*17+:16], read_data_i[i]};
-      end
-    end
-  end
 
   always_ff @(posedge clk_i) begin
-    if (word_valid_q) gathered_q <= gathered;
+    if (word_valid_q) begin
+      for (int i = 0; i < Lanes; i++) begin
+        gathered_q[i*17+:17] <= word_first_q ? {{16{signed_i & read_data_i[i]}}, read_data_i[i]}
+                                             : {gathered_q[i*17+:16], read_data_i[i]};
+      end
+    end
   end
 
   fifo #(
@@ -122,9 +119,9 @@ module mvu_residual
     .clk_i,
     .rst_ni,
     .clear_i (start_i || stop_i),
-    .wvalid_i(value_valid),
+    .wvalid_i(value_valid_q),
     .wready_o(unused_ready),
-    .wdata_i (gathered),
+    .wdata_i (gathered_q),
     .rvalid_o(unused_valid),
     .rready_i(take_i),
     .rdata_o (value_o),
@@ -133,7 +130,7 @@ module mvu_residual
 
   assign ready_o = !enable_i || unclaimed_q != '0;
 
-  `ASSERT(room_for_value, !value_valid || unused_ready)
+  `ASSERT(room_for_value, !value_valid_q || unused_ready)
   `ASSERT(value_for_output, !(take_i && running_q) || unused_valid)
 
 endmodule : mvu_residual

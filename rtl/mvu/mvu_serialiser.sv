@@ -18,7 +18,7 @@ module mvu_serialiser
   input  logic [   OutputLoops*16-1:0]  jump_i,
   input  logic [   OutputLoops*16-1:0]  length_i,
   input  logic                          block_valid_i,
-  input  logic [Lanes*MaxPrecision-1:0] block_i,
+  input  logic [Lanes*MaxPrecision-1:0] block_i,  // bit planes, plane p at p*Lanes
   output logic                          freed_o,
   output logic                          valid_o,
   input  logic                          taken_i,
@@ -71,13 +71,7 @@ module mvu_serialiser
   assign last_plane = plane_q == 4'(precision_i - 5'd1);
   assign plane      = 4'(precision_i - 5'd1) - plane_q;
   assign freed_o    = valid_o && taken_i && last_plane;
-
-  always_comb begin
-    data_o = '0;
-    if (valid_o) begin
-      for (int i = 0; i < Lanes; i++) data_o[i] = block[i*MaxPrecision+int'(plane)];
-    end
-  end
+  assign data_o     = block[int'(plane)*Lanes+:Lanes];
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) plane_q <= '0;

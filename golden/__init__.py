@@ -1,0 +1,68 @@
+"""Golden models: the only place in Assay where arithmetic is decided.
+
+    model = golden.load("network.onnx")
+    logits = model.predict(images)      # int64 [N, H, W, K]
+    layers = model.trace(images)        # tensor name -> int64 array
+
+Importing this package needs numpy alone; a file format's own package is imported when such a file is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from golden.errors import (
+    ChecksumError,
+    ConfigurationError,
+    DoesNotFitError,
+    GoldenError,
+    ModelFormatError,
+    UnsupportedOperatorError,
+)
+from golden.formats import IntFormat
+from golden.network import Layer, Network, Residual
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = [
+    "ChecksumError",
+    "ConfigurationError",
+    "DoesNotFitError",
+    "GoldenError",
+    "IntFormat",
+    "Layer",
+    "ModelFormatError",
+    "Network",
+    "Residual",
+    "UnsupportedOperatorError",
+    "load",
+]
+
+# Suffix of a model file -> the module whose `load(path)` reads it. Modules, not functions: nothing is
+# imported before such a file is asked for.
+_IMPORTERS = {".onnx": "golden.qonnx"}
+
+
+def load(path: str | PathLike[str]) -> Network:
+    """Read a model file into an integer network, choosing the importer by the file's suffix.
+
+    Args:
+        path: a QONNX file (.onnx).
+
+    Raises:
+        GoldenError: the file is missing, its suffix is unknown, or the format's package is not installed.
+        ModelFormatError: the file is damaged or not exact in integers.
+        UnsupportedOperatorError: the file uses an operator outside the importer's list.
+    """
+    path = Path(path)
+    importer = _IMPORTERS.get(path.suffix.lower())
+    if importer is None:
+        raise GoldenError(
+            f"{path}: suffix {path.suffix!r} is no known model format, use one of {', '.join(_IMPORTERS)}"
+        )
+    if not path.is_file():
+        raise GoldenError(f"{path}: no such model file")
+    return importlib.import_module(importer).load(path)

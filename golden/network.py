@@ -1,0 +1,416 @@
+"""Integer networks: fused layers joined by tensor names, executed exactly.
+
+A layer is what an accelerator does in one job: convolution, scaler and bias, residual addition, ReLU, max
+pooling, quantiser. A dense layer is a convolution whose kernel covers the whole map. Tensors are int64 NHWC
+arrays and keep four dimensions throughout; a tensor's name is the one it has in the model file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from golden.errors import ConfigurationError, GoldenError
+from golden.formats import IntFormat
+from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
+
+__all__ = ["MULTIPLIER", "Layer", "Network", "Pool", "Residual"]
+
+# The scaler's multiplier, per output channel and for the residual: signed 16 bit (BARVINN's scaler has one
+# too).
+MULTIPLIER = IntFormat(16, signed=True)
+
+
+class Pool(NamedTuple):
+    """Max pooling without padding: (rows, columns) of the window and of the stride."""
+
+    window: tuple[int, int]
+    stride: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A second tensor added to the scaled accumulator: (r * multiplier) << shift.
+
+    Attributes:
+        tensor: name of a tensor of the same rows, columns and channels as the layer's convolution gives.
+        format: that tensor's format.
+        multiplier: signed 16 bit.
+        shift: left shift, 0 to 31.
+
+    Raises:
+        ConfigurationError: multiplier or shift out of range.
+    """
+
+    tensor: str
+    format: IntFormat
+    multiplier: int
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        if not _is_whole(self.multiplier) or not MULTIPLIER.contains(self.multiplier):
+            raise ConfigurationError(
+                f"residual {self.tensor}: multiplier is {self.multiplier!r}, "
+                f"but must be a whole number from {MULTIPLIER.min} to {MULTIPLIER.max}"
+            )
+        if not _is_whole(self.shift) or not 0 <= self.shift <= 31:
+            raise ConfigurationError(
+                f"residual {self.tensor}: shift is {self.shift!r}, but must be a whole number from 0 to 31"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One fused layer, in this order of operations:
+
+        acc = convolution(input, weight)                            exact
+        v   = acc * multiplier + bias                               per output channel
+        v   = v + ((r * residual.multiplier) << residual.shift)     if there is a residual
+        v   = max(v, 0)                                             if `relu`
+        v   = maximum of each window of v                           if `pool`
+        y   = quantise(v, shift, output_format, rounding, saturate)
+
+    Arrays given are copied to int64 and made read-only, so a layer can be shared.
+
+    Attributes:
+        name: of the layer, unique in its network.
+        input, output: names of tensors.
+        weight: integers `[K, fH, fW, C]` within `weight_format`.
+        input_format, output_format: formats of the two tensors.
+        multiplier: integers `[K]`, signed 16 bit.
+        bias: integers `[K]`, in units of acc * multiplier (added after the multiplication).
+        shift: right shift of the quantiser, 0 to 62.
+        stride: (rows, columns).
+        padding: zero rows and columns at (top, left, bottom, right).
+        residual, pool: None, or what to add and how to pool.
+        rounding: "truncate" or "half_up"; see `golden.operators.quantise`.
+        saturate: clamp to `output_format`, or else keep the low bits.
+
+    Raises:
+        ConfigurationError: a value out of its range; the message names the layer, the value and the range.
+    """
+
+    name: str
+    input: str
+    output: str
+    weight: np.ndarray
+    weight_format: IntFormat
+    input_format: IntFormat
+    output_format: IntFormat
+    multiplier: np.ndarray
+    bias: np.ndarray
+    shift: int
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    residual: Residual | None = None
+    relu: bool = False
+    pool: Pool | None = None
+    rounding: str = "half_up"
+    saturate: bool = True
+
+    def __post_init__(self) -> None:
+        where = f"layer {self.name}"
+        for attribute, rank in (("weight", 4), ("multiplier", 1), ("bias", 1)):
+            values = np.asarray(getattr(self, attribute))
+            if values.dtype.kind not in "iu" or values.ndim != rank or values.size == 0:
+                raise ConfigurationError(
+                    f"{where}: {attribute} is {values.dtype} {list(values.shape)}, "
+                    f"but must hold integers in {rank} dimension{'s' if rank > 1 else ''}, none of them empty"
+                )
+            values = values.astype(np.int64)
+            values.setflags(write=False)
+            object.__setattr__(self, attribute, values)
+        for attribute, allowed in (("weight", self.weight_format), ("multiplier", MULTIPLIER)):
+            values = getattr(self, attribute)
+            if not allowed.contains(values):
+                raise ConfigurationError(
+                    f"{where}: {attribute} spans {values.min()} to {values.max()}, "
+                    f"but {allowed} allows {allowed.min} to {allowed.max}"
+                )
+        for attribute in ("multiplier", "bias"):
+            if len(getattr(self, attribute)) != len(self.weight):
+                raise ConfigurationError(
+                    f"{where}: {attribute} has {len(getattr(self, attribute))} values, "
+                    f"but the weight has {len(self.weight)} output channels"
+                )
+        if not _is_whole(self.shift) or not 0 <= self.shift <= MAX_SHIFT:
+            raise ConfigurationError(
+                f"{where}: shift is {self.shift!r}, but must be a whole number from 0 to {MAX_SHIFT}"
+            )
+        if self.rounding not in ROUNDINGS:
+            raise ConfigurationError(
+                f"{where}: rounding is {self.rounding!r}, but must be one of {', '.join(ROUNDINGS)}"
+            )
+        if self.pool is not None:
+            object.__setattr__(self, "pool", Pool(*self.pool))
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(fH, fW)."""
+        return self.weight.shape[1], self.weight.shape[2]
+
+    @property
+    def input_channels(self) -> int:
+        """C, channels of the input tensor."""
+        return self.weight.shape[3]
+
+    @property
+    def output_channels(self) -> int:
+        """K, channels of the output tensor."""
+        return self.weight.shape[0]
+
+    @property
+    def accumulator_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest accumulator of each output channel over every possible input: two int64 `[K]`.
+
+        The bound is attained where the kernel lies inside the map; with zero padding, zero must be (and, in
+        every `IntFormat`, is) a possible input, so the border stays within it.
+        """
+        weight = self.weight.reshape(self.output_channels, -1)
+        positive, negative = np.maximum(weight, 0).sum(axis=1), np.minimum(weight, 0).sum(axis=1)
+        low, high = self.input_format.min, self.input_format.max
+        return positive * low + negative * high, positive * high + negative * low
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Width of the smallest signed register that holds every possible accumulator of this layer."""
+        low, high = self.accumulator_range
+        return (
+            max((-int(low.min()) - 1).bit_length() if low.min() < 0 else 0, int(high.max()).bit_length()) + 1
+        )
+
+    def convolution_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns before pooling, for an input map of `size` (H, W)."""
+        return conv2d_output_size(size, self.kernel, self.stride, self.padding)
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of the output tensor, for an input map of `size` (H, W)."""
+        size = self.convolution_size(size)
+        return size if self.pool is None else conv2d_output_size(size, *self.pool)
+
+    def accumulate(self, x: np.ndarray) -> np.ndarray:
+        """The convolution alone: integers `[N, H, W, C]` -> int64 `[N, oH, oW, K]`, before scaler and
+        pooling."""
+        return conv2d(x, self.weight, self.stride, self.padding)
+
+    def post_process(self, acc: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+        """Everything after the convolution: scaler, bias, residual, ReLU, pooling, quantiser.
+
+        Args:
+            acc: integers `[N, oH, oW, K]`, from `accumulate`.
+            residual: integers of `acc`'s shape, for a layer with a residual; None otherwise.
+
+        Returns:
+            int64 `[N, pH, pW, K]`, the pooled size, within `output_format`.
+
+        Raises:
+            GoldenError: a residual is missing, superfluous or of another shape.
+        """
+        v = scale_bias(acc, self.multiplier, self.bias)
+        if (residual is None) != (self.residual is None):
+            raise GoldenError(
+                f"layer {self.name} takes {'no' if self.residual is None else 'a'} residual, "
+                f"but was given {'none' if residual is None else 'one'}"
+            )
+        if self.residual is not None:
+            residual = np.asarray(residual)
+            if residual.shape != v.shape:
+                raise GoldenError(
+                    f"layer {self.name}: residual has shape {list(residual.shape)}, "
+                    f"but must be {list(v.shape)}"
+                )
+            v += scale_bias(residual, self.residual.multiplier, 0) << self.residual.shift
+        if self.relu:
+            v = np.maximum(v, 0)
+        if self.pool is not None:
+            v = max_pool(v, *self.pool)
+        target = self.output_format
+        return quantise(v, self.shift, target.bits, target.signed, self.rounding, self.saturate)
+
+    def run(self, x: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+        """The whole layer: `post_process(accumulate(x), residual)`."""
+        return self.post_process(self.accumulate(x), residual)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An ordered list of layers; each reads the network's input or tensors that earlier layers made.
+
+    Attributes:
+        name: of the network.
+        input: name of its input tensor.
+        input_shape: (H, W, C) of that tensor.
+        layers: in order of execution; the last one makes the network's output.
+        shapes: tensor name -> (H, W, C), the input included (derived).
+        formats: tensor name -> IntFormat, the input included (derived).
+
+    Raises:
+        ConfigurationError: no layers, a name used twice, a tensor read before it is made, or a layer whose
+            channels, formats or residual shape disagree with the tensors it reads.
+    """
+
+    name: str
+    input: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[Layer, ...]
+    shapes: dict[str, tuple[int, int, int]] = field(init=False, repr=False)
+    formats: dict[str, IntFormat] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "input_shape", tuple(int(n) for n in self.input_shape))
+        if not self.layers:
+            raise ConfigurationError(f"network {self.name} has 0 layers, but must have 1 or more")
+        if len(self.input_shape) != 3 or min(self.input_shape) < 1:
+            raise ConfigurationError(
+                f"network {self.name}: input shape is {self.input_shape}, "
+                f"but must be (H, W, C), each 1 or more"
+            )
+        readers = [layer for layer in self.layers if layer.input == self.input]
+        if not readers:
+            raise ConfigurationError(f"network {self.name}: no layer reads its input tensor {self.input!r}")
+        object.__setattr__(self, "shapes", {self.input: self.input_shape})
+        object.__setattr__(self, "formats", {self.input: readers[0].input_format})
+        names: set[str] = set()
+        for layer in self.layers:
+            if layer.name in names:
+                raise ConfigurationError(f"network {self.name}: two layers are named {layer.name!r}")
+            names.add(layer.name)
+            self._join(layer)
+
+    def _join(self, layer: Layer) -> None:
+        """Check a layer against the tensors before it, and add the tensor it makes."""
+        where = f"network {self.name}, layer {layer.name}"
+        self._check_read(where, layer.input, layer.input_format)
+        height, width, channels = self.shapes[layer.input]
+        if channels != layer.input_channels:
+            raise ConfigurationError(
+                f"{where}: tensor {layer.input!r} has {channels} channels, "
+                f"but the weight takes {layer.input_channels}"
+            )
+        try:
+            made = (*layer.convolution_size((height, width)), layer.output_channels)
+            size = layer.output_size((height, width))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{where}: {error}") from None
+        if layer.residual is not None:
+            tensor = layer.residual.tensor
+            self._check_read(where, tensor, layer.residual.format)
+            if self.shapes[tensor] != made:
+                raise ConfigurationError(
+                    f"{where}: residual {tensor!r} is {self.shapes[tensor]}, but the convolution gives {made}"
+                )
+        if layer.output in self.shapes:
+            raise ConfigurationError(f"{where}: tensor {layer.output!r} is made twice")
+        self.shapes[layer.output] = (*size, layer.output_channels)
+        self.formats[layer.output] = layer.output_format
+
+    def _check_read(self, where: str, tensor: str, read_as: IntFormat) -> None:
+        if tensor not in self.shapes:
+            raise ConfigurationError(f"{where}: tensor {tensor!r} is read before any layer makes it")
+        if self.formats[tensor] != read_as:
+            raise ConfigurationError(
+                f"{where}: tensor {tensor!r} is read as {read_as}, but made as {self.formats[tensor]}"
+            )
+
+    @property
+    def input_format(self) -> IntFormat:
+        """Format of the input tensor."""
+        return self.formats[self.input]
+
+    @property
+    def output(self) -> str:
+        """Name of the output tensor, the one the last layer makes."""
+        return self.layers[-1].output
+
+    def macs(self, layer: Layer) -> int:
+        """Multiplications of one image in `layer`, zero padding counted as if it were data."""
+        height, width, _ = self.shapes[layer.input]
+        out_h, out_w = layer.convolution_size((height, width))
+        return out_h * out_w * layer.weight.size
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Run the network.
+
+        Args:
+            x: integers `[N, H, W, C]` within `input_format`, any integer dtype.
+
+        Returns:
+            int64 `[N, H, W, K]` of the output tensor; a classifier's logits are `[N, 1, 1, classes]`.
+
+        Raises:
+            GoldenError: `x` has another shape, is not of integers, or leaves the input's range.
+        """
+        return self.trace(x)[self.output]
+
+    def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network and keep every tensor, in order of execution, the input first.
+
+        Args and errors as for `predict`.
+
+        Returns:
+            tensor name -> int64 `[N, H, W, C]`.
+        """
+        tensors = {self.input: self._checked_input(x)}
+        for layer in self.layers:
+            residual = None if layer.residual is None else tensors[layer.residual.tensor]
+            tensors[layer.output] = layer.run(tensors[layer.input], residual)
+        return tensors
+
+    def _checked_input(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x)
+        if x.ndim != 4 or x.shape[1:] != self.input_shape:
+            expected = ", ".join(str(n) for n in self.input_shape)
+            raise GoldenError(
+                f"input has shape {list(x.shape)}, but network {self.name} takes [N, {expected}]"
+            )
+        if x.dtype.kind not in "iu":
+            raise GoldenError(f"input has dtype {x.dtype}, but network {self.name} takes integers")
+        target = self.input_format
+        if not target.contains(x):
+            raise GoldenError(
+                f"input spans {x.min()} to {x.max()}, but network {self.name} takes {target}, "
+                f"{target.min} to {target.max}"
+            )
+        return x.astype(np.int64)
+
+    def summary(self) -> str:
+        """A table of the layers: formats, shapes, operations, work and accumulator width. Ends without
+        newline."""
+        header = ("layer", "input", "formats", "kernel", "after it", "output", "MACs", "acc")
+        rows = [header]
+        for layer in self.layers:
+            steps = [f"+ {layer.residual.tensor}"] if layer.residual else []
+            steps += ["relu"] if layer.relu else []
+            steps += [f"pool {_by(layer.pool.window)}/{_by(layer.pool.stride)}"] if layer.pool else []
+            rows.append(
+                (
+                    layer.name,
+                    f"{layer.input} {_by(self.shapes[layer.input])}",
+                    f"{layer.weight_format} x {layer.input_format} -> {layer.output_format}",
+                    f"{_by(layer.kernel)}/{_by(layer.stride)} pad {','.join(map(str, layer.padding))}",
+                    " ".join(steps) or "-",
+                    f"{layer.output} {_by(self.shapes[layer.output])}",
+                    f"{self.macs(layer):,}",
+                    f"{layer.accumulator_bits} b",
+                )
+            )
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+        lines = ["  ".join(row).rstrip() for row in padded]
+        weights = sum(layer.weight.size for layer in self.layers)
+        macs = sum(self.macs(layer) for layer in self.layers)
+        lines.insert(
+            0, f"network {self.name}: {len(self.layers)} layers, {weights:,} weights, {macs:,} MACs an image"
+        )
+        return "\n".join(lines)
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in sizes)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -1,0 +1,100 @@
+"""Clock counts: the recurrence against itself step by step, and the bound of BARVINN's benchmark."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.errors import ConfigurationError
+from golden.formats import IntFormat
+from golden.mvu import clocks
+from golden.mvu.clocks import DRAIN, FILL, PIPELINE, job_clocks, layer_bound
+from golden.mvu.jobs import map_layer
+from golden.mvu.parameters import OUTPUT_FIFO_DEPTH, MvuParameters
+from golden.network import Layer, Pool
+
+
+def make_layer(channels, outputs, *, kernel=3, bits=(2, 2, 2), **attributes) -> Layer:
+    w, a, o = (IntFormat(n, signed=False) for n in bits)
+    return Layer(
+        name="conv",
+        input="x",
+        output="y",
+        weight=np.zeros((outputs, kernel, kernel, channels), np.int64),
+        weight_format=w,
+        input_format=a,
+        output_format=o,
+        multiplier=np.ones(outputs, np.int64),
+        bias=np.zeros(outputs, np.int64),
+        shift=0,
+        **attributes,
+    )
+
+
+def by_the_contract(work, words):
+    """Clock of the last issue and of the last output word."""
+    t, s = [0], []
+    for g, d in enumerate(work):
+        waits = s[g - OUTPUT_FIFO_DEPTH] + words if g >= OUTPUT_FIFO_DEPTH else 0
+        t.append(max(t[-1] + d, waits))
+        s.append(max(t[-1] + PIPELINE, s[-1] + words if s else 0))
+    return t[-1], s[-1] + words - 1
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=60), st.integers(1, 16))
+def test_recurrence(work, words):
+    assert clocks._last_issue_and_write(np.array(work), words) == by_the_contract(work, words)
+
+
+def test_serialiser_keeps_up():
+    (job,) = map_layer(make_layer(64, 64), (5, 5), MvuParameters(), 0, 1024)
+    result = job_clocks(job.registers)
+    assert (result.multiply, result.issue, result.stalls) == (9 * 36, 9 * 36, 0)
+    assert result.total == FILL + 9 * 36 + PIPELINE + 1 + DRAIN
+
+
+def test_serialiser_is_slower():
+    """One clock of work and 16 words for each of 100 outputs: the ninth output is the first to wait."""
+    (job,) = map_layer(make_layer(64, 64, kernel=1, bits=(1, 1, 16)), (10, 10), MvuParameters(), 0, 1024)
+    result = job_clocks(job.registers)
+    assert result.multiply == 100
+    assert result.issue == 1 + PIPELINE + 16 * (100 - 1 - OUTPUT_FIFO_DEPTH + 1)
+    assert result.stalls == result.issue - 100
+    assert result.total == FILL + 1 + PIPELINE + 16 * 100 - 1 + DRAIN
+
+
+def test_pooling_makes_groups():
+    """Four outputs of one clock make one output block of four words: no stall where single outputs would."""
+    attributes = {"kernel": 1, "bits": (1, 1, 4)}
+    (pooled,) = map_layer(
+        make_layer(64, 64, pool=Pool((2, 2), (2, 2)), **attributes), (16, 16), MvuParameters(), 0, 1024
+    )
+    (single,) = map_layer(make_layer(64, 64, **attributes), (16, 16), MvuParameters(), 0, 1024)
+    assert job_clocks(pooled.registers).stalls == 0
+    assert job_clocks(single.registers).stalls > 0
+
+
+def test_illegal_job():
+    with pytest.raises(ConfigurationError, match=r"illegal MVU configuration: .*countdown 0"):
+        job_clocks({})
+
+
+def test_barvinn_benchmark_bound():
+    """The 17 layers of BARVINN's table at 2 x 2 bits, padding skipped; counted with padding rows they are 532,872."""
+    total = layers = 0
+    for channels, side, outputs, stride, count in (
+        (64, 32, 64, 1, 5),
+        (64, 32, 128, 2, 1),
+        (128, 16, 128, 1, 3),
+        (128, 16, 256, 2, 1),
+        (256, 8, 256, 1, 3),
+        (256, 8, 512, 2, 1),
+        (512, 4, 512, 1, 3),
+    ):
+        layer = make_layer(channels, outputs, stride=(stride, stride), padding=(1, 1, 1, 1))
+        total += count * layer_bound(layer, (side, side))
+        layers += count
+        jobs = map_layer(layer, (side, side), MvuParameters(), 0, 16384)
+        assert sum(job_clocks(job.registers).multiply for job in jobs) == layer_bound(layer, (side, side))
+        assert all(job_clocks(job.registers).stalls == 0 for job in jobs)
+    assert (layers, total) == (17, 498_104)

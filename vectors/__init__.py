@@ -1,0 +1,97 @@
+"""Real networks and vectors made by this project, each held to the checksum in `manifest.json`.
+
+    network, images, labels = vectors.digits("digits_w2a2")
+    logits = network.predict(images)
+
+Files are named by their path below this folder, as in "digits/digits_w2a2.onnx".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import golden
+from golden import ChecksumError, GoldenError, Network
+
+__all__ = ["MANIFEST", "apply_input_rule", "digits", "load_manifest", "path"]
+
+MANIFEST = Path(__file__).resolve().parent / "manifest.json"
+
+
+def load_manifest() -> dict[str, Any]:
+    """The manifest: "files" maps a file's name to its sha256, bytes and description, "made_by" says how.
+
+    Raises:
+        GoldenError: the manifest is missing or is not JSON.
+    """
+    remedy = "restore it with git checkout vectors/manifest.json"
+    try:
+        return json.loads(MANIFEST.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GoldenError(f"vectors/manifest.json is missing: {remedy}") from None
+    except ValueError as error:
+        raise GoldenError(f"vectors/manifest.json is not JSON ({error}): {remedy}") from None
+
+
+def path(name: str) -> Path:
+    """Absolute path of a file in the manifest, after checking that it is there and unaltered.
+
+    Raises:
+        GoldenError: `name` is not in the manifest.
+        ChecksumError: the file is missing, or its content differs from the manifest's sha256.
+    """
+    manifest = load_manifest()
+    entry = manifest["files"].get(name)
+    if entry is None:
+        raise GoldenError(f"vectors has no file {name!r}, the manifest lists {', '.join(manifest['files'])}")
+    command = manifest["made_by"]["command"]
+    remedy = f"restore it with git checkout vectors/{name}, or make all anew with {command}"
+    file = MANIFEST.parent / name
+    if not file.is_file():
+        raise ChecksumError(f"vectors/{name} is missing: {remedy}")
+    seen = hashlib.sha256(file.read_bytes()).hexdigest()
+    if seen != entry["sha256"]:
+        raise ChecksumError(f"vectors/{name} has sha256 {seen}, but must have {entry['sha256']}: {remedy}")
+    return file
+
+
+def apply_input_rule(pixels: np.ndarray, rule: dict[str, int]) -> np.ndarray:
+    """Turn pixels into a network's input: (pixel * multiply + add) >> shift.
+
+    Args:
+        pixels: integers of any shape, 0 to 16.
+        rule: "multiply", "add" and "shift", as the manifest gives them for each network.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    return ((pixels.astype(np.int64) * rule["multiply"] + rule["add"]) >> rule["shift"]).astype(np.uint8)
+
+
+def digits(name: str) -> tuple[Network, np.ndarray, np.ndarray]:
+    """A digit network with the 360 test images that it has never seen.
+
+    Args:
+        name: "digits_w2a2" or "digits_mixed".
+
+    Returns:
+        The network, uint8 images `[360, 8, 8, 1]` already in its input format, and uint8 labels `[360]`.
+
+    Raises:
+        GoldenError: no such network.
+        ChecksumError: one of its files is missing or altered.
+    """
+    files = load_manifest()["files"]
+    model = f"digits/{name}.onnx"
+    if model not in files:
+        names = [Path(file).stem for file in files if file.endswith(".onnx")]
+        raise GoldenError(f"vectors has no digit network {name!r}, only {', '.join(names)}")
+    network = golden.load(path(model))
+    with np.load(path("digits/images.npz")) as archive:
+        pixels, labels = archive["images"], archive["labels"]
+    return network, apply_input_rule(pixels, files[model]["input_rule"]), labels
