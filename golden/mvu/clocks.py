@@ -9,17 +9,24 @@ import numpy as np
 
 from golden.mvu.functional import Configuration, Registers, check_configuration
 from golden.mvu.jobs import countdown
-from golden.mvu.parameters import OUTPUT_FIFO_DEPTH
+from golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
 from golden.network import Layer
 
-__all__ = ["DRAIN", "FILL", "PIPELINE", "JobClocks", "job_clocks", "layer_bound"]
+__all__ = ["JobClocks", "job_clocks", "layer_bound"]
 
+# Pipeline lengths of the RTL, checked by the bench on every job.
 #: Clocks from the issue of an output's last step to its first word on the output port.
 PIPELINE = 9
 #: Clocks from the start of ``busy`` to the first issue.
 FILL = 5
 #: Clocks from the last word on the output port to the end of ``busy``.
 DRAIN = 1
+#: Clock of the first residual read, where the first issue is clock 1.
+RESIDUAL_START = -3
+#: Clocks from a residual value's last read to the first issue that can use it.
+RESIDUAL_READY = 3
+#: Clocks from the issue that uses a residual value to the first read into its place.
+RESIDUAL_FREED = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class JobClocks:
         multiply: clocks in which a step is issued, the countdown.
         issue: from the first issue to the last.
         total: clocks of ``busy``.
-        stalls: issue - multiply, clocks spent waiting for room in the output FIFO.
+        stalls: issue - multiply, clocks an output's last step waited for room in the output FIFO or its residual value.
     """
 
     multiply: int
@@ -50,9 +57,9 @@ def job_clocks(registers: Registers) -> JobClocks:
     """
     check_configuration(registers)
     config = Configuration(registers)
-    # Only the last output of a pool group enters the FIFO and can wait for room in it.
-    work = config.complete_outputs().reshape(-1, config.group_outputs).sum(axis=1)
-    issue, written = _last_issue_and_write(work, config.format("output").bits)
+    residual = config.format("residual").bits if config.fields["mvuconfig1"]["residual"] else 0
+    work = config.complete_outputs()
+    issue, written = _last_issue_and_write(work, config.group_outputs, config.format("output").bits, residual)
     return JobClocks(config.countdown, issue, FILL + written + DRAIN, issue - config.countdown)
 
 
@@ -67,21 +74,41 @@ def layer_bound(layer: Layer, size: tuple[int, int], lanes: int = 64) -> int:
     return countdown(layer, size, lanes)
 
 
-def _last_issue_and_write(work: np.ndarray, words: int) -> tuple[int, int]:
-    """Clock of the last issue and of the last output word, for groups of `work` multiply clocks and `words` words."""
-    issue = np.cumsum(work)
-    # As if nothing stalled: s_g - words*g is the running maximum of t_g + PIPELINE - words*g.
-    busy = words * np.arange(len(work))
-    first_word = np.maximum.accumulate(issue + PIPELINE - busy) + busy
-    if (issue[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
-        return int(issue[-1]), int(first_word[-1]) + words - 1
-    # From the first stall on, each group depends on the one before and on the one that leaves the FIFO.
-    queue: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
-    t, s = 0, -words
-    for clocks in work.tolist():
+def _last_issue_and_write(work: np.ndarray, group: int, words: int, residual: int) -> tuple[int, int]:
+    """Clock of the last issue and of the last output word, counted from 1 at the first issue.
+
+    Args:
+        work: multiply clocks of each output.
+        group: outputs in a pool group; only its last one enters the FIFO and can wait for room in it.
+        words: of an output block.
+        residual: words of a residual value, 0 without.
+    """
+    if int(work.min()) >= residual:
+        # A residual value is always there in time (it is read while its output is computed). As if nothing
+        # else stalled: s_g - words*g is the running maximum of t_g + PIPELINE - words*g.
+        issue = np.cumsum(work)[group - 1 :: group]
+        busy = words * np.arange(len(issue))
+        first_word = np.maximum.accumulate(issue + PIPELINE - busy) + busy
+        if (issue[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
+            return int(issue[-1]), int(first_word[-1]) + words - 1
+    # From the first stall on, each output depends on the one before, on the group that leaves the FIFO and on
+    # its residual value, whose words wait for the value that leaves the residual FIFO.
+    blocks: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
+    issues: deque[int] = deque(maxlen=RESIDUAL_FIFO_DEPTH)
+    t, s, read = 0, -words, RESIDUAL_START - 1
+    for output, clocks in enumerate(work.tolist(), start=1):
         t += clocks
-        if len(queue) == OUTPUT_FIFO_DEPTH:
-            t = max(t, queue[0] + words)
-        s = max(t + PIPELINE, s + words)
-        queue.append(s)
+        if residual:
+            if len(issues) == RESIDUAL_FIFO_DEPTH:
+                read = max(read, issues[0] + RESIDUAL_FREED - 1)
+            read += residual
+            t = max(t, read + RESIDUAL_READY)
+            issues.append(t)
+        if output % group == 0:
+            if len(blocks) == OUTPUT_FIFO_DEPTH:
+                t = max(t, blocks[0] + words)
+            s = max(t + PIPELINE, s + words)
+            blocks.append(s)
+            if residual:
+                issues[-1] = t
     return t, s + words - 1

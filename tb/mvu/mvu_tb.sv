@@ -23,13 +23,14 @@ module mvu_tb
   `BURST_SINK_PORTS(trc, Lanes + 24, Beats),
   `BURST_SINK_PORTS(job, 32, Beats),
 
-  // Clocks in which a request at the data memory waited for another one
+  // Clocks in which a request at the data memory waited for another one, or an output word for the crossbar
   output logic [31:0] input_waits_o,
   output logic [31:0] residual_waits_o,
   output logic [31:0] host_read_waits_o,
   output logic [31:0] output_waits_o,
   output logic [31:0] crossbar_waits_o,
   output logic [31:0] host_write_waits_o,
+  output logic [31:0] crossbar_out_waits_o,
 
   output logic [31:0] cycle_o,
   output logic        irq_o
@@ -129,6 +130,7 @@ module mvu_tb
       output_waits_o     <= '0;
       crossbar_waits_o   <= '0;
       host_write_waits_o <= '0;
+      crossbar_out_waits_o <= '0;
     end else begin
       input_waits_o      <= input_waits_o + 32'(read_waits[0]);
       residual_waits_o   <= residual_waits_o + 32'(read_waits[1]);
@@ -136,6 +138,7 @@ module mvu_tb
       output_waits_o     <= output_waits_o + 32'(write_waits[0]);
       crossbar_waits_o   <= crossbar_waits_o + 32'(write_waits[1]);
       host_write_waits_o <= host_write_waits_o + 32'(write_waits[2]);
+      crossbar_out_waits_o <= crossbar_out_waits_o + 32'(xbo_valid && !xbo_ready);
     end
   end
 

@@ -396,13 +396,12 @@ def test_any_job_without_padding(case, seed):
 )
 def test_pairs_that_see_unlike_tiles_go_by_planes(jumps, way, monkeypatch):
     taken = []
+
+    def spy(name, original):
+        return lambda *arguments: taken.append(name) or original(*arguments)
+
     for name in ("accumulate_planes", "accumulate_values"):
-
-        def spy(*arguments, _name=name, _original=getattr(functional, name)):
-            taken.append(_name)
-            return _original(*arguments)
-
-        monkeypatch.setattr(functional, name, spy)
+        monkeypatch.setattr(functional, name, spy(name, getattr(functional, name)))
     memories = random_memories(1, SMALL)
     result = run_job(LEGAL | jumps, memories, SMALL)
     assert set(taken) == {way}

@@ -144,6 +144,7 @@ def test_everything_at_once(padding):
         padding=padding,
         stride=(1, 2),
         pool=Pool((2, 3), (3, 2)),
+        shift=12,
         relu=True,
         residual=Residual("r", IntFormat(3, True), -77, 2),
     )
@@ -152,7 +153,7 @@ def test_everything_at_once(padding):
     assert np.array_equal(y, expected)
 
 
-@pytest.mark.parametrize("lost", [1, 40, 100, 500])
+@pytest.mark.parametrize("lost", [1, 40, 120, 500])
 def test_countdown_inside_a_padded_pool_group(lost):
     """Complete groups are delivered, the rest is dropped, and the cause says so."""
     layer = make_layer(padding=(1, 1, 1, 1), pool=Pool((2, 2), (2, 2)), outputs=16)

@@ -1,0 +1,136 @@
+"""Functional coverage of the MVU's bench: what kinds of jobs ran, and what met at the data memory."""
+
+from __future__ import annotations
+
+from golden.mvu.functional import Configuration, Registers
+from golden.mvu.parameters import MAX_PRECISION
+from golden.mvu.registers import ERROR_CAUSES
+from tb.coverage import CoverGroup, CoverPoint
+
+_BITS = range(1, MAX_PRECISION + 1)
+_SIGN = {"unsigned": 0, "signed": 1}
+_OFF_ON = {"off": 0, "on": 1}
+_STEPS = {"1": 1, "2": 2, "more": range(3, 256)}
+
+
+class MvuCoverage:
+    """Cover groups of one run.
+
+    Attributes:
+        jobs: configurations of legal jobs.
+        windows: kernel, padding and stride of legal padded jobs.
+        errors: causes of refused or cut jobs.
+        collisions: which requesters had to wait at the data memory or the crossbar output.
+    """
+
+    def __init__(self) -> None:
+        self.jobs = CoverGroup(
+            "mvu_jobs",
+            [
+                CoverPoint("weight_bits", _BITS),
+                CoverPoint("input_bits", _BITS),
+                CoverPoint("output_bits", _BITS),
+                CoverPoint("weight_sign", _SIGN),
+                CoverPoint("input_sign", _SIGN),
+                CoverPoint("output_sign", _SIGN),
+                CoverPoint("multiply_mode", {"{0,0}": 0, "{0,+1}": 1, "{-1,+1}": 2, "{0,-1}": 3}),
+                CoverPoint("round_half_up", _OFF_ON),
+                CoverPoint("saturate", _OFF_ON),
+                CoverPoint("relu", _OFF_ON),
+                CoverPoint("max_pool", _OFF_ON),
+                CoverPoint("residual", _OFF_ON),
+                CoverPoint("padding", _OFF_ON),
+                CoverPoint("destination", {"own memory": 0, "one MVU": 1, "several MVUs": range(2, 9)}),
+                CoverPoint("overlap", _OFF_ON),
+                CoverPoint("clocks", {"1": 1, "2 to 99": range(2, 100), "100 and more": range(100, 1 << 20)}),
+            ],
+            crosses=[
+                ("weight_bits", "input_bits"),
+                ("weight_sign", "input_sign", "multiply_mode"),
+                ("round_half_up", "saturate", "output_sign"),
+                ("max_pool", "residual", "padding", "relu"),
+            ],
+        )
+        self.windows = CoverGroup(
+            "mvu_windows",
+            [
+                CoverPoint("kernel_height", range(1, 6)),
+                CoverPoint("kernel_width", range(1, 6)),
+                CoverPoint("stride_y", _STEPS),
+                CoverPoint("stride_x", _STEPS),
+                CoverPoint("pad_top", range(5)),
+                CoverPoint("pad_left", range(5)),
+            ],
+            crosses=[("stride_y", "stride_x")],
+        )
+        self.errors = CoverGroup(
+            "mvu_errors",
+            [CoverPoint("cause", {name: bit for bit, (name, _) in enumerate(ERROR_CAUSES)})],
+        )
+        self.collisions = CoverGroup(
+            "mvu_collisions",
+            [
+                CoverPoint(
+                    "waited",
+                    (
+                        "input",
+                        "residual",
+                        "host_read",
+                        "output",
+                        "crossbar",
+                        "host_write",
+                        "crossbar_out",
+                    ),
+                )
+            ],
+        )
+
+    @property
+    def groups(self) -> tuple[CoverGroup, ...]:
+        """All groups."""
+        return (self.jobs, self.windows, self.errors, self.collisions)
+
+    def sample_job(self, registers: Registers, causes: int, overlap: bool) -> None:
+        """Count a job by its configuration; `causes` as the golden MVU gives them."""
+        for bit in range(len(ERROR_CAUSES)):
+            if causes >> bit & 1:
+                self.errors.sample(cause=bit)
+        if causes:
+            return
+        fields = Configuration(registers).fields
+        precision, config = fields["mvuprecision"], fields["mvuconfig1"]
+        command, quant = fields["mvucommand"], fields["mvuquant"]
+        self.jobs.sample(
+            weight_bits=precision["weight"],
+            input_bits=precision["input"],
+            output_bits=precision["output"],
+            weight_sign=precision["weight_signed"],
+            input_sign=precision["input_signed"],
+            output_sign=precision["output_signed"],
+            multiply_mode=command["multiply_mode"],
+            round_half_up=quant["round_half_up"],
+            saturate=quant["saturate"],
+            relu=config["relu"],
+            max_pool=command["max_pool"],
+            residual=config["residual"],
+            padding=config["padding"],
+            destination=fields["mvuobaseptr"]["dest"].bit_count(),
+            overlap=int(overlap),
+            clocks=min(command["countdown"], (1 << 20) - 1),
+        )
+        kernel, stride = fields["mvukernel"], fields["mvustride"]
+        if config["padding"] and max(kernel["height"], kernel["width"]) <= 5:
+            self.windows.sample(
+                kernel_height=kernel["height"],
+                kernel_width=kernel["width"],
+                stride_y=stride["y"],
+                stride_x=stride["x"],
+                pad_top=kernel["pad_top"],
+                pad_left=kernel["pad_left"],
+            )
+
+    def sample_waits(self, waits: dict[str, int]) -> None:
+        """Count requesters that waited during a job."""
+        for name, clocks in waits.items():
+            if clocks:
+                self.collisions.sample(waited=name)

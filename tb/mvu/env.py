@@ -1,0 +1,283 @@
+"""Environment of the MVU's bench: one stream agent for each port, front ends, golden MVU, scoreboards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, Event, Timer
+from cocotb.utils import get_sim_time
+from pyuvm import ConfigDB, uvm_env, uvm_subscriber
+
+from golden.mvu.functional import JobResult, Memories, run_job
+from golden.mvu.jobs import TensorSpec
+from golden.mvu.layout import unpack_activations
+from golden.mvu.parameters import MvuParameters
+from golden.mvu.registers import ADDRESS_WIDTH
+from tb.agents.burst import Beats, StreamError
+from tb.agents.interrupt import Interrupt
+from tb.agents.memory import MemoryPort
+from tb.agents.register import RegisterAgent, RegisterPort
+from tb.agents.request_response import request_format, response_format
+from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from tb.mvu.coverage import MvuCoverage
+from tb.report import Report
+from tb.scoreboard import StreamScoreboard
+
+CLOCK_NS = 10
+WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
+SOURCES = ("reg_req", "mem_req", "xbi", "prm")
+SINKS = ("reg_rsp", "mem_rsp", "xbo")
+TAPS = ("trc", "job")
+
+
+def build_parameters() -> MvuParameters:
+    """Parameters of the build under test, from the runner."""
+    given = json.loads(os.environ.get("ASSAY_PARAMS", "{}"))
+    names = {rtl: field for field, rtl in zip(vars(MvuParameters()), MvuParameters().rtl, strict=True)}
+    return MvuParameters(**{names[name]: value for name, value in given.items()})
+
+
+def port_formats(params: MvuParameters) -> dict[str, BeatFormat]:
+    """Payload of every stream, as in docs/mvu.md."""
+    lanes = params.lanes
+    written = [("data", lanes), ("addr", 16), ("dest", 8)]
+    return {
+        "reg_req": request_format(32, ADDRESS_WIDTH),
+        "reg_rsp": response_format(32),
+        "mem_req": request_format(lanes, 16),
+        "mem_rsp": response_format(lanes),
+        "xbi": BeatFormat(written[:2]),
+        "xbo": BeatFormat(written),
+        "prm": BeatFormat([("data", max(lanes, 32)), ("lane", 8), ("word", 16), ("select", 2)]),
+        "trc": BeatFormat(written),
+        "job": BeatFormat([("busy_clocks", 32)]),
+    }
+
+
+class Subscriber(uvm_subscriber):
+    """Hands what an analysis port publishes to `receive`."""
+
+    receive: Callable[[Beats], None]
+
+    def write(self, item: Beats) -> None:
+        self.receive(item)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Beats of a stream that belong to one job."""
+
+    first: int
+    locate: Callable[[int], str]
+
+
+class OutputScoreboard(StreamScoreboard):
+    """Words of many jobs on one stream; names a beat by the job it belongs to."""
+
+    def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: object) -> None:
+        super().__init__(name, beat_format, locate=self._locate, values_per_beat=lanes, **options)
+        self._spans: list[_Span] = []
+        self._promised = 0
+
+    def expect_job(self, beats: np.ndarray, locate: Callable[[int], str]) -> None:
+        """The words of one job; `locate` names its n-th word."""
+        self._spans.append(_Span(self._promised, locate))
+        self._promised += len(beats)
+        self.expect(beats)
+
+    def flush(self) -> None:
+        super().flush()
+        self._promised = self.beats_compared
+        self._spans.clear()
+
+    def _locate(self, index: int) -> str:
+        for span in reversed(self._spans):
+            if index >= span.first:
+                return span.locate(index - span.first)
+        return ""
+
+
+class GoldenMvu:
+    """The reference: memories as the bench has filled them, changed by every job as the device should."""
+
+    def __init__(self, params: MvuParameters) -> None:
+        self.params = params
+        self.memories = Memories.zeros(params)
+        self.written = np.zeros(params.data_depth, bool)  #: data words that hold something known
+
+    def load(self, base: int, words: np.ndarray) -> None:
+        """Write data memory words."""
+        self.memories.data[base : base + len(words)] = words
+        self.written[base : base + len(words)] = True
+
+    def run(self, registers: dict[str, dict[str, int] | int]) -> JobResult:
+        """Run a job and keep what it writes to the own data memory."""
+        result = run_job(registers, self.memories, self.params)
+        if result.dest == 0:
+            address = result.address % self.params.data_depth
+            self.memories.data[address] = result.data
+            self.written[address] = True
+        return result
+
+
+class MvuEnv(uvm_env):
+    """Agents of all ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
+
+    Attributes:
+        agents: stream name to `StreamAgent`.
+        registers, memory: front ends of the request/response streams.
+        interrupt: the irq line.
+        golden: reference.
+        trace, crossbar: scoreboards of ``trc`` and ``xbo``.
+        busy: clocks of every ended job, in order.
+    """
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.dut = self.cdb_get("dut")
+        self.report: Report = self.cdb_get("report")
+        self.params = build_parameters()
+        self.formats = port_formats(self.params)
+        self.agents: dict[str, StreamAgent] = {}
+        roles = {**dict.fromkeys(SOURCES, "source"), **dict.fromkeys(SINKS, "sink"), **dict.fromkeys(TAPS, "tap")}
+        for name, role in roles.items():
+            config = StreamConfig(
+                self.dut,
+                name,
+                self.dut.clk_i,
+                self.formats[name],
+                role,
+                seed=self.report.seed,
+                clock_ns=CLOCK_NS,
+                on_error=self.fail,
+            )
+            self.cdb_set("config", config, name)
+            self.agents[name] = StreamAgent(name, self)
+        self.register_agent = RegisterAgent("registers", self)
+        self.subscribers = {name: Subscriber(f"{name}_subscriber", self) for name in ("trc", "xbo", "job")}
+        self.golden = GoldenMvu(self.params)
+        self.coverage = MvuCoverage()
+        self.busy: list[int] = []
+        self.failed = Event()
+        self.job_ended = Event()
+
+    def connect_phase(self) -> None:
+        super().connect_phase()
+        options = {"lanes": self.params.lanes, "on_mismatch": self.fail, "clock_ns": CLOCK_NS}
+        self.trace = OutputScoreboard("trc", self.formats["trc"], **options)
+        self.crossbar = OutputScoreboard("xbo", self.formats["xbo"], **options)
+        receivers = {"trc": self.trace.write, "xbo": self.crossbar.write, "job": self._job_ended}
+        for name, receive in receivers.items():
+            self.subscribers[name].receive = receive
+            self.agents[name].ap.connect(self.subscribers[name].analysis_export)
+        bus = {name: agent.bus for name, agent in self.agents.items()}
+        options = {"clock_ns": CLOCK_NS, "on_error": self.fail}
+        self.registers = RegisterPort(bus["reg_req"], bus["reg_rsp"], **options)
+        self.memory = MemoryPort(bus["mem_req"], bus["mem_rsp"], **options)
+        self.cdb_set("port", self.registers, "registers")
+        self.interrupt = Interrupt(self.dut.irq_o, clock_ns=CLOCK_NS)
+        # An answer is awaited, so it must not wait for a full burst.
+        for name in ("reg_rsp", "mem_rsp", "job"):
+            bus[name].eager = True
+
+    def fail(self, failure: object, **details: object) -> None:
+        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
+        self.report.fail(failure, **details)
+        self.failed.set()
+
+    async def reset(self) -> None:
+        """Reset device and bench: everything in flight is dropped, the golden MVU's memories stay."""
+        self.dut.rst_ni.value = 0
+        await ClockCycles(self.dut.clk_i, 3)
+        self.registers.flush()
+        self.memory.flush()
+        for name in ("xbi", "prm", "xbo", "trc", "job"):
+            self.agents[name].flush()
+        self.trace.flush()
+        self.crossbar.flush()
+        self.busy.clear()
+        self.dut.rst_ni.value = 1
+        await ClockCycles(self.dut.clk_i, 2)
+        # The bench's clock counter starts again with the reset.
+        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
+        self.trace.origin_ns = self.crossbar.origin_ns = origin
+
+    def start_clock(self) -> None:
+        """Start the clock, made by the simulator: Python does not wake for it."""
+        Clock(self.dut.clk_i, CLOCK_NS, "ns", impl="gpi").start()
+
+    def stall(self, probability: int) -> None:
+        """Let every port but the taps stall with this probability in 1/256."""
+        for name in (*SOURCES, *SINKS):
+            self.agents[name].bus.stall = probability
+
+    def waits(self) -> dict[str, int]:
+        """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
+        names = (
+            "input",
+            "residual",
+            "host_read",
+            "output",
+            "crossbar",
+            "host_write",
+            "crossbar_out",
+        )
+        return {name: int(getattr(self.dut, f"{name}_waits_o").value) for name in names}
+
+    async def settle(self) -> None:
+        """Wait until every word so far has reached its scoreboard."""
+        for name in ("trc", "xbo"):
+            self.agents[name].bus.eager = True
+        for _ in range(200):
+            await Timer(CLOCK_NS * 4, "ns")
+            if not self.trace.outstanding and not self.crossbar.outstanding:
+                break
+        for name in ("trc", "xbo"):
+            self.agents[name].bus.eager = False
+
+    def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
+        """Compare a tensor read back from the data memory, uint8[words, lanes/8], with the golden MVU's."""
+        golden = self.golden.memories.data[spec.base : spec.base + spec.words]
+        self.report.words_compared += len(words)
+        self.report.values_compared += int(np.prod(spec.shape))
+        if np.array_equal(words, golden):
+            return
+        expected, seen = (unpack_activations(w, spec.shape, spec.fmt, self.params.lanes) for w in (golden, words))
+        unlike = np.argwhere(expected != seen)
+        word = int(np.argmax((words != golden).any(axis=1)))
+        if len(unlike):
+            row, column, channel = unlike[0].tolist()
+            e, s = (int(t[row, column, channel]) & ((1 << spec.fmt.bits) - 1) for t in (expected, seen))
+            what = (
+                f"{len(unlike)} of {expected.size} values differ in the memory after layer {name}, the first at row {row}, "
+                f"column {column}, channel {channel} (lane {channel % self.params.lanes})"
+            )
+            bits = {"expected": f"0b{e:0{spec.fmt.bits}b}", "seen": f"0b{s:0{spec.fmt.bits}b}"}
+        else:
+            what = f"bits beyond the last channel are set in the memory after layer {name}, first in word {word}"
+            bits = {"expected": f"0x{golden[word].tobytes()[::-1].hex()}", "seen": f"0x{words[word].tobytes()[::-1].hex()}"}
+        self.fail(
+            f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
+            f"serialiser (stream trc), so a write was lost or another one hit them",
+            kind="memory",
+            time_ns=get_sim_time("ns"),
+            **bits,
+        )
+
+    def _job_ended(self, beats: Beats) -> None:
+        self.job_ended.set()
+        self.busy += self.formats["job"].unpack(beats.payload)["busy_clocks"].tolist()
+
+
+def start_env(dut: object, report: Report) -> None:
+    """Put what `MvuEnv` needs into the ConfigDB."""
+    ConfigDB().set(None, "*", "dut", dut)
+    ConfigDB().set(None, "*", "report", report)
+
+
+__all__ = ["CLOCK_NS", "MvuEnv", "StreamError", "build_parameters", "port_formats", "start_env"]

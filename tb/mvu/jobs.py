@@ -1,0 +1,310 @@
+"""What the bench plays: jobs with everything they need, and the driver that carries them out and checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+
+import cocotb
+import numpy as np
+from cocotb.triggers import First, SimTimeoutError, with_timeout
+from cocotb.utils import get_sim_time
+from pyuvm import uvm_driver, uvm_sequence, uvm_sequence_item
+
+from golden.mvu.clocks import job_clocks
+from golden.mvu.functional import config_causes
+from golden.mvu.jobs import Job, TensorSpec, locate
+from golden.mvu.registers import BY_NAME, REGISTERS, encode
+from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, MvuEnv
+
+STATUS = BY_NAME["mvustatus"]
+COMMAND = BY_NAME["mvucommand"]
+_CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
+_HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
+_SLOWEST = 8  #: how many times slower than its formula stalls and collisions may make a job
+_OWN_WAITS = ("input", "residual", "output", "crossbar_out")  #: waits that can hold the data path
+
+
+class BenchStopped(Exception):
+    """A failure has been recorded; the run ends here."""
+
+
+@dataclass
+class Image:
+    """Words for the data memory; `crossbar` writes them through the crossbar's input port instead of the host's."""
+
+    base: int
+    words: np.ndarray
+    crossbar: bool = False
+
+
+class JobItem(uvm_sequence_item):
+    """One job.
+
+    Args:
+        name: for messages.
+        registers: name to fields or value; those left out are written as 0.
+
+    Attributes:
+        weights: (first word, uint8[n, lanes*lanes/8]) pairs to load before.
+        scalers, biases: (first entry, int[n, lanes]) pairs to load before.
+        images: data memory words to load before.
+        output: tensor to read back and compare decoded, when it stays in the own memory.
+        locate: names the n-th output word.
+        overlap: hand the next job over while this one runs.
+        traffic: starts host and crossbar traffic during the job, a function of the environment.
+    """
+
+    def __init__(self, name: str, registers: dict[str, dict[str, int] | int]) -> None:
+        super().__init__(name)
+        self.registers = registers
+        self.weights: list[tuple[int, np.ndarray]] = []
+        self.scalers: list[tuple[int, np.ndarray]] = []
+        self.biases: list[tuple[int, np.ndarray]] = []
+        self.images: list[Image] = []
+        self.output: TensorSpec | None = None
+        self.locate: Callable[[int], str] = lambda index: f"job {name}, output word {index}"
+        self.overlap = False
+        self.traffic: Callable[[MvuEnv], Coroutine[object, object, None]] | None = None
+
+    @classmethod
+    def of(cls, job: Job, lanes: int, images: list[Image] | None = None) -> JobItem:
+        """The item of a mapped layer; `images` are the tensors it reads and that are not in the memory yet."""
+        item = cls(job.name, job.registers)
+        item.weights.append((job.weight_base, job.weights))
+        item.scalers.append((job.channel_base, job.scaler))
+        item.biases.append((job.channel_base, job.bias))
+        item.images += images or []
+        item.output = job.output
+
+        def name_word(index: int) -> str:
+            at = locate(job, index)
+            first = at.block * lanes
+            last = min(first + lanes, job.output.shape[2]) - 1
+            return (
+                f"layer {job.name}, output row {at.row}, column {at.column}, channels {first} to {last} "
+                f"(data[i] is channel {first} + i), bit plane {at.plane} of {job.output.fmt}"
+            )
+
+        item.locate = name_word
+        return item
+
+
+@dataclass
+class _Running:
+    """A job handed over to the device."""
+
+    item: JobItem
+    ideal: int | None  #: clocks by the formula, None for an illegal job
+    causes: int
+    waits: dict[str, int] = field(default_factory=dict)
+
+
+class JobDriver(uvm_driver):
+    """Loads, starts and checks `JobItem`s; the ConfigDB gives ``env``.
+
+    Checked here, beside the words that the scoreboards compare: the status and the interrupt after every
+    job, its clocks against the formula, and the output tensor as it stands in the memory.
+    """
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.env: MvuEnv = self.cdb_get("env")
+        self.flush()
+
+    def flush(self) -> None:
+        """Forget everything about the device: it has been reset."""
+        self._shadow = {r.address: 0 for r in REGISTERS}  # configuration as the device holds it
+        self._running: list[_Running] = []
+        self._ended = 0
+        self._causes = 0  # of jobs ended since mvustatus was cleared
+
+    async def run_phase(self) -> None:
+        while True:
+            item: JobItem = await self.seq_item_port.get_next_item()
+            await self.play(item)
+            self.seq_item_port.item_done()
+
+    async def play(self, item: JobItem) -> None:
+        """Load and start a job; unless it overlaps, wait for its end and check it."""
+        await self.load(item)
+        await self.start(item)
+        if item.traffic is not None:
+            await item.traffic(self.env)
+        if not item.overlap:
+            await self.finish()
+
+    async def load(self, item: JobItem) -> None:
+        """Bring a job's images into the memories of device and golden MVU."""
+        env = self.env
+        lanes, memories = env.params.lanes, env.golden.memories
+        beats = []
+        pack = env.formats["prm"].pack
+        width = env.formats["prm"].fields["data"] // 8
+        for base, words in item.weights:
+            memories.weights[base : base + len(words)] = words
+            rows = words.reshape(-1, lanes // 8)
+            data = np.zeros((len(rows), width), np.uint8)
+            data[:, : lanes // 8] = rows
+            word, lane = np.divmod(np.arange(len(rows)), lanes)
+            beats.append(pack(data=data, lane=lane, word=base + word, select=WEIGHT))
+        for select, loads, target in (
+            (SCALER, item.scalers, memories.scaler),
+            (BIAS, item.biases, memories.bias),
+        ):
+            for base, values in loads:
+                target[base : base + len(values)] = values
+                entry, lane = np.indices(values.shape).reshape(2, -1)
+                data = np.zeros((values.size, width), np.uint8)
+                data[:, :4] = values.reshape(-1, 1).astype("<i4").view(np.uint8)
+                beats.append(pack(data=data, lane=lane, word=base + entry, select=select))
+        # All at once, then wait for all: the ports are independent.
+        waits = []
+        if beats:
+            waits.append(cocotb.start_soon(env.agents["prm"].bus.send(np.concatenate(beats))))
+        for image in item.images:
+            env.golden.load(image.base, image.words)
+            if image.crossbar:
+                address = image.base + np.arange(len(image.words))
+                payload = env.formats["xbi"].pack(data=image.words, addr=address)
+                waits.append(cocotb.start_soon(env.agents["xbi"].bus.send(payload)))
+            else:
+                waits.append(cocotb.start_soon(env.memory.write(image.base, image.words)))
+        for task in waits:
+            await task
+        for name in ("prm", "mem_req", "xbi"):
+            await self._or_stop(env.agents[name].bus.drain())
+
+    async def start(self, item: JobItem) -> None:
+        """Write the registers that differ from what the device holds, the command last; expect the result."""
+        env = self.env
+        words = {**{r.address: 0 for r in REGISTERS if r is not STATUS}, **encode(item.registers)}
+        command = words.pop(COMMAND.address)
+        changed = {a: w for a, w in words.items() if self._shadow[a] != w}
+        self._shadow.update(changed)
+        causes = config_causes(item.registers)
+        result = env.golden.run(item.registers)
+        beats = env.formats["trc"].pack(data=result.data, addr=result.address, dest=result.dest)
+        env.trace.expect_job(beats, item.locate)
+        if result.dest:
+            env.crossbar.expect_job(beats, item.locate)
+        # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
+        ideal = job_clocks(item.registers).total if not causes else None
+        self._running.append(_Running(item, ideal, causes, env.waits()))
+        self._causes |= causes
+        env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
+        await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+
+    async def finish(self) -> None:
+        """Wait for the end of all jobs handed over and check them."""
+        env = self.env
+        while self._running:
+            running = self._running[0]
+            await self._or_stop(self._end_of_job(running))
+            self._check_clocks(running, env.busy[self._ended], env.waits())
+            self._running.pop(0)
+            self._ended += 1
+            if self._running:
+                # The next one began with this one's end.
+                self._running[0].waits = env.waits()
+            else:
+                await self._or_stop(self._check_status(running))
+            if running.item.output is not None and not running.causes:
+                await self._check_memory(running.item)
+        await env.settle()
+        if env.failed.is_set():
+            raise BenchStopped
+
+    async def _or_stop(self, work: Coroutine[object, object, None]) -> None:
+        """Await `work` unless a failure is recorded meanwhile."""
+        env = self.env
+        task = cocotb.start_soon(work)
+        await First(task, env.failed.wait())
+        if env.failed.is_set():
+            task.cancel()
+            raise BenchStopped
+
+    async def _end_of_job(self, running: _Running) -> None:
+        """Wait for the tap's beat that says how many clocks the job was busy."""
+        env = self.env
+        patience = _HANG_CLOCKS + sum((r.ideal or 0) for r in self._running) * _SLOWEST
+        while len(env.busy) <= self._ended:
+            env.job_ended.clear()
+            try:
+                await with_timeout(env.job_ended.wait(), patience * CLOCK_NS, "ns")
+            except SimTimeoutError:
+                env.fail(
+                    f"job {running.item.get_name()} has not ended after {patience} clocks: the unit hangs",
+                    kind="hang",
+                    time_ns=get_sim_time("ns"),
+                )
+                return
+
+    def _check_clocks(self, running: _Running, busy: int, waits: dict[str, int]) -> None:
+        """No clock is wasted: the formula, and at most a clock for each one in which an own access waited."""
+        env = self.env
+        if running.ideal is None:
+            return
+        env.report.clocks += busy
+        env.report.ideal_clocks += running.ideal
+        allowed = sum(waits[name] - running.waits[name] for name in _OWN_WAITS)
+        env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits})
+        if not running.ideal <= busy <= running.ideal + allowed:
+            env.fail(
+                f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {running.ideal}, and its "
+                f"accesses waited {allowed} clocks",
+                kind="clocks",
+                time_ns=get_sim_time("ns"),
+            )
+
+    async def _check_status(self, last: _Running) -> None:
+        """Status, interrupt and their clearing after the last of the jobs handed over."""
+        env = self.env
+        word = await env.registers.read(STATUS.address)
+        seen = STATUS.decode(word)
+        causes = self._causes
+        expected = {
+            "busy": 0,
+            "done": 1,
+            "error": int(causes != 0),
+            "pending": 0,
+            "jobs": self._ended % 256,
+            "cause": causes,
+        }
+        self._causes = 0
+        wrong = [f"{n} {seen[n]} instead of {expected[n]}" for n in expected if seen[n] != expected[n]]
+        if env.interrupt.level != 1:
+            wrong.append("the interrupt is not raised")
+        await env.registers.write(STATUS.address, _CLEAR)
+        after = STATUS.decode(await env.registers.read(STATUS.address))
+        wrong += [f"{n} {after[n]} after clearing" for n in ("done", "error", "cause") if after[n]]
+        if env.interrupt.level != 0:
+            wrong.append("the interrupt stays raised after clearing")
+        if wrong:
+            env.fail(
+                f"after job {last.item.get_name()}: mvustatus is 0x{word:08x}: {'; '.join(wrong)}",
+                kind="status",
+                time_ns=get_sim_time("ns"),
+            )
+
+    async def _check_memory(self, item: JobItem) -> None:
+        """The output tensor as the memory holds it, decoded."""
+        env = self.env
+        spec = item.output
+        if spec is None or encode(item.registers)[BY_NAME["mvuobaseptr"].address] >> 24:
+            return
+        seen = await env.memory.read(spec.base, spec.words)
+        env.compare_tensor(item.get_name(), spec, seen)
+
+
+class JobSequence(uvm_sequence):
+    """Plays the given jobs in order; they may be made as they are needed."""
+
+    def __init__(self, name: str, items: Iterable[JobItem]) -> None:
+        super().__init__(name)
+        self.items = items
+
+    async def body(self) -> None:
+        for item in self.items:
+            await self.start_item(item)
+            await self.finish_item(item)
