@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
-from pyuvm import ConfigDB, uvm_env, uvm_subscriber
+from pyuvm import uvm_env, uvm_subscriber
 
 from golden.mvu.functional import JobResult, Memories, run_job
 from golden.mvu.jobs import TensorSpec
 from golden.mvu.layout import unpack_activations
 from golden.mvu.parameters import MvuParameters
 from golden.mvu.registers import ADDRESS_WIDTH
-from tb.agents.burst import Beats, StreamError
+from tb.agents.burst import Beats
 from tb.agents.interrupt import Interrupt
 from tb.agents.memory import MemoryPort
 from tb.agents.register import RegisterAgent, RegisterPort
@@ -28,7 +27,7 @@ from tb.mvu.coverage import MvuCoverage
 from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
-CLOCK_NS = 10
+CLOCK_NS = 10  #: as mvu_tb.sv makes it
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
@@ -144,7 +143,11 @@ class MvuEnv(uvm_env):
         self.params = build_parameters()
         self.formats = port_formats(self.params)
         self.agents: dict[str, StreamAgent] = {}
-        roles = {**dict.fromkeys(SOURCES, "source"), **dict.fromkeys(SINKS, "sink"), **dict.fromkeys(TAPS, "tap")}
+        roles = {
+            **dict.fromkeys(SOURCES, "source"),
+            **dict.fromkeys(SINKS, "sink"),
+            **dict.fromkeys(TAPS, "tap"),
+        }
         for name, role in roles.items():
             config = StreamConfig(
                 self.dut,
@@ -207,10 +210,6 @@ class MvuEnv(uvm_env):
         origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
         self.trace.origin_ns = self.crossbar.origin_ns = origin
 
-    def start_clock(self) -> None:
-        """Start the clock, made by the simulator: Python does not wake for it."""
-        Clock(self.dut.clk_i, CLOCK_NS, "ns", impl="gpi").start()
-
     def stall(self, probability: int) -> None:
         """Let every port but the taps stall with this probability in 1/256."""
         for name in (*SOURCES, *SINKS):
@@ -247,7 +246,9 @@ class MvuEnv(uvm_env):
         self.report.values_compared += int(np.prod(spec.shape))
         if np.array_equal(words, golden):
             return
-        expected, seen = (unpack_activations(w, spec.shape, spec.fmt, self.params.lanes) for w in (golden, words))
+        expected, seen = (
+            unpack_activations(w, spec.shape, spec.fmt, self.params.lanes) for w in (golden, words)
+        )
         unlike = np.argwhere(expected != seen)
         word = int(np.argmax((words != golden).any(axis=1)))
         if len(unlike):
@@ -259,8 +260,13 @@ class MvuEnv(uvm_env):
             )
             bits = {"expected": f"0b{e:0{spec.fmt.bits}b}", "seen": f"0b{s:0{spec.fmt.bits}b}"}
         else:
-            what = f"bits beyond the last channel are set in the memory after layer {name}, first in word {word}"
-            bits = {"expected": f"0x{golden[word].tobytes()[::-1].hex()}", "seen": f"0x{words[word].tobytes()[::-1].hex()}"}
+            what = (
+                f"bits beyond the last channel are set in the memory after layer {name}, first in word {word}"
+            )
+            bits = {
+                "expected": f"0x{golden[word].tobytes()[::-1].hex()}",
+                "seen": f"0x{words[word].tobytes()[::-1].hex()}",
+            }
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
             f"serialiser (stream trc), so a write was lost or another one hit them",
@@ -269,15 +275,23 @@ class MvuEnv(uvm_env):
             **bits,
         )
 
+    def compare_words(self, what: str, base: int, words: np.ndarray) -> None:
+        """Compare data memory words uint8[n, lanes/8] with the golden MVU's."""
+        golden = self.golden.memories.data[base : base + len(words)]
+        self.report.words_compared += len(words)
+        wrong = (words != golden).any(axis=1)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            expected, seen = (f"0x{w[at].tobytes()[::-1].hex()}" for w in (golden, words))
+            self.fail(
+                f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, the first at address {base + at}: "
+                f"expected {expected}, seen {seen}: an access was lost or hit the wrong word",
+                kind="memory",
+                time_ns=get_sim_time("ns"),
+                expected=expected,
+                seen=seen,
+            )
+
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()
         self.busy += self.formats["job"].unpack(beats.payload)["busy_clocks"].tolist()
-
-
-def start_env(dut: object, report: Report) -> None:
-    """Put what `MvuEnv` needs into the ConfigDB."""
-    ConfigDB().set(None, "*", "dut", dut)
-    ConfigDB().set(None, "*", "report", report)
-
-
-__all__ = ["CLOCK_NS", "MvuEnv", "StreamError", "build_parameters", "port_formats", "start_env"]

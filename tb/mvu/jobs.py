@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
-from cocotb.triggers import First, SimTimeoutError, with_timeout
+from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence, uvm_sequence_item
 
@@ -122,7 +122,10 @@ class JobDriver(uvm_driver):
     async def run_phase(self) -> None:
         while True:
             item: JobItem = await self.seq_item_port.get_next_item()
-            await self.play(item)
+            try:
+                await self.play(item)
+            except BenchStopped:
+                return  # the test has been woken by the failure itself
             self.seq_item_port.item_done()
 
     async def play(self, item: JobItem) -> None:
@@ -217,11 +220,8 @@ class JobDriver(uvm_driver):
 
     async def _or_stop(self, work: Coroutine[object, object, None]) -> None:
         """Await `work` unless a failure is recorded meanwhile."""
-        env = self.env
-        task = cocotb.start_soon(work)
-        await First(task, env.failed.wait())
-        if env.failed.is_set():
-            task.cancel()
+        ended, _ = await select(work, self.env.failed.wait())
+        if ended == 1 or self.env.failed.is_set():
             raise BenchStopped
 
     async def _end_of_job(self, running: _Running) -> None:

@@ -1,0 +1,103 @@
+# Assay: `make help` lists what there is. This file sets up .venv and hands over to `python -m sim`, to which make
+# passes the variables given on its command line (SIM, TOPLEVEL, SEED, ...) as environment.
+
+.DEFAULT_GOAL := run
+SHELL := /bin/bash
+
+# The interpreter that .venv is made from.
+BASE_PYTHON ?= python3
+# pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k mvu".
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# What .venv must hold; its stamps carry this key, so that a change of either file installs again.
+KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
+
+ifdef PYTHON
+  # An interpreter that has everything already: nothing is installed.
+  PY := $(PYTHON)
+  ENVIRONMENT :=
+  LINT_ENVIRONMENT :=
+  TRAIN_ENVIRONMENT :=
+else
+  PY := .venv/bin/python
+  ENVIRONMENT := .venv/.installed-$(KEY)
+  LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
+  TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
+endif
+
+##@ Simulation
+.PHONY: run
+run: $(ENVIRONMENT) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
+	@$(PY) -m sim run
+
+.PHONY: waves
+waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
+	@$(PY) -m sim waves
+
+.PHONY: bench
+bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
+	@$(PY) -m sim bench
+
+.PHONY: coverage
+coverage: $(ENVIRONMENT) ## Merge and print the functional coverage of TOPLEVEL's runs
+	@$(PY) -m sim coverage
+
+.PHONY: list
+list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
+	@$(PY) -m sim list
+
+##@ Project
+.PHONY: test
+test: $(ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
+	@$(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff)
+	@$(PY) -m sim lint
+
+.PHONY: train
+train: $(TRAIN_ENVIRONMENT) ## Train the networks under vectors/ again (installs PyTorch)
+	@$(PY) -m vectors.digits.train
+
+.PHONY: clean
+clean: ## Remove builds, runs and reports; .venv stays
+	@rm -rf sim/build sim/runs sim/reports
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@printf '%s\n' '' 'Variables (cocotb'"'"'s names keep their meaning)' \
+	  '  TOPLEVEL=mvu             what to simulate; `make list` shows all' \
+	  '  SIM=verilator            or icarus' \
+	  '  SEED=7                   the same seed gives the same run; also COCOTB_RANDOM_SEED (default: random, printed)' \
+	  '  COCOTB_TESTCASE=a,b      run these tests (default: the real layers)' \
+	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
+	  '  PARAMS="Lanes=8"         HDL parameters' \
+	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
+	  '  GUI=1                    write the waves and open them afterwards' \
+	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \
+	  '  PYTEST_ARGS="-k mvu"     arguments for `make test`; WORKERS=2 is how many run in parallel' \
+	  '  PYTHON=...               an interpreter that has all packages: .venv is then left alone' \
+	  '  BASE_PYTHON=python3      the interpreter .venv is made from (3.11 or newer)'
+
+# .venv: a stamp is written last, so an interrupted installation has none and starts afresh.
+.venv/.installed-$(KEY): pyproject.toml constraints.txt
+	@command -v $(BASE_PYTHON) >/dev/null || { \
+	  echo "assay: $(BASE_PYTHON) is not installed; install Python 3.11 or newer, or name one: make BASE_PYTHON=..." >&2; exit 2; }
+	@$(BASE_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+	  "assay: $(BASE_PYTHON) is Python %d.%d; allowed is 3.11 or newer, named by make BASE_PYTHON=..." % sys.version_info[:2])'
+	@$(BASE_PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "assay: $(BASE_PYTHON) has no venv module; install it with: apt-get install python3-venv" >&2; exit 2; }
+	@if ! compgen -G '.venv/.installed-*' >/dev/null; then rm -rf .venv; $(BASE_PYTHON) -m venv .venv; fi
+	@rm -f .venv/.installed-*
+	@echo "assay: installing the Python packages into .venv (once)"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.installed-lint-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
+	@echo "assay: installing the packages for make $*"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@

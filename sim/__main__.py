@@ -1,0 +1,238 @@
+"""The command line: ``python -m sim COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from sim import ROOT, lint, shown, waves
+from sim.build import BUILD_ROOT
+from sim.errors import AssayError
+from sim.run import RUN_ROOT, Job, choose_seed, report, run_job
+from sim.simulators import SIMULATORS
+from sim.targets import TARGETS, Target, find_target
+from sim.testcases import list_tests, select_tests
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARGETS) -> int:
+    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        arguments = _parser().parse_args(argv)
+        return arguments.command(arguments, targets)
+    except AssayError as error:
+        sys.stdout.flush()
+        print(f"assay: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(
+            "\nassay: interrupted; the simulator was stopped and its unfinished outputs removed",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _announce(line: str) -> None:
+    print(f"assay: {line}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sim",
+        description="Build and run Assay's simulations. Defaults come from the variables that make and cocotb use.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
+    _add_top(run)
+    run.add_argument(
+        "--sim",
+        default=_variable("SIM") or "verilator",
+        help=f"{' or '.join(SIMULATORS)} (SIM; default: verilator)",
+    )
+    run.add_argument(
+        "--seed", default=_variable("SEED") or _variable("COCOTB_RANDOM_SEED"), help="seed (SEED)"
+    )
+    run.add_argument(
+        "--test",
+        action="append",
+        metavar="NAME",
+        help="run this cocotb test; may be repeated (COCOTB_TESTCASE, separated by commas)",
+    )
+    run.add_argument(
+        "--filter",
+        default=_variable("COCOTB_TEST_FILTER"),
+        metavar="REGEX",
+        help="run the tests this expression finds; '.' runs all (COCOTB_TEST_FILTER)",
+    )
+    run.add_argument(
+        "--param",
+        action="append",
+        metavar="NAME=VALUE",
+        help="HDL parameter; may be repeated (PARAMS, separated by spaces)",
+    )
+    run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
+    run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
+    run.add_argument(
+        "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
+    )
+    run.set_defaults(command=_run)
+
+    listing = commands.add_parser("list", help="list targets, their parameters and their tests")
+    listing.set_defaults(command=_list)
+
+    wave = commands.add_parser(
+        "waves", help="open, or name, the waveform of the last failure, else of the last run"
+    )
+    _add_top(wave)
+    wave.set_defaults(command=_waves)
+
+    bench = commands.add_parser("bench", help="measure simulation speed")
+    _add_top(bench)
+    bench.set_defaults(command=_bench)
+
+    coverage = commands.add_parser("coverage", help="functional coverage of all runs that are kept, merged")
+    _add_top(coverage)
+    coverage.set_defaults(command=_coverage)
+
+    linting = commands.add_parser("lint", help="verilator -Wall, verible and ruff over the whole project")
+    linting.set_defaults(command=_lint)
+
+    clean = commands.add_parser("clean", help="remove builds, runs and reports")
+    clean.set_defaults(command=_clean)
+    return parser
+
+
+def _add_top(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--top", default=_variable("TOPLEVEL") or "mvu", help="target (TOPLEVEL; default: mvu)"
+    )
+
+
+def _variable(name: str) -> str | None:
+    return os.environ.get(name) or None
+
+
+def _switch(name: str) -> bool:
+    """A variable that is on or off, in the words that cocotb accepts."""
+    value = (_variable(name) or "0").lower()
+    if value in ("1", "yes", "y", "on", "true", "enable"):
+        return True
+    if value in ("0", "no", "n", "off", "false", "disable"):
+        return False
+    raise AssayError(f"{name}={os.environ[name]}: allowed are 0 and 1")
+
+
+def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
+    target = find_target(arguments.top, targets)
+    words = arguments.param or re.split(r"[\s,]+", _variable("PARAMS") or "")
+    given: dict[str, str] = {}
+    for word in filter(None, words):
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise AssayError(f"parameter {word!r} is not of the form NAME=VALUE")
+        given[name] = value
+    resolved = target.resolve_parameters(given)
+    testcases = arguments.test or [
+        name for name in re.split(r"[\s,]+", _variable("COCOTB_TESTCASE") or "") if name
+    ]
+    return Job(
+        target=target,
+        simulator=arguments.sim,
+        seed=choose_seed(arguments.seed),
+        tests=select_tests(target, testcases, arguments.filter),
+        parameters={name: resolved[name] for name in given},
+        x_random=arguments.x_random or _switch("XRANDOM"),
+        waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
+    )
+
+
+def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    job = _job(arguments, targets)
+    outcome = run_job(job, _announce, live=lambda line: print(line, flush=True))
+    for line in report(outcome):
+        _announce(line)
+    if outcome.waves is not None and (arguments.gui or _switch("GUI")):
+        waves.show(job.target, outcome.folder, _announce)
+    return 0 if outcome.passed else 1
+
+
+def _list(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    for target in targets.values():
+        print(f"{target.name}: {target.summary}")
+        for name, parameter in target.parameters.items():
+            print(
+                f"  PARAMS={name}=...  {parameter.meaning}; {parameter.allowed_text}; default {parameter.default}"
+            )
+        for name, test in list_tests(target).items():
+            mark = " (default)" if name in target.default_tests else ""
+            print(
+                f"  COCOTB_TESTCASE={name}{mark}  {(test.doc or '').strip().partition(chr(10))[0]}".rstrip()
+            )
+    return 0
+
+
+def _waves(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    target = find_target(arguments.top, targets)
+    waves.show(target, waves.last_run(target, _announce), _announce)
+    return 0
+
+
+def _bench(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    target = find_target(arguments.top, targets)
+    if not target.benchmark:
+        having = [name for name, other in targets.items() if other.benchmark]
+        raise AssayError(
+            f"{target.name} has no benchmark; targets that have one: {', '.join(having) or 'none'}"
+        )
+    module, _, function = target.benchmark.partition(":")
+    return getattr(importlib.import_module(module), function)(target)
+
+
+def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    target = find_target(arguments.top, targets)
+    if not target.coverage:
+        raise AssayError(f"{target.name} has no functional coverage")
+    module, _, name = target.coverage.partition(":")
+    groups = getattr(importlib.import_module(module), name)().groups
+    runs = 0
+    for folder in sorted(RUN_ROOT.glob(f"{target.name}-*")):
+        files = [folder / f"coverage_{group.name}.json" for group in groups]
+        runs += any(path.is_file() for path in files)
+        for group, path in zip(groups, files, strict=True):
+            if path.is_file():
+                group.merge_file(path)
+    if not runs:
+        raise AssayError(f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}")
+    _announce(f"coverage of {target.name} over {runs} runs")
+    for group in groups:
+        print(group.text())
+    return 0
+
+
+def _lint(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    return lint.run(targets.values(), _announce)
+
+
+def _clean(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    for folder in (BUILD_ROOT, RUN_ROOT, ROOT / "sim" / "reports"):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+            _announce(f"removed {shown(folder)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,313 @@
+"""The build cache: one folder a build, named after a hash of everything that determines it.
+
+``sim/build/<target>-<simulator>-<key>/`` appears by one rename when the build is complete, so that an
+interrupted build leaves nothing that could be taken for a finished one, and a lock makes parallel runs wait for
+one build instead of doing it twice. A second run with the same sources, parameters, flags and tools
+compiles nothing.
+
+Verilator's run-time library takes most of a small build's time and depends on no source of the design: its
+objects are compiled once for each set of flags and kept in ``sim/build/verilated-<key>/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cocotb_tools.config
+
+from sim import ROOT, shown
+from sim.cocotb_runner import WHEEL_CONFIGURATION, make_runner
+from sim.errors import BuildFailed
+from sim.process import run_logged
+from sim.simulators import Simulator, compiler_fingerprint
+from sim.targets import Target
+
+BUILD_ROOT = ROOT / "sim" / "build"
+TIMESCALE = ("1ns", "1ps")
+
+# The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
+VERILATOR_FLAGS = ("-O3", "--assert", "-Wno-fatal", "-CFLAGS", "-O2 -march=native")
+VERILATOR_X_FAST = ("--x-assign", "fast")
+VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
+ICARUS_FLAGS = ("-gassertions",)
+
+_DIAGNOSTIC = re.compile(r"%(?:Warning|Error)|\b(?:warning|[Ee]rror): |syntax error")
+"""What is worth showing of a compiler's output; all of it is in ``build.log``."""
+
+BUILDS_KEPT = 24
+"""Builds of one target and simulator that stay in the cache, most recently used first."""
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """Everything that determines a build."""
+
+    target: Target
+    simulator: Simulator
+    parameters: Mapping[str, int]
+    trace: str = ""
+    """Waveform format compiled in (``fst``, ``vcd``), empty for none. Icarus needs none of it."""
+    x_random: bool = False
+
+    def flags(self) -> list[str]:
+        """The simulator's compile flags, paths apart."""
+        if self.simulator.name == "icarus":
+            return list(ICARUS_FLAGS)
+        return [
+            *VERILATOR_FLAGS,
+            *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
+            *(["--timing"] if self.target.timing else ["--no-timing"]),
+            *({"fst": ["--trace-fst"], "vcd": ["--trace-vcd"], "": []}[self.trace]),
+        ]
+
+    def control_file(self) -> str:
+        """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
+        lines = ["`verilator_config"]
+        for name in self.target.publish:
+            access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
+            lines.append(f'{access} -module "{self.target.hdl_top}" -var "{name}"')
+        return "\n".join(lines) + "\n"
+
+    def tools(self) -> dict[str, str]:
+        """The installed software that ends up in a build."""
+        tools = {"simulator": f"{self.simulator} {self.simulator.executable}"}
+        if self.simulator.name == "verilator":
+            tools["cocotb"] = str(cocotb_tools.config.libs_dir)
+            tools["compiler"] = compiler_fingerprint()
+            tools["makefile"] = " ".join(WHEEL_CONFIGURATION)
+        return tools
+
+    def key(self) -> str:
+        """A hash over contents, not times: the same text gives the same key in any order of edits."""
+        parts: list[object] = [
+            self.target.hdl_top,
+            sorted(self.parameters.items()),
+            self.flags(),
+            TIMESCALE,
+            self.control_file(),
+            sorted(self.tools().items()),
+        ]
+        for path in self.target.source_files():
+            parts.append([path.name, _digest(path)])
+        for folder in self.target.include_paths():
+            for path in sorted(p for p in folder.glob("*") if p.suffix in (".svh", ".vh", ".sv", ".v")):
+                parts.append([path.name, _digest(path)])
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def folder(self) -> Path:
+        return BUILD_ROOT / f"{self.target.name}-{self.simulator.name}-{self.key()}"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line: None) -> Path:
+    """The folder of the finished build of ``spec``, compiled now if it is not in the cache.
+
+    Raises:
+        BuildFailed: the HDL does not compile; the compiler's own messages have been announced.
+    """
+    folder = spec.folder()
+    if _use(folder):
+        return folder
+    BUILD_ROOT.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f".{folder.name}.lock")):
+        if _use(folder):  # another process built it while this one waited
+            return folder
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        started = time.monotonic()
+        described = " ".join(f"{name}={value}" for name, value in spec.parameters.items())
+        announce(f"building {spec.target.name} {described} for {spec.simulator}{_extras(spec)}")
+        try:
+            _compile(spec, partial, announce)
+        except BuildFailed:
+            log = folder.with_name(f"{spec.target.name}-{spec.simulator.name}-failed.log")
+            os.replace(partial / "build.log", log)
+            shutil.rmtree(partial, ignore_errors=True)
+            raise BuildFailed(
+                f"{spec.target.name} does not compile with {spec.simulator}; see {shown(log)}"
+            ) from None
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _describe(spec, partial)
+        os.rename(partial, folder)
+        announce(f"built in {time.monotonic() - started:.1f} s: {shown(folder)}")
+    _prune(spec)
+    return folder
+
+
+def _extras(spec: BuildSpec) -> str:
+    words = [f"with {spec.trace.upper()} waves"] if spec.trace else []
+    words += ["with random initial values"] if spec.x_random else []
+    return ", " + ", ".join(words) if words else ""
+
+
+def _use(folder: Path) -> bool:
+    """Whether the build exists; marks it as used now."""
+    try:
+        os.utime(folder / "build.json")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> None:
+    """Compile into ``folder``, which then holds the program, the log and the control file."""
+    folder.mkdir(parents=True)
+    log = folder / "build.log"
+    verilator = spec.simulator.name == "verilator"
+    sources = spec.target.source_files()
+    if verilator:
+        control_file = folder / "publish.vlt"
+        control_file.write_text(spec.control_file(), encoding="utf-8")
+        sources.insert(0, control_file)
+    objects = _RuntimeObjects(spec) if verilator else None
+
+    with _without_spaces(folder, [spec.target.root, *_tool_folders(spec)]) as (work, rewrite):
+
+        def diagnose(line: str) -> None:
+            if _DIAGNOSTIC.search(line):
+                for root in (str(spec.target.root), rewrite(str(spec.target.root))):
+                    line = line.replace(f"{root}{os.sep}", "")
+                announce(line)
+
+        def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
+            if objects is not None and command[0] == "make":
+                objects.lend(work)
+            environment = dict(environment)
+            root = environment.get("VERILATOR_ROOT", "")
+            if rewrite(root) != root:
+                environment["VERILATOR_ROOT"] = rewrite(root)
+                # Else the launcher, which looks behind links, calls this by a path with spaces through the shell.
+                environment["VERILATOR_BIN"] = rewrite(f"{root}/bin/verilator_bin")
+            return run_logged([rewrite(word) for word in command], cwd, environment, log, sink=diagnose)
+
+        runner = make_runner(spec.simulator, execute, spec.trace)
+        runner.build(
+            sources=sources,
+            includes=spec.target.include_paths(),
+            parameters=spec.parameters,
+            build_args=spec.flags(),
+            hdl_toplevel=spec.target.hdl_top,
+            build_dir=work,
+            timescale=TIMESCALE,
+            always=True,
+        )
+        product = work / (spec.target.hdl_top if verilator else "sim.vvp")
+        if runner.exit_status != 0 or not product.is_file():
+            raise BuildFailed(f"{spec.target.name} does not compile")
+        if objects is not None:
+            objects.keep(work)
+        shutil.move(product, folder / product.name)
+
+
+def _tool_folders(spec: BuildSpec) -> list[Path]:
+    folders = [cocotb_tools.config.share_dir, cocotb_tools.config.libs_dir]
+    if spec.simulator.verilator_root is not None:
+        folders.append(spec.simulator.verilator_root)
+    return folders
+
+
+@contextlib.contextmanager
+def _without_spaces(folder: Path, others: Sequence[Path]) -> Iterator[tuple[Path, Callable[[str], str]]]:
+    """A working folder, gone after the block, and a function that rewrites paths, for ``make`` cannot bear spaces.
+
+    The working folder is inside ``folder`` unless that path has white space. The function lets paths under
+    ``folder`` and ``others`` go through symbolic links where they have.
+    """
+    temporary = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(
+        prefix="assay-", dir="/tmp" if _has_space(temporary) else None
+    ) as scratch:
+        work = (Path(scratch) if _has_space(folder) else folder) / "obj"
+        aliases: dict[str, str] = {}
+        # The longest first: one of the folders may lie inside another.
+        for index, path in enumerate(sorted({folder, *others}, key=lambda p: len(str(p)), reverse=True)):
+            if _has_space(path):
+                alias = Path(scratch) / f"link{index}"
+                alias.symlink_to(path, target_is_directory=True)
+                aliases[str(path)] = str(alias)
+
+        def rewrite(word: str) -> str:
+            for path, alias in aliases.items():
+                # A library path through a link that is about to go would mislead; LD_LIBRARY_PATH serves instead.
+                word = word.replace(f"-Wl,-rpath,{path} ", "").replace(path, alias)
+            return word
+
+        yield work, rewrite
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _has_space(path: Path | str) -> bool:
+    return any(character.isspace() for character in str(path))
+
+
+class _RuntimeObjects:
+    """Verilator's compiled run-time library for one set of flags, shared by all builds that use them."""
+
+    def __init__(self, spec: BuildSpec) -> None:
+        parts = [spec.tools(), VERILATOR_FLAGS, spec.trace, spec.target.timing]
+        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        self.folder = BUILD_ROOT / f"verilated-{key}"
+
+    def lend(self, build: Path) -> None:
+        """Put the objects, if they exist, where ``make`` finds them newer than their sources."""
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
+                shutil.copyfile(path, build / path.name)
+
+    def keep(self, build: Path) -> None:
+        """Take the objects of a finished build, unless they are here already."""
+        if self.folder.is_dir():
+            return
+        with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as partial:
+            for path in build.glob("verilated*.o"):
+                shutil.copyfile(path, Path(partial) / path.name)
+            with contextlib.suppress(OSError):  # another build has just put its own here
+                os.rename(partial, self.folder)
+                os.mkdir(partial)  # for TemporaryDirectory to remove
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; the system releases it even if this process is killed."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _describe(spec: BuildSpec, folder: Path) -> None:
+    record = {
+        "target": spec.target.name,
+        "simulator": str(spec.simulator),
+        "parameters": dict(spec.parameters),
+        "flags": spec.flags(),
+        "trace": spec.trace,
+        "key": spec.key(),
+    }
+    (folder / "build.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _prune(spec: BuildSpec) -> None:
+    """Remove the builds of this target and simulator that were not used for the longest time."""
+    builds = [
+        path.parent for path in BUILD_ROOT.glob(f"{spec.target.name}-{spec.simulator.name}-*/build.json")
+    ]
+    builds.sort(key=lambda folder: (folder / "build.json").stat().st_mtime, reverse=True)
+    for folder in builds[BUILDS_KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Errors that are sentences to the user."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AssayError(Exception):
+    """Something a user can put right. Its text is one sentence; the command line prints it without a traceback."""
+
+    exit_status = 2
+
+
+class MissingTool(AssayError):
+    """A simulator or a compiler that is not installed; the sentence holds the command that installs it."""
+
+
+class BuildFailed(AssayError):
+    """The HDL did not compile."""
+
+    exit_status = 1
+
+
+class RunFailed(AssayError):
+    """A simulation could not be carried to its end."""
+
+    exit_status = 1
+
+
+def unknown(kind: str, value: str, allowed: Iterable[str]) -> AssayError:
+    """The error for a name that is not in a list: names the value, the allowed ones and the nearest of them."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(value, allowed, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return AssayError(f"unknown {kind} {value!r}{hint}; allowed: {', '.join(allowed) or 'none'}")

@@ -1,0 +1,425 @@
+"""One simulation: build if needed, run with a seed, judge, and on a failure write the waves around it.
+
+What the bench sees (environment variables):
+
+- ``COCOTB_RANDOM_SEED``: the seed, as always in cocotb;
+- ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
+- ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
+- ``ASSAY_REPLAY``: the command that replays this run;
+- ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
+
+What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
+``coverage_<group>.json``. One key more has a meaning here:
+
+- ``expected_errors``: list of strings. A ``$error`` of the HDL whose text contains one of them does not fail the
+  run; each of them must have occurred.
+
+A run passes if every selected test ran and passed, and the HDL raised no other ``$error`` or ``$fatal``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from sim import ROOT, shown
+from sim.build import BuildSpec, ensure_build, locked
+from sim.cocotb_runner import make_runner
+from sim.errors import AssayError, RunFailed
+from sim.process import TimedOut, run_logged
+from sim.simulators import find_simulator, trace_format
+from sim.targets import Target
+from sim.testcases import cocotb_filter
+
+RUN_ROOT = ROOT / "sim" / "runs"
+
+LARGEST_SEED = 2**31 - 1
+"""What both cocotb and Verilator's ``+verilator+seed+`` accept."""
+
+Announce = Callable[[str], None]
+
+_HDL_ERROR = re.compile(r"(?:\[(?P<ps>\d+)\] %(?:Error|Fatal)|(?:ERROR|FATAL)): (?P<text>.*:\d+: .*)")
+"""``$error`` and ``$fatal`` as Verilator (with the time in ps) and as Icarus print them."""
+
+_ICARUS_TIME = re.compile(r" +Time: (?P<ps>\d+) +Scope: ")
+"""The line that Icarus prints after them."""
+
+
+def choose_seed(text: str | None) -> int:
+    """The seed a user gave, checked, or a random one."""
+    if text is None:
+        return random.SystemRandom().randint(1, LARGEST_SEED)
+    with contextlib.suppress(ValueError):
+        if 0 <= int(text, 0) <= LARGEST_SEED:
+            return int(text, 0)
+    raise AssayError(f"seed {text!r}: allowed are the integers 0 to {LARGEST_SEED}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to simulate. Together with the sources it determines a run completely."""
+
+    target: Target
+    simulator: str
+    seed: int
+    tests: tuple[str, ...]
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """Those given by the user; the target's defaults complete them."""
+    x_random: bool = False
+    waves: bool = False
+    """Write the waves of the whole run."""
+
+    @property
+    def name(self) -> str:
+        """The run's name, and its folder's."""
+        words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
+        words += ["xrandom"] if self.x_random else []
+        tests = "default" if self.tests == self.target.default_tests else "+".join(self.tests)
+        words += [str(self.seed), tests]
+        name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
+        if len(name) > 120:  # file systems end at 255, readers earlier
+            name = f"{name[:100]}...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return name
+
+    @property
+    def folder(self) -> Path:
+        return RUN_ROOT / self.name
+
+    @property
+    def replay(self) -> str:
+        """The command that repeats this run."""
+        words = ["make", f"SIM={self.simulator}", f"TOPLEVEL={self.target.name}", f"SEED={self.seed}"]
+        words += ["XRANDOM=1"] if self.x_random else []
+        if self.parameters:
+            words.append(
+                "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
+            )
+        if self.tests != self.target.default_tests:
+            words.append("COCOTB_TESTCASE=" + shlex.quote(",".join(self.tests)))
+        return " ".join(words)
+
+    def describe(self) -> str:
+        parameters = self.target.resolve_parameters(self.parameters)
+        shown = " ".join(f"{name}={value}" for name, value in parameters.items())
+        return f"{self.target.name}{f' ({shown})' if shown else ''} on {self.simulator}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One cocotb test as results.xml tells it."""
+
+    __test__ = False  # not a pytest class
+
+    name: str
+    status: str
+    """``passed``, ``failed`` or ``skipped``."""
+    message: str
+    stop_ns: float
+
+
+@dataclass
+class Outcome:
+    """What came of a job."""
+
+    job: Job
+    folder: Path
+    results: list[TestResult]
+    problems: list[str]
+    """Reasons for failing beside failed tests, each one sentence."""
+    summary: dict[str, Any]
+    seconds: float
+    failure_ns: float | None = None
+    """Simulation time of the first failure."""
+    waves: Path | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and bool(self.results) and all(r.status == "passed" for r in self.results)
+
+    @property
+    def failed_tests(self) -> list[TestResult]:
+        return [result for result in self.results if result.status != "passed"]
+
+
+def run_job(
+    job: Job, announce: Announce, live: Announce | None = None, waves_on_failure: bool = True
+) -> Outcome:
+    """Run ``job`` and judge it.
+
+    Args:
+        announce: receives the runner's own lines.
+        live: receives the simulation's lines as they come; they go to ``run.log`` in any case.
+        waves_on_failure: after a failure, run again with the same seed and write the waves around it.
+
+    Raises:
+        AssayError: the job cannot be run at all (bad input, missing tool, HDL that does not compile).
+    """
+    spec = _build_spec(job, announce, traced=job.waves)
+    build_folder = ensure_build(spec, announce)
+    RUN_ROOT.mkdir(parents=True, exist_ok=True)
+    with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(job.folder) as folder:
+        announce(f"running {job.describe()}; to replay: {job.replay}")
+        waves_file = folder / f"waves.{trace_format(job.simulator)}" if job.waves else None
+        outcome = _simulate(job, spec, build_folder, folder, waves_file, live)
+        if waves_file is not None and waves_file.is_file():
+            outcome.waves = waves_file
+        elif not outcome.passed and waves_on_failure and outcome.failure_ns is not None:
+            outcome.waves = write_failure_waves(job, outcome.failure_ns, announce)
+        _write_record(outcome)
+    return outcome
+
+
+def write_failure_waves(job: Job, failure_ns: float, announce: Announce) -> Path | None:
+    """Run ``job`` again and write the waves around ``failure_ns`` into its folder; None if that did not succeed."""
+    before, after = job.target.window_ns
+    start, stop = max(0, int(failure_ns) - before), int(failure_ns) + after
+    announce(f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns")
+    spec = _build_spec(job, announce, traced=True)
+    build_folder = ensure_build(spec, announce)
+    with _fresh_folder(job.folder / "window") as folder:
+        written = folder / f"waves.{trace_format(job.simulator)}"
+        _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
+        if not written.is_file():
+            announce("the second run ended before the window began: no waves were written")
+            return None
+        return written.replace(job.folder / written.name)
+
+
+def report(outcome: Outcome) -> list[str]:
+    """The few lines at the end of a run that a person can act on."""
+    job, summary = outcome.job, outcome.summary
+    passed = sum(result.status == "passed" for result in outcome.results)
+    verdict = "PASS" if outcome.passed else "FAIL"
+    lines = [
+        f"{verdict}  {job.describe()}: {passed} of {len(job.tests)} tests passed in {outcome.seconds:.1f} s"
+    ]
+    facts: list[tuple[str, str]] = []
+    if "values_compared" in summary:
+        words = f" in {summary['words_compared']:,} words" if "words_compared" in summary else ""
+        facts.append(("compared", f"{summary['values_compared']:,} values{words}"))
+    if summary.get("clocks"):
+        ideal = summary.get("ideal_clocks")
+        against = f"; by the formula {ideal:,}" if ideal else ""
+        facts.append(("clocks", f"{summary['clocks']:,}{against}"))
+    if summary.get("coverage"):
+        groups = (f"{name} {percent:.1f} %" for name, percent in summary["coverage"].items())
+        facts.append(("coverage", ", ".join(groups)))
+    facts += summary.get("notes", {}).items()
+    for result in outcome.failed_tests:
+        first_line = (result.message.strip().splitlines() or ["no message"])[0]
+        facts.append((f"{result.status}", f"{result.name}: {first_line}"))
+    facts += [("problem", problem) for problem in outcome.problems]
+    if failures := summary.get("failures"):
+        facts.append(("first failure", str(failures[0].get("message", "no message"))))
+        facts += [
+            (label, str(failures[0][key]))
+            for key, label in (("where", "at"), ("expected", "expected"), ("seen", "seen"), ("bits", "unlike bits"))
+            if failures[0].get(key)
+        ]
+    if outcome.failure_ns is not None:
+        facts.append(("failed at", f"{outcome.failure_ns:,.0f} ns"))
+    facts.append(("replay", job.replay))
+    facts.append(("log", shown(outcome.folder / "run.log")))
+    if outcome.waves is not None:
+        facts.append(("waves", f"{shown(outcome.waves)} (make waves TOPLEVEL={job.target.name} opens it)"))
+    for key, value in facts:
+        first, *rest = value.splitlines() or [""]
+        lines.append(f"      {key:<16} {first}")
+        lines += [f"      {'':<16} {line}" for line in rest]
+    return lines
+
+
+@contextlib.contextmanager
+def _fresh_folder(folder: Path):
+    """An empty folder, removed again if what happens in the block does not come to its end."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _build_spec(job: Job, announce: Announce, traced: bool) -> BuildSpec:
+    simulator = find_simulator(job.simulator, announce)
+    return BuildSpec(
+        target=job.target,
+        simulator=simulator,
+        parameters=job.target.resolve_parameters(job.parameters),
+        trace=trace_format(simulator.name) if traced and simulator.name == "verilator" else "",
+        x_random=job.x_random and simulator.name == "verilator",
+    )
+
+
+def _simulate(
+    job: Job,
+    spec: BuildSpec,
+    build_folder: Path,
+    folder: Path,
+    waves_file: Path | None,
+    live: Announce | None,
+    window: tuple[int, int] | None = None,
+) -> Outcome:
+    """Run the simulator once in ``folder`` and judge what it left there."""
+    started = time.monotonic()
+    hdl_errors: list[tuple[float | None, str]] = []
+    problems: list[str] = []
+    timed_out = False
+
+    def sink(line: str) -> None:
+        if found := _HDL_ERROR.match(line):
+            text = found["text"].replace(f"{ROOT}{os.sep}", "")
+            hdl_errors.append((int(found["ps"]) / 1000 if found["ps"] else None, text))
+        elif hdl_errors and hdl_errors[-1][0] is None and (found := _ICARUS_TIME.match(line)):
+            hdl_errors[-1] = (int(found["ps"]) / 1000, hdl_errors[-1][1])
+        if live is not None:
+            live(line)
+
+    def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
+        nonlocal timed_out
+        try:
+            return run_logged(command, cwd, environment, folder / "run.log", sink, job.target.timeout_s)
+        except TimedOut:
+            timed_out = True
+            problems.append(f"the simulation did not end within {job.target.timeout_s} s and was stopped")
+            return 0
+
+    environment = {
+        "ASSAY_RUN_DIR": str(folder),
+        "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
+        "ASSAY_REPLAY": job.replay,
+        "PYTHONUNBUFFERED": "1",
+    }
+    test_modules, tests = job.target.test_modules, job.tests
+    plusargs: list[str] = []
+    if spec.simulator.name == "verilator":
+        # Else the first $error aborts the process, and cocotb reports nothing.
+        plusargs.append("+verilator+error+limit+1000000")
+        if spec.x_random:
+            # To Verilator seed 0 means one of its own choice.
+            plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{max(job.seed, 1)}"]
+    if waves_file is not None:
+        plusargs.append(f"+waves_file={waves_file.name}")
+        if window is not None:
+            plusargs += [f"+waves_from={window[0]}", f"+waves_to={window[1]}"]
+            environment["ASSAY_WAVES_WINDOW"] = f"{window[0]} {window[1]}"
+            test_modules, tests = (*test_modules, "sim.linger"), (*tests, "linger")
+    runner = make_runner(spec.simulator, execute, trace=waves_file.suffix[1:] if waves_file else "")
+    results_file = folder / "results.xml"
+    with contextlib.suppress(
+        SystemExit
+    ):  # under pytest, cocotb exits where tests failed; they are judged below
+        runner.test(
+            test_module=test_modules,
+            hdl_toplevel=job.target.hdl_top,
+            hdl_toplevel_lang="verilog",
+            test_filter=cocotb_filter(tests),
+            seed=job.seed,
+            plusargs=plusargs,
+            extra_env=environment,
+            build_dir=build_folder,
+            test_dir=folder,
+            results_xml=str(results_file),
+        )
+    summary = _read_summary(folder)
+    results = read_results(results_file)
+    expected = summary.get("expected_errors", [])
+    unexpected = [(ns, text) for ns, text in hdl_errors if not any(part in text for part in expected)]
+    problems += [f"the HDL raised an error: {text}" for _, text in unexpected[:3]]
+    problems += [
+        f"the HDL did not raise the expected error {part!r}"
+        for part in expected
+        if not any(part in text for _, text in hdl_errors)
+    ]
+    if not results and not problems:
+        problems.append(
+            f"the simulator ended with status {runner.exit_status} and without results; see its log"
+        )
+    missing = [name for name in job.tests if name not in {result.name for result in results}]
+    if results and missing:
+        problems.append(f"these tests did not run: {', '.join(missing)}")
+    all_passed = all(result.status == "passed" for result in results)
+    if runner.exit_status != 0 and not problems and all_passed and not hdl_errors:
+        problems.append(f"the simulator ended with status {runner.exit_status}; see its log")
+    outcome = Outcome(job, folder, results, problems, summary, time.monotonic() - started)
+    if not outcome.passed and not timed_out:
+        outcome.failure_ns = _failure_time(summary, results, unexpected)
+    return outcome
+
+
+def _failure_time(
+    summary: Mapping[str, Any], results: Sequence[TestResult], hdl_errors: Sequence[tuple[float | None, str]]
+) -> float | None:
+    """When the run failed first, from the best witness: the bench, the HDL's error, the end of the failed test."""
+    for failure in summary.get("failures", [])[:1]:
+        if isinstance(failure.get("time_ns"), (int, float)) and failure["time_ns"] >= 0:
+            return float(failure["time_ns"])
+    if hdl_errors and hdl_errors[0][0] is not None:
+        return hdl_errors[0][0]
+    stops = [result.stop_ns for result in results if result.status == "failed"] or [
+        r.stop_ns for r in results[-1:]
+    ]
+    return stops[0] if stops else None
+
+
+def read_results(path: Path) -> list[TestResult]:
+    """The tests in cocotb's results.xml, in the order they ran; empty where the file is missing or cut short."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return []
+    results = []
+    for case in root.iter("testcase"):
+        problem = next((child for tag in ("failure", "error") for child in case.iter(tag)), None)
+        skipped = case.find("skipped")
+        status = "failed" if problem is not None else "skipped" if skipped is not None else "passed"
+        properties = {item.get("name"): item.get("value") for item in case.iter("property")}
+        message = "" if problem is None else (problem.get("message") or problem.text or "")
+        results.append(
+            TestResult(case.get("name"), status, message, float(properties.get("sim_time_stop") or 0))
+        )
+    return results
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file():
+        return {}
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFailed(f"the bench left a summary that is not JSON, {shown(path)}: {error}") from None
+    if not isinstance(summary, dict):
+        raise RunFailed(f"the bench left a summary that is not a dictionary: {shown(path)}")
+    return summary
+
+
+def _write_record(outcome: Outcome) -> None:
+    """``run.json``: what :mod:`sim.waves` needs to find this run again."""
+    job = outcome.job
+    record = {
+        "target": job.target.name,
+        "simulator": job.simulator,
+        "seed": job.seed,
+        "tests": list(job.tests),
+        "parameters": dict(job.parameters),
+        "x_random": job.x_random,
+        "passed": outcome.passed,
+        "failure_ns": outcome.failure_ns,
+        "waves": outcome.waves.name if outcome.waves else None,
+        "replay": job.replay,
+    }
+    (outcome.folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

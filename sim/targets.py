@@ -1,0 +1,178 @@
+"""The table of targets: everything the runner knows about a block. Adding a block is one entry in ``TARGETS``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from golden.mvu.parameters import MvuParameters
+from sim import ROOT
+from sim.errors import AssayError, unknown
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An integer HDL parameter that a user may set with ``PARAMS="Name=value"``."""
+
+    default: int
+    allowed: range | tuple[int, ...]
+    meaning: str
+
+    @property
+    def allowed_text(self) -> str:
+        if isinstance(self.allowed, range) and self.allowed.step == 1:
+            return f"{self.allowed.start} to {self.allowed.stop - 1}"
+        return ", ".join(map(str, self.allowed))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of a target that the pytest regression runs."""
+
+    name: str
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    simulators: tuple[str, ...] = ("verilator", "icarus")
+    tests: str = "."
+    """Regular expression, searched in the test's name: which cocotb tests this variant runs."""
+    x_random: bool = False
+    """Start all state from values drawn from the seed (Verilator; Icarus simulates X itself)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A TOPLEVEL: its HDL, its bench and how the regression exercises it."""
+
+    name: str
+    summary: str
+    """One line for ``make help`` and ``python -m sim list``."""
+    hdl_top: str
+    """The module under the simulator's root, whose ports the bench drives."""
+    sources: tuple[str, ...]
+    """HDL in compile order, packages first. A ``.f`` entry is a file list whose paths are relative to itself."""
+    test_modules: tuple[str, ...]
+    """Python modules that hold the cocotb tests."""
+    default_tests: tuple[str, ...] = ()
+    """Tests of a plain ``make TOPLEVEL=...``; empty: all of them."""
+    include_dirs: tuple[str, ...] = ("rtl/common", "tb/agents/hdl")
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    """Names (wildcards allowed) in ``hdl_top`` that the bench reaches through VPI in Verilator. Those ending in
+    ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper."""
+    timing: bool = False
+    """True if the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog."""
+    window_ns: tuple[int, int] = (10_000, 1_000)
+    """How much of the time before and after a failure its waveform shows."""
+    timeout_s: int = 600
+    """A simulation that takes longer than this is stopped and counts as failed."""
+    lint_top: str = ""
+    """The RTL module that lint elaborates alone, without the bench; empty: no RTL of its own."""
+    lint_sources: tuple[str, ...] = ()
+    coverage: str = ""
+    """``module:class`` of the functional coverage; its attribute ``groups`` holds the cover groups."""
+    benchmark: str = ""
+    """``module:function`` behind ``make bench``; called as ``function(target)``, returns the exit status."""
+    root: Path = ROOT
+
+    def source_files(self) -> list[Path]:
+        """All HDL files in compile order, file lists expanded, each once."""
+        return expand_sources(self.root, self.sources)
+
+    def include_paths(self) -> list[Path]:
+        return [self.root / name for name in self.include_dirs]
+
+    def view_file(self) -> Path:
+        """The signals that a waveform viewer shows first."""
+        return self.root / "sim" / "views" / f"{self.name}.view"
+
+    def resolve_parameters(self, given: Mapping[str, str | int]) -> dict[str, int]:
+        """All parameters of a build: the defaults, overridden by what the user gave, checked."""
+        resolved = {name: parameter.default for name, parameter in self.parameters.items()}
+        for name, text in given.items():
+            if name not in self.parameters:
+                raise unknown(f"parameter of {self.name}", name, self.parameters)
+            parameter = self.parameters[name]
+            try:
+                value = int(str(text), 0)
+            except ValueError:
+                value = None
+            if value is None or value not in parameter.allowed:
+                raise AssayError(
+                    f"parameter {name}={text} of {self.name}: allowed are {parameter.allowed_text}"
+                )
+            resolved[name] = value
+        return resolved
+
+
+def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
+    """Expand file lists (``.f``: one path a line, ``//`` or ``#`` comments, ``-f`` nests) into source files."""
+    files: dict[Path, None] = {}
+
+    def add(path: Path, named_in: str) -> None:
+        if not path.is_file():
+            raise AssayError(f"source file {path} named in {named_in} does not exist")
+        if path.suffix == ".f":
+            add_list(path)
+        else:
+            files.setdefault(path)
+
+    def add_list(filelist: Path) -> None:
+        for line in filelist.read_text(encoding="utf-8").splitlines():
+            line = line.partition("//")[0]
+            words = shlex.split(line, comments=True)
+            for word in words:
+                if word != "-f":
+                    add((filelist.parent / word).resolve(), str(filelist))
+
+    for entry in entries:
+        add((root / entry).resolve(), "the table of targets")
+    return list(files)
+
+
+BURST_ADAPTERS = (
+    "tb/agents/hdl/stream_stall.sv",
+    "tb/agents/hdl/burst_source.sv",
+    "tb/agents/hdl/burst_sink.sv",
+)
+"""The bench's side of every stream, see ``tb/agents/burst.py``."""
+
+DEFAULTS = MvuParameters()
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            name="mvu",
+            summary="bit-serial matrix-vector unit",
+            hdl_top="mvu_tb",
+            sources=("rtl/mvu/mvu.f", *BURST_ADAPTERS, "tb/mvu/mvu_tb.sv"),
+            lint_top="mvu",
+            lint_sources=("rtl/mvu/mvu.f",),
+            test_modules=("tb.mvu.test_mvu",),
+            timing=True,
+            default_tests=("real_layers",),
+            coverage="tb.mvu.coverage:MvuCoverage",
+            benchmark="tb.mvu.bench:main",
+            parameters={
+                "Lanes": Parameter(DEFAULTS.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
+                "AccWidth": Parameter(DEFAULTS.acc_width, range(16, 31), "accumulator bits"),
+            },
+            variants=(
+                Variant("lanes64", {"Lanes": 64}),
+                Variant("lanes8", {"Lanes": 8}),
+                Variant(
+                    "lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True
+                ),
+            ),
+        ),
+    )
+}
+
+
+def find_target(name: str, targets: Mapping[str, Target] = TARGETS) -> Target:
+    """The target behind a TOPLEVEL."""
+    if name not in targets:
+        raise unknown("TOPLEVEL", name, targets)
+    return targets[name]

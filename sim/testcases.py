@@ -1,0 +1,73 @@
+"""The cocotb tests of a target, listed without a simulator."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable
+
+from cocotb.regression import Test, TestGenerator
+
+from sim import ROOT
+from sim.errors import AssayError, unknown
+from sim.targets import Target
+
+
+def list_tests(target: Target) -> dict[str, Test]:
+    """The target's cocotb tests by name, in the order of definition, found as cocotb's regression finds them."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    tests: dict[str, Test] = {}
+    for module_name in target.test_modules:
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not module_name.startswith(error.name):
+                raise  # the module exists and one of its own imports is missing
+            raise AssayError(f"test module {module_name} of target {target.name} does not exist") from None
+        for value in list(vars(module).values()):
+            if isinstance(value, Test):
+                tests[value.name] = value
+            elif isinstance(value, TestGenerator):
+                tests.update((test.name, test) for test in value.generate_tests())
+    return tests
+
+
+def select_tests(
+    target: Target, testcases: Iterable[str] = (), test_filter: str | None = None
+) -> tuple[str, ...]:
+    """The tests of a run: those named, or those that a regular expression finds, or the target's default ones.
+
+    The expression is searched in ``module.name``, as cocotb does with COCOTB_TEST_FILTER. A test marked
+    ``skip`` runs only if it is named.
+    """
+    tests = list_tests(target)
+    testcases = tuple(testcases)
+    if testcases and test_filter:
+        raise AssayError("COCOTB_TESTCASE and COCOTB_TEST_FILTER exclude each other; give one of them")
+    for name in testcases or target.default_tests:
+        if name not in tests:
+            raise unknown(f"COCOTB_TESTCASE of {target.name}", name, tests)
+    if testcases:
+        return testcases
+    enabled = {name: test for name, test in tests.items() if not test.skip}
+    if test_filter:
+        try:
+            pattern = re.compile(test_filter)
+        except re.error as error:
+            raise AssayError(
+                f"COCOTB_TEST_FILTER {test_filter!r} is not a regular expression: {error}"
+            ) from None
+        selected = tuple(name for name, test in enabled.items() if pattern.search(test.fullname))
+        if not selected:
+            raise AssayError(
+                f"COCOTB_TEST_FILTER {test_filter!r} selects no test of {target.name}; its tests: {', '.join(enabled)}"
+            )
+        return selected
+    return target.default_tests or tuple(enabled)
+
+
+def cocotb_filter(tests: Iterable[str]) -> str:
+    """The regular expression that makes cocotb run exactly ``tests``."""
+    return r"\.(?:" + "|".join(map(re.escape, tests)) + ")$"

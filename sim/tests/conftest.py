@@ -1,0 +1,57 @@
+"""What the tests of the runner share: the counter they simulate, and folders of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sim import build, run
+from sim.errors import MissingTool
+from sim.simulators import SIMULATORS, find_simulator
+from sim.targets import Target
+from sim.tests.counter import COUNTER
+
+
+@pytest.fixture(scope="session")
+def counter() -> Target:
+    return COUNTER
+
+
+@pytest.fixture(scope="session")
+def require_simulator() -> Callable[[str], None]:
+    """Skips the calling test where a simulator is missing; on CI, which installs them all, fails it."""
+
+    def require(name: str) -> None:
+        try:
+            find_simulator(name)
+        except MissingTool as error:
+            if os.environ.get("CI", "").lower() in ("1", "true"):
+                pytest.fail(str(error), pytrace=False)
+            pytest.skip(str(error))
+
+    return require
+
+
+@pytest.fixture(params=SIMULATORS)
+def simulator(request: pytest.FixtureRequest, require_simulator: Callable[[str], None]) -> str:
+    """Each installed simulator in turn."""
+    require_simulator(request.param)
+    return request.param
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runs go to a fresh folder, whose name holds a space as a user's may; builds come from the cache."""
+    folder = tmp_path / "with space" / "runs"
+    monkeypatch.setattr(run, "RUN_ROOT", folder)
+    return folder
+
+
+@pytest.fixture
+def own_outputs(own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Builds and runs both go to a fresh folder."""
+    monkeypatch.setattr(build, "BUILD_ROOT", own_runs.parent / "build")
+    return own_runs.parent

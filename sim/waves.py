@@ -1,0 +1,151 @@
+"""Finding the waveform a user wants to see, and opening it on the signals that matter, at the failure.
+
+``sim/views/<target>.view`` lists those signals once: a ``[Heading]`` or a signal's path below the HDL top on each
+line, ``#`` for comments. The scripts for GTKWave and for Surfer are made from it beside each waveform, with the
+cursor on the failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sim import run, shown
+from sim.errors import AssayError
+from sim.run import Job, write_failure_waves
+from sim.targets import Target
+
+_GTKWAVE_TCL = """\
+# Made from {view}. Vectors carry their range in a dump's names, so signals are found by the name before it.
+set names [dict create]
+for {{set i 0}} {{$i < [gtkwave::getNumFacs]}} {{incr i}} {{
+    set name [gtkwave::getFacName $i]
+    dict set names [regsub {{\\[[0-9]+:[0-9]+\\]$}} $name ""] $name
+}}
+proc show {{signal}} {{
+    global names
+    if {{[dict exists $names $signal]}} {{
+        gtkwave::addSignalsFromList [list [dict get $names $signal]]
+    }} else {{
+        puts "not in this waveform: $signal"
+    }}
+}}
+{body}
+gtkwave::/Time/Zoom/Zoom_Full
+"""
+
+
+def last_run(target: Target, announce: Callable[[str], None]) -> Path:
+    """Folder of the last failed run of ``target`` if there is one, else of the last run that wrote waves.
+
+    A failure without waves, as the regression leaves it, is simulated again to write them.
+    """
+    records = sorted(run.RUN_ROOT.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    runs = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in records]
+    runs = [(folder, record) for folder, record in runs if record["target"] == target.name]
+    for folder, record in runs:
+        if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
+            if not record["waves"]:
+                _write_waves(target, folder, record, announce)
+            return folder
+    for folder, record in runs:
+        if record["waves"]:
+            return folder
+    raise AssayError(
+        f"no run of {target.name} failed and none wrote waves; this writes them: make TOPLEVEL={target.name} WAVES=1"
+    )
+
+
+def _write_waves(
+    target: Target, folder: Path, record: dict[str, Any], announce: Callable[[str], None]
+) -> None:
+    job = Job(
+        target=target,
+        simulator=record["simulator"],
+        seed=record["seed"],
+        tests=tuple(record["tests"]),
+        parameters=record["parameters"],
+        x_random=record["x_random"],
+    )
+    written = write_failure_waves(job, record["failure_ns"], announce)
+    if written is None:
+        raise AssayError(
+            f"the failure of {shown(folder)} could not be repeated; run it again: {record['replay']}"
+        )
+    record["waves"] = written.name
+    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
+    """Open the waves in ``folder`` with GTKWave or Surfer where there is a display, else name the commands."""
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    state = "passed" if record["passed"] else f"failed at {record['failure_ns']:,.0f} ns"
+    announce(
+        f"{target.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
+    )
+    commands = viewer_commands(target, folder, record)
+    announce(f"waves: {shown(folder / record['waves'])}")
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        for command in commands:
+            if shutil.which(command[0]):
+                announce(f"opening: {shlex.join(command)}")
+                subprocess.Popen(
+                    command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+                )
+                return
+        announce("neither gtkwave nor surfer is on PATH; install one with: apt-get install gtkwave")
+    for command in commands:
+        announce(f"open with: {shlex.join(command)}")
+
+
+def viewer_commands(target: Target, folder: Path, record: dict[str, Any]) -> list[list[str]]:
+    """The commands that open a run's waves; writes the view scripts that they name."""
+    waves = folder / record["waves"]
+    signals = _read_view(target)
+    if not signals:
+        return [["gtkwave", shown(waves)], ["surfer", shown(waves)]]
+    tcl, surfer = folder / "view.tcl", folder / "view.sucl"
+    tcl.write_text(_gtkwave_script(target, signals, record["failure_ns"]), encoding="utf-8")
+    surfer.write_text(_surfer_script(signals, record["failure_ns"]), encoding="utf-8")
+    return [
+        ["gtkwave", f"--script={shown(tcl)}", shown(waves)],
+        ["surfer", "--command-file", shown(surfer), shown(waves)],
+    ]
+
+
+def _read_view(target: Target) -> list[tuple[str, str]]:
+    """The view's lines as ("heading", text) and ("signal", full path); empty without a view file."""
+    if not target.view_file().is_file():
+        return []
+    entries = []
+    for line in target.view_file().read_text(encoding="utf-8").splitlines():
+        line = line.partition("#")[0].strip()
+        if line.startswith("[") and line.endswith("]"):
+            entries.append(("heading", line[1:-1]))
+        elif line:
+            entries.append(("signal", f"{target.hdl_top}.{line}"))
+    return entries
+
+
+def _gtkwave_script(target: Target, entries: list[tuple[str, str]], failure_ns: float | None) -> str:
+    body = [
+        f"gtkwave::/Edit/Insert_Comment {{{text}}}" if kind == "heading" else f"show {{{text}}}"
+        for kind, text in entries
+    ]
+    if failure_ns is not None:
+        body.append(f"gtkwave::setMarker {int(failure_ns)}ns")
+    return _GTKWAVE_TCL.format(view=shown(target.view_file()), body="\n".join(body))
+
+
+def _surfer_script(entries: list[tuple[str, str]], failure_ns: float | None) -> str:
+    lines = [f"divider_add {text}" if kind == "heading" else f"variable_add {text}" for kind, text in entries]
+    lines.append("zoom_fit")
+    if failure_ns is not None:
+        lines.append(f"cursor_set {int(failure_ns * 1000)}")  # in the dump's unit, 1 ps
+    return "\n".join(lines) + "\n"

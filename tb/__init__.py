@@ -1,0 +1,1 @@
+"""pyuvm benches: reusable agents, scoreboard, coverage and report; one folder for each TOPLEVEL."""

@@ -1,0 +1,151 @@
+"""Packing of structured fields into the bits of a beat, vectorised over beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class BeatFormat:
+    """Payload of a stream: named fields, the first at the lowest bits, without gaps.
+
+    A beat is stored as ``ceil(width / 8)`` bytes, little end first, unused top bits 0: bit ``i`` of the
+    beat is bit ``i % 8`` of byte ``i // 8``. n beats are an array uint8[n, bytes].
+
+    Args:
+        fields: (name, width in bits) pairs in the order of the port's documentation, LSB first.
+
+    Raises:
+        ValueError: no fields, a width below 1 or a name given twice.
+
+    >>> request = BeatFormat([("wdata", 8), ("addr", 3), ("write", 1)])
+    >>> request.pack(wdata=[0xAB, 0], addr=[5, 7], write=1)
+    array([[171,  13],
+           [  0,  15]], dtype=uint8)
+    """
+
+    def __init__(self, fields: Iterable[tuple[str, int]]) -> None:
+        self.fields: dict[str, int] = {}  #: name to width in bits
+        self._offsets: dict[str, int] = {}
+        self.width = 0  #: bits of a beat
+        for name, width in fields:
+            if width < 1:
+                raise ValueError(f"field {name} has {width} bits: at least 1 is needed")
+            if name in self.fields:
+                raise ValueError(f"field {name} is given twice")
+            self.fields[name] = width
+            self._offsets[name] = self.width
+            self.width += width
+        if not self.fields:
+            raise ValueError("a beat needs at least one field")
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that hold one beat."""
+        return (self.width + 7) // 8
+
+    def pack(self, **values: object) -> np.ndarray:
+        """Fields to beats.
+
+        Args:
+            values: every field by name. Fields of up to 64 bits: unsigned integers [n]. Any field: uint8
+                [n, ceil(width / 8)], little end first. A scalar, or an array of length 1, counts for all.
+
+        Returns:
+            uint8[n, bytes].
+
+        Raises:
+            ValueError: a field is missing, unknown, of another length, or a value does not fit.
+        """
+        if values.keys() != self.fields.keys():
+            unlike = sorted(values.keys() ^ self.fields.keys())
+            raise ValueError(
+                f"fields {', '.join(self.fields)} are needed; missing or unknown: {', '.join(unlike)}"
+            )
+        bits = {name: self._to_bits(name, value) for name, value in values.items()}
+        lengths = {len(b) for b in bits.values()} - {1}
+        if len(lengths) > 1:
+            raise ValueError(
+                "fields differ in length: " + ", ".join(f"{k} has {len(b)}" for k, b in bits.items())
+            )
+        count = lengths.pop() if lengths else 1
+        beats = np.empty((count, self.width), np.uint8)
+        for name, field_bits in bits.items():
+            offset = self._offsets[name]
+            beats[:, offset : offset + self.fields[name]] = field_bits
+        return np.packbits(beats, axis=1, bitorder="little")
+
+    def unpack(self, beats: np.ndarray) -> dict[str, np.ndarray]:
+        """Beats uint8[n, bytes] to fields: uint64[n] up to 64 bits, else uint8[n, ceil(width / 8)].
+
+        Raises:
+            ValueError: the array has another shape.
+        """
+        beats = self.check(beats)
+        bits = np.unpackbits(beats, axis=1, count=self.width, bitorder="little")
+        values = {}
+        for name, width in self.fields.items():
+            field = np.packbits(bits[:, self._offsets[name] :][:, :width], axis=1, bitorder="little")
+            if width <= 64:
+                padded = np.zeros((len(beats), 8), np.uint8)
+                padded[:, : field.shape[1]] = field
+                field = padded.view("<u8").reshape(-1)
+            values[name] = field
+        return values
+
+    def check(self, beats: np.ndarray) -> np.ndarray:
+        """`beats` as a contiguous array uint8[n, bytes]; ValueError when it is none."""
+        beats = np.ascontiguousarray(beats)
+        if beats.dtype != np.uint8 or beats.ndim != 2 or beats.shape[1] != self.bytes:
+            raise ValueError(
+                f"beats of {self.width} bits are uint8[n, {self.bytes}], not {beats.dtype}{list(beats.shape)}"
+            )
+        return beats
+
+    def describe(self, beat: np.ndarray) -> str:
+        """One beat, uint8[bytes], as ``field=0xvalue`` text with every leading zero."""
+        number = int.from_bytes(np.asarray(beat, np.uint8).tobytes(), "little")
+        return " ".join(
+            f"{name}=0x{number >> self._offsets[name] & (1 << width) - 1:0{(width + 3) // 4}x}"
+            for name, width in self.fields.items()
+        )
+
+    def locate(self, bit: int) -> str:
+        """``field[bit]`` of a beat's bit."""
+        for name, offset in self._offsets.items():
+            if offset <= bit < offset + self.fields[name]:
+                return f"{name}[{bit - offset}]"
+        raise ValueError(f"bit {bit}: a beat has bits 0 to {self.width - 1}")
+
+    def _to_bits(self, name: str, value: object) -> np.ndarray:
+        """uint8[n or 1, width] of zeros and ones."""
+        width = self.fields[name]
+        array = np.asarray(value)
+        if array.ndim == 2:
+            size = (width + 7) // 8
+            if array.dtype != np.uint8 or array.shape[1] != size:
+                raise ValueError(
+                    f"field {name}: uint8[n, {size}] is needed, not {array.dtype}{list(array.shape)}"
+                )
+            bits = np.unpackbits(array, axis=1, bitorder="little")
+        elif array.ndim <= 1 and width <= 64 and (array.dtype.kind in "bui" or array.size == 0):
+            array = np.atleast_1d(array)
+            if array.dtype.kind == "i" and (array < 0).any():
+                index = int(np.argmax(array < 0))
+                raise ValueError(
+                    f"field {name}, beat {index}: {array[index]} is negative; fields are unsigned"
+                )
+            words = np.ascontiguousarray(array, "<u8").reshape(-1, 1)
+            bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+        else:
+            raise ValueError(
+                f"field {name} of {width} bits: unsigned integers [n] (up to 64 bits) or uint8[n, bytes] are "
+                f"needed, not {array.dtype}{list(array.shape)}"
+            )
+        over = bits[:, width:].any(axis=1)
+        if over.any():
+            raise ValueError(
+                f"field {name}, beat {int(np.argmax(over))}: the value needs more than {width} bits"
+            )
+        return bits[:, :width]

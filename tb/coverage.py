@@ -1,0 +1,255 @@
+"""Functional coverage: named points with bins, crosses of points, vectorised sampling, merging between runs.
+
+Why not PyPI's cocotb-coverage 2.0: it installs with cocotb 2.1, but its points are decorators around a
+function that is called once for each sample and tries every bin, its data base is a process-wide singleton,
+and it merges only files of its own YAML or XML. A layer gives thousands of samples at once, held in arrays;
+here sampling is one `numpy.unique`, and a group is a plain object that turns into JSON and back.
+
+    group = CoverGroup(
+        "jobs",
+        [CoverPoint("weight_bits", range(1, 17)), CoverPoint("sign", {"unsigned": 0, "signed": 1})],
+        crosses=[("weight_bits", "sign")],
+    )
+    group.sample(weight_bits=[2, 4, 4], sign=0)
+    print(group.text())
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+class CoverageError(ValueError):
+    """A sample, a definition or a file does not fit the cover group."""
+
+
+class CoverPoint:
+    """One question with a bin for each possible answer.
+
+    Args:
+        name: of the point.
+        bins: the answers, as values (the bin is called as the value prints) or as label -> what falls in:
+            a value, a `range` (any value in it), or a collection of values. Bins may not overlap.
+        at_least: hits that cover a bin.
+
+    Raises:
+        CoverageError: no bins, or overlapping ones.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bins: Iterable[Hashable] | Mapping[str, object],
+        at_least: int = 1,
+    ) -> None:
+        self.name = name
+        self.at_least = at_least
+        labelled = bins if isinstance(bins, Mapping) else {str(value): value for value in bins}
+        if not labelled:
+            raise CoverageError(f"cover point {name} has no bins")
+        self.labels = tuple(labelled)
+        self._bin_of: dict[Hashable, int] = {}
+        for index, members in enumerate(labelled.values()):
+            for value in _members(members):
+                if value in self._bin_of:
+                    raise CoverageError(
+                        f"cover point {name}: {value!r} is in bin {self.labels[self._bin_of[value]]} "
+                        f"and in bin {self.labels[index]}"
+                    )
+                self._bin_of[value] = index
+
+    def bin_of(self, value: Hashable) -> int:
+        """Index of the bin; CoverageError for a value in none: definition or stimulus is wrong."""
+        try:
+            return self._bin_of[value]
+        except KeyError:
+            raise CoverageError(f"cover point {self.name}: {value!r} is in no bin") from None
+
+    def indices(self, samples: np.ndarray) -> np.ndarray:
+        """Bin indices int64[n] of samples [n]."""
+        values, inverse = np.unique(samples, return_inverse=True)
+        bins = np.array([self.bin_of(value) for value in values.tolist()], np.int64)
+        return bins[inverse.reshape(-1)]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A point or a cross: its points, and the combinations that cannot occur."""
+
+    name: str
+    points: tuple[CoverPoint, ...]
+    possible: np.ndarray  #: bool[bins of point 0, bins of point 1, ...]
+
+
+class CoverGroup:
+    """Points that are sampled together, and crosses between them.
+
+    Args:
+        name: of the group.
+        points: sampled by every `sample`.
+        crosses: tuples of point names; the cross is called ``a x b``.
+        impossible: tells from a cross's bin labels by point name whether this combination cannot occur and is
+            left out of the count. Called once for each combination, when the group is made.
+
+    Raises:
+        CoverageError: a cross names an unknown point, or nothing in a cross is possible.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        points: Sequence[CoverPoint],
+        crosses: Sequence[Sequence[str]] = (),
+        impossible: Callable[[Mapping[str, str]], bool] | None = None,
+    ) -> None:
+        self.name = name
+        self.points = {point.name: point for point in points}
+        items = [_Item(point.name, (point,), np.ones(len(point.labels), bool)) for point in points]
+        for cross in crosses:
+            unknown = [part for part in cross if part not in self.points]
+            if unknown:
+                raise CoverageError(f"cover group {name}: cross of unknown point {', '.join(unknown)}")
+            crossed = tuple(self.points[part] for part in cross)
+            possible = np.ones([len(point.labels) for point in crossed], bool)
+            if impossible is not None:
+                for labels in itertools.product(*(enumerate(point.labels) for point in crossed)):
+                    named = {part: label for part, (_, label) in zip(cross, labels, strict=True)}
+                    possible[tuple(index for index, _ in labels)] = not impossible(named)
+            if not possible.any():
+                raise CoverageError(f"cover group {name}: nothing in cross {' x '.join(cross)} is possible")
+            items.append(_Item(" x ".join(cross), crossed, possible))
+        self._items = {item.name: item for item in items}
+        self._hits = {item.name: np.zeros(item.possible.shape, np.int64) for item in items}
+
+    def sample(self, **values: object) -> None:
+        """Count samples: for every point an array [n], or a scalar that counts for all of them.
+
+        Raises:
+            CoverageError: a point is missing or unknown, lengths differ, or a value is in no bin. Nothing is
+                counted then.
+        """
+        if values.keys() != self.points.keys():
+            unlike = sorted(values.keys() ^ self.points.keys())
+            raise CoverageError(f"cover group {self.name}: missing or unknown points: {', '.join(unlike)}")
+        arrays = {name: np.atleast_1d(value) for name, value in values.items()}
+        lengths = {len(array) for array in arrays.values()} - {1}
+        if len(lengths) > 1:
+            raise CoverageError(f"cover group {self.name}: samples differ in length: {sorted(lengths)}")
+        count = lengths.pop() if lengths else 1
+        indices = {
+            name: np.broadcast_to(self.points[name].indices(array), count) for name, array in arrays.items()
+        }
+        for item in self._items.values():
+            np.add.at(self._hits[item.name], tuple(indices[point.name] for point in item.points), 1)
+
+    def hits(self, item: str) -> dict[str, int]:
+        """Label (of a cross: labels joined with `` x ``) to hits, of a point or cross."""
+        entry = self._items[item]
+        return {
+            self._label(entry, tuple(place)): int(self._hits[item][tuple(place)])
+            for place in np.argwhere(entry.possible)
+        }
+
+    def missed(self) -> dict[str, list[str]]:
+        """Point or cross to the labels of its bins with too few hits; items without any are left out."""
+        missed = {}
+        for item in self._items.values():
+            places = np.argwhere(item.possible & ~self._covered(item))
+            if len(places):
+                missed[item.name] = [self._label(item, tuple(place)) for place in places]
+        return missed
+
+    def percent(self, item: str | None = None) -> float:
+        """Covered bins of a point or cross; without a name the mean over all of them, 0 to 100."""
+        if item is None:
+            return sum(self.percent(name) for name in self._items) / len(self._items)
+        entry = self._items[item]
+        return 100.0 * int((self._covered(entry) & entry.possible).sum()) / int(entry.possible.sum())
+
+    def percentages(self) -> dict[str, float]:
+        """``group.item`` to percent."""
+        return {f"{self.name}.{name}": round(self.percent(name), 2) for name in self._items}
+
+    def text(self, most_missed: int = 8) -> str:
+        """A few lines for people: percent of every item, and at most `most_missed` of its missed bins."""
+        missed = self.missed()
+        width = max(map(len, self._items))
+        lines = [f"coverage {self.name}: {self.percent():.1f} %"]
+        for name in self._items:
+            line = f"  {name:{width}} {self.percent(name):6.1f} %"
+            if name in missed:
+                labels = missed[name]
+                more = f", and {len(labels) - most_missed} more" if len(labels) > most_missed else ""
+                line += f"  missed: {', '.join(labels[:most_missed])}{more}"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, object]:
+        """Hits, percentages and missed bins; `merge` reads the hits back."""
+        return {
+            "name": self.name,
+            "percent": round(self.percent(), 2),
+            "items": {
+                name: {
+                    "percent": round(self.percent(name), 2),
+                    "missed": self.missed().get(name, []),
+                    "hits": {label: hits for label, hits in self.hits(name).items() if hits},
+                }
+                for name in self._items
+            },
+        }
+
+    def merge(self, other: CoverGroup | Mapping[str, object]) -> None:
+        """Add the hits of another run: a group, or what its `as_json` gave.
+
+        Raises:
+            CoverageError: the other one has another name or other bins. Nothing is added then.
+        """
+        data = other.as_json() if isinstance(other, CoverGroup) else other
+        if data.get("name") != self.name:
+            raise CoverageError(f"cover group {self.name} cannot merge {data.get('name')}")
+        added = {}
+        for name, item in dict(data["items"]).items():
+            if name not in self._items:
+                raise CoverageError(f"cover group {self.name} has no item {name}: it was defined otherwise")
+            places = {
+                self._label(self._items[name], place): place for place in np.ndindex(self._hits[name].shape)
+            }
+            added[name] = self._hits[name].copy()
+            for label, hits in item["hits"].items():
+                if label not in places:
+                    raise CoverageError(f"{self.name}.{name} has no bin {label}: it was defined otherwise")
+                added[name][places[label]] += hits
+        self._hits.update(added)
+
+    def save(self, path: Path) -> None:
+        """Write `as_json` to a file."""
+        path.write_text(json.dumps(self.as_json(), indent=1) + "\n")
+
+    def merge_file(self, path: Path) -> None:
+        """`merge` a file written by `save`; CoverageError when it is no such file."""
+        try:
+            data = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CoverageError(f"{path} is no coverage file: {error}") from None
+        self.merge(data)
+
+    def _covered(self, item: _Item) -> np.ndarray:
+        return self._hits[item.name] >= max(point.at_least for point in item.points)
+
+    @staticmethod
+    def _label(item: _Item, place: tuple[int, ...]) -> str:
+        return " x ".join(point.labels[index] for point, index in zip(item.points, place, strict=True))
+
+
+def _members(members: object) -> Iterable[Hashable]:
+    """The values of one bin."""
+    if isinstance(members, (range, list, tuple, set, frozenset)):
+        return members
+    return (members,)

@@ -1,0 +1,540 @@
+"""Tests of the MVU. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, Timer, select
+from pyuvm import ConfigDB, uvm_root, uvm_sequencer, uvm_test
+
+from golden.mvu.layout import unpack_activations
+from golden.mvu.registers import REGISTERS
+from tb.agents.burst import ALWAYS
+from tb.agents.register import RegisterTest
+from tb.mvu.env import CLOCK_NS, MvuEnv
+from tb.mvu.jobs import BenchStopped, JobDriver, JobItem, JobSequence
+from tb.mvu.stimulus import NetworkPlan, Stimulus, real_networks
+from tb.report import Report
+
+
+class MvuTest(uvm_test):
+    """Builds the environment, resets the device, runs `body`, checks that nothing is left over."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.env = MvuEnv("env", self)
+        self.seqr = uvm_sequencer("jobs", self)
+        self.driver = JobDriver("job_driver", self)
+        self.cdb_set("env", self.env, "job_driver")
+        self.report: Report = self.cdb_get("report")
+
+    def connect_phase(self) -> None:
+        super().connect_phase()
+        self.driver.seq_item_port.connect(self.seqr.seq_item_export)
+
+    def end_of_elaboration_phase(self) -> None:
+        super().end_of_elaboration_phase()
+        # Tests of one run differ, and a test draws the same whether it runs alone or among others.
+        self.stimulus = Stimulus(self.env.params, zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode()))
+
+    async def body(self) -> None:
+        """What the test plays."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pick(verilator: int, icarus: int) -> int:
+        """An amount of work by simulator: Icarus is some fifty times slower."""
+        return verilator if cocotb.SIM_NAME.lower().startswith("verilator") else icarus
+
+    async def play(self, items: Iterable[JobItem]) -> None:
+        """Play jobs through the sequencer and wait until the last one is checked."""
+        ended, _ = await select(JobSequence("jobs", items).start(self.seqr), self.env.failed.wait())
+        if ended == 1 or self.env.failed.is_set():
+            raise BenchStopped
+        await self.driver.finish()
+
+    async def run_phase(self) -> None:
+        self.raise_objection()
+        env = self.env
+        await env.reset()
+        try:
+            await self.body()
+            await self.finish()
+        except BenchStopped:
+            pass
+        self.drop_objection()
+
+    async def finish(self) -> None:
+        """Nothing may be left: words, answers, errors of the taps."""
+        env = self.env
+        await env.settle()
+        for scoreboard in (env.trace, env.crossbar):
+            if scoreboard is env.trace or scoreboard.beats_compared or scoreboard.outstanding:
+                self.report.add_scoreboard(scoreboard)
+        for port in (env.registers, env.memory):
+            port.check_finished()
+        for group in env.coverage.groups:
+            self.report.add_coverage(group)
+
+
+async def run(dut: object, test: type[MvuTest]) -> None:
+    """Run a test class and fail the cocotb test unless its report passes."""
+    with _report(test) as report:
+        await _run(dut, test, report)
+    assert report.passed, report.failures[0]["message"]
+
+
+async def run_planted(dut: object, test: type[MvuTest], kind: str, *words: str) -> None:
+    """Run a test class with a planted fault: pass only if the first failure is of this kind and says these words."""
+    planted = _report(test)
+    await _run(dut, test, planted)
+    with _report(test) as report:
+        report.words_compared = max(1, planted.words_compared)
+        if not planted.failures:
+            report.fail(f"the planted fault of {test.__name__} was not found")
+        else:
+            first = planted.failures[0]
+            missing = [word for word in words if word not in str(first["message"])]
+            if first["kind"] != kind or missing:
+                report.fail(
+                    f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}"
+                )
+            else:
+                cocotb.log.info("found as planted: %s", first["message"])
+    assert report.passed, report.failures[0]["message"]
+
+
+def _report(test: type[MvuTest]) -> Report:
+    return Report(
+        f"mvu {test.__name__}",
+        f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}",
+        int(os.environ["COCOTB_RANDOM_SEED"]),
+    )
+
+
+async def _run(dut: object, test: type[MvuTest], report: Report) -> None:
+    ConfigDB().clear()
+    ConfigDB().set(None, "*", "dut", dut)
+    ConfigDB().set(None, "*", "report", report)
+    await uvm_root().run_test(test, keep_set={ConfigDB})
+
+
+# -------------------------------------------------------------------------------------------------
+# Real layers
+# -------------------------------------------------------------------------------------------------
+class RealLayers(MvuTest):
+    """The digit networks on test images nobody trained on, layer after layer through the memory of the device."""
+
+    images = 4
+    networks = slice(None)
+
+    async def body(self) -> None:
+        right = total = 0
+        for network, images, labels in real_networks()[self.networks]:
+            plan = NetworkPlan(network, self.env.params)
+            for index in self.stimulus.rng.choice(len(images), self.images, replace=False).tolist():
+                await self.play(plan.items(images[index]))
+                trace = network.trace(images[index : index + 1])
+                for tensor, base in plan.bases.items():
+                    self.compare(network.name, tensor, trace[tensor][0], base, network.formats[tensor])
+                right += int(trace[network.output].argmax()) == int(labels[index])
+                total += 1
+                cocotb.log.info("%s, test image %d: all layers equal", network.name, index)
+        self.report.notes["digits recognised"] = f"{right} of {total}"
+
+    def compare(self, network: str, tensor: str, expected: np.ndarray, base: int, fmt: object) -> None:
+        """The golden MVU, which the device equals, against the network's own arithmetic: two paths, one result."""
+        env = self.env
+        words = expected.shape[0] * expected.shape[1] * -(-expected.shape[2] // env.params.lanes) * fmt.bits
+        seen = unpack_activations(
+            env.golden.memories.data[base : base + words], expected.shape, fmt, env.params.lanes
+        )
+        if not np.array_equal(seen, expected):
+            env.fail(f"golden MVU and network {network} disagree on tensor {tensor}", kind="golden")
+
+
+@cocotb.test()
+async def real_layers(dut: object) -> None:
+    """Every layer of the trained digit networks, bit-exact (the default of `make TOPLEVEL=mvu`)."""
+    await run(dut, RealLayers)
+
+
+# -------------------------------------------------------------------------------------------------
+# Constrained random and directed jobs
+# -------------------------------------------------------------------------------------------------
+class RandomJobs(MvuTest):
+    """Random layers and modes."""
+
+    async def body(self) -> None:
+        await self.play(self.stimulus.random_items(self.pick(48, 12), self.pick(6000, 1000)))
+
+
+@cocotb.test()
+async def random_jobs(dut: object) -> None:
+    """Constrained random jobs: formats, shapes, strides, padding, pooling, residuals, modes, destinations."""
+    await run(dut, RandomJobs)
+
+
+class Stalls(MvuTest):
+    """Random jobs while every port stalls, at a density that changes from job to job."""
+
+    async def body(self) -> None:
+        for item in self.stimulus.random_items(self.pick(24, 6), self.pick(2000, 400)):
+            self.env.stall(self.stimulus.random.choice((16, 64, 128, 200, 240)))
+            await self.play([item])
+
+
+@cocotb.test()
+async def stalls(dut: object) -> None:
+    """Random stalls on every port."""
+    await run(dut, Stalls)
+
+
+class Corners(MvuTest):
+    """Directed cases."""
+
+    async def body(self) -> None:
+        most = self.pick(1 << 29, 1000)
+        items = self.stimulus.corners()
+        await self.play(item for item in items if item.registers["mvucommand"]["countdown"] <= most)
+
+
+@cocotb.test()
+async def corners(dut: object) -> None:
+    """Ends of precisions and values, smallest shapes, strides, largest kernel."""
+    await run(dut, Corners)
+
+
+class Largest(MvuTest):
+    """Layers that fill the memories."""
+
+    async def body(self) -> None:
+        await self.play(self.stimulus.largest())
+
+
+@cocotb.test()
+async def largest_shapes(dut: object) -> None:
+    """A full weight memory and half the data memory."""
+    await run(dut, Largest)
+
+
+class BarvinnRows(MvuTest):
+    """Five-loop programs as BARVINN's code generator writes them."""
+
+    async def body(self) -> None:
+        await self.play(self.items())
+
+    def items(self) -> Iterator[JobItem]:
+        for blocks, width, a, w in (
+            ((1, 1), 6, 2, 2),
+            ((2, 1), 5, 2, 2),
+            ((1, 2), 5, 1, 3),
+            ((2, 2), 4, 3, 2),
+        ):
+            yield self.stimulus.barvinn_row(blocks, width, a, w)
+
+
+@cocotb.test()
+async def barvinn_rows(dut: object) -> None:
+    """BARVINN's five-loop address programs run unchanged."""
+    await run(dut, BarvinnRows)
+
+
+# -------------------------------------------------------------------------------------------------
+# Job control, collisions, reset, registers
+# -------------------------------------------------------------------------------------------------
+class NextJobWhileBusy(MvuTest):
+    """Jobs handed over while others run: the images are loaded before, as they share the memories."""
+
+    async def body(self) -> None:
+        r, depth = self.stimulus.random, self.env.params.data_depth
+        for _ in range(self.pick(6, 2)):
+            chain = []
+            for k in range(4):
+                layer, size = self.stimulus.layer(
+                    f"chained{k}",
+                    kernel=(r.randint(1, 2), r.randint(1, 2)),
+                    stride=(1, 1),
+                    size=(4, 4),
+                    channels=(self.env.params.lanes, self.env.params.lanes),
+                    weight_format=self.stimulus_format(3),
+                    input_format=self.stimulus_format(3),
+                )
+                place = (k * depth // 8, depth // 2 + k * depth // 8, depth // 16 + k * depth // 8)
+                (item,) = self.stimulus.items(layer, size, place=place)
+                self.move_images(item, k)
+                chain.append(item)
+            for item in chain:
+                await self.driver.load(item)
+                item.weights, item.scalers, item.biases, item.images = [], [], [], []
+            for item in chain[:-1]:
+                item.overlap = True
+            await self.play(chain)
+
+    def stimulus_format(self, most: int) -> object:
+        fmt = self.stimulus.format()
+        return type(fmt)(min(fmt.bits, most), fmt.signed)
+
+    def move_images(self, item: JobItem, k: int) -> None:
+        """Give the k-th job of a chain parameters of its own."""
+        weight_base, entry = k * self.env.params.weight_depth // 8, k * self.env.params.channel_depth // 8
+        item.weights = [(weight_base, words) for _, words in item.weights]
+        item.scalers = [(entry, v) for _, v in item.scalers]
+        item.biases = [(entry, v) for _, v in item.biases]
+        item.registers |= {
+            "mvuwbaseptr": {"value": weight_base},
+            "mvusbaseptr": {"value": entry},
+            "mvubbaseptr": {"value": entry},
+        }
+
+
+@cocotb.test()
+async def next_job_while_busy(dut: object) -> None:
+    """The next job is written while one runs; further writes wait."""
+    await run(dut, NextJobWhileBusy)
+
+
+class Collisions(MvuTest):
+    """Host and crossbar traffic in the very banks that the running job reads and writes; nothing may be lost."""
+
+    async def body(self) -> None:
+        stimulus, depth = self.stimulus, self.env.params.data_depth
+        bank = self.env.params.bank_depth
+        for k in range(self.pick(8, 3)):
+            layer, size = stimulus.layer(
+                f"crowded{k}",
+                kernel=(1, 1),
+                padding=(0, 0, 0, 0),
+                stride=(1, 1),
+                size=(5, 5),
+                channels=(self.env.params.lanes, self.env.params.lanes),
+                weight_format=type(stimulus.format())(2, True),
+                input_format=type(stimulus.format())(2, False),
+                output_format=type(stimulus.format())(4, True),
+                pool=None,
+            )
+            # Input, output and residual share a bank in every other job.
+            place = (0, bank // 4, bank // 2) if k % 2 else (0, depth // 2, bank // 2)
+            (item,) = stimulus.items(layer, size, place=place)
+            item.traffic = self.traffic(place)
+            await self.play([item])
+
+    def traffic(self, place: tuple[int, int, int]) -> object:
+        """Accesses to free words of the job's banks."""
+        rng, bank = self.stimulus.rng, self.env.params.bank_depth
+        width = self.env.params.lanes // 8
+        quarter = bank // 8
+        free = [p // bank * bank + bank - quarter for p in (place[0], place[1])]
+
+        async def play(env: MvuEnv) -> None:
+            host = rng.integers(0, 256, (quarter // 2, width), np.uint8)
+            crossbar = rng.integers(0, 256, (quarter // 2, width), np.uint8)
+            for base in free:
+                env.golden.load(base, host)
+                env.golden.load(base + quarter // 2, crossbar)
+                beats = env.formats["xbi"].pack(
+                    data=crossbar, addr=base + quarter // 2 + np.arange(len(crossbar))
+                )
+                task = cocotb.start_soon(env.agents["xbi"].bus.send(beats))
+                await env.memory.write(base, host)
+                await task
+                await env.agents["xbi"].bus.drain()
+                seen = await env.memory.read(base, len(host) + len(crossbar))
+                env.compare_words("host and crossbar traffic", base, seen)
+
+        return play
+
+
+@cocotb.test()
+async def collisions(dut: object) -> None:
+    """Three requesters at the data memory's banks."""
+    await run(dut, Collisions)
+
+
+class ResetMidJob(MvuTest):
+    """Reset at a random clock of a job; the next jobs run as if nothing had been."""
+
+    async def body(self) -> None:
+        for _ in range(self.pick(6, 3)):
+            (item,) = self.stimulus.random_items(1, 800, dest=0)
+            await self.driver.load(item)
+            await self.driver.start(item)
+            await ClockCycles(self.env.dut.clk_i, self.stimulus.random.randint(1, 200))
+            await self.env.reset()
+            self.driver.flush()
+            if self.env.interrupt.level != 0:
+                self.env.fail("the interrupt is raised after reset", kind="reset")
+            await self.play(self.stimulus.random_items(2, 800))
+
+
+@cocotb.test()
+async def reset_mid_job(dut: object) -> None:
+    """Reset in the middle of a job, then a clean run."""
+    await run(dut, ResetMidJob)
+
+
+class Registers(MvuTest):
+    """Every field of every register: reset value, access, reserved bits."""
+
+    async def body(self) -> None:
+        # mvucommand starts a job; the jobs of the other tests write it.
+        test = RegisterTest(REGISTERS, keep_off={"mvucommand"})
+        for mismatch in await test.run(self.env.registers):
+            self.env.fail(str(mismatch), kind="register")
+        self.report.words_compared += test.values_compared
+        self.report.values_compared += test.values_compared
+
+    async def finish(self) -> None:
+        self.env.registers.check_finished()
+
+
+@cocotb.test()
+async def registers(dut: object) -> None:
+    """Every field of every register."""
+    await run(dut, Registers)
+
+
+class IllegalJobs(MvuTest):
+    """Each way a job can be illegal raises its cause, and the next job runs."""
+
+    async def body(self) -> None:
+        await self.play(self.items())
+
+    def items(self) -> Iterator[JobItem]:
+        spoilers = (
+            {"mvuprecision": {"weight": 0}},
+            {"mvuprecision": {"weight": 17}},
+            {"mvuprecision": {"input": 0}},
+            {"mvuprecision": {"input": 63}},
+            {"mvuprecision": {"output": 0}},
+            {"mvuprecision": {"output": 17}},
+            {"mvuprecision": {"residual": 17}, "mvuconfig1": {"residual": 1}},
+            {"mvuquant": {"msb": 48}},
+            {"mvuquant": {"msb": 0}, "mvuprecision": {"output": 2}},
+            {"mvuconfig1": {"acc_select": 7}},
+            {"mvuconfig1": {"pool_select": 5}, "mvucommand": {"max_pool": 1}},
+            {"mvuwlength5": {"value": 9999}},
+            {"mvuconfig1": {"padding": 1}, "mvukernel": {"width": 0}},
+            {"mvuconfig1": {"padding": 1}, "mvustride": {"x": 0}},
+            {"mvucommand": {"countdown": 0}},
+            {"mvucommand": {"countdown": 5}},
+        )
+        for k, spoiler in enumerate(spoilers):
+            (good,) = self.stimulus.random_items(1, 600, dest=0)
+            (bad,) = self.stimulus.random_items(1, 600, dest=0)
+            bad.set_name(f"illegal {spoiler}")
+            bad.output = None
+            for register, fields in spoiler.items():
+                before = bad.registers.get(register, {})
+                before = dict(before) if isinstance(before, dict) else {"value": before}
+                bad.registers[register] = {**before, **fields}
+            bad.locate = lambda index, k=k: f"illegal job {k}, output word {index}"
+            yield bad
+            yield good
+
+
+@cocotb.test()
+async def illegal_jobs(dut: object) -> None:
+    """Illegal configurations are refused with their cause; the unit recovers."""
+    await run(dut, IllegalJobs)
+
+
+# -------------------------------------------------------------------------------------------------
+# The checks, checked: each run must fail, with the right words
+# -------------------------------------------------------------------------------------------------
+class Planted(MvuTest):
+    """A job whose expectation or traffic is tampered with."""
+
+    async def body(self) -> None:
+        (item,) = self.stimulus.random_items(1, 600, dest=0)
+        self.tamper(item)
+        await self.play([item])
+
+    def tamper(self, item: JobItem) -> None:
+        raise NotImplementedError
+
+    def alter_expectation(self, change: object) -> None:
+        """Put `change` between golden MVU and scoreboard."""
+        scoreboard = self.env.trace
+        original = scoreboard.expect_job
+        scoreboard.expect_job = lambda beats, locate: original(change(beats), locate)
+
+
+class FlippedBit(Planted):
+    def tamper(self, item: JobItem) -> None:
+        def flip(beats: np.ndarray) -> np.ndarray:
+            beats = beats.copy()
+            beats[len(beats) // 2, 0] ^= 1
+            return beats
+
+        self.alter_expectation(flip)
+
+
+@cocotb.test()
+async def planted_flipped_bit(dut: object) -> None:
+    """One flipped bit in one expected word is found and named."""
+    await run_planted(dut, FlippedBit, "mismatch", "layer random0", "data[0]", "bit plane", "clock")
+
+
+class DroppedWord(Planted):
+    def tamper(self, item: JobItem) -> None:
+        self.alter_expectation(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
+
+
+@cocotb.test()
+async def planted_lost_word(dut: object) -> None:
+    """A word that never leaves the device is called lost."""
+    await run_planted(dut, DroppedWord, "lost", "layer random0")
+
+
+class RepeatedWord(Planted):
+    def tamper(self, item: JobItem) -> None:
+        self.alter_expectation(lambda beats: beats[:-1])
+
+
+@cocotb.test()
+async def planted_repeated_word(dut: object) -> None:
+    """A word more than expected is found."""
+    await run_planted(dut, RepeatedWord, "unexpected", "more than expected")
+
+
+class LostWrite(Planted):
+    def tamper(self, item: JobItem) -> None:
+        async def overwrite(env: MvuEnv) -> None:
+            await Timer(CLOCK_NS * 3000, "ns")
+            before = await env.memory.read(item.output.base, 1)
+            await env.memory.write(item.output.base, ~before)
+
+        item.traffic = overwrite
+
+
+@cocotb.test()
+async def planted_lost_write(dut: object) -> None:
+    """A word that is right on the trace and wrong in the memory is found when the tensor is read back."""
+    await run_planted(dut, LostWrite, "memory", "a write was lost")
+
+
+class StallForEver(Planted):
+    def tamper(self, item: JobItem) -> None:
+        self.env.agents["reg_req"].bus.stall = ALWAYS
+
+
+@cocotb.test()
+async def planted_stall_for_ever(dut: object) -> None:
+    """A port that never moves is named; the run does not hang."""
+    await run_planted(dut, StallForEver, "StreamTimeout", "port reg_req", "not accepted")
+
+
+class NothingCompared(MvuTest):
+    async def body(self) -> None:
+        pass
+
+
+@cocotb.test()
+async def planted_nothing(dut: object) -> None:
+    """A run that compared nothing fails."""
+    await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")

@@ -1,0 +1,208 @@
+"""The end of a run: a few lines for people, ``summary.json`` for the runner.
+
+``summary.json`` has the keys name, passed, simulator, seed, values_compared, words_compared, clocks,
+ideal_clocks, coverage {group: percent}, notes {name: text}, replay, failures [{kind, message, time_ns, ...}].
+Tests of one run share the file: each adds to what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tb.agents.burst import StreamError
+from tb.coverage import CoverGroup
+from tb.scoreboard import Mismatch, StreamScoreboard
+
+RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
+REPLAY = "ASSAY_REPLAY"  #: environment variable: the command that repeats this run
+
+
+class Report:
+    """Collects what one run did.
+
+    Use it as a context manager around the test's body: then a run ended by an exception is written as failed,
+    with that exception among its failures.
+
+    Args:
+        name: of the run, usually TOPLEVEL and test.
+        simulator: name and version.
+        seed: the run's seed.
+        out: receives the lines for people.
+
+    Attributes:
+        clocks, ideal_clocks: of the work done; the bench adds to them.
+        notes: name to text, further results a person wants to see.
+        failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
+    """
+
+    def __init__(
+        self, name: str, simulator: str = "", seed: int = 0, out: Callable[[str], None] = print
+    ) -> None:
+        self.name = name
+        self.simulator = simulator
+        self.seed = seed
+        self.values_compared = 0
+        self.words_compared = 0
+        self.clocks = 0
+        self.ideal_clocks = 0
+        self.coverage: dict[str, float] = {}
+        self.failures: list[dict[str, object]] = []
+        self.notes: dict[str, str] = {}
+        self._out = out
+        self._finished = False
+
+    @property
+    def passed(self) -> bool:
+        """Nothing failed and something was compared."""
+        return not self.failures and self.words_compared > 0
+
+    def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        """Record a failure: a scoreboard's, an agent's (fit for its ``on_error``), or a sentence.
+
+        Args:
+            details: more keys of the failure's entry in summary.json, ``kind`` and ``time_ns`` among them.
+        """
+        if isinstance(failure, Mismatch):
+            entry = failure.as_failure()
+        elif isinstance(failure, StreamError):
+            entry = {
+                "kind": type(failure).__name__,
+                "message": str(failure),
+                "time_ns": failure.time_ns,
+                "stream": failure.port,
+                "index": failure.beat,
+                "cycle": failure.cycle,
+            }
+        else:
+            entry = {"kind": "error", "message": failure, "time_ns": -1}
+        self.failures.append({**entry, **details})
+
+    def add_scoreboard(self, scoreboard: StreamScoreboard) -> None:
+        """Finish a scoreboard; take over its counts and, if `fail` does not have them yet, its findings."""
+        found = scoreboard.finish()
+        if scoreboard.on_mismatch != self.fail:
+            for mismatch in found:
+                self.fail(mismatch)
+        self.words_compared += scoreboard.beats_compared
+        self.values_compared += scoreboard.values_compared
+
+    def add_coverage(self, group: CoverGroup) -> None:
+        """Take over a group's percentage and, where ASSAY_RUN_DIR is set, save coverage_<name>.json.
+
+        What an earlier test of the same run has saved is merged into the group first.
+        """
+        if os.environ.get(RUN_DIR):
+            path = Path(os.environ[RUN_DIR]) / f"coverage_{group.name}.json"
+            if path.is_file():
+                group.merge_file(path)
+            group.save(path)
+        self.coverage[group.name] = round(group.percent(), 2)
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            known = [failure["message"] for failure in self.failures]
+            # When an agent's task fails, cocotb cancels the test: no failure of its own if one is known.
+            cancelled = kind.__name__ == "CancelledError"
+            if str(error) not in known and not (cancelled and known):
+                text = "the test was cancelled: a task of the bench failed" if cancelled else str(error)
+                self.fail(text or kind.__name__, kind=kind.__name__)
+        self.finish()
+
+    def finish(self) -> bool:
+        """End the run: write summary.json where ASSAY_RUN_DIR is set, and the lines for people.
+
+        A run without any comparison fails. Safe to call again: only the first call counts.
+
+        Returns:
+            whether the run passed.
+        """
+        if not self._finished:
+            self._finished = True
+            if not self.failures and not self.words_compared:
+                self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
+            if os.environ.get(RUN_DIR):
+                path = Path(os.environ[RUN_DIR]) / "summary.json"
+                before = json.loads(path.read_text()) if path.is_file() else None
+                write_json(path, merge_summaries(before, self.as_json()))
+            self._out(self.text())
+        return self.passed
+
+    def as_json(self) -> dict[str, object]:
+        """What summary.json holds."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "simulator": self.simulator,
+            "seed": self.seed,
+            "values_compared": self.values_compared,
+            "words_compared": self.words_compared,
+            "clocks": self.clocks,
+            "ideal_clocks": self.ideal_clocks,
+            "coverage": self.coverage,
+            "notes": self.notes,
+            "replay": os.environ.get(REPLAY, ""),
+            "failures": self.failures,
+        }
+
+    def text(self) -> str:
+        """The lines for people."""
+        lines = [f"{'PASS' if self.passed else 'FAIL'} {self.name} ({self.simulator}, seed {self.seed})"]
+        lines.append(f"  compared   {self.values_compared:,} values in {self.words_compared:,} words")
+        if self.clocks:
+            ideal = f", ideal {self.ideal_clocks:,}" if self.ideal_clocks else ""
+            ratio = f" ({self.clocks / self.ideal_clocks:.4f} of ideal)" if self.ideal_clocks else ""
+            lines.append(f"  clocks     {self.clocks:,}{ideal}{ratio}")
+        if self.coverage:
+            parts = ", ".join(f"{name} {percent:.1f} %" for name, percent in self.coverage.items())
+            lines.append(f"  coverage   {parts}")
+        lines += [f"  {name}: {text}" for name, text in self.notes.items()]
+        if self.failures:
+            lines += self._first_failure(self.failures[0])
+            if len(self.failures) > 1:
+                lines.append(f"  and {len(self.failures) - 1} more failures in summary.json")
+            if os.environ.get(REPLAY):
+                lines.append(f"  replay     {os.environ[REPLAY]}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _first_failure(failure: Mapping[str, object]) -> list[str]:
+        """The first failure: sentence, then place, bit patterns and time, one a line."""
+        lines = [f"  first failure: {failure['message']}"]
+        for key, label in (("where", "at"), ("expected", "expected"), ("seen", "seen"), ("bits", "unlike")):
+            if failure.get(key):
+                lines.append(f"    {label:8} {failure[key]}")
+        if failure.get("time_ns", -1) != -1:
+            lines.append(f"    {'time':8} {failure['time_ns']:g} ns")
+        return lines
+
+
+def merge_summaries(before: dict[str, object] | None, after: dict[str, object]) -> dict[str, object]:
+    """The summary of a run of several tests: counts added up, failures in the order they came."""
+    if before is None:
+        return after
+    merged = {**after, "name": f"{before['name']}, {after['name']}"}
+    merged["passed"] = before["passed"] and after["passed"]
+    for key in ("values_compared", "words_compared", "clocks", "ideal_clocks", "failures"):
+        merged[key] = before[key] + after[key]
+    for key in ("coverage", "notes"):
+        merged[key] = {**before[key], **after[key]}
+    return merged
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file in one step: a reader finds the old file, none, or the whole new one."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            json.dump(data, file, indent=1)
+            file.write("\n")
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)

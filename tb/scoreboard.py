@@ -1,0 +1,277 @@
+"""Scoreboard: what each stream must carry against what it carried, compared as arrays.
+
+`StreamScoreboard` knows beats, not a design: the bench gives the expected beats and, for the message, a
+function from a beat's index to the place in the network ("layer conv2, output (3, 4), lane 17").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tb.agents.beat_format import BeatFormat
+from tb.agents.burst import Beats
+
+#: Beats after a difference that are awaited before it is named: they tell a wrong beat from a lost or repeated one.
+EVIDENCE = 16
+
+KINDS = ("mismatch", "unknown", "lost", "repeated", "unexpected", "nothing compared")
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A difference between a stream and its expectation.
+
+    Attributes:
+        stream: name of the stream.
+        kind: one of `KINDS`.
+        index: of the beat, counted over the whole stream; -1 when none can be named.
+        expected, seen: bit patterns, ``0x`` and hexadecimal digits, field by field; empty when there is none.
+        bits: the unlike bits as ``field[bit]``, at most eight of them.
+        cycle: clock of the beat as the bench counts; -1 when unknown.
+        time_ns: simulation time of the beat; -1 when unknown.
+        where: the place in the design's terms, from the caller's `locate`.
+        message: one sentence.
+    """
+
+    stream: str
+    kind: str
+    index: int
+    message: str
+    expected: str = ""
+    seen: str = ""
+    bits: str = ""
+    cycle: int = -1
+    time_ns: float = -1
+    where: str = ""
+
+    def __str__(self) -> str:
+        return self.message
+
+    def as_failure(self) -> dict[str, object]:
+        """The entry for `tb.report.Report.fail`."""
+        return asdict(self)
+
+
+class _Queue:
+    """Beats in arrays, appended at the end and taken from the front."""
+
+    def __init__(self, width: int, dtype: type = np.uint8) -> None:
+        self._chunks: list[np.ndarray] = []
+        self._empty = np.empty((0, width), dtype)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._chunks))
+
+    def append(self, chunk: np.ndarray) -> None:
+        if len(chunk):
+            self._chunks.append(chunk)
+
+    def peek(self) -> np.ndarray:
+        """Everything, as one array."""
+        if len(self._chunks) > 1:
+            self._chunks = [np.concatenate(self._chunks)]
+        return self._chunks[0] if self._chunks else self._empty
+
+    def take(self, count: int) -> np.ndarray:
+        """The first `count`."""
+        whole = self.peek()
+        self._chunks = [whole[count:]] if len(whole) > count else []
+        return whole[:count]
+
+
+class StreamScoreboard:
+    """Compares one stream, in order.
+
+    Args:
+        name: of the stream, for messages.
+        beat_format: the payload.
+        locate: beat index -> place in the design's terms.
+        on_mismatch: called with the first `Mismatch`, be it found here or by `finish`. After the first
+            difference nothing more is compared: what follows is noise.
+        clock_ns, origin_ns: simulation time of the bench's clock number 0 and the clock period, to turn a
+            beat's clock into a time.
+        values_per_beat: how many tensor values a beat carries, for the report's count.
+
+    Attributes:
+        beats_compared: beats found equal or unequal so far.
+        mismatches: everything found.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        beat_format: BeatFormat,
+        *,
+        locate: Callable[[int], str] | None = None,
+        on_mismatch: Callable[[Mismatch], None] | None = None,
+        clock_ns: float = 10,
+        origin_ns: float = 0,
+        values_per_beat: float = 1,
+    ) -> None:
+        self.name = name
+        self.format = beat_format
+        self.locate = locate
+        self.on_mismatch = on_mismatch
+        self.clock_ns = clock_ns
+        self.origin_ns = origin_ns
+        self.values_per_beat = values_per_beat
+        self.beats_compared = 0
+        self.mismatches: list[Mismatch] = []
+        self._expected = _Queue(beat_format.bytes)
+        self._seen = _Queue(beat_format.bytes)
+        self._unknown = _Queue(beat_format.bytes)
+        self._cycles = _Queue(1, np.uint32)
+
+    @property
+    def values_compared(self) -> int:
+        """Tensor values compared so far."""
+        return round(self.beats_compared * self.values_per_beat)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found so far; only after `finish` it says that all is well."""
+        return not self.mismatches
+
+    @property
+    def outstanding(self) -> int:
+        """Expected beats not seen so far."""
+        return len(self._expected)
+
+    def expect(self, beats: np.ndarray) -> None:
+        """Append to what the stream must carry: uint8[n, bytes]. ValueError for another shape."""
+        self._expected.append(self.format.check(beats))
+        self._compare()
+
+    def write(self, beats: Beats) -> None:
+        """Append to what it carried: the callback for a monitor's ``ap`` or `BurstMonitor`."""
+        self._seen.append(beats.payload)
+        self._unknown.append(np.zeros_like(beats.payload) if beats.unknown is None else beats.unknown)
+        self._cycles.append(beats.cycles.reshape(-1, 1))
+        self._compare()
+
+    def flush(self) -> None:
+        """Forget what waits on both sides: a reset dropped it. Counts and findings stay."""
+        for queue in (self._expected, self._seen, self._unknown, self._cycles):
+            queue.take(len(queue))
+
+    def finish(self) -> list[Mismatch]:
+        """End of the test: leftovers on either side, or no comparison at all, are failures too.
+
+        Returns:
+            everything found.
+        """
+        self._compare(final=True)
+        if not self.mismatches:
+            expected, seen = self._expected.peek(), self._seen.peek()
+            first = self.beats_compared
+            if len(expected):
+                self._report(
+                    "lost",
+                    first,
+                    f"{len(expected)} expected beats never came",
+                    expected=self.format.describe(expected[0]),
+                )
+            elif len(seen):
+                self._report(
+                    "unexpected",
+                    first,
+                    f"{len(seen)} beats more than expected",
+                    seen=self.format.describe(seen[0]),
+                    cycle=int(self._cycles.peek()[0, 0]),
+                )
+            elif not first:
+                self._report(
+                    "nothing compared", -1, "not a single beat was compared, so nothing was verified"
+                )
+        return self.mismatches
+
+    def _compare(self, final: bool = False) -> None:
+        count = min(len(self._expected), len(self._seen))
+        if not count or self.mismatches:
+            return
+        expected, seen = self._expected.peek(), self._seen.peek()
+        unknown = self._unknown.peek()[:count].any(axis=1)
+        wrong = (expected[:count] != seen[:count]).any(axis=1) | unknown
+        if not wrong.any():
+            self.beats_compared += count
+            for queue in (self._expected, self._seen, self._unknown, self._cycles):
+                queue.take(count)
+            return
+        at = int(np.argmax(wrong))
+        if not final and count - at <= EVIDENCE:
+            return
+        index = self.beats_compared + at
+        self.beats_compared = index + 1
+        cycle = int(self._cycles.peek()[at, 0])
+        if unknown[at]:
+            kind, text, unlike = "unknown", "a beat is X", self._unknown.peek()[at]
+        else:
+            kind, text = self._classify(expected, seen, at)
+            unlike = np.bitwise_xor(expected[at], seen[at])
+        self._report(
+            kind,
+            index,
+            text,
+            expected=self.format.describe(expected[at]),
+            seen=self.format.describe(seen[at]),
+            bits=self._name_bits(unlike),
+            cycle=cycle,
+        )
+
+    def _classify(self, expected: np.ndarray, seen: np.ndarray, at: int) -> tuple[str, str]:
+        """Whether one beat was lost or repeated: do both sides agree again when shifted by one from `at` on?
+
+        All beats there are, up to `EVIDENCE`, must agree when shifted, and not agree unshifted from `at + 1` on.
+        """
+        expected, seen = expected[at : at + EVIDENCE + 1], seen[at : at + EVIDENCE + 1]
+
+        def agree(left: np.ndarray, right: np.ndarray) -> int:
+            """Length of the comparison if all agree, else 0."""
+            length = min(len(left), len(right))
+            return length if np.array_equal(left[:length], right[:length]) else 0
+
+        straight = agree(expected[1:], seen[1:])
+        lost = agree(expected[1:], seen)
+        extra = agree(expected, seen[1:])
+        if straight or not (lost or extra):
+            return "mismatch", "a beat differs"
+        if lost >= extra:
+            return "lost", "a beat was lost: the following ones are all one early"
+        return "repeated", "a beat came that was not due (repeated?): the following ones are all one late"
+
+    def _name_bits(self, unlike: np.ndarray) -> str:
+        bits = np.flatnonzero(np.unpackbits(unlike, bitorder="little"))
+        names = [self.format.locate(int(bit)) for bit in bits[:8]]
+        return ", ".join(names) + (f" and {len(bits) - 8} more" if len(bits) > 8 else "")
+
+    def _report(
+        self,
+        kind: str,
+        index: int,
+        text: str,
+        expected: str = "",
+        seen: str = "",
+        bits: str = "",
+        cycle: int = -1,
+    ) -> None:
+        where = self.locate(index) if self.locate and index >= 0 else ""
+        time_ns = self.origin_ns + cycle * self.clock_ns if cycle >= 0 else -1
+        parts = [f"stream {self.name}"]
+        if index >= 0:
+            parts.append(f"beat {index}")
+        if where:
+            parts.append(where)
+        message = f"{', '.join(parts)}: {text}"
+        if expected or seen:
+            message += f"; expected {expected or 'nothing'}, seen {seen or 'nothing'}"
+        if bits:
+            message += f"; unlike bits {bits}"
+        if cycle >= 0:
+            message += f"; clock {cycle}, {time_ns:g} ns"
+        found = Mismatch(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where)
+        self.mismatches.append(found)
+        if self.on_mismatch:
+            self.on_mismatch(found)

@@ -1,0 +1,82 @@
+"""The report: what it writes and when a run counts as passed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tb.agents.beat_format import BeatFormat
+from tb.agents.burst import Beats
+from tb.coverage import CoverGroup, CoverPoint
+from tb.report import Report, write_json
+from tb.scoreboard import StreamScoreboard
+
+FORMAT = BeatFormat([("data", 8)])
+
+
+@pytest.fixture
+def run_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSAY_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("ASSAY_REPLAY", "make SIM=icarus TOPLEVEL=mvu SEED=7")
+    return tmp_path
+
+
+def scoreboard(report: Report, expected: list[int], seen: list[int]) -> StreamScoreboard:
+    board = StreamScoreboard(
+        "xbo", FORMAT, locate=lambda i: f"lane {i}", on_mismatch=report.fail, values_per_beat=8
+    )
+    board.expect(FORMAT.pack(data=expected))
+    board.write(Beats("xbo", 0, np.arange(len(seen), dtype=np.uint32), FORMAT.pack(data=seen)))
+    return board
+
+
+def test_a_passing_run(run_dir):
+    lines = []
+    report = Report("mvu", "Icarus 11.0", 7, lines.append)
+    with report:
+        report.add_scoreboard(scoreboard(report, [1, 2, 3], [1, 2, 3]))
+        report.clocks, report.ideal_clocks = 1020, 1000
+        group = CoverGroup("jobs", [CoverPoint("bits", [1, 2])])
+        group.sample(bits=1)
+        report.add_coverage(group)
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["passed"] and not summary["failures"]
+    assert (summary["words_compared"], summary["values_compared"]) == (3, 24)
+    assert (summary["clocks"], summary["ideal_clocks"]) == (1020, 1000)
+    assert summary["coverage"] == {"jobs": 50.0}
+    assert json.loads((run_dir / "coverage_jobs.json").read_text())["name"] == "jobs"
+    assert lines[0].startswith("PASS mvu (Icarus 11.0, seed 7)")
+
+
+def test_a_mismatch_is_told_once_with_everything_needed(run_dir):
+    lines = []
+    report = Report("mvu", "Icarus 11.0", 7, lines.append)
+    with report:
+        report.add_scoreboard(scoreboard(report, [1, 2, 3], [1, 6, 3]))
+    (failure,) = json.loads((run_dir / "summary.json").read_text())["failures"]
+    assert failure["kind"] == "mismatch"
+    assert failure["time_ns"] == 10
+    assert not report.passed
+    for text in ("FAIL", "lane 1", "data=0x02", "data=0x06", "data[2]", "10 ns", "make SIM=icarus"):
+        assert text in lines[0]
+
+
+def test_zero_comparisons_fail(run_dir):
+    assert not Report("mvu", out=lambda text: None).finish()
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["failures"][0]["kind"] == "nothing compared"
+
+
+def test_an_exception_is_written_and_passed_on(run_dir):
+    with pytest.raises(RuntimeError, match="burst"), Report("mvu", out=lambda text: None):
+        raise RuntimeError("burst")
+    (failure,) = json.loads((run_dir / "summary.json").read_text())["failures"]
+    assert (failure["kind"], failure["message"]) == ("RuntimeError", "burst")
+
+
+def test_write_json_leaves_nothing_half_written(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"new": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
