@@ -215,7 +215,9 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
             if path.is_file():
                 group.merge_file(path)
     if not runs:
-        raise AssayError(f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}")
+        raise AssayError(
+            f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}"
+        )
     _announce(f"coverage of {target.name} over {runs} runs")
     for group in groups:
         print(group.text())

@@ -225,7 +225,12 @@ def report(outcome: Outcome) -> list[str]:
         facts.append(("first failure", str(failures[0].get("message", "no message"))))
         facts += [
             (label, str(failures[0][key]))
-            for key, label in (("where", "at"), ("expected", "expected"), ("seen", "seen"), ("bits", "unlike bits"))
+            for key, label in (
+                ("where", "at"),
+                ("expected", "expected"),
+                ("seen", "seen"),
+                ("bits", "unlike bits"),
+            )
             if failures[0].get(key)
         ]
     if outcome.failure_ns is not None:

@@ -6,7 +6,7 @@
 
 `ifdef SYNTHESIS
 `define ASSERT(Name, Expr)
-`define ASSERT_STREAM(Name, Valid, Ready, Data)
+`define ASSERT_STREAM(Name, Width, Valid, Ready, Data)
 `else
 
 // Expr holds at every clock edge out of reset; an unknown value counts as a failure.
@@ -19,9 +19,10 @@
   end
 
 // A valid/ready handshake: valid is never unknown, and a beat that waits for ready neither goes nor changes.
-`define ASSERT_STREAM(Name, Valid, Ready, Data) \
+// The Width of Data is given, as Icarus 11 gets $bits of a port wrong in a declaration.
+`define ASSERT_STREAM(Name, Width, Valid, Ready, Data) \
   logic Name``_waits_q; \
-  logic [$bits(Data)-1:0] Name``_data_q; \
+  logic [(Width)-1:0] Name``_data_q; \
   always @(posedge clk_i or negedge rst_ni) begin \
     if (!rst_ni) begin \
       Name``_waits_q <= 1'b0; \

@@ -41,8 +41,9 @@ module mvu_regs
 
   assign is_config    = req_addr_i < RegAddrWidth'(NumRegs - 1);
   assign is_status    = req_addr_i == AddrMvustatus;
-  assign req_ready_o  = req_write_i ? !(is_config && pending_q) : !rsp_valid_q || rsp_ready_i;
-  assign accept       = req_valid_i && req_ready_o;
+  // Ready speaks of a valid request only: the others' fields may be unknown.
+  assign accept       = req_valid_i && (req_write_i ? !(is_config && pending_q) : !rsp_valid_q || rsp_ready_i);
+  assign req_ready_o  = accept;
   assign write_config = accept && req_write_i && is_config;
   assign write_status = accept && req_write_i && is_status;
 
@@ -96,7 +97,7 @@ module mvu_regs
       rsp_rdata_q <= '0;
     end else if (accept && !req_write_i) begin
       rsp_valid_q <= 1'b1;
-      rsp_rdata_q <= is_status ? status : is_config ? next_q[int'(req_addr_i)*32+:32] : '0;
+      rsp_rdata_q <= is_status ? status : is_config ? next_q[int'(req_addr_i)*32+:32] : 32'd0;
     end else if (rsp_ready_i) begin
       rsp_valid_q <= 1'b0;
     end

@@ -33,8 +33,8 @@ def test_pass(counter: Target, simulator: str) -> None:
     assert announced[-1].endswith(f"make SIM={simulator} TOPLEVEL=counter SEED=7 PARAMS=Width=6")
     text = "\n".join(report(outcome))
     assert f"PASS  counter (Width=6) on {simulator}, seed 7: 1 of 1 tests passed" in text
-    assert "23 (ideal 20, ratio 1.150)" in text
-    assert "1 of 2 bins (50.0 %)" in text
+    assert "clocks           23; by the formula 20" in text
+    assert "coverage         values 50.0 %" in text
 
 
 def test_same_seed_same_run(counter: Target, simulator: str) -> None:
@@ -72,7 +72,10 @@ def test_failure_leaves_a_window_of_waves(
     assert not outcome.passed
     assert outcome.failure_ns == 5010
     assert any("to write the waves from 4810 ns to 5060 ns" in line for line in announced)
-    assert "expected 1\n" + " " * 23 + "seen 2" in "\n".join(report(outcome))
+    text = "\n".join(report(outcome))
+    assert "first failure    count wrong\n" + " " * 23 + "at once\n" in text
+    assert "expected         1\n" in text
+    assert "seen             2\n" in text
     if simulator == "verilator":  # Icarus is told its format by vvp and writes FST
         times = [
             int(line[1:]) // 1000 for line in outcome.waves.read_text().splitlines() if line.startswith("#")

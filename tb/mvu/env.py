@@ -255,8 +255,8 @@ class MvuEnv(uvm_env):
             row, column, channel = unlike[0].tolist()
             e, s = (int(t[row, column, channel]) & ((1 << spec.fmt.bits) - 1) for t in (expected, seen))
             what = (
-                f"{len(unlike)} of {expected.size} values differ in the memory after layer {name}, the first at row {row}, "
-                f"column {column}, channel {channel} (lane {channel % self.params.lanes})"
+                f"{len(unlike)} of {expected.size} values differ in the memory after layer {name}, "
+                f"the first at row {row}, column {column}, channel {channel} (lane {channel % self.params.lanes})"
             )
             bits = {"expected": f"0b{e:0{spec.fmt.bits}b}", "seen": f"0b{s:0{spec.fmt.bits}b}"}
         else:
@@ -284,8 +284,9 @@ class MvuEnv(uvm_env):
             at = int(np.argmax(wrong))
             expected, seen = (f"0x{w[at].tobytes()[::-1].hex()}" for w in (golden, words))
             self.fail(
-                f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, the first at address {base + at}: "
-                f"expected {expected}, seen {seen}: an access was lost or hit the wrong word",
+                f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, "
+                f"the first at address {base + at}: expected {expected}, seen {seen}: "
+                "an access was lost or hit the wrong word",
                 kind="memory",
                 time_ns=get_sim_time("ns"),
                 expected=expected,

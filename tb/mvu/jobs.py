@@ -151,7 +151,7 @@ class JobDriver(uvm_driver):
             data[:, : lanes // 8] = rows
             word, lane = np.divmod(np.arange(len(rows)), lanes)
             beats.append(pack(data=data, lane=lane, word=base + word, select=WEIGHT))
-        for select, loads, target in (
+        for kind, loads, target in (
             (SCALER, item.scalers, memories.scaler),
             (BIAS, item.biases, memories.bias),
         ):
@@ -160,7 +160,7 @@ class JobDriver(uvm_driver):
                 entry, lane = np.indices(values.shape).reshape(2, -1)
                 data = np.zeros((values.size, width), np.uint8)
                 data[:, :4] = values.reshape(-1, 1).astype("<i4").view(np.uint8)
-                beats.append(pack(data=data, lane=lane, word=base + entry, select=select))
+                beats.append(pack(data=data, lane=lane, word=base + entry, select=kind))
         # All at once, then wait for all: the ports are independent.
         waits = []
         if beats:

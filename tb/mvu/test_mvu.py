@@ -39,7 +39,9 @@ class MvuTest(uvm_test):
     def end_of_elaboration_phase(self) -> None:
         super().end_of_elaboration_phase()
         # Tests of one run differ, and a test draws the same whether it runs alone or among others.
-        self.stimulus = Stimulus(self.env.params, zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode()))
+        self.stimulus = Stimulus(
+            self.env.params, zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode())
+        )
 
     async def body(self) -> None:
         """What the test plays."""

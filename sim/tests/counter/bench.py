@@ -35,8 +35,8 @@ async def counts(dut):
     leave_summary(
         values_compared=20,
         clocks=23,
-        clocks_ideal=20,
-        coverage={"hit": 1, "total": 2},
+        ideal_clocks=20,
+        coverage={"values": 50.0},
         drawn=random.randrange(2**32),
         never_reset=str(dut.never_reset_o.value),
     )
@@ -46,7 +46,12 @@ async def counts(dut):
 async def fails_at_5000_ns(dut):
     await start(dut)
     await with_timeout(Timer(4990, "ns"), 1, "ms")
-    leave_summary(values_compared=7, failure={"time_ns": get_sim_time("ns"), "message": "expected 1\nseen 2"})
+    leave_summary(
+        values_compared=7,
+        failures=[
+            {"time_ns": get_sim_time("ns"), "message": "count wrong\nat once", "expected": "1", "seen": "2"}
+        ],
+    )
     raise AssertionError("wrong value")
 
 
