@@ -55,8 +55,12 @@ module mvu_data_memory #(
     logic [BankWidth-1:0] data_bank_q;
     assign read_bank[p]  = BankWidth'(read_addr_i[p] >> RowWidth);
     assign write_bank[p] = BankWidth'(write_addr_i[p] >> RowWidth);
-    assign read_hit[p]   = Banks'(read_gnt_o[p]) << read_bank[p];
-    assign write_hit[p]  = Banks'(write_gnt_o[p]) << write_bank[p];
+
+    // Not a shift of the grant: a port without a request may show an unknown address.
+    for (genvar b = 0; b < Banks; b++) begin : gen_hit
+      assign read_hit[p][b]  = read_gnt_o[p] && read_bank[p] == BankWidth'(b);
+      assign write_hit[p][b] = write_gnt_o[p] && write_bank[p] == BankWidth'(b);
+    end
 
     always_ff @(posedge clk_i or negedge rst_ni) begin
       if (!rst_ni) data_bank_q <= '0;

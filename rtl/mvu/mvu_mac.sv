@@ -20,12 +20,13 @@ module mvu_mac #(
   input  logic                       shift_i,
   input  logic                       negate_i,
   input  logic                       zero_mode_i,
-  output logic signed [AccWidth-1:0] acc_o [Lanes]
+  output logic [Lanes*AccWidth-1:0]  acc_o             // lane l at l*AccWidth
 );
 
   localparam int CountWidth = $clog2(Lanes + 1);
 
   logic [CountWidth-1:0] count_q [Lanes];
+  logic [AccWidth-1:0] acc_q [Lanes];
 
   // Bits are equal where `not (a xor w)`.
   always_ff @(posedge clk_i) begin
@@ -55,11 +56,15 @@ module mvu_mac #(
   always_ff @(posedge clk_i) begin
     if (count_valid_i) begin
       for (int l = 0; l < Lanes; l++) begin
-        acc_o[l] <= ((acc_o[l] & keep) << shift) +
+        acc_q[l] <= ((acc_q[l] & keep) << shift) +
                     (((zero_mode_i ? '0 : (AccWidth'(count_q[l]) << equal_mode_i) - offset) ^ negative) +
                      AccWidth'(negate_i));
       end
     end
+  end
+
+  for (genvar l = 0; l < Lanes; l++) begin : gen_acc
+    assign acc_o[l*AccWidth+:AccWidth] = acc_q[l];
   end
 
 endmodule : mvu_mac

@@ -26,7 +26,7 @@ module mvu_post
   input  logic                                 saturate_i,
   // Stage 3: accumulator, scaler and residual
   input  logic                                 acc_valid_i,
-  input  logic signed [          AccWidth-1:0] acc_i [Lanes],
+  input  logic        [    Lanes*AccWidth-1:0] acc_i,
   input  logic        [ Lanes*ScalerWidth-1:0] scalers_i,
   input  logic        [          Lanes*17-1:0] residuals_i,
   // Stage 4: bias
@@ -61,7 +61,7 @@ module mvu_post
       for (int l = 0; l < Lanes; l++) begin
         scaler   = scaler_memory_i ? $signed(scalers_i[l*ScalerWidth+:ScalerWidth]) : scaler_i;
         residual = residual_enable_i ? $signed(residuals_i[l*17+:17]) : 17'sd0;
-        scaled_q[l]   <= acc_i[l] * scaler;
+        scaled_q[l]   <= $signed(acc_i[l*AccWidth+:AccWidth]) * scaler;
         residual_q[l] <= residual * residual_scaler_i;
       end
     end

@@ -77,25 +77,27 @@ module mvu_sequencer
     end
   end
 
-  function automatic logic bad_precision(input logic [5:0] precision);
-    return precision == '0 || precision > 6'(MaxPrecision);
-  endfunction
+  logic [3:0] bad_precision;
+  logic [3:0][5:0] precisions;
+
+  assign precisions = {cfg_i.precision_residual, cfg_i.precision_output,
+                       cfg_i.precision_input, cfg_i.precision_weight};
+
+  for (genvar k = 0; k < 4; k++) begin : gen_bad_precision
+    assign bad_precision[k] = precisions[k] == '0 || precisions[k] > 6'(MaxPrecision);
+  end
 
   assign plane_pairs = 12'(cfg_i.precision_weight) * 12'(cfg_i.precision_input);
 
-  always_comb begin
-    plane_length = '0;
-    for (int k = 1; k < NumLoops; k++) begin
-      if (4'(cfg_i.config1_acc_select) + 4'd1 == 4'(k)) plane_length = wlength[k*16+:16];
-    end
-  end
+  // Unknown for the illegal acc_select 7, which the check catches by itself.
+  assign plane_length = wlength[(4'(cfg_i.config1_acc_select) + 4'd1)*16+:16];
 
   always_comb begin
     illegal = '0;
-    illegal[CauseWeightPrecision]   = bad_precision(cfg_i.precision_weight);
-    illegal[CauseInputPrecision]    = bad_precision(cfg_i.precision_input);
-    illegal[CauseOutputPrecision]   = bad_precision(cfg_i.precision_output);
-    illegal[CauseResidualPrecision] = cfg_i.config1_residual && bad_precision(cfg_i.precision_residual);
+    illegal[CauseWeightPrecision]   = bad_precision[0];
+    illegal[CauseInputPrecision]    = bad_precision[1];
+    illegal[CauseOutputPrecision]   = bad_precision[2];
+    illegal[CauseResidualPrecision] = cfg_i.config1_residual && bad_precision[3];
     illegal[CauseQuantiser] = cfg_i.quant_msb > 6'(PostWidth - 1) ||
                               7'(cfg_i.quant_msb) + 7'd1 < 7'(cfg_i.precision_output);
     illegal[CauseLoops] = cfg_i.config1_acc_select == 3'd7 ||

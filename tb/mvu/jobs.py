@@ -293,6 +293,8 @@ class JobDriver(uvm_driver):
         spec = item.output
         if spec is None or encode(item.registers)[BY_NAME["mvuobaseptr"].address] >> 24:
             return
+        if not env.golden.written[spec.base : spec.base + spec.words].all():
+            return  # a part of a layer: its last job finds the whole tensor
         seen = await env.memory.read(spec.base, spec.words)
         env.compare_tensor(item.get_name(), spec, seen)
 

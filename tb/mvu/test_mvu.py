@@ -131,14 +131,11 @@ async def _run(dut: object, test: type[MvuTest], report: Report) -> None:
 class RealLayers(MvuTest):
     """The digit networks on test images nobody trained on, layer after layer through the memory of the device."""
 
-    images = 4
-    networks = slice(None)
-
     async def body(self) -> None:
         right = total = 0
-        for network, images, labels in real_networks()[self.networks]:
+        for network, images, labels in real_networks():
             plan = NetworkPlan(network, self.env.params)
-            for index in self.stimulus.rng.choice(len(images), self.images, replace=False).tolist():
+            for index in self.stimulus.rng.choice(len(images), self.pick(4, 1), replace=False).tolist():
                 await self.play(plan.items(images[index]))
                 trace = network.trace(images[index : index + 1])
                 for tensor, base in plan.bases.items():
