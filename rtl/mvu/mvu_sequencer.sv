@@ -92,26 +92,23 @@ module mvu_sequencer
   // Unknown for the illegal acc_select 7, which the check catches by itself.
   assign plane_length = wlength[(4'(cfg_i.config1_acc_select) + 4'd1)*16+:16];
 
-  always_comb begin
-    illegal = '0;
-    illegal[CauseWeightPrecision]   = bad_precision[0];
-    illegal[CauseInputPrecision]    = bad_precision[1];
-    illegal[CauseOutputPrecision]   = bad_precision[2];
-    illegal[CauseResidualPrecision] = cfg_i.config1_residual && bad_precision[3];
-    illegal[CauseQuantiser] = cfg_i.quant_msb > 6'(PostWidth - 1) ||
-                              7'(cfg_i.quant_msb) + 7'd1 < 7'(cfg_i.precision_output);
-    illegal[CauseLoops] = cfg_i.config1_acc_select == 3'd7 ||
-                          17'(plane_length) + 17'd1 != 17'(plane_pairs) ||
-                          (cfg_i.command_max_pool && cfg_i.config1_pool_select > cfg_i.config1_acc_select);
-    illegal[CausePadding] = cfg_i.config1_padding &&
-        (cfg_i.config1_acc_select != 3'd4 ||
-         cfg_i.kernel_width == '0 || cfg_i.kernel_height == '0 || cfg_i.kernel_blocks == '0 ||
-         cfg_i.kernel_pad_left >= cfg_i.kernel_width || cfg_i.kernel_pad_top >= cfg_i.kernel_height ||
-         cfg_i.ishape_width == '0 || cfg_i.ishape_height == '0 ||
-         cfg_i.stride_x == '0 || cfg_i.stride_y == '0 ||
-         cfg_i.stride_group_x == '0 || cfg_i.stride_group_y == '0);
-    illegal[CauseCountdown] = cfg_i.command_countdown == '0;
-  end
+  assign illegal[CauseWeightPrecision]   = bad_precision[0];
+  assign illegal[CauseInputPrecision]    = bad_precision[1];
+  assign illegal[CauseOutputPrecision]   = bad_precision[2];
+  assign illegal[CauseResidualPrecision] = cfg_i.config1_residual && bad_precision[3];
+  assign illegal[CauseQuantiser] = cfg_i.quant_msb > 6'(PostWidth - 1) ||
+                            7'(cfg_i.quant_msb) + 7'd1 < 7'(cfg_i.precision_output);
+  assign illegal[CauseLoops] = cfg_i.config1_acc_select == 3'd7 ||
+                        17'(plane_length) + 17'd1 != 17'(plane_pairs) ||
+                        (cfg_i.command_max_pool && cfg_i.config1_pool_select > cfg_i.config1_acc_select);
+  assign illegal[CausePadding] = cfg_i.config1_padding &&
+      (cfg_i.config1_acc_select != 3'd4 ||
+       cfg_i.kernel_width == '0 || cfg_i.kernel_height == '0 || cfg_i.kernel_blocks == '0 ||
+       cfg_i.kernel_pad_left >= cfg_i.kernel_width || cfg_i.kernel_pad_top >= cfg_i.kernel_height ||
+       cfg_i.ishape_width == '0 || cfg_i.ishape_height == '0 ||
+       cfg_i.stride_x == '0 || cfg_i.stride_y == '0 ||
+       cfg_i.stride_group_x == '0 || cfg_i.stride_group_y == '0);
+  assign illegal[CauseCountdown] = cfg_i.command_countdown == '0;
 
   // ---------------------------------------------------------------------------------------------
   // Windows and addresses
