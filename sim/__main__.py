@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from sim import ROOT, lint, shown, waves
+from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError
 from sim.run import RUN_ROOT, Job, choose_seed, report, run_job
@@ -62,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         default=_variable("SIM") or "verilator",
         help=f"{' or '.join(SIMULATORS)} (SIM; default: verilator)",
     )
-    run.add_argument(
-        "--seed", default=_variable("SEED") or _variable("COCOTB_RANDOM_SEED"), help="seed (SEED)"
-    )
+    _add_build(run)
     run.add_argument(
         "--test",
         action="append",
@@ -76,12 +74,6 @@ def _parser() -> argparse.ArgumentParser:
         default=_variable("COCOTB_TEST_FILTER"),
         metavar="REGEX",
         help="run the tests this expression finds; '.' runs all (COCOTB_TEST_FILTER)",
-    )
-    run.add_argument(
-        "--param",
-        action="append",
-        metavar="NAME=VALUE",
-        help="HDL parameter; may be repeated (PARAMS, separated by spaces)",
     )
     run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
     run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
@@ -99,9 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_top(wave)
     wave.set_defaults(command=_waves)
 
-    bench = commands.add_parser("bench", help="measure simulation speed")
-    _add_top(bench)
-    bench.set_defaults(command=_bench)
+    speed = commands.add_parser("bench", help="measure simulation speed against a plain C++ harness")
+    _add_top(speed)
+    _add_build(speed)
+    speed.set_defaults(command=_bench)
 
     coverage = commands.add_parser("coverage", help="functional coverage of all runs that are kept, merged")
     _add_top(coverage)
@@ -121,6 +114,18 @@ def _add_top(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seed", default=_variable("SEED") or _variable("COCOTB_RANDOM_SEED"), help="seed (SEED)"
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        metavar="NAME=VALUE",
+        help="HDL parameter; may be repeated (PARAMS, separated by spaces)",
+    )
+
+
 def _variable(name: str) -> str | None:
     return os.environ.get(name) or None
 
@@ -135,8 +140,8 @@ def _switch(name: str) -> bool:
     raise AssayError(f"{name}={os.environ[name]}: allowed are 0 and 1")
 
 
-def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
-    target = find_target(arguments.top, targets)
+def _parameters(arguments: argparse.Namespace, target: Target) -> dict[str, int]:
+    """The HDL parameters the user gave, checked."""
     words = arguments.param or re.split(r"[\s,]+", _variable("PARAMS") or "")
     given: dict[str, str] = {}
     for word in filter(None, words):
@@ -145,6 +150,11 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
             raise AssayError(f"parameter {word!r} is not of the form NAME=VALUE")
         given[name] = value
     resolved = target.resolve_parameters(given)
+    return {name: resolved[name] for name in given}
+
+
+def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
+    target = find_target(arguments.top, targets)
     testcases = arguments.test or [
         name for name in re.split(r"[\s,]+", _variable("COCOTB_TESTCASE") or "") if name
     ]
@@ -153,7 +163,7 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         simulator=arguments.sim,
         seed=choose_seed(arguments.seed),
         tests=select_tests(target, testcases, arguments.filter),
-        parameters={name: resolved[name] for name in given},
+        parameters=_parameters(arguments, target),
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )
@@ -192,13 +202,12 @@ def _waves(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
 
 def _bench(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
     target = find_target(arguments.top, targets)
-    if not target.benchmark:
+    if target.benchmark is None:
         having = [name for name, other in targets.items() if other.benchmark]
         raise AssayError(
             f"{target.name} has no benchmark; targets that have one: {', '.join(having) or 'none'}"
         )
-    module, _, function = target.benchmark.partition(":")
-    return getattr(importlib.import_module(module), function)(target)
+    return bench.run(target, _parameters(arguments, target), choose_seed(arguments.seed), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:

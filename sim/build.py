@@ -99,17 +99,18 @@ class BuildSpec:
             sorted(self.tools().items()),
         ]
         for path in self.target.source_files():
-            parts.append([path.name, _digest(path)])
+            parts.append([path.name, digest(path)])
         for folder in self.target.include_paths():
             for path in sorted(p for p in folder.glob("*") if p.suffix in (".svh", ".vh", ".sv", ".v")):
-                parts.append([path.name, _digest(path)])
+                parts.append([path.name, digest(path)])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def folder(self) -> Path:
         return BUILD_ROOT / f"{self.target.name}-{self.simulator.name}-{self.key()}"
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """A hash of a file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -177,7 +178,7 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
         sources.insert(0, control_file)
     objects = _RuntimeObjects(spec) if verilator else None
 
-    with _without_spaces(folder, [spec.target.root, *_tool_folders(spec)]) as (work, rewrite):
+    with without_spaces(folder, [spec.target.root, *_tool_folders(spec)]) as (work, rewrite):
 
         def diagnose(line: str) -> None:
             if _DIAGNOSTIC.search(line):
@@ -223,7 +224,7 @@ def _tool_folders(spec: BuildSpec) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _without_spaces(folder: Path, others: Sequence[Path]) -> Iterator[tuple[Path, Callable[[str], str]]]:
+def without_spaces(folder: Path, others: Sequence[Path]) -> Iterator[tuple[Path, Callable[[str], str]]]:
     """A working folder, gone after the block, and a function that rewrites paths, for ``make`` cannot bear spaces.
 
     The working folder is inside ``folder`` unless that path has white space. The function lets paths under

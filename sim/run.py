@@ -41,7 +41,7 @@ from sim.errors import AssayError, RunFailed
 from sim.process import TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
 from sim.targets import Target
-from sim.testcases import cocotb_filter
+from sim.testcases import cocotb_filter, select_tests
 
 RUN_ROOT = ROOT / "sim" / "runs"
 
@@ -86,7 +86,11 @@ class Job:
         """The run's name, and its folder's."""
         words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
         words += ["xrandom"] if self.x_random else []
-        tests = "default" if self.tests == self.target.default_tests else "+".join(self.tests)
+        tests = "+".join(self.tests)
+        if self.tests == self.target.default_tests:
+            tests = "default"
+        elif self.tests == select_tests(self.target, test_filter="."):
+            tests = "all"
         words += [str(self.seed), tests]
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
         if len(name) > 120:  # file systems end at 255, readers earlier
@@ -106,7 +110,9 @@ class Job:
             words.append(
                 "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
             )
-        if self.tests != self.target.default_tests:
+        if self.tests == select_tests(self.target, test_filter="."):
+            words.append("COCOTB_TEST_FILTER=.")
+        elif self.tests != self.target.default_tests:
             words.append("COCOTB_TESTCASE=" + shlex.quote(",".join(self.tests)))
         return " ".join(words)
 

@@ -41,6 +41,18 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """What ``make bench`` measures: see :mod:`sim.bench`."""
+
+    tests: Mapping[str, str]
+    """cocotb tests, each with what it measures. The first leaves ``traffic.bin`` and ``expected.bin``, the harness's
+    commands and answers; each leaves ``speed.json`` with ``clocks`` and ``seconds``."""
+    harness: str
+    """C++ source that plays the same traffic on the target's RTL alone; prints clocks and seconds."""
+    harness_meaning: str = "plain C++ harness"
+
+
+@dataclass(frozen=True)
 class Target:
     """A TOPLEVEL: its HDL, its bench and how the regression exercises it."""
 
@@ -72,8 +84,8 @@ class Target:
     lint_sources: tuple[str, ...] = ()
     coverage: str = ""
     """``module:class`` of the functional coverage; its attribute ``groups`` holds the cover groups."""
-    benchmark: str = ""
-    """``module:function`` behind ``make bench``; called as ``function(target)``, returns the exit status."""
+    benchmark: Benchmark | None = None
+    """What ``make bench`` measures."""
     root: Path = ROOT
 
     def source_files(self) -> list[Path]:
@@ -154,7 +166,10 @@ TARGETS: dict[str, Target] = {
             timing=True,
             default_tests=("real_layers",),
             coverage="tb.mvu.coverage:MvuCoverage",
-            benchmark="tb.mvu.bench:main",
+            benchmark=Benchmark(
+                {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+                harness="tb/mvu/harness.cpp",
+            ),
             parameters={
                 "Lanes": Parameter(DEFAULTS.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
                 "AccWidth": Parameter(DEFAULTS.acc_width, range(16, 31), "accumulator bits"),

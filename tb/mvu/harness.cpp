@@ -2,7 +2,8 @@
 //
 //   harness TRAFFIC OUTPUT
 //
-// TRAFFIC is what tb/mvu/traffic.py writes: little-endian 64-bit numbers, commands of
+// TRAFFIC is what tb/mvu/traffic.py writes: little-endian 64-bit numbers: the address of
+// mvustatus, then commands of
 //   1 n {address word}*n           register writes
 //   2 n {select word lane data}*n  parameter beats
 //   3 address n {word}*n           data memory writes
@@ -26,7 +27,7 @@ constexpr uint64_t kTimeout = 50'000'000;  // clocks without a job's end: the un
 
 class Harness {
  public:
-  explicit Harness(VerilatedContext* context) : context_(context), top_(context) {}
+  Harness(VerilatedContext* context, uint32_t status) : context_(context), top_(context), status_(status) {}
 
   void reset() {
     top_.rst_ni = 0;
@@ -98,7 +99,7 @@ class Harness {
     busy_ = 0;
     top_.reg_req_valid_i = 1;
     top_.reg_req_write_i = 1;
-    top_.reg_req_addr_i = 75;  // mvustatus
+    top_.reg_req_addr_i = status_;
     top_.reg_req_wdata_i = 6;
     pass(top_.reg_req_ready_o);
     top_.reg_req_valid_i = 0;
@@ -143,6 +144,7 @@ class Harness {
 
   VerilatedContext* context_;
   Vmvu top_;
+  uint32_t status_;  // address of mvustatus
   uint64_t clocks_ = 0, reads_ = 0, busy_ = 0;
 };
 
@@ -164,11 +166,11 @@ int main(int argc, char** argv) {
 
   VerilatedContext context;
   context.commandArgs(argc, argv);
-  Harness harness(&context);
+  const uint64_t* p = traffic.data();
+  Harness harness(&context, static_cast<uint32_t>(*p++));
   harness.reset();
   const uint64_t before = harness.clocks();
   const auto start = std::chrono::steady_clock::now();
-  const uint64_t* p = traffic.data();
   for (uint64_t command; (command = *p++) != 0;) {
     switch (command) {
       case 1: harness.registers(p); break;

