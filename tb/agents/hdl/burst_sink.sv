@@ -15,8 +15,8 @@
 //   bit 2: a beat of a tap found no room and is lost.
 //
 // Contract, Python's side (`burst_*`):
-// - A burst is handed over when `Beats` beats are recorded, when flush_i is high, or after `Timeout`
-//   clocks without a beat. Recording goes on meanwhile: at full rate, as long as bursts are taken.
+// - A burst is handed over when `Beats` beats are recorded or after `Timeout` clocks without a beat; with
+//   flush_i high after one. Recording goes on meanwhile: at full rate, as long as bursts are taken.
 // - Beat i < burst_count_o is {cycle_i, data_i} from bit i*(TimeWidth+Slot) of burst_data_o, with data_i
 //   zero-extended to Slot = 8*ceil(Width/8) bits: Python cuts at bytes. What lies above is left over
 //   from earlier bursts.
@@ -90,7 +90,7 @@ module burst_sink #(
   end
 
   assign hand_over = ~loaded_q & (count_q != '0)
-                   & (flush_i | (count_q == CountWidth'(Beats)) | (idle_q == IdleWidth'(Timeout)));
+                   & ((flush_i & (idle_q != '0)) | (count_q == CountWidth'(Beats)) | (idle_q == IdleWidth'(Timeout)));
   assign room      = hand_over | (count_q != CountWidth'(Beats));
   assign valid     = valid_i === 1'b1;
   assign pass      = valid & room & ~stall;
