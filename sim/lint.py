@@ -34,7 +34,10 @@ def run(targets: Iterable[Target], announce: Announce) -> int:
 
 
 def _verilator(target: Target, announce: Announce) -> bool:
-    """Lint the RTL alone, once for each set of parameters that the regression builds."""
+    """Lint the RTL alone, once for each set of parameters that the regression builds.
+
+    What it may not complain about stands, each with its reason, in a ``.vlt`` file beside the sources.
+    """
     simulator = find_simulator("verilator", announce)
     environment, executable = dict(os.environ), simulator.executable
     if simulator.verilator_root is not None:
@@ -44,6 +47,7 @@ def _verilator(target: Target, announce: Announce) -> bool:
     distinct = {tuple(sorted(target.resolve_parameters(v.parameters).items())) for v in target.variants} or {
         ()
     }
+    waivers = sorted((target.root / target.lint_sources[0]).parent.glob("*.vlt"))
     passed = True
     for parameters in sorted(distinct):
         command = [
@@ -52,7 +56,7 @@ def _verilator(target: Target, announce: Announce) -> bool:
             *("--timescale", "/".join(TIMESCALE), "--top-module", target.lint_top),
             *(f"-G{name}={value}" for name, value in parameters),
             *(f"-I{path}" for path in target.include_paths()),
-            *map(str, expand_sources(target.root, target.lint_sources)),
+            *map(str, [*waivers, *expand_sources(target.root, target.lint_sources)]),
         ]
         shown = " ".join(f"{name}={value}" for name, value in parameters)
         passed &= _call(f"verilator -Wall {target.lint_top} {shown}".rstrip(), command, announce, environment)

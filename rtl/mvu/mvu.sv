@@ -497,9 +497,11 @@ module mvu
   logic unused_bits;
   assign unused_bits = ^{prm_word_i, prm_lane_i, prm_data_i, xbi_addr_i, mem_req_addr_i, cfg};
 
-  `ASSERT_STREAM(reg_req, RegAddrWidth + 33, reg_req_valid_i, reg_req_ready_o, {reg_req_write_i, reg_req_addr_i, reg_req_wdata_i})
+  `ASSERT_STREAM(reg_req, RegAddrWidth + 33, reg_req_valid_i, reg_req_ready_o,
+                 {reg_req_write_i, reg_req_addr_i, reg_req_wdata_i})
   `ASSERT_STREAM(reg_rsp, 32, reg_rsp_valid_o, reg_rsp_ready_i, reg_rsp_rdata_o)
-  `ASSERT_STREAM(mem_req, Lanes + 17, mem_req_valid_i, mem_req_ready_o, {mem_req_write_i, mem_req_addr_i, mem_req_wdata_i})
+  `ASSERT_STREAM(mem_req, Lanes + 17, mem_req_valid_i, mem_req_ready_o,
+                 {mem_req_write_i, mem_req_addr_i, mem_req_wdata_i})
   `ASSERT_STREAM(mem_rsp, Lanes, mem_rsp_valid_o, mem_rsp_ready_i, mem_rsp_rdata_o)
   `ASSERT_STREAM(xbi, Lanes + 16, xbi_valid_i, xbi_ready_o, {xbi_addr_i, xbi_data_i})
   `ASSERT_STREAM(xbo, Lanes + 24, xbo_valid_o, xbo_ready_i, {xbo_dest_o, xbo_addr_o, xbo_data_o})

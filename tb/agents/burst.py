@@ -361,7 +361,7 @@ class BurstMonitor(_Stalling, BusMonitor):
 
     @property
     def eager(self) -> bool:
-        """Whether beats are handed over at the first clock without one, not in full bursts (or after a longer pause)."""
+        """Whether beats are handed over at the first clock without one, not in full bursts or after a pause."""
         return self._eager
 
     @eager.setter

@@ -60,17 +60,18 @@ module burst_sink #(
 
   // Recording: one memory word a beat, so that a simulator moves one beat a clock ...
   logic [Entry-1:0]       record_q [Beats];
-  logic [CountWidth-1:0]  count_q, count_d;
-  logic [IdleWidth-1:0]   idle_q, idle_d;
+  // Initial values: before the first reset, Python sees no burst and no error, whatever the device shows.
+  logic [CountWidth-1:0]  count_q = '0, count_d;
+  logic [IdleWidth-1:0]   idle_q = '0, idle_d;
   // ... handing over: the whole burst, moved once, into burst_data_o.
   logic [CountWidth-1:0]  burst_count_q;
-  logic                   loaded_q, loaded_d;
-  logic                   burst_valid_q, burst_valid_d;
+  logic                   loaded_q = 1'b0, loaded_d;
+  logic                   burst_valid_q = 1'b0, burst_valid_d;
 
   logic                   stall, room, pass, hand_over;
   logic [IndexWidth-1:0]  slot;
-  logic                   valid, waiting_q, waiting_d;
-  logic [2:0]             error_q, error_d;
+  logic                   valid, waiting_q = 1'b0, waiting_d;
+  logic [2:0]             error_q = '0, error_d;
   logic [Width-1:0]       waiting_data_q;
 
   if (Passive) begin : gen_passive

@@ -52,15 +52,16 @@ module burst_source #(
   // simulator moves them once.
   logic [Beats*Slot-1:0]  burst_q [2];
   logic [CountWidth-1:0]  count_q [2];
-  logic [1:0]             full_q, full_d;
-  logic                   write_q, write_d;
-  logic                   read_q, read_d;
-  logic                   taken_q;  // a burst passed at the last edge (or reset): ready_o rests one clock
-  logic [CountWidth-1:0]  index_q, index_d;
-  logic                   valid_q, valid_d;
+  // Initial values: before the first reset, Python sees no error, whatever the device shows.
+  logic [1:0]             full_q = '0, full_d;
+  logic                   write_q = 1'b0, write_d;
+  logic                   read_q = 1'b0, read_d;
+  logic                   taken_q = 1'b1;  // a burst passed at the last edge (or reset): ready_o rests one clock
+  logic [CountWidth-1:0]  index_q = '0, index_d;
+  logic                   valid_q = 1'b0, valid_d;
   logic [Width-1:0]       data_q;
-  logic [31:0]            beats_q, beats_d;
-  logic                   error_q, error_d;
+  logic [31:0]            beats_q = '0, beats_d;
+  logic                   error_q = '0, error_d;
   logic                   stall, take, last, accept, ready;
 
   stream_stall u_stall (
