@@ -42,6 +42,7 @@ from sim.process import TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
 from sim.targets import Target
 from sim.testcases import cocotb_filter, select_tests
+from tb.report import FAILURE_FIELDS
 
 RUN_ROOT = ROOT / "sim" / "runs"
 
@@ -223,21 +224,16 @@ def report(outcome: Outcome) -> list[str]:
         groups = (f"{name} {percent:.1f} %" for name, percent in summary["coverage"].items())
         facts.append(("coverage", ", ".join(groups)))
     facts += summary.get("notes", {}).items()
+    failures = summary.get("failures", [])
+    told = {str(failure.get("message")) for failure in failures[:1]}
     for result in outcome.failed_tests:
         first_line = (result.message.strip().splitlines() or ["no message"])[0]
-        facts.append((f"{result.status}", f"{result.name}: {first_line}"))
+        facts.append((result.status, result.name if first_line in told else f"{result.name}: {first_line}"))
     facts += [("problem", problem) for problem in outcome.problems]
-    if failures := summary.get("failures"):
+    if failures:
         facts.append(("first failure", str(failures[0].get("message", "no message"))))
         facts += [
-            (label, str(failures[0][key]))
-            for key, label in (
-                ("where", "at"),
-                ("expected", "expected"),
-                ("seen", "seen"),
-                ("bits", "unlike bits"),
-            )
-            if failures[0].get(key)
+            (label, str(failures[0][key])) for key, label in FAILURE_FIELDS.items() if failures[0].get(key)
         ]
     if outcome.failure_ns is not None:
         facts.append(("failed at", f"{outcome.failure_ns:,.0f} ns"))

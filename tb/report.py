@@ -18,6 +18,8 @@ from tb.coverage import CoverGroup
 from tb.scoreboard import Mismatch, StreamScoreboard
 
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
+#: Keys of a failure's entry that a person reads, each with its label.
+FAILURE_FIELDS = {"where": "at", "expected": "expected", "seen": "seen", "bits": "unlike", "hint": "golden"}
 REPLAY = "ASSAY_REPLAY"  #: environment variable: the command that repeats this run
 
 
@@ -87,6 +89,10 @@ class Report:
         if scoreboard.on_mismatch != self.fail:
             for mismatch in found:
                 self.fail(mismatch)
+        self.add_counts(scoreboard)
+
+    def add_counts(self, scoreboard: StreamScoreboard) -> None:
+        """Take over a scoreboard's counts alone, as at the end of a run that another failure has stopped."""
         self.words_compared += scoreboard.beats_compared
         self.values_compared += scoreboard.values_compared
 
@@ -175,7 +181,7 @@ class Report:
     def _first_failure(failure: Mapping[str, object]) -> list[str]:
         """The first failure: sentence, then place, bit patterns and time, one a line."""
         lines = [f"  first failure: {failure['message']}"]
-        for key, label in (("where", "at"), ("expected", "expected"), ("seen", "seen"), ("bits", "unlike")):
+        for key, label in FAILURE_FIELDS.items():
             if failure.get(key):
                 lines.append(f"    {label:8} {failure[key]}")
         if failure.get("time_ns", -1) != -1:

@@ -33,6 +33,7 @@ class Mismatch:
         cycle: clock of the beat as the bench counts; -1 when unknown.
         time_ns: simulation time of the beat; -1 when unknown.
         where: the place in the design's terms, from the caller's `locate`.
+        hint: what the golden model computed on the way there, from the caller's `explain`.
         message: one sentence.
     """
 
@@ -46,6 +47,7 @@ class Mismatch:
     cycle: int = -1
     time_ns: float = -1
     where: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         return self.message
@@ -89,6 +91,7 @@ class StreamScoreboard:
         name: of the stream, for messages.
         beat_format: the payload.
         locate: beat index -> place in the design's terms.
+        explain: beat index, unlike bits uint8[bytes] -> what the golden model computed for that beat.
         on_mismatch: called with the first `Mismatch`, be it found here or by `finish`. After the first
             difference nothing more is compared: what follows is noise.
         clock_ns, origin_ns: simulation time of the bench's clock number 0 and the clock period, to turn a
@@ -106,6 +109,7 @@ class StreamScoreboard:
         beat_format: BeatFormat,
         *,
         locate: Callable[[int], str] | None = None,
+        explain: Callable[[int, np.ndarray], str] | None = None,
         on_mismatch: Callable[[Mismatch], None] | None = None,
         clock_ns: float = 10,
         origin_ns: float = 0,
@@ -114,6 +118,7 @@ class StreamScoreboard:
         self.name = name
         self.format = beat_format
         self.locate = locate
+        self.explain = explain
         self.on_mismatch = on_mismatch
         self.clock_ns = clock_ns
         self.origin_ns = origin_ns
@@ -219,6 +224,7 @@ class StreamScoreboard:
             seen=self.format.describe(seen[at]),
             bits=self._name_bits(unlike),
             cycle=cycle,
+            hint=self.explain(index, unlike) if self.explain and kind == "mismatch" else "",
         )
 
     def _classify(self, expected: np.ndarray, seen: np.ndarray, at: int) -> tuple[str, str]:
@@ -256,6 +262,7 @@ class StreamScoreboard:
         seen: str = "",
         bits: str = "",
         cycle: int = -1,
+        hint: str = "",
     ) -> None:
         where = self.locate(index) if self.locate and index >= 0 else ""
         time_ns = self.origin_ns + cycle * self.clock_ns if cycle >= 0 else -1
@@ -271,7 +278,7 @@ class StreamScoreboard:
             message += f"; unlike bits {bits}"
         if cycle >= 0:
             message += f"; clock {cycle}, {time_ns:g} ns"
-        found = Mismatch(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where)
+        found = Mismatch(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where, hint)
         self.mismatches.append(found)
         if self.on_mismatch:
             self.on_mismatch(found)

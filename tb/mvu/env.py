@@ -68,37 +68,80 @@ class Subscriber(uvm_subscriber):
 
 
 @dataclass(frozen=True)
-class _Span:
-    """Beats of a stream that belong to one job."""
+class Expectation:
+    """What a job must write, and how to speak about it.
 
-    first: int
+    Attributes:
+        beats: uint8[n, bytes], as the stream carries them.
+        locate: word index -> its place in the tensor.
+        result: of the golden MVU.
+        bits: words of an output block, one for each bit plane.
+        outputs: of a pool group.
+    """
+
+    beats: np.ndarray
     locate: Callable[[int], str]
+    result: JobResult
+    bits: int
+    outputs: int
+
+    def explain(self, index: int, lane: int) -> str:
+        """The golden MVU's numbers behind one lane of one word, in the order of the data path."""
+        group = index // self.bits
+        sums = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs, lane].tolist()
+        value = int(self.result.values[group, lane])
+        pooled = f"accumulators of the pool group {sums}" if self.outputs > 1 else f"accumulator {sums[0]}"
+        code = value & ((1 << self.bits) - 1)
+        return (
+            f"lane {lane}: {pooled} (in dut.u_mac), quantised {value} = 0b{code:0{self.bits}b} "
+            f"(in dut.u_post; its most significant plane leaves first)"
+        )
 
 
 class OutputScoreboard(StreamScoreboard):
     """Words of many jobs on one stream; names a beat by the job it belongs to."""
 
     def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: object) -> None:
-        super().__init__(name, beat_format, locate=self._locate, values_per_beat=lanes, **options)
-        self._spans: list[_Span] = []
+        super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
+        self.lanes = lanes
+        self._jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
 
-    def expect_job(self, beats: np.ndarray, locate: Callable[[int], str]) -> None:
-        """The words of one job; `locate` names its n-th word."""
-        self._spans.append(_Span(self._promised, locate))
-        self._promised += len(beats)
-        self.expect(beats)
+    @property
+    def values_compared(self) -> int:
+        """Tensor values of which every bit plane has been compared, padding lanes among them."""
+        values = 0
+        for first, job in self._jobs:
+            compared = min(max(self.beats_compared - first, 0), len(job.beats))
+            values += compared // job.bits * self.lanes
+        return values
+
+    def expect_job(self, job: Expectation) -> None:
+        """Append the words of one job."""
+        self._jobs.append((self._promised, job))
+        self._promised += len(job.beats)
+        self.expect(job.beats)
 
     def flush(self) -> None:
         super().flush()
         self._promised = self.beats_compared
-        self._spans.clear()
+        self._jobs.clear()
+
+    def _job(self, index: int) -> tuple[int, Expectation] | None:
+        """The job a beat belongs to, and the beat's index in it."""
+        for first, job in reversed(self._jobs):
+            if index >= first:
+                return index - first, job
+        return None
 
     def _locate(self, index: int) -> str:
-        for span in reversed(self._spans):
-            if index >= span.first:
-                return span.locate(index - span.first)
-        return ""
+        found = self._job(index)
+        return found[1].locate(found[0]) if found else ""
+
+    def _explain(self, index: int, unlike: np.ndarray) -> str:
+        lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
+        found = self._job(index)
+        return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
 
 
 class GoldenMvu:
@@ -166,6 +209,8 @@ class MvuEnv(uvm_env):
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
+        #: Clock in which each data memory word last left the serialiser.
+        self.written_at = np.zeros(self.params.data_depth, np.int64)
         self.failed = Event()
         self.job_ended = Event()
 
@@ -174,7 +219,7 @@ class MvuEnv(uvm_env):
         options = {"lanes": self.params.lanes, "on_mismatch": self.fail, "clock_ns": CLOCK_NS}
         self.trace = OutputScoreboard("trc", self.formats["trc"], **options)
         self.crossbar = OutputScoreboard("xbo", self.formats["xbo"], **options)
-        receivers = {"trc": self.trace.write, "xbo": self.crossbar.write, "job": self._job_ended}
+        receivers = {"trc": self._word_written, "xbo": self.crossbar.write, "job": self._job_ended}
         for name, receive in receivers.items():
             self.subscribers[name].receive = receive
             self.agents[name].ap.connect(self.subscribers[name].analysis_export)
@@ -239,12 +284,14 @@ class MvuEnv(uvm_env):
         for name in ("trc", "xbo"):
             self.agents[name].bus.eager = False
 
-    def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
+    async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
         """Compare a tensor read back from the data memory, uint8[words, lanes/8], with the golden MVU's."""
         golden = self.golden.memories.data[spec.base : spec.base + spec.words]
         self.report.words_compared += len(words)
-        self.report.values_compared += int(np.prod(spec.shape))
         if np.array_equal(words, golden):
+            return
+        await self.settle()  # a word that was wrong on its way is the first failure
+        if self.failed.is_set():
             return
         expected, seen = (
             unpack_activations(w, spec.shape, spec.fmt, self.params.lanes) for w in (golden, words)
@@ -267,11 +314,14 @@ class MvuEnv(uvm_env):
                 "expected": f"0x{golden[word].tobytes()[::-1].hex()}",
                 "seen": f"0x{words[word].tobytes()[::-1].hex()}",
             }
+        clock = int(self.written_at[spec.base + word])
+        when = self.trace.origin_ns + clock * CLOCK_NS
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
-            f"serialiser (stream trc), so a write was lost or another one hit them",
+            f"serialiser (stream trc), so a write was lost or another one hit them; word {spec.base + word} left at "
+            f"clock {clock}, {when:g} ns",
             kind="memory",
-            time_ns=get_sim_time("ns"),
+            time_ns=when,
             **bits,
         )
 
@@ -292,6 +342,12 @@ class MvuEnv(uvm_env):
                 expected=expected,
                 seen=seen,
             )
+
+    def _word_written(self, beats: Beats) -> None:
+        words = self.formats["trc"].unpack(beats.payload)
+        own = words["dest"] == 0
+        self.written_at[words["addr"][own] % self.params.data_depth] = beats.cycles[own]
+        self.trace.write(beats)
 
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()

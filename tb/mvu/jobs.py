@@ -12,10 +12,10 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence, uvm_sequence_item
 
 from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import config_causes
+from golden.mvu.functional import Configuration, JobResult, config_causes
 from golden.mvu.jobs import Job, TensorSpec, locate
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
-from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, MvuEnv
+from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuEnv
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
@@ -187,16 +187,28 @@ class JobDriver(uvm_driver):
         self._shadow.update(changed)
         causes = config_causes(item.registers)
         result = env.golden.run(item.registers)
-        beats = env.formats["trc"].pack(data=result.data, addr=result.address, dest=result.dest)
-        env.trace.expect_job(beats, item.locate)
-        if result.dest:
-            env.crossbar.expect_job(beats, item.locate)
+        if len(result.data):
+            self._expect(item, result)
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
         ideal = job_clocks(item.registers).total if not causes else None
         self._running.append(_Running(item, ideal, causes, env.waits()))
         self._causes |= causes
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+
+    def _expect(self, item: JobItem, result: JobResult) -> None:
+        env = self.env
+        configuration = Configuration(item.registers)
+        expected = Expectation(
+            beats=env.formats["trc"].pack(data=result.data, addr=result.address, dest=result.dest),
+            locate=item.locate,
+            result=result,
+            bits=configuration.format("output").bits,
+            outputs=configuration.group_outputs,
+        )
+        env.trace.expect_job(expected)
+        if result.dest:
+            env.crossbar.expect_job(expected)
 
     async def finish(self) -> None:
         """Wait for the end of all jobs handed over and check them."""
@@ -296,7 +308,7 @@ class JobDriver(uvm_driver):
         if not env.golden.written[spec.base : spec.base + spec.words].all():
             return  # a part of a layer: its last job finds the whole tensor
         seen = await env.memory.read(spec.base, spec.words)
-        env.compare_tensor(item.get_name(), spec, seen)
+        await env.compare_tensor(item.get_name(), spec, seen)
 
 
 class JobSequence(uvm_sequence):
