@@ -583,7 +583,9 @@ def _post_process(
         fmt = config.format("residual")
         program = config.program("r", RESIDUAL_LOOPS)
         words = memories.data[addresses(program, len(acc) * fmt.bits, params.data_depth)]
-        residual = values_of_planes(unpack_bits(words, params.lanes).reshape(len(acc), fmt.bits, -1), fmt)
+        residual = values_of_planes(
+            unpack_bits(words, params.lanes).reshape(len(acc), fmt.bits, params.lanes), fmt
+        )
     output = config.format("output")
     return post_process(
         acc,

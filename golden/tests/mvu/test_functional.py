@@ -302,7 +302,7 @@ def random_memories(seed: int, params: MvuParameters) -> Memories:
 
 @st.composite
 def random_registers(draw):
-    """Any legal job without padding whose countdown ends with a pool group, or a little later."""
+    """Any legal job without padding whose countdown ends with a pool group, or a little later; or before the first."""
     x, w = draw(formats), draw(formats)
     out, residual = (
         draw(st.builds(IntFormat, st.sampled_from([1, 2, 5, 16]), st.booleans())) for _ in range(2)
@@ -334,7 +334,8 @@ def random_registers(draw):
     group = np.prod([n + 1 for n in lengths[acc_select + 1 :]])
     if max_pool:
         group *= np.prod([n + 1 for n in lengths[pool_select + 1 : acc_select + 1]])
-    groups = draw(st.integers(1, max(1, 300 // int(group))))
+    excess = draw(st.sampled_from([0, 0, 0, 1, int(group) - 1]))
+    groups = draw(st.integers(0 if excess else 1, max(1, 300 // int(group))))
     registers["mvuobaseptr"]["dest"] = draw(st.sampled_from([0, 0, 1, 0x81]))
     registers["mvuprecision"] = {
         "weight": w.bits,
@@ -354,7 +355,6 @@ def random_registers(draw):
     registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
     for name in ("scaler_memory", "bias_memory", "relu", "residual"):
         registers["mvuconfig1"][name] = draw(st.integers(0, 1))
-    excess = draw(st.sampled_from([0, 0, 0, 1, int(group) - 1]))
     registers["mvucommand"] = {"countdown": int(group) * groups + excess, "max_pool": max_pool}
     registers["mvucommand"]["multiply_mode"] = draw(st.sampled_from([0, 1, 1, 2, 2, 3]))
     return registers, 1 << CAUSE_BIT["countdown"] if excess % int(group) else 0
