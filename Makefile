@@ -76,6 +76,7 @@ help: ## Show this list
 	  '  COCOTB_TESTCASE=a,b      run these tests (default: the real layers)' \
 	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
 	  '  PARAMS="Lanes=8"         HDL parameters' \
+  '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
 	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
 	  '  GUI=1                    write the waves and open them afterwards' \
 	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \

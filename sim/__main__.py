@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from golden import GoldenError
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError
@@ -28,10 +29,10 @@ def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARG
     try:
         arguments = _parser().parse_args(argv)
         return arguments.command(arguments, targets)
-    except AssayError as error:
+    except (AssayError, GoldenError) as error:
         sys.stdout.flush()
         print(f"assay: {error}", file=sys.stderr)
-        return error.exit_status
+        return getattr(error, "exit_status", AssayError.exit_status)
     except KeyboardInterrupt:
         print(
             "\nassay: interrupted; the simulator was stopped and its unfinished outputs removed",
@@ -74,6 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         default=_variable("COCOTB_TEST_FILTER"),
         metavar="REGEX",
         help="run the tests this expression finds; '.' runs all (COCOTB_TEST_FILTER)",
+    )
+    run.add_argument(
+        "--model",
+        default=_variable("MODEL") or "",
+        metavar="FILE",
+        help="run this network instead of the project's own (MODEL)",
+    )
+    run.add_argument(
+        "--images",
+        default=_variable("IMAGES") or "",
+        metavar="FILE",
+        help="inputs of that network, integers [N, H, W, C] as .npy; default: random ones (IMAGES)",
     )
     run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
     run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
@@ -153,17 +166,33 @@ def _parameters(arguments: argparse.Namespace, target: Target) -> dict[str, int]
     return {name: resolved[name] for name in given}
 
 
+def _check_workload(target: Target, arguments: argparse.Namespace, parameters: Mapping[str, int]) -> None:
+    """Refuse a damaged or unfit model before anything is built."""
+    if arguments.images and not arguments.model:
+        raise AssayError("IMAGES without MODEL: inputs can be given only for a model of your own")
+    if target.workload_check:
+        module, _, function = target.workload_check.partition(":")
+        check = getattr(importlib.import_module(module), function)
+        check(arguments.model, arguments.images, target.resolve_parameters(parameters))
+    elif arguments.model:
+        raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
+
+
 def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
     target = find_target(arguments.top, targets)
     testcases = arguments.test or [
         name for name in re.split(r"[\s,]+", _variable("COCOTB_TESTCASE") or "") if name
     ]
+    parameters = _parameters(arguments, target)
+    _check_workload(target, arguments, parameters)
     return Job(
         target=target,
         simulator=arguments.sim,
         seed=choose_seed(arguments.seed),
         tests=select_tests(target, testcases, arguments.filter),
-        parameters=_parameters(arguments, target),
+        parameters=parameters,
+        model=arguments.model,
+        images=arguments.images,
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )

@@ -6,6 +6,7 @@ What the bench sees (environment variables):
 - ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
 - ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
 - ``ASSAY_REPLAY``: the command that replays this run;
+- ``ASSAY_MODEL``, ``ASSAY_IMAGES``: the user's own model and its inputs, where given;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -81,12 +82,17 @@ class Job:
     x_random: bool = False
     waves: bool = False
     """Write the waves of the whole run."""
+    model: str = ""
+    """Path of the user's own model; empty: the target's."""
+    images: str = ""
+    """Path of that model's inputs; empty: random ones."""
 
     @property
     def name(self) -> str:
         """The run's name, and its folder's."""
         words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
         words += ["xrandom"] if self.x_random else []
+        words += [Path(path).stem for path in (self.model, self.images) if path]
         tests = "+".join(self.tests)
         if self.tests == self.target.default_tests:
             tests = "default"
@@ -111,6 +117,9 @@ class Job:
             words.append(
                 "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
             )
+        words += [
+            f"{name}={shlex.quote(p)}" for name, p in (("MODEL", self.model), ("IMAGES", self.images)) if p
+        ]
         if self.tests == select_tests(self.target, test_filter="."):
             words.append("COCOTB_TEST_FILTER=.")
         elif self.tests != self.target.default_tests:
@@ -308,6 +317,8 @@ def _simulate(
         "ASSAY_RUN_DIR": str(folder),
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
+        "ASSAY_MODEL": job.model and str(Path(job.model).absolute()),
+        "ASSAY_IMAGES": job.images and str(Path(job.images).absolute()),
         "PYTHONUNBUFFERED": "1",
     }
     test_modules, tests = job.target.test_modules, job.tests
@@ -424,6 +435,8 @@ def _write_record(outcome: Outcome) -> None:
         "tests": list(job.tests),
         "parameters": dict(job.parameters),
         "x_random": job.x_random,
+        "model": job.model,
+        "images": job.images,
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
         "waves": outcome.waves.name if outcome.waves else None,

@@ -84,6 +84,9 @@ class Target:
     lint_sources: tuple[str, ...] = ()
     coverage: str = ""
     """``module:class`` of the functional coverage; its attribute ``groups`` holds the cover groups."""
+    workload_check: str = ""
+    """``module:function`` that refuses, before a simulation, models and images that the target cannot run; called
+    as ``function(model, images, parameters)``, where empty paths mean the target's own. Empty: takes no models."""
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
     root: Path = ROOT
@@ -166,6 +169,7 @@ TARGETS: dict[str, Target] = {
             timing=True,
             default_tests=("real_layers",),
             coverage="tb.mvu.coverage:MvuCoverage",
+            workload_check="tb.mvu.networks:check",
             benchmark=Benchmark(
                 {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
                 harness="tb/mvu/harness.cpp",

@@ -72,6 +72,8 @@ def _write_waves(
         tests=tuple(record["tests"]),
         parameters=record["parameters"],
         x_random=record["x_random"],
+        model=record["model"],
+        images=record["images"],
     )
     written = write_failure_waves(job, record["failure_ns"], announce)
     if written is None:

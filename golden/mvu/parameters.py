@@ -7,6 +7,7 @@ bench and the job mapper import this module. Sources: BARVINN (64 lanes, 32 x 10
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from golden.errors import ConfigurationError
@@ -71,6 +72,12 @@ class MvuParameters:
             value = getattr(self, name)
             if not 16 <= value <= 30:
                 raise ConfigurationError(f"{name} = {value}: must be from 16 to 30 bits")
+
+    @classmethod
+    def of_rtl(cls, parameters: Mapping[str, int]) -> MvuParameters:
+        """From parameters under the names of the RTL's top module; those left out have their defaults."""
+        fields = {rtl: field for field, rtl in zip(vars(cls()), cls().rtl, strict=True)}
+        return cls(**{fields[name]: value for name, value in parameters.items()})
 
     @property
     def data_depth(self) -> int:

@@ -36,9 +36,7 @@ TAPS = ("trc", "job")
 
 def build_parameters() -> MvuParameters:
     """Parameters of the build under test, from the runner."""
-    given = json.loads(os.environ.get("ASSAY_PARAMS", "{}"))
-    names = {rtl: field for field, rtl in zip(vars(MvuParameters()), MvuParameters().rtl, strict=True)}
-    return MvuParameters(**{names[name]: value for name, value in given.items()})
+    return MvuParameters.of_rtl(json.loads(os.environ.get("ASSAY_PARAMS", "{}")))
 
 
 def port_formats(params: MvuParameters) -> dict[str, BeatFormat]:

@@ -1,4 +1,4 @@
-"""Jobs for the MVU's bench: constrained random layers, directed corners, raw register programs, real layers."""
+"""Jobs for the MVU's bench: constrained random layers, directed corners, raw register programs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import vectors
-from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Network, Residual
+from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
 from golden.mvu.agu import conv_row_program
-from golden.mvu.jobs import Job, map_layer
+from golden.mvu.jobs import map_layer
 from golden.mvu.layout import pack_activations
 from golden.mvu.parameters import MvuParameters
 from golden.network import Pool
@@ -319,56 +318,3 @@ class Stimulus:
 
 def _attributes(layer: Layer) -> dict[str, object]:
     return {name: getattr(layer, name) for name in layer.__dataclass_fields__}
-
-
-class NetworkPlan:
-    """Where a network's tensors live in the data memory and the jobs of its layers.
-
-    Tensors go to banks of their own as long as there are any, so that a layer's input, residual and output never
-    meet at a bank and the clocks are exactly the formula's.
-    """
-
-    def __init__(self, network: Network, params: MvuParameters) -> None:
-        self.network = network
-        self.params = params
-        self.bases: dict[str, int] = {}
-        free = 0
-        for tensor, (height, width, channels) in network.shapes.items():
-            self.bases[tensor] = free
-            words = height * width * -(-channels // params.lanes) * network.formats[tensor].bits
-            banks = -(-words // params.bank_depth)
-            free += banks * params.bank_depth
-        if free > params.data_depth:
-            raise DoesNotFitError(
-                f"network {network.name} needs {free} words of data memory in whole banks, "
-                f"the MVU has {params.data_depth}"
-            )
-
-    def jobs(self, layer: Layer) -> list[Job]:
-        """The jobs of one layer."""
-        residual = layer.residual and self.bases[layer.residual.tensor]
-        return map_layer(
-            layer,
-            self.network.shapes[layer.input][:2],
-            self.params,
-            self.bases[layer.input],
-            self.bases[layer.output],
-            residual_base=residual,
-        )
-
-    def items(self, image: np.ndarray) -> Iterator[JobItem]:
-        """All jobs of one image int[H, W, C]; every layer reads what the one before wrote."""
-        network, lanes = self.network, self.params.lanes
-        words = pack_activations(image, network.input_format, lanes)
-        images = [Image(self.bases[network.input], words)]
-        for layer in network.layers:
-            for job in self.jobs(layer):
-                item = JobItem.of(job, lanes, images)
-                images = []
-                yield item
-
-
-def real_networks() -> list[tuple[Network, np.ndarray, np.ndarray]]:
-    """The project's digit networks with the test images nobody trained on, and their labels."""
-    names = ("digits_w2a2", "digits_mixed")
-    return [vectors.digits(name) for name in names]

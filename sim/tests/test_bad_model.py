@@ -1,0 +1,103 @@
+"""Models, images and vector files that cannot run: one sentence before anything is built."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vectors
+from golden import IntFormat, Layer, Network, qonnx
+from sim.__main__ import main
+
+MODEL = vectors.path("digits/digits_w2a2.onnx")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_built(own_outputs: Path):
+    yield
+    assert not (own_outputs / "build").exists()
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["run", "--top", "mvu", "--seed", "1", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    return printed.err
+
+
+def one_layer(size: int, channels: int, bits: int) -> Network:
+    fmt = IntFormat(bits, signed=False)
+    layer = Layer(
+        name="conv",
+        input="x",
+        output="y",
+        weight=np.ones((channels, 1, 1, channels), np.int64),
+        weight_format=IntFormat(2, signed=True),
+        input_format=fmt,
+        output_format=fmt,
+        multiplier=np.ones(channels, np.int64),
+        bias=np.zeros(channels, np.int64),
+        shift=0,
+    )
+    return Network("big", "x", (size, size, channels), (layer,))
+
+
+def test_missing_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "lost.onnx: no such model file" in refused(capsys, "--model", "lost.onnx")
+
+
+def test_model_cut_off(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(MODEL.read_bytes()[:5000])
+    assert "cut: not an ONNX file" in refused(capsys, "--model", str(path))
+
+
+def test_tensor_that_does_not_fit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "big.onnx"
+    qonnx.save(one_layer(size=100, channels=8, bits=8), path)
+    text = refused(capsys, "--model", str(path), "--param", "Lanes=8")
+    assert "words of data memory" in text
+    assert "32768" in text
+
+
+def test_images_without_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "IMAGES without MODEL" in refused(capsys, "--images", "x.npy")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "not a readable .npy file"),
+        (np.zeros((1, 9, 8, 1), np.int64), "takes integers [N, 8, 8, 1]"),
+        (np.zeros((1, 8, 8, 1)), "holds float64"),
+        (np.full((1, 8, 8, 1), 4), "values from 4 to 4, but digits_w2a2 takes 0 to 3"),
+    ],
+)
+def test_images(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: np.ndarray | None, sentence: str
+) -> None:
+    path = tmp_path / "images.npy"
+    path.write_bytes(b"not numpy") if content is None else np.save(path, content)
+    assert sentence in refused(capsys, "--model", str(MODEL), "--images", str(path))
+
+
+def test_altered_vector_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "vectors"
+    shutil.copytree(vectors.MANIFEST.parent, folder, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    monkeypatch.setattr(vectors, "MANIFEST", folder / "manifest.json")
+    name = next(n for n in json.loads(vectors.MANIFEST.read_text())["files"] if n.endswith("w2a2.onnx"))
+    with (folder / name).open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 1]))
+    text = refused(capsys)
+    assert name in text
+    assert "sha256" in text
