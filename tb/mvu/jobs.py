@@ -188,7 +188,7 @@ class JobDriver(uvm_driver):
         causes = config_causes(item.registers)
         result = env.golden.run(item.registers)
         if len(result.data):
-            self._expect(item, result)
+            self.expect(item, result)
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
         ideal = job_clocks(item.registers).total if not causes else None
         self._running.append(_Running(item, ideal, causes, env.waits()))
@@ -196,7 +196,8 @@ class JobDriver(uvm_driver):
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
 
-    def _expect(self, item: JobItem, result: JobResult) -> None:
+    def expect(self, item: JobItem, result: JobResult) -> None:
+        """Let the scoreboards await the words of a job."""
         env = self.env
         configuration = Configuration(item.registers)
         expected = Expectation(
