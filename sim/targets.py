@@ -146,13 +146,6 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
     return list(files)
 
 
-BURST_ADAPTERS = (
-    "tb/agents/hdl/stream_stall.sv",
-    "tb/agents/hdl/burst_source.sv",
-    "tb/agents/hdl/burst_sink.sv",
-)
-"""The bench's side of every stream, see ``tb/agents/burst.py``."""
-
 DEFAULTS = MvuParameters()
 
 TARGETS: dict[str, Target] = {
@@ -162,7 +155,7 @@ TARGETS: dict[str, Target] = {
             name="mvu",
             summary="bit-serial matrix-vector unit",
             hdl_top="mvu_tb",
-            sources=("rtl/mvu/mvu.f", *BURST_ADAPTERS, "tb/mvu/mvu_tb.sv"),
+            sources=("rtl/mvu/mvu.f", "tb/agents/hdl/bursts.f", "tb/mvu/mvu_tb.sv"),
             lint_top="mvu",
             lint_sources=("rtl/mvu/mvu.f",),
             test_modules=("tb.mvu.test_mvu",),
@@ -185,6 +178,17 @@ TARGETS: dict[str, Target] = {
                     "lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True
                 ),
             ),
+        ),
+        Target(
+            name="loopback",
+            summary="the benches' own agents, on a FIFO and a memory with planted faults",
+            hdl_top="loopback_tb",
+            sources=("tb/agents/hdl/bursts.f", "tb/loopback/loopback_tb.sv"),
+            lint_top="loopback_tb",
+            lint_sources=("tb/agents/hdl/bursts.f", "tb/loopback/loopback_tb.sv"),
+            test_modules=("tb.loopback.test_loopback",),
+            timing=True,
+            variants=(Variant("default"),),
         ),
     )
 }

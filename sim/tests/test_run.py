@@ -160,6 +160,8 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stdout:
         if "running sim.tests.counter.bench.never_ends" in line:

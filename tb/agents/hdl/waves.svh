@@ -26,7 +26,7 @@
 
   always @(posedge clk_i) begin
     if (waves_pending && $time >= waves_from) begin
-      waves_pending = 1'b0;
+      waves_pending <= 1'b0;
       $dumpvars;
     end
     if (waves_to > 0 && $time > waves_to) $finish;

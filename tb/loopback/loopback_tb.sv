@@ -2,7 +2,7 @@
 // A memory behind a second pair of streams serves the register and memory front ends.
 `include "burst_ports.svh"
 
-module loopback_bench #(
+module loopback_tb #(
   parameter int Width = 100,
   parameter int Beats = 64,
   parameter int Depth = 4
@@ -100,4 +100,6 @@ module loopback_bench #(
   logic unused_address;
   assign unused_address = ^req_data[79:72];
 
-endmodule : loopback_bench
+  `include "waves.svh"
+
+endmodule : loopback_tb

@@ -1,4 +1,4 @@
-"""cocotb tests of the agents on `hdl/loopback_bench.sv`; `test_agents.py` runs them on both simulators."""
+"""cocotb tests of the agents on `loopback_tb.sv`: what they move, and what they must find."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Bench of the agents themselves: a loopback of a FIFO and a memory, with faults planted in it."""
