@@ -55,6 +55,9 @@ Announce = Callable[[str], None]
 _HDL_ERROR = re.compile(r"(?:\[(?P<ps>\d+)\] %(?:Error|Fatal)|(?:ERROR|FATAL)): (?P<text>.*:\d+: .*)")
 """``$error`` and ``$fatal`` as Verilator (with the time in ps) and as Icarus print them."""
 
+_ENDED_EARLY = "the simulation ended prematurely"
+"""Part of cocotb's message for a test that was running, or waiting for its turn, when the HDL called $finish."""
+
 _ICARUS_TIME = re.compile(r" +Time: (?P<ps>\d+) +Scope: ")
 """The line that Icarus prints after them."""
 
@@ -233,12 +236,16 @@ def report(outcome: Outcome) -> list[str]:
         groups = (f"{name} {percent:.1f} %" for name, percent in summary["coverage"].items())
         facts.append(("coverage", ", ".join(groups)))
     facts += summary.get("notes", {}).items()
-    failures = summary.get("failures", [])
+    facts += [("problem", problem) for problem in outcome.problems]
+    # Where the HDL itself stopped the simulation, that is the failure: what Python felt of it is noise.
+    stopped = any(_ENDED_EARLY in result.message for result in outcome.failed_tests)
+    failures = [] if stopped and outcome.problems else summary.get("failures", [])
     told = {str(failure.get("message")) for failure in failures[:1]}
     for result in outcome.failed_tests:
         first_line = (result.message.strip().splitlines() or ["no message"])[0]
+        if stopped and outcome.problems and _ENDED_EARLY in first_line:
+            first_line = "the simulation ended before it did"
         facts.append((result.status, result.name if first_line in told else f"{result.name}: {first_line}"))
-    facts += [("problem", problem) for problem in outcome.problems]
     if failures:
         facts.append(("first failure", str(failures[0].get("message", "no message"))))
         facts += [
