@@ -11,7 +11,7 @@ from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residu
 from golden.mvu.agu import conv_row_program
 from golden.mvu.jobs import map_layer
 from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import MvuParameters
+from golden.mvu.parameters import MAX_PRECISION, MvuParameters
 from golden.network import Pool
 from tb.mvu.jobs import Image, JobItem
 
@@ -56,7 +56,10 @@ class Stimulus:
     def layer(self, name: str, **given: object) -> tuple[Layer, tuple[int, int]]:
         """A random layer and its map size; `given` fixes attributes of `Layer`, or ``size`` and ``channels``."""
         r, lanes = self.random, self.params.lanes
-        kernel = given.pop("kernel", None) or (r.choice((1, 1, 2, 3, 3, 5)), r.choice((1, 1, 2, 3, 3, 4)))
+        kernel = given.pop("kernel", None) or (
+            r.choice((1, 1, 2, 3, 3, 4, 5)),
+            r.choice((1, 1, 2, 3, 3, 4, 5)),
+        )
         stride = given.pop("stride", None) or (r.choice((1, 1, 2, 3)), r.choice((1, 1, 2, 3)))
         padding = given.pop("padding", None)
         if padding is None:
@@ -238,6 +241,25 @@ class Stimulus:
             pool=None,
         )
         yield from self.items(layer, size)
+
+    def precision_pairs(self, count: int) -> Iterator[JobItem]:
+        """`count` of the 256 pairs of weight and input precision, each in a small job with random signs."""
+        pairs = [(w, a) for w in range(1, MAX_PRECISION + 1) for a in range(1, MAX_PRECISION + 1)]
+        for w, a in self.random.sample(pairs, count):
+            signs = self.random.choices((False, True), k=2)
+            layer, size = self.layer(
+                f"w{w}a{a}",
+                kernel=(1, 1),
+                padding=(0, 0, 0, 0),
+                stride=(1, 1),
+                size=(1, 2),
+                channels=(self.params.lanes, self.params.lanes),
+                weight_format=IntFormat(w, signs[0]),
+                input_format=IntFormat(a, signs[1]),
+                pool=None,
+                residual=None,
+            )
+            yield from self.items(layer, size)
 
     def largest(self) -> Iterator[JobItem]:
         """A layer that fills the weight memory, and one whose input fills half the data memory."""

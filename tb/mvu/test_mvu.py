@@ -224,6 +224,19 @@ async def corners(dut: object) -> None:
     await run(dut, Corners)
 
 
+class PrecisionPairs(MvuTest):
+    """Every weight precision with every input precision."""
+
+    async def body(self) -> None:
+        await self.play(self.stimulus.precision_pairs(self.pick(256, 32)))
+
+
+@cocotb.test()
+async def precision_pairs(dut: object) -> None:
+    """All pairs of weight and input precision."""
+    await run(dut, PrecisionPairs)
+
+
 class Largest(MvuTest):
     """Layers that fill the memories."""
 
