@@ -21,7 +21,6 @@ from pyuvm import (
     uvm_analysis_port,
     uvm_driver,
     uvm_monitor,
-    uvm_sequence,
     uvm_sequence_item,
     uvm_sequencer,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "BeatFormat",
     "Beats",
     "Burst",
-    "BurstSequence",
     "StreamAgent",
     "StreamConfig",
     "StreamError",
@@ -102,19 +100,6 @@ class Burst(uvm_sequence_item):
 
     def __str__(self) -> str:
         return f"{self.get_name()}: {len(self.payload)} beats"
-
-
-class BurstSequence(uvm_sequence):
-    """Plays the given items; each starts when the adapter holds the one before, so without a gap."""
-
-    def __init__(self, name: str, items: list[Burst]) -> None:
-        super().__init__(name)
-        self.items = items
-
-    async def body(self) -> None:
-        for item in self.items:
-            await self.start_item(item)
-            await self.finish_item(item)
 
 
 class StreamDriver(uvm_driver):

@@ -31,7 +31,8 @@ from tb.agents.register import (
     build_register_model,
 )
 from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import Burst, BurstSequence, StreamAgent, StreamConfig
+from tb.agents.sequence import ItemSequence
+from tb.agents.stream import Burst, StreamAgent, StreamConfig
 from tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10
@@ -444,7 +445,7 @@ class UvmAgents(uvm_test):
         env.sink.bus.stall = 40
         items = [Burst("item", beats_of(count, seed=count)) for count in (5, 64, 130)]
         items.append(Burst.of(FORMAT, data=[1, 2], addr=3))
-        await BurstSequence("items", items).start(env.source.seqr)
+        await ItemSequence("items", items).start(env.source.seqr)
         await env.source.bus.drain()
         await clocks(200)
         sent, received, tapped = (collector.items for collector in env.collectors)

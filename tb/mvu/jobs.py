@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
 from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
-from pyuvm import uvm_driver, uvm_sequence, uvm_sequence_item
+from pyuvm import uvm_driver, uvm_sequence_item
 
 from golden.mvu.clocks import job_clocks
 from golden.mvu.functional import Configuration, JobResult, config_causes
@@ -310,16 +310,3 @@ class JobDriver(uvm_driver):
             return  # a part of a layer: its last job finds the whole tensor
         seen = await env.memory.read(spec.base, spec.words)
         await env.compare_tensor(item.get_name(), spec, seen)
-
-
-class JobSequence(uvm_sequence):
-    """Plays the given jobs in order; they may be made as they are needed."""
-
-    def __init__(self, name: str, items: Iterable[JobItem]) -> None:
-        super().__init__(name)
-        self.items = items
-
-    async def body(self) -> None:
-        for item in self.items:
-            await self.start_item(item)
-            await self.finish_item(item)

@@ -20,8 +20,9 @@ from golden.mvu.layout import unpack_activations
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from tb.agents.sequence import ItemSequence
 from tb.mvu.env import CLOCK_NS, MvuEnv
-from tb.mvu.jobs import BenchStopped, JobDriver, JobItem, JobSequence
+from tb.mvu.jobs import BenchStopped, JobDriver, JobItem
 from tb.mvu.networks import NetworkPlan, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
@@ -61,7 +62,7 @@ class MvuTest(uvm_test):
 
     async def play(self, items: Iterable[JobItem]) -> None:
         """Play jobs through the sequencer and wait until the last one is checked."""
-        ended, _ = await select(JobSequence("jobs", items).start(self.seqr), self.env.failed.wait())
+        ended, _ = await select(ItemSequence("jobs", items).start(self.seqr), self.env.failed.wait())
         if ended == 1 or self.env.failed.is_set():
             raise BenchStopped
         await self.driver.finish()
