@@ -522,7 +522,11 @@ def _accumulate(config: Configuration, memories: Memories, params: MvuParameters
     for length in np.unique(clocks):
         outputs = np.flatnonzero(clocks == length)
         step = first[outputs, None] + np.arange(length)
-        sequence, kind = np.unique(w_address[step].astype(np.int32), axis=0, return_inverse=True)
+        rows = w_address[step].astype(np.int32)
+        if (rows == rows[0]).all():  # as inside a map, where sorting thousands of rows would find one kind
+            sequence, kind = rows[:1], np.zeros(len(rows), np.int64)
+        else:
+            sequence, kind = np.unique(rows, axis=0, return_inverse=True)
         for number, weights in enumerate(sequence):
             same = outputs[kind.reshape(-1) == number]
             x = x_address[first[same, None] + np.arange(length)].reshape(len(same), pairs, -1)
@@ -547,7 +551,9 @@ def _matrix_product(
         w_planes = memories.weights[_block(w_address[0], w_format, params.weight_depth)]
         w_planes = unpack_bits(w_planes, lanes * lanes)
         w = values_of_planes(w_planes, w_format).reshape(tiles, lanes, lanes)
-        block, index = np.unique(x_address[:, 0], return_inverse=True)
+        present = np.zeros(params.data_depth, bool)
+        present[x_address[:, 0]] = True
+        block, index = np.flatnonzero(present), (np.cumsum(present) - 1)[x_address[:, 0]]
         planes = unpack_bits(memories.data[_block(block, x_format, params.data_depth)], lanes)
         x_values = values_of_planes(planes, x_format)
         index = index.reshape(outputs, tiles)
