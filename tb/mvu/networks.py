@@ -9,10 +9,10 @@ import numpy as np
 
 import golden
 import vectors
-from golden import DoesNotFitError, GoldenError, Layer, Network
-from golden.mvu.jobs import Job, map_layer
+from golden import GoldenError, Network
 from golden.mvu.layout import pack_activations
 from golden.mvu.parameters import MvuParameters
+from golden.mvu.plan import NetworkPlan
 from tb.mvu.jobs import Image, JobItem
 
 DIGITS = ("digits_w2a2", "digits_mixed")  #: the project's own networks
@@ -83,48 +83,12 @@ def check(model: str, images: str, parameters: dict[str, int]) -> None:
             plan.jobs(layer)
 
 
-class NetworkPlan:
-    """Where a network's tensors live in the data memory and the jobs of its layers.
-
-    Tensors go to banks of their own as long as there are any, so that a layer's input, residual and output never
-    meet at a bank and the clocks are exactly the formula's.
-    """
-
-    def __init__(self, network: Network, params: MvuParameters) -> None:
-        self.network = network
-        self.params = params
-        self.bases: dict[str, int] = {}
-        free = 0
-        for tensor, (height, width, channels) in network.shapes.items():
-            self.bases[tensor] = free
-            words = height * width * -(-channels // params.lanes) * network.formats[tensor].bits
-            banks = -(-words // params.bank_depth)
-            free += banks * params.bank_depth
-        if free > params.data_depth:
-            raise DoesNotFitError(
-                f"network {network.name} needs {free} words of data memory in whole banks, "
-                f"the MVU has {params.data_depth}"
-            )
-
-    def jobs(self, layer: Layer) -> list[Job]:
-        """The jobs of one layer."""
-        residual = layer.residual and self.bases[layer.residual.tensor]
-        return map_layer(
-            layer,
-            self.network.shapes[layer.input][:2],
-            self.params,
-            self.bases[layer.input],
-            self.bases[layer.output],
-            residual_base=residual,
-        )
-
-    def items(self, image: np.ndarray) -> Iterator[JobItem]:
-        """All jobs of one image int[H, W, C]; every layer reads what the one before wrote."""
-        network, lanes = self.network, self.params.lanes
-        words = pack_activations(image, network.input_format, lanes)
-        images = [Image(self.bases[network.input], words)]
-        for layer in network.layers:
-            for job in self.jobs(layer):
-                item = JobItem.of(job, lanes, images)
-                images = []
-                yield item
+def items(plan: NetworkPlan, image: np.ndarray) -> Iterator[JobItem]:
+    """All jobs of one image int[H, W, C]; every layer reads what the one before wrote."""
+    network, lanes = plan.network, plan.params.lanes
+    words = pack_activations(image, network.input_format, lanes)
+    images = [Image(plan.bases[network.input], words)]
+    for layer in network.layers:
+        for job in plan.jobs(layer):
+            yield JobItem.of(job, lanes, images)
+            images = []

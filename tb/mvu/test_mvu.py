@@ -17,13 +17,14 @@ from pyuvm import ConfigDB, uvm_root, uvm_sequencer, uvm_test
 from golden.formats import IntFormat
 from golden.mvu.functional import JobResult
 from golden.mvu.layout import unpack_activations
+from golden.mvu.plan import NetworkPlan
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
 from tb.agents.sequence import ItemSequence
 from tb.mvu.env import CLOCK_NS, MvuEnv
 from tb.mvu.jobs import BenchStopped, JobDriver, JobItem
-from tb.mvu.networks import NetworkPlan, load_workloads
+from tb.mvu.networks import items, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
 from tb.report import RUN_DIR, Report, write_json
@@ -151,7 +152,7 @@ class RealLayers(MvuTest):
             count = min(self.pick(4, 1), len(workload.images))
             for index in rng.choice(len(workload.images), count, replace=False).tolist():
                 image = workload.images[index]
-                await self.play(plan.items(image))
+                await self.play(items(plan, image))
                 trace = network.trace(image[None])
                 for tensor, base in plan.bases.items():
                     self.compare(network.name, tensor, trace[tensor][0], base, network.formats[tensor])
