@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from golden import GoldenError
 from sim import ROOT, bench, lint, shown, waves
@@ -87,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         default=_variable("IMAGES") or "",
         metavar="FILE",
         help="inputs of that network, integers [N, H, W, C] as .npy; default: random ones (IMAGES)",
+    )
+    run.add_argument(
+        "--vectors",
+        default=_variable("VECTORS") or "",
+        metavar="FOLDER",
+        help="play this vector set (VECTORS)",
     )
     run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
     run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
@@ -166,6 +173,23 @@ def _parameters(arguments: argparse.Namespace, target: Target) -> dict[str, int]
     return {name: resolved[name] for name in given}
 
 
+def _vector_parameters(target: Target, folder: str, given: Mapping[str, int]) -> dict[str, int]:
+    """The parameters of a build for a vector set: what the set was made for must agree with what the user gave."""
+    if not target.vector_test:
+        raise AssayError(f"VECTORS={folder}: {target.name} plays no vector sets")
+    module, _, function = target.vector_parameters.partition(":")
+    wanted = getattr(importlib.import_module(module), function)(Path(folder))
+    wanted = {name: value for name, value in wanted.items() if name in target.parameters}
+    for name, value in given.items():
+        if wanted.get(name, value) != value:
+            raise AssayError(
+                f"parameter {name}={value}: vector set {folder} was made for {name}={wanted[name]}"
+            )
+    target.resolve_parameters(wanted)
+    defaults = target.resolve_parameters({})
+    return {**given, **{name: value for name, value in wanted.items() if value != defaults[name]}}
+
+
 def _check_workload(target: Target, arguments: argparse.Namespace, parameters: Mapping[str, int]) -> None:
     """Refuse a damaged or unfit model before anything is built."""
     if arguments.images and not arguments.model:
@@ -184,6 +208,9 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         name for name in re.split(r"[\s,]+", _variable("COCOTB_TESTCASE") or "") if name
     ]
     parameters = _parameters(arguments, target)
+    if arguments.vectors:
+        parameters = _vector_parameters(target, arguments.vectors, parameters)
+        testcases = testcases or [target.vector_test]
     _check_workload(target, arguments, parameters)
     return Job(
         target=target,
@@ -193,6 +220,7 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         parameters=parameters,
         model=arguments.model,
         images=arguments.images,
+        vectors=arguments.vectors,
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )

@@ -6,7 +6,7 @@ What the bench sees (environment variables):
 - ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
 - ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
 - ``ASSAY_REPLAY``: the command that replays this run;
-- ``ASSAY_MODEL``, ``ASSAY_IMAGES``: the user's own model and its inputs, where given;
+- ``ASSAY_MODEL``, ``ASSAY_IMAGES``, ``ASSAY_VECTORS``: the user's own model, its inputs, a vector set, where given;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -89,13 +89,22 @@ class Job:
     """Path of the user's own model; empty: the target's."""
     images: str = ""
     """Path of that model's inputs; empty: random ones."""
+    vectors: str = ""
+    """Folder of a vector set."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The user's files, under the names of their variables."""
+        return {
+            n: p for n, p in (("MODEL", self.model), ("IMAGES", self.images), ("VECTORS", self.vectors)) if p
+        }
 
     @property
     def name(self) -> str:
         """The run's name, and its folder's."""
         words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
         words += ["xrandom"] if self.x_random else []
-        words += [Path(path).stem for path in (self.model, self.images) if path]
+        words += [Path(path).stem for path in self.given.values()]
         tests = "+".join(self.tests)
         if self.tests == self.target.default_tests:
             tests = "default"
@@ -120,9 +129,7 @@ class Job:
             words.append(
                 "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
             )
-        words += [
-            f"{name}={shlex.quote(p)}" for name, p in (("MODEL", self.model), ("IMAGES", self.images)) if p
-        ]
+        words += [f"{name}={shlex.quote(path)}" for name, path in self.given.items()]
         if self.tests == select_tests(self.target, test_filter="."):
             words.append("COCOTB_TEST_FILTER=.")
         elif self.tests != self.target.default_tests:
@@ -324,8 +331,7 @@ def _simulate(
         "ASSAY_RUN_DIR": str(folder),
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
-        "ASSAY_MODEL": job.model and str(Path(job.model).absolute()),
-        "ASSAY_IMAGES": job.images and str(Path(job.images).absolute()),
+        **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
         "PYTHONUNBUFFERED": "1",
     }
     test_modules, tests = job.target.test_modules, job.tests
@@ -444,6 +450,7 @@ def _write_record(outcome: Outcome) -> None:
         "x_random": job.x_random,
         "model": job.model,
         "images": job.images,
+        "vectors": job.vectors,
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
         "waves": outcome.waves.name if outcome.waves else None,

@@ -87,6 +87,10 @@ class Target:
     workload_check: str = ""
     """``module:function`` that refuses, before a simulation, models and images that the target cannot run; called
     as ``function(model, images, parameters)``, where empty paths mean the target's own. Empty: takes no models."""
+    vector_test: str = ""
+    """cocotb test that plays a vector set (VECTORS=folder); empty: none does."""
+    vector_parameters: str = ""
+    """``module:function`` that reads a vector set, checks it and gives the HDL parameters it was made for."""
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
     root: Path = ROOT
@@ -163,6 +167,8 @@ TARGETS: dict[str, Target] = {
             default_tests=("real_layers",),
             coverage="tb.mvu.coverage:MvuCoverage",
             workload_check="tb.mvu.networks:check",
+            vector_test="vector_set",
+            vector_parameters="golden.mvu.vectors:parameters",
             benchmark=Benchmark(
                 {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
                 harness="tb/mvu/harness.cpp",

@@ -74,6 +74,7 @@ def _write_waves(
         x_random=record["x_random"],
         model=record["model"],
         images=record["images"],
+        vectors=record["vectors"],
     )
     written = write_failure_waves(job, record["failure_ns"], announce)
     if written is None:

@@ -19,11 +19,12 @@ from golden.mvu.functional import JobResult
 from golden.mvu.layout import unpack_activations
 from golden.mvu.plan import NetworkPlan
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
+from golden.mvu.vectors import read
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
 from tb.agents.sequence import ItemSequence
 from tb.mvu.env import CLOCK_NS, MvuEnv
-from tb.mvu.jobs import BenchStopped, JobDriver, JobItem
+from tb.mvu.jobs import BenchStopped, Image, JobDriver, JobItem
 from tb.mvu.networks import items, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
@@ -178,6 +179,36 @@ class RealLayers(MvuTest):
 async def real_layers(dut: object) -> None:
     """Every layer of the trained digit networks, or of MODEL, bit-exact (the default of `make TOPLEVEL=mvu`)."""
     await run(dut, RealLayers)
+
+
+class VectorSet(MvuTest):
+    """A vector set from files: every job alone, its words and the golden MVU's against the file's."""
+
+    async def body(self) -> None:
+        env = self.env
+        params, jobs = read(Path(os.environ["ASSAY_VECTORS"]))
+        if params != env.params:
+            env.fail(f"the vector set was made for {params}, the build is {env.params}", kind="vectors")
+        for vector in jobs:
+            job = vector.job
+            images = [Image(job.input.base, vector.input)]
+            if vector.residual is not None:
+                images.append(Image(job.residual.base, vector.residual))
+            item = JobItem.of(job, params.lanes, images)
+            await self.play([item])
+            words = env.golden.memories.data
+            if not np.array_equal(words[vector.address % params.data_depth], vector.expected):
+                env.fail(
+                    f"the golden MVU and the vector set disagree on job {job.name}",
+                    kind="golden",
+                )
+            cocotb.log.info("%s: %d words equal", job.name, len(vector.expected))
+
+
+@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(dut: object) -> None:
+    """The vector set in VECTORS."""
+    await run(dut, VectorSet)
 
 
 # -------------------------------------------------------------------------------------------------
