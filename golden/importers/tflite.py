@@ -699,7 +699,7 @@ class _Builder:
             operator: Any = layers.Multiply(sources, target, activation)
         else:
             operator = layers.Add(sources, target, activation, subtract=operation.kind == "SUB")
-        self._add(operation, operator, (0, 1))
+        self._add(operation, layers.Pairwise(operator), (0, 1))
 
     def _prelu(self, operation: _Operation) -> None:
         x, alpha = self._input(operation, 0), self._input(operation, 1)
@@ -709,7 +709,7 @@ class _Builder:
                 f"{operation}: alpha has shape {list(alpha.shape)}, but must broadcast to {list(x.shape)}"
             )
         target = self._quantised(operation, self._output(operation, x.shape))
-        self._add(operation, layers.Prelu(*sources, target), (0, 1))
+        self._add(operation, layers.Pairwise(layers.Prelu(*sources, target)), (0, 1))
 
     def _unary(self, operation: _Operation) -> None:
         x = self._input(operation, 0)

@@ -108,6 +108,9 @@ class Convolution:
         groups: divides C and K; C / groups = 1 is a depthwise convolution.
         magnitude: largest absolute value that x can have.
 
+        dtype: the float in which the sums are exact (derived).
+        bound: what a sum, or any part of it, can reach in magnitude (derived).
+
     Raises:
         DoesNotFitError: sums may reach 2**53.
     """
@@ -119,15 +122,18 @@ class Convolution:
     groups: int = 1
     magnitude: int = 128
     dtype: type = field(init=False)
+    bound: int = field(init=False)
     _matrix: np.ndarray = field(init=False, repr=False)
     _offset: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         weight = np.asarray(self.weight, np.int64)
         flat = weight.reshape(len(weight), -1)
-        bound = int(np.abs(flat).sum(axis=1).max()) * self.magnitude
+        offset = self.bias.astype(np.int64) - self.zero_point * flat.sum(axis=1)
+        bound = int((np.abs(flat).sum(axis=1) * self.magnitude + np.abs(offset)).max())
+        object.__setattr__(self, "bound", bound)
         object.__setattr__(self, "dtype", exact_float(bound))
-        object.__setattr__(self, "_offset", self.bias.astype(np.int64) - self.zero_point * flat.sum(axis=1))
+        object.__setattr__(self, "_offset", offset.astype(self.dtype))
         if self.depthwise:
             matrix = np.moveaxis(weight[..., 0], 0, -1)  # [fH, fW, K]
         else:
@@ -140,7 +146,7 @@ class Convolution:
         return self.weight.shape[3] == 1 and self.groups > 1
 
     def blocks(self, x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-        """The sums, in blocks of images and output rows: ((images, rows), int64 `[m, r, oW, K]`)."""
+        """The sums, in blocks of images and output rows: ((images, rows), `dtype` `[m, r, oW, K]`)."""
         out_h, out_w = self.window.output_size(x.shape[1:3])
         terms = len(self.weight) if self.depthwise else self._matrix.shape[1] * self.groups
         row_bytes = np.dtype(self.dtype).itemsize * max(1, out_w * max(terms, len(self.weight)))
@@ -152,7 +158,7 @@ class Convolution:
                 count = min(rows, out_h - row)
                 top = row * self.window.stride[0]
                 bottom = top + (count - 1) * self.window.stride[0] + self.window.extent[0]
-                sums = self._multiply(padded[:, top:bottom]).astype(np.int64)
+                sums = self._multiply(padded[:, top:bottom])
                 sums += self._offset
                 yield (slice(first, first + images), slice(row, row + count)), sums
 

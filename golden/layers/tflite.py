@@ -42,6 +42,7 @@ __all__ = [
     "Lookup",
     "MaxPool2D",
     "Multiply",
+    "Pairwise",
     "Prelu",
     "Quantize",
     "Reduce",
@@ -99,8 +100,15 @@ class Conv2D:
         low, high = activation_range(self.activation, self.target)
         zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
         y = np.empty((len(images), *size, len(self.convolution.weight)), dtype)
+        in_floats = isinstance(self.rescale, Rescale) and self.rescale.exact_in_float64(
+            self.convolution.bound
+        )
         for block, sums in self.convolution.blocks(images):
-            y[block] = _clamped(self.rescale.apply(_accumulated(sums)), zero_point, low, high, dtype)
+            if in_floats:
+                y[block] = self.rescale.saturated(sums, zero_point, low, high)
+            else:
+                sums = _accumulated(sums.astype(np.int64))
+                y[block] = _clamped(self.rescale.apply(sums), zero_point, low, high, dtype)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -377,6 +385,30 @@ class Softmax:
         width = self.target.dtype.itemsize * 8
         y = rounding_divide_by_pot(product, np.minimum(bits_over_unit + 31 - width, 31)) + low
         return np.where(counts, np.minimum(y, high), low).astype(self.target.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairwise:
+    """Any operator that makes each value from two int8 values (ADD, SUB, MUL, PRELU), from a table of its 65,536
+    results; operands broadcast.
+
+    Attributes:
+        operator: the definition, which is asked once for every pair.
+    """
+
+    operator: Add | Multiply | Prelu
+    _table: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Both axes in the order of the values' bit patterns: 0 to 127, then -128 to -1.
+        values = np.arange(256, dtype=np.uint8).view(np.int8)
+        table = self.operator(values[None, :, None], values[None, None, :])
+        object.__setattr__(self, "_table", table.reshape(-1))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        rank = max(a.ndim, b.ndim)
+        a, b = (np.ascontiguousarray(_ranked(x, rank)).view(np.uint8) for x in (a, b))
+        return self._table.take((a.astype(np.uint16) << 8) | b)
 
 
 @dataclass(frozen=True, eq=False)

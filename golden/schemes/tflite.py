@@ -253,6 +253,46 @@ class Rescale:
             x >>= right
         return x
 
+    def exact_in_float64(self, magnitude: int) -> bool:
+        """Whether `saturated` is exact for every accumulator of at most `magnitude`; the proof is there."""
+        right = -self.shift
+        if (self.shift > 0).any() or (self.multiplier < 0).any() or magnitude >= 1 << 31:
+            return False
+        largest = magnitude * int(self.multiplier.max()) + (1 << (39 + int(right.max())))
+        return bool(right.max() <= 13) or largest < 1 << 53
+
+    def saturated(self, x: np.ndarray, zero_point: int, low: int, high: int) -> np.ndarray:
+        """clip(`apply`(x) + zero_point, low, high) of an int8 tensor in one float64 multiplication and addition.
+
+        With P = x * multiplier, e = -shift, v = floor((P + 2**30) / 2**31), the two roundings are
+        floor((v + 2**(e-1)) / 2**e) for v >= 0 and floor((v + 2**(e-1) - 1) / 2**e) for v < 0, if e > 0. A floor of a
+        floor is one floor: floor((P + 2**30 + 2**(30+e) - (x < 0) * 2**31) / 2**(31+e)); for e = 0 it is
+        floor((P + 2**30) / 2**31). (v < 0 means x < 0, but for x = -1 and multiplier 2**30, or 0, where both give 0.)
+
+        With zero_point * 2**(31+e) the constants stay below 2**(39+e) in magnitude. All that is scaled by
+        2**-(31+e), which no float64 minds. Where |P| and the constants add up to less than 2**53, everything is an
+        integer that float64 holds. If e <= 13, the rest does not matter either: for |P| < 2**52 everything is below
+        2**53; for |P| >= 2**52 the quotient |P| / 2**(31+e) is 256 or more, before and after rounding, which is
+        monotonic, so that the result saturates to the same end.
+
+        Args:
+            x: integers as float32 or float64, `[..., C]`, for which `exact_in_float64` holds.
+            zero_point, low, high: within int8.
+
+        Returns:
+            int8 of `x`'s shape.
+        """
+        right = -self.shift
+        unit = np.ldexp(1.0, -(31 + right))
+        shared = 0.5 * np.ldexp(1.0, -right) + np.where(right > 0, 0.5, 0.0) + zero_point
+        y = np.multiply(x, self.multiplier * unit, dtype=np.float64)
+        y += shared
+        # Where the clamp is at the zero point or above, as after a ReLU, all x < 0 end there anyway.
+        if low < zero_point and right.any():
+            y -= (x < 0) * np.where(right > 0, np.ldexp(1.0, -right), 0.0)
+        np.floor(y, out=y)
+        return np.clip(y, low, high, out=y).astype(np.int8)
+
 
 @dataclass(frozen=True, eq=False)
 class FloatRescale:
