@@ -240,7 +240,7 @@ class Graph:
             x = {self.inputs[0]: x}
         if set(x) != set(self.inputs):
             raise GoldenError(
-                f"inputs are named {', '.join(map(repr, x))}, "
+                f"inputs are named {', '.join(map(repr, x)) or 'nothing'}, "
                 f"but graph {self.name} takes {', '.join(map(repr, self.inputs))}"
             )
         values = {name: self._checked_input(self.tensors[name], x[name]) for name in self.inputs}

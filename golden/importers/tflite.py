@@ -522,7 +522,19 @@ class _Builder:
     def _add(
         self, operation: _Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
     ) -> None:
-        inputs = tuple(self._names[operation.inputs[position]] for position in data)
+        """Append a node that reads the inputs at the positions `data`; sizes computed from sizes (SHAPE, then
+        STRIDED_SLICE, PACK...) are computed now and become constants, not nodes."""
+        sources = [operation.inputs[position] for position in data]
+        made = [self._tensors[index] for index in operation.outputs if index in self._tensors]
+        sizes = all(t.dtype in (np.int32, np.int64) and math.prod(t.shape) <= MAX_RANK**2 for t in made)
+        if sources and made and sizes and all(index in self._constants for index in sources):
+            values = operator(*(self._constants[index][None] for index in sources))
+            for index, value in zip(
+                operation.outputs, values if isinstance(values, tuple) else (values,), strict=True
+            ):
+                self._constants[index] = value[0]
+            return
+        inputs = tuple(self._names[index] for index in sources)
         outputs = tuple(self._names[index] for index in operation.outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
 
@@ -970,18 +982,6 @@ class _Builder:
                 shape.append(size)
         self._copied(operation, x, tuple(shape))
         self._add(operation, shaping.Slice(tuple(begins), tuple(strides), tuple(sizes), tuple(shape)))
-        self._fold(operation)
-
-    def _fold(self, operation: _Operation) -> None:
-        """Run a node of constants alone now: sizes computed from SHAPE become constants themselves."""
-        if all(index in self._constants for index in operation.inputs):
-            node = self._nodes.pop()
-            arrays = [
-                self._constants[index][None]
-                for index, name in ((i, self._names[i]) for i in operation.inputs)
-                if name in node.inputs
-            ]
-            self._constants[operation.outputs[0]] = node.operator(*arrays)[0]
 
     def _split(self, operation: _Operation) -> None:
         parts = operation.options["NumSplits"]

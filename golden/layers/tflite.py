@@ -316,7 +316,9 @@ class Reduce:
 
     MEAN does not divide: it widens the multiplier by as many bits as the count has, and divides that, truncating,
     so that the factor is up to 31 bits of input scale / (output scale * count).
-    Source: `QuantizedMeanOrSum`, internal/reference/reduce.h, with reduce.cc.
+    Source: `QuantizedMeanOrSum`, internal/reference/reduce.h, with reduce.cc. The binary ai-edge-litert 2.3.0 deviates
+    from that source: its reference SUM reads int8 data as uint8 and saturates to 0 and 255. Here SUM follows the
+    source (and the optimised kernel) and sums int8.
 
     Attributes:
         axes: not negative, each once.
@@ -495,6 +497,9 @@ def requantize_table(source: Affine, target: Affine) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Quantize:
     """QUANTIZE from float32: round(x / scale) + zero_point, ties away from zero, saturated.
+
+    Where |x / scale| reaches 2**31 C's conversion to int32 is undefined (on x86 LiteRT gives the low end, or the high
+    one if the zero point is negative); here it saturates as smaller values do.
 
     Source: `AffineQuantize`, internal/reference/quantize.h.
     """
