@@ -9,7 +9,7 @@ import pytest
 
 import golden
 from golden import GoldenError
-from golden.tests.litert import LiteRt, compare, network, random_inputs
+from golden.tests.litert import compare, litert, network, random_inputs
 
 # Network -> how many inputs it is compared on.
 NETWORKS = {
@@ -26,11 +26,12 @@ STEPS = 400
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_tensor_equals_litert(name):
     path = network(name)
-    graph, litert = golden.load(path), LiteRt(path)
+    graph = golden.load(path)
+    runtime = litert(path, graph)
     rng = np.random.default_rng(len(name))
     for first in range(0, NETWORKS[name], 64):
         inputs = random_inputs(graph, min(64, NETWORKS[name] - first), rng)
-        comparison = compare(graph, litert, inputs)
+        comparison = compare(graph, runtime, inputs)
         assert comparison.exact, f"{comparison.first_differing}"
 
 
@@ -46,6 +47,7 @@ def test_the_batch_does_not_matter(name):
 
 
 def wake_word(name: str) -> Path:
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     package = pytest.importorskip(
         "pymicro_wakeword", reason="the wake-word models are missing: pip install pymicro-wakeword"
     )
@@ -55,12 +57,13 @@ def wake_word(name: str) -> Path:
 @pytest.mark.parametrize("name", WAKE_WORDS)
 def test_streams_equal_litert_at_every_step(name):
     path = wake_word(name)
-    graph, litert = golden.load(path), LiteRt(path)
+    graph = golden.load(path)
+    runtime = litert(path, graph)
     assert graph.variables
     (steps,) = random_inputs(graph, STEPS, np.random.default_rng(len(name))).values()
     for step in range(STEPS):
         x = {graph.inputs[0]: steps[step : step + 1]}
-        comparison = compare(graph, litert, x)
+        comparison = compare(graph, runtime, x)
         assert comparison.exact, f"step {step}: {comparison.first_differing}"
 
 

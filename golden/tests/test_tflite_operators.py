@@ -16,7 +16,7 @@ pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install f
 
 from golden.importers import tflite as importer
 from golden.schemes.tflite import Affine
-from golden.tests.litert import LiteRt, compare, random_inputs
+from golden.tests.litert import compare, litert, random_inputs
 from golden.tests.tflite_files import ModelFile
 
 CASES = 40
@@ -67,14 +67,15 @@ class Case:
 
     def check(self, *outputs: int, runs: int = 12, values=None) -> None:
         data = self.file.bytes(self.inputs, outputs)
-        graph, litert = importer.loads(data), LiteRt(data)
+        graph = importer.loads(data)
+        runtime = litert(data, graph)
         inputs = random_inputs(graph, runs, self.rng) if values is None else values(graph)
-        comparison = compare(graph, litert, inputs)
+        comparison = compare(graph, runtime, inputs)
         assert comparison.exact, f"{comparison.first_differing}\n{self.file}"
         for index in outputs:
             name = f"t{index}"
-            assert graph.trace(inputs)[name].dtype == litert.tensor(index).dtype
-            assert graph.tensors[name].shape == litert.tensor(index).shape
+            assert graph.trace(inputs)[name].dtype == runtime.tensor(name).dtype
+            assert graph.tensors[name].shape == runtime.tensor(name).shape
 
 
 def each_value(graph):
@@ -313,7 +314,8 @@ def test_sum(seed):
     for index in (x, y):  # a negative zero point has no uint8 form
         case.file.tensors[index].zero_point = [int(case.rng.choice([0, 127, case.integer(0, 127)]))]
     data = case.file.bytes(case.inputs, [y])
-    graph, litert = importer.loads(data), LiteRt(data)
+    graph = importer.loads(data)
+    runtime = litert(data, graph)
     operator = graph.nodes[0].operator
     as_uint8 = [
         Affine(form.scale, form.zero_point, None, np.dtype(np.uint8))
@@ -321,10 +323,9 @@ def test_sum(seed):
     ]
     unsigned = dataclasses.replace(operator, source=as_uint8[0], target=as_uint8[1])
     for values in random_inputs(graph, 40, case.rng)[f"t{x}"].reshape(40, *graph.tensors[f"t{x}"].shape):
-        litert.invoke(values)
-        np.testing.assert_array_equal(
-            unsigned(values.view(np.uint8)[None])[0], litert.tensor(y).view(np.uint8)
-        )
+        runtime.invoke({f"t{x}": values})
+        seen = runtime.tensor(f"t{y}").view(np.uint8)
+        np.testing.assert_array_equal(unsigned(values.view(np.uint8)[None])[0], seen)
 
 
 @pytest.mark.parametrize("seed", range(2 * CASES))
