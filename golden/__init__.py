@@ -1,8 +1,8 @@
 """Golden models: the only place in Assay where arithmetic is decided.
 
-    model = golden.load("network.onnx")
-    logits = model.predict(images)      # int64 [N, H, W, K]
-    layers = model.trace(images)        # tensor name -> int64 array
+    model = golden.load("network.tflite")   # or .onnx
+    outputs = model.predict(images)         # the model's own integers, [N, ...]
+    tensors = model.trace(images)           # tensor name -> array, in order of execution
 
 Importing this package needs numpy alone; a file format's own package is imported when such a file is loaded.
 """

@@ -1,8 +1,8 @@
 """Reads TFLite int8 models (.tflite) into graphs whose every tensor equals LiteRT's reference kernels.
 
-The file is data: it is parsed with PyPI's `tflite` (generated from TFLite's schema), copied into plain Python objects
-under checks of every count and size (`_read`), and only then turned into operators (`_Builder`). Shapes are inferred
-from the inputs' shapes and the operators, as LiteRT does, and are bounded before any array of that shape exists.
+The file is untrusted data: `golden.importers.tflite_file` copies it into plain Python objects under checks of every
+count and size, and only then it is turned into operators (`_Builder`). Shapes are inferred from the inputs' shapes and
+the operators, as LiteRT does, and are bounded before any array of that shape exists.
 
 Streaming models keep their state in variables: VAR_HANDLE names one, CALL_ONCE's subgraph gives it its initial value,
 READ_VARIABLE and ASSIGN_VARIABLE become `golden.graph`'s.
@@ -11,9 +11,7 @@ READ_VARIABLE and ASSIGN_VARIABLE become `golden.graph`'s.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +25,22 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
+from golden.importers.tflite_file import ACTIVATION, MAX_RANK, Operation, Stored, Subgraph, read
 from golden.layers import shaping
 from golden.layers import tflite as layers
 from golden.layers.linear import Convolution, Window
 from golden.schemes.tflite import ACTIVATIONS, Affine, FloatRescale, Rescale, activation_range
 
-__all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
+__all__ = ["MAX_ELEMENTS", "OPERATORS", "load", "loads"]
 
-# Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
-MAX_ELEMENTS = 1 << 28
-MAX_RANK = 8
+# Bounds of what a file may ask for.
+MAX_ELEMENTS = 1 << 26  # values of one tensor in one run, or of a padded map
+MAX_KERNEL = 1 << 16  # places of a convolution's or pooling's window
 MAX_FILE_BYTES = (1 << 31) - 1  # a flatbuffer's offsets are 32 bits, signed
 
-_IDENTIFIER = b"TFL3"
+# How far a converter's rounding may put two scales apart that are meant to be one, where values are only moved
+# (pooling, padding): the tolerance that TFLite's own kernels have had.
+_NEARLY = 1e-6
 
 _DTYPES = {
     "FLOAT32": np.dtype(np.float32),
@@ -49,37 +50,6 @@ _DTYPES = {
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
     "BOOL": np.dtype(np.bool_),
-}
-
-# Options of each operator: the schema's table, and the fields that are read from it.
-_ACTIVATION, _STRIDES = "FusedActivationFunction", ("Padding", "StrideH", "StrideW")
-_DILATIONS = ("DilationHFactor", "DilationWFactor")
-_OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ADD": ("AddOptions", (_ACTIVATION,)),
-    "AVERAGE_POOL_2D": ("Pool2DOptions", (*_STRIDES, "FilterHeight", "FilterWidth", _ACTIVATION)),
-    "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
-    "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
-    "CONCATENATION": ("ConcatenationOptions", ("Axis", _ACTIVATION)),
-    "CONV_2D": ("Conv2DOptions", (*_STRIDES, *_DILATIONS, _ACTIVATION)),
-    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", (*_STRIDES, *_DILATIONS, _ACTIVATION)),
-    "FULLY_CONNECTED": ("FullyConnectedOptions", (_ACTIVATION, "WeightsFormat", "KeepNumDims")),
-    "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
-    "MAX_POOL_2D": ("Pool2DOptions", (*_STRIDES, "FilterHeight", "FilterWidth", _ACTIVATION)),
-    "MEAN": ("ReducerOptions", ("KeepDims",)),
-    "MUL": ("MulOptions", (_ACTIVATION,)),
-    "PACK": ("PackOptions", ("Axis", "ValuesCount")),
-    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
-    "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",)),
-    "SPLIT": ("SplitOptions", ("NumSplits",)),
-    "SPLIT_V": ("SplitVOptions", ("NumSplits",)),
-    "SQUEEZE": ("SqueezeOptions", ()),
-    "STRIDED_SLICE": (
-        "StridedSliceOptions",
-        ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset"),
-    ),
-    "SUB": ("SubOptions", (_ACTIVATION,)),
-    "SUM": ("ReducerOptions", ("KeepDims",)),
-    "VAR_HANDLE": ("VarHandleOptions", ("Container", "SharedName")),
 }
 
 
@@ -121,236 +91,14 @@ def loads(data: bytes, name: str = "model") -> Graph:
         ModelFormatError: not a TFLite file, damaged, inconsistent, or asking for more than `MAX_ELEMENTS`.
         UnsupportedOperatorError: an operator outside `OPERATORS`, a float model, or an attribute without definition.
     """
-    graphs = _read(data)
+    graphs = read(data)
     return _Builder(graphs, name).graph()
-
-
-# --- Reading: flatbuffer to plain objects ------------------------------------------------------------------------
-
-
-@dataclass
-class _Stored:
-    """A tensor as the file has it."""
-
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    type: str
-    data: bytes
-    scale: tuple[float, ...]
-    zero_point: tuple[int, ...]
-    axis: int
-
-
-@dataclass
-class _Operation:
-    """An operator's use as the file has it; a missing optional input is -1."""
-
-    name: str
-    kind: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"node {self.name!r} ({self.kind})"
-
-
-@dataclass
-class _Subgraph:
-    tensors: list[_Stored]
-    operations: list[_Operation]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-def _import_parser() -> Any:
-    try:
-        import tflite
-    except ImportError:
-        raise GoldenError(
-            "reading .tflite files needs the package tflite, install it with: pip install tflite"
-        ) from None
-    return tflite
-
-
-def _read(data: bytes) -> list[_Subgraph]:
-    parser = _import_parser()
-    if len(data) < 8 or data[4:8] != _IDENTIFIER:
-        raise ModelFormatError(
-            f"not a TFLite model: bytes 4 to 7 are {data[4:8]!r}, but must be {_IDENTIFIER!r}"
-        )
-    try:
-        return _Reader(parser, data).subgraphs()
-    except GoldenError:
-        raise
-    # What the generated parser raises where an offset or a length leads out of the file.
-    except (
-        struct.error,
-        IndexError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise ModelFormatError(
-            f"the file is damaged: an offset or a length in it is wrong ({error})"
-        ) from None
-
-
-class _Reader:
-    """Copies the file into plain objects. No loop is longer than the file, no copy larger."""
-
-    def __init__(self, parser: Any, data: bytes) -> None:
-        self._parser = parser
-        self._data = data
-        self._bytes_left = 4 * len(data)
-        self._kinds = _names_of(parser.BuiltinOperator)
-        self._types = _names_of(parser.TensorType)
-        self._activations = _names_of(parser.ActivationFunctionType)
-        self._paddings = _names_of(parser.Padding)
-
-    def subgraphs(self) -> list[_Subgraph]:
-        model = self._parser.Model.GetRootAsModel(self._data, 0)
-        if model.Version() != 3:
-            raise ModelFormatError(f"the file has schema version {model.Version()}, but must have 3")
-        codes = [
-            self._code(model.OperatorCodes(i))
-            for i in self._range(model.OperatorCodesLength(), "operator codes")
-        ]
-        count = self._range(model.SubgraphsLength(), "subgraphs")
-        if not count:
-            raise ModelFormatError("the file has 0 subgraphs, but must have 1 or more")
-        return [self._subgraph(model, model.Subgraphs(i), codes) for i in count]
-
-    def _range(self, length: int, what: str) -> range:
-        """Indices of a vector whose entries take 4 bytes or more of the file each."""
-        if length > len(self._data) // 4:
-            raise ModelFormatError(
-                f"the file says it has {length} {what}, but its {len(self._data)} bytes hold at most "
-                f"{len(self._data) // 4}"
-            )
-        return range(length)
-
-    def _code(self, code: Any) -> str:
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        kind = self._kinds.get(number, f"operator {number}")
-        if kind == "CUSTOM":
-            custom = code.CustomCode() or b""
-            return f"CUSTOM {custom.decode(errors='replace')}"
-        return kind
-
-    def _subgraph(self, model: Any, graph: Any, codes: list[str]) -> _Subgraph:
-        tensors = [
-            self._tensor(model, graph.Tensors(i), i) for i in self._range(graph.TensorsLength(), "tensors")
-        ]
-        operations = []
-        for i in self._range(graph.OperatorsLength(), "operators"):
-            operator = graph.Operators(i)
-            if not 0 <= operator.OpcodeIndex() < len(codes):
-                raise ModelFormatError(
-                    f"node {i} has operator code {operator.OpcodeIndex()}, but the file has {len(codes)}"
-                )
-            kind = codes[operator.OpcodeIndex()]
-            operation = _Operation(f"{kind.lower().replace(' ', '_')}_{i}", kind, (), ())
-            inputs = self._indices(operator, "Inputs", len(tensors), f"{operation}: input", optional=True)
-            outputs = self._indices(operator, "Outputs", len(tensors), f"{operation}: output")
-            operation.inputs, operation.outputs = inputs, outputs
-            operation.options = self._options(operation, operator)
-            operations.append(operation)
-        inputs = self._indices(graph, "Inputs", len(tensors), "graph input")
-        outputs = self._indices(graph, "Outputs", len(tensors), "graph output")
-        return _Subgraph(tensors, operations, inputs, outputs)
-
-    def _indices(
-        self, table: Any, field: str, count: int, what: str, optional: bool = False
-    ) -> tuple[int, ...]:
-        values = self._vector(table, field)
-        for value in values:
-            if not (0 <= value < count or (optional and value == -1)):
-                raise ModelFormatError(f"{what} is tensor {value}, but must be one of 0 to {count - 1}")
-        return values
-
-    def _vector(self, table: Any, field: str) -> tuple[Any, ...]:
-        if getattr(table, f"{field}Length")() == 0:
-            return ()
-        return tuple(getattr(table, f"{field}AsNumpy")().tolist())
-
-    def _tensor(self, model: Any, tensor: Any, index: int) -> _Stored:
-        name = (tensor.Name() or b"").decode(errors="replace")
-        where = f"tensor {index} {name!r}"
-        shape = self._vector(tensor, "Shape")
-        if len(shape) > MAX_RANK:
-            raise ModelFormatError(f"{where} has {len(shape)} axes, but at most {MAX_RANK} are allowed")
-        if tensor.Sparsity() is not None:
-            raise UnsupportedOperatorError(f"{where} is stored sparse, but must be stored dense")
-        if not 0 <= tensor.Buffer() < model.BuffersLength():
-            raise ModelFormatError(
-                f"{where} has buffer {tensor.Buffer()}, but the file has {model.BuffersLength()}"
-            )
-        buffer = model.Buffers(tensor.Buffer())
-        if buffer.Offset() > 1:
-            raise UnsupportedOperatorError(
-                f"{where} is stored behind the flatbuffer, but must be stored in it"
-            )
-        data = buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
-        # Many tensors may name one buffer: what they hold together stays in proportion to the file.
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise ModelFormatError(
-                f"{where}: the tensors' buffers add up to more than {4 * len(self._data)} bytes, "
-                f"four times the file"
-            )
-        quantisation = tensor.Quantization()
-        scale: tuple[float, ...] = ()
-        zero_point: tuple[int, ...] = ()
-        axis = 0
-        if quantisation is not None:
-            if quantisation.DetailsType() != 0:
-                raise UnsupportedOperatorError(f"{where} has custom quantisation, but must have scales")
-            scale, zero_point = self._vector(quantisation, "Scale"), self._vector(quantisation, "ZeroPoint")
-            axis = quantisation.QuantizedDimension()
-        kind = self._types.get(tensor.Type(), f"type {tensor.Type()}")
-        return _Stored(index, name, shape, kind, data, scale, zero_point, axis)
-
-    def _options(self, operation: _Operation, operator: Any) -> dict[str, Any]:
-        if operation.kind not in _OPTIONS:
-            return {}
-        table_name, fields = _OPTIONS[operation.kind]
-        stored = operator.BuiltinOptions()
-        table = getattr(self._parser, table_name)()
-        if stored is None:
-            raise ModelFormatError(f"{operation} has no options, but must have {table_name}")
-        if operator.BuiltinOptionsType() != getattr(self._parser.BuiltinOptions, table_name):
-            raise ModelFormatError(
-                f"{operation} has options of type {operator.BuiltinOptionsType()}, but must have {table_name}"
-            )
-        table.Init(stored.Bytes, stored.Pos)
-        values = {name: getattr(table, name)() for name in fields}
-        if operation.kind == "SQUEEZE":
-            values["SqueezeDims"] = self._vector(table, "SqueezeDims")
-        for name, names in ((_ACTIVATION, self._activations), ("Padding", self._paddings)):
-            if name in values:
-                values[name] = names.get(values[name], f"number {values[name]}")
-        for name in ("Container", "SharedName"):
-            if name in values:
-                values[name] = (values[name] or b"").decode(errors="replace")
-        return values
-
-
-def _names_of(enumeration: type) -> dict[int, str]:
-    """Value -> name of one of the schema's enumerations."""
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-# --- Building: plain objects to operators --------------------------------------------------------------------------
 
 
 class _Builder:
     """Turns the file's first subgraph into a `Graph`, one method for each operator."""
 
-    def __init__(self, subgraphs: list[_Subgraph], name: str) -> None:
+    def __init__(self, subgraphs: list[Subgraph], name: str) -> None:
         self._subgraphs = subgraphs
         self._stored = subgraphs[0].tensors
         self._name = name
@@ -408,7 +156,7 @@ class _Builder:
             self._names[index], shape, _DTYPES[stored.type], self._quantisation(stored, shape), index
         )
 
-    def _quantisation(self, stored: _Stored, shape: tuple[int, ...]) -> Affine | None:
+    def _quantisation(self, stored: Stored, shape: tuple[int, ...]) -> Affine | None:
         dtype = _DTYPES[stored.type]
         if not stored.scale or dtype.kind not in "iu":
             return None
@@ -454,7 +202,7 @@ class _Builder:
         self._tensors[index], self._constants[index] = tensor, array
         return tensor
 
-    def _input(self, operation: _Operation, position: int) -> Tensor:
+    def _input(self, operation: Operation, position: int) -> Tensor:
         if position >= len(operation.inputs) or operation.inputs[position] == -1:
             raise ModelFormatError(f"{operation}: input {position} is missing")
         index = operation.inputs[position]
@@ -464,10 +212,10 @@ class _Builder:
             )
         return self._find(index, operation)
 
-    def _has(self, operation: _Operation, position: int) -> bool:
+    def _has(self, operation: Operation, position: int) -> bool:
         return position < len(operation.inputs) and operation.inputs[position] != -1
 
-    def _constant(self, operation: _Operation, position: int, what: str, *dtypes: type) -> np.ndarray:
+    def _constant(self, operation: Operation, position: int, what: str, *dtypes: type) -> np.ndarray:
         """The values of an input that must be in the file, of one of `dtypes`."""
         tensor = self._input(operation, position)
         if operation.inputs[position] not in self._constants:
@@ -481,10 +229,10 @@ class _Builder:
             )
         return self._constants[operation.inputs[position]]
 
-    def _integers(self, operation: _Operation, position: int, what: str) -> list[int]:
+    def _integers(self, operation: Operation, position: int, what: str) -> list[int]:
         return [int(v) for v in self._constant(operation, position, what, np.int32, np.int64).ravel()]
 
-    def _quantised(self, operation: _Operation, tensor: Tensor, *dtypes: type) -> Affine:
+    def _quantised(self, operation: Operation, tensor: Tensor, *dtypes: type) -> Affine:
         """The per-tensor quantisation of an operand, int8 unless `dtypes` say otherwise."""
         dtypes = dtypes or (np.int8,)
         allowed = " or ".join(np.dtype(d).name for d in dtypes)
@@ -498,7 +246,7 @@ class _Builder:
             raise ModelFormatError(f"{operation}: tensor {tensor.name!r} has {count} scales, but must have 1")
         return tensor.quantisation
 
-    def _output(self, operation: _Operation, shape: tuple[int, ...], position: int = 0) -> Tensor:
+    def _output(self, operation: Operation, shape: tuple[int, ...], position: int = 0) -> Tensor:
         """Describe an output; its shape is what the operator gives, whatever the file says."""
         if position >= len(operation.outputs):
             raise ModelFormatError(f"{operation}: output {position} is missing")
@@ -509,7 +257,7 @@ class _Builder:
         return self._tensors[index]
 
     def _copied(
-        self, operation: _Operation, source: Tensor, shape: tuple[int, ...], position: int = 0
+        self, operation: Operation, source: Tensor, shape: tuple[int, ...], position: int = 0
     ) -> Tensor:
         """An output that holds the very integers of `source`."""
         target = self._output(operation, shape, position)
@@ -520,7 +268,7 @@ class _Builder:
         return target
 
     def _add(
-        self, operation: _Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
+        self, operation: Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
     ) -> None:
         """Append a node that reads the inputs at the positions `data`; sizes computed from sizes (SHAPE, then
         STRIDED_SLICE, PACK...) are computed now and become constants, not nodes."""
@@ -538,8 +286,8 @@ class _Builder:
         outputs = tuple(self._names[index] for index in operation.outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
 
-    def _activation(self, operation: _Operation, target: Affine) -> str:
-        activation = operation.options[_ACTIVATION]
+    def _activation(self, operation: Operation, target: Affine) -> str:
+        activation = operation.options[ACTIVATION]
         if activation not in ACTIVATIONS:
             raise UnsupportedOperatorError(
                 f"{operation}: fused activation is {activation}, but must be one of {', '.join(ACTIVATIONS)}"
@@ -549,8 +297,9 @@ class _Builder:
 
     # Convolutions and products.
 
-    def _window(self, operation: _Operation, size: tuple[int, int], kernel: tuple[int, int]) -> Window:
-        options = operation.options
+    def _window(self, operation: Operation, x: Tensor, kernel: tuple[int, int]) -> Window:
+        """Where an operator with padding SAME or VALID reads in `x`; the padded map's size is bounded."""
+        options, size, outer = operation.options, x.shape[1:3], x.shape[0] * x.shape[3]
         stride = options["StrideH"], options["StrideW"]
         dilation = options.get("DilationHFactor", 1), options.get("DilationWFactor", 1)
         for name, values in (("stride", stride), ("dilation", dilation), ("kernel", kernel)):
@@ -566,16 +315,23 @@ class _Builder:
                 for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
             ]
             padding = total[0] // 2, total[1] // 2, total[0] - total[0] // 2, total[1] - total[1] // 2
-        return Window(kernel, stride, dilation, padding)
+        window = Window(kernel, stride, dilation, padding)
+        padded = (size[0] + padding[0] + padding[2]) * (size[1] + padding[1] + padding[3])
+        if padded * outer > MAX_ELEMENTS or math.prod(kernel) > MAX_KERNEL:
+            raise ModelFormatError(
+                f"{operation}: kernel {kernel} with dilation {dilation} has {math.prod(kernel)} places and "
+                f"pads the map to {padded * outer} values, but at most {MAX_KERNEL} and {MAX_ELEMENTS} are allowed"
+            )
+        return window
 
-    def _rank(self, operation: _Operation, tensor: Tensor, *ranks: int) -> None:
+    def _rank(self, operation: Operation, tensor: Tensor, *ranks: int) -> None:
         if len(tensor.shape) not in ranks:
             raise ModelFormatError(
                 f"{operation}: tensor {tensor.name!r} has shape {list(tensor.shape)}, "
                 f"but must have {' or '.join(map(str, ranks))} axes"
             )
 
-    def _weights(self, operation: _Operation, rank: int, axis: int) -> tuple[np.ndarray, Affine, int]:
+    def _weights(self, operation: Operation, rank: int, axis: int) -> tuple[np.ndarray, Affine, int]:
         """Weights as int64, their quantisation and the length of the output axis."""
         values = self._constant(operation, 1, "weights", np.int8)
         tensor = self._input(operation, 1)
@@ -596,17 +352,15 @@ class _Builder:
             )
         return values.astype(np.int64) - quantisation.zero_point[0], quantisation, values.shape[axis]
 
-    def _bias(self, operation: _Operation, outputs: int) -> np.ndarray:
+    def _bias(self, operation: Operation, outputs: int) -> np.ndarray:
         if not self._has(operation, 2):
             return np.zeros(outputs, np.int64)
         bias = self._constant(operation, 2, "bias", np.int32)
-        if bias.shape != (outputs,):
-            raise ModelFormatError(
-                f"{operation}: bias has shape {list(bias.shape)}, but must have [{outputs}]"
-            )
-        return bias.astype(np.int64)
+        if bias.size != outputs:
+            raise ModelFormatError(f"{operation}: bias has {bias.size} values, but must have {outputs}")
+        return bias.astype(np.int64).ravel()
 
-    def _convolution(self, operation: _Operation) -> None:
+    def _convolution(self, operation: Operation) -> None:
         depthwise = operation.kind == "DEPTHWISE_CONV_2D"
         x = self._input(operation, 0)
         source = self._quantised(operation, x)
@@ -627,7 +381,7 @@ class _Builder:
                     f"{operation}: weights have shape {list(weight.shape)}, which do not divide the input's {channels} "
                     f"channels and their own {outputs} outputs into equal groups"
                 )
-        window = self._window(operation, x.shape[1:3], weight.shape[1:3])
+        window = self._window(operation, x, weight.shape[1:3])
         y = self._output(operation, (x.shape[0], *window.output_size(x.shape[1:3]), outputs))
         target = self._quantised(operation, y)
         layer = layers.Conv2D(
@@ -638,7 +392,7 @@ class _Builder:
         )
         self._add(operation, layer, macs=math.prod(y.shape) * weight[0].size)
 
-    def _fully_connected(self, operation: _Operation) -> None:
+    def _fully_connected(self, operation: Operation) -> None:
         options = operation.options
         if options["WeightsFormat"] != 0:
             raise UnsupportedOperatorError(
@@ -670,7 +424,7 @@ class _Builder:
         )
         self._add(operation, layers.FullyConnected(layer, y.shape), macs=math.prod(y.shape) * inputs)
 
-    def _batch_matmul(self, operation: _Operation) -> None:
+    def _batch_matmul(self, operation: Operation) -> None:
         tensors = self._input(operation, 0), self._input(operation, 1)
         sources = tuple(self._quantised(operation, tensor) for tensor in tensors)
         adjoint = bool(operation.options["AdjX"]), bool(operation.options["AdjY"])
@@ -691,7 +445,7 @@ class _Builder:
 
     # Element by element.
 
-    def _broadcast(self, operation: _Operation, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    def _broadcast(self, operation: Operation, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         try:
             return np.broadcast_shapes(*shapes)
         except ValueError:
@@ -700,7 +454,7 @@ class _Builder:
                 f"but must be equal or 1 in each axis"
             ) from None
 
-    def _binary(self, operation: _Operation) -> None:
+    def _binary(self, operation: Operation) -> None:
         a, b = self._input(operation, 0), self._input(operation, 1)
         sources = self._quantised(operation, a), self._quantised(operation, b)
         target = self._quantised(
@@ -713,7 +467,7 @@ class _Builder:
             operator = layers.Add(sources, target, activation, subtract=operation.kind == "SUB")
         self._add(operation, layers.Pairwise(operator), (0, 1))
 
-    def _prelu(self, operation: _Operation) -> None:
+    def _prelu(self, operation: Operation) -> None:
         x, alpha = self._input(operation, 0), self._input(operation, 1)
         sources = self._quantised(operation, x), self._quantised(operation, alpha)
         if self._broadcast(operation, x.shape, alpha.shape) != x.shape:
@@ -723,7 +477,7 @@ class _Builder:
         target = self._quantised(operation, self._output(operation, x.shape))
         self._add(operation, layers.Pairwise(layers.Prelu(*sources, target)), (0, 1))
 
-    def _unary(self, operation: _Operation) -> None:
+    def _unary(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         source = self._quantised(operation, x)
         target = self._quantised(operation, self._output(operation, x.shape))
@@ -736,21 +490,17 @@ class _Builder:
             table = layers.leaky_relu_table(source, target, alpha)
         elif operation.kind == "HARD_SWISH":
             table = layers.hard_swish_table(source, target)
+        elif operation.kind == "TANH":
+            table = layers.tanh_table(source, target)
         else:
-            # 1/256 from -1/2, or 1/128 from 0: the only output forms that the reference accepts.
-            make, scale, zero_point = {
-                "LOGISTIC": (layers.logistic_table, 1 / 256, -128),
-                "TANH": (layers.tanh_table, 1 / 128, 0),
-            }[operation.kind]
-            if target.scale[0] != scale or target.zero_point[0] != zero_point:
+            if target.scale[0] != 1 / 256:
                 raise ModelFormatError(
-                    f"{operation}: output has scale {target.scale[0]} and zero point {target.zero_point[0]}, "
-                    f"but must have {scale} and {zero_point}"
+                    f"{operation}: output has scale {target.scale[0]}, but must have {1 / 256}"
                 )
-            table = make(source, target)
+            table = layers.logistic_table(source, target)
         self._add(operation, layers.Lookup(table))
 
-    def _softmax(self, operation: _Operation) -> None:
+    def _softmax(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         source = self._quantised(operation, x)
         target = self._quantised(operation, self._output(operation, x.shape))
@@ -763,7 +513,7 @@ class _Builder:
             )
         self._add(operation, layers.Softmax(source, target, operation.options["Beta"]))
 
-    def _quantize(self, operation: _Operation) -> None:
+    def _quantize(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         y = self._output(operation, x.shape)
         target = self._quantised(operation, y, np.int8, np.uint8)
@@ -773,7 +523,7 @@ class _Builder:
         source = self._quantised(operation, x, np.int8, np.uint8, np.float32)
         self._add(operation, layers.Lookup(layers.requantize_table(source, target)))
 
-    def _dequantize(self, operation: _Operation) -> None:
+    def _dequantize(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         source = self._quantised(operation, x, np.int8, np.uint8)
         y = self._output(operation, x.shape)
@@ -783,38 +533,46 @@ class _Builder:
 
     # Windows and reductions.
 
-    def _pool(self, operation: _Operation) -> None:
+    def _pool(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         source = self._quantised(operation, x)
         self._rank(operation, x, 4)
         kernel = operation.options["FilterHeight"], operation.options["FilterWidth"]
-        window = self._window(operation, x.shape[1:3], kernel)
+        window = self._window(operation, x, kernel)
         y = self._output(operation, (x.shape[0], *window.output_size(x.shape[1:3]), x.shape[3]))
         target = self._quantised(operation, y)
-        self._same_scale(operation, source, target)
+        self._same_scale(operation, source, target, _NEARLY)
         make = layers.MaxPool2D if operation.kind == "MAX_POOL_2D" else layers.AveragePool2D
         self._add(operation, make(window, target, self._activation(operation, target)))
 
-    def _same_scale(self, operation: _Operation, source: Affine | None, target: Affine | None) -> None:
-        same = source is target is None or (source and target and source.equals(target))
+    def _same_scale(
+        self, operation: Operation, source: Affine | None, target: Affine | None, tolerance: float = 0
+    ) -> None:
+        """Refuse an output whose integers would mean something else than the input's they are made of."""
+        if source is None or target is None:
+            same = source is target
+        else:
+            same = np.array_equal(source.zero_point, target.zero_point) and np.allclose(
+                source.scale, target.scale, rtol=0, atol=tolerance
+            )
         if not same:
             raise UnsupportedOperatorError(
                 f"{operation}: output is {target}, but must have the input's scale and zero point, {source}"
             )
 
-    def _axes(self, operation: _Operation, position: int, rank: int) -> tuple[int, ...]:
+    def _axes(self, operation: Operation, position: int, rank: int) -> tuple[int, ...]:
         """Axes from a constant input: not negative, in ascending order, each once."""
         axes = self._integers(operation, position, "axes")
         for axis in axes:
             self._axis(operation, axis, rank)
         return tuple(sorted({axis % rank for axis in axes}))
 
-    def _axis(self, operation: _Operation, axis: int, rank: int) -> int:
+    def _axis(self, operation: Operation, axis: int, rank: int) -> int:
         if not -rank <= axis < rank:
             raise ModelFormatError(f"{operation}: axis is {axis}, but must be {-rank} to {rank - 1}")
         return axis % rank
 
-    def _reduce(self, operation: _Operation) -> None:
+    def _reduce(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         source = self._quantised(operation, x)
         axes = self._axes(operation, 1, len(x.shape))
@@ -826,7 +584,7 @@ class _Builder:
 
     # Moving values.
 
-    def _reshape(self, operation: _Operation) -> None:
+    def _reshape(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         size = math.prod(x.shape)
         if operation.kind == "RESHAPE":
@@ -846,7 +604,7 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
-    def _new_shape(self, operation: _Operation, size: int) -> tuple[int, ...]:
+    def _new_shape(self, operation: Operation, size: int) -> tuple[int, ...]:
         """RESHAPE's target: its constant second input, else the output's shape in the file; one -1 is derived."""
         shape = list(self._stored[operation.outputs[0]].shape) if operation.outputs else []
         computed = self._has(operation, 1) and operation.inputs[1] in self._tensors
@@ -858,7 +616,7 @@ class _Builder:
             raise ModelFormatError(f"{operation}: shape is {shape}, but must hold the input's {size} values")
         return tuple(derived)
 
-    def _transpose(self, operation: _Operation) -> None:
+    def _transpose(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         permutation = self._integers(operation, 1, "permutation")
         axes = [self._axis(operation, axis, max(1, len(x.shape))) for axis in permutation]
@@ -869,7 +627,7 @@ class _Builder:
         self._copied(operation, x, tuple(x.shape[axis] for axis in axes))
         self._add(operation, shaping.Transpose(tuple(axes)))
 
-    def _pad(self, operation: _Operation) -> None:
+    def _pad(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         values = self._integers(operation, 1, "paddings")
         if (
@@ -883,7 +641,7 @@ class _Builder:
             )
         pairs = tuple(zip(values[::2], values[1::2], strict=True))
         y = self._copied(operation, x, tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True)))
-        self._same_scale(operation, x.quantisation, y.quantisation)
+        self._same_scale(operation, x.quantisation, y.quantisation, _NEARLY)
         fill = 0 if y.quantisation is None else int(y.quantisation.zero_point[0])
         if operation.kind == "PADV2":
             constant = self._constant(operation, 2, "constant", x.dtype.type)
@@ -892,10 +650,10 @@ class _Builder:
             fill = constant.item()
         self._add(operation, shaping.Pad(pairs, fill))
 
-    def _concatenation(self, operation: _Operation) -> None:
-        if operation.options[_ACTIVATION] != "NONE":
+    def _concatenation(self, operation: Operation) -> None:
+        if operation.options[ACTIVATION] != "NONE":
             raise UnsupportedOperatorError(
-                f"{operation}: fused activation is {operation.options[_ACTIVATION]}, but must be NONE"
+                f"{operation}: fused activation is {operation.options[ACTIVATION]}, but must be NONE"
             )
         tensors = self._several(operation)
         axis = self._axis(operation, operation.options["Axis"], len(tensors[0].shape))
@@ -913,7 +671,7 @@ class _Builder:
             self._same_scale(operation, tensor.quantisation, y.quantisation)
         self._add(operation, shaping.Concatenate(axis), tuple(range(len(tensors))))
 
-    def _several(self, operation: _Operation) -> list[Tensor]:
+    def _several(self, operation: Operation) -> list[Tensor]:
         tensors = [self._input(operation, position) for position in range(len(operation.inputs))]
         if not tensors:
             raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
@@ -924,7 +682,7 @@ class _Builder:
                 )
         return tensors
 
-    def _pack(self, operation: _Operation) -> None:
+    def _pack(self, operation: Operation) -> None:
         tensors = self._several(operation)
         shape = tensors[0].shape
         if any(tensor.shape != shape for tensor in tensors):
@@ -935,7 +693,7 @@ class _Builder:
             self._same_scale(operation, tensor.quantisation, y.quantisation)
         self._add(operation, shaping.Stack(axis), tuple(range(len(tensors))))
 
-    def _shape(self, operation: _Operation) -> None:
+    def _shape(self, operation: Operation) -> None:
         """SHAPE: known before anything runs, so it becomes a constant and no node."""
         x = self._input(operation, 0)
         y = self._output(operation, (len(x.shape),))
@@ -943,7 +701,7 @@ class _Builder:
             raise ModelFormatError(f"{operation}: output {y.name!r} is {y.dtype}, but must be int32 or int64")
         self._constants[operation.outputs[0]] = np.array(x.shape, y.dtype)
 
-    def _strided_slice(self, operation: _Operation) -> None:
+    def _strided_slice(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         options = operation.options
         for name in ("EllipsisMask", "NewAxisMask", "Offset"):
@@ -983,7 +741,7 @@ class _Builder:
         self._copied(operation, x, tuple(shape))
         self._add(operation, shaping.Slice(tuple(begins), tuple(strides), tuple(sizes), tuple(shape)))
 
-    def _split(self, operation: _Operation) -> None:
+    def _split(self, operation: Operation) -> None:
         parts = operation.options["NumSplits"]
         by_sizes = operation.kind == "SPLIT_V"
         x = self._input(operation, 0 if by_sizes else 1)
@@ -1006,7 +764,7 @@ class _Builder:
             self._copied(operation, x, (*x.shape[:axis], size, *x.shape[axis + 1 :]), position)
         self._add(operation, shaping.Split(axis, tuple(sizes)), (0,) if by_sizes else (1,))
 
-    def _space_to_depth(self, operation: _Operation) -> None:
+    def _space_to_depth(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         self._rank(operation, x, 4)
         block = operation.options["BlockSize"]
@@ -1021,16 +779,16 @@ class _Builder:
 
     # State.
 
-    def _variable(self, operation: _Operation) -> str:
+    def _variable(self, operation: Operation) -> str:
         options = operation.options
         return "/".join(name for name in (options["Container"], options["SharedName"]) if name)
 
-    def _var_handle(self, operation: _Operation) -> None:
+    def _var_handle(self, operation: Operation) -> None:
         if len(operation.outputs) != 1:
             raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
         self._handles[operation.outputs[0]] = self._variable(operation)
 
-    def _call_once(self, operation: _Operation) -> None:
+    def _call_once(self, operation: Operation) -> None:
         """Read the initial values that the called subgraph assigns; it may hold nothing else."""
         index = operation.options["InitSubgraphIndex"]
         if not 0 < index < len(self._subgraphs):
@@ -1051,12 +809,12 @@ class _Builder:
                     f"{operation}: its subgraph holds {inside}, but may hold VAR_HANDLE and ASSIGN_VARIABLE alone"
                 )
 
-    def _handle(self, operation: _Operation) -> str:
+    def _handle(self, operation: Operation) -> str:
         if not operation.inputs or operation.inputs[0] not in self._handles:
             raise ModelFormatError(f"{operation}: input 0 must be a variable from VAR_HANDLE")
         return self._handles[operation.inputs[0]]
 
-    def _initial(self, operation: _Operation) -> tuple[str, np.ndarray]:
+    def _initial(self, operation: Operation) -> tuple[str, np.ndarray]:
         variable = self._handle(operation)
         if variable not in self._variables:
             raise ModelFormatError(
@@ -1064,7 +822,7 @@ class _Builder:
             )
         return variable, self._variables[variable]
 
-    def _read_variable(self, operation: _Operation) -> None:
+    def _read_variable(self, operation: Operation) -> None:
         variable, initial = self._initial(operation)
         y = self._output(operation, initial.shape)
         if y.dtype != initial.dtype:
@@ -1073,7 +831,7 @@ class _Builder:
             )
         self._add(operation, ReadVariable(variable), ())
 
-    def _assign_variable(self, operation: _Operation) -> None:
+    def _assign_variable(self, operation: Operation) -> None:
         variable, initial = self._initial(operation)
         x = self._input(operation, 1)
         if x.shape != initial.shape or x.dtype != initial.dtype:
@@ -1084,7 +842,7 @@ class _Builder:
         self._add(operation, AssignVariable(variable), (1,))
 
 
-def _unique_names(tensors: list[_Stored]) -> list[str]:
+def _unique_names(tensors: list[Stored]) -> list[str]:
     counts: dict[str, int] = {}
     for tensor in tensors:
         counts[tensor.name] = counts.get(tensor.name, 0) + 1
@@ -1092,7 +850,7 @@ def _unique_names(tensors: list[_Stored]) -> list[str]:
 
 
 # Operator -> the method that builds it. What is not here is refused by name.
-OPERATORS: dict[str, Callable[[_Builder, _Operation], None]] = {
+OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "ADD": _Builder._binary,
     "ASSIGN_VARIABLE": _Builder._assign_variable,
     "AVERAGE_POOL_2D": _Builder._pool,

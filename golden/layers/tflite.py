@@ -173,8 +173,8 @@ class Add:
     the rescaled second input (it does not negate a multiplier, which would round ties the other way).
 
     Raises:
-        ConfigurationError: for ADD, an output scale so small that its factor reaches 1, where the reference
-            aborts.
+        ConfigurationError: an output scale so small that its factor reaches 1: there the reference ADD aborts, and SUB
+            shifts by a negative number of bits, which is undefined.
     """
 
     sources: tuple[Affine, Affine]
@@ -189,9 +189,9 @@ class Add:
         scales = [np.float64(source.scale[0]) for source in self.sources]
         unit = 2 * max(scales)
         factor = unit / np.float64(np.float32(1 << self.SHIFT) * self.target.scale[0])
-        if factor >= 1 and not self.subtract:
+        if factor >= 1:
             raise ConfigurationError(
-                f"ADD's output scale is {self.target.scale[0]}, but must be above {unit / (1 << self.SHIFT)}, "
+                f"output scale is {self.target.scale[0]}, but must be above {unit / (1 << self.SHIFT)}, "
                 f"the inputs' larger scale / 2**{self.SHIFT - 1}"
             )
         rescales = (Rescale.of(scales[0] / unit), Rescale.of(scales[1] / unit), Rescale.of(factor))

@@ -101,10 +101,6 @@ class Affine:
         """Whether each index of `axis` has its own scale."""
         return self.scale.size > 1
 
-    def equals(self, other: Affine) -> bool:
-        """Whether both describe the same numbers by the same integers."""
-        return np.array_equal(self.scale, other.scale) and np.array_equal(self.zero_point, other.zero_point)
-
     def __str__(self) -> str:
         if self.per_channel:
             return f"{self.dtype} axis {self.axis} x{self.scale.size}"

@@ -120,7 +120,7 @@ REFUSED = {
     ),
     "bias": (
         lambda: one("CONV_2D", [(1, 6, 6, 3)], constants=[WEIGHTS, i32(1, 2, 3)], **CONV),
-        ModelFormatError, r"bias has shape \[3\], but must have \[4\]",
+        ModelFormatError, r"bias has 3 values, but must have 4",
     ),
     "scale": (
         lambda: one("ADD", [(1, 4), (1, 4)], "AddOptions", out=(float("nan"), 0)),
@@ -128,7 +128,7 @@ REFUSED = {
     ),
     "tiny output scale": (
         lambda: one("ADD", [(1, 4), (1, 4)], "AddOptions", out=(1e-8, 0)),
-        ModelFormatError, r"\(ADD\): ADD's output scale is .* but must be above",
+        ModelFormatError, r"\(ADD\): output scale is .* but must be above",
     ),
     "rescaling factor": (
         lambda: one("MUL", [(1, 4), (1, 4)], "MulOptions", out=(1e-30, 0)),
@@ -146,8 +146,18 @@ REFUSED = {
         lambda: one("SOFTMAX", [(1, 4)], "SoftmaxOptions", out=(1 / 256, -128), Beta=0.0),
         ModelFormatError, r"SOFTMAX's beta \* scale is 0.0",
     ),
-    "tanh output": (
-        lambda: one("TANH", [(1, 4)]), ModelFormatError, r"but must have 0.0078125 and 0"
+    "logistic output": (
+        lambda: one("LOGISTIC", [(1, 4)]), ModelFormatError, r"output has scale 0.1.* but must have 0.00390625"
+    ),
+    "padding by dilation": (
+        lambda: one("CONV_2D", [(1, 6, 6, 3)], constants=[WEIGHTS], **{**CONV, "Padding": 0},
+                    DilationHFactor=65536, DilationWFactor=65536),
+        ModelFormatError, r"kernel \(3, 3\) with dilation \(65536, 65536\) has 9 places and pads the map to",
+    ),
+    "pooling window": (
+        lambda: one("MAX_POOL_2D", [(1, 4, 4, 1)], "Pool2DOptions", StrideH=9, StrideW=9, FilterHeight=600,
+                    FilterWidth=600),
+        ModelFormatError, r"has 360000 places",
     ),
     "alpha": (
         lambda: one("LEAKY_RELU", [(1, 4)], "LeakyReluOptions", Alpha=float("inf")),
@@ -171,7 +181,7 @@ REFUSED = {
         ModelFormatError, r"permutation is \[0, 0\], but must hold each axis of \[1, 4\] once",
     ),
     "huge padding": (
-        lambda: one("PAD", [(1, 4)], constants=[i32(0, 2**28, 0, 2**28).reshape(2, 2)]),
+        lambda: one("PAD", [(1, 4)], constants=[i32(0, 2**20, 0, 2**20).reshape(2, 2)]),
         ModelFormatError, rf"their product at most {MAX_ELEMENTS}",
     ),
     "negative padding": (
@@ -249,7 +259,7 @@ def test_damaged_bytes_never_end_in_another_error():
     data = small_model()
     outcomes = {"refused": 0, "model": 0}
     for position in range(8, len(data)):
-        for value in (0x00, 0x7F, 0x80, 0xFF):
+        for value in ((0x00, 0x7F), (0x80, 0xFF))[position % 2]:
             damaged = bytearray(data)
             damaged[position] = value
             try:

@@ -233,6 +233,13 @@ def test_unary_every_value(kind, seed):
     x = case.input((1, 256), case.scale(1e-3, 1))
     forms = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
     y = case.output(*forms.get(kind, (case.scale(1e-2, 0.5),)))
+    if seed % 4 == 0 and kind == "TANH":
+        case.file.tensors[y].scale, case.file.tensors[y].zero_point = (
+            [case.scale(3e-3, 0.5)],
+            [case.zero_point()],
+        )
+    if seed % 4 == 0 and kind == "LOGISTIC":
+        case.file.tensors[y].zero_point = [case.zero_point()]
     if kind == "HARD_SWISH":
         case.file.tensors[y].scale = [case.file.tensors[x].scale[0] * case.rng.choice([0.02, 0.3, 1, 2.5])]
     if kind == "LEAKY_RELU":
@@ -417,6 +424,19 @@ def test_reshape_and_transpose(seed):
     case.file.operator("RESHAPE", [y, case.int32(*target)], [z], "ReshapeOptions", NewShape=target)
     case.file.operator("EXPAND_DIMS", [z, case.int32(case.integer(-2, 1))], [u])
     case.check(y, z, u)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_squeeze_and_pack(seed):
+    case = Case(seed)
+    shape = tuple(case.rng.choice([1, 1, 2, 3], case.integer(2, 5)).tolist())
+    ones = [axis for axis, length in enumerate(shape) if length == 1]
+    x = case.input(shape)
+    y, z = case.like(x), case.like(x)
+    axes = [axis - len(shape) * case.integer(0, 1) for axis in ones[: case.integer(0, len(ones))]]
+    case.file.operator("SQUEEZE", [x], [y], "SqueezeOptions", SqueezeDims=axes)
+    case.file.operator("PACK", [y, y, y], [z], "PackOptions", ValuesCount=3, Axis=case.integer(-1, 0))
+    case.check(y, z)
 
 
 @pytest.mark.parametrize("seed", range(CASES))
