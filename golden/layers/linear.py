@@ -20,7 +20,7 @@ __all__ = ["Convolution", "Window", "exact_float", "sums_of_products"]
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy near this many bytes,
 # so that it stays in the cache between copying, multiplying and rescaling.
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def exact_float(bound: int) -> type:
@@ -107,7 +107,6 @@ class Convolution:
         zero_point: of x.
         groups: divides C and K; C / groups = 1 is a depthwise convolution.
         magnitude: largest absolute value that x can have.
-
         dtype: the float in which the sums are exact (derived).
         bound: what a sum, or any part of it, can reach in magnitude (derived).
 
@@ -130,7 +129,8 @@ class Convolution:
         weight = np.asarray(self.weight, np.int64)
         flat = weight.reshape(len(weight), -1)
         offset = self.bias.astype(np.int64) - self.zero_point * flat.sum(axis=1)
-        bound = int((np.abs(flat).sum(axis=1) * self.magnitude + np.abs(offset)).max())
+        magnitude = max(self.magnitude, abs(self.zero_point))
+        bound = int((np.abs(flat).sum(axis=1) * magnitude + np.abs(offset)).max())
         object.__setattr__(self, "bound", bound)
         object.__setattr__(self, "dtype", exact_float(bound))
         object.__setattr__(self, "_offset", offset.astype(self.dtype))
@@ -170,30 +170,21 @@ class Convolution:
         return y
 
     def _multiply(self, padded: np.ndarray) -> np.ndarray:
+        """Products and their sums, without the offset: one matrix product for each group (im2col)."""
         if self.depthwise:
             return self._multiply_depthwise(padded)
-        if self.window.extent == (1, 1):
-            columns = padded[:, :: self.window.stride[0], :: self.window.stride[1]]
-            shape = columns.shape[:3]
-            columns = columns.reshape(-1, self.groups, self._matrix.shape[1])
-        else:
-            windows = sliding_window_view(padded, self.window.extent, axis=(1, 2))
-            windows = windows[:, :: self.window.stride[0], :: self.window.stride[1]]
-            windows = windows[..., :: self.window.dilation[0], :: self.window.dilation[1]]
-            m, rows, columns_, channels, high, wide = windows.shape
-            shape = (m, rows, columns_)
-            grouped = (
-                windows.reshape(*shape, self.groups, channels // self.groups, high, wide)
-                if self.groups > 1
-                else windows[:, :, :, None]
-            )
-            columns = grouped.transpose(0, 1, 2, 3, 5, 6, 4).reshape(-1, self.groups, self._matrix.shape[1])
-        if self.groups == 1:
-            return (columns[:, 0] @ self._matrix[0]).reshape(*shape, -1)
-        products = columns.transpose(1, 0, 2) @ self._matrix
-        return products.transpose(1, 0, 2).reshape(*shape, -1)
+        window = self.window
+        views = sliding_window_view(padded, window.extent, axis=(1, 2))
+        views = views[
+            :, :: window.stride[0], :: window.stride[1], :, :: window.dilation[0], :: window.dilation[1]
+        ]
+        positions = views.shape[:3]
+        views = views.reshape(*positions, self.groups, -1, *window.kernel).transpose(3, 0, 1, 2, 5, 6, 4)
+        sums = views.reshape(self.groups, -1, self._matrix.shape[1]) @ self._matrix
+        return sums.transpose(1, 0, 2).reshape(*positions, -1)
 
     def _multiply_depthwise(self, padded: np.ndarray) -> np.ndarray:
+        """The same for one input channel a group: one product of whole maps for each place of the kernel."""
         multiplier = len(self.weight) // self.groups
         weights = self._matrix.reshape(-1, self.groups, multiplier)
         if multiplier == 1:

@@ -42,7 +42,7 @@ class Pad:
 
 @dataclass(frozen=True)
 class Concatenate:
-    """Inputs behind one another along an axis (CONCATENATION of tensors of one scale), then clamped."""
+    """Inputs behind one another along an axis (CONCATENATION of tensors of one scale)."""
 
     axis: int
 

@@ -12,7 +12,7 @@ The arithmetic is that of LiteRT's reference kernels (`tflite/kernels/internal/r
 - That product serves CONV_2D, DEPTHWISE_CONV_2D, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, QUANTIZE, SUM and
   MEAN; ADD and SUB use it on inputs shifted left by 20 bits. FULLY_CONNECTED does not: LiteRT's reference kernel
   multiplies its accumulator by the real factor in float64 and rounds once (`FloatRescale`), unlike the optimised
-  kernels and earlier TensorFlow Lite, so that its results differ from theirs by one now and then.
+  kernels, so that its results differ from theirs by one now and then.
 - HARD_SWISH works in 16 bits, SOFTMAX in gemmlowp's fixed-point exponential, LOGISTIC and TANH in float32 tables of
   256 entries, AVERAGE_POOL_2D in plain integer division.
 

@@ -159,6 +159,14 @@ REFUSED = {
                     FilterWidth=600),
         ModelFormatError, r"has 360000 places",
     ),
+    "hard-swish output": (
+        lambda: one("HARD_SWISH", [(1, 4)], out=(0.0005, 0)),
+        ModelFormatError, r"HARD_SWISH's output scale is 0.0005.* but must be at least 1/128 of the input's",
+    ),
+    "subtraction output": (
+        lambda: one("SUB", [(1, 4), (1, 4)], "SubOptions", out=(1e-8, 0)),
+        ModelFormatError, r"\(SUB\): output scale is .* but must be above",
+    ),
     "alpha": (
         lambda: one("LEAKY_RELU", [(1, 4)], "LeakyReluOptions", Alpha=float("inf")),
         ModelFormatError, r"alpha is inf, but must be finite",

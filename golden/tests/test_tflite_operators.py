@@ -160,6 +160,37 @@ def test_fully_connected(seed):
     case.check(y, runs=64)
 
 
+def identity_with_factor_quarter(kind: str) -> Case:
+    """x times 1, rescaled by exactly 1/4: a convolution of one pixel, or a fully connected layer of one input."""
+    case = Case(0)
+    x = case.input((1, 1, 1, 1) if kind == "CONV_2D" else (1, 1), 1.0, 0)
+    w = case.file.constant(np.ones((1, 1, 1, 1) if kind == "CONV_2D" else (1, 1), np.int8), 0.25, 0)
+    b = case.file.constant(np.zeros(1, np.int32), 0.25, 0)
+    options = ("Conv2DOptions", {"StrideH": 1, "StrideW": 1})
+    table, options = options if kind == "CONV_2D" else ("FullyConnectedOptions", {})
+    case.file.operator(kind, [x, w, b], [case.output(1.0, 0)], table, **options)
+    return case
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # Twice: 1/2 goes up to 1, then 1/2 away from zero to 1; -1/2 goes up to 0.
+        ("CONV_2D", {1: 1, -1: 0, 2: 1, -2: -1, 3: 1, -3: -1, 5: 2, -5: -1, 6: 2, -6: -2}),
+        # Once, ties away from zero.
+        ("FULLY_CONNECTED", {1: 0, -1: 0, 2: 1, -2: -1, 3: 1, -3: -1, 5: 1, -5: -1, 6: 2, -6: -2}),
+    ],
+)
+def test_where_litert_rounds_twice_and_where_once(kind, expected):
+    """At these values the two roundings differ: the installed LiteRT is built without TFLITE_SINGLE_ROUNDING."""
+    case = identity_with_factor_quarter(kind)
+    data = case.file.bytes(case.inputs, [3])
+    graph = importer.loads(data)
+    x = np.array(list(expected), np.int8).reshape(-1, *graph.tensors["t0"].shape[1:])
+    assert graph.predict(x).ravel().tolist() == list(expected.values())
+    assert litert(data, graph).trace(x)["t3"].ravel().tolist() == list(expected.values())
+
+
 @pytest.mark.parametrize("seed", range(CASES))
 def test_batch_matmul(seed):
     case = Case(seed)
