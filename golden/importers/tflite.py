@@ -185,7 +185,7 @@ class _Builder:
             return self._tensors[index]
         stored = self._stored[index]
         where = f"{reader}: tensor {self._names[index]!r}"
-        if not stored.data:
+        if not len(stored.data):
             raise ModelFormatError(
                 f"{where} is read, but no node before makes it and the file holds no values for it"
             )

@@ -53,13 +53,13 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass
 class Stored:
-    """A tensor as the file has it."""
+    """A tensor as the file has it; `data` is a part of the file itself, empty where the tensor has no values."""
 
     index: int
     name: str
     shape: tuple[int, ...]
     type: str
-    data: bytes
+    data: memoryview
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     axis: int
@@ -137,7 +137,9 @@ class _Reader:
     def __init__(self, parser: Any, data: bytes) -> None:
         self._parser = parser
         self._data = data
-        self._bytes_left = 4 * len(data)
+        # Entries of a flatbuffer may share what they point to, so that a small file could ask for many copies of a
+        # long name; all names and vectors copied together stay in proportion to the file.
+        self._bytes_left = 16 * len(data)
         self._kinds = _names_of(parser.BuiltinOperator)
         self._types = _names_of(parser.TensorType)
         self._activations = _names_of(parser.ActivationFunctionType)
@@ -169,8 +171,7 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         kind = self._kinds.get(number, f"operator {number}")
         if kind == "CUSTOM":
-            custom = code.CustomCode() or b""
-            return f"CUSTOM {custom.decode(errors='replace')}"
+            return f"CUSTOM {self._text(code.CustomCode())[:80]!r}"
         return kind
 
     def _subgraph(self, model: Any, graph: Any, codes: list[str]) -> Subgraph:
@@ -185,7 +186,7 @@ class _Reader:
                     f"node {i} has operator code {operator.OpcodeIndex()}, but the file has {len(codes)}"
                 )
             kind = codes[operator.OpcodeIndex()]
-            operation = Operation(f"{kind.lower().replace(' ', '_')}_{i}", kind, (), ())
+            operation = Operation(f"{kind.split(' ')[0].lower()}_{i}", kind, (), ())
             inputs = self._indices(operator, "Inputs", len(tensors), f"{operation}: input", optional=True)
             outputs = self._indices(operator, "Outputs", len(tensors), f"{operation}: output")
             operation.inputs, operation.outputs = inputs, outputs
@@ -204,13 +205,28 @@ class _Reader:
                 raise ModelFormatError(f"{what} is tensor {value}, but must be one of 0 to {count - 1}")
         return values
 
+    def _take(self, count: int) -> None:
+        """Count bytes that are about to be copied."""
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise ModelFormatError(
+                f"names and vectors add up to more than {16 * len(self._data)} bytes, "
+                f"but at most 16 times the file are allowed"
+            )
+
+    def _text(self, stored: bytes | None) -> str:
+        self._take(len(stored or b""))
+        return (stored or b"").decode(errors="replace")
+
     def _vector(self, table: Any, field: str) -> tuple[Any, ...]:
-        if getattr(table, f"{field}Length")() == 0:
+        length = getattr(table, f"{field}Length")()
+        if length == 0:
             return ()
+        self._take(4 * length)
         return tuple(getattr(table, f"{field}AsNumpy")().tolist())
 
     def _tensor(self, model: Any, tensor: Any, index: int) -> Stored:
-        name = (tensor.Name() or b"").decode(errors="replace")
+        name = self._text(tensor.Name())
         where = f"tensor {index} {name!r}"
         shape = self._vector(tensor, "Shape")
         if len(shape) > MAX_RANK:
@@ -226,14 +242,7 @@ class _Reader:
             raise UnsupportedOperatorError(
                 f"{where} is stored behind the flatbuffer, but must be stored in it"
             )
-        data = buffer.DataAsNumpy().tobytes() if buffer.DataLength() else b""
-        # Many tensors may name one buffer: what they hold together stays in proportion to the file.
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise ModelFormatError(
-                f"{where}: the tensors' buffers add up to more than {4 * len(self._data)} bytes, "
-                f"four times the file"
-            )
+        data = memoryview(buffer.DataAsNumpy() if buffer.DataLength() else b"")
         quantisation = tensor.Quantization()
         scale: tuple[float, ...] = ()
         zero_point: tuple[int, ...] = ()
@@ -267,7 +276,7 @@ class _Reader:
                 values[name] = names.get(values[name], f"number {values[name]}")
         for name in ("Container", "SharedName"):
             if name in values:
-                values[name] = (values[name] or b"").decode(errors="replace")
+                values[name] = self._text(values[name])
         return values
 
 

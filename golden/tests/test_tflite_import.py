@@ -66,7 +66,7 @@ REFUSED = {
     ),
     "custom operator": (
         lambda: one("CUSTOM", [(1, 4)]),
-        UnsupportedOperatorError, r"\(CUSTOM Custom\): this operator is not among those supported",
+        UnsupportedOperatorError, r"'custom_0' \(CUSTOM 'Custom'\): this operator is not among those supported",
     ),
     "no options": (lambda: one("SOFTMAX", [(1, 4)]), ModelFormatError, r"has no options, but must have SoftmaxOptions"),
     "wrong options": (
@@ -277,6 +277,24 @@ def test_damaged_bytes_never_end_in_another_error():
                 assert "\n" not in str(error)
                 outcomes["refused"] += 1
     assert min(outcomes.values()) > 100
+
+
+def test_shared_names_are_not_copied_without_end():
+    """A vector of tensors may name one tensor again and again; a long name of it is then refused, not copied."""
+    file = ModelFile()
+    x, y = (file.tensor((1, 3), 0.1, 0, name="n" * 20_000) for _ in range(2))
+    spare = [file.tensor((1, 3), 0.1, 0, name="s") for _ in range(2_000)]
+    file.operator("RELU", [x], [y])
+    data = bytearray(file.bytes([x], [y]))
+    graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
+    vector = graph._tab.Vector(graph._tab.Offset(4))  # the offsets of the tensors, each from its own place
+    target = graph._tab.Indirect(vector)
+    for index in spare:
+        place = vector + 4 * index
+        if target > place:
+            data[place : place + 4] = struct.pack("<I", target - place)
+    with pytest.raises(ModelFormatError, match="names and vectors add up to more than"):
+        loads(bytes(data))
 
 
 @pytest.mark.parametrize("seed", range(300))
