@@ -13,10 +13,10 @@ from golden.tests.litert import compare, litert, network, random_inputs
 
 # Network -> how many inputs it is compared on.
 NETWORKS = {
-    "mlperf_tiny_resnet8_int8.tflite": 256,
-    "mlperf_tiny_kws_dscnn_int8.tflite": 512,
-    "mlperf_tiny_vww_mobilenetv1_int8.tflite": 128,
-    "mlperf_tiny_ad_autoencoder_int8.tflite": 1024,
+    "mlperf_tiny_resnet8_int8.tflite": 512,
+    "mlperf_tiny_kws_dscnn_int8.tflite": 1024,
+    "mlperf_tiny_vww_mobilenetv1_int8.tflite": 256,
+    "mlperf_tiny_ad_autoencoder_int8.tflite": 2048,
 }
 # The production models of PyPI's pymicro-wakeword, and how many steps of their streams are compared.
 WAKE_WORDS = ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")

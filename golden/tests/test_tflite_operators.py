@@ -34,6 +34,14 @@ class Case:
     def scale(self, low: float = 1e-3, high: float = 0.5) -> float:
         return float(np.float32(np.exp(self.rng.uniform(np.log(low), np.log(high)))))
 
+    def near_ties(self, *scales: float) -> float:
+        """A scale whose ratio to the product of `scales` is, but for float32's rounding, a small fraction.
+
+        Then many results are next to a tie, and it shows whether a factor is computed in float32 or in float64.
+        """
+        ratio = self.rng.choice([1 / 2, 3 / 2, 1 / 4, 3 / 4, 5 / 4, 5 / 2, 2 / 3, 1 / 8, 7 / 16])
+        return float(np.float32(np.prod(scales) / ratio))
+
     def zero_point(self) -> int:
         return int(self.rng.choice([-128, 127, 0, self.rng.integers(-128, 128)]))
 
@@ -423,6 +431,76 @@ def test_dequantize_every_value(dtype, seed):
     y = case.file.tensor((), dtype=np.float32)
     case.file.operator("DEQUANTIZE", [x], [y])
     case.check(y, values=each_value)
+
+
+@pytest.mark.parametrize("kind", ["RELU", "RELU6", "LEAKY_RELU", "QUANTIZE", "HARD_SWISH"])
+@pytest.mark.parametrize("seed", range(CASES))
+def test_unary_factors_near_ties(kind, seed):
+    case = Case(seed)
+    x = case.input((1, 256))
+    y = case.output(case.near_ties(case.file.tensors[x].scale[0]))
+    options = {"Alpha": float(case.rng.choice([0.5, 0.3, 0.1, 0.01]))} if kind == "LEAKY_RELU" else {}
+    if options and seed % 2:
+        case.file.tensors[y].scale = [case.near_ties(case.file.tensors[x].scale[0], options["Alpha"])]
+    case.file.operator(kind, [x], [y], "LeakyReluOptions" if options else "", **options)
+    case.check(y, values=each_value)
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "PRELU"])
+@pytest.mark.parametrize("seed", range(25))
+def test_binary_factors_near_ties(kind, seed):
+    case = Case(seed)
+    a = case.input((1, 65536))
+    scale = case.file.tensors[a].scale[0]
+    b = case.input((1, 65536), case.near_ties(scale) if kind in ("ADD", "SUB") else None)
+    other = case.file.tensors[b].scale[0]
+    product = kind == "MUL" or (kind == "PRELU" and seed % 2)
+    y = case.output(case.near_ties(scale, other) if product else case.near_ties(scale))
+    table = "" if kind == "PRELU" else f"{kind.capitalize()}Options"
+    case.file.operator(kind, [a, b], [y], table)
+    case.check(y, values=each_pair)
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"])
+@pytest.mark.parametrize("seed", range(2 * CASES))
+def test_product_factors_near_ties(kind, seed):
+    """Every int8 value times every small weight, on scales that put the results next to ties."""
+    case = Case(seed)
+    x = case.input((1, 256, 1, 1) if kind == "CONV_2D" else (256, 1))
+    scale, weight_scale = case.file.tensors[x].scale[0], case.scale(1e-3, 0.5)
+    y = case.output(case.near_ties(scale, weight_scale))
+    small = np.arange(-8, 9, dtype=np.int8)
+    if kind == "BATCH_MATMUL":
+        w = case.file.constant(small[None, :], weight_scale, 0)
+        case.file.operator(kind, [x, w], [y], "BatchMatMulOptions")
+    else:
+        scales = [weight_scale] * (17 if seed % 2 else 1)
+        shape = (17, 1, 1, 1) if kind == "CONV_2D" else (17, 1)
+        w = case.file.constant(small.reshape(shape), scales, [0] * len(scales))
+        b = bias(case, x, scales, 17)
+        if kind == "CONV_2D":
+            case.file.operator(kind, [x, w, b], [y], "Conv2DOptions", StrideH=1, StrideW=1)
+        else:
+            case.file.operator(kind, [x, w, b], [y], "FullyConnectedOptions")
+
+    def values(graph):
+        return {
+            graph.inputs[0]: np.arange(-128, 128).astype(np.int8).reshape(1, *graph.tensors["t0"].shape)
+            if kind != "CONV_2D"
+            else np.arange(-128, 128).astype(np.int8).reshape(1, 256, 1, 1)
+        }
+
+    case.check(y, values=values)
+
+
+@pytest.mark.parametrize("seed", range(CASES))
+def test_mean_factors_near_ties(seed):
+    case = Case(seed)
+    count = case.integer(1, 9)
+    x = case.input((400, count))
+    y = case.output(case.near_ties(case.file.tensors[x].scale[0]))
+    case.file.operator("MEAN", [x, case.int32(1)], [y], "ReducerOptions")
+    case.check(y)
 
 
 @pytest.mark.parametrize("seed", range(CASES))
