@@ -158,7 +158,8 @@ class _Builder:
 
     def _quantisation(self, stored: Stored, shape: tuple[int, ...]) -> Affine | None:
         dtype = _DTYPES[stored.type]
-        if not stored.scale or dtype.kind not in "iu":
+        # A bias has the scale of its layer's sums and indices have none: nothing is computed from either.
+        if not stored.scale or dtype.kind not in "iu" or dtype.itemsize > 2:
             return None
         where = f"tensor {self._names[stored.index]!r}"
         if len(stored.scale) > 1 and (
@@ -214,6 +215,10 @@ class _Builder:
 
     def _has(self, operation: Operation, position: int) -> bool:
         return position < len(operation.inputs) and operation.inputs[position] != -1
+
+    def _is_computed(self, index: int) -> bool:
+        """Whether the network makes the tensor, so that its values are not known before it runs."""
+        return index in self._tensors and index not in self._constants
 
     def _constant(self, operation: Operation, position: int, what: str, *dtypes: type) -> np.ndarray:
         """The values of an input that must be in the file, of one of `dtypes`."""
@@ -606,10 +611,10 @@ class _Builder:
 
     def _new_shape(self, operation: Operation, size: int) -> tuple[int, ...]:
         """RESHAPE's target: its constant second input, else the output's shape in the file; one -1 is derived."""
-        shape = list(self._stored[operation.outputs[0]].shape) if operation.outputs else []
-        computed = self._has(operation, 1) and operation.inputs[1] in self._tensors
-        if self._has(operation, 1) and not (computed and operation.inputs[1] not in self._constants):
+        if self._has(operation, 1) and not self._is_computed(operation.inputs[1]):
             shape = self._integers(operation, 1, "shape")
+        else:
+            shape = list(self._stored[operation.outputs[0]].shape) if operation.outputs else []
         known = math.prod(n for n in shape if n != -1)
         derived = [size // known if n == -1 and known else n for n in shape]
         if shape.count(-1) > 1 or min(derived, default=1) < 1 or math.prod(derived) != size:

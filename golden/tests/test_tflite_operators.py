@@ -484,11 +484,8 @@ def test_product_factors_near_ties(kind, seed):
             case.file.operator(kind, [x, w, b], [y], "FullyConnectedOptions")
 
     def values(graph):
-        return {
-            graph.inputs[0]: np.arange(-128, 128).astype(np.int8).reshape(1, *graph.tensors["t0"].shape)
-            if kind != "CONV_2D"
-            else np.arange(-128, 128).astype(np.int8).reshape(1, 256, 1, 1)
-        }
+        each = np.arange(-128, 128).astype(np.int8).reshape(graph.tensors[graph.inputs[0]].shape)
+        return {graph.inputs[0]: graph.tensors[graph.inputs[0]].stacked(each[None])}
 
     case.check(y, values=values)
 
