@@ -1,8 +1,8 @@
 """Golden models: the only place in Assay where arithmetic is decided.
 
-    model = golden.load("network.onnx")
-    logits = model.predict(images)      # int64 [N, H, W, K]
-    layers = model.trace(images)        # tensor name -> int64 array
+    model = golden.load("network.tflite")   # or .onnx
+    outputs = model.predict(images)         # the model's own integers, [N, ...]
+    tensors = model.trace(images)           # tensor name -> array, in order of execution
 
 Importing this package needs numpy alone; a file format's own package is imported when such a file is loaded.
 """
@@ -22,6 +22,7 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.formats import IntFormat
+from golden.graph import Graph
 from golden.network import Layer, Network, Residual
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "DoesNotFitError",
     "GoldenError",
+    "Graph",
     "IntFormat",
     "Layer",
     "ModelFormatError",
@@ -43,14 +45,14 @@ __all__ = [
 
 # Suffix of a model file -> the module whose `load(path)` reads it. Modules, not functions: nothing is
 # imported before such a file is asked for.
-_IMPORTERS = {".onnx": "golden.qonnx"}
+_IMPORTERS = {".onnx": "golden.qonnx", ".tflite": "golden.importers.tflite"}
 
 
-def load(path: str | PathLike[str]) -> Network:
+def load(path: str | PathLike[str]) -> Network | Graph:
     """Read a model file into an integer network, choosing the importer by the file's suffix.
 
     Args:
-        path: a QONNX file (.onnx).
+        path: a QONNX file (.onnx), read into a `Network`, or a TFLite int8 file (.tflite), read into a `Graph`.
 
     Raises:
         GoldenError: the file is missing, its suffix is unknown, or the format's package is not installed.

@@ -1,0 +1,224 @@
+"""`python -m golden {summary,predict,trace,compare} MODEL ...`: golden models from the command line.
+
+Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 bad input, said in one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import golden
+from golden.compare import compare_traces
+from golden.errors import GoldenError
+from golden.graph import Graph
+from golden.network import Network
+
+# Rows of input that run at once: enough for speed, few enough to show progress.
+_BATCH = 64
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except GoldenError as error:
+        print(f"golden: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m golden", description="Bit-exact golden models of quantised networks."
+    )
+    commands = parser.add_subparsers(required=True, metavar="{summary,predict,trace,compare}")
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        sub.add_argument("model", type=Path, help="model file: .tflite or .onnx")
+        return sub
+
+    command("summary", _summary, "Print the network's nodes, shapes, numbers and work.")
+    for name, function, text in (
+        ("predict", _predict, "Run the network and write its outputs."),
+        ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
+        ("compare", _compare, "Hold every tensor against LiteRT's reference kernels or against a file."),
+    ):
+        sub = command(name, function, text)
+        source = sub.add_mutually_exclusive_group()
+        source.add_argument(
+            "--input",
+            type=Path,
+            help="rows to run: .npy, or .npz by input name; rows of a streaming network are steps",
+        )
+        source.add_argument("--random", type=int, default=8, metavar="N", help="or N random rows (default 8)")
+        sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
+        if name == "compare":
+            sub.add_argument(
+                "--reference", type=Path, help="compare with this .npz of tensors instead of LiteRT"
+            )
+        else:
+            sub.add_argument(
+                "--output", type=Path, help=f"write {'.npz' if name == 'trace' else '.npy or .npz'}"
+            )
+    return parser
+
+
+def _summary(options: argparse.Namespace) -> int:
+    print(golden.load(options.model).summary())
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    model = golden.load(options.model)
+    outputs = model.outputs if isinstance(model, Graph) else (model.output,)
+    results = _run(model, _rows(model, options), outputs)
+    if options.output is None:
+        with np.printoptions(threshold=200, linewidth=110):
+            for name, values in results.items():
+                print(f"{name}: {values.dtype} {list(values.shape)}\n{values}")
+    elif options.output.suffix == ".npy" and len(results) == 1:
+        _write(options.output, lambda path: np.save(path, next(iter(results.values()))))
+    else:
+        _write_npz(options.output, results)
+    return 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    model = golden.load(options.model)
+    tensors = _run(model, _rows(model, options))
+    for name, values in tensors.items():
+        print(f"{name}: {values.dtype} {list(values.shape)}, {values.min()} to {values.max()}")
+    if options.output is not None:
+        _write_npz(options.output, tensors)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    model = golden.load(options.model)
+    rows = _rows(model, options)
+    if options.reference is not None:
+        reference = _read(options.reference)
+        if not isinstance(reference, dict):
+            raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
+    elif isinstance(model, Graph) and options.model.suffix.lower() == ".tflite":
+        from golden.runtimes.litert import LiteRt
+
+        progress = lambda runs: tqdm(runs, desc="LiteRT", unit="row", disable=None)  # noqa: E731
+        reference = LiteRt(options.model, model, progress).trace(rows)
+    else:
+        raise GoldenError(
+            f"{options.model}: only .tflite files have a runtime here, name a file by --reference"
+        )
+    comparison = compare_traces(_run(model, rows), reference)
+    print(comparison)
+    return 0 if comparison.exact else 1
+
+
+def _run(model: Graph | Network, rows: Any, wanted: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+    """Trace all rows, a batch at a time, and keep the tensors `wanted`, or all; a streaming network takes the rows as
+    steps, one by one."""
+    step = 1 if isinstance(model, Graph) and model.variables else _BATCH
+    rows = rows if isinstance(rows, dict) else {"": rows}
+    count = len(next(iter(rows.values())))
+    parts: dict[str, list[np.ndarray]] = {}
+    for first in _progress(range(0, count, step)):
+        batch = {name: values[first : first + step] for name, values in rows.items()}
+        for name, values in model.trace(batch.get("", batch)).items():
+            if wanted is None or name in wanted:
+                parts.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _progress(batches: range) -> Iterable[int]:
+    return tqdm(batches, desc="golden", unit="batch", disable=None if len(batches) > 1 else True)
+
+
+def _rows(model: Graph | Network, options: argparse.Namespace) -> Any:
+    """The input rows: an array, or a dict for a network with several inputs."""
+    if options.input is not None:
+        rows = _read(options.input)
+    elif options.random < 1:
+        raise GoldenError(f"--random is {options.random}, but must be 1 or more")
+    elif options.seed < 0:
+        raise GoldenError(f"--seed is {options.seed}, but must be 0 or more")
+    else:
+        rows = _random_rows(model, options.random, np.random.default_rng(options.seed))
+    named = rows if isinstance(rows, dict) else {"": rows}
+    lengths = {len(values) if values.ndim else 0 for values in named.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise GoldenError(
+            f"{options.input} holds {sorted(lengths)} rows, but must hold 1 or more, equally many each"
+        )
+    if isinstance(model, Graph) and len(model.inputs) == 1 and "" in named:
+        return {model.inputs[0]: rows}
+    return rows
+
+
+def _random_rows(model: Graph | Network, count: int, rng: np.random.Generator) -> Any:
+    """Uniform over the whole range of integer inputs, standard normal for float ones."""
+    if isinstance(model, Network):
+        low, high = model.input_format.min, model.input_format.max
+        return rng.integers(low, high + 1, (count, *model.input_shape))
+    rows = {}
+    for name in model.inputs:
+        tensor = model.tensors[name]
+        shape = (count, *tensor.shape)
+        if tensor.dtype.kind == "f":
+            values = rng.standard_normal(shape)
+        else:
+            values = rng.integers(
+                np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max, shape, endpoint=True
+            )
+        rows[name] = tensor.stacked(values.astype(tensor.dtype))
+    return rows
+
+
+def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """An .npy or .npz file, as data: nothing in it is executed."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
+        raise GoldenError(f"{path} cannot be read: {reason}") from None
+
+
+def _write_npz(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """Tensors by name; an .npz is a zip file, in whose names a slash is a folder as in the names themselves."""
+    if path.suffix != ".npz":
+        raise GoldenError(f"--output is {path}, but several tensors need a name that ends in .npz")
+
+    def write(target: Path) -> None:
+        with zipfile.ZipFile(target, "w") as archive:
+            for name, values in tensors.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+
+    _write(path, write)
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
+    try:
+        write(path)
+    except OSError as error:
+        raise GoldenError(f"{path} cannot be written: {error.strerror}") from None
+    print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

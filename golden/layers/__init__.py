@@ -1,0 +1,1 @@
+"""Operators of whole networks: exact sums (`linear`), moving data (`shaping`), and one module a framework."""

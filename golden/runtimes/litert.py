@@ -1,0 +1,85 @@
+"""LiteRT's interpreter with its reference kernels, every tensor kept: the runtime TFLite graphs are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from golden.errors import GoldenError
+from golden.graph import Graph
+
+__all__ = ["LiteRt"]
+
+
+class LiteRt:
+    """A .tflite model in LiteRT (PyPI ai-edge-litert), op resolver BUILTIN_REF, one thread, all tensors preserved.
+
+    Args:
+        model: path, or the file's bytes.
+        graph: the same file as `golden.load` reads it: its names for LiteRT's tensors.
+        progress: wraps the runs of a call to `trace`, as tqdm does.
+
+    Raises:
+        GoldenError: LiteRT is not installed, or refuses the model.
+    """
+
+    def __init__(
+        self, model: Path | bytes, graph: Graph, progress: Callable[[range], Iterable[int]] = iter
+    ) -> None:
+        try:
+            from ai_edge_litert import interpreter
+        except ImportError:
+            raise GoldenError(
+                "comparing with LiteRT needs the package ai-edge-litert, "
+                "install it with: pip install ai-edge-litert"
+            ) from None
+        source: dict[str, Any] = (
+            {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        )
+        try:
+            self._interpreter = interpreter.Interpreter(
+                **source,
+                experimental_op_resolver_type=interpreter.OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=True,
+                num_threads=1,
+            )
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise GoldenError(f"LiteRT refuses the model: {' '.join(str(error).split())}") from None
+        self._graph = graph
+        self._progress = progress
+        self._names = [*graph.inputs, *(name for node in graph.nodes for name in node.outputs)]
+
+    def invoke(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """One run on arrays of the file's own shapes; a streaming model advances by one step."""
+        for name, array in inputs.items():
+            self._interpreter.set_tensor(self._graph.tensors[name].index, array)
+        self._interpreter.invoke()
+
+    def tensor(self, name: str) -> np.ndarray:
+        """A tensor after the last run."""
+        return self._interpreter.get_tensor(self._graph.tensors[name].index)
+
+    def trace(self, x: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run N inputs one after the other and give every tensor, shaped as `Graph.trace` shapes it.
+
+        LiteRT has one state: the rows of a streaming model's input are successive steps of one stream, which equals
+        `Graph.trace` for one row at a time.
+
+        Args:
+            x: an input that `Graph.trace` takes.
+        """
+        x = x if isinstance(x, Mapping) else {self._graph.inputs[0]: x}
+        runs = len(next(iter(x.values())))
+        shaped = {
+            name: np.asarray(a).reshape(runs, *self._graph.tensors[name].shape) for name, a in x.items()
+        }
+        kept: dict[str, list[np.ndarray]] = {name: [] for name in self._names}
+        for run in self._progress(range(runs)):
+            self.invoke({name: array[run] for name, array in shaped.items()})
+            for name, arrays in kept.items():
+                arrays.append(self.tensor(name))
+        return {name: self._graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}

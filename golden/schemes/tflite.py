@@ -1,0 +1,515 @@
+"""TFLite's int8 scheme: real = scale * (q - zero_point), rescaled in 32-bit fixed point with double rounding.
+
+The arithmetic is that of LiteRT's reference kernels (`tflite/kernels/internal/reference` and gemmlowp's
+`fixedpoint.h`), which the op resolver BUILTIN_REF runs:
+
+- A rescaling factor is a 31-bit multiplier and a power of two (`quantize_multiplier`), applied in two steps that
+  each round: a doubling high product, ties towards plus infinity, then a right shift, ties away from zero
+  (`multiply_by_quantized_multiplier`). The specification (https://ai.google.dev/edge/litert/models/
+  quantization_spec) leaves this open. LiteRT can also be built with TFLITE_SINGLE_ROUNDING, which rounds once;
+  PyPI's ai-edge-litert is built without, as `golden/tests/test_tflite_operators.py` shows at the ties where the
+  two differ.
+- That product serves CONV_2D, DEPTHWISE_CONV_2D, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, QUANTIZE, SUM and
+  MEAN; ADD and SUB use it on inputs shifted left by 20 bits. FULLY_CONNECTED does not: LiteRT's reference kernel
+  multiplies its accumulator by the real factor in float64 and rounds once (`FloatRescale`), unlike the optimised
+  kernels, so that its results differ from theirs by one now and then.
+- HARD_SWISH works in 16 bits, SOFTMAX in gemmlowp's fixed-point exponential, LOGISTIC and TANH in float32 tables of
+  256 entries, AVERAGE_POOL_2D in plain integer division.
+
+Functions take and give numpy integers of any shape and are vectorised; the tests hold them against Python
+integers and fractions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from golden.errors import ConfigurationError
+
+__all__ = [
+    "ACTIVATIONS",
+    "Affine",
+    "FloatRescale",
+    "Rescale",
+    "activation_range",
+    "divide_half_away",
+    "exp_on_negative_values",
+    "float_table",
+    "hard_swish",
+    "multiply_by_quantized_multiplier",
+    "one_over_one_plus_x",
+    "quantize_multiplier",
+    "round_half_away",
+    "rounding_divide_by_pot",
+    "saturating_rounding_doubling_high_mul",
+    "softmax_parameters",
+]
+
+INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
+
+# Fused activations and the real range each keeps; None is unbounded.
+ACTIVATIONS = {
+    "NONE": (None, None),
+    "RELU": (0.0, None),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU6": (0.0, 6.0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """Affine quantisation of a tensor: real = scale * (q - zero_point), per tensor or along one axis.
+
+    Attributes:
+        scale: float32 `[1]`, or `[C]` per channel, each finite and above 0.
+        zero_point: int64 of `scale`'s shape, within `dtype`.
+        axis: the channel axis of a per-channel tensor, else None.
+        dtype: int8, uint8, int16 or int32.
+
+    Raises:
+        ConfigurationError: a scale or zero point out of range, or arrays of unlike length.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int | None
+    dtype: np.dtype
+
+    def __post_init__(self) -> None:
+        scale, zero_point = np.asarray(self.scale, np.float32), np.asarray(self.zero_point, np.int64)
+        if scale.ndim != 1 or scale.size == 0 or zero_point.shape != scale.shape:
+            raise ConfigurationError(
+                f"scale has shape {list(scale.shape)} and zero_point {list(zero_point.shape)}, "
+                f"but both must be one list of 1 or more values"
+            )
+        wrong = ~(np.isfinite(scale) & (scale > 0))
+        if wrong.any():
+            raise ConfigurationError(f"scale is {scale[wrong][0]}, but must be finite and above 0")
+        low, high = limits(self.dtype)
+        if zero_point.min() < low or zero_point.max() > high:
+            bad = zero_point[(zero_point < low) | (zero_point > high)][0]
+            raise ConfigurationError(f"zero_point is {bad}, but {self.dtype} allows {low} to {high}")
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "zero_point", zero_point)
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each index of `axis` has its own scale."""
+        return self.scale.size > 1
+
+    def __str__(self) -> str:
+        if self.per_channel:
+            return f"{self.dtype} axis {self.axis} x{self.scale.size}"
+        return f"{self.dtype} {self.scale[0]:.6g} zp {self.zero_point[0]}"
+
+
+def limits(dtype: np.dtype) -> tuple[int, int]:
+    """Least and greatest integer of a dtype."""
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def round_half_away(x: np.ndarray) -> np.ndarray:
+    """C's `round` (TfLiteRound): nearest integer, ties away from zero; floats in, the same float dtype out.
+
+    trunc and the difference are exact, so no half is ever added to a float that could round up with it.
+    """
+    x = np.asarray(x)
+    whole = np.trunc(x)
+    return whole + np.copysign((np.abs(x - whole) >= 0.5).astype(x.dtype), x)
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """Split a real factor into (multiplier, shift), factor = multiplier * 2**(shift - 31).
+
+    multiplier is 0 or has magnitude 2**30 to 2**31 - 1, nearest with ties away from zero. A factor below 2**-32
+    becomes exactly 0. Source: `QuantizeMultiplier`, tflite/kernels/internal/quantization_util.cc.
+
+    Raises:
+        ConfigurationError: not finite, or so large that a shift of more than 30 bits would be needed (in C that
+            is undefined).
+    """
+    real = float(real)
+    if not math.isfinite(real):
+        raise ConfigurationError(f"rescaling factor is {real}, but must be finite")
+    if real == 0:
+        return 0, 0
+    fraction, shift = math.frexp(real)
+    scaled = fraction * (1 << 31)
+    multiplier = int(math.copysign(math.floor(abs(scaled) + 0.5), scaled))
+    if multiplier == 1 << 31:
+        multiplier, shift = multiplier // 2, shift + 1
+    if shift < -31:
+        return 0, 0
+    if shift > 30:
+        raise ConfigurationError(f"rescaling factor is {real}, but must be below 2**30")
+    return multiplier, shift
+
+
+def saturating_rounding_doubling_high_mul(a: np.ndarray | int, b: np.ndarray | int) -> np.ndarray:
+    """(a * b) / 2**31, rounded to nearest with ties towards plus infinity; saturated for a = b = -2**31.
+
+    gemmlowp adds 2**30 to a positive product and 1 - 2**30 to a negative one, then divides truncating: in both
+    cases floor((a * b + 2**30) / 2**31). Source: gemmlowp/fixedpoint/fixedpoint.h.
+
+    Args:
+        a, b: 32-bit integers, broadcast against each other.
+
+    Returns:
+        int64 within 32 bits.
+    """
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    return np.minimum((product + (1 << 30)) >> 31, INT32_MAX)
+
+
+def rounding_divide_by_pot(x: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
+    """x / 2**exponent, rounded to nearest with ties away from zero (gemmlowp's RoundingDivideByPOT).
+
+    Args:
+        x: integers.
+        exponent: 0 to 31, one or an array that broadcasts.
+
+    Returns:
+        int64.
+    """
+    x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
+    return (x + ((np.int64(1) << exponent) >> 1) - ((x < 0) & (exponent > 0))) >> exponent
+
+
+def multiply_by_quantized_multiplier(
+    x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
+    """x * multiplier * 2**(shift - 31) with the double rounding of the reference kernels.
+
+    A positive shift is applied to x first, in 32 bits that wrap; a negative one last.
+    Source: `MultiplyByQuantizedMultiplier`, tflite/kernels/internal/common.cc, TFLITE_SINGLE_ROUNDING off.
+
+    Args:
+        x: 32-bit integers.
+        multiplier, shift: from `quantize_multiplier`, one or an array that broadcasts.
+
+    Returns:
+        int64 within 32 bits.
+    """
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    shifted = (np.asarray(x, np.int64) << left).astype(np.int32)
+    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale:
+    """A real factor, one for a tensor or one for each channel of its last axis, in its fixed-point form.
+
+    Attributes:
+        multiplier: int64 `[1]` or `[C]`.
+        shift: int64 of the same shape.
+    """
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, real: np.ndarray | float) -> Rescale:
+        """Quantise factors (float64, one or a list).
+
+        Raises:
+            ConfigurationError: see `quantize_multiplier`.
+        """
+        pairs = np.array([quantize_multiplier(factor) for factor in np.atleast_1d(real)], np.int64)
+        return cls(pairs[:, 0], pairs[:, 1])
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """`multiply_by_quantized_multiplier` of `x`, `[..., C]`, in fewer passes over memory; x is consumed.
+
+        Args:
+            x: int64, values within 32 bits.
+
+        Returns:
+            int64, `x` itself where possible.
+        """
+        left, right = np.maximum(self.shift, 0), np.maximum(-self.shift, 0)
+        if left.any():
+            x <<= left
+            x = x.astype(np.int32).astype(np.int64)
+        x *= self.multiplier
+        x += 1 << 30
+        x >>= 31
+        # -2**31 * -2**31 alone saturates; that multiplier arises only from a negative alpha of LEAKY_RELU.
+        if (self.multiplier == INT32_MIN).any():
+            np.minimum(x, INT32_MAX, out=x)
+        if right.any():
+            # Ties away from zero: a negative number is rounded as if one less. `right` may be 0 in places.
+            x += (x >> 63) * (right > 0)
+            x += (np.int64(1) << right) >> 1
+            x >>= right
+        return x
+
+    def exact_in_float64(self, magnitude: int) -> bool:
+        """Whether `saturated` is exact for every accumulator of at most `magnitude`; the proof is there."""
+        right = -self.shift
+        if (self.shift > 0).any() or (self.multiplier < 0).any() or magnitude >= 1 << 31:
+            return False
+        largest = magnitude * int(self.multiplier.max()) + (1 << (39 + int(right.max())))
+        return bool(right.max() <= 13) or largest < 1 << 53
+
+    def saturated(self, x: np.ndarray, zero_point: int, low: int, high: int) -> np.ndarray:
+        """clip(`apply`(x) + zero_point, low, high) of an int8 tensor in one float64 multiplication and addition.
+
+        With P = x * multiplier, e = -shift, v = floor((P + 2**30) / 2**31), the two roundings are
+        floor((v + 2**(e-1)) / 2**e) for v >= 0 and floor((v + 2**(e-1) - 1) / 2**e) for v < 0, if e > 0. A floor of a
+        floor is one floor: floor((P + 2**30 + 2**(30+e) - (x < 0) * 2**31) / 2**(31+e)); for e = 0 it is
+        floor((P + 2**30) / 2**31). (v < 0 means x < 0, but for x = -1 and multiplier 2**30, or 0, where both give 0.)
+
+        With zero_point * 2**(31+e) the constants stay below 2**(39+e) in magnitude. All that is scaled by
+        2**-(31+e), which no float64 minds. Where |P| and the constants add up to less than 2**53, everything is an
+        integer that float64 holds. If e <= 13, the rest does not matter either: for |P| < 2**52 everything is below
+        2**53; for |P| >= 2**52 the quotient |P| / 2**(31+e) is 256 or more, before and after rounding, which is
+        monotonic, so that the result saturates to the same end.
+
+        Args:
+            x: integers as float32 or float64, `[..., C]`, for which `exact_in_float64` holds.
+            zero_point, low, high: within int8.
+
+        Returns:
+            int8 of `x`'s shape.
+        """
+        right = -self.shift
+        unit = np.ldexp(1.0, -(31 + right))
+        shared = 0.5 * np.ldexp(1.0, -right) + np.where(right > 0, 0.5, 0.0) + zero_point
+        y = np.multiply(x, self.multiplier * unit, dtype=np.float64)
+        y += shared
+        # Where the clamp is at the zero point or above, as after a ReLU, all x < 0 end there anyway.
+        if low < zero_point and right.any():
+            y -= (x < 0) * np.where(right > 0, np.ldexp(1.0, -right), 0.0)
+        np.floor(y, out=y)
+        return np.clip(y, low, high, out=y).astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRescale:
+    """A real factor applied in float64 and rounded once, ties away from zero: FULLY_CONNECTED's way.
+
+    Source: `FullyConnected` and `FullyConnectedPerChannel` with scales as arguments,
+    tflite/kernels/internal/reference/integer_ops/fully_connected.h. A result beyond 32 bits is undefined there; here
+    it saturates.
+
+    Attributes:
+        factor: float64 `[1]` or `[C]`.
+    """
+
+    factor: np.ndarray
+
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """round(x * factor): int64 `[..., C]`, values within 32 bits, to int64."""
+        return np.clip(round_half_away(x * self.factor), INT32_MIN, INT32_MAX).astype(np.int64)
+
+
+def activation_range(activation: str, quantisation: Affine) -> tuple[int, int]:
+    """Clamping range of a fused activation in the output's integers.
+
+    A bound f becomes zero_point + round(f / scale) in float32, ties away from zero, within the dtype.
+    Source: `CalculateActivationRangeQuantized`, tflite/kernels/kernel_util.cc.
+
+    Raises:
+        ConfigurationError: `activation` is none of `ACTIVATIONS`, or a bound does not fit 32 bits.
+    """
+    if activation not in ACTIVATIONS:
+        raise ConfigurationError(
+            f"fused activation is {activation}, but must be one of {', '.join(ACTIVATIONS)}"
+        )
+    least, greatest = limits(quantisation.dtype)
+    low, high = ACTIVATIONS[activation]
+    if low is not None:
+        least = max(least, _quantised_bound(low, quantisation))
+    if high is not None:
+        greatest = min(greatest, _quantised_bound(high, quantisation))
+    return least, greatest
+
+
+def _quantised_bound(bound: float, quantisation: Affine) -> int:
+    with np.errstate(over="ignore"):
+        steps = round_half_away(np.float32(bound) / quantisation.scale[0])
+    if not abs(float(steps)) < 1 << 31:
+        raise ConfigurationError(
+            f"scale {quantisation.scale[0]} puts {bound} at {steps} steps, but must keep it within 32 bits"
+        )
+    return int(quantisation.zero_point[0]) + int(steps)
+
+
+def divide_half_away(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
+    """total / count rounded to nearest, ties away from zero, as AVERAGE_POOL_2D divides.
+
+    The kernel adds count / 2 (truncated) towards the sign of the total and divides truncating.
+    Source: `AveragePool`, tflite/kernels/internal/reference/integer_ops/pooling.h.
+
+    Args:
+        total: integers.
+        count: 1 or more, broadcast against `total`.
+
+    Returns:
+        int64.
+    """
+    total = np.asarray(total, np.int64)
+    magnitude = (np.abs(total) + count // 2) // count
+    return np.where(total < 0, -magnitude, magnitude)
+
+
+def float_table(function: Callable[[np.ndarray], np.ndarray], source: Affine, target: Affine) -> np.ndarray:
+    """Outputs for all 256 inputs of a function that the kernels tabulate in float32 (LOGISTIC, TANH).
+
+    `function` is evaluated in float64 and rounded to float32 once, which is what a correctly rounded C function
+    gives; products and sums around it are float32 as in C. Source: `LUTPopulate`, tflite/kernels/internal/common.h.
+
+    Returns:
+        int64 `[256]`, for inputs in ascending order.
+    """
+    low, high = limits(target.dtype)
+    steps = np.arange(*_span(source.dtype)) - source.zero_point[0]
+    real = source.scale[0] * steps.astype(np.float32)
+    inverse = np.float32(1) / target.scale[0]
+    scaled = round_half_away(function(real) * inverse) + np.float32(target.zero_point[0])
+    return np.clip(scaled.astype(np.int64), low, high)
+
+
+def _span(dtype: np.dtype) -> tuple[int, int]:
+    low, high = limits(dtype)
+    return low, high + 1
+
+
+# --- HARD_SWISH -----------------------------------------------------------------------------------------------
+
+
+def hard_swish(x: np.ndarray, source: Affine, target: Affine) -> np.ndarray:
+    """x * relu6(x + 3) / 6 in 16-bit fixed point.
+
+    Inputs are widened by 7 bits; one product rescales them to the output's scale, another to 3 / 2**15, on which
+    saturation makes the ramp from -3 to 3; their product is rounded by the output's shift.
+    Source: `HardSwish`, tflite/kernels/internal/reference/hard_swish.h, and `HardSwishPrepare`, activations.cc.
+
+    Args:
+        x: integers of `source`.
+
+    Returns:
+        int64 within `target`.
+
+    Raises:
+        ConfigurationError: the output's scale is below 1/128 of the input's.
+    """
+    fine_scale = np.float32(1 / 128) * source.scale[0]
+    output_multiplier, output_shift = quantize_multiplier(fine_scale / target.scale[0])
+    ramp_multiplier, ramp_shift = quantize_multiplier(fine_scale / (np.float32(3) / np.float32(32768)))
+    if output_shift > 0:
+        raise ConfigurationError(
+            f"HARD_SWISH's output scale is {target.scale[0]}, but must be at least 1/128 of the input's, "
+            f"{source.scale[0]}"
+        )
+    fine = (np.asarray(x, np.int64) - source.zero_point[0]) * 128
+    value = _high_mul_16(fine, _top_16_bits(output_multiplier))
+    ramp = fine
+    if ramp_shift > 0:
+        ramp = _saturate_16(ramp << (ramp_shift - 1))
+    ramp = _high_mul_16(ramp, _top_16_bits(ramp_multiplier))
+    if ramp_shift > 0:
+        ramp = _saturate_16(ramp << 1)
+    if ramp_shift < 0:
+        ramp = rounding_divide_by_pot(ramp, -ramp_shift)
+    ramp = (ramp + (1 << 15)) >> 1
+    # SaturatingDoublingHighMul: truncated towards zero; ramp is not negative, so nothing saturates.
+    product = ramp * value
+    product = np.where(product < 0, -(-product >> 15), product >> 15)
+    low, high = limits(target.dtype)
+    return np.clip(rounding_divide_by_pot(product, -output_shift) + target.zero_point[0], low, high)
+
+
+def _top_16_bits(multiplier: int) -> int:
+    return min((multiplier + (1 << 15)) >> 16, (1 << 15) - 1)
+
+
+def _saturate_16(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, -(1 << 15), (1 << 15) - 1)
+
+
+def _high_mul_16(x: np.ndarray, multiplier: int) -> np.ndarray:
+    return _saturate_16((x * multiplier + (1 << 14)) >> 15)
+
+
+# --- SOFTMAX: gemmlowp's fixed-point exponential and reciprocal ------------------------------------------------
+# A raw 32-bit integer with I integer bits stands for raw / 2**(31 - I). Products are doubling high products.
+
+_ONE = INT32_MAX  # with no integer bits, 1 - 2**-31 stands for one
+
+
+def softmax_parameters(scale: float, beta: float) -> tuple[int, int, int]:
+    """(multiplier, left shift, least difference) that bring a difference of inputs to 5 integer bits.
+
+    Differences below the least one contribute nothing. Source: `PreprocessSoftmaxScaling` and
+    `CalculateInputRadius`, tflite/kernels/internal/quantization_util.cc.
+
+    Raises:
+        ConfigurationError: beta * scale is below 2**-26, where the reference aborts.
+    """
+    real = min(float(beta) * float(scale) * (1 << 26), (1 << 31) - 1.0)
+    if not real > 1:
+        raise ConfigurationError(f"SOFTMAX's beta * scale is {beta * scale}, but must be above 2**-26")
+    multiplier, shift = quantize_multiplier_above_one(real)
+    return multiplier, shift, -math.floor(31 * (1 << 26) / (1 << shift))
+
+
+def quantize_multiplier_above_one(real: float) -> tuple[int, int]:
+    """`quantize_multiplier` for factors of 1 to 2**31, whose left shift may be 31."""
+    fraction, shift = math.frexp(real)
+    multiplier = math.floor(fraction * (1 << 31) + 0.5)
+    return (multiplier // 2, shift + 1) if multiplier == 1 << 31 else (multiplier, shift)
+
+
+def exp_on_negative_values(x: np.ndarray) -> np.ndarray:
+    """exp(x) for x <= 0 with 5 integer bits; the result has none.
+
+    The fraction below 1/4 goes through a Taylor polynomial around -1/8, each higher bit multiplies by its
+    exponential. Source: gemmlowp/fixedpoint/fixedpoint.h.
+    """
+    x = np.asarray(x, np.int64)
+    quarter = 1 << 24
+    low = (x & (quarter - 1)) - quarter
+    result = _exp_from_minus_quarter(low << 5)
+    remainder = low - x
+    # exp(-2**k) for k = -2 to 4, as raw integers with no integer bits; bit 26 + k of the remainder calls for it.
+    factors = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+    for bit, factor in enumerate(factors, start=24):
+        chosen = saturating_rounding_doubling_high_mul(result, factor)
+        result = np.where(remainder >> bit & 1, chosen, result)
+    return np.where(x == 0, _ONE, result)
+
+
+def _exp_from_minus_quarter(a: np.ndarray) -> np.ndarray:
+    """exp(a) for -1/4 <= a < 0, no integer bits: exp(-1/8) * (1 + x + x^2/2 + x^3/6 + x^4/24), x = a + 1/8."""
+    mul = saturating_rounding_doubling_high_mul
+    exp_minus_eighth, third = 1895147668, 715827883
+    x = a + (1 << 28)
+    x2 = mul(x, x)
+    x3, x4 = mul(x2, x), mul(x2, x2)
+    higher = rounding_divide_by_pot(mul(rounding_divide_by_pot(x4, 2) + x3, third) + x2, 1)
+    return exp_minus_eighth + mul(exp_minus_eighth, x + higher)
+
+
+def one_over_one_plus_x(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + x) for 0 <= x < 1, no integer bits, by three Newton-Raphson steps with 2 integer bits.
+
+    Source: gemmlowp/fixedpoint/fixedpoint.h.
+    """
+    mul = saturating_rounding_doubling_high_mul
+    half_denominator = (np.asarray(x, np.int64) + _ONE + 1) >> 1  # the sum is not negative: half rounds up
+    estimate = 1515870810 + mul(half_denominator, -1010580540)  # 48/17 - 32/17 * half_denominator
+    for _ in range(3):
+        error = (1 << 29) - mul(half_denominator, estimate)
+        estimate = estimate + _saturate_32(mul(estimate, error) << 2)
+    return _saturate_32(estimate << 1)
+
+
+def _saturate_32(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, INT32_MIN, INT32_MAX)

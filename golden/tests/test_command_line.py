@@ -1,0 +1,109 @@
+"""`python -m golden`: what it prints and writes, and its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import golden
+from golden.__main__ import main
+
+DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
+
+
+@pytest.fixture
+def tflite_model(tmp_path):
+    """A small TFLite model of a convolution, an addition and a softmax."""
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
+    pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
+    from golden.tests.test_tflite_import import small_model
+
+    path = tmp_path / "small.tflite"
+    path.write_bytes(small_model())
+    return path
+
+
+def test_summary(capsys):
+    assert main(["summary", str(DIGITS)]) == 0
+    assert capsys.readouterr().out.strip() == golden.load(DIGITS).summary()
+
+
+def test_predict_writes_what_the_model_gives(tmp_path, capsys):
+    model, target = golden.load(DIGITS), tmp_path / "y.npy"
+    x = np.random.default_rng(1).integers(0, model.input_format.max + 1, (70, *model.input_shape))
+    np.save(tmp_path / "x.npy", x)
+    assert main(["predict", str(DIGITS), "--input", str(tmp_path / "x.npy"), "--output", str(target)]) == 0
+    np.testing.assert_array_equal(np.load(target), model.predict(x))
+    assert capsys.readouterr().out == f"wrote {target}\n"
+
+
+def test_trace_then_compare(tmp_path, capsys):
+    target = tmp_path / "t.npz"
+    arguments = [str(DIGITS), "--random", "70", "--seed", "5"]
+    assert main(["trace", *arguments, "--output", str(target)]) == 0
+    assert "logits: int64 [70, 1, 1, 10]" in capsys.readouterr().out
+    assert main(["compare", *arguments, "--reference", str(target)]) == 0
+    assert "all exact" in capsys.readouterr().out
+    assert main(["compare", str(DIGITS), "--random", "70", "--seed", "6", "--reference", str(target)]) == 1
+    assert "first input" in capsys.readouterr().out
+
+
+def test_compare_with_litert(tflite_model, capsys):
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
+    assert main(["compare", str(tflite_model), "--random", "70"]) == 0
+    assert "4 tensors, 21,000 values: all exact" in capsys.readouterr().out
+
+
+def test_names_with_slashes_survive_the_file(tmp_path):
+    from golden.__main__ import _read, _write_npz
+
+    tensors = {"model/layer:0;other": np.arange(3), "b": np.zeros((2, 2), np.int8)}
+    _write_npz(tmp_path / "t.npz", tensors)
+    for name, values in _read(tmp_path / "t.npz").items():
+        np.testing.assert_array_equal(values, tensors.pop(name))
+    assert not tensors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summary", "missing.onnx"], "missing.onnx: no such model file"),
+        (["summary", "model.h5"], "suffix '.h5' is no known model format, use one of .onnx, .tflite"),
+        (["predict", str(DIGITS), "--input", "missing.npy"], "missing.npy cannot be read: No such file"),
+        (["predict", str(DIGITS), "--input", __file__], "it is no .npy or .npz file of numbers"),
+        (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
+        (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
+        (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
+        (["compare", str(DIGITS)], "only .tflite files have a runtime here, name a file by --reference"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("golden: ") and error.count("\n") == 1
+    assert message in error
+
+
+def test_pickles_are_not_executed(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
+    assert main(["predict", str(DIGITS), "--input", str(tmp_path / "x.npy")]) == 2
+    assert "no .npy or .npz file of numbers" in capsys.readouterr().err
+
+
+def test_as_a_program(tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no model at all")
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
+    run = subprocess.run(
+        [sys.executable, "-m", "golden", "summary", str(broken)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("golden: ") and "but must be b'TFL3'" in run.stderr

@@ -1,0 +1,287 @@
+"""TFLite's fixed-point arithmetic against its definitions in Python's integers and fractions."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from golden import ConfigurationError, DoesNotFitError
+from golden.layers.linear import Convolution, Window, exact_float, sums_of_products
+from golden.schemes import tflite
+from golden.schemes.tflite import Affine, FloatRescale, Rescale
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+MULTIPLIERS = st.one_of(
+    st.integers(2**30, 2**31 - 1), st.sampled_from([2**30, 2**30 + 1, 2**31 - 1, 3 * 2**29])
+)
+
+
+def half_away(x: Fraction) -> int:
+    """Nearest integer, ties away from zero."""
+    whole = math.floor(abs(x) + Fraction(1, 2))
+    return whole if x >= 0 else -whole
+
+
+def half_up(x: Fraction) -> int:
+    """Nearest integer, ties towards plus infinity."""
+    return math.floor(x + Fraction(1, 2))
+
+
+def double_rounding(x: int, multiplier: int, shift: int) -> int:
+    """MultiplyByQuantizedMultiplier for values that do not leave 32 bits."""
+    high = half_up(Fraction(x * 2 ** max(shift, 0) * multiplier, 2**31))
+    return half_away(Fraction(high, 2 ** max(-shift, 0)))
+
+
+@given(INT32, INT32)
+@example(-(2**31), -(2**31))
+@example(1, 2**30)
+@example(-1, 2**30)
+@example(-3, 2**30)
+def test_doubling_high_product(a, b):
+    expected = 2**31 - 1 if a == b == -(2**31) else half_up(Fraction(a * b, 2**31))
+    assert tflite.saturating_rounding_doubling_high_mul(a, b) == expected
+
+
+@given(INT32, st.integers(0, 31))
+@example(1, 1)
+@example(-1, 1)
+@example(-3, 1)
+@example(-(2**31), 31)
+@example(2**31 - 1, 31)
+def test_divide_by_power_of_two(x, exponent):
+    assert tflite.rounding_divide_by_pot(x, exponent) == half_away(Fraction(x, 2**exponent))
+
+
+@given(st.integers(-(2**24), 2**24), MULTIPLIERS, st.integers(-31, 7))
+def test_multiply_by_quantized_multiplier(x, multiplier, shift):
+    expected = double_rounding(x, multiplier, shift)
+    assert tflite.multiply_by_quantized_multiplier(x, multiplier, shift) == expected
+    rescale = Rescale(np.array([multiplier]), np.array([shift]))
+    assert rescale.apply(np.array([x], np.int64))[0] == expected
+
+
+def test_double_rounding_is_not_single_rounding():
+    """With the factor 1/4 and x = 1: 1/2 rounds to 1 first, and 1/2 again to 1; rounded once, 1/4 gives 0."""
+    multiplier, shift = tflite.quantize_multiplier(0.25)
+    assert (multiplier, shift) == (2**30, -1)
+    assert tflite.multiply_by_quantized_multiplier(1, multiplier, shift) == 1
+    assert half_away(Fraction(1, 4)) == 0
+
+
+@given(st.floats(2**-40, 2**29, exclude_max=True))
+@example(0.0)
+@example(1.0)
+@example(0.5)
+@example(1 - 2**-40)  # rounds up to the next power of two
+@example(2**-32)
+@example(2**-33)
+def test_quantize_multiplier_is_nearest(real):
+    multiplier, shift = tflite.quantize_multiplier(real)
+    if real < 2**-32:
+        assert multiplier == 0
+        return
+    assert 2**30 <= multiplier < 2**31
+    error = abs(Fraction(multiplier) * Fraction(2) ** (shift - 31) - Fraction(real))
+    assert error <= Fraction(2) ** (shift - 32)
+
+
+@pytest.mark.parametrize("real", [math.inf, math.nan, 2.0**30, 2.0**100])
+def test_quantize_multiplier_refuses(real):
+    with pytest.raises(ConfigurationError, match="rescaling factor"):
+        tflite.quantize_multiplier(real)
+
+
+@given(
+    st.lists(st.one_of(st.integers(-(2**24), 2**24), st.integers(-3, 3)), min_size=1, max_size=30),
+    MULTIPLIERS,
+    st.integers(-30, 0),
+    st.sampled_from([-128, 127, 0, 5]),
+    st.booleans(),
+)
+@example([-1, 0, 1], 2**30, -1, 0, False)
+@example([-1, 0, 1, -2, 2], 2**30, 0, 0, False)
+@example([2**24, -(2**24)], 2**31 - 1, -13, -128, False)
+def test_float64_rescaling_equals_fixed_point(values, multiplier, shift, zero_point, relu):
+    rescale = Rescale(np.array([multiplier]), np.array([shift]))
+    if not rescale.exact_in_float64(2**24):
+        assert shift < -13
+        return
+    low = zero_point if relu else -128
+    seen = rescale.saturated(np.array(values, np.float32), zero_point, low, 127)
+    exact = [min(max(double_rounding(x, multiplier, shift) + zero_point, low), 127) for x in values]
+    assert seen.tolist() == exact
+
+
+@pytest.mark.parametrize("shift", range(-13, 1))
+@pytest.mark.parametrize("zero_point", [-128, 0, 127])
+def test_float64_rescaling_around_every_tie_and_at_the_ends(shift, zero_point):
+    rng = np.random.default_rng(-shift)
+    for multiplier in [2**30, 2**31 - 1, *rng.integers(2**30, 2**31, 6).tolist()]:
+        factor = Fraction(multiplier, 2 ** (31 - shift))
+        ties = [math.floor((n + Fraction(1, 2)) / factor) for n in range(-257, 258)]
+        values = {tie + near for tie in ties for near in (-2, -1, 0, 1, 2)} | {-(2**31) + 1, 2**31 - 1}
+        values = sorted(v for v in values if abs(v) < 2**31)
+        rescale = Rescale(np.array([multiplier]), np.array([shift]))
+        assert rescale.exact_in_float64(2**31 - 1)
+        seen = rescale.saturated(np.array(values, np.float64), zero_point, -128, 127)
+        exact = [min(max(double_rounding(x, multiplier, shift) + zero_point, -128), 127) for x in values]
+        assert seen.tolist() == exact
+
+
+@given(st.lists(INT32, min_size=1, max_size=20), st.floats(1e-6, 0.4))
+def test_float_rescale_rounds_the_float64_product_half_away(values, factor):
+    expected = [half_away(Fraction(x * factor)) for x in values]
+    assert FloatRescale(np.array([factor])).apply(np.array(values)).tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_round_half_away_at_the_edges(dtype):
+    below = np.nextafter(dtype(0.5), dtype(0))
+    x = np.array([0.5, -0.5, 1.5, -2.5, below, -below, 2.0 ** (np.finfo(dtype).nmant), 0.0], dtype)
+    expected = [half_away(Fraction(float(v))) for v in x]
+    assert tflite.round_half_away(x).tolist() == expected
+
+
+def form(scale, zero_point, dtype=np.int8):
+    return Affine(np.array([scale]), np.array([zero_point]), None, np.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "zero_point", "expected"),
+    [
+        ("NONE", 0.1, 5, (-128, 127)),
+        ("RELU", 0.1, -128, (-128, 127)),
+        ("RELU", 0.1, 127, (127, 127)),
+        ("RELU6", 0.1, -128, (-128, -68)),
+        ("RELU6", 4.0, 0, (0, 2)),  # 1.5 steps: a tie goes away from zero
+        ("RELU6", 1e-3, 0, (0, 127)),
+        ("RELU_N1_TO_1", 2.0, 0, (-1, 1)),
+        ("RELU_N1_TO_1", 0.01, -100, (-128, 0)),
+    ],
+)
+def test_activation_range(activation, scale, zero_point, expected):
+    assert tflite.activation_range(activation, form(scale, zero_point)) == expected
+
+
+def test_activation_range_refuses():
+    with pytest.raises(ConfigurationError, match="fused activation is TANH"):
+        tflite.activation_range("TANH", form(0.1, 0))
+    with pytest.raises(ConfigurationError, match="within 32 bits"):
+        tflite.activation_range("RELU6", form(1e-30, 0))
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero_point", "message"),
+    [
+        ([0.0], [0], "scale is 0.0"),
+        ([-1.0], [0], "scale is -1.0"),
+        ([math.nan], [0], "scale is nan"),
+        ([1.0], [128], "zero_point is 128, but int8 allows -128 to 127"),
+        ([1.0, 2.0], [0], "both must be one list"),
+        ([], [], "both must be one list"),
+    ],
+)
+def test_affine_refuses(scale, zero_point, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Affine(np.array(scale), np.array(zero_point, int), None, np.dtype(np.int8))
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(1, 400))
+@example(-3, 2)
+@example(3, 2)
+def test_average_rounds_half_away(total, count):
+    assert tflite.divide_half_away(np.array(total), count) == half_away(Fraction(total, count))
+
+
+def test_exponential_is_close_to_the_real_one():
+    raw = -np.unique(np.concatenate([np.arange(2000), np.geomspace(1, 2**31 - 1, 4000).astype(np.int64)]))
+    seen = tflite.exp_on_negative_values(raw) / 2.0**31
+    assert np.abs(seen - np.exp(raw / 2.0**26)).max() < 3e-7
+
+
+def test_reciprocal_is_close_to_the_real_one():
+    raw = np.linspace(0, 2**31 - 1, 5000).astype(np.int64)
+    seen = tflite.one_over_one_plus_x(raw) / 2.0**31
+    assert np.abs(seen - 1 / (1 + raw / 2.0**31)).max() < 2e-8
+
+
+def test_exact_float_has_its_edges_where_the_formats_have():
+    """The first integer each format lacks is 2**p + 1; the bound must stop below 2**p."""
+    assert exact_float(2**24 - 1) is np.float32
+    assert exact_float(2**24) is np.float64
+    assert np.float32(2**24 - 1) + np.float32(1) - np.float32(1) == 2**24 - 1
+    assert np.float32(2**24) + np.float32(1) == 2**24  # where float32 would begin to lose
+    assert exact_float(2**53 - 1) is np.float64
+    with pytest.raises(DoesNotFitError, match="must stay below 2\\*\\*53"):
+        exact_float(2**53)
+
+
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_convolution_at_the_edge_of_float32(last):
+    """1032 weights of 127 and one more stay just below 2**24 / 128; one or two more on that weight reach it."""
+    count = 2**24 // (127 * 128)
+    rest = (2**24 - 1 - count * 127 * 128) // 128
+    weight = np.full(count + 1, 127)
+    weight[-1] = rest + last
+    conv = Convolution(weight[None, None, None, :], np.array([127 * last]), Window((1, 1)))
+    assert conv.dtype is (np.float32 if conv.bound < 2**24 else np.float64)
+    assert (conv.bound < 2**24) == (last == 0)
+    for value in (-128, 127, -127):
+        x = np.full((1, 1, 1, count + 1), value)
+        assert conv.sums(x)[0, 0, 0, 0] == int(weight.sum()) * value + 127 * last
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_convolution_equals_loops(seed):
+    rng = np.random.default_rng(seed)
+    groups, depth, per_group = rng.integers(1, 4, 3)
+    window = Window(
+        tuple(rng.integers(1, 4, 2).tolist()),
+        tuple(rng.integers(1, 4, 2).tolist()),
+        tuple(rng.integers(1, 3, 2).tolist()),
+        tuple(rng.integers(0, 3, 4).tolist()),
+    )
+    x = rng.integers(-128, 128, (2, 6, 7, groups * depth))
+    weight = rng.integers(-127, 128, (groups * per_group, *window.kernel, depth))
+    bias, zero_point = rng.integers(-1000, 1000, groups * per_group), int(rng.integers(-128, 128))
+    seen = Convolution(weight, bias, window, zero_point, int(groups)).sums(x)
+    for m, i, j, k in np.ndindex(seen.shape):
+        total = int(bias[k])
+        for fy, fx, c in np.ndindex(*window.kernel, depth):
+            row = i * window.stride[0] + fy * window.dilation[0] - window.padding[0]
+            column = j * window.stride[1] + fx * window.dilation[1] - window.padding[1]
+            if 0 <= row < 6 and 0 <= column < 7:
+                value = int(x[m, row, column, k // per_group * depth + c])
+                total += int(weight[k, fy, fx, c]) * (value - zero_point)
+        assert seen[m, i, j, k] == total
+
+
+def test_large_maps_are_multiplied_in_blocks():
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (3, 90, 80, 20))
+    weight = rng.integers(-127, 128, (5, 3, 3, 20))
+    conv = Convolution(weight, np.arange(5), Window((3, 3), padding=(1, 1, 1, 1)), 7)
+    assert len(list(conv.blocks(x))) > 3
+    padded = np.pad(x - 7, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    np.testing.assert_array_equal(
+        conv.sums(x), np.einsum("mijcyx,kyxc->mijk", windows, weight) + np.arange(5)
+    )
+
+
+def test_window_larger_than_the_map_is_refused():
+    with pytest.raises(ConfigurationError, match="kernel spans 5x3, but the padded map is 4x9"):
+        Window((3, 3), dilation=(2, 1)).output_size((4, 9))
+
+
+def test_sums_of_products_broadcast_and_refuse():
+    a, b = np.full((2, 1, 3, 4), -255), np.full((5, 4, 2), 255)
+    np.testing.assert_array_equal(sums_of_products(a, b, 255 * 255), np.full((2, 5, 3, 2), -4 * 255 * 255))
+    with pytest.raises(DoesNotFitError):
+        sums_of_products(a, b, 2**51)
