@@ -1,4 +1,4 @@
-"""`python -m golden {summary,predict,trace,compare} MODEL ...`: golden models from the command line.
+"""`python -m golden {summary,predict,trace,compare,vectors,bench} MODEL ...`: golden models from the command line.
 
 Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 bad input, said in one sentence.
 """
@@ -6,6 +6,9 @@ Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
@@ -19,10 +22,15 @@ import golden
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
+from golden.mvu import vectors as mvu_vectors
+from golden.mvu.parameters import MvuParameters
 from golden.network import Network
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
+
+# What the BLAS libraries take their number of threads from.
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m golden", description="Bit-exact golden models of quantised networks."
     )
-    commands = parser.add_subparsers(required=True, metavar="{summary,predict,trace,compare}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(
         name: str, function: Callable[[argparse.Namespace], int], text: str
@@ -72,7 +80,60 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "--output", type=Path, help=f"write {'.npz' if name == 'trace' else '.npy or .npz'}"
             )
+    sub = command("vectors", _vectors, "Write layers as files that a block's bench plays (VECTORS=folder).")
+    sub.add_argument("--block", choices=("mvu",), default="mvu", help="the RTL block (default mvu)")
+    sub.add_argument("--layers", default="", metavar="A,B", help="names of layers (default: all)")
+    sub.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="new folder, or a set to replace"
+    )
+    sub.add_argument("--lanes", type=int, default=MvuParameters().lanes, help="of the MVU (default 64)")
+    sub.add_argument("--input", type=Path, help="the image: .npy [1, H, W, C]; default: a random one")
+    sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    sub = command(
+        "bench", _bench, "Time the network here, in LiteRT and as einsum convolutions, on one thread."
+    )
+    sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
+    sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
     return parser
+
+
+def _vectors(options: argparse.Namespace) -> int:
+    model = golden.load(options.model)
+    if not isinstance(model, Network):
+        raise GoldenError(
+            f"{options.model}: block mvu runs integer networks (QONNX files), not TFLite graphs"
+        )
+    options.random = 1
+    rows = _rows(model, options)
+    if len(rows) != 1:
+        raise GoldenError(f"{options.input} holds {len(rows)} images, but a vector set has one")
+    layers = [name for name in options.layers.split(",") if name]
+    origin = f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+    params = MvuParameters(lanes=options.lanes)
+    jobs = mvu_vectors.write(model, rows[0], params, options.out, layers, origin)
+    for job in jobs:
+        print(job)
+    print(
+        f"wrote {len(jobs)} jobs to {options.out}; play them with: "
+        f"make TOPLEVEL=mvu VECTORS={shlex.quote(str(options.out))}"
+    )
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if any(os.environ.get(name) != "1" for name in _THREADS):
+        # Numpy's BLAS reads this once, when it is loaded.
+        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        return subprocess.run([sys.executable, "-m", "golden", *sys.argv[1:]], env=environment).returncode
+    from golden import bench
+
+    model = golden.load(options.model)
+    if not isinstance(model, Graph):
+        raise GoldenError(f"{options.model}: bench takes .tflite files")
+    if options.batch < 1:
+        raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
+    print("\n".join(bench.run(options.model, model, options.batch, options.seed)))
+    return 0
 
 
 def _summary(options: argparse.Namespace) -> int:
