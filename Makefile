@@ -50,7 +50,7 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 ##@ Project
 .PHONY: test
 test: $(ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
-	@$(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff)

@@ -333,6 +333,10 @@ def _simulate(
         "ASSAY_REPLAY": job.replay,
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
         "PYTHONUNBUFFERED": "1",
+        # The golden model's products are small: more threads would only wait for each other, on cores that other
+        # simulations use.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
     }
     test_modules, tests = job.target.test_modules, job.tests
     plusargs: list[str] = []
