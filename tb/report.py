@@ -185,7 +185,7 @@ class Report:
             if failure.get(key):
                 lines.append(f"    {label:8} {failure[key]}")
         if failure.get("time_ns", -1) != -1:
-            lines.append(f"    {'time':8} {failure['time_ns']:g} ns")
+            lines.append(f"    {'time':8} {failure['time_ns']:,.0f} ns")
         return lines
 
 

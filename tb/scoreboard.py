@@ -157,8 +157,19 @@ class StreamScoreboard:
         self._cycles.append(beats.cycles.reshape(-1, 1))
         self._compare()
 
+    def conclude(self) -> list[Mismatch]:
+        """Judge what has come so far without waiting for more evidence: before another failure is reported, whose
+        cause a difference here may be.
+
+        Returns:
+            everything found.
+        """
+        self._compare(final=True)
+        return self.mismatches
+
     def flush(self) -> None:
         """Forget what waits on both sides: a reset dropped it. Counts and findings stay."""
+        self.conclude()
         for queue in (self._expected, self._seen, self._unknown, self._cycles):
             queue.take(len(queue))
 
@@ -168,8 +179,7 @@ class StreamScoreboard:
         Returns:
             everything found.
         """
-        self._compare(final=True)
-        if not self.mismatches:
+        if not self.conclude():
             expected, seen = self._expected.peek(), self._seen.peek()
             first = self.beats_compared
             if len(expected):
@@ -277,7 +287,7 @@ class StreamScoreboard:
         if bits:
             message += f"; unlike bits {bits}"
         if cycle >= 0:
-            message += f"; clock {cycle}, {time_ns:g} ns"
+            message += f"; clock {cycle}, {time_ns:,.0f} ns"
         found = Mismatch(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where, hint)
         self.mismatches.append(found)
         if self.on_mismatch:

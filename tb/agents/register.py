@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from cocotb.utils import get_sim_time
 from pyuvm import (
     uvm_access_e,
     uvm_agent,
@@ -207,6 +208,7 @@ class RegisterMismatch:
     expected: int
     seen: int
     fields: str
+    time_ns: float = -1
 
     def __str__(self) -> str:
         return (
@@ -225,12 +227,20 @@ class RegisterTest:
         table: the registers.
         width: bits of a register.
         keep_off: names of registers that are not written because that starts something.
+        addresses: of the port; those without a register must read 0 and ignore writes.
     """
 
-    def __init__(self, table: Iterable[RegisterLike], width: int = 32, keep_off: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        table: Iterable[RegisterLike],
+        width: int = 32,
+        keep_off: Iterable[str] = (),
+        addresses: Iterable[int] = (),
+    ) -> None:
         self.table = list(table)
         self.width = width
         self.keep_off = set(keep_off)
+        self.unused = sorted(set(addresses) - {row.address for row in self.table})
         unknown = self.keep_off - {row.name for row in self.table}
         if unknown:
             raise ValueError(f"no register is called {', '.join(sorted(unknown))}")
@@ -255,6 +265,7 @@ class RegisterTest:
             every mismatch, in the order found; empty when all is well.
         """
         found = await self._compare(port, "after reset")
+        found += await self._test_unused(port)
         written = [row for row in self.table if row.name not in self.keep_off]
         for name, pattern in [*self.patterns(), ("zeros again", 0)]:
             words = {row.address: self._rotate(pattern, row.address) for row in written}
@@ -263,6 +274,21 @@ class RegisterTest:
                 self._model[row.name] = self.predict(row, self._model[row.name], words[row.address])
             found += await self._compare(port, f"after {name}")
         return found
+
+    async def _test_unused(self, port: RegisterPort) -> list[RegisterMismatch]:
+        """Addresses without a register read 0, and writing them changes nothing."""
+        ones = (1 << self.width) - 1
+        await port.write_many(dict.fromkeys(self.unused, ones))
+        seen = await port.read_many(self.unused)
+        self.values_compared += len(seen)
+        found = [
+            RegisterMismatch(
+                "after ones", "without name", address, 0, word, "reserved bits", get_sim_time("ns")
+            )
+            for address, word in zip(self.unused, seen, strict=True)
+            if word
+        ]
+        return found + await self._compare(port, "after writes to unused addresses")
 
     def predict(self, row: RegisterLike, before: int, written: int) -> int:
         """What `row` holds after `written` was written over `before`. Reserved bits are 0."""
@@ -290,7 +316,11 @@ class RegisterTest:
                 names = [bits.name for bits in row.fields if wrong & self._mask(bits)]
                 if wrong & ~sum(self._mask(bits) for bits in row.fields):
                     names.append("reserved bits")
-                found.append(RegisterMismatch(step, row.name, row.address, expected, word, ", ".join(names)))
+                found.append(
+                    RegisterMismatch(
+                        step, row.name, row.address, expected, word, ", ".join(names), get_sim_time("ns")
+                    )
+                )
         return found
 
     def _rotate(self, word: int, by: int) -> int:

@@ -104,11 +104,12 @@ class OutputScoreboard(StreamScoreboard):
         self.lanes = lanes
         self._jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
+        self._values_before = 0  # compared before the last reset
 
     @property
     def values_compared(self) -> int:
         """Tensor values of which every bit plane has been compared, padding lanes among them."""
-        values = 0
+        values = self._values_before
         for first, job in self._jobs:
             compared = min(max(self.beats_compared - first, 0), len(job.beats))
             values += compared // job.bits * self.lanes
@@ -122,6 +123,7 @@ class OutputScoreboard(StreamScoreboard):
 
     def flush(self) -> None:
         super().flush()
+        self._values_before = self.values_compared
         self._promised = self.beats_compared
         self._jobs.clear()
 
@@ -137,6 +139,11 @@ class OutputScoreboard(StreamScoreboard):
         return found[1].locate(found[0]) if found else ""
 
     def _explain(self, index: int, unlike: np.ndarray) -> str:
+        fields = [name for name, bits in self.format.unpack(unlike[None]).items() if bits.any()]
+        if fields != ["data"]:
+            return (
+                f"unlike fields: {', '.join(fields)}; the word went to the wrong place, or another word came"
+            )
         lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
         found = self._job(index)
         return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
@@ -282,15 +289,22 @@ class MvuEnv(uvm_env):
         for name in ("trc", "xbo"):
             self.agents[name].bus.eager = False
 
+    def conclude(self) -> None:
+        """Let the scoreboards report what they have found so far: to be called before a failure that may follow
+        from it."""
+        for scoreboard in (self.trace, self.crossbar):
+            scoreboard.conclude()
+
     async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
         """Compare a tensor read back from the data memory, uint8[words, lanes/8], with the golden MVU's."""
         golden = self.golden.memories.data[spec.base : spec.base + spec.words]
         self.report.words_compared += len(words)
         if np.array_equal(words, golden):
             return
-        await self.settle()  # a word that was wrong on its way is the first failure
+        await self.settle()
+        self.conclude()
         if self.failed.is_set():
-            return
+            return  # a word was wrong on its way: that is the first failure
         expected, seen = (
             unpack_activations(w, spec.shape, spec.fmt, self.params.lanes) for w in (golden, words)
         )
@@ -317,7 +331,7 @@ class MvuEnv(uvm_env):
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
             f"serialiser (stream trc), so a write was lost or another one hit them; word {spec.base + word} left at "
-            f"clock {clock}, {when:g} ns",
+            f"clock {clock}, {when:,.0f} ns",
             kind="memory",
             time_ns=when,
             **bits,

@@ -217,7 +217,7 @@ class JobDriver(uvm_driver):
         while self._running:
             running = self._running[0]
             await self._or_stop(self._end_of_job(running))
-            self._check_clocks(running, env.busy[self._ended], env.waits())
+            await self._check_clocks(running, env.busy[self._ended], env.waits())
             self._running.pop(0)
             self._ended += 1
             if self._running:
@@ -253,7 +253,7 @@ class JobDriver(uvm_driver):
                 )
                 return
 
-    def _check_clocks(self, running: _Running, busy: int, waits: dict[str, int]) -> None:
+    async def _check_clocks(self, running: _Running, busy: int, waits: dict[str, int]) -> None:
         """No clock is wasted: the formula, and at most a clock for each one in which an own access waited."""
         env = self.env
         if running.ideal is None:
@@ -263,6 +263,8 @@ class JobDriver(uvm_driver):
         allowed = sum(waits[name] - running.waits[name] for name in _OWN_WAITS)
         env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits})
         if not running.ideal <= busy <= running.ideal + allowed:
+            await env.settle()
+            env.conclude()
             env.fail(
                 f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {running.ideal}, and its "
                 f"accesses waited {allowed} clocks",

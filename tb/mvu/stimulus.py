@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
-from golden.mvu.agu import conv_row_program
+from golden.mvu.agu import addresses, conv_row_program
+from golden.mvu.functional import Configuration, config_causes
 from golden.mvu.jobs import map_layer
 from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import MAX_PRECISION, MvuParameters
+from golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
 from golden.network import Pool
 from tb.mvu.jobs import Image, JobItem
 
@@ -260,6 +261,72 @@ class Stimulus:
                 residual=None,
             )
             yield from self.items(layer, size)
+
+    def program(self, name: str, most: int) -> JobItem:
+        """A raw register program of at most `most` multiply clocks: any loop nest, any role of the loops, any
+        jumps, as no job mapper would write them. It reads words all over the memories and writes elsewhere."""
+        depth = self.params.data_depth
+        while True:
+            registers = self._program()
+            countdown = registers["mvucommand"]["countdown"]
+            if not 1 <= countdown <= most or config_causes(registers):
+                continue
+            config = Configuration(registers)
+            groups = len(config.complete_outputs()) // config.group_outputs
+            read = addresses(config.program("i", NUM_LOOPS), countdown, depth)
+            planes = np.arange(config.format("input").bits)
+            touched = np.unique((read[:, None] + planes) % depth)
+            if config.fields["mvuconfig1"]["residual"]:
+                words = groups * config.group_outputs * config.format("residual").bits
+                touched = np.union1d(touched, addresses(config.program("r", RESIDUAL_LOOPS), words, depth))
+            words = groups * config.format("output").bits
+            written = addresses(config.program("o", OUTPUT_LOOPS), words, depth)
+            if not np.intersect1d(touched, written).size:
+                item = JobItem(name, registers)
+                item.locate = lambda index: f"program {name}, output word {index}"
+                return item
+
+    def _program(self) -> dict[str, dict[str, int] | int]:
+        r = self.random
+        w, a, o, residual = (self.format() for _ in range(4))
+        acc_select = r.randint(0, 6)
+        pool_select = r.randint(0, acc_select)
+        lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
+        lengths[acc_select + 1] = w.bits * a.bits - 1
+        registers: dict[str, dict[str, int] | int] = {}
+        for letter, loops in zip("wisbor", (8, 8, 2, 2, 5, 6), strict=True):
+            registers[f"mvu{letter}baseptr"] = {"value": r.randrange(1 << 16)}
+            for k in range(loops):
+                registers[f"mvu{letter}jump{k}"] = r.choice(
+                    (r.randint(-9, 9), r.randint(-(1 << 15), (1 << 15) - 1))
+                )
+                if k:
+                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else r.randint(0, 3)
+        max_pool = r.randint(0, 1)
+        inner = [n + 1 for n in lengths[(pool_select if max_pool else acc_select) + 1 :]]
+        registers["mvuobaseptr"]["dest"] = r.choice((0, 0, 0, r.randrange(256)))
+        registers["mvuprecision"] = {
+            name: value
+            for operand, fmt in (("weight", w), ("input", a), ("output", o), ("residual", residual))
+            for name, value in ((operand, fmt.bits), (f"{operand}_signed", int(fmt.signed)))
+        }
+        registers["mvuquant"] = {
+            "msb": r.randint(o.bits - 1, 47),
+            "round_half_up": r.randint(0, 1),
+            "saturate": r.randint(0, 1),
+        }
+        registers["mvuscaler"] = {"value": r.randint(-32768, 32767), "bias_shift": r.randint(0, 15)}
+        registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
+        registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
+        for name in ("scaler_memory", "bias_memory", "relu", "residual"):
+            registers["mvuconfig1"][name] = r.randint(0, 1)
+        group = int(np.prod(inner))
+        registers["mvucommand"] = {
+            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group))),
+            "max_pool": max_pool,
+            "multiply_mode": r.choice((0, 1, 1, 2, 3)),
+        }
+        return registers
 
     def largest(self) -> Iterator[JobItem]:
         """A layer that fills the weight memory, and one whose input fills half the data memory."""
