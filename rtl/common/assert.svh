@@ -7,7 +7,17 @@
 `ifdef SYNTHESIS
 `define ASSERT(Name, Expr)
 `define ASSERT_STREAM(Name, Width, Valid, Ready, Data)
+`define ASSERT_INIT(Name, Expr)
 `else
+
+// Expr, of parameters, holds: checked once, at the beginning (Icarus 11 has no $error at elaboration).
+`define ASSERT_INIT(Name, Expr) \
+  initial begin \
+    if (!(Expr)) begin \
+      $error("ASSERT %s failed in %m: a parameter is out of its range", `"Name`"); \
+      $finish; \
+    end \
+  end
 
 // Expr holds at every clock edge out of reset; an unknown value counts as a failure.
 `define ASSERT(Name, Expr) \
@@ -18,7 +28,7 @@
     end \
   end
 
-// A valid/ready handshake: valid is never unknown, and a beat that waits for ready neither goes nor changes.
+// A valid/ready handshake: valid and ready are never unknown (which a two-state simulator cannot see), and a beat that waits for ready neither goes nor changes.
 // The Width of Data is given, as Icarus 11 gets $bits of a port wrong in a declaration.
 `define ASSERT_STREAM(Name, Width, Valid, Ready, Data) \
   logic Name``_waits_q; \

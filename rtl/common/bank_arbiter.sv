@@ -3,6 +3,8 @@
 // Requesters that want different banks are all granted; of those that want the same bank the one that
 // was served longest ago wins (a matrix arbiter), so a requester that holds its request waits at most
 // NumReq - 1 grants of others. A request must be held until its grant.
+`include "assert.svh"
+
 module bank_arbiter #(
   parameter int NumReq = 3,
   parameter int BankWidth = 5
@@ -58,5 +60,18 @@ module bank_arbiter #(
       before_q <= before_d;
     end
   end
+
+`ifndef SYNTHESIS
+  // How often in a row each requester has lost.
+  logic [NumReq-1:0][31:0] lost_q;
+
+  for (genvar i = 0; i < NumReq; i++) begin : gen_lost
+    always_ff @(posedge clk_i or negedge rst_ni) begin
+      if (!rst_ni) lost_q[i] <= '0;
+      else lost_q[i] <= req_i[i] && !gnt[i] ? lost_q[i] + 32'd1 : '0;
+    end
+    `ASSERT(nobody_starves, !(req_i[i] && !gnt[i]) || lost_q[i] < NumReq - 1)
+  end
+`endif
 
 endmodule : bank_arbiter

@@ -1,7 +1,7 @@
 // Data memory: banks with one read and one write port each, three readers and three writers.
 //
 // Bank = upper address bits, so tensors placed in different banks never meet. An access is done in the clock of
-// its grant; read data follows one clock later and stays until the reader's next grant. Requests are held until granted; of
+// its grant; read data is valid in the one clock after it. Requests are held until granted; of
 // requests to the same bank the one served longest ago wins (bank_arbiter).
 module mvu_data_memory #(
   parameter int Lanes = 64,

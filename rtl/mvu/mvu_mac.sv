@@ -1,6 +1,6 @@
 // Multiply lanes: each clock the dot product of one activation word with every lane's weight row, accumulated bit
-// plane by bit plane. data_valid_i comes with the words read from the memories; two clocks after the step that ends
-// an output acc_o holds its sums, for one clock at least.
+// plane by bit plane. data_valid_i comes with the words read from the memories; two clocks later acc_o holds
+// their sums, for one clock at least.
 //
 // The lanes share their control, so each stage is one process over all lanes: a simulator tests a condition once a
 // clock and not once a lane.

@@ -109,6 +109,6 @@ module mvu_regs
   assign irq_o       = done_q | error_q;
 
   // The generated structure lies exactly over the flat registers.
-  `ASSERT(structure_fits, $bits(mvu_cfg_t) == CfgWidth)
+  `ASSERT_INIT(structure_fits, $bits(mvu_cfg_t) == CfgWidth)
 
 endmodule : mvu_regs

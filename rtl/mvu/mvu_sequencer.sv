@@ -3,7 +3,7 @@
 //
 //   Idle   a waiting job (pending_i) is taken over: load_o for one clock, cfg_i is stable from the next on
 //   Check  an illegal job ends here with its causes
-//   Prime  address generators and the first window are loaded (always PrimeClocks clocks)
+//   Prime  address generators and the first window are loaded
 //   Issue  one step a clock; see `issue` for what can hold a step back
 //   Drain  steps in flight become words
 //
@@ -370,7 +370,8 @@ module mvu_sequencer
 `endif
   `ASSERT(slots_in_range, slots_q <= SlotWidth'(OutputFifoDepth))
   `ASSERT(window_inside_kernel, state_q != Issue || !cfg_i.config1_padding ||
-          skip_rows_q < 16'(cfg_i.kernel_height))
+          (skip_rows_q < 16'(cfg_i.kernel_height) &&
+           skip_columns_q < 16'(cfg_i.kernel_width) * 16'(cfg_i.kernel_blocks)))
   `ASSERT(loops_in_step, !issue_o || !cfg_i.config1_padding || input_jump == weight_jump)
 
 endmodule : mvu_sequencer
