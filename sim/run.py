@@ -138,8 +138,8 @@ class Job:
 
     def describe(self) -> str:
         parameters = self.target.resolve_parameters(self.parameters)
-        shown = " ".join(f"{name}={value}" for name, value in parameters.items())
-        return f"{self.target.name}{f' ({shown})' if shown else ''} on {self.simulator}, seed {self.seed}"
+        given = " ".join(f"{name}={value}" for name, value in parameters.items())
+        return f"{self.target.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -244,15 +244,20 @@ def report(outcome: Outcome) -> list[str]:
         facts.append(("coverage", ", ".join(groups)))
     facts += summary.get("notes", {}).items()
     facts += [("problem", problem) for problem in outcome.problems]
-    # Where the HDL itself stopped the simulation, that is the failure: what Python felt of it is noise.
-    stopped = any(_ENDED_EARLY in result.message for result in outcome.failed_tests)
-    failures = [] if stopped and outcome.problems else summary.get("failures", [])
+    failures = summary.get("failures", [])
+    # Where the HDL itself stopped the simulation, what Python felt of that is noise.
+    stopped = [result for result in outcome.failed_tests if _ENDED_EARLY in result.message]
+    if stopped and outcome.problems:
+        failures = [failure for failure in failures if failure.get("kind") != "CancelledError"]
     told = {str(failure.get("message")) for failure in failures[:1]}
     for result in outcome.failed_tests:
-        first_line = (result.message.strip().splitlines() or ["no message"])[0]
-        if stopped and outcome.problems and _ENDED_EARLY in first_line:
-            first_line = "the simulation ended before it did"
-        facts.append((result.status, result.name if first_line in told else f"{result.name}: {first_line}"))
+        if not (stopped and outcome.problems and result in stopped):
+            first_line = (result.message.strip().splitlines() or ["no message"])[0]
+            facts.append(
+                (result.status, result.name if first_line in told else f"{result.name}: {first_line}")
+            )
+    if stopped and outcome.problems:
+        facts.append(("not finished", ", ".join(result.name for result in stopped)))
     if failures:
         facts.append(("first failure", str(failures[0].get("message", "no message"))))
         facts += [
@@ -273,14 +278,20 @@ def report(outcome: Outcome) -> list[str]:
 
 @contextlib.contextmanager
 def _fresh_folder(folder: Path):
-    """An empty folder, removed again if what happens in the block does not come to its end."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """An empty folder. What stood there before comes back if what happens in the block does not come to its end."""
+    before = folder.with_name(f".{folder.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(before)
     folder.mkdir(parents=True)
     try:
         yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            before.rename(folder)
         raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _build_spec(job: Job, announce: Announce, traced: bool) -> BuildSpec:

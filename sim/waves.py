@@ -108,17 +108,17 @@ def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
 
 
 def viewer_commands(target: Target, folder: Path, record: dict[str, Any]) -> list[list[str]]:
-    """The commands that open a run's waves; writes the view scripts that they name."""
+    """The commands that open a run's waves, from any folder; writes the view scripts that they name."""
     waves = folder / record["waves"]
     signals = _read_view(target)
     if not signals:
-        return [["gtkwave", shown(waves)], ["surfer", shown(waves)]]
+        return [["gtkwave", str(waves)], ["surfer", str(waves)]]
     tcl, surfer = folder / "view.tcl", folder / "view.sucl"
     tcl.write_text(_gtkwave_script(target, signals, record["failure_ns"]), encoding="utf-8")
     surfer.write_text(_surfer_script(signals, record["failure_ns"]), encoding="utf-8")
     return [
-        ["gtkwave", f"--script={shown(tcl)}", shown(waves)],
-        ["surfer", "--command-file", shown(surfer), shown(waves)],
+        ["gtkwave", f"--script={tcl}", str(waves)],
+        ["surfer", "--command-file", str(surfer), str(waves)],
     ]
 
 

@@ -23,7 +23,7 @@
 `define ASSERT(Name, Expr) \
   always @(posedge clk_i or negedge rst_ni) begin \
     if (rst_ni && ((Expr) !== 1'b1)) begin \
-      $error("ASSERT %s failed in %m at %0t", `"Name`", $time); \
+      $error("ASSERT %s failed in %m at %0d ns", `"Name`", $time); \
       $finish; \
     end \
   end

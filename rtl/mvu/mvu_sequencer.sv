@@ -364,7 +364,7 @@ module mvu_sequencer
   // An illegal job is refused and reported; it is the program's mistake, so the simulation goes on.
   always @(posedge clk_i) begin
     if (state_q == Check && illegal != '0) begin
-      $warning("ILLEGAL JOB refused in %m at %0t: mvustatus.cause = %b", $time, illegal);
+      $warning("ILLEGAL JOB refused in %m at %0d ns: mvustatus.cause = %b", $time, illegal);
     end
   end
 `endif

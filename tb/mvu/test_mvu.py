@@ -451,7 +451,19 @@ class JobControl(MvuTest):
         await self.check("with done cleared while one runs", 0, busy=1, pending=0, done=0, error=0, jobs=1)
         await self.ended()
         await self.check("after both", 1, busy=0, pending=0, done=1, error=0, jobs=2)
+        await self.unused_addresses()
+        await self.check("after writes to unused addresses", 1, busy=0, pending=0, done=1, error=0, jobs=2)
         await self.clear("done")
+
+    async def unused_addresses(self) -> None:
+        """Now that mvustatus is not 0, no other address shows or clears it."""
+        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
+        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
+        seen = await self.env.registers.read_many(unused)
+        if any(seen):
+            at = next(address for address, word in zip(unused, seen, strict=True) if word)
+            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
+            raise BenchStopped
 
     async def bit_by_bit(self) -> None:
         cause = config_causes(self.bad)
