@@ -569,7 +569,7 @@ class _Builder:
         window = self._window(operation, limits, kernel)
         size = window.output_size((rows, columns))
         FEATURE_MAP.check("the output map", outputs, *size)
-        layer, output = self._weighted(operation, weight.transpose(0, 2, 3, 1), window, group)
+        layer, output = self._weighted(operation, weight, 0, window, group)
         shape = x.shape[0], outputs, *size
         macs = math.prod(shape) * weight[0].size
         self._add(operation, layer, shape, (x.name,), macs, output)
@@ -584,18 +584,18 @@ class _Builder:
                 f"{operation}: input and weights have shapes {list(x.shape)} and {list(weight.shape)}, "
                 f"but must be matrices"
             )
-        weight = weight if operation.attributes.get("transB", 0) else weight.T
-        self._fully_connected(operation, x, weight)
+        self._fully_connected(operation, x, weight, 0 if operation.attributes.get("transB", 0) else 1)
 
-    def _fully_connected(self, operation: _Operation, x: Tensor, weight: np.ndarray) -> None:
-        outputs, inputs = weight.shape
+    def _fully_connected(self, operation: _Operation, x: Tensor, weight: np.ndarray, axis: int) -> None:
+        """A product by a stored matrix whose output channels are along `axis`."""
+        outputs, inputs = weight.shape[axis], weight.shape[1 - axis]
         if x.shape[-1] != inputs:
             raise ModelFormatError(
                 f"{operation}: input {x.name!r} has {x.shape[-1]} columns, but the weights take {inputs}"
             )
         LIMITS["Gemm"].check_channels("the input", inputs)
         LIMITS["Gemm"].check_channels("the output", outputs)
-        layer, output = self._weighted(operation, weight[:, None, None, :], Window((1, 1)), 1)
+        layer, output = self._weighted(operation, weight, axis, Window((1, 1)), 1)
         shape = *x.shape[:-1], outputs
         self._add(operation, layers.Gemm(layer), shape, (x.name,), math.prod(shape) * inputs, output)
 
@@ -607,7 +607,7 @@ class _Builder:
                     f"{operation}: input and weights have shapes {list(x.shape)} and {list(weight.shape)}, "
                     f"but must be [..., I] and [I, O]"
                 )
-            self._fully_connected(operation, x, weight.T)
+            self._fully_connected(operation, x, weight, 1)
             return
         tensors = [self._operand(operation, position) for position in (0, 1)]
         a, b = (tensor.shape for tensor in tensors)
@@ -628,30 +628,40 @@ class _Builder:
             name = operation.inputs[position]
             stored = self._stored(operation, position, "operand")
             scale = np.float64(math.ldexp(1.0, self._exponents[name]))
-            values = integers_of(stored, scale, ACTIVATION_BITS, f"operand {name!r}")
+            values = integers_of(stored, scale, ACTIVATION_BITS, f"{operation}: operand {name!r}")
             self._constants[name] = values.astype(np.int8)
             self._tensors[name] = self._described(name, stored.shape, f"{operation}: operand {name!r}")
         return self._input(operation, position)
 
     def _weighted(
-        self, operation: _Operation, stored: np.ndarray, window: Window, group: int
+        self, operation: _Operation, stored: np.ndarray, axis: int, window: Window, group: int
     ) -> tuple[layers.Conv, str]:
-        """The exact layer of stored weights `[K, fH, fW, C / group]` and what it makes, batch norm folded in."""
-        scales = self._weight_scales(operation, len(stored))
+        """The exact layer of stored weights, output channels along `axis`, and the name of what it makes; a batch
+        normalisation is folded in."""
+        outputs = stored.shape[axis]
+        scales = self._weight_scales(operation, outputs)
         source = self._exponents[operation.inputs[0]]
         target = self._exponents[operation.outputs[0]]
         real = np.array([float(scale.value) for scale in scales])
-        weight = integers_of(stored, real[:, None, None, None], WEIGHT_BITS, "weights tensor")
-        bias = np.zeros(len(stored), np.int64)
+        along = real.reshape([outputs if i == axis else 1 for i in range(stored.ndim)])
+        where = f"{operation}: weights {operation.inputs[1]!r}"
+        weight = integers_of(stored, along, WEIGHT_BITS, where)
+        # To [K, fH, fW, C / group].
+        weight = (
+            weight.transpose(0, 2, 3, 1) if weight.ndim == 4 else np.moveaxis(weight, axis, 0)[:, None, None]
+        )
+        bias = np.zeros(outputs, np.int64)
         if len(operation.inputs) > 2 and operation.inputs[2]:
             values = self._stored(operation, 2, "bias")
             # Gemm's bias may have an axis of 1 before the channels.
-            values = values[0] if values.shape == (1, len(stored)) else values
-            if values.shape != (len(stored),):
+            values = values[0] if values.shape == (1, outputs) else values
+            if values.shape != (outputs,):
                 raise ModelFormatError(
-                    f"{operation}: bias has shape {list(values.shape)}, but must have [{len(stored)}]"
+                    f"{operation}: bias has shape {list(values.shape)}, but must have [{outputs}]"
                 )
-            bias = integers_of(values, np.ldexp(real, source), BIAS_BITS, "bias tensor")
+            bias = integers_of(
+                values, np.ldexp(real, source), BIAS_BITS, f"{operation}: bias {operation.inputs[2]!r}"
+            )
         output = operation.outputs[0]
         after = self._readers.get(output)
         channels_second = operation.kind == "Conv" or len(self._tensors[operation.inputs[0]].shape) == 2
