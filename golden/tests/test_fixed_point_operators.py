@@ -19,6 +19,9 @@ from onnx.reference import ReferenceEvaluator
 import golden
 from golden.exporters import fixed_point as exporter
 from golden.importers.fixed_point import load, loads, recognises
+from golden.layers import fixed_point as layers
+from golden.layers.linear import Convolution, Window
+from golden.schemes.fixed_point import WeightScale
 from golden.tests.fixed_point_files import ModelFile, scaled
 
 
@@ -358,3 +361,34 @@ def test_load_and_save(tmp_path):
     assert again.name == "network"
     assert again.compare(np.zeros((1, 3, 4, 4), np.int8), graph).exact
     assert str(again.tensors["x"].quantisation) == "int8 2^-7"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums(sign):
+    """The guide's largest kernel over its most channels: every product 2**14, and the bias at its end."""
+    weight = np.full((1, 7, 7, 2048), -128)
+    weight[0, 0, 0, 0] += 1
+    bias = np.array([2**15 - 1 if sign > 0 else -(2**15)])
+    total = sign * (-128 * -128 * (7 * 7 * 2048 - 1) - 127 * -128) + int(bias[0])
+    for exponent in (-15, -16, -17):
+        scale = WeightScale(exponent, 255)
+        layer = layers.Conv(Convolution(weight, bias, Window((7, 7))), (scale,), 0, 0)
+        assert layer.convolution.bound >= abs(total) > 1 << 24
+        x = np.full((1, 1, 2048, 7, 7), -128 if sign > 0 else 127, np.int8)
+        if sign < 0:
+            total = 127 * int(weight.sum()) + int(bias[0])
+        expected = min(max(half_away(total * scale.value), -128), 127)
+        assert layer(x).item() == expected
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_ties_of_large_sums(offset):
+    """Sums beyond float32 one below, at and above a tie: (2 k + 1) / 2 with k = 100 and a factor of 2**-24."""
+    target = 201 * 2**23 + offset  # 100.5 * 2**24
+    weights, rest = divmod(target, 128 * 128)
+    weight = np.full((1, 1, 1, weights + 2), -128)
+    weight[0, 0, 0, -2:] = -(rest // 128), 0
+    bias = np.array([rest % 128])
+    layer = layers.Conv(Convolution(weight, bias, Window((1, 1))), (WeightScale(-24, 1),), 0, 0)
+    x = np.full((2, 1, weights + 2, 1, 1), -128, np.int8)
+    assert layer(x)[:, 0, 0, 0, 0].tolist() == [100 if offset < 0 else 101] * 2
