@@ -3,6 +3,7 @@
     model = golden.load("network.tflite")   # or .onnx
     outputs = model.predict(images)         # the model's own integers, [N, ...]
     tensors = model.trace(images)           # tensor name -> array, in order of execution
+    print(golden.profile(model, images))    # ranges against formats, saturation
 
 Importing this package needs numpy alone; a file format's own package is imported when such a file is loaded.
 """
@@ -24,6 +25,7 @@ from golden.errors import (
 from golden.formats import IntFormat
 from golden.graph import Graph
 from golden.network import Layer, Network, Residual
+from golden.profile import Profile, profile
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -38,9 +40,11 @@ __all__ = [
     "Layer",
     "ModelFormatError",
     "Network",
+    "Profile",
     "Residual",
     "UnsupportedOperatorError",
     "load",
+    "profile",
 ]
 
 # Suffix of a model file -> the module whose `load(path)` reads it. Modules, not functions: nothing is
