@@ -1,4 +1,4 @@
-"""`python -m golden {summary,predict,trace,compare,vectors,bench} MODEL ...`: golden models from the command line.
+"""`python -m golden COMMAND MODEL ...`: golden models from the command line.
 
 Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 bad input, said in one sentence.
 """
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
         ("compare", _compare, "Hold every tensor against LiteRT's reference kernels or against a file."),
+        ("profile", _profile, "Run the network, print ranges and saturation of tensors and weights."),
     ):
         sub = command(name, function, text)
         source = sub.add_mutually_exclusive_group()
@@ -75,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "compare":
             sub.add_argument(
                 "--reference", type=Path, help="compare with this .npz of tensors instead of LiteRT"
+            )
+        elif name == "profile":
+            sub.add_argument(
+                "--plot", type=Path, metavar="FILE", help="draw the picture too (needs matplotlib)"
             )
         else:
             sub.add_argument(
@@ -95,6 +100,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
     return parser
+
+
+def _profile(options: argparse.Namespace) -> int:
+    model = golden.load(options.model)
+    progress = lambda batches: tqdm(batches, desc="golden", unit="batch", disable=None)  # noqa: E731
+    profile = golden.profile(model, _rows(model, options), progress=progress)
+    print(profile)
+    if options.plot is not None:
+        print(f"wrote {profile.plot(options.plot)}")
+    return 0
 
 
 def _vectors(options: argparse.Namespace) -> int:

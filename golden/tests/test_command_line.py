@@ -107,3 +107,12 @@ def test_as_a_program(tmp_path):
     )
     assert run.returncode == 2
     assert run.stderr.startswith("golden: ") and "but must be b'TFL3'" in run.stderr
+
+
+def test_profile(tmp_path, capsys):
+    assert main(["profile", str(DIGITS), "--random", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "conv2 weight" in printed
+    model = golden.load(DIGITS)
+    x = np.random.default_rng(0).integers(0, model.input_format.max + 1, (3, *model.input_shape))
+    assert printed.strip() == str(golden.profile(model, x)).strip()
