@@ -111,8 +111,9 @@ def loads(data: bytes, name: str = "model") -> Graph | Network:
     except DecodeError:
         model = None
     nodes = [] if model is None else model.graph.node
-    foreign = [node.op_type for node in nodes if node.op_type in QONNX_NODES]
-    own = [node.op_type for node in nodes if _quantises(node.op_type)]
+    kinds = [node.op_type for node in nodes]
+    foreign = [kind for kind in kinds if kind in QONNX_NODES]
+    own = [kind for kind in kinds if _quantises(kind)]
     if foreign and own:
         raise UnsupportedOperatorError(
             f"{name}: the model mixes {foreign[0]} of QONNX with {own[0]} of ONNX, but must use one of the two schemes"
@@ -134,7 +135,22 @@ def loads(data: bytes, name: str = "model") -> Graph | Network:
 
 
 def _quantises(kind: str) -> bool:
-    return kind in ("QuantizeLinear", "DequantizeLinear", "QGemm") or kind.startswith("QLinear")
+    # str() because protobuf gives bytes for what is no text.
+    return kind in ("QuantizeLinear", "DequantizeLinear", "QGemm") or str(kind).startswith("QLinear")
+
+
+def _check_text(message: Any) -> None:
+    """Refuse names that are no UTF-8, which protobuf lets pass as bytes; its own limit bounds the depth."""
+    for descriptor, value in message.ListFields():
+        if descriptor.type == descriptor.TYPE_STRING:
+            for text in (value,) if isinstance(value, (str, bytes)) else value:
+                if isinstance(text, bytes):
+                    raise ModelFormatError(
+                        f"field {descriptor.name} of {message.DESCRIPTOR.name} is {text[:40]!r}, but must be UTF-8 text"
+                    )
+        elif descriptor.type == descriptor.TYPE_MESSAGE:
+            for inner in [value] if hasattr(value, "ListFields") else value:
+                _check_text(inner)
 
 
 def _import_parser() -> Any:
@@ -170,11 +186,11 @@ class _Builder:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
-        self._opsets = {opset.domain or "": opset.version for opset in model.opset_import}
-        self._opset = self._opsets.get("", self._opsets.get("ai.onnx", 0))
+        self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
 
     def graph(self) -> Graph:
         graph = self._model.graph
+        _check_text(self._model)
         if graph.sparse_initializer:
             raise UnsupportedOperatorError("the file has sparse initializers, but must have dense ones alone")
         for stored in graph.initializer:
@@ -263,23 +279,22 @@ class _Builder:
                 f"{MAX_ELEMENTS} values"
             )
         count = math.prod(shape)
-        if stored.HasField("raw_data"):
-            held, expected = (
-                len(stored.raw_data),
-                count * dtype.itemsize if bits is None else (count + 1) // 2,
+        raw = stored.HasField("raw_data")
+        repeated = {"float32": stored.float_data, "int64": stored.int64_data}.get(name, stored.int32_data)
+        held = len(stored.raw_data if raw else repeated)
+        expected = (count + 1) // 2 if bits else count * (dtype.itemsize if raw else 1)
+        if held != expected:
+            raise ModelFormatError(
+                f"{where} of shape {list(shape)} and type {name} holds {held} {'bytes' if raw else 'values'}, "
+                f"but must hold {expected}"
             )
+        if raw:
             values = np.frombuffer(stored.raw_data, dtype.newbyteorder("<"))
         else:
-            repeated = {"float32": stored.float_data, "int64": stored.int64_data}.get(name, stored.int32_data)
-            held, expected = len(repeated), count if bits is None else (count + 1) // 2
             wide = np.array(repeated, np.float32 if name == "float32" else np.int64)
             values = wide.astype(np.uint8).view(dtype) if bits else wide.astype(dtype)
             if not bits and dtype.kind != "f" and (values != wide).any():
                 raise ModelFormatError(f"{where} holds {wide[values != wide][0]}, which is no {name}")
-        if held != expected:
-            raise ModelFormatError(
-                f"{where} of shape {list(shape)} and type {name} holds {held} bytes or values, but must hold {expected}"
-            )
         if bits:
             values = values.view(np.uint8)
             pairs = np.stack([values & 15, values >> 4], axis=1).reshape(-1)[:count]
