@@ -44,6 +44,7 @@ __all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
 # Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
+MAX_TAPS = 1 << 16  # places of a pooling window
 MAX_FILE_BYTES = (1 << 31) - 1  # of one protobuf message
 
 QONNX_NODES = ("Quant", "BipolarQuant", "Trunc")
@@ -186,6 +187,7 @@ class _Builder:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
+        self._fixed: set[str] = set()  # what does not depend on the graph's inputs
         self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
 
     def graph(self) -> Graph:
@@ -235,7 +237,7 @@ class _Builder:
         operation = _Operation(name, node.op_type, domain, tuple(node.input), tuple(node.output))
         if (domain, node.op_type) not in OPERATORS:
             inside = f" of domain {domain}" if domain else ""
-            allowed = sorted(kind for _, kind in OPERATORS)
+            allowed = sorted({kind for _, kind in OPERATORS})
             raise UnsupportedOperatorError(
                 f"{operation}: operator {node.op_type}{inside} is not among those supported: {', '.join(allowed)}"
             )
@@ -311,6 +313,7 @@ class _Builder:
         about = Affine(np.ones(1), np.zeros(1), None, values.dtype, bits) if bits else None
         self._tensors[name] = Tensor(name, values.shape, values.dtype, about)
         self._constants[name] = values
+        self._fixed.add(name)
 
     def _declare_input(self, value: Any) -> None:
         where = f"graph input {value.name!r}"
@@ -446,6 +449,8 @@ class _Builder:
             raise UnsupportedOperatorError(f"{operation}: output {extra[0]!r} is one too many")
         inputs = tuple(operation.inputs[position] for position in data)
         outputs = tuple(name for name in operation.outputs if name)
+        if self._fixed.issuperset(inputs):
+            self._fixed.update(outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
 
     # Attributes.
@@ -608,8 +613,20 @@ class _Builder:
         """`operator` on maps, for an input with one spatial axis, too."""
         return operator if len(x.shape) == 4 else _OneAxis(operator)
 
+    def _bound_columns(self, operation: _Operation, x: Tensor, taps: int, y: Tensor) -> None:
+        columns = x.shape[1] * taps * math.prod(y.shape[2:])
+        if columns > MAX_ELEMENTS:
+            raise ModelFormatError(
+                f"{operation}: windows of {taps} places in {x.shape[1]} channels at {math.prod(y.shape[2:])} places "
+                f"are {columns} values, but at most {MAX_ELEMENTS} are allowed"
+            )
+
     def _conv(self, operation: _Operation) -> None:
         x, weight = (self._input(operation, i, np.float32) for i in (0, 1))
+        if weight.name not in self._fixed:
+            raise UnsupportedOperatorError(
+                f"{operation}: weights {weight.name!r} depend on the graph's inputs, but must be fixed by the file"
+            )
         groups = self._grouped(operation, x, weight) if self._map(operation, x) else 1
         window = self._window(operation, x.shape[2:], weight.shape[2:])
         data = (0, 1)
@@ -621,6 +638,7 @@ class _Builder:
                 )
             data = (0, 1, 2)
         y = self._output(operation, (x.shape[0], weight.shape[0], *self._mapped(window, x.shape[2:])))
+        self._bound_columns(operation, x, math.prod(window.kernel), y)
         macs = math.prod(y.shape) * math.prod(weight.shape[1:])
         self._add(operation, self._flat(layers.Conv(window, groups), x), data, macs)
 
@@ -647,6 +665,7 @@ class _Builder:
             values.transpose(0, 2, 3, 1), bias, window, int(source.zero_point[0]), groups, magnitude=255
         )
         y = self._output(operation, (x.shape[0], len(values), *self._mapped(window, size)), x.dtype, target)
+        self._bound_columns(operation, x, math.prod(window.kernel), y)
         operator = layers.QLinearConv(convolution, layers._factor(source, weights, target), target)
         self._add(operation, self._flat(operator, x), (0,), math.prod(y.shape) * values[0].size)
 
@@ -825,6 +844,10 @@ class _Builder:
         self._only(operation, "ceil_mode", 0, 0)
         self._only(operation, "storage_order", 0, 0)
         window = self._window(operation, size, None)
+        if math.prod(window.kernel) > MAX_TAPS:
+            raise ModelFormatError(
+                f"{operation}: attribute kernel_shape is {list(window.kernel)}, but must hold at most {MAX_TAPS} places"
+            )
         for axis in (0, 1):
             if max(window.padding[axis], window.padding[axis + 2]) >= window.kernel[axis]:
                 raise ModelFormatError(

@@ -9,6 +9,7 @@ but `Softmax`, whose float32 exponentials and sums depend on the width of the pr
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,10 @@ __all__ = [
     "Table",
     "Unary",
 ]
+
+
+# im2col multiplies its input by the kernel's area; images are taken in blocks that keep the copy near this many values.
+_BLOCK_VALUES = 1 << 20
 
 
 def _ranked(x: np.ndarray, rank: int) -> np.ndarray:
@@ -110,22 +115,31 @@ class Conv:
     groups: int
 
     def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-        runs, batch, _, height, width = x.shape
+        runs, batch, channels, height, width = x.shape
         weight = weight[0]
         count, depth, _, wide = weight.shape
         out_h, out_w = self.window.output_size((height, width))
-        # Window takes [M, H, W, C]; with one channel each image's channel is an image of its own.
-        images = self.window.padded(x.reshape(-1, height, width, 1), 0, np.float32)
-        taps = [tap[..., 0] for tap in self.window.taps(images)]
-        columns = np.stack(taps, axis=1).reshape(runs * batch, self.groups, depth * len(taps), out_h * out_w)
-        matrix = weight.reshape(1, self.groups, count // self.groups, depth * len(taps))
-        plain = self.window.stride == (1, 1) and not any(self.window.padding)
-        undilated = self.window.dilation == (1, 1)
+        taps = math.prod(self.window.kernel)
+        matrix = weight.reshape(1, self.groups, count // self.groups, depth * taps)
+        plain = self.window.stride == self.window.dilation == (1, 1) and not any(self.window.padding)
         # With one channel and windows as wide as the map, the map itself serves as the transposed matrix of columns.
-        direct = plain and undilated and depth == 1 and len(taps) > 1 and wide == width
-        y = _float_product(matrix, columns, width if direct else None)
+        direct = plain and depth == 1 and taps > 1 and wide == width
+        images = x.reshape(-1, channels, height, width)
+        y = np.empty((len(images), self.groups, count // self.groups, out_h * out_w), np.float32)
+        step = max(1, _BLOCK_VALUES // (channels * taps * out_h * out_w))
+        for first in range(0, len(images), step):
+            columns = self._columns(images[first : first + step])
+            y[first : first + step] = _float_product(matrix, columns, width if direct else None)
         y = y.reshape(runs, batch, count, out_h, out_w)
         return y if bias is None else y + bias[:, None, :, None, None]
+
+    def _columns(self, images: np.ndarray) -> np.ndarray:
+        """im2col: `[M, C, H, W]` to `[M, groups, C / groups * taps, places]`."""
+        # Window takes [M, H, W, C]; each channel of an image is an image of its own, with one channel.
+        maps = images.reshape(-1, *images.shape[2:], 1)
+        taps = [tap[..., 0] for tap in self.window.taps(self.window.padded(maps, 0, np.float32))]
+        rows = images.shape[1] // self.groups * len(taps)
+        return np.stack(taps, axis=1).reshape(len(images), self.groups, rows, -1)
 
 
 @dataclass(frozen=True)

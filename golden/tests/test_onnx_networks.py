@@ -97,8 +97,15 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("numbers", NUMBERS)
-@pytest.mark.parametrize("opset", [13, 17, 21])
+NARROW_AND_WIDE = [("QInt16", "QInt8", False), ("QInt16", "QInt16", False), ("QUInt8", "QInt4", True)]
+
+
+@pytest.mark.parametrize(
+    "opset, numbers",
+    [(opset, numbers) for opset in (13, 17, 21) for numbers in NUMBERS]
+    + [(21, numbers) for numbers in NARROW_AND_WIDE]
+    + [(13, NARROW_AND_WIDE[0])],
+)
 def test_qdq_is_exact_up_to_softmax(tmp_path, opset, numbers):
     """Every tensor, float and integer, equals onnxruntime as written; Softmax's float values may differ by 2**-21, and
     what follows it by a step of its own scale."""
