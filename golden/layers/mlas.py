@@ -10,6 +10,10 @@ order. On x86-64 with AVX and FMA3 (AVX512 alike), with one thread, that is, for
 - M = 1, B not packed: products and sums round separately, in groups of four (`row_times_matrix`);
 - N = 1, or M = 1 with B stored transposed: eight partial sums (`dot_products`).
 
+More threads divide N, which may change the length of blocks, and more rows than the file's own batch may choose another
+kernel: onnxruntime 1.31.1 with two threads differs from itself with one in the last bits of float32 sums, and after
+QuantizeLinear in a few values of a network. Processors without FMA3 differ likewise.
+
 Convolutions multiply the weights by columns of the input (im2col) by the same rules, without packing.
 """
 

@@ -17,7 +17,7 @@ __all__ = ["OnnxRuntime"]
 class OnnxRuntime:
     """An .onnx model in onnxruntime (PyPI onnxruntime), CPUExecutionProvider, one thread.
 
-    One thread, because MLAS divides float32 sums by threads, too.
+    One thread, because the order of float32 sums depends on the number of threads; see `golden.layers.mlas`.
 
     Args:
         model: path, or the file's bytes.

@@ -13,6 +13,11 @@ onnxruntime 1.31.1 by `golden/tests/test_onnx_operators.py`:
 - QLinearAdd is two fused multiply-adds in float32 on the integers themselves (`add`), QLinearMul one multiplication and
   one addition that rounds with the zero point added (`multiply`).
 - Element-wise operators on 8 bits are tables of dequantise, float32 function, quantise.
+- In the QDQ form the file says what is computed: dequantise, a float32 operator, quantise, as onnxruntime does with
+  optimisation disabled. Float32 sums depend on their order, which is MLAS's (`golden.layers.mlas`), except where no sum
+  can round: with scales that are powers of two and sums of magnitudes below 2**24 units every order gives one result.
+  With optimisation enabled onnxruntime replaces such groups by the integer operators above, whose results differ by a
+  step now and then, mostly near ties; that is another arithmetic, not defined by the file.
 - ARM and other kernels differ in QLinearAdd, QLinearMul and QLinearGlobalAveragePool (fixed-point multipliers).
 
 Functions take and give numpy arrays of any shape; the tests hold them against Python integers and fractions.

@@ -170,3 +170,32 @@ def test_command_line_compares_with_onnxruntime(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("all exact")
     assert main(["summary", str(path)]) == 0
     assert "QLinearConv" in capsys.readouterr().out
+
+
+def test_powers_of_two_are_exact_however_they_are_summed():
+    """Scales that are powers of two and sums below 2**24: onnxruntime with any number of threads, and with integer
+    kernels, gives the values that the graph gives."""
+    import onnxruntime as runtime
+
+    from golden.importers import onnx as importer
+    from golden.tests.onnx_files import OnnxFile
+
+    rng = np.random.default_rng(0)
+    file = OnnxFile()
+    x = file.dequantize(file.input((1, 16, 20, 20), np.int8), 2.0**-4, np.int8(0))
+    w = file.dequantize(rng.integers(-32, 32, (32, 16, 3, 3)).astype(np.int8), 2.0**-6, np.int8(0))
+    b = file.dequantize(rng.integers(-4096, 4096, 32).astype(np.int32), 2.0**-10, None)
+    y = file.quantize(file.node("Conv", x, w, b), 0.25, np.int8(1))
+    assert 16 * 9 * 128 * 32 + 4096 < 2**24
+    data = file.bytes(y)
+    inputs = rng.integers(-128, 128, (4, 16, 20, 20)).astype(np.int8)
+    expected = importer.loads(data).trace(inputs)[y]
+    levels = runtime.GraphOptimizationLevel
+    for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
+        for threads in (1, 2, 4):
+            options = runtime.SessionOptions()
+            options.graph_optimization_level, options.intra_op_num_threads = level, threads
+            session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            for row in range(4):
+                (seen,) = session.run([y], {"x0": inputs[row : row + 1]})
+                np.testing.assert_array_equal(seen[0], expected[row])
