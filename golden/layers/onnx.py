@@ -391,18 +391,26 @@ class QLinearMatMul:
 class QLinearAdd:
     """QLinearAdd (com.microsoft), operands broadcast; see `golden.schemes.onnx.add`.
 
-    Every pair of values is asked once: all 65,536 results are in a table.
+    Where the first operand is repeated along the innermost axis that either has, or both hold one value, the operands
+    change places, which shows near ties. Source: `QLinearImpl`, contrib_ops/cpu/quantization/qlinear_binary_op.cc.
+
+    Every pair of values is asked once: all 65,536 results are in a table, for either order.
     """
 
     sources: tuple[Affine, Affine]
     target: Affine
-    _table: np.ndarray = field(init=False, repr=False)
+    _tables: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_table", _pairs(scheme.add, self.sources, self.target))
+        exchanged = _pairs(scheme.add, self.sources[::-1], self.target).T
+        object.__setattr__(self, "_tables", (_pairs(scheme.add, self.sources, self.target), exchanged))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return _paired(self._table, self.sources, a, b)
+        lengths = [
+            pair for pair in zip(*(x.shape[1:] for x in _aligned(a, b)), strict=True) if pair != (1, 1)
+        ]
+        repeated = not lengths or lengths[-1][0] == 1
+        return _paired(self._tables[repeated], self.sources, a, b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -210,7 +210,7 @@ def add(a: np.ndarray, b: np.ndarray, sources: tuple[Affine, Affine], target: Af
     """QLinearAdd: round(a * ra + (b * rb + fixed)), saturated, with r = scale / target.scale in float32.
 
     Both products are fused with their additions, and fixed is zero_point - (ra * za + rb * zb), whose first product is
-    fused as well. A single value on one side is multiplied into the fixed part first.
+    fused as well. So a and b may not change places; see `golden.layers.onnx.QLinearAdd` for when onnxruntime does that.
     Source: mlas/lib/intrinsics/avx2/qladd_avx2.cpp, as compiled with -mfma.
 
     Args:
@@ -223,11 +223,7 @@ def add(a: np.ndarray, b: np.ndarray, sources: tuple[Affine, Affine], target: Af
     ratios = [source.scale[0] / target.scale[0] for source in sources]
     zeros = [_F(source.zero_point[0]) for source in sources]
     fixed = _F(target.zero_point[0]) - fma(ratios[0], zeros[0], ratios[1] * zeros[1])
-    partial = fma(b.astype(np.float32), ratios[1], fixed)
-    if a.size == 1 < b.size:
-        total = fma(b.astype(np.float32), ratios[1], fma(a.astype(np.float32), ratios[0], fixed))
-    else:
-        total = fma(a.astype(np.float32), ratios[0], partial)
+    total = fma(a.astype(np.float32), ratios[0], fma(b.astype(np.float32), ratios[1], fixed))
     return _saturated(np.rint(total), target)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from golden.importers import onnx as importer
+from golden.schemes import onnx as scheme
+from golden.schemes.onnx import Affine
 from golden.tests.onnx_files import MICROSOFT, OnnxFile, check, onnxruntime
 
 CASES = 25
@@ -275,7 +277,7 @@ def test_binary(kind, shapes):
 def test_unary(kind, attributes, length):
     case = Case(length)
     x = case.file.input([1, length])
-    y = case.file.node(kind, case.file.quantize(x, 0.01, np.int8(3)) if kind == "none" else x, **attributes)
+    y = case.file.node(kind, x, **attributes)
     case.requantise(y, 1e-3, 0.1)
     case.check(runs=400 // length)
 
@@ -546,6 +548,38 @@ def test_qlinear_add_and_mul_broadcast(shapes, kind, dtype):
         x, y = (case.file.input(shape, dtype) for shape in shapes)
         case.file.node(kind, x, *case.pair(), y, *case.pair(), *case.pair(), domain=MICROSOFT)
         case.check(runs=6)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((1, 1), (1, 256)),
+        ((1, 3, 1), (1, 3, 256)),
+        ((1, 1, 1), (1, 256, 1)),
+        ((1, 256), (1, 1)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_qlinear_add_exchanges_a_repeated_first_operand(shapes):
+    """At values where the two orders of addition differ."""
+    values, found = np.arange(256).astype(np.uint8), 0
+    for seed in range(120):
+        case = Case(seed, np.uint8)
+        c = case.scale()
+        a, b = (np.array(case.integer(1, 64) * c / case.integer(1, 64), np.float32) for _ in range(2))
+        numbers = [(a, case.zero_point()), (b, case.zero_point()), (c, case.zero_point())]
+        affines = [Affine(s.reshape(1), z.reshape(1), None, np.uint8) for s, z in numbers]
+        one = scheme.add(values[:, None], values, affines[:2], affines[2])
+        other = scheme.add(values, values[:, None], affines[1::-1], affines[2])
+        for first, second in np.argwhere(one != other)[:2]:
+            x, y = (
+                case.file.input(shape, np.uint8, f"x{seed}_{found}_{i}") for i, shape in enumerate(shapes)
+            )
+            case.file.node("QLinearAdd", x, *numbers[0], y, *numbers[1], *numbers[2], domain=MICROSOFT)
+            inputs = {x: np.full(shapes[0], first, np.uint8), y: np.full(shapes[1], second, np.uint8)}
+            case.check(x=inputs)
+            case, found = Case(seed, np.uint8), found + 1
+    assert found > 20
 
 
 @pytest.mark.parametrize("dtype", EIGHT_BITS)
