@@ -49,14 +49,16 @@ __all__ = [
 
 # Suffix of a model file -> the module whose `load(path)` reads it. Modules, not functions: nothing is
 # imported before such a file is asked for.
-_IMPORTERS = {".onnx": "golden.qonnx", ".tflite": "golden.importers.tflite"}
+_IMPORTERS = {".onnx": "golden.importers.onnx", ".tflite": "golden.importers.tflite"}
 
 
 def load(path: str | PathLike[str]) -> Network | Graph:
-    """Read a model file into an integer network, choosing the importer by the file's suffix.
+    """Read a model file into an integer network, choosing the importer by the file's suffix, and for ONNX by its nodes.
 
     Args:
-        path: a QONNX file (.onnx), read into a `Network`, or a TFLite int8 file (.tflite), read into a `Graph`.
+        path: a QONNX file (.onnx with Quant nodes), read into a `Network`; an ONNX file in QDQ or QOperator form (.onnx
+            with QuantizeLinear or QLinear* nodes), one with the attributes of the fixed-point scheme, or a TFLite int8
+            file (.tflite), read into a `Graph`.
 
     Raises:
         GoldenError: the file is missing, its suffix is unknown, or the format's package is not installed.

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
-        ("compare", _compare, "Hold every tensor against LiteRT's reference kernels or against a file."),
+        ("compare", _compare, "Hold every tensor against LiteRT's reference kernels, onnxruntime or a file."),
         ("profile", _profile, "Run the network, print ranges and saturation of tensors and weights."),
     ):
         sub = command(name, function, text)
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
         if name == "compare":
             sub.add_argument(
-                "--reference", type=Path, help="compare with this .npz of tensors instead of LiteRT"
+                "--reference", type=Path, help="compare with this .npz of tensors instead of the runtime"
             )
         elif name == "profile":
             sub.add_argument(
@@ -193,10 +193,13 @@ def _compare(options: argparse.Namespace) -> int:
 
         progress = lambda runs: tqdm(runs, desc="LiteRT", unit="row", disable=None)  # noqa: E731
         reference = LiteRt(options.model, model, progress).trace(rows)
+    elif isinstance(model, Graph):
+        from golden.runtimes.onnxruntime import OnnxRuntime
+
+        progress = lambda runs: tqdm(runs, desc="onnxruntime", unit="row", disable=None)  # noqa: E731
+        reference = OnnxRuntime(options.model, model, progress).trace(rows)
     else:
-        raise GoldenError(
-            f"{options.model}: only .tflite files have a runtime here, name a file by --reference"
-        )
+        raise GoldenError(f"{options.model}: QONNX files have no runtime here, name a file by --reference")
     comparison = compare_traces(_run(model, rows), reference)
     print(comparison)
     return 0 if comparison.exact else 1

@@ -78,7 +78,7 @@ def test_names_with_slashes_survive_the_file(tmp_path):
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
-        (["compare", str(DIGITS)], "only .tflite files have a runtime here, name a file by --reference"),
+        (["compare", str(DIGITS)], "QONNX files have no runtime here, name a file by --reference"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):

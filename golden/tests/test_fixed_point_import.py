@@ -464,3 +464,13 @@ def test_shapes_from_constant_nodes():
     file.node("Reshape", ["p", "shape"], "y")
     graph = loads(file.bytes({"x": (1, 16, 3, 3)}, ["y"]))
     assert graph.predict(np.zeros((5, 16, 3, 3), np.int8)).shape == (5, 64)
+
+
+def test_golden_load_finds_the_scheme_by_its_attributes(tmp_path):
+    import golden
+
+    path = tmp_path / "fixed.onnx"
+    path.write_bytes(small_model())
+    ours, direct = golden.load(path), loads(small_model(), "fixed")
+    assert [node.name for node in ours.nodes] == [node.name for node in direct.nodes]
+    assert ours.summary() == direct.summary()

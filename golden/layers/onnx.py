@@ -1,0 +1,518 @@
+"""ONNX's operators on quantised and float32 tensors, one small class each, as onnxruntime's CPU provider computes them.
+
+Arrays are `[runs, *shape]` with the file's own axis order (maps are `[runs, B, C, H, W]`) and dtypes. What rounds is in
+`golden.schemes.onnx`; the order of float32 sums is in `golden.layers.mlas`.
+
+Exact, bit by bit, against onnxruntime on x86-64 with FMA3, one thread, graph optimisation disabled: every operator here
+but `Softmax`, whose float32 exponentials and sums depend on the width of the processor's vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from golden.layers import mlas
+from golden.layers.linear import Convolution, Window, sums_of_products
+from golden.schemes import onnx as scheme
+from golden.schemes.onnx import Affine, dequantize, quantize, requantize
+
+__all__ = [
+    "AveragePool",
+    "Clip",
+    "Conv",
+    "Dequantize",
+    "Elementwise",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearConv",
+    "QLinearGlobalAveragePool",
+    "QLinearMatMul",
+    "QLinearMul",
+    "QLinearSoftmax",
+    "Quantize",
+    "Softmax",
+    "Table",
+    "Unary",
+]
+
+
+# im2col multiplies its input by the kernel's area; images are taken in blocks that keep the copy near this many values.
+_BLOCK_VALUES = 1 << 20
+
+
+def _ranked(x: np.ndarray, rank: int) -> np.ndarray:
+    """`x` with axes of 1 behind the axis of runs, so that its shape broadcasts from the right as ONNX's does."""
+    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
+
+
+def _aligned(*arrays: np.ndarray) -> list[np.ndarray]:
+    rank = max(x.ndim for x in arrays)
+    return [_ranked(x, rank) for x in arrays]
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """QuantizeLinear; see `golden.schemes.onnx.quantize`."""
+
+    target: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return quantize(x, self.target)
+
+
+@dataclass(frozen=True)
+class Dequantize:
+    """DequantizeLinear; see `golden.schemes.onnx.dequantize`."""
+
+    source: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return dequantize(x, self.source)
+
+
+# --- Float operators -----------------------------------------------------------------------------------------------
+
+
+def _float_product(
+    a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
+) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel that MLAS chooses for an unpacked B; see `golden.layers.mlas`.
+
+    Args:
+        row_length: None, or the distance of rows in memory if B is stored transposed, `[N, K]`.
+        initial: None, or what is added to, `[..., M, N]` or broadcast to it.
+    """
+    rows, columns = a.shape[-2], b.shape[-1]
+    if rows == 1:
+        if row_length is not None:
+            start = None if initial is None else initial[..., 0, :]
+            return mlas.dot_products(b.swapaxes(-1, -2), a[..., 0, :], start)[..., None, :]
+        return mlas.row_times_matrix(a, b, initial)
+    if columns == 1 and row_length in (None, 1):
+        start = None if initial is None else initial[..., 0]
+        return mlas.dot_products(a, b[..., 0], start)[..., None]
+    return mlas.product(a, b, mlas.block_length(columns, a.shape[-1]), initial)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Conv in float32: `[B, C, H, W]`, weights `[K, C / groups, fH, fW]`, optional bias `[K]` added last.
+
+    Each group is a matrix product of the weights with the input's columns (im2col), whose sum runs over channel, row,
+    column in this order. Source: `MlasConv`, mlas/lib/convolve.cpp.
+    """
+
+    window: Window
+    groups: int
+
+    def __call__(self, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        runs, batch, channels, height, width = x.shape
+        weight = weight[0]
+        count, depth, _, wide = weight.shape
+        out_h, out_w = self.window.output_size((height, width))
+        taps = math.prod(self.window.kernel)
+        matrix = weight.reshape(1, self.groups, count // self.groups, depth * taps)
+        plain = self.window.stride == self.window.dilation == (1, 1) and not any(self.window.padding)
+        # With one channel and windows as wide as the map, the map itself serves as the transposed matrix of columns.
+        direct = plain and depth == 1 and taps > 1 and wide == width
+        images = x.reshape(-1, channels, height, width)
+        y = np.empty((len(images), self.groups, count // self.groups, out_h * out_w), np.float32)
+        step = max(1, _BLOCK_VALUES // (channels * taps * out_h * out_w))
+        for first in range(0, len(images), step):
+            columns = self._columns(images[first : first + step])
+            y[first : first + step] = _float_product(matrix, columns, width if direct else None)
+        y = y.reshape(runs, batch, count, out_h, out_w)
+        return y if bias is None else y + bias[:, None, :, None, None]
+
+    def _columns(self, images: np.ndarray) -> np.ndarray:
+        """im2col: `[M, C, H, W]` to `[M, groups, C / groups * taps, places]`."""
+        # Window takes [M, H, W, C]; each channel of an image is an image of its own, with one channel.
+        maps = images.reshape(-1, *images.shape[2:], 1)
+        taps = [tap[..., 0] for tap in self.window.taps(self.window.padded(maps, 0, np.float32))]
+        rows = images.shape[1] // self.groups * len(taps)
+        return np.stack(taps, axis=1).reshape(len(images), self.groups, rows, -1)
+
+
+@dataclass(frozen=True)
+class MatMul:
+    """MatMul in float32, `[..., M, K] @ [..., K, N]`.
+
+    A matrix B is multiplied by all rows of A at once, several are multiplied one by one.
+    Source: `MatMul<float>`, providers/cpu/math/matmul.cc.
+
+    Attributes:
+        packed: B is a matrix stored in the file.
+    """
+
+    packed: bool
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if b.ndim == 3:
+            rows = a.reshape(len(a), -1, a.shape[-1])
+            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else _float_product(rows, b)
+            return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
+        return _float_product(*_aligned(a, b))
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """Gemm in float32, `[M, K] @ [K, N] + C`, B transposed or not; alpha and beta are 1.
+
+    The product is added to C, not C to the product. Source: `Gemm<float>`, providers/cpu/math/gemm.cc.
+    """
+
+    transposed: bool
+    packed: bool
+
+    def __call__(self, a: np.ndarray, b: np.ndarray, c: np.ndarray | None = None) -> np.ndarray:
+        b = b.swapaxes(-1, -2) if self.transposed else b
+        initial = None
+        if c is not None:
+            shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
+            initial = np.broadcast_to(_ranked(c, 3), shape)
+        if self.packed:
+            return mlas.product(a, b, mlas.PACKED_BLOCK, initial)
+        return _float_product(a, b, a.shape[-1] if self.transposed else None, initial)
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """Add, Sub and Mul in float32, operands broadcast: one rounding each."""
+
+    function: np.ufunc
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return self.function(*_aligned(a, b))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Clip and Relu: values below `low` and above `high` become them; None is unbounded."""
+
+    low: float | int | None
+    high: float | int | None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self.low is not None:
+            x = np.maximum(x, x.dtype.type(self.low))
+        return x if self.high is None else np.minimum(x, x.dtype.type(self.high))
+
+
+@dataclass(frozen=True)
+class LeakyRelu:
+    """LeakyRelu in float32: x where it is not negative, else alpha * x."""
+
+    alpha: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.where(x >= 0, x, np.float32(self.alpha) * x)
+
+
+@dataclass(frozen=True)
+class Unary:
+    """Sigmoid and Tanh in float32; see `golden.schemes.onnx.logistic` and `tanh`."""
+
+    kind: str
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return {"Sigmoid": scheme.logistic, "Tanh": scheme.tanh}[self.kind](x)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax in float32 over some axes: differences from the largest in float32, the rest in float64, rounded once.
+
+    onnxruntime computes in float32 with a polynomial for the exponential and sums in the order of the processor's
+    vectors: this operator is not bit-exact. The tests hold it to 2**-21 of each value.
+    """
+
+    axes: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        axes = tuple(axis + 1 for axis in self.axes)
+        y = np.exp((x - x.max(axis=axes, keepdims=True)).astype(np.float64))
+        return (y / y.sum(axis=axes, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins."""
+
+    window: Window
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        y = None
+        for tap in self.window.taps(self.window.padded(x.reshape(-1, *x.shape[3:], 1), least, x.dtype)):
+            y = tap.copy() if y is None else np.maximum(y, tap, out=y)
+        return y.reshape(*x.shape[:3], *y.shape[1:3])
+
+
+def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = False) -> np.ndarray:
+    """Float32 sums of windows of `[runs, B, C, H, W]`, row by row or, if `by_columns`, first down each column; divided.
+
+    Adding padding's zeros changes no sum.
+    """
+    height, width = window.kernel
+    images = window.padded(x.reshape(-1, *x.shape[3:], 1), 0, np.float32)
+    taps = list(window.taps(images))
+    if by_columns:
+        total = None
+        for column in range(width):
+            part = taps[column]
+            for row in range(1, height):
+                part = part + taps[row * width + column]
+            total = part if total is None else total + part
+    else:
+        total = taps[0]
+        for tap in taps[1:]:
+            total = total + tap
+    if include_pad:
+        count = np.float32(height * width)
+    else:
+        ones = window.padded(np.ones((1, *x.shape[3:], 1)), 0, np.float32)
+        count = sum(window.taps(ones))
+    return (total / count).reshape(*x.shape[:3], *total.shape[1:3])
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """AveragePool in float32 of `[B, C, H, W]`.
+
+    Windows are summed row by row from opset 19 on. Before, MLAS sums first down the columns wherever its vector kernel
+    applies, that is for strides of 1 and 2 columns.
+    Source: `AveragePool2DTask`, providers/cpu/nn/pool_functors.h; `MlasPool2DVectorKernel`, mlas/lib/pooling.cpp.
+    """
+
+    window: Window
+    include_pad: bool
+    by_columns: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return _means(x, self.window, self.include_pad, self.by_columns)
+
+
+@dataclass(frozen=True)
+class GlobalAveragePool:
+    """GlobalAveragePool in float32: the mean of each map of `[B, C, ...]`, as `[B, C, 1, ...]`.
+
+    Four partial sums over the position modulo 4, added as (0 + 2) + (1 + 3), then what is left, one by one.
+    Source: `MlasPoolGlobalKernel`, mlas/lib/pooling.cpp.
+    """
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        maps = x.reshape(*x.shape[:3], -1)
+        count = maps.shape[-1]
+        whole = count // 4 * 4
+        lanes = np.zeros((*maps.shape[:-1], 4), np.float32)
+        for first in range(0, whole, 4):
+            lanes = lanes + maps[..., first : first + 4]
+        total = (lanes[..., 0] + lanes[..., 2]) + (lanes[..., 1] + lanes[..., 3])
+        for i in range(whole, count):
+            total = total + maps[..., i]
+        return (total / np.float32(count)).reshape(*x.shape[:3], *(1,) * (x.ndim - 3))
+
+
+# --- Integer operators ----------------------------------------------------------------------------------------------
+
+
+def _factor(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
+    """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel."""
+    return source.scale * weight.scale / target.scale
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearConv:
+    """QLinearConv: exact sums of `[B, C, H, W]`, bias included, requantised per tensor or per output channel.
+
+    Outside its map x is its zero point. Sums beyond 32 bits wrap.
+    Source: providers/cpu/quantization/qlinearconv.cc.
+    """
+
+    convolution: Convolution
+    factor: np.ndarray
+    target: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        images = x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1)
+        sums = self.convolution.sums(images).astype(np.int32)
+        y = requantize(sums, self.factor, self.target).transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(y).reshape(*x.shape[:2], *y.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearMatMul:
+    """QLinearMatMul and QGemm: exact sums, and QGemm's bias added, requantised per tensor or per column.
+
+    Sums beyond 32 bits wrap. QGemm's alpha is part of the factor and applies to the bias, too.
+    Source: providers/cpu/quantization/quantize_linear_matmul.cc; contrib_ops/cpu/quantization/quant_gemm.cc.
+
+    Attributes:
+        sources: quantisations of A and B; B's is per tensor or per column.
+        factor: float32 `[1]` or `[N]`.
+        target: of the result; None gives float32(sum) * factor.
+        bias: integers that broadcast to the result without runs, or None.
+        transposed: whether A and B are stored transposed.
+    """
+
+    sources: tuple[Affine, Affine]
+    factor: np.ndarray
+    target: Affine | None
+    bias: np.ndarray | None = None
+    transposed: tuple[bool, bool] = (False, False)
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        a, b = (
+            x.swapaxes(-1, -2) if turned else x
+            for x, turned in zip(_aligned(a, b), self.transposed, strict=True)
+        )
+        a = a.astype(np.int64) - self.sources[0].zero_point[0]
+        b = b.astype(np.int64) - self.sources[1].zero_point
+        sums = sums_of_products(a, b, 255 * 255)
+        if self.bias is not None:
+            sums = sums + self.bias
+        sums = sums.astype(np.int32)
+        if self.target is None:
+            return sums.astype(np.float32) * self.factor
+        return requantize(sums, self.factor, self.target)
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearAdd:
+    """QLinearAdd (com.microsoft), operands broadcast; see `golden.schemes.onnx.add`.
+
+    Where the first operand is repeated along the innermost axis that either has, or both hold one value, the operands
+    change places, which shows near ties. Source: `QLinearImpl`, contrib_ops/cpu/quantization/qlinear_binary_op.cc.
+
+    Every pair of values is asked once: all 65,536 results are in a table, for either order.
+    """
+
+    sources: tuple[Affine, Affine]
+    target: Affine
+    _tables: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        exchanged = _pairs(scheme.add, self.sources[::-1], self.target).T
+        object.__setattr__(self, "_tables", (_pairs(scheme.add, self.sources, self.target), exchanged))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        lengths = [
+            pair for pair in zip(*(x.shape[1:] for x in _aligned(a, b)), strict=True) if pair != (1, 1)
+        ]
+        repeated = not lengths or lengths[-1][0] == 1
+        return _paired(self._tables[repeated], self.sources, a, b)
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearMul:
+    """QLinearMul (com.microsoft), operands broadcast; see `golden.schemes.onnx.multiply`."""
+
+    sources: tuple[Affine, Affine]
+    target: Affine
+    _table: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_table", _pairs(scheme.multiply, self.sources, self.target))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return _paired(self._table, self.sources, a, b)
+
+
+def _pairs(function, sources: tuple[Affine, Affine], target: Affine) -> np.ndarray:
+    a, b = (np.arange(low, high + 1) for low, high in (source.limits for source in sources))
+    return function(a[:, None], b[None], sources, target)
+
+
+def _paired(values: np.ndarray, sources: tuple[Affine, Affine], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = (x.astype(np.int16) - source.limits[0] for x, source in zip(_aligned(a, b), sources, strict=True))
+    return values[a, b]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Any function of one 8-bit value (QLinearLeakyRelu, QLinearSigmoid), as its 256 results in ascending order."""
+
+    values: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.values[x.astype(np.int16) - np.iinfo(x.dtype).min]
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearConcat:
+    """QLinearConcat (com.microsoft): inputs behind one another, each through its table of requantised values."""
+
+    axis: int
+    tables: tuple[np.ndarray, ...]
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        runs = max(len(x) for x in inputs)
+        parts = [Table(values)(x) for values, x in zip(self.tables, inputs, strict=True)]
+        return np.concatenate([np.broadcast_to(x, (runs, *x.shape[1:])) for x in parts], self.axis + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearAveragePool:
+    """QLinearAveragePool (com.microsoft): dequantised, averaged row by row in float32, then rounded with the zero point
+    added: round(mean / scale + zero_point). Source: contrib_ops/cpu/quantization/qlinear_pool.cc."""
+
+    window: Window
+    include_pad: bool
+    source: Affine
+    target: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        means = _means(dequantize(x, self.source), self.window, self.include_pad)
+        steps = np.rint(means / self.target.scale[0] + np.float32(self.target.zero_point[0]))
+        return np.clip(steps, *self.target.limits).astype(self.target.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearGlobalAveragePool:
+    """QLinearGlobalAveragePool (com.microsoft): the exact sum of each map, times scale / (target scale * count).
+
+    Source: `MlasQLinearGlobalAveragePool`, mlas/lib/qlgavgpool.cpp.
+    """
+
+    source: Affine
+    target: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        maps = x.reshape(*x.shape[:3], -1)
+        count = maps.shape[-1]
+        sums = maps.sum(axis=-1, dtype=np.int64) - self.source.zero_point[0] * count
+        factor = self.source.scale[0] / (self.target.scale[0] * np.float32(count))
+        return requantize(sums, factor, self.target).reshape(*x.shape[:3], *(1,) * (x.ndim - 3))
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearSoftmax:
+    """QLinearSoftmax (com.microsoft) over the last axis: exponentials from a table, summed in order in float32.
+
+    round((e * floor(1 / scale)) / sum) + zero_point, saturated. (onnxruntime of 2022 let int8 results wrap.)
+    Source: contrib_ops/cpu/quantization/qlinear_softmax.cc.
+    """
+
+    axis: int
+    exponentials: np.ndarray
+    target: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x = np.moveaxis(x, self.axis + 1, -1)
+        e = self.exponentials[255 - (x.max(axis=-1, keepdims=True).astype(np.int64) - x)]
+        total = np.zeros(e.shape[:-1], np.float32)
+        for i in range(e.shape[-1]):
+            total = total + e[..., i]
+        inverse = np.floor(np.float32(1) / self.target.scale[0])
+        steps = np.rint(e * inverse / total[..., None]).astype(np.int64) + self.target.zero_point[0]
+        return np.moveaxis(np.clip(steps, *self.target.limits).astype(self.target.dtype), -1, self.axis + 1)
