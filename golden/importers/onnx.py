@@ -90,7 +90,7 @@ def load(path: Path) -> Graph | Network:
 
 
 def loads(data: bytes, name: str = "model") -> Graph | Network:
-    """Turn the bytes of an .onnx file into a graph; a QONNX file becomes what `golden.qonnx.from_bytes` makes of it, and
+    """Turn the bytes of an .onnx file into a graph. A QONNX file becomes what `golden.qonnx.from_bytes` makes of it,
     one with the attributes of the fixed-point scheme what `golden.importers.fixed_point.from_model` does.
 
     Args:

@@ -389,6 +389,10 @@ async def register_test(dut):
     assert first.endswith("wrong in state, reserved bits")
     kept_off = RegisterTest(short.table, width=64, keep_off=["r5"])
     assert await kept_off.run(port) == []
+    # In a memory every address keeps what is written, so those beyond the table are found.
+    some = RegisterTest(full[:6], width=64, addresses=range(8))
+    found = await some.run(port)
+    assert [(m.address, m.seen) for m in found] == [(6, 2**64 - 1), (7, 2**64 - 1)]
 
 
 class Collector(uvm_subscriber):
