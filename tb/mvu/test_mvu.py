@@ -651,6 +651,11 @@ class RegisterModel(MvuTest):
         for address, word in sorted(encode(item.registers).items()):
             await getattr(model, REGISTERS[address].name).write(word)
         await self.env.interrupt.wait(timeout_clocks=10_000)
+        _, word = await model.mvucommand.read()
+        command = BY_NAME["mvucommand"]
+        self.expect(
+            "mvucommand", command.decode(word), command.decode(encode(item.registers)[command.address])
+        )
         _, word = await model.mvustatus.read()
         self.expect(
             "mvustatus",
