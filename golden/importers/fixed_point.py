@@ -33,6 +33,7 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import Graph, Node, Tensor
+from golden.importers import model_file
 from golden.layers import fixed_point as layers
 from golden.layers import shaping
 from golden.layers.linear import Convolution, Window
@@ -57,7 +58,6 @@ __all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "from_model", "load", "loads
 # Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
-MAX_FILE_BYTES = (1 << 31) - 1  # of one protobuf message
 
 # What rounding of its float32 parameters may move a batch normalisation's factor and bias, relative to their terms.
 _FOLDING_TOLERANCE = 2.0**-20
@@ -118,14 +118,7 @@ def load(path: Path) -> Graph:
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelFormatError(
-                f"{path} has {path.stat().st_size} bytes, but an .onnx file has at most {MAX_FILE_BYTES}"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}") from None
+    data = model_file.read(path)
     try:
         return loads(data, path.stem)
     except GoldenError as error:

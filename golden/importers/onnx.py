@@ -32,7 +32,7 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import Graph, Node, Tensor
-from golden.importers import fixed_point
+from golden.importers import fixed_point, model_file
 from golden.layers import onnx as layers
 from golden.layers import shaping
 from golden.layers.linear import Convolution, Window
@@ -46,7 +46,6 @@ __all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
 MAX_TAPS = 1 << 16  # places of a pooling window
-MAX_FILE_BYTES = (1 << 31) - 1  # of one protobuf message
 
 QONNX_NODES = ("Quant", "BipolarQuant", "Trunc")
 MICROSOFT = "com.microsoft"
@@ -76,16 +75,7 @@ def load(path: Path) -> Graph | Network:
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelFormatError(
-                f"{path} has {path.stat().st_size} bytes, but an .onnx file has at most {MAX_FILE_BYTES}"
-            )
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise GoldenError(f"{path}: no such model file") from None
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}") from None
+    data = model_file.read(path)
     return loads(data, path.stem)
 
 

@@ -25,6 +25,7 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
+from golden.importers import model_file
 from golden.importers.tflite_file import ACTIVATION, MAX_RANK, Operation, Stored, Subgraph, read
 from golden.layers import shaping
 from golden.layers import tflite as layers
@@ -36,7 +37,6 @@ __all__ = ["MAX_ELEMENTS", "OPERATORS", "load", "loads"]
 # Bounds of what a file may ask for.
 MAX_ELEMENTS = 1 << 26  # values of one tensor in one run, or of a padded map
 MAX_KERNEL = 1 << 16  # places of a convolution's or pooling's window
-MAX_FILE_BYTES = (1 << 31) - 1  # a flatbuffer's offsets are 32 bits, signed
 
 # How far a converter's rounding may put two scales apart that are meant to be one, where values are only moved
 # (pooling, padding): the tolerance that TFLite's own kernels have had.
@@ -61,14 +61,7 @@ def load(path: Path) -> Graph:
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelFormatError(
-                f"{path} has {path.stat().st_size} bytes, but a .tflite file has at most {MAX_FILE_BYTES}"
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}") from None
+    data = model_file.read(path)
     try:
         return loads(data, path.stem)
     except GoldenError as error:

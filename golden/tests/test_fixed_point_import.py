@@ -373,7 +373,7 @@ def test_not_a_model(data, tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(GoldenError, match=r"nowhere\.onnx cannot be read: No such file"):
+    with pytest.raises(GoldenError, match=r"nowhere\.onnx: no such model file"):
         load(tmp_path / "nowhere.onnx")
 
 
