@@ -223,7 +223,7 @@ class RandomJobs(MvuTest):
     """Random layers and modes."""
 
     async def body(self) -> None:
-        await self.play(self.stimulus.random_items(self.pick(48, 12), self.pick(6000, 1000)))
+        await self.play(self.stimulus.random_items(self.pick(48, 8), self.pick(6000, 600)))
 
 
 @cocotb.test()
@@ -236,7 +236,7 @@ class Stalls(MvuTest):
     """Random jobs while every port stalls, at a density that changes from job to job."""
 
     async def body(self) -> None:
-        for item in self.stimulus.random_items(self.pick(24, 6), self.pick(2000, 400)):
+        for item in self.stimulus.random_items(self.pick(24, 3), self.pick(2000, 300)):
             self.env.stall(self.stimulus.random.choice((16, 64, 128, 200, 240)))
             await self.play([item])
 
@@ -266,7 +266,7 @@ class PrecisionPairs(MvuTest):
     """Every weight precision with every input precision."""
 
     async def body(self) -> None:
-        await self.play(self.stimulus.precision_pairs(self.pick(256, 32)))
+        await self.play(self.stimulus.precision_pairs(self.pick(256, 12)))
 
 
 @cocotb.test()
@@ -378,7 +378,7 @@ class RandomPrograms(MvuTest):
         fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
         fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
         await self.driver.load(fill)
-        count, most = self.pick(60, 6), self.pick(4000, 200)
+        count, most = self.pick(60, 3), self.pick(4000, 150)
         await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
         env.compare_words("the whole data memory", 0, await env.memory.read(0, params.data_depth))
         if env.failed.is_set():
