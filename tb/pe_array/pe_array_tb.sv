@@ -25,7 +25,6 @@ module pe_array_tb
   `BURST_SOURCE_PORTS(wgt, WgtWidth + 1, Beats),
   `BURST_SOURCE_PORTS(pix, PixWidth + 1, Beats),
   `BURST_SINK_PORTS(out, OutWidth + OutWords + 1, Beats),
-  `BURST_SINK_PORTS(job, 96, Beats),
 
   // Clocks in which a beat was offered and not taken, by stream
   output logic [31:0] wgt_waits_o,
@@ -47,7 +46,6 @@ module pe_array_tb
   `BURST_SOURCE(wgt, WgtWidth + 1, Beats)
   `BURST_SOURCE(pix, PixWidth + 1, Beats)
   `BURST_SINK(out, OutWidth + OutWords + 1, Beats, 1'b0)
-  `BURST_SINK(job, 96, Beats, 1'b1)
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) cycle <= '0;

@@ -33,6 +33,7 @@ import golden
 import golden.qonnx
 import vectors
 from golden import IntFormat, Layer, Network, Residual
+from golden.importers import tflite as tflite_importer
 from golden.network import MULTIPLIER
 
 try:
@@ -413,7 +414,7 @@ def export() -> None:
         }
     content = train_int8(train_images, train_labels)
     inputs = vectors.apply_input_rule(test_images, Int8Digits.input_rule)
-    probabilities = golden.importers.tflite.loads(content, Int8Digits.name).predict(inputs)
+    probabilities = tflite_importer.loads(content, Int8Digits.name).predict(inputs)
     right = int((probabilities.argmax(axis=1) == test_labels).sum())
     print(f"{Int8Digits.name}: int8 arithmetic, {right} of {TEST_IMAGES} test images")
     contents[f"{Int8Digits.name}.tflite"] = content
