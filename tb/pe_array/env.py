@@ -221,13 +221,16 @@ class PeArrayEnv(uvm_env):
         self.subscriber.receive = self._beats_came
         self.agents["out"].ap.connect(self.subscriber.analysis_export)
         bus = {name: agent.bus for name, agent in self.agents.items()}
-        self.registers = RegisterPort(
-            bus["reg_req"], bus["reg_rsp"], clock_ns=CLOCK_NS, on_error=self.fail
-        )
+        self.registers = RegisterPort(bus["reg_req"], bus["reg_rsp"], clock_ns=CLOCK_NS, on_error=self.fail)
         self.cdb_set("port", self.registers, "registers")
         self.interrupt = Interrupt(self.dut.irq_o, clock_ns=CLOCK_NS)
         # An answer is awaited, so it must not wait for a full burst.
         bus["reg_rsp"].eager = True
+
+    @property
+    def scoreboards(self) -> tuple[StreamScoreboard, ...]:
+        """All of them."""
+        return (self.results,)
 
     def fail(self, failure: object, **details: object) -> None:
         """Record a failure and wake the test, which ends: what follows a first difference is noise."""

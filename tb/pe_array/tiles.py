@@ -17,18 +17,17 @@ from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import BY_NAME, ERRORS
 from golden.pe_array.tile import Tile, pixel_packets, weight_packet
 from tb.agents.burst import StreamReset
+from tb.bench import BenchStopped
 from tb.pe_array.env import CLOCK_NS, PeArrayEnv
 
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]
 CLEAR = STATUS.field("tile_done").mask | STATUS.field("error").mask
-_HANG_CLOCKS = 50_000  #: clocks without an output beat, beyond a tile's own, after which the array counts as hung
+_HANG_CLOCKS = (
+    50_000  #: clocks without an output beat, beyond a tile's own, after which the array counts as hung
+)
 _LOOK_AHEAD = 4  #: tiles that may wait for the array: it holds two, and the streams bring the next
 _SLOWEST = 64  #: how many times slower than its own clocks stalls may make a tile
-
-
-class BenchStopped(Exception):
-    """A failure has been recorded; the run ends here."""
 
 
 def packet(content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,9 +102,7 @@ class _Feeder:
     def add(self, rest: int, packets: list[tuple[np.ndarray, np.ndarray]]) -> None:
         if not packets:
             return
-        beats = [
-            self.env.formats[self.stream].pack(data=content, last=last) for content, last in packets
-        ]
+        beats = [self.env.formats[self.stream].pack(data=content, last=last) for content, last in packets]
         self.queue.append((rest, np.concatenate(beats)))
         if self.task is None or self.task.done():
             self.task = cocotb.start_soon(self._run())
@@ -205,26 +202,31 @@ class TileDriver(uvm_driver):
             states.append(f"stream {name} {'is empty' if feeder.idle and bus.idle else 'waits'}")
         return ", ".join(states)
 
-    async def drain(self) -> None:
-        """Wait until every packet is sent and every expected beat has come."""
+    async def sent(self) -> None:
+        """Wait until the device has taken every packet handed over."""
         for name, feeder in self._feeders.items():
             while not feeder.idle:
-                await self.or_stop(feeder.task)
-            await self.or_stop(self.env.agents[name].bus.drain())
+                await self._moving(feeder.task)
+            await self._moving(self.env.agents[name].bus.drain())
+
+    async def drain(self) -> None:
+        """As `sent`, and wait until every expected beat has come."""
+        await self.sent()
         await self.until(lambda: not self.env.results.outstanding)
 
     async def finish(self) -> None:
         """Wait for the end of everything handed over; then no output may follow, and the registers are checked."""
         env = self.env
-        for name, feeder in self._feeders.items():
-            while not feeder.idle:
-                await self._moving(feeder.task)
-            await self._moving(env.agents[name].bus.drain())
-        await self.until(lambda: not env.results.outstanding)
+        await self.drain()
         await self.or_stop(self.check_status())
         await env.settle(100)
         if env.failed.is_set():
             raise BenchStopped
+
+    def forget_status(self) -> None:
+        """The test itself has cleared status."""
+        self._done = False
+        self._errors = set()
 
     async def _moving(self, work: Coroutine[object, object, None] | Task) -> None:
         """Await the end of a stream, which stands still only as long as output comes."""
@@ -266,8 +268,7 @@ class TileDriver(uvm_driver):
         await ClockCycles(env.dut.clk_i, 2)
         if env.interrupt.level != 0:
             wrong.append("the interrupt stays raised after clearing")
-        self._done = False
-        self._errors = set()
+        self.forget_status()
         if wrong:
             env.fail(
                 f"after {env.results.beats_compared} output beats status is 0x{word:08x}: {'; '.join(wrong)}",
