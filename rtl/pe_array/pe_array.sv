@@ -59,6 +59,7 @@ module pe_array
 
   logic clear, busy, tile_done, starved, blocked;
   logic [NumErrors-1:0] errors;
+  logic header_error, weight_length_error, pixel_length_error;
 
   // --- Tiles ----------------------------------------------------------------------------------------------------
 
@@ -110,8 +111,8 @@ module pe_array
     .table_bank_o  (table_bank),
     .table_beat_o  (table_beat),
     .table_data_o  (table_data),
-    .header_error_o(errors[ErrorHeader]),
-    .length_error_o(errors[ErrorWeightLength]),
+    .header_error_o(header_error),
+    .length_error_o(weight_length_error),
     .busy_o        (weights_busy)
   );
 
@@ -157,7 +158,7 @@ module pe_array
     .last_block_o   (last_block),
     .first_row_o    (first_row),
     .first_map_row_o(first_map_row),
-    .length_error_o (errors[ErrorPixelLength]),
+    .length_error_o (pixel_length_error),
     .busy_o         (pixels_busy)
   );
 
@@ -209,10 +210,12 @@ module pe_array
 
   header_t operands_header, weights_header, accumulate_header;
   logic [AccsWidth-1:0] accs;
+  logic maximum;
 
   assign operands_header   = operands_bank ? headers[HeaderWidth+:HeaderWidth] : headers[0+:HeaderWidth];
   assign weights_header    = weights_bank ? headers[HeaderWidth+:HeaderWidth] : headers[0+:HeaderWidth];
   assign accumulate_header = accumulate_bank ? headers[HeaderWidth+:HeaderWidth] : headers[0+:HeaderWidth];
+  assign maximum           = accumulate_header.mode_array_op == ArrayMax;
   assign weight_re         = operands;
   assign weight_bank       = operands_bank;
 
@@ -234,7 +237,7 @@ module pe_array
     .weight_signed_i(weights_header.mode_weight_signed),
     .weight_zero_i  (weights_header.weight_zero[OperandWidth-1:0]),
     .acc_valid_i    (accumulate),
-    .maximum_i      (accumulate_header.mode_array_op == ArrayMax),
+    .maximum_i      (maximum),
     .first_i        (first),
     .empty_i        (empty),
     .shift_i        (shift),
@@ -342,6 +345,9 @@ module pe_array
   // --- Registers ------------------------------------------------------------------------------------------------
 
   logic held;
+  assign errors[ErrorHeader]       = header_error;
+  assign errors[ErrorWeightLength] = weight_length_error;
+  assign errors[ErrorPixelLength]  = pixel_length_error;
   assign held    = loaded != done_q;
   assign busy    = held || weights_busy || pixels_busy || out_tvalid_o;
   assign starved = held && !active;

@@ -63,12 +63,12 @@ module pe_array_weights
   localparam int Groups = 1 << GroupWidth;
 
   typedef enum logic [2:0] {
-    StHeader,
-    StColumns,
-    StEntries,
-    StTable,
-    StWeights,
-    StSkip
+    StHeader  = 3'd0,
+    StColumns = 3'd1,
+    StEntries = 3'd2,
+    StTable   = 3'd3,
+    StWeights = 3'd4,
+    StSkip    = 3'd5
   } state_e;
 
   state_e state_q;
@@ -146,7 +146,7 @@ module pe_array_weights
 
   // --- The packet's sections ------------------------------------------------------------------------------------
 
-  logic ends_section, last_entry, whole;
+  logic ends_section, last_entry, whole, write_entry, write_weight;
   logic [15:0] section_beats;
 
   assign section_beats = state_q == StHeader  ? 16'(HeaderBeats) :
@@ -226,6 +226,10 @@ module pe_array_weights
     end
   end
 
+  // In connections of their own, as Icarus 11 takes an enumeration's name there for a new net.
+  assign write_entry  = accept && state_q == StEntries && ends_section;
+  assign write_weight = accept && state_q == StWeights;
+
   // The entry as it is when its last beat is on the stream.
   if (EntryBeats == 1) begin : gen_one_beat
     assign gathered = tdata_i;
@@ -246,7 +250,7 @@ module pe_array_weights
     .re_i   (entry_re_i),
     .raddr_i({entry_bank_i, entry_group_i}),
     .rdata_o(entries_o),
-    .we_i   (accept && state_q == StEntries && ends_section),
+    .we_i   (write_entry),
     .waddr_i({bank, group_q}),
     .wpart_i(lane_q),
     .wdata_i(gathered[EntryWidth-1:0])
@@ -265,7 +269,7 @@ module pe_array_weights
     .re_i   (weight_re_i),
     .raddr_i({weight_bank_i, weight_addr_i}),
     .rdata_o(weight_o),
-    .we_i   (accept && state_q == StWeights),
+    .we_i   (write_weight),
     .waddr_i({bank, beat_q[WeightAddrWidth-1:0]}),
     .wpart_i(1'b0),
     .wdata_i(tdata_i)
