@@ -24,7 +24,6 @@ from golden.mvu.parameters import (
 )
 from golden.registers import WORD_BITS, Field, Register, struct_members
 
-
 def _value(name: str, width: int, signed: bool = False) -> tuple[Field, ...]:
     return (Field("value", width - 1, 0, name, signed=signed),)
 

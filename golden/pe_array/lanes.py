@@ -204,7 +204,7 @@ def rational_factor(shift: np.ndarray | int, divisor: np.ndarray | int = 1) -> d
     return {"multiplier": divisor.astype(np.int64), "factor.shift": np.clip(shift, -64, 64).astype(np.int64)}
 
 
-# --- Constants of operators --------------------------------------------------------------------------------------------
+# --- Constants of operators ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

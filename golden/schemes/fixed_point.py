@@ -264,7 +264,7 @@ def rescale(x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int = 
 def rounded_quotient(
     x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int, bits: int
 ) -> np.ndarray:
-    """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to signed integers of `bits`; exact.
+    """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to `bits` with sign; exact.
 
     The quotient of n = |x| * 2**max(shift, 0) and d = divisor * 2**max(-shift, 0) is rounded as
     floor((2 * n + d) / (2 * d)), in int64. Nothing overflows, and limiting the shifts changes nothing:

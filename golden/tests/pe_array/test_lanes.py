@@ -19,7 +19,7 @@ from golden.schemes.tflite import Affine, FloatRescale, Rescale
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 
-# --- The definition of docs/pe_array.md, value by value -----------------------------------------------------------------
+# --- The definition of docs/pe_array.md, value by value ---------------------------------------------------------------
 
 
 def wrap(x: int, bits: int) -> int:
@@ -54,8 +54,8 @@ def rescaled(x, rescaling, multiplier, shift, divisor):
 
 
 def word(a, b, header, entry, count, table, width) -> int:
-    h = {field: 0 for field in stage_fields(HEADER)} | header
-    e = {field: 0 for field in stage_fields(ENTRY)} | entry
+    h = dict.fromkeys(stage_fields(HEADER), 0) | header
+    e = dict.fromkeys(stage_fields(ENTRY), 0) | entry
     b = wrap(b - h["second_zero"], width + 2)
     rescaling, shift = h["mode.rescaling"], e["factor.shift"]
     multiplier = e["factor.multiplier_high"] << 32 | e["multiplier"]
@@ -293,7 +293,7 @@ def test_refused_multipliers():
         stage.double_rounding_factor(Rescale.of(-0.3))
 
 
-# --- Operators of fixed-point ONNX --------------------------------------------------------------------------------------
+# --- Operators of fixed-point ONNX ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -80,7 +80,7 @@ def test_float64_at_random(seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_float64_around_ties(seed):
-    """Products next to (k - 1/2) * 2**shift, within some last places of the float64 product, its own ties among them."""
+    """Products next to (k - 1/2) * 2**shift, within some last places of float64, its own ties among them."""
     rng = np.random.default_rng(100 + seed)
     count = 500_000
     odd = rng.choice([1, 3, 5, 7, 9, 11, 25, 127, 129, 1023, 65537], count)
@@ -140,13 +140,14 @@ def test_quotients_are_exact_for_31_bits():
     """t * M / 2**(31 + l) = t / a + t * e / (a * 2**(31 + l)) with e = M * a - 2**(31 + l), 0 <= e < a.
 
     With t = a * q + r its floor is q as long as what is added stays below (a - r) / a, at worst 1 / a: if
-    t * e < 2**(31 + l). As e < a <= 2**l, that holds for every t < 2**31. The largest t of every remainder is tried too.
+    t * e < 2**(31 + l). As e < a <= 2**l, that holds for every t < 2**31. The largest t of every remainder is
+    tried too.
     """
     divisor = np.arange(1, 256)
     m, log = reciprocal(divisor)
     error = m * divisor - (1 << (31 + log))
-    assert ((0 <= error) & (error < divisor) & (divisor <= 1 << log)).all()
-    assert ((1 << 31) <= m).all() and (m < 1 << 32).all()
+    assert ((error >= 0) & (error < divisor) & (divisor <= 1 << log)).all()
+    assert (m >= (1 << 31)).all() and (m < 1 << 32).all()
     assert (((1 << 31) - 1) * error < 1 << (31 + log)).all()
     for a, factor, bits in zip(divisor.tolist(), m.tolist(), log.tolist(), strict=True):
         t = (1 << 31) - 1 - np.arange(a)
