@@ -633,3 +633,8 @@ class NothingCompared(PeArrayTest):
 async def planted_nothing(dut: object) -> None:
     """A run that compared nothing fails."""
     await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")
+
+
+@cocotb.test()
+async def real_layers(dut: object) -> None:
+    """TO DO."""
