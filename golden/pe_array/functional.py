@@ -131,20 +131,20 @@ def _operands(tile: Tile, acc: np.ndarray, parameters: PeArrayParameters) -> tup
     return acc[..., first], acc[..., second]
 
 
-def _words(tile: Tile, values: np.ndarray, parameters: PeArrayParameters) -> np.ndarray:
-    """What the lanes' values are as words of the output stream."""
-    mask = (1 << parameters.data_width) - 1
-    return (values if tile.table is None else tile.table[values & mask]) & mask
+def _lanes(
+    tile: Tile, acc: np.ndarray, counts: np.ndarray, parameters: PeArrayParameters, **header: int
+) -> np.ndarray:
+    """The words that the output stage makes of accumulators `[..., R, C]`, for every entry: int64 `[..., R, E]`."""
+    a, b = _operands(tile, acc, parameters)
+    header = {**tile.header, **header}
+    return lanes(a, b, header, tile.entries, counts, tile.table, parameters.data_width)
 
 
 def outputs(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> OutputBeats:
     """The beats that a tile puts out; arguments and errors as for `accumulators`."""
     acc = accumulators(tile, pixels, parameters)
-    a, b = _operands(tile, acc, parameters)
     counts = window_counts(tile, parameters)[None, ..., None]
-    values = _words(
-        tile, lanes(a, b, tile, tile.entries, counts), parameters
-    )  # [images, blocks, columns, R, E]
+    values = _lanes(tile, acc, counts, parameters)  # [images, blocks, output columns, R, E]
     blocks, rows, entries = tile["repeat.row_blocks"], parameters.rows, tile["entries"]
     groups = tile.groups(parameters)
     spare = groups * parameters.lanes - entries
@@ -195,13 +195,20 @@ def explain(
     acc = accumulators(one, pixels[at.image : at.image + 1], parameters)[:, at.block, at.column]
     a, b = _operands(tile, acc, parameters)
     counts = window_counts(tile, parameters)[at.block, at.column][None, :, None]
-    # Without zero point, clamp and table, the lanes give the rescaled value.
-    wide = {"output_zero": 0, "low": -(1 << ACC_WIDTH - 1), "high": (1 << ACC_WIDTH - 1) - 1, "mode.table": 0}
-    plain = replace(tile, header={**tile.header, **wide}, table=None)
     index = (0, row, at.entry)
-    rescaled = lanes(a, b, plain, plain.entries, counts)[index]
-    result = _words(tile, lanes(a, b, tile, tile.entries, counts), parameters)[index]
-    second = f", second operand {b[index]}" if tile["mode.lane_op"] in (LaneOp.ADD, LaneOp.MULTIPLY) else ""
+    result = _lanes(tile, acc, counts, parameters)[index]
+    # Without zero point, clamp and table, and in words wide enough, the lanes give the rescaled value.
+    width = parameters.data_width + 2
+    b = signed(b - tile["second_zero"], width)
+    limit = 1 << ACC_WIDTH - 1
+    plain = {"second_zero": 0, "output_zero": 0, "low": -limit, "high": limit - 1, "mode.table": 0}
+    words = lanes(a, b, {**tile.header, **plain}, tile.entries, counts, None, ACC_WIDTH)
+    rescaled = signed(words, ACC_WIDTH)[index]
+    second = (
+        f", second operand {b[index]} less its zero point"
+        if tile["mode.lane_op"] in (LaneOp.ADD, LaneOp.MULTIPLY)
+        else ""
+    )
     places = f", {counts[0, row, 0]} places in the map" if tile["mode.count_divide"] else ""
     return (
         f"{where}, array column {tile.entries['source.column'][at.entry]}: accumulator {a[index]}{second}{places}, "
