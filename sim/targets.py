@@ -212,7 +212,9 @@ TARGETS: dict[str, Target] = {
             parameters={
                 "Rows": Parameter(PE_ARRAY.rows, range(1, 33), "output rows computed at a time"),
                 "Columns": Parameter(PE_ARRAY.columns, range(2, 257), "elements in each row"),
-                "DataWidth": Parameter(PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"),
+                "DataWidth": Parameter(
+                    PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"
+                ),
                 "Vectors": Parameter(PE_ARRAY.vectors, (1, 2, 4, 8), "pixel vectors in a beat"),
                 "Lanes": Parameter(PE_ARRAY.lanes, range(1, 17), "output channels rescaled in a clock"),
                 "WeightDepth": Parameter(PE_ARRAY.weight_depth, _POWERS, "beats of weights in a tile"),

@@ -29,6 +29,7 @@ CLOCK_NS = 10  #: as pe_array_tb.sv makes it
 SOURCES = ("reg_req", "wgt", "pix")
 SINKS = ("reg_rsp", "out")
 WAITS = ("wgt", "pix", "out")
+Word = tuple[int, int, int, int]  #: of a tile's output: image, output row, output column, entry
 #: A third tile's weights wait until a whole tile is computed: a stuck tile is the driver's report.
 _WEIGHTS_TIMEOUT = 50_000_000
 
@@ -65,7 +66,7 @@ class Expectation:
     Attributes:
         name: of the tile, with its layer.
         tile, pixels: as the golden array takes them.
-        channels: output channel of each entry.
+        locate: where in its layer a word belongs.
         beats: uint8[n, bytes], as the stream carries them.
         values: words with tkeep.
     """
@@ -73,9 +74,16 @@ class Expectation:
     name: str
     tile: Tile
     pixels: np.ndarray
-    channels: np.ndarray
+    locate: Callable[[Word], str]
     beats: np.ndarray
     values: int
+
+    def place(self, index: int, params: PeArrayParameters) -> tuple[int, int, int, int]:
+        """Image, row block, output column and group of entries of a beat."""
+        index, group = divmod(index, self.tile.groups(params))
+        index, column = divmod(index, self.tile["extent.output_columns"])
+        image, block = divmod(index, self.tile["repeat.row_blocks"])
+        return image, block, column, group
 
 
 class OutputScoreboard(StreamScoreboard):
@@ -138,13 +146,11 @@ class OutputScoreboard(StreamScoreboard):
         if index >= len(at.beats):
             return f"after the last beat of {at.name}"
         rows, lanes, width = self.params.rows, self.params.lanes, self.params.data_width
-        place, group = divmod(index, at.tile.groups(self.params))
-        place, column = divmod(place, at.tile["extent.output_columns"])
-        image, block = divmod(place, at.tile["repeat.row_blocks"])
-        channels = at.channels[group * lanes : (group + 1) * lanes].tolist()
+        image, block, column, group = at.place(index, self.params)
+        first, last = group * lanes, min((group + 1) * lanes, at.tile["entries"]) - 1
         return (
             f"{at.name}, image {image}, output rows {block * rows} to {block * rows + rows - 1}, column {column}, "
-            f"channels {', '.join(map(str, channels))} (data[(q*{rows} + r)*{width}] is lane q, row {block * rows} + r)"
+            f"entries {first} to {last} (data[(q*{rows} + r)*{width}] is entry {first} + q, row {block * rows} + r)"
         )
 
     def _explain(self, index: int, unlike: np.ndarray) -> str:
@@ -160,12 +166,12 @@ class OutputScoreboard(StreamScoreboard):
         word = first // p.data_width if first < p.output_bits else first - p.output_bits
         lane, row = divmod(word, p.rows)
         text = explain(at.tile, at.pixels, index, lane, row, p)
-        entry = index % at.tile.groups(p) * p.lanes + lane
-        channel = f"channel {at.channels[entry]}, " if entry < len(at.channels) else ""
+        image, block, column, group = at.place(index, p)
+        where = at.locate((image, block * p.rows + row, column, group * p.lanes + lane))
+        where = f"lane {lane}, array row {row}{where and f', {where}'}"
         if first >= p.output_bits:
-            return f"lane {lane}, array row {row}: {channel}tkeep is unlike; {text}"
-        seen = self._word(at.beats[index] ^ unlike, word)
-        return f"lane {lane}, array row {row}: {channel}{text}, seen {seen}"
+            return f"{where}: tkeep is unlike; {text}"
+        return f"{where}: {text}, seen {self._word(at.beats[index] ^ unlike, word)}"
 
     def _word(self, beat: np.ndarray, word: int) -> str:
         width = self.params.data_width
@@ -274,14 +280,12 @@ class PeArrayEnv(uvm_env):
         from it."""
         self.results.conclude()
 
-    def expect(self, name: str, tile: Tile, pixels: np.ndarray, channels: np.ndarray) -> Expectation:
-        """Let the scoreboard await the beats of a tile, as the golden array gives them."""
+    def expect(self, name: str, tile: Tile, pixels: np.ndarray, locate: Callable[[Word], str]) -> OutputBeats:
+        """Let the scoreboard await the beats of a tile, which the golden array makes."""
         made = outputs(tile, pixels, self.params)
-        expectation = Expectation(
-            name, tile, pixels, np.asarray(channels), self.pack_output(made), int(made.keep.sum())
-        )
-        self.results.expect_tile(expectation)
-        return expectation
+        beats, values = self.pack_output(made), int(made.keep.sum())
+        self.results.expect_tile(Expectation(name, tile, pixels, locate, beats, values))
+        return made
 
     def pack_output(self, beats: OutputBeats) -> np.ndarray:
         """Golden output beats as the stream carries them."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from golden.pe_array.functional import outputs
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
@@ -45,7 +46,7 @@ class Stimulus:
         """A random legal header of at most about `most` clocks; `given` fixes fields ("window__beats" for
         window.beats)."""
         while True:
-            header = self._header() | {name.replace("__", "."): value for name, value in given.items()}
+            header = self._header({name.replace("__", "."): value for name, value in given.items()})
             step = header["packet.channels"] * header["window.kernel_rows"]
             blocks = header["repeat.images"] * header["repeat.row_blocks"]
             steps = header["window.first_output"] + 1
@@ -66,13 +67,13 @@ class Stimulus:
             if fits and header["packet.columns"] <= steps and clocks <= most:
                 return header
 
-    def _header(self) -> dict[str, int]:
+    def _header(self, given: dict[str, int]) -> dict[str, int]:
         r, p = self.random, self.params
-        kernel_rows = self.deal(*range(1, MAX_KERNEL + 1))
-        row_stride = r.randint(1, min(MAX_STRIDE, kernel_rows))
-        channels = self.deal(1, 1, 2, 3, r.randint(1, 9))
+        kernel_rows = given.get("window.kernel_rows") or self.deal(*range(1, MAX_KERNEL + 1))
+        row_stride = given.get("window.row_stride") or r.randint(1, min(MAX_STRIDE, kernel_rows))
+        channels = given.get("packet.channels") or self.deal(1, 1, 2, 3, r.randint(1, 9))
         phases = self.deal(1, 2, 3, 4)
-        row_blocks = self.deal(1, 1, 2, 3)
+        row_blocks = given.get("repeat.row_blocks") or self.deal(1, 1, 2, 3)
         rows_output = r.randint((row_blocks - 1) * p.rows + 1, row_blocks * p.rows)
         rescaling = self.deal(*Rescaling)
         width = p.data_width
@@ -114,6 +115,7 @@ class Stimulus:
             "operand.first_shift": self.shift(),
             "operand.second_shift": self.shift(),
             "operand.left_shift": r.choice((0, r.randint(0, 31), 20)),
+            **given,
         }
 
     def beats(self, kernel_rows: int, row_stride: int) -> int:
@@ -213,6 +215,14 @@ class Stimulus:
     def item(self, name: str, most: int = LARGEST_RANDOM_TILE, **given: int) -> TileItem:
         """A random legal tile as an item."""
         return TileItem.of(name, *self.tile(most, **given), self.params)
+
+    def distinct(self, name: str) -> TileItem:
+        """A random tile of many output beats, each unlike the one before: whatever is done to one of them shows."""
+        while True:
+            item = self.item(name, 600, extent__output_columns=9, repeat__images=2, mode__table=0)
+            made = outputs(item.tile, item.pixels, self.params)
+            if len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all():
+                return item
 
     def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
         """`count` random tiles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 import cocotb
@@ -15,10 +15,10 @@ from pyuvm import uvm_driver, uvm_sequence_item
 
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import BY_NAME, ERRORS
-from golden.pe_array.tile import Tile, pixel_packets, weight_packet
+from golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
 from tb.agents.burst import StreamReset
 from tb.bench import BenchStopped
-from tb.pe_array.env import CLOCK_NS, PeArrayEnv
+from tb.pe_array.env import CLOCK_NS, PeArrayEnv, Word
 
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]
@@ -43,14 +43,14 @@ class TileItem(uvm_sequence_item):
     Args:
         name: for messages, with the layer it belongs to.
         tile, pixels: as the golden array takes them; None when nothing is computed.
-        channels: output channel of each entry; default: the entries' numbers.
 
     Attributes:
         weight_packets, pixel_packets: (beats uint8[n, bytes], tlast uint8[n]) to send in this order; `of` gives the
             right ones, and a test may put wrong ones before or between them.
         weight_delay, pixel_delay: clocks that a stream rests before it sends the item's first beat.
         errors: names of the bits of status.error that the item sets.
-        clocks: by the formula, when it is to be checked.
+        made: called with the golden array's output when the item is sent.
+        locate: where in its layer a word (image, output row, output column, entry) belongs, for messages.
     """
 
     def __init__(
@@ -58,29 +58,22 @@ class TileItem(uvm_sequence_item):
         name: str,
         tile: Tile | None = None,
         pixels: np.ndarray | None = None,
-        channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__(name)
         self.tile = tile
         self.pixels = pixels
-        self.channels = channels
         self.weight_packets: list[tuple[np.ndarray, np.ndarray]] = []
         self.pixel_packets: list[tuple[np.ndarray, np.ndarray]] = []
         self.weight_delay = 0
         self.pixel_delay = 0
         self.errors: set[str] = set()
+        self.made: Callable[[OutputBeats], None] = lambda beats: None
+        self.locate: Callable[[Word], str] = lambda word: ""
 
     @classmethod
-    def of(
-        cls,
-        name: str,
-        tile: Tile,
-        pixels: np.ndarray,
-        params: PeArrayParameters,
-        channels: Sequence[int] | None = None,
-    ) -> TileItem:
+    def of(cls, name: str, tile: Tile, pixels: np.ndarray, params: PeArrayParameters) -> TileItem:
         """The item of a legal tile with its right packets."""
-        item = cls(name, tile, pixels, np.arange(tile["entries"]) if channels is None else channels)
+        item = cls(name, tile, pixels)
         item.weight_packets.append(packet(weight_packet(tile, params)))
         packets = pixel_packets(tile, pixels, params)
         last = np.zeros(packets.shape[:2], np.uint8)
@@ -165,7 +158,7 @@ class TileDriver(uvm_driver):
         """Hand an item to the streams; returns when there is room for the next one."""
         await self.until(lambda: self.env.results.tiles_outstanding < _LOOK_AHEAD)
         if item.tile is not None:
-            self.env.expect(item.get_name(), item.tile, item.pixels, item.channels)
+            item.made(self.env.expect(item.get_name(), item.tile, item.pixels, item.locate))
             self.env.coverage.sample_tile(item.tile, self.env.params)
             self._tiles += 1
             self._done = True
@@ -202,12 +195,13 @@ class TileDriver(uvm_driver):
             states.append(f"stream {name} {'is empty' if feeder.idle and bus.idle else 'waits'}")
         return ", ".join(states)
 
-    async def sent(self) -> None:
-        """Wait until the device has taken every packet handed over."""
+    async def sent(self, moving: bool = True) -> None:
+        """Wait until the device has taken every packet handed over; `moving`: output comes meanwhile."""
+        wait = self._moving if moving else self.or_stop
         for name, feeder in self._feeders.items():
             while not feeder.idle:
-                await self._moving(feeder.task)
-            await self._moving(self.env.agents[name].bus.drain())
+                await wait(feeder.task)
+            await wait(self.env.agents[name].bus.drain())
 
     async def drain(self) -> None:
         """As `sent`, and wait until every expected beat has come."""
