@@ -1,0 +1,2 @@
+def check(model, images, parameters):
+    pass
