@@ -7,6 +7,9 @@ pe_array_weights.sv
 pe_array_pixels.sv
 pe_array_sequencer.sv
 pe_array_core.sv
+../common/rescale_pkg.sv
+../common/rescale.sv
+pe_array_post.sv
 pe_array_drain.sv
 pe_array_regs.sv
 pe_array.sv

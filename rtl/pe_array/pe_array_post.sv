@@ -56,36 +56,6 @@ module pe_array_post
   localparam int ProductWidth = 18;  // of a product's second factor: an operand (at most 18 bits) or alpha (17)
   localparam int MultiplierWidth = 53;
 
-  // What values need in stage 7, of a lane and of a tile.
-  typedef struct packed {
-    logic [MultiplierWidth-1:0] multiplier;
-    logic signed [7:0] shift;
-  } lane_t;
-
-  typedef struct packed {
-    logic [30:0] second_multiplier;
-    logic signed [7:0] second_shift;
-    logic [1:0] lane_op;
-    logic [1:0] rescaling;
-    logic count_divide;
-    logic subtract;
-  } tile_t;
-
-  // What they need in stages 12 and 13.
-  typedef struct packed {
-    logic signed [16:0] zero;
-    logic signed [16:0] low;
-    logic signed [16:0] high;
-    logic use_table;
-    logic bank;
-    logic last;
-  } ending_t;
-
-  localparam int LaneWidth = $bits(lane_t);
-  localparam int TileWidth = $bits(tile_t);
-  localparam int EndingWidth = $bits(ending_t);
-  localparam int CarryWidth = Lanes * LaneWidth + Rows * 8;
-
   logic [Latency:1] valid_q;
   logic some;  // whether any stage has work: one question a clock where there is none
 
@@ -105,55 +75,58 @@ module pe_array_post
   logic [Lanes*ProductWidth-1:0] alpha_q;
   logic [SecondWidth-1:0] second_zero_q;
 
-  // On their way to stages 7 and 13: lanes' factors and counts, tile, ending, keep.
-  logic [CarryWidth-1:0] carry_q [7];
-  logic [TileWidth-1:0] tile_q [7];
-  logic [EndingWidth-1:0] ending_q [Latency];
+  // On their way to stages 7 and 13; index is the stage.
+  logic [1:0] lane_op_q [7];
+  logic [1:0] rescaling_q [7];
+  logic [6:1] count_divide_q, subtract_q;
+  logic [30:0] second_multiplier_q [7];
+  logic [12:0] second_shift_q [7];
+  logic [Rows*8-1:0] counts_q [7];
+  logic [Lanes*MultiplierWidth-1:0] multipliers_q [7];
+  logic [Lanes*8-1:0] shifts_q [7];
+  logic signed [16:0] zero_q [Latency];
+  logic signed [16:0] low_q [Latency];
+  logic signed [16:0] high_q [Latency];
+  logic [Latency-1:1] use_table_q, bank_q, last_q;
   logic [Values-1:0] keep_q [Latency];
 
   // lane_op add: both operands' factors, for stage 3.
   logic [30:0] first_multiplier_q, first_multiplier2_q;
-  logic [12:0] first_shift_q, first_shift2_q, second_shift2_q;
+  logic [12:0] first_shift_q, first_shift2_q;
   logic [4:0] left_shift_q, left_shift2_q;
 
   always_ff @(posedge clk_i) begin : p_inputs
     entry_t entry;
-    lane_t lane;
-    tile_t tile;
-    ending_t ending;
     if (en_i && valid_i) begin
       a_q <= a_i;
       if (header_i.mode_lane_op == LaneAdd || header_i.mode_lane_op == LaneMultiply) begin
         for (int v = 0; v < Values; v++) b_q[v*SecondWidth+:SecondWidth] <= b_i[v*AccWidth+:SecondWidth];
       end
       for (int q = 0; q < Lanes; q++) begin
-        entry           = entries_i[q*EntryWidth+:EntryWidth];
-        lane.multiplier = {entry.factor_multiplier_high, entry.multiplier};
-        lane.shift      = entry.factor_shift;
-        carry_q[1][Rows*8+q*LaneWidth+:LaneWidth] <= lane;
-        bias_q[q*AccWidth+:AccWidth] <= entry.bias;
+        entry = entries_i[q*EntryWidth+:EntryWidth];
+        bias_q[q*AccWidth+:AccWidth]          <= entry.bias;
         alpha_q[q*ProductWidth+:ProductWidth] <= ProductWidth'(entry.source_alpha);
+        multipliers_q[1][q*MultiplierWidth+:MultiplierWidth] <= {entry.factor_multiplier_high, entry.multiplier};
+        shifts_q[1][q*8+:8]                   <= entry.factor_shift;
       end
-      carry_q[1][0+:Rows*8]  <= counts_i;
-      tile.second_multiplier = header_i.second_multiplier[30:0];
-      tile.second_shift      = header_i.operand_second_shift;
-      tile.lane_op           = header_i.mode_lane_op;
-      tile.rescaling         = header_i.mode_rescaling;
-      tile.count_divide      = header_i.mode_count_divide;
-      tile.subtract          = header_i.mode_subtract;
-      tile_q[1] <= tile;
-      ending.zero      = header_i.output_zero;
-      ending.low       = header_i.low;
-      ending.high      = header_i.high;
-      ending.use_table = header_i.mode_table;
-      ending.bank      = bank_i;
-      ending.last      = last_i;
-      ending_q[1] <= ending;
-      keep_q[1]   <= keep_i;
-      second_zero_q      <= header_i.second_zero[SecondWidth-1:0];
-      first_multiplier_q <= header_i.first_multiplier[30:0];
-      first_shift_q      <= shift_amounts(header_i.operand_first_shift);
-      left_shift_q       <= header_i.operand_left_shift;
+      counts_q[1]            <= counts_i;
+      lane_op_q[1]           <= header_i.mode_lane_op;
+      rescaling_q[1]         <= header_i.mode_rescaling;
+      count_divide_q[1]      <= header_i.mode_count_divide;
+      subtract_q[1]          <= header_i.mode_subtract;
+      second_multiplier_q[1] <= header_i.second_multiplier[30:0];
+      second_shift_q[1]      <= shift_amounts(header_i.operand_second_shift);
+      zero_q[1]              <= header_i.output_zero;
+      low_q[1]               <= header_i.low;
+      high_q[1]              <= header_i.high;
+      use_table_q[1]         <= header_i.mode_table;
+      bank_q[1]              <= bank_i;
+      last_q[1]              <= last_i;
+      keep_q[1]              <= keep_i;
+      second_zero_q          <= header_i.second_zero[SecondWidth-1:0];
+      first_multiplier_q     <= header_i.first_multiplier[30:0];
+      first_shift_q          <= shift_amounts(header_i.operand_first_shift);
+      left_shift_q           <= header_i.operand_left_shift;
     end
   end
 
@@ -162,14 +135,26 @@ module pe_array_post
     if (some) begin
       for (int s = 2; s < 7; s++) begin
         if (valid_q[s-1]) begin
-          carry_q[s] <= carry_q[s-1];
-          tile_q[s]  <= tile_q[s-1];
+          lane_op_q[s]           <= lane_op_q[s-1];
+          rescaling_q[s]         <= rescaling_q[s-1];
+          count_divide_q[s]      <= count_divide_q[s-1];
+          subtract_q[s]          <= subtract_q[s-1];
+          second_multiplier_q[s] <= second_multiplier_q[s-1];
+          second_shift_q[s]      <= second_shift_q[s-1];
+          counts_q[s]            <= counts_q[s-1];
+          multipliers_q[s]       <= multipliers_q[s-1];
+          shifts_q[s]            <= shifts_q[s-1];
         end
       end
       for (int s = 2; s < Latency; s++) begin
         if (valid_q[s-1]) begin
-          ending_q[s] <= ending_q[s-1];
-          keep_q[s]   <= keep_q[s-1];
+          zero_q[s]      <= zero_q[s-1];
+          low_q[s]       <= low_q[s-1];
+          high_q[s]      <= high_q[s-1];
+          use_table_q[s] <= use_table_q[s-1];
+          bank_q[s]      <= bank_q[s-1];
+          last_q[s]      <= last_q[s-1];
+          keep_q[s]      <= keep_q[s-1];
         end
       end
     end
@@ -178,25 +163,18 @@ module pe_array_post
   // --- 2: bias, second operand ------------------------------------------------------------------------------------
 
   logic [ValuesWidth-1:0] first_q, second_q;
-  tile_t tile1, tile2, tile3, tile5, tile6;
-
-  assign tile1 = tile_q[1];
-  assign tile2 = tile_q[2];
-  assign tile3 = tile_q[3];
-  assign tile5 = tile_q[5];
-  assign tile6 = tile_q[6];
 
   always_ff @(posedge clk_i) begin : p_bias
     logic [SecondWidth-1:0] difference;
     if (en_i && valid_q[1]) begin
       for (int v = 0; v < Values; v++) begin
-        if (tile1.lane_op == LaneAdd || tile1.lane_op == LaneMultiply) begin
+        if (lane_op_q[1] == LaneAdd || lane_op_q[1] == LaneMultiply) begin
           difference = b_q[v*SecondWidth+:SecondWidth] - second_zero_q;
           first_q[v*AccWidth+:AccWidth]  <= a_q[v*AccWidth+:AccWidth];
           second_q[v*AccWidth+:AccWidth] <= {{AccWidth-SecondWidth{difference[SecondWidth-1]}}, difference};
         end else begin
           first_q[v*AccWidth+:AccWidth] <= a_q[v*AccWidth+:AccWidth] + bias_q[v/Rows*AccWidth+:AccWidth];
-          if (tile1.lane_op == LanePrelu) begin
+          if (lane_op_q[1] == LanePrelu) begin
             second_q[v*AccWidth+:AccWidth] <=
                 {{AccWidth-ProductWidth{alpha_q[v/Rows*ProductWidth+ProductWidth-1]}},
                  alpha_q[v/Rows*ProductWidth+:ProductWidth]};
@@ -205,7 +183,6 @@ module pe_array_post
       end
       first_multiplier2_q <= first_multiplier_q;
       first_shift2_q      <= first_shift_q;
-      second_shift2_q     <= shift_amounts(tile1.second_shift);
       left_shift2_q       <= left_shift_q;
     end
   end
@@ -222,12 +199,12 @@ module pe_array_post
     logic signed [AccWidth-1:0] x;
     logic signed [ProductWidth-1:0] y;
     if (some) begin
-      if (valid_q[2] && tile2.lane_op != LaneAdd) begin
+      if (valid_q[2] && lane_op_q[2] != LaneAdd) begin
         for (int v = 0; v < Values; v++) begin
           x = first_q[v*AccWidth+:AccWidth];
           y = second_q[v*AccWidth+:ProductWidth];
-          sloped_q[3][v] <= tile2.lane_op == LanePrelu && x < 0;
-          if (tile2.lane_op == LaneMultiply || (tile2.lane_op == LanePrelu && x < 0)) x = x * AccWidth'(y);
+          sloped_q[3][v] <= lane_op_q[2] == LanePrelu && x < 0;
+          if (lane_op_q[2] == LaneMultiply || (lane_op_q[2] == LanePrelu && x < 0)) x = x * AccWidth'(y);
           product_q[3][v*AccWidth+:AccWidth] <= x;
         end
       end
@@ -248,13 +225,11 @@ module pe_array_post
   endfunction
 
   assign first_left  = sum_of_shifts(left_shift2_q, first_shift2_q[12:7]);
-  assign second_left = sum_of_shifts(left_shift2_q, second_shift2_q[12:7]);
+  assign second_left = sum_of_shifts(left_shift2_q, second_shift_q[2][12:7]);
 
   // An operand's stages move for sums only.
   for (genvar s = 0; s < RescaleLatency; s++) begin : gen_add_stage
-    tile_t tile;
-    assign tile = tile_q[s+2];
-    assign add_stages[s] = valid_q[s+2] && tile.lane_op == LaneAdd;
+    assign add_stages[s] = valid_q[s+2] && lane_op_q[s+2] == LaneAdd;
   end
 
   rescale #(
@@ -283,9 +258,9 @@ module pe_array_post
     .x_i         (second_q),
     .float_i     (1'b0),
     .rational_i  (1'b0),
-    .multiplier_i({22'd0, tile2.second_multiplier}),
+    .multiplier_i({22'd0, second_multiplier_q[2]}),
     .left_i      (second_left),
-    .right_i     (second_shift2_q[6:0]),
+    .right_i     (second_shift_q[2][6:0]),
     .divisor_i   (8'd0),
     .log_i       (4'd0),
     .y_o         (second_rescaled)
@@ -299,15 +274,15 @@ module pe_array_post
   logic [Rows*ReciprocalWidth-1:0] row_reciprocal_q;
 
   always_ff @(posedge clk_i) begin : p_reciprocals
-    lane_t lane;
-    if (en_i && valid_q[5] && tile5.rescaling == RescaleRational) begin
+    logic [7:0] divisor;
+    if (en_i && valid_q[5] && rescaling_q[5] == RescaleRational) begin
       for (int q = 0; q < Lanes; q++) begin
-        lane = carry_q[5][Rows*8+q*LaneWidth+:LaneWidth];
-        lane_divisor_q[q*8+:8] <= lane.multiplier[7:0];
-        lane_reciprocal_q[q*ReciprocalWidth+:ReciprocalWidth] <= reciprocal(lane.multiplier[7:0]);
+        divisor = multipliers_q[5][q*MultiplierWidth+:8];
+        lane_divisor_q[q*8+:8] <= divisor;
+        lane_reciprocal_q[q*ReciprocalWidth+:ReciprocalWidth] <= reciprocal(divisor);
       end
       for (int r = 0; r < Rows; r++) begin
-        row_reciprocal_q[r*ReciprocalWidth+:ReciprocalWidth] <= reciprocal(carry_q[5][r*8+:8]);
+        row_reciprocal_q[r*ReciprocalWidth+:ReciprocalWidth] <= reciprocal(counts_q[5][r*8+:8]);
       end
     end
   end
@@ -321,40 +296,39 @@ module pe_array_post
   logic [Values*4-1:0] log_q;
 
   always_ff @(posedge clk_i) begin : p_sum
-    lane_t lane;
-    reciprocal_t inverse;
+    logic signed [7:0] shift;
     logic [12:0] shifts;
+    reciprocal_t inverse;
     logic [7:0] divisor;
     if (en_i && valid_q[6]) begin
       for (int v = 0; v < Values; v++) begin
-        if (tile6.lane_op != LaneAdd) begin
+        if (lane_op_q[6] != LaneAdd) begin
           x_q[v*AccWidth+:AccWidth] <= product_q[6][v*AccWidth+:AccWidth];
-        end else if (tile6.subtract) begin
+        end else if (subtract_q[6]) begin
           x_q[v*AccWidth+:AccWidth] <= first_rescaled[v*AccWidth+:AccWidth] - second_rescaled[v*AccWidth+:AccWidth];
         end else begin
           x_q[v*AccWidth+:AccWidth] <= first_rescaled[v*AccWidth+:AccWidth] + second_rescaled[v*AccWidth+:AccWidth];
         end
-        if (tile6.lane_op == LanePrelu && sloped_q[6][v]) begin
-          shifts = shift_amounts(tile6.second_shift);
+        if (lane_op_q[6] == LanePrelu && sloped_q[6][v]) begin
           float_q[v]    <= 1'b0;
           rational_q[v] <= 1'b0;
-          multiplier_q[v*MultiplierWidth+:MultiplierWidth] <= MultiplierWidth'(tile6.second_multiplier);
-          left_q[v*6+:6]  <= shifts[12:7];
-          right_q[v*7+:7] <= shifts[6:0];
+          multiplier_q[v*MultiplierWidth+:MultiplierWidth] <= MultiplierWidth'(second_multiplier_q[6]);
+          left_q[v*6+:6]  <= second_shift_q[6][12:7];
+          right_q[v*7+:7] <= second_shift_q[6][6:0];
         end else begin
-          lane = carry_q[6][Rows*8+v/Rows*LaneWidth+:LaneWidth];
-          shifts = shift_amounts(lane.shift);
-          float_q[v]    <= tile6.rescaling == RescaleFloat64;
-          rational_q[v] <= tile6.rescaling == RescaleRational;
-          multiplier_q[v*MultiplierWidth+:MultiplierWidth] <= lane.multiplier;
+          shift  = shifts_q[6][v/Rows*8+:8];
+          shifts = shift_amounts(shift);
+          float_q[v]    <= rescaling_q[6] == RescaleFloat64;
+          rational_q[v] <= rescaling_q[6] == RescaleRational;
+          multiplier_q[v*MultiplierWidth+:MultiplierWidth] <= multipliers_q[6][v/Rows*MultiplierWidth+:MultiplierWidth];
           left_q[v*6+:6]  <= shifts[12:7];
           right_q[v*7+:7] <= shifts[6:0];
-          if (tile6.rescaling == RescaleFloat64) begin
+          if (rescaling_q[6] == RescaleFloat64) begin
             // Here a positive shift goes to the right.
-            right_q[v*7+:7] <= lane.shift < 0 ? 7'd0 : lane.shift[6:0];
-          end else if (tile6.rescaling == RescaleRational) begin
-            divisor = tile6.count_divide ? carry_q[6][v%Rows*8+:8] : lane_divisor_q[v/Rows*8+:8];
-            inverse = tile6.count_divide ? row_reciprocal_q[v%Rows*ReciprocalWidth+:ReciprocalWidth] :
+            right_q[v*7+:7] <= shift < 0 ? 7'd0 : shift[6:0];
+          end else if (rescaling_q[6] == RescaleRational) begin
+            divisor = count_divide_q[6] ? counts_q[6][v%Rows*8+:8] : lane_divisor_q[v/Rows*8+:8];
+            inverse = count_divide_q[6] ? row_reciprocal_q[v%Rows*ReciprocalWidth+:ReciprocalWidth] :
                 lane_reciprocal_q[v/Rows*ReciprocalWidth+:ReciprocalWidth];
             divisor_q[v*8+:8] <= divisor == '0 ? 8'd1 : divisor;
             log_q[v*4+:4]     <= inverse[35:32];
@@ -390,18 +364,14 @@ module pe_array_post
   logic [Values*DataWidth-1:0] word_q, data_q;
   logic [Values-1:0] data_keep_q;
   logic data_last_q;
-  ending_t ending11, ending12;
-
-  assign ending11 = ending_q[11];
-  assign ending12 = ending_q[12];
 
   always_ff @(posedge clk_i) begin : p_clamp
     logic signed [AccWidth:0] z;
     if (en_i && valid_q[11]) begin
       for (int v = 0; v < Values; v++) begin
-        z = $signed({y[v*AccWidth+AccWidth-1], y[v*AccWidth+:AccWidth]}) + (AccWidth+1)'(ending11.zero);
-        if (z < (AccWidth+1)'(ending11.low)) z = (AccWidth+1)'(ending11.low);
-        if (z > (AccWidth+1)'(ending11.high)) z = (AccWidth+1)'(ending11.high);
+        z = $signed({y[v*AccWidth+AccWidth-1], y[v*AccWidth+:AccWidth]}) + (AccWidth+1)'(zero_q[11]);
+        if (z < (AccWidth+1)'(low_q[11])) z = (AccWidth+1)'(low_q[11]);
+        if (z > (AccWidth+1)'(high_q[11])) z = (AccWidth+1)'(high_q[11]);
         word_q[v*DataWidth+:DataWidth] <= z[DataWidth-1:0];
       end
     end
@@ -427,14 +397,14 @@ module pe_array_post
       end else if (en_i && valid_q[12]) begin
         for (int v = 0; v < Values; v++) begin
           if (!keep_q[12][v]) data_q[v*DataWidth+:DataWidth] <= '0;
-          else if (!ending12.use_table) data_q[v*DataWidth+:DataWidth] <= word_q[v*DataWidth+:DataWidth];
-          else data_q[v*DataWidth+:DataWidth] <= words[{ending12.bank, word_q[v*DataWidth+:DataWidth]}];
+          else if (!use_table_q[12]) data_q[v*DataWidth+:DataWidth] <= word_q[v*DataWidth+:DataWidth];
+          else data_q[v*DataWidth+:DataWidth] <= words[{bank_q[12], word_q[v*DataWidth+:DataWidth]}];
         end
       end
     end
   end else begin : gen_no_table
     logic unused_table;
-    assign unused_table = ^{table_we_i, table_bank_i, table_beat_i, table_data_i, ending12.use_table, ending12.bank};
+    assign unused_table = ^{table_we_i, table_bank_i, table_beat_i, table_data_i, use_table_q[12], bank_q[12]};
 
     always_ff @(posedge clk_i or negedge rst_ni) begin : p_output
       if (!rst_ni) begin
@@ -453,7 +423,7 @@ module pe_array_post
       data_last_q <= 1'b0;
     end else if (en_i && valid_q[12]) begin
       data_keep_q <= keep_q[12];
-      data_last_q <= ending12.last;
+      data_last_q <= last_q[12];
     end
   end
 
