@@ -91,6 +91,8 @@ class Job:
     """Path of that model's inputs; empty: random ones."""
     vectors: str = ""
     """Folder of a vector set."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables that the bench sees."""
 
     @property
     def given(self) -> dict[str, str]:
@@ -343,6 +345,7 @@ def _simulate(
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
+        **job.environment,
         "PYTHONUNBUFFERED": "1",
         # The golden model's products are small: more threads would only wait for each other, on cores that other
         # simulations use.

@@ -94,6 +94,9 @@ class Target:
     """``module:function`` that reads a vector set, checks it and gives the HDL parameters it was made for."""
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
+    engine: str = ""
+    """Python module whose cocotb test ``serve`` plays what :mod:`sim.engine` sends; empty: the target runs no networks
+    layer by layer."""
     root: Path = ROOT
 
     def source_files(self) -> list[Path]:
@@ -205,6 +208,7 @@ TARGETS: dict[str, Target] = {
             default_tests=("real_layers",),
             coverage="tb.pe_array.coverage:PeArrayCoverage",
             workload_check="tb.pe_array.networks:check",
+            engine="tb.pe_array.engine",
             benchmark=Benchmark(
                 {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
                 harness="tb/pe_array/harness.cpp",

@@ -104,13 +104,19 @@ class ArrayPlan:
         """A layer's output `[N, ...]` as `Graph.trace` gives it, its tiles played by `execute`."""
         return self.graph.tensors[node.outputs[0]].stacked(self.tiles(node, inputs).run(execute))
 
-    def network(self, execute: Execute) -> Graph:
-        """The same network with every tile played by `execute`; it can what the graph can."""
-        nodes = [
-            replace(node, operator=self._played(node, execute)) if self.engine(node) is Engine.ARRAY else node
-            for node in self.graph.nodes
-        ]
-        return replace(self.graph, nodes=tuple(nodes))
+    def network(self, play: Callable[[Node, LayerTiles], np.ndarray]) -> Graph:
+        """The same network with the output of every layer on the array made by `play`; it can what the graph can.
 
-    def _played(self, node: Node, execute: Execute) -> Callable[..., np.ndarray]:
-        return lambda *inputs: self._tiles(node, *inputs).run(execute)
+        Args:
+            play: gives a layer's output from its tiles, `LayerTiles.run(execute)` if it plays them one by one.
+        """
+
+        def played(node: Node) -> Node:
+            def operator(*inputs: np.ndarray) -> np.ndarray:
+                return play(node, self._tiles(node, *inputs))
+
+            return replace(node, operator=operator)
+
+        return replace(
+            self.graph, nodes=tuple(played(n) if self.engine(n) is Engine.ARRAY else n for n in self.graph.nodes)
+        )
