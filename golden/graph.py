@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from golden.compare import Comparison, compare_traces
+from golden import table
+from golden.compare import Comparison, compare_traces, trace_of
 from golden.errors import ConfigurationError, GoldenError
+from golden.table import short
 
 __all__ = ["AssignVariable", "Graph", "Node", "ReadVariable", "Tensor"]
 
@@ -181,13 +183,14 @@ class Graph:
 
         Args:
             x: as for `predict`.
-            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
+            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`: another
+                graph or network, or one of `golden.runtimes`. A graph with state advances.
 
         Raises:
-            GoldenError: as for `predict`, no tensor in common, or a tensor of another size.
+            GoldenError: as for `predict`, or nothing that this graph computes could be compared.
         """
-        theirs = reference if isinstance(reference, Mapping) else reference.trace(x)
-        return compare_traces(self.trace(x), theirs)
+        theirs = trace_of(reference, x)
+        return compare_traces(self.trace(x), theirs, given=self.inputs)
 
     def _run(self, x: Any, keep: Callable[[str], bool]) -> dict[str, np.ndarray]:
         values = self._checked_inputs(x)
@@ -286,27 +289,25 @@ class Graph:
         makers = {name: node.name for node in self.nodes for name in node.outputs}
         rows = [header]
         for name in self.inputs:
-            rows.append((_short(name), "input", "", _short(name), *self._described(name), ""))
+            rows.append((short(name), "input", "", short(name), *self._described(name), ""))
         for node in self.nodes:
-            data = [makers.get(name, _short(name)) for name in node.inputs if name not in self.constants]
+            data = [makers.get(name, short(name)) for name in node.inputs if name not in self.constants]
             if isinstance(node.operator, ReadVariable):
-                data = [f"state {_short(node.operator.variable)}"]
+                data = [f"state {short(node.operator.variable)}"]
             macs = f"{node.macs:,}" if node.macs else ""
-            made = [(_short(name), *self._described(name)) for name in node.outputs]
+            made = [(short(name), *self._described(name)) for name in node.outputs]
             if isinstance(node.operator, AssignVariable):
-                made = [(f"state {_short(node.operator.variable)}", "", "")]
+                made = [(f"state {short(node.operator.variable)}", "", "")]
             for number, described in enumerate(made):
                 about = ("", "", "") if number else (node.name, node.kind, ", ".join(data))
                 rows.append((*about, *described, "" if number else macs))
         for name in self.outputs:
-            rows.append(("", "output", makers.get(name, ""), _short(name), *self._described(name), ""))
+            rows.append(("", "output", makers.get(name, ""), short(name), *self._described(name), ""))
         for name, initial in self.variables.items():
-            rows.append(("", "state", "", _short(name), _by(initial.shape), str(initial.dtype), ""))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+            rows.append(("", "state", "", short(name), _by(initial.shape), str(initial.dtype), ""))
         macs = sum(node.macs for node in self.nodes)
         lines = [f"graph {self.name}: {len(self.nodes)} nodes, {macs:,} MACs a run"]
-        return "\n".join(lines + ["  ".join(row).rstrip() for row in padded])
+        return "\n".join([*lines, *table.lines(rows)])
 
     def _described(self, name: str) -> tuple[str, str]:
         tensor = self.tensors[name]
@@ -316,8 +317,3 @@ class Graph:
 
 def _by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
-
-
-def _short(name: str, length: int = 40) -> str:
-    keep = length // 2 - 1
-    return name if len(name) <= length else f"{name[:keep]}..{name[-keep:]}"

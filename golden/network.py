@@ -7,11 +7,14 @@ arrays and keep four dimensions throughout; a tensor's name is the one it has in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from golden import table
+from golden.compare import Comparison, compare_traces, trace_of
 from golden.errors import ConfigurationError, GoldenError
 from golden.formats import IntFormat
 from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
@@ -325,6 +328,16 @@ class Network:
         """Name of the output tensor, the one the last layer makes."""
         return self.layers[-1].output
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """`input` alone, under the name a `Graph` has for its inputs."""
+        return (self.input,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """`output` alone, likewise."""
+        return (self.output,)
+
     def macs(self, layer: Layer) -> int:
         """Multiplications of one image in `layer`, zero padding counted as if it were data."""
         height, width, _ = self.shapes[layer.input]
@@ -358,6 +371,19 @@ class Network:
             residual = None if layer.residual is None else tensors[layer.residual.tensor]
             tensors[layer.output] = layer.run(tensors[layer.input], residual)
         return tensors
+
+    def compare(self, x: np.ndarray, reference: Mapping[str, np.ndarray] | Any) -> Comparison:
+        """Trace the network and hold every tensor against a reference's.
+
+        Args:
+            x: as for `predict`.
+            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
+
+        Raises:
+            GoldenError: as for `predict`, or nothing that this network computes could be compared.
+        """
+        theirs = trace_of(reference, x)
+        return compare_traces(self.trace(x), theirs, given=self.inputs)
 
     def _checked_input(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x)
@@ -397,9 +423,7 @@ class Network:
                     f"{layer.accumulator_bits} b",
                 )
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-        lines = ["  ".join(row).rstrip() for row in padded]
+        lines = table.lines(rows)
         weights = sum(layer.weight.size for layer in self.layers)
         macs = sum(self.macs(layer) for layer in self.layers)
         lines.insert(
