@@ -192,7 +192,7 @@ def _compare(options: argparse.Namespace) -> int:
     model = golden.load(options.model)
     rows = _rows(model, options)
     reference = _reference(options, model, rows)
-    comparison = compare_traces(_run(model, rows), reference, model.inputs)
+    comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")

@@ -42,8 +42,8 @@ class TensorComparison:
         expected, seen: the reference's and the model's value there, else None.
         worst: largest absolute difference (of integers, or of floats as they are); infinite where one of the two is
             NaN or infinite and the other is not.
-        sqnr_db: signal-to-quantisation-noise ratio 10 log10(sum reference^2 / sum difference^2) in dB; infinite
-            if exact, minus infinity if the noise is infinite or the signal 0.
+        sqnr_db: signal-to-quantisation-noise ratio 10 log10(sum (reference - zero point)^2 / sum difference^2) in
+            dB; infinite if exact, minus infinity if the noise is infinite or the signal 0.
         problem: why the two could not be compared (unlike shapes, integers against floats), or "".
         nan: number of coordinates at which one side or both hold NaN.
     """
@@ -215,7 +215,9 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.linspace(low - margin, high + margin, 61)
 
 
-def compare_arrays(name: str, seen: np.ndarray, reference: np.ndarray) -> TensorComparison:
+def compare_arrays(
+    name: str, seen: np.ndarray, reference: np.ndarray, quantisation: Any = None
+) -> TensorComparison:
     """Compare one tensor.
 
     Args:
@@ -223,6 +225,9 @@ def compare_arrays(name: str, seen: np.ndarray, reference: np.ndarray) -> Tensor
         seen: the model's values.
         reference: integers for integers, floats for floats, of any width; of the same shape but for axes of length 1.
             What is unlike is reported as the result's `problem`.
+        quantisation: what the model's integers stand for, an object of `golden.schemes`, or None. The SQNR is that of
+            the real values. With it a reference may be floats where the model has integers, as a float model gives
+            them: then real values are compared.
 
     Raises:
         GoldenError: nothing to compare.
@@ -230,6 +235,7 @@ def compare_arrays(name: str, seen: np.ndarray, reference: np.ndarray) -> Tensor
     seen, reference = np.asarray(seen), np.asarray(reference)
     if seen.size == 0:
         raise GoldenError(f"tensor {name!r} holds 0 values, but a comparison needs 1 or more")
+    seen, zero_point = _numbers(seen, reference, quantisation)
     if not _alike(seen, reference):
         problem = (
             f"the reference is {reference.dtype} {list(reference.shape)}, "
@@ -252,10 +258,21 @@ def compare_arrays(name: str, seen: np.ndarray, reference: np.ndarray) -> Tensor
     worst, noise = _distance(ours[unequal], theirs[unequal])
     finite = theirs[np.isfinite(theirs)].astype(np.float64)
     with np.errstate(over="ignore"):
-        signal = float(np.sum(finite**2))
+        signal = float(np.sum((finite - zero_point) ** 2))
     sqnr = 10 * math.log10(signal / noise) if 0 < signal < math.inf and 0 < noise < math.inf else -math.inf
     expected, value = reference[first].item(), seen[first].item()
     return TensorComparison(name, seen.size, differing, first, expected, value, worst, sqnr, nan=nan)
+
+
+def _numbers(seen: np.ndarray, reference: np.ndarray, quantisation: Any) -> tuple[np.ndarray, int]:
+    """The model's values as the reference's kind of numbers, and which of them stands for zero."""
+    scale = np.ravel(getattr(quantisation, "scale", ()))
+    if scale.size != 1 or seen.dtype.kind not in "iu":
+        return seen, 0
+    zero_point = int(np.ravel(getattr(quantisation, "zero_point", 0))[0])
+    if reference.dtype.kind != "f":
+        return seen, zero_point
+    return (seen.astype(np.float64) - zero_point) * float(scale[0]), 0
 
 
 def _alike(seen: np.ndarray, reference: np.ndarray) -> bool:
@@ -282,7 +299,10 @@ def _distance(ours: np.ndarray, theirs: np.ndarray) -> tuple[float | int, float]
 
 
 def compare_traces(
-    seen: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], given: Collection[str] = ()
+    seen: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray],
+    given: Collection[str] = (),
+    quantisations: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Compare the tensors that both traces name, in the order of `seen`.
 
@@ -290,6 +310,7 @@ def compare_traces(
         seen: the model's.
         reference: names it has alone are passed over; those it lacks are listed as `missing`.
         given: names of the model's inputs, which alone are no comparison.
+        quantisations: of the model's tensors, see `compare_arrays`.
 
     Raises:
         GoldenError: nothing that the model computed could be compared.
@@ -301,7 +322,8 @@ def compare_traces(
             f"the reference names {len(reference)} tensors, but none of the {len(seen) - len(given)} that the model "
             f"computes is among them{only}"
         )
-    tensors = tuple(compare_arrays(name, seen[name], reference[name]) for name in common)
+    about = quantisations or {}
+    tensors = tuple(compare_arrays(name, seen[name], reference[name], about.get(name)) for name in common)
     computed = [tensor for tensor in tensors if tensor.name not in given]
     if all(tensor.problem for tensor in computed):
         raise GoldenError(f"nothing could be compared: tensor {computed[0].name!r}: {computed[0].problem}")
@@ -309,8 +331,9 @@ def compare_traces(
     first = next((tensor for tensor in tensors if not tensor.exact), None)
     pair = None
     if first is not None and not first.problem:
-        values = np.asarray(seen[first.name])
-        pair = values, np.asarray(reference[first.name]).reshape(values.shape)
+        theirs = np.asarray(reference[first.name])
+        ours, _ = _numbers(np.asarray(seen[first.name]), theirs, about.get(first.name))
+        pair = ours, theirs.reshape(ours.shape)
     return Comparison(tensors, missing, pair)
 
 

@@ -184,13 +184,23 @@ class Graph:
         Args:
             x: as for `predict`.
             reference: tensor name -> array (names it lacks are not compared), or a model with `trace`: another
-                graph or network, or one of `golden.runtimes`. A graph with state advances.
+                graph or network, or one of `golden.runtimes`. A graph with state advances. Floats where this graph has
+                quantised integers are compared with the real values.
 
         Raises:
             GoldenError: as for `predict`, or nothing that this graph computes could be compared.
         """
         theirs = trace_of(reference, x)
-        return compare_traces(self.trace(x), theirs, given=self.inputs)
+        return compare_traces(self.trace(x), theirs, self.inputs, self.quantisations)
+
+    @property
+    def quantisations(self) -> dict[str, Any]:
+        """Tensor name -> what its integers stand for, of the tensors of which that is known."""
+        return {
+            name: tensor.quantisation
+            for name, tensor in self.tensors.items()
+            if tensor.quantisation is not None
+        }
 
     def _run(self, x: Any, keep: Callable[[str], bool]) -> dict[str, np.ndarray]:
         values = self._checked_inputs(x)

@@ -338,6 +338,11 @@ class Network:
         """`output` alone, likewise."""
         return (self.output,)
 
+    @property
+    def quantisations(self) -> dict[str, Any]:
+        """Empty: what one step of a tensor stands for is not known, as in a `Graph` without quantisations."""
+        return {}
+
     def macs(self, layer: Layer) -> int:
         """Multiplications of one image in `layer`, zero padding counted as if it were data."""
         height, width, _ = self.shapes[layer.input]
@@ -383,7 +388,7 @@ class Network:
             GoldenError: as for `predict`, or nothing that this network computes could be compared.
         """
         theirs = trace_of(reference, x)
-        return compare_traces(self.trace(x), theirs, given=self.inputs)
+        return compare_traces(self.trace(x), theirs, self.inputs)
 
     def _checked_input(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x)

@@ -11,6 +11,8 @@ import pytest
 import golden
 from golden import GoldenError
 from golden.compare import Comparison, compare_arrays, compare_traces
+from golden.schemes.fixed_point import Activation
+from golden.schemes.tflite import Affine
 from golden.tests.test_graph import residual
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
@@ -198,3 +200,29 @@ def test_plot_errors(tmp_path, monkeypatch):
 def test_compare_refuses_nothing():
     with pytest.raises(GoldenError, match="holds 0 values, but a comparison needs 1 or more"):
         compare_traces({"t": np.zeros(0, int)}, {"t": np.zeros(0, int)})
+
+
+def test_sqnr_is_that_of_real_values():
+    """An integer that stands for zero is no signal."""
+    about = Affine(np.array([0.5]), np.array([-128]), None, np.dtype(np.int8))
+    reference = np.array([-128, -128, -118, -128], np.int8)
+    found = compare_arrays("t", reference + np.array([0, 1, 0, 0], np.int8), reference, about)
+    assert found.sqnr_db == pytest.approx(20) and found.worst == 1
+
+
+def test_integers_against_a_float_model():
+    about = Affine(np.array([0.5]), np.array([3]), None, np.dtype(np.int8))
+    seen = {"t": np.array([3, 5, 7], np.int8)}
+    comparison = compare_traces(seen, {"t": np.array([0, 1, 2.25])}, quantisations={"t": about})
+    found = comparison["t"]
+    assert [array.tolist() for array in comparison.pair] == [[0, 1, 2], [0, 1, 2.25]]
+    assert (found.differing, found.first, found.expected, found.seen, found.worst) == (
+        1,
+        (2,),
+        2.25,
+        2.0,
+        0.25,
+    )
+    assert found.sqnr_db == pytest.approx(10 * math.log10((1 + 2.25**2) / 0.25**2))
+    assert compare_arrays("t", seen["t"], np.array([0, 1, 2.0], np.float32), Activation(-1)).differing == 3
+    assert compare_arrays("t", seen["t"], np.array([1.5, 2.5, 3.5], np.float32), Activation(-1)).exact
