@@ -73,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         source.add_argument("--random", type=int, default=8, metavar="N", help="or N random rows (default 8)")
         sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
+        sub.add_argument(
+            "--precision",
+            action="append",
+            default=[],
+            metavar="NAME=FORMAT",
+            help="format of a layer's result, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; may be repeated",
+        )
         if name == "compare":
             other = sub.add_mutually_exclusive_group()
             other.add_argument(
@@ -111,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     progress = lambda batches: tqdm(batches, desc="golden", unit="batch", disable=None)  # noqa: E731
     profile = golden.profile(model, _rows(model, options), progress=progress)
     print(profile)
@@ -165,7 +172,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     results = _run(model, _rows(model, options), model.outputs)
     if options.output is None:
         with np.printoptions(threshold=200, linewidth=110):
@@ -179,7 +186,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     tensors = _run(model, _rows(model, options))
     for name, values in tensors.items():
         print(f"{name}: {values.dtype} {list(values.shape)}, {values.min()} to {values.max()}")
@@ -189,7 +196,7 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     rows = _rows(model, options)
     reference = _reference(options, model, rows)
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
@@ -225,6 +232,19 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
 
     progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
     return Runtime(options.model, model, progress).trace(rows)
+
+
+def _precision(words: list[str]) -> dict[str, str]:
+    """Name of a layer -> text of its format; names may hold "=", formats do not."""
+    given: dict[str, str] = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        if not equals:
+            raise GoldenError(f"--precision {word} is not of the form NAME=FORMAT")
+        if name in given:
+            raise GoldenError(f"--precision gives {name!r} twice")
+        given[name] = text
+    return given
 
 
 def _run(model: Graph | Network, rows: Any, wanted: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:

@@ -229,11 +229,18 @@ def _tensor(model: Graph | Network, name: str, values: np.ndarray) -> Usage:
     tensor = model.tensors[name]
     kind = "input" if name in model.inputs else "tensor"
     if tensor.dtype.kind not in "iu":
-        return _usage(name, kind, str(tensor.dtype), values)
+        if tensor.precision is None:
+            return _usage(name, kind, str(tensor.dtype), values)
+        # Floats of a fixed-point format are counted as its raw integers.
+        raw = tensor.precision.format.from_float(values)
+        return _usage(name, kind, f"{tensor.dtype}, {tensor.precision}", raw, *tensor.precision.limits)
     numbers = str(tensor.quantisation or tensor.dtype)
     info = np.iinfo(tensor.dtype)
     zero = getattr(tensor.quantisation, "zero_point", np.zeros(1, np.int64))
-    return _usage(name, kind, numbers, values, int(info.min), int(info.max), int(zero[0]))
+    ends = int(info.min), int(info.max)
+    if tensor.precision is not None:
+        numbers, ends = f"{numbers}, {tensor.precision}", tensor.precision.limits
+    return _usage(name, kind, numbers, values, *ends, int(zero[0]))
 
 
 def _constants(model: Graph | Network) -> Iterator[Usage]:
