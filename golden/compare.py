@@ -70,13 +70,14 @@ class TensorComparison:
         return self.differing / self.size if self.size else 1.0
 
     def __str__(self) -> str:
+        name = short(self.name)
         if self.problem:
-            return f"{self.name}: not comparable: {self.problem}"
+            return f"{name}: not comparable: {self.problem}"
         nan = f", {self.nan:,} of them NaN" if self.nan else ""
         if self.exact:
-            return f"{self.name}: exact, {self.size:,} values{nan}"
+            return f"{name}: exact, {self.size:,} values{nan}"
         return (
-            f"{self.name}: {self.differing:,} of {self.size:,} values differ ({self.share:.2%}), "
+            f"{name}: {self.differing:,} of {self.size:,} values differ ({self.share:.2%}), "
             f"first at {list(self.first)}: expected {self.expected}, seen {self.seen}; "
             f"worst {self.worst:.9g}, SQNR {self.sqnr_db:.1f} dB{nan}"
         )
@@ -199,6 +200,7 @@ class Comparison:
         difference = seen[wrong] - reference[wrong]
         if len(difference):
             axes[1].hist(difference, bins=_edges(difference), color="firebrick", log=True)
+            axes[1].set_ylim(bottom=0.7)
         axes[1].set_xlabel("seen - reference", fontsize=8)
         axes[1].set_ylabel("values", fontsize=8)
         axes[1].set_title("how often each difference", fontsize=9)

@@ -15,7 +15,8 @@ and the default qnoise_factor. QKeras computes in float32, and returns x + (q - 
 can miss the quantised q by a float32 rounding. Its float32 log2 falls on the wrong side of a border of `PowerOfTwo`
 for some of the float32 numbers beside it. Here stands q, exactly.
 
-A model of QKeras comes in through QONNX (`qonnx.converters.from_keras` writes such a file), not through Keras.
+A model of QKeras comes in through QONNX, not through Keras: `qonnx.converters.from_keras`, in the package qonnx up to
+0.4.0, writes such a file. It leaves out a quantiser that stands on the model's input; that one is the caller's then.
 """
 
 from __future__ import annotations
