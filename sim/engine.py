@@ -28,13 +28,14 @@ from golden import GoldenError, Graph
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles
 from golden.pe_array.parameters import PeArrayParameters
+from golden.pe_array.clocks import layer_clocks
 from golden.pe_array.plan import ArrayPlan, Engine
-from golden.pe_array.tile import OutputBeats, pixel_packets, weight_packet
+from golden.pe_array.tile import pixel_packets, weight_packet
 from sim import shown
 from sim.errors import AssayError, RunFailed, unknown
 from sim.run import Job, Outcome, choose_seed, report, run_job
 from sim.targets import TARGETS, Target, find_target
-from tb.pe_array.env import port_formats
+from tb.pe_array.env import read_beats
 
 __all__ = ["LayerResult", "RtlModel", "load"]
 
@@ -54,7 +55,6 @@ class ArrayServer:
     def __init__(self, job: Job, announce: Announce) -> None:
         """Raises `AssayError`, `RunFailed` if the simulator does not come up."""
         self.parameters = PeArrayParameters.of_rtl(job.target.resolve_parameters(job.parameters))
-        self._format = port_formats(self.parameters)["out"]
         self._outcome: queue.Queue[Outcome | BaseException] = queue.Queue(1)
         self._folder = Path(tempfile.mkdtemp(prefix="assay-"))
         key = secrets.token_bytes(16)
@@ -116,7 +116,7 @@ class ArrayServer:
                 raise self._failure() from None
             clocks += took
             for place, payload in zip(places, answer, strict=True):
-                layer.put(memory, place, self._beats(payload))
+                layer.put(memory, place, read_beats(payload, self.parameters))
         return layer.output(memory), clocks
 
     def _batches(self, layer: LayerTiles) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -135,14 +135,6 @@ class ArrayServer:
         if request:
             yield places, request
 
-    def _beats(self, payload: np.ndarray) -> OutputBeats:
-        p = self.parameters
-        fields = self._format.unpack(payload)
-        data, keep = (np.asarray(fields[n], np.uint8) if fields[n].ndim == 2 else _bytes(fields[n]) for n in ("data", "keep"))
-        keep = np.unpackbits(keep, axis=1, count=p.lanes * p.rows, bitorder="little")
-        words = read_output(data, p)
-        return OutputBeats(words, keep.reshape(words.shape).astype(bool), fields["last"].astype(bool))
-
     def close(self) -> None:
         """End the simulator."""
         if self._connection is not None:
@@ -152,3 +144,128 @@ class ArrayServer:
             self._connection = None
         self._thread.join(timeout=10)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """What a layer took when it last ran.
+
+    Attributes:
+        name, kind: of its node.
+        runs: inputs that went through it.
+        clocks: from the first beat in to the last beat out, all runs.
+        macs: multiplications of the network in all runs.
+        elements: of the array.
+    """
+
+    name: str
+    kind: str
+    runs: int
+    clocks: int
+    macs: int
+    elements: int
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the array's multiplications that the network needs."""
+        return self.macs / (self.elements * self.clocks)
+
+
+class RtlModel:
+    """A network on simulated hardware; answers `predict`, `trace`, `compare`, `reset` as its golden `Graph` does.
+
+    To be closed, or used in a `with` block: the simulators run until then.
+
+    Attributes:
+        golden: the network's golden model.
+        plan: which layers the hardware does.
+        independent: whether `trace` gives every layer its golden input, not what the layer before made.
+        layers: of the last `trace` or `predict`, in order of execution.
+    """
+
+    def __init__(self, plan: ArrayPlan, servers: Sequence[ArrayServer]) -> None:
+        self.golden = plan.graph
+        self.plan = plan
+        self.independent = len(servers) > 1
+        self.layers: dict[str, LayerRun] = {}
+        self._servers = tuple(servers)
+        self._graph = plan.network(self._play)
+        self._progress: Callable[[Node], None] = lambda node: None
+
+    def __enter__(self) -> RtlModel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def predict(self, x: Any) -> Any:
+        """As `Graph.predict`, every layer on the one before's outcome."""
+        return self._graph.predict(x)
+
+    def trace(self, x: Any) -> dict[str, np.ndarray]:
+        """As `Graph.trace`."""
+        return self._trace_each(x) if self.independent else self._graph.trace(x)
+
+    def compare(self, x: Any, reference: Any = None) -> Any:
+        """Hold every tensor against a reference's, by default the golden model's."""
+        seen = self.trace(x)
+        self.golden.reset()
+        theirs = self.golden.trace(x) if reference is None else trace_of(reference, x)
+        return compare_traces(seen, theirs, self.golden.inputs, self.golden.quantisations)
+
+    def reset(self) -> None:
+        """Give every state variable its initial value."""
+        self._graph.reset()
+        self.golden.reset()
+
+    def report(self) -> str:
+        """Clocks and utilisation of each layer of the last run: a table."""
+        header = ("layer", "operator", "runs", "clocks", "MACs", "utilisation")
+        rows = [
+            (r.name, r.kind, f"{r.runs}", f"{r.clocks:,}", f"{r.macs:,}", f"{r.utilisation:.1%}")
+            for r in self.layers.values()
+        ]
+        clocks = sum(r.clocks for r in self.layers.values())
+        macs = sum(r.macs for r in self.layers.values())
+        elements = self.plan.parameters.rows * self.plan.parameters.columns
+        share = f"{macs / (elements * clocks):.1%}" if clocks else ""
+        return table((header, *rows, ("all", "", "", f"{clocks:,}", f"{macs:,}", share)))
+
+    def close(self) -> None:
+        """End the simulators."""
+        for server in self._servers:
+            server.close()
+
+    def _play(self, node: Node, layer: LayerTiles) -> np.ndarray:
+        return self._played(self._servers[0], node, layer)
+
+    def _played(self, server: ArrayServer, node: Node, layer: LayerTiles) -> np.ndarray:
+        output, clocks = server.play(layer)
+        p = self.plan.parameters
+        runs = len(output)
+        self.layers[node.name] = LayerRun(
+            node.name, node.kind, runs, clocks, node.macs * runs, p.rows * p.columns
+        )
+        self._progress(node)
+        return output
+
+    def _trace_each(self, x: Any) -> dict[str, np.ndarray]:
+        """Every layer from its golden input; the simulators take the layers as they become free, the longest first."""
+        trace = self.golden.trace(x)
+        free: queue.Queue[ArrayServer] = queue.Queue()
+        for server in self._servers:
+            free.put(server)
+
+        def run(node: Node) -> tuple[str, np.ndarray]:
+            server = free.get()
+            try:
+                output = self._played(server, node, self.plan.tiles(node, trace))
+            finally:
+                free.put(server)
+            return node.outputs[0], self.golden.tensors[node.outputs[0]].stacked(output)
+
+        order = sorted(self.plan.layers, key=lambda node: -node.macs)
+        with ThreadPoolExecutor(len(self._servers)) as pool:
+            made = dict(pool.map(run, order))
+        self.layers = {n.name: self.layers[n.name] for n in self.plan.layers}
+        return {name: made.get(name, array) for name, array in trace.items()}

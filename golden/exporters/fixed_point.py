@@ -52,7 +52,7 @@ def to_bytes(graph: Graph) -> bytes:
             importer gives. Names of nodes and tensors are kept; a folded batch normalisation stays folded.
 
     Raises:
-        UnsupportedOperatorError: a node or tensor of another scheme, or state.
+        UnsupportedOperatorError: a node or tensor of another scheme, a precision of its own, or state.
         DoesNotFitError: a stored weight or bias would be no normal float32.
         ModelFormatError: the graph breaks a rule of the scheme.
         GoldenError: the package `onnx` is not installed.
@@ -65,6 +65,12 @@ def to_bytes(graph: Graph) -> bytes:
         raise GoldenError(
             "writing .onnx files needs the package onnx, install it with: pip install onnx"
         ) from None
+    for tensor in graph.tensors.values():
+        if tensor.precision is not None:
+            raise UnsupportedOperatorError(
+                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must be left alone, "
+                f"as the file has no place for it"
+            )
     model = _Writer(onnx, graph).model()
     content = model.SerializeToString(deterministic=True)
     importer.loads(content, graph.name)

@@ -117,12 +117,7 @@ def load(path: Path) -> Graph:
         GoldenError: the file cannot be read, or the package `onnx` is not installed.
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
-    path = Path(path)
-    data = model_file.read(path)
-    try:
-        return loads(data, path.stem)
-    except GoldenError as error:
-        raise type(error)(f"{path}: {error}") from None
+    return model_file.load(path, loads)
 
 
 def loads(data: bytes, name: str = "model") -> Graph:

@@ -20,7 +20,6 @@ import numpy as np
 from golden.errors import (
     ConfigurationError,
     DoesNotFitError,
-    GoldenError,
     ModelFormatError,
     UnsupportedOperatorError,
 )
@@ -60,12 +59,7 @@ def load(path: Path) -> Graph:
         GoldenError: the file cannot be read, or the package `tflite` is not installed.
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
-    path = Path(path)
-    data = model_file.read(path)
-    try:
-        return loads(data, path.stem)
-    except GoldenError as error:
-        raise type(error)(f"{path}: {error}") from None
+    return model_file.load(path, loads)
 
 
 def loads(data: bytes, name: str = "model") -> Graph:
@@ -239,7 +233,7 @@ class _Builder:
             raise UnsupportedOperatorError(
                 f"{operation}: tensor {tensor.name!r} is {tensor.dtype}, but must be {allowed}{hint}"
             )
-        if tensor.quantisation is None or tensor.quantisation.per_channel:
+        if tensor.quantisation is None or tensor.quantisation.per_axis:
             count = 0 if tensor.quantisation is None else tensor.quantisation.scale.size
             raise ModelFormatError(f"{operation}: tensor {tensor.name!r} has {count} scales, but must have 1")
         return tensor.quantisation
@@ -339,12 +333,12 @@ class _Builder:
                 f"{operation}: weights {tensor.name!r} have 0 scales, but must have 1 or more"
             )
         quantisation = tensor.quantisation
-        if quantisation.per_channel and quantisation.axis != axis:
+        if quantisation.per_axis and quantisation.axis != axis:
             raise ModelFormatError(
                 f"{operation}: weights {tensor.name!r} have scales along axis {quantisation.axis}, "
                 f"but must have them along axis {axis}"
             )
-        if quantisation.zero_point.any() and (quantisation.per_channel or rank == 4):
+        if quantisation.zero_point.any() and (quantisation.per_axis or rank == 4):
             raise UnsupportedOperatorError(
                 f"{operation}: weights {tensor.name!r} have zero point {quantisation.zero_point.max()}, but must have 0"
             )

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.errors import ConfigurationError
+from golden.schemes.affine import Affine
 
 __all__ = [
     "ACTIVATIONS",
@@ -58,53 +59,6 @@ ACTIVATIONS = {
     "RELU_N1_TO_1": (-1.0, 1.0),
     "RELU6": (0.0, 6.0),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """Affine quantisation of a tensor: real = scale * (q - zero_point), per tensor or along one axis.
-
-    Attributes:
-        scale: float32 `[1]`, or `[C]` per channel, each finite and above 0.
-        zero_point: int64 of `scale`'s shape, within `dtype`.
-        axis: the channel axis of a per-channel tensor, else None.
-        dtype: int8, uint8, int16 or int32.
-
-    Raises:
-        ConfigurationError: a scale or zero point out of range, or arrays of unlike length.
-    """
-
-    scale: np.ndarray
-    zero_point: np.ndarray
-    axis: int | None
-    dtype: np.dtype
-
-    def __post_init__(self) -> None:
-        scale, zero_point = np.asarray(self.scale, np.float32), np.asarray(self.zero_point, np.int64)
-        if scale.ndim != 1 or scale.size == 0 or zero_point.shape != scale.shape:
-            raise ConfigurationError(
-                f"scale has shape {list(scale.shape)} and zero_point {list(zero_point.shape)}, "
-                f"but both must be one list of 1 or more values"
-            )
-        wrong = ~(np.isfinite(scale) & (scale > 0))
-        if wrong.any():
-            raise ConfigurationError(f"scale is {scale[wrong][0]}, but must be finite and above 0")
-        low, high = limits(self.dtype)
-        if zero_point.min() < low or zero_point.max() > high:
-            bad = zero_point[(zero_point < low) | (zero_point > high)][0]
-            raise ConfigurationError(f"zero_point is {bad}, but {self.dtype} allows {low} to {high}")
-        object.__setattr__(self, "scale", scale)
-        object.__setattr__(self, "zero_point", zero_point)
-
-    @property
-    def per_channel(self) -> bool:
-        """Whether each index of `axis` has its own scale."""
-        return self.scale.size > 1
-
-    def __str__(self) -> str:
-        if self.per_channel:
-            return f"{self.dtype} axis {self.axis} x{self.scale.size}"
-        return f"{self.dtype} {self.scale[0]:.6g} zp {self.zero_point[0]}"
 
 
 def limits(dtype: np.dtype) -> tuple[int, int]:

@@ -52,6 +52,22 @@ def test_trace_then_compare(tmp_path, capsys):
     assert "first input" in capsys.readouterr().out
 
 
+def test_compare_with_another_model(tmp_path, capsys):
+    other = DIGITS.with_name("digits_mixed.onnx")
+    assert main(["compare", str(DIGITS), str(DIGITS), "--random", "3"]) == 0
+    assert "all exact" in capsys.readouterr().out
+    x = np.zeros((2, *golden.load(DIGITS).input_shape), int)
+    np.save(tmp_path / "x.npy", x)
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "c.png"
+    status = main(
+        ["compare", str(DIGITS), str(other), "--input", str(tmp_path / "x.npy"), "--plot", str(picture)]
+    )
+    printed = capsys.readouterr().out
+    assert status == 1 and "differ, first" in printed
+    assert printed.endswith(f"wrote {picture}\n") and picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_compare_with_litert(tflite_model, capsys):
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
     assert main(["compare", str(tflite_model), "--random", "70"]) == 0
@@ -78,7 +94,9 @@ def test_names_with_slashes_survive_the_file(tmp_path):
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
-        (["compare", str(DIGITS)], "QONNX files have no runtime here, name a file by --reference"),
+        (["compare", str(DIGITS)], "QONNX files have no runtime here, name another model or a file by --ref"),
+        (["compare", str(DIGITS), "missing.onnx"], "missing.onnx: no such model file"),
+        (["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"], "suffix '.txt' is no picture format"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):

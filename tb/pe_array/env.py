@@ -15,7 +15,7 @@ from pyuvm import uvm_env, uvm_subscriber
 from golden.pe_array.functional import explain, outputs
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import ADDRESS_WIDTH
-from golden.pe_array.tile import OutputBeats, Tile, output_packets
+from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
 from tb.agents.burst import Beats
 from tb.agents.interrupt import Interrupt
 from tb.agents.register import RegisterAgent, RegisterPort
@@ -48,6 +48,21 @@ def port_formats(params: PeArrayParameters) -> dict[str, BeatFormat]:
         "pix": BeatFormat([("data", params.pixel_bits), ("last", 1)]),
         "out": BeatFormat([("data", params.output_bits), ("keep", params.lanes * params.rows), ("last", 1)]),
     }
+
+
+def read_beats(payload: np.ndarray, params: PeArrayParameters) -> OutputBeats:
+    """Beats of the output stream, uint8[n, bytes] as an agent takes them, as the golden array gives them."""
+    bits = np.unpackbits(np.ascontiguousarray(payload), axis=1, bitorder="little")
+    words = params.lanes * params.rows
+    data, keep, last = np.split(
+        bits[:, : params.output_bits + words + 1], (params.output_bits, params.output_bits + words), axis=1
+    )
+    shape = (len(payload), params.lanes, params.rows)
+    return OutputBeats(
+        read_output(np.packbits(data, axis=1, bitorder="little"), params),
+        keep.astype(bool).reshape(shape),
+        last.astype(bool).reshape(-1),
+    )
 
 
 class Subscriber(uvm_subscriber):
