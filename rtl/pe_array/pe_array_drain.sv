@@ -103,14 +103,14 @@ module pe_array_drain
     end
   end
 
-  // Both columns of each lane; a column that the array does not have counts as column 0.
+  // Both columns of each lane; in place of one that the array does not have, column 0 is taken.
   for (genvar q = 0; q < Lanes; q++) begin : gen_lane
     entry_t entry;
     logic [8:0] column, next;
     logic unused_entry;
     assign entry        = entries_i[q*EntryWidth+:EntryWidth];
     assign column       = 9'(entry.source_column) < 9'(Columns) ? 9'(entry.source_column) : '0;
-    assign next         = column == 9'(Columns - 1) ? '0 : column + 9'd1;
+    assign next         = 9'(entry.source_column) < 9'(Columns - 1) ? 9'(entry.source_column) + 9'd1 : '0;
     assign unused_entry = ^entry;
     assign first_o[q*ColumnBits+:ColumnBits]  = accs_q[int'(column)*ColumnBits+:ColumnBits];
     assign second_o[q*ColumnBits+:ColumnBits] = accs_q[int'(next)*ColumnBits+:ColumnBits];

@@ -136,25 +136,28 @@ module pe_array_sequencer
   logic [Rows-1:0] keep;
   logic [Rows*8-1:0] counts;
   logic [3:0] columns_in_map;
-  logic [18:0] pad_left;
+  logic [19:0] pad_left;  // negative where the map's first columns meet no window
 
-  assign pad_left = 19'(header.window_kernel_columns) - 19'd1 - 19'(header.window_first_output);
+  assign pad_left = 20'(header.window_kernel_columns) - 20'd1 - 20'(header.window_first_output);
 
   // Places of a window from `first` with `size` places that lie in a map from `low` with `extent` places.
-  function automatic logic [3:0] in_map(logic [18:0] first, logic [3:0] size, logic [18:0] low, logic [15:0] extent);
-    logic [18:0] from, to;
-    from   = first > low ? first : low;
-    to     = first + 19'(size) < low + 19'(extent) ? first + 19'(size) : low + 19'(extent);
-    in_map = to > from ? 4'(to - from) : '0;
+  function automatic logic [3:0] in_map(logic signed [19:0] first, logic [3:0] size, logic signed [19:0] low,
+                                        logic [15:0] extent);
+    logic signed [19:0] from, to, ends, map_ends;
+    ends     = first + signed'(20'(size));
+    map_ends = low + signed'(20'(extent));
+    from     = first > low ? first : low;
+    to       = ends < map_ends ? ends : map_ends;
+    in_map   = to > from ? 4'(to - from) : '0;
   endfunction
 
-  assign columns_in_map = in_map(map_column, header.window_kernel_columns, pad_left, header.packet_columns);
+  assign columns_in_map = in_map(20'(map_column), header.window_kernel_columns, pad_left, header.packet_columns);
 
   for (genvar r = 0; r < Rows; r++) begin : gen_row
     assign keep[r] = 17'(first_row) + 17'(r) < 17'(header.rows_output);
     assign counts[r*8+:8] = 8'(columns_in_map) * 8'(in_map(
-        first_map_row + 19'(r) * 19'(header.window_row_stride), header.window_kernel_rows,
-        19'(header.window_pad_top), header.rows_map));
+        20'(first_map_row) + 20'(r) * 20'(header.window_row_stride), header.window_kernel_rows,
+        20'(header.window_pad_top), header.rows_map));
   end
 
   // --- Stages 1 to 3 --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pyuvm import uvm_env, uvm_subscriber
 
 from golden.pe_array.functional import explain, outputs
 from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.registers import ADDRESS_WIDTH
+from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
 from tb.agents.burst import Beats
 from tb.agents.interrupt import Interrupt
@@ -186,12 +186,20 @@ class OutputScoreboard(StreamScoreboard):
         where = f"lane {lane}, array row {row}{where and f', {where}'}"
         if first >= p.output_bits:
             return f"{where}: tkeep is unlike; {text}"
-        return f"{where}: {text}, seen {self._word(at.beats[index] ^ unlike, word)}"
+        return f"{where}: {text}, seen {self._word(at.beats[index] ^ unlike, word)} ({_mode(at.tile)})"
 
     def _word(self, beat: np.ndarray, word: int) -> str:
         width = self.params.data_width
         number = int.from_bytes(beat.tobytes(), "little") >> word * width & (1 << width) - 1
         return f"0x{number:0{width // 4}x}"
+
+
+def _mode(tile: Tile) -> str:
+    """What elements and lanes do in a tile, for messages."""
+    words = [ArrayOp(tile["mode.array_op"]).name, LaneOp(tile["mode.lane_op"]).name]
+    words.append(Rescaling(tile["mode.rescaling"]).name)
+    words += [name for name in ("subtract", "count_divide", "table") if tile[f"mode.{name}"]]
+    return ", ".join(words).lower().replace("_", " ")
 
 
 class PeArrayEnv(uvm_env):
