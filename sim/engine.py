@@ -14,10 +14,11 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, Listener
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Client, Connection, Listener
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,19 @@ import numpy as np
 
 import golden
 from golden import GoldenError, Graph
+from golden.compare import Comparison, compare_traces, trace_of
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles
 from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.clocks import layer_clocks
-from golden.pe_array.plan import ArrayPlan, Engine
+from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.tile import pixel_packets, weight_packet
-from sim import shown
+from golden.table import lines
 from sim.errors import AssayError, RunFailed, unknown
 from sim.run import Job, Outcome, choose_seed, report, run_job
-from sim.targets import TARGETS, Target, find_target
+from sim.targets import TARGETS
 from tb.pe_array.env import read_beats
 
-__all__ = ["LayerResult", "RtlModel", "load"]
+__all__ = ["LayerRun", "RtlModel", "engines", "load"]
 
 Announce = Callable[[str], None]
 
@@ -61,34 +62,31 @@ class ArrayServer:
         address = str(self._folder / "tiles")
         listener = Listener(address, "AF_UNIX", authkey=key)
         job = replace(
-            job, environment={"ASSAY_ENGINE_ADDRESS": address, "ASSAY_ENGINE_KEY": key.hex(), **job.environment}
+            job,
+            environment={"ASSAY_ENGINE_ADDRESS": address, "ASSAY_ENGINE_KEY": key.hex(), **job.environment},
         )
-        self._thread = threading.Thread(target=self._run, args=(job, announce, listener), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(job, announce, address, key), daemon=True)
         self._connection: Connection | None = None
         try:
             self._thread.start()
-            self._connection = self._accept(listener)
+            self._connection = listener.accept()
+            if not self._outcome.empty():
+                raise self._failure()
         except BaseException:
             self.close()
             raise
         finally:
             listener.close()
 
-    def _run(self, job: Job, announce: Announce, listener: Listener) -> None:
+    def _run(self, job: Job, announce: Announce, address: str, key: bytes) -> None:
         try:
             self._outcome.put(run_job(job, announce, waves_on_failure=False))
         except BaseException as error:  # handed over to whoever waits for the server
             self._outcome.put(error)
         finally:
-            # Wakes an accept that still waits; whoever awaits an answer sees the connection's end.
-            with contextlib.suppress(OSError):
-                listener._listener._socket.shutdown(2)
-
-    def _accept(self, listener: Listener) -> Connection:
-        try:
-            return listener.accept()
-        except OSError:
-            raise self._failure() from None
+            # Wakes who still waits for the simulator to come up; who awaits an answer sees its connection's end.
+            with contextlib.suppress(OSError, EOFError):
+                Client(address, authkey=key).close()
 
     def _failure(self) -> Exception:
         """Why the server is gone."""
@@ -98,8 +96,8 @@ class ArrayServer:
             return outcome
         if isinstance(outcome, BaseException):
             return RunFailed("the simulator was interrupted")
-        lines = "\n".join(report(outcome))
-        return RunFailed(f"the simulation ended before the network did; log: {shown(outcome.folder / 'run.log')}\n{lines}")
+        told = "\n".join(report(outcome))
+        return RunFailed(f"the simulation ended before the network did\n{told}")
 
     def play(self, layer: LayerTiles) -> tuple[np.ndarray, int]:
         """A layer's output and the clocks that its tiles took.
@@ -206,7 +204,7 @@ class RtlModel:
         """As `Graph.trace`."""
         return self._trace_each(x) if self.independent else self._graph.trace(x)
 
-    def compare(self, x: Any, reference: Any = None) -> Any:
+    def compare(self, x: Any, reference: Any = None) -> Comparison:
         """Hold every tensor against a reference's, by default the golden model's."""
         seen = self.trace(x)
         self.golden.reset()
@@ -229,7 +227,8 @@ class RtlModel:
         macs = sum(r.macs for r in self.layers.values())
         elements = self.plan.parameters.rows * self.plan.parameters.columns
         share = f"{macs / (elements * clocks):.1%}" if clocks else ""
-        return table((header, *rows, ("all", "", "", f"{clocks:,}", f"{macs:,}", share)))
+        rows.append(("all", "", "", f"{clocks:,}", f"{macs:,}", share))
+        return "\n".join(lines((header, *rows), right=range(2, len(header))))
 
     def close(self) -> None:
         """End the simulators."""
@@ -269,3 +268,78 @@ class RtlModel:
             made = dict(pool.map(run, order))
         self.layers = {n.name: self.layers[n.name] for n in self.plan.layers}
         return {name: made.get(name, array) for name, array in trace.items()}
+
+
+def engines() -> tuple[str, ...]:
+    """Names of the targets that run networks."""
+    return tuple(name for name, target in TARGETS.items() if target.engine)
+
+
+def load(
+    model: str | PathLike[str] | Graph,
+    engine: str = "pe_array",
+    *,
+    simulator: str = "verilator",
+    seed: int | None = None,
+    jobs: int = 1,
+    announce: Announce = _silent,
+    progress: Callable[[str], None] = _silent,
+    **parameters: int,
+) -> RtlModel:
+    """A network on simulated hardware.
+
+        with sim.load("model.tflite", engine="pe_array", rows=8, columns=24) as rtl:
+            print(rtl.compare(x))
+            print(rtl.report())
+
+    Args:
+        model: a model file, or its golden graph.
+        engine: one of `engines()`.
+        simulator: verilator or icarus.
+        seed: of the simulation; None draws one. Nothing here depends on it unless state starts at random.
+        jobs: simulators. With more than one, `trace` gives every layer its golden input and spreads the layers
+            over them.
+        announce: receives the runner's lines.
+        progress: receives the name of each layer when it has run.
+        parameters: sizes of the array, under the names of `golden.pe_array.parameters.PeArrayParameters`.
+
+    Raises:
+        GoldenError: the file is no such network, or a layer does not fit the array.
+        AssayError: an unknown engine, simulator or parameter, or the simulator does not start.
+    """
+    if engine not in engines():
+        raise unknown("engine", engine, engines())
+    target = replace(
+        TARGETS[engine],
+        test_modules=(TARGETS[engine].engine,),
+        default_tests=("serve",),
+        timeout_s=_FOREVER_S,
+    )
+    if jobs < 1:
+        raise AssayError(f"jobs = {jobs}: must be 1 or more")
+    graph = golden.load(model) if not isinstance(model, Graph) else model
+    if not isinstance(graph, Graph):
+        raise GoldenError(
+            f"{model}: the PE array runs int8 networks, but this is a QONNX network for the MVU"
+        )
+    defaults = vars(PeArrayParameters())
+    for name in parameters:
+        if name not in defaults:
+            raise unknown("parameter", name, defaults)
+    rtl = PeArrayParameters(**parameters).rtl
+    changed = {name: value for name, value in rtl.items() if value != target.parameters[name].default}
+    target.resolve_parameters(changed)
+    plan = ArrayPlan(graph, PeArrayParameters(**parameters))
+    job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
+    servers: list[ArrayServer] = []
+    try:
+        for number in range(jobs):
+            # The first one builds; each has a folder of its own.
+            servers.append(ArrayServer(replace(job, name_suffix=f"{os.getpid()}.{number}"), announce))
+    except BaseException:
+        for server in servers:
+            server.close()
+        raise
+    rtl_model = RtlModel(plan, servers)
+    rtl_model._progress = lambda node: progress(node.name)
+    return rtl_model

@@ -93,6 +93,8 @@ class Job:
     """Folder of a vector set."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables that the bench sees."""
+    name_suffix: str = ""
+    """Tells apart runs that are alike and go on at the same time."""
 
     @property
     def given(self) -> dict[str, str]:
@@ -112,7 +114,7 @@ class Job:
             tests = "default"
         elif self.tests == select_tests(self.target, test_filter="."):
             tests = "all"
-        words += [str(self.seed), tests]
+        words += [str(self.seed), tests, *filter(None, [self.name_suffix])]
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
         if len(name) > 120:  # file systems end at 255, readers earlier
             name = f"{name[:100]}...{hashlib.sha256(name.encode()).hexdigest()[:8]}"

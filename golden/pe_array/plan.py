@@ -118,5 +118,6 @@ class ArrayPlan:
             return replace(node, operator=operator)
 
         return replace(
-            self.graph, nodes=tuple(played(n) if self.engine(n) is Engine.ARRAY else n for n in self.graph.nodes)
+            self.graph,
+            nodes=tuple(played(n) if self.engine(n) is Engine.ARRAY else n for n in self.graph.nodes),
         )

@@ -36,7 +36,9 @@ class TileServer:
             )
             for name in ("reg_req", "wgt", "pix")
         }
-        self.answers = BurstMonitor(dut, "reg_rsp", dut.clk_i, self.formats["reg_rsp"], callback=lambda _: None)
+        self.answers = BurstMonitor(
+            dut, "reg_rsp", dut.clk_i, self.formats["reg_rsp"], callback=lambda _: None
+        )
         self.results = BurstMonitor(dut, "out", dut.clk_i, self.formats["out"], callback=self._came)
         self.came = Event()
         self.beats: list[np.ndarray] = []

@@ -327,6 +327,8 @@ def test_every_tensor_of_a_network(name):
     assert set(hosted) <= {"SOFTMAX"}
     # The last of five: both ends and the zero point make the first ones dull.
     x = {tensor: values[4:] for tensor, values in random_inputs(graph, 5, RNG(1)).items()}
-    comparison = plan.network(lambda node, layer: layer.run(partial(outputs, parameters=parameters))).compare(x, graph)
+    comparison = plan.network(lambda node, layer: layer.run(partial(outputs, parameters=parameters))).compare(
+        x, graph
+    )
     assert comparison.exact, f"{comparison.first_differing}"
     assert len(comparison.tensors) == len(graph.nodes) + 1
