@@ -107,6 +107,7 @@ _TABLES = {
     "LOG": tables.log_table,
     "LOGISTIC": tables.logistic_table,
     "RSQRT": tables.rsqrt_table,
+    "SQRT": tables.sqrt_table,
     "TANH": tables.tanh_table,
 }
 
@@ -463,17 +464,17 @@ class _Builder:
         target = self._quantised(operation, y)
         # The padding is that of the convolution from the output to the input.
         window = self._window(operation, y, weight.shape[1:3])
-        stride, padding = window.stride, window.padding
-        if max(n * s for n, s in zip(x.shape[1:3], stride, strict=True)) > MAX_ELEMENTS:
+        if window.output_size(y.shape[1:3]) != x.shape[1:3]:
             raise ModelFormatError(
-                f"{operation}: stride {stride} puts the input's {x.shape[1:3]} pixels further apart than {MAX_ELEMENTS}"
+                f"{operation}: a convolution of the output's {shape[1:3]} pixels would give "
+                f"{list(window.output_size(y.shape[1:3]))}, but the input has {list(x.shape[1:3])}"
             )
         convolution = TransposedConvolution(
             weight,
             self._bias(operation, outputs, 3),
             y.shape[1:3],
-            stride,
-            padding[:2],
+            window.stride,
+            window.padding[:2],
             int(source.zero_point[0]),
         )
         layer = layers.TransposeConv(
@@ -684,7 +685,7 @@ class _Builder:
                 )
             table = _TABLES[operation.kind](source, target)
         operator: Any = tables.Lookup(table)
-        if operation.kind == "RSQRT":
+        if operation.kind in ("RSQRT", "SQRT"):
             operator = layers.Defined(operator, 0, source, "negative", str(operation))
         self._add(operation, operator)
 
@@ -1352,7 +1353,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "SPACE_TO_DEPTH": _Builder._space_to_depth,
     "SPLIT": _Builder._split,
     "SPLIT_V": _Builder._split,
-    "SQRT": _Builder._float_unary,
+    "SQRT": _Builder._unary,
     "SQUARE": _Builder._float_unary,
     "SQUARED_DIFFERENCE": _Builder._binary,
     "SQUEEZE": _Builder._reshape,

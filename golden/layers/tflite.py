@@ -347,8 +347,9 @@ class Divide:
     """DIV: the first input times the second's reciprocal, rescaled; division by 0 has no result (here 0).
 
     The dividend is shifted left as far as 32 bits allow, multiplied by the 31-bit reciprocal and by the factor's
-    multiplier, and shifted right by all shifts together. Where these exceed 31 bits C's shift is undefined; here the
-    quotient, below a half, is 0.
+    multiplier, and shifted right by all shifts together. These exceed 31 bits for small quotients, where C's shift is
+    undefined and LiteRT's result far from the real one; here it is LiteRT's nevertheless, as x86-64 and AArch64 alike
+    give it, which shift by the last five bits: networks meet it, at zero divided by much, for one.
     Source: `DivElementwise`, internal/reference/div.h; div.cc computes scale1 / (scale2 * scale) in float32.
     """
 
@@ -379,7 +380,9 @@ class Divide:
         multiplier, shift = self._factor
         product = saturating_rounding_doubling_high_mul(quotient, multiplier)
         right = (31 - divisor_headroom) + headroom - shift
-        y = np.where(right > 31, 0, rounding_divide_by_pot(product, np.minimum(right, 31)))
+        # In C the mask of the bits that are shifted out is -1 then: it rounds up what is not negative.
+        beyond = (product >> (right & 31)) + (product >= 0)
+        y = np.where(right > 31, beyond, rounding_divide_by_pot(product, np.minimum(right, 31)))
         low, high = activation_range(self.activation, self.target)
         y = clamped(np.where(b == 0, 0, y), int(self.target.zero_point[0]), low, high, self.target.dtype)
         return y

@@ -40,6 +40,7 @@ __all__ = [
     "relu_table",
     "requantize_table",
     "rsqrt_table",
+    "sqrt_table",
     "tanh_table",
 ]
 
@@ -205,3 +206,15 @@ def rsqrt_table(source: Affine, target: Affine) -> np.ndarray:
     y = multiply_by_quantized_multiplier(fraction, multiplier, shift - 20)
     y = clamped(y, int(target.zero_point[0]), low, high, target.dtype)
     return np.where(values > 0, y, high).astype(target.dtype)
+
+
+def sqrt_table(source: Affine, target: Affine) -> np.ndarray:
+    """SQRT in float32, truncated, not rounded; below 0 there is no result (here that of 0).
+
+    Source: `SqrtEvalQuantized`, elementwise.cc.
+    """
+    root = np.sqrt(source.scale[0] * np.maximum(all_values(source), 0).astype(np.float32))
+    low, high = limits(target.dtype)
+    with np.errstate(over="ignore"):
+        steps = np.trunc(root / target.scale[0]).astype(np.float64) + target.zero_point[0]
+    return np.clip(steps, low, high).astype(target.dtype)

@@ -57,12 +57,12 @@ def i32(*values):
 
 REFUSED = {
     "float model": (
-        lambda: one("ADD", [(1, 4), (1, 4)], "AddOptions", dtype=np.float32),
-        UnsupportedOperatorError, r"node 'add_0' \(ADD\): tensor 't0' is float32, but must be int8; quantise",
+        lambda: one("LOGISTIC", [(1, 4)], dtype=np.float32),
+        UnsupportedOperatorError, r"node 'logistic_0' \(LOGISTIC\): tensor 't0' is float32, but must be int8; quantise",
     ),
     "unsupported operator": (
         lambda: one("ATAN2", [(1, 4), (1, 4)]),
-        UnsupportedOperatorError, r"node 'atan2_0' \(ATAN2\): this operator is not among those supported: ADD, ",
+        UnsupportedOperatorError, r"node 'atan2_0' \(ATAN2\): this operator is not among those supported: ABS, ADD, ",
     ),
     "custom operator": (
         lambda: one("CUSTOM", [(1, 4)]),
