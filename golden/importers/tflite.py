@@ -10,6 +10,7 @@ READ_VARIABLE and ASSIGN_VARIABLE become `golden.graph`'s.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,7 @@ _EXACT: dict[str, Callable[..., np.ndarray]] = {
     **_FLOAT_ONLY,
     "ABS": np.abs,
     "ADD": np.add,
+    "ADD_N": lambda *tensors: functools.reduce(np.add, tensors),
     "LOGICAL_AND": np.logical_and,
     "LOGICAL_NOT": np.logical_not,
     "LOGICAL_OR": np.logical_or,
@@ -160,6 +162,7 @@ class _Builder:
         self._handles: dict[int, str] = {}
         self._variables: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
+        self._made = 0  # outputs of the present operation that are described
 
     def graph(self) -> Graph:
         main = self._subgraphs[0]
@@ -170,10 +173,15 @@ class _Builder:
                 raise UnsupportedOperatorError(
                     f"{operation}: this operator is not among those supported: {', '.join(OPERATORS)}"
                 )
+            self._made = 0
             try:
                 OPERATORS[operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
+            if self._made != len(operation.outputs):
+                raise ModelFormatError(
+                    f"{operation} has {len(operation.outputs)} outputs, but must have {self._made}"
+                )
         for index in main.outputs:
             self._find(index, "graph output")
         if not main.outputs:
@@ -311,6 +319,7 @@ class _Builder:
         if index in self._tensors or index in self._handles:
             raise ModelFormatError(f"{operation}: tensor {self._names[index]!r} is made twice")
         self._tensors[index] = self._declared(index, shape)
+        self._made += 1
         return self._tensors[index]
 
     def _copied(
@@ -596,6 +605,17 @@ class _Builder:
             )
         self._add(operation, layers.Unquantised(function, activation), tuple(range(len(operation.inputs))))
 
+    def _add_n(self, operation: Operation) -> None:
+        """ADD_N, which has no int8 kernel: one sum after the other."""
+        tensors = self._several(operation)
+        for tensor in tensors:
+            if tensor.dtype not in (np.float32, np.int32) or tensor.shape != tensors[0].shape:
+                raise UnsupportedOperatorError(
+                    f"{operation}: tensor {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}, "
+                    f"but must be float32 or int32 {list(tensors[0].shape)}"
+                )
+        self._unquantised(operation, tensors[0], tensors[0].shape)
+
     def _extreme_of_two(self, operation: Operation) -> None:
         """MAXIMUM and MINIMUM: of integers of one scale, the integers'."""
         a, b, shape = self._pair(operation)
@@ -726,6 +746,22 @@ class _Builder:
             )
         self._add(operation, layers.L2Normalize(source))
 
+    def _log_softmax(self, operation: Operation) -> None:
+        x = self._input(operation, 0)
+        source = self._quantised(operation, x)
+        target = self._quantised(operation, self._output(operation, x.shape))
+        if not x.shape or x.shape[-1] > 1 << 12:
+            raise ModelFormatError(
+                f"{operation}: input {x.name!r} has shape {list(x.shape)}, but its last axis must hold 1 to {1 << 12} "
+                f"values, whose exponentials add up within 12 bits"
+            )
+        if target.scale[0] != 1 / 16 or target.zero_point[0] != 127:
+            raise ModelFormatError(
+                f"{operation}: output has scale {target.scale[0]} and zero point {target.zero_point[0]}, "
+                f"but must have {1 / 16} and 127"
+            )
+        self._add(operation, layers.LogSoftmax(source))
+
     def _quantize(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         y = self._output(operation, x.shape)
@@ -801,7 +837,18 @@ class _Builder:
         y = self._copied(operation, x, shape)
         self._same_scale(operation, x.quantisation, y.quantisation)
         function = np.max if operation.kind == "REDUCE_MAX" else np.min
-        self._add(operation, layers.Extreme(function, axes, shape))
+        self._add(operation, layers.ReduceSame(function, axes, shape))
+
+    def _reduce_product(self, operation: Operation) -> None:
+        """REDUCE_PROD of sizes; of int8 it is not supported."""
+        x = self._input(operation, 0)
+        if x.dtype not in (np.int32, np.int64):
+            raise UnsupportedOperatorError(
+                f"{operation}: tensor {x.name!r} is {x.dtype}, but must be int32 or int64"
+            )
+        axes, shape = self._reduced(operation, x)
+        self._copied(operation, x, shape)
+        self._add(operation, layers.ReduceSame(np.prod, axes, shape))
 
     def _reduced(self, operation: Operation, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Axes of a reduction and the shape without them."""
@@ -1004,6 +1051,20 @@ class _Builder:
             self._copied(operation, x, (*x.shape[:axis], size, *x.shape[axis + 1 :]), position)
         self._add(operation, shaping.Split(axis, tuple(sizes)), (0,) if by_sizes else (1,))
 
+    def _top_k(self, operation: Operation) -> None:
+        x = self._input(operation, 0)
+        count = self._integers(operation, 1, "k")
+        if not x.shape or len(count) != 1 or not 0 < count[0] <= x.shape[-1] or x.dtype == np.bool_:
+            raise ModelFormatError(
+                f"{operation}: k is {count}, but must be one of 1 to the last axis of {x.dtype} {list(x.shape)}"
+            )
+        y = self._copied(operation, x, (*x.shape[:-1], *count))
+        self._same_scale(operation, x.quantisation, y.quantisation)
+        places = self._output(operation, y.shape, 1)
+        if places.dtype != np.int32:
+            raise UnsupportedOperatorError(f"{operation}: output 1 is {places.dtype}, but must be int32")
+        self._add(operation, layers.TopK(*count))
+
     def _unpack(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         axis = self._axis(operation, operation.options["Axis"], len(x.shape))
@@ -1197,9 +1258,10 @@ class _Builder:
         return "/".join(name for name in (options["Container"], options["SharedName"]) if name)
 
     def _var_handle(self, operation: Operation) -> None:
-        if len(operation.outputs) != 1:
-            raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
+        if not operation.outputs:
+            raise ModelFormatError(f"{operation}: output 0 is missing")
         self._handles[operation.outputs[0]] = self._variable(operation)
+        self._made += 1
 
     def _call_once(self, operation: Operation) -> None:
         """Read the initial values that the called subgraph assigns; it may hold nothing else."""
@@ -1281,6 +1343,7 @@ def _unique_names(tensors: list[Stored]) -> list[str]:
 OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "ABS": _Builder._unary,
     "ADD": _Builder._binary,
+    "ADD_N": _Builder._add_n,
     "ARG_MAX": _Builder._arg_extreme,
     "ARG_MIN": _Builder._arg_extreme,
     "ASSIGN_VARIABLE": _Builder._assign_variable,
@@ -1318,6 +1381,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "LOGICAL_NOT": _Builder._logical,
     "LOGICAL_OR": _Builder._logical,
     "LOGISTIC": _Builder._unary,
+    "LOG_SOFTMAX": _Builder._log_softmax,
     "MAXIMUM": _Builder._extreme_of_two,
     "MAX_POOL_2D": _Builder._pool,
     "MEAN": _Builder._reduce,
@@ -1334,6 +1398,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "READ_VARIABLE": _Builder._read_variable,
     "REDUCE_MAX": _Builder._reduce_extreme,
     "REDUCE_MIN": _Builder._reduce_extreme,
+    "REDUCE_PROD": _Builder._reduce_product,
     "RELU": _Builder._unary,
     "RELU6": _Builder._unary,
     "RELU_0_TO_1": _Builder._unary,
@@ -1362,6 +1427,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "SUM": _Builder._reduce,
     "TANH": _Builder._unary,
     "TILE": _Builder._tile,
+    "TOPK_V2": _Builder._top_k,
     "TRANSPOSE": _Builder._transpose,
     "TRANSPOSE_CONV": _Builder._transpose_conv,
     "UNPACK": _Builder._unpack,

@@ -26,6 +26,7 @@ from golden.schemes.tflite import (
     exp_on_negative_values,
     inverse_square_root,
     limits,
+    log_of_one_or_more,
     multiply_by_quantized_multiplier,
     quantize_multiplier,
     reciprocal,
@@ -46,19 +47,21 @@ __all__ = [
     "Defined",
     "Dequantize",
     "Divide",
-    "Extreme",
     "FullyConnected",
     "L2Normalize",
+    "LogSoftmax",
     "MaxPool2D",
     "Multiply",
     "Pairwise",
     "Prelu",
     "Quantize",
     "Reduce",
+    "ReduceSame",
     "ResizeBilinear",
     "Select",
     "Softmax",
     "SquaredDifference",
+    "TopK",
     "TransposeConv",
     "Unquantised",
     "convolution_factors",
@@ -594,11 +597,12 @@ class Reduce:
 
 
 @dataclass(frozen=True, eq=False)
-class Extreme:
-    """REDUCE_MAX and REDUCE_MIN over axes, of integers of one scale. Source: `EvalType`, reduce.cc.
+class ReduceSame:
+    """REDUCE_MAX and REDUCE_MIN over axes, of integers of one scale, and REDUCE_PROD of sizes, in 32 or 64 bits that
+    wrap. Source: `EvalType`, reduce.cc.
 
     Attributes:
-        function: np.max or np.min.
+        function: np.max, np.min or np.prod.
         axes: not negative, each once.
         shape: of the output, without runs.
     """
@@ -608,7 +612,8 @@ class Extreme:
     shape: tuple[int, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return self.function(x, axis=tuple(axis + 1 for axis in self.axes)).reshape(len(x), *self.shape)
+        y = self.function(x, axis=tuple(axis + 1 for axis in self.axes))
+        return y.astype(x.dtype).reshape(len(x), *self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -625,6 +630,21 @@ class ArgExtreme:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.function(x, axis=self.axis + 1).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """TOPK_V2: the greatest values of the last axis in descending order, the first of equals first, and their places.
+
+    Source: topk_v2.cc.
+    """
+
+    count: int
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Descending and yet stable: sorted by the complement, which no integer lacks; a float's is its negative.
+        places = np.argsort(-x if x.dtype.kind == "f" else ~x, axis=-1, kind="stable")[..., : self.count]
+        return np.take_along_axis(x, places, -1), places.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -721,6 +741,44 @@ class Softmax:
         width = self.target.dtype.itemsize * 8
         y = rounding_divide_by_pot(product, np.minimum(bits_over_unit + 31 - width, 31)) + low
         return np.where(counts, np.minimum(y, high), low).astype(self.target.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class LogSoftmax:
+    """LOG_SOFTMAX over the last axis: each difference from the maximum less the logarithm of the sum of their
+    exponentials, in units of 1/16 from -255/16 to 0.
+
+    Source: internal/reference/integer_ops/log_softmax.h; `PreprocessLogSoftmaxScalingExp`,
+    internal/quantization_util.cc, and `LogSoftmaxPrepare`, activations.cc.
+    """
+
+    source: Affine
+    _differences: np.ndarray = field(init=False, repr=False)
+    _exponentials: np.ndarray = field(init=False, repr=False)
+    _least: int = field(init=False, repr=False)
+    _back: tuple[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        multiplier, shift, least = softmax_parameters(self.source.scale[0], 1.0)
+        differences = -np.arange(256, dtype=np.int64)
+        counts = differences >= least
+        scaled = multiply_by_quantized_multiplier(np.where(counts, differences, 0), multiplier, shift)
+        exponentials = np.where(counts, rounding_divide_by_pot(exp_on_negative_values(scaled), 12), 0)
+        object.__setattr__(self, "_differences", scaled)
+        object.__setattr__(self, "_exponentials", exponentials)
+        object.__setattr__(self, "_least", least)
+        object.__setattr__(self, "_back", quantize_multiplier((1 << (31 - shift)) / multiplier))
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        low, high = limits(x.dtype)
+        x = x.astype(np.int64)
+        places = x.max(axis=-1, keepdims=True) - x
+        log = log_of_one_or_more(self._exponentials[places].sum(axis=-1, keepdims=True))
+        # Below this difference the result would leave 5 integer bits.
+        least = multiply_by_quantized_multiplier(log - (1 << 31), *self._back)
+        counts = -places > np.maximum(self._least - 1, least)
+        y = rounding_divide_by_pot(self._differences[places] - log, 22) + high
+        return np.where(counts, np.clip(y, low, high), low).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)

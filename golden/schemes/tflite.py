@@ -43,6 +43,7 @@ __all__ = [
     "hard_swish",
     "inverse_square_root",
     "limits",
+    "log_of_one_or_more",
     "multiply_by_quantized_multiplier",
     "one_over_one_plus_x",
     "quantize_multiplier",
@@ -559,6 +560,30 @@ def one_over_one_plus_x(x: np.ndarray) -> np.ndarray:
         error = (1 << 29) - mul(half_denominator, estimate)
         estimate = estimate + _saturate_32(mul(estimate, error) << 2)
     return _saturate_32(estimate << 1)
+
+
+def log_of_one_or_more(x: np.ndarray) -> np.ndarray:
+    """log(x) with 5 integer bits, of x with 12 integer bits, 1 or more.
+
+    x = 2**k * r with r near 2**-1/4, from one of two candidates; log(r) is a rational function of r around that point.
+    Source: `log_x_for_x_greater_than_or_equal_to_1_impl`, tflite/kernels/internal/common.h.
+    """
+    mul, saturate = saturating_rounding_doubling_high_mul, _saturate_32
+    root, fourth_root, quarter = 1518500250, 1805811301, 1 << 23  # 2**-1/2, 2**-1/4; 1/4 with 6 integer bits
+    x = np.asarray(x, np.int64)
+    width = np.frexp(x.astype(np.float64))[1].astype(np.int64)
+    first = saturate(mul(saturate(x << 31 - width), root) << 1)
+    first_power = saturate((12 - (32 - width) << 25) + quarter)
+    headroom = 31 - np.frexp(mul(x, root).astype(np.float64))[1].astype(np.int64)
+    second, second_power = saturate(x << headroom), saturate((12 - headroom << 25) - quarter)
+    r, power = np.minimum(first, second), np.maximum(first_power, second_power)
+    middle = (r + fourth_root + 1) >> 1
+    q = 2 * (r - fourth_root)
+    square = mul(q, q)
+    numerator = mul(q, r) + mul(mul(q, square), 117049297)
+    denominator = mul(middle, 1057819769 + q + mul(127690142, square)) + mul(638450708, q)
+    ratio = mul(rounding_divide_by_pot(numerator, 6), one_over_one_plus_x(denominator))
+    return saturate((mul(power, 1488522236) + ratio) << 1)
 
 
 def _saturate_32(x: np.ndarray) -> np.ndarray:

@@ -79,6 +79,32 @@ def test_l2_normalization(seed):
     case.check(y, runs=30)
 
 
+@pytest.mark.parametrize("seed", range(CASES))
+def test_log_softmax(seed):
+    case = Case(seed)
+    shape = (*case.shape(case.integer(0, 2), 4), case.integer(1, 60) if seed % 3 else 256)
+    x, y = case.input(shape, case.scale(1e-3, 2)), case.output(1 / 16, 127)
+    case.file.operator("LOG_SOFTMAX", [x], [y], "LogSoftmaxOptions")
+    case.check(y, runs=100)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_top_k(seed):
+    """Of few different values, so that there are equals."""
+    case = Case(seed)
+    shape = case.shape(case.integer(1, 3), 12)
+    x = case.input(shape)
+    y, places = case.like(x), case.file.tensor((), dtype=np.int32)
+    count = case.file.constant(np.array(case.integer(1, shape[-1]), np.int32))
+    case.file.operator("TOPK_V2", [x, count], [y, places], "TopKV2Options")
+
+    def values(graph):
+        few = case.rng.choice(np.array([-128, -127, 0, 126, 127], np.int8), (12, *shape))
+        return {graph.inputs[0]: graph.tensors[graph.inputs[0]].stacked(few)}
+
+    case.check(y, places, values=values)
+
+
 def random_axes(case: Case, rank: int) -> list[int]:
     axes = case.rng.permutation(rank)[: case.integer(1, rank)]
     return [int(axis) - rank * case.integer(0, 1) for axis in axes]
