@@ -178,10 +178,6 @@ class _Builder:
                 OPERATORS[operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
-            if self._made != len(operation.outputs):
-                raise ModelFormatError(
-                    f"{operation} has {len(operation.outputs)} outputs, but must have {self._made}"
-                )
         for index in main.outputs:
             self._find(index, "graph output")
         if not main.outputs:
@@ -338,6 +334,10 @@ class _Builder:
     ) -> None:
         """Append a node that reads the inputs at the positions `data`; sizes computed from sizes (SHAPE, then
         STRIDED_SLICE, PACK...) are computed now and become constants, not nodes."""
+        if self._made != len(operation.outputs):
+            raise ModelFormatError(
+                f"{operation} has {len(operation.outputs)} outputs, but must have {self._made}"
+            )
         sources = [operation.inputs[position] for position in data]
         made = [self._tensors[index] for index in operation.outputs if index in self._tensors]
         sizes = all(t.dtype in (np.int32, np.int64) and math.prod(t.shape) <= MAX_RANK**2 for t in made)
@@ -1258,10 +1258,9 @@ class _Builder:
         return "/".join(name for name in (options["Container"], options["SharedName"]) if name)
 
     def _var_handle(self, operation: Operation) -> None:
-        if not operation.outputs:
-            raise ModelFormatError(f"{operation}: output 0 is missing")
+        if len(operation.outputs) != 1:
+            raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
         self._handles[operation.outputs[0]] = self._variable(operation)
-        self._made += 1
 
     def _call_once(self, operation: Operation) -> None:
         """Read the initial values that the called subgraph assigns; it may hold nothing else."""
