@@ -184,13 +184,15 @@ def _trace(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     model = golden.load(options.model)
     rows = _rows(model, options)
+    deviations: list[str] = []
     if options.reference is not None:
         reference = _read(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
     elif isinstance(model, Graph) and options.model.suffix.lower() == ".tflite":
-        from golden.runtimes.litert import LiteRt
+        from golden.runtimes.litert import LiteRt, known_deviations
 
+        deviations = known_deviations(model)
         progress = lambda runs: tqdm(runs, desc="LiteRT", unit="row", disable=None)  # noqa: E731
         reference = LiteRt(options.model, model, progress).trace(rows)
     elif isinstance(model, Graph):
@@ -201,7 +203,7 @@ def _compare(options: argparse.Namespace) -> int:
     else:
         raise GoldenError(f"{options.model}: QONNX files have no runtime here, name a file by --reference")
     comparison = compare_traces(_run(model, rows), reference)
-    print(comparison)
+    print("\n".join([str(comparison), *([] if comparison.exact else deviations)]))
     return 0 if comparison.exact else 1
 
 

@@ -62,6 +62,13 @@ _DTYPES = {
     "BOOL": np.dtype(np.bool_),
 }
 
+# What to do about activations of another dtype.
+_HINTS = {
+    "float32": "; quantise the model to int8 first, inside and not only its weights",
+    "int16": "; models of int16 activations (16x8) are not supported, quantise to int8",
+    "uint8": "; models of uint8 inside are not supported, quantise to int8 (uint8 inputs and outputs are)",
+}
+
 # Numbers that operators of `_EXACT` take as they are.
 _PLAIN = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64))
 
@@ -200,8 +207,9 @@ class _Builder:
         stored = self._stored[index]
         where = f"tensor {self._names[index]!r}"
         if stored.type not in _DTYPES:
+            hint = "; quantise the model to int8" if stored.type == "FLOAT16" else ""
             raise UnsupportedOperatorError(
-                f"{where} has type {stored.type}, but must have one of {', '.join(_DTYPES)}"
+                f"{where} has type {stored.type}, but must have one of {', '.join(_DTYPES)}{hint}"
             )
         if any(n < 1 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
             raise ModelFormatError(
@@ -298,7 +306,7 @@ class _Builder:
         dtypes = dtypes or (np.int8,)
         allowed = " or ".join(np.dtype(d).name for d in dtypes)
         if tensor.dtype not in dtypes:
-            hint = "; quantise the model to int8 first" if tensor.dtype.kind == "f" else ""
+            hint = _HINTS.get(tensor.dtype.name, "")
             raise UnsupportedOperatorError(
                 f"{operation}: tensor {tensor.name!r} is {tensor.dtype}, but must be {allowed}{hint}"
             )

@@ -9,12 +9,16 @@ The arithmetic is that of LiteRT's reference kernels (`tflite/kernels/internal/r
   quantization_spec) leaves this open. LiteRT can also be built with TFLITE_SINGLE_ROUNDING, which rounds once;
   PyPI's ai-edge-litert is built without, as `golden/tests/test_tflite_operators.py` shows at the ties where the
   two differ.
-- That product serves CONV_2D, DEPTHWISE_CONV_2D, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, QUANTIZE, SUM and
-  MEAN; ADD and SUB use it on inputs shifted left by 20 bits. FULLY_CONNECTED does not: LiteRT's reference kernel
-  multiplies its accumulator by the real factor in float64 and rounds once (`FloatRescale`), unlike the optimised
-  kernels, so that its results differ from theirs by one now and then.
-- HARD_SWISH works in 16 bits, SOFTMAX in gemmlowp's fixed-point exponential, LOGISTIC and TANH in float32 tables of
-  256 entries, AVERAGE_POOL_2D in plain integer division.
+- That product serves CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, ABS,
+  QUANTIZE, SUM and MEAN; ADD and SUB use it on inputs shifted left by 20 bits, SQUARED_DIFFERENCE by 7, comparisons
+  by 8. FULLY_CONNECTED does not: LiteRT's reference kernel multiplies its accumulator by the real factor in float64
+  and rounds once (`FloatRescale`), unlike the optimised kernels, so that its results differ from theirs by one now and
+  then.
+- HARD_SWISH works in 16 bits, SOFTMAX and LOG_SOFTMAX in gemmlowp's fixed-point exponential and logarithm, DIV, RSQRT
+  and L2_NORMALIZATION in its Newton-Raphson reciprocals and roots, LOGISTIC, TANH, EXP, LOG, ELU, GELU and SQRT in
+  float32 tables of 256 entries, RESIZE_BILINEAR with weights of 10 bits, AVERAGE_POOL_2D in plain integer division.
+- What a converter leaves in float32 between DEQUANTIZE and QUANTIZE is supported where IEEE 754 rounds it exactly
+  (sums, products, quotients, roots, negation, comparisons); a float exponential or convolution is refused.
 
 Functions take and give numpy integers of any shape and are vectorised; the tests hold them against Python
 integers and fractions.

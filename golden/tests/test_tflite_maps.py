@@ -243,6 +243,17 @@ def test_depth_to_space(seed):
     case.check(y)
 
 
+def test_versions_that_the_reference_resolver_does_not_list():
+    """Converters write these for int8; BUILTIN_REF lists the same kernels under version 1 alone."""
+    case = Case(0)
+    x = case.input((1, 2, 3, 4))
+    tiled, deep = case.like(x), case.like(x)
+    case.file.versions = {"TILE": 3, "DEPTH_TO_SPACE": 2}
+    case.file.operator("TILE", [x, case.int32(1, 2, 1, 1)], [tiled])
+    case.file.operator("DEPTH_TO_SPACE", [tiled], [deep], "DepthToSpaceOptions", BlockSize=2)
+    case.check(tiled, deep)
+
+
 @pytest.mark.parametrize("seed", range(CASES))
 def test_space_to_batch_and_back(seed):
     case = Case(seed)

@@ -48,6 +48,8 @@ class ModelFile:
 
     tensors: list[_Tensor] = field(default_factory=list)
     operators: list[_Operator] = field(default_factory=list)
+    # LiteRT lists every operator here under version 1, but for this one.
+    versions: dict[str, int] = field(default_factory=lambda: {"BROADCAST_TO": 2})
 
     def tensor(
         self,
@@ -92,7 +94,7 @@ class ModelFile:
         places = iter(range(1, len(buffers)))
         tensors = [self._tensor(b, t, next(places) if t.data else 0) for t in self.tensors]
         kinds = sorted({operator.kind for operator in self.operators})
-        codes = [self._code(b, kind) for kind in kinds]
+        codes = [self._code(b, kind, self.versions.get(kind, 1)) for kind in kinds]
         operators = [self._operator(b, operator, kinds) for operator in self.operators]
         vectors = [b.CreateNumpyVector(np.array(v, np.int32)) for v in (inputs, outputs)]
         tensors, operators = self._offsets(b, tensors), self._offsets(b, operators)
@@ -153,14 +155,13 @@ class ModelFile:
         return tflite.TensorEnd(b)
 
     @staticmethod
-    def _code(b: flatbuffers.Builder, kind: str) -> int:
+    def _code(b: flatbuffers.Builder, kind: str, version: int) -> int:
         number = getattr(tflite.BuiltinOperator, kind)
         custom = b.CreateString("Custom") if kind == "CUSTOM" else None
         tflite.OperatorCodeStart(b)
         tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
         tflite.OperatorCodeAddBuiltinCode(b, number)
-        # LiteRT knows every operator here in version 1, but for this one.
-        tflite.OperatorCodeAddVersion(b, 2 if kind == "BROADCAST_TO" else 1)
+        tflite.OperatorCodeAddVersion(b, version)
         if custom is not None:
             tflite.OperatorCodeAddCustomCode(b, custom)
         return tflite.OperatorCodeEnd(b)
