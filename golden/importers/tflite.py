@@ -88,6 +88,7 @@ _FLOAT_ONLY = {
     "FLOOR": np.floor,
     "ROUND": np.rint,
     "RSQRT": lambda x: np.float32(1) / np.sqrt(x),
+    "SIGN": np.sign,
     "SQRT": np.sqrt,
     "SQUARE": np.square,
 }
@@ -858,6 +859,30 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, layers.ReduceSame(np.prod, axes, shape))
 
+    def _reduce_logic(self, operation: Operation) -> None:
+        x = self._input(operation, 0)
+        if x.dtype != np.bool_:
+            raise ModelFormatError(f"{operation}: tensor {x.name!r} is {x.dtype}, but must be bool")
+        axes, shape = self._reduced(operation, x)
+        self._copied(operation, x, shape)
+        function = np.any if operation.kind == "REDUCE_ANY" else np.all
+        self._add(operation, layers.ReduceSame(function, axes, shape))
+
+    def _cumsum(self, operation: Operation) -> None:
+        """CUMSUM, which has no int8 kernel."""
+        x = self._input(operation, 0)
+        if x.dtype not in _PLAIN:
+            raise UnsupportedOperatorError(
+                f"{operation}: tensor {x.name!r} is {x.dtype}, but must be float32, int32 or int64"
+            )
+        axes = self._integers(operation, 1, "axis")
+        if len(axes) != 1:
+            raise ModelFormatError(f"{operation}: has {len(axes)} axes, but must have 1")
+        axis = self._axis(operation, axes[0], len(x.shape))
+        self._copied(operation, x, x.shape)
+        options = bool(operation.options["Exclusive"]), bool(operation.options["Reverse"])
+        self._add(operation, layers.CumulativeSum(axis, *options))
+
     def _reduced(self, operation: Operation, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Axes of a reduction and the shape without them."""
         axes = self._axes(operation, 1, len(x.shape))
@@ -1363,6 +1388,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "CEIL": _Builder._float_unary,
     "CONCATENATION": _Builder._concatenation,
     "CONV_2D": _Builder._convolution,
+    "CUMSUM": _Builder._cumsum,
     "DEPTHWISE_CONV_2D": _Builder._convolution,
     "DEPTH_TO_SPACE": _Builder._depth_to_space,
     "DEQUANTIZE": _Builder._dequantize,
@@ -1403,6 +1429,8 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "PRELU": _Builder._prelu,
     "QUANTIZE": _Builder._quantize,
     "READ_VARIABLE": _Builder._read_variable,
+    "REDUCE_ALL": _Builder._reduce_logic,
+    "REDUCE_ANY": _Builder._reduce_logic,
     "REDUCE_MAX": _Builder._reduce_extreme,
     "REDUCE_MIN": _Builder._reduce_extreme,
     "REDUCE_PROD": _Builder._reduce_product,
@@ -1419,6 +1447,7 @@ OPERATORS: dict[str, Callable[[_Builder, Operation], None]] = {
     "SELECT": _Builder._select,
     "SELECT_V2": _Builder._select,
     "SHAPE": _Builder._shape,
+    "SIGN": _Builder._float_unary,
     "SLICE": _Builder._slice,
     "SOFTMAX": _Builder._softmax,
     "SPACE_TO_BATCH_ND": _Builder._space_and_batch,

@@ -44,6 +44,7 @@ __all__ = [
     "Cast",
     "Comparison",
     "Conv2D",
+    "CumulativeSum",
     "Defined",
     "Dequantize",
     "Divide",
@@ -598,11 +599,11 @@ class Reduce:
 
 @dataclass(frozen=True, eq=False)
 class ReduceSame:
-    """REDUCE_MAX and REDUCE_MIN over axes, of integers of one scale, and REDUCE_PROD of sizes, in 32 or 64 bits that
-    wrap. Source: `EvalType`, reduce.cc.
+    """REDUCE_MAX and REDUCE_MIN over axes, of integers of one scale; REDUCE_ANY and REDUCE_ALL; REDUCE_PROD of sizes,
+    in 32 or 64 bits that wrap. Source: `EvalType`, reduce.cc.
 
     Attributes:
-        function: np.max, np.min or np.prod.
+        function: np.max, np.min, np.any, np.all or np.prod.
         axes: not negative, each once.
         shape: of the output, without runs.
     """
@@ -630,6 +631,26 @@ class ArgExtreme:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.function(x, axis=self.axis + 1).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class CumulativeSum:
+    """CUMSUM along an axis, one sum after the other; exclusive: without the value itself; reverse: from the end.
+
+    Source: `CumSum`, internal/reference/cumsum.h.
+    """
+
+    axis: int
+    exclusive: bool
+    reverse: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        values = np.moveaxis(x, self.axis + 1, 0)[:: -1 if self.reverse else 1]
+        # The sum begins with 0, which a sum of -0 shows.
+        sums = np.cumsum(values, axis=0, dtype=x.dtype) + x.dtype.type(0)
+        if self.exclusive:
+            sums = np.concatenate([np.zeros_like(sums[:1]), sums[:-1]])
+        return np.moveaxis(sums[:: -1 if self.reverse else 1], 0, self.axis + 1)
 
 
 @dataclass(frozen=True)

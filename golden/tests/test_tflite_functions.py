@@ -219,7 +219,7 @@ def test_logic(kind):
     case.check(y)
 
 
-UNARY_FLOATS = ["ABS", "NEG", "SQUARE", "FLOOR", "SQRT", "RSQRT"]
+UNARY_FLOATS = ["ABS", "NEG", "SIGN", "SQUARE", "FLOOR", "SQRT", "RSQRT"]
 BINARY_FLOATS = ["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "LESS", "EQUAL"]
 
 

@@ -122,6 +122,32 @@ def test_reduced_extremes(kind, seed):
     case.check(y)
 
 
+@pytest.mark.parametrize("kind", ["REDUCE_ANY", "REDUCE_ALL"])
+@pytest.mark.parametrize("seed", range(8))
+def test_reduced_logic(kind, seed):
+    case = Case(seed)
+    shape = case.shape(case.integer(1, 4), 3)
+    a, b = case.input(shape), case.input(shape)
+    flags, y = (case.file.tensor((), dtype=np.bool_) for _ in range(2))
+    axes = case.int32(*random_axes(case, len(shape)))
+    case.file.operator("LESS", [a, b], [flags])
+    case.file.operator(kind, [flags, axes], [y], "ReducerOptions", KeepDims=bool(seed % 2))
+    case.check(flags, y)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_cumulative_sum_of_floats(seed):
+    case = Case(seed)
+    shape = case.shape(case.integer(1, 4), 9)
+    x = case.input(shape)
+    real, y = (case.file.tensor((), dtype=np.float32) for _ in range(2))
+    axis = case.int32(case.integer(-len(shape), len(shape) - 1))
+    options = {"Exclusive": bool(seed & 1), "Reverse": bool(seed & 2)}
+    case.file.operator("DEQUANTIZE", [x], [real])
+    case.file.operator("CUMSUM", [real, axis], [y], "CumsumOptions", **options)
+    case.check(real, y)
+
+
 @pytest.mark.parametrize("kind", ["ARG_MAX", "ARG_MIN"])
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("seed", range(10))
