@@ -105,6 +105,7 @@ _EXACT: dict[str, Callable[..., np.ndarray]] = {
     "MINIMUM": np.minimum,
     "MUL": np.multiply,
     "NEG": np.negative,
+    "PRELU": lambda x, alpha: np.where(x >= 0, x, x * alpha),
     "SQUARED_DIFFERENCE": lambda a, b: (a - b) * (a - b),
     "SUB": np.subtract,
 }
@@ -598,7 +599,11 @@ class _Builder:
 
     def _unquantised(self, operation: Operation, x: Tensor, shape: tuple[int, ...]) -> None:
         """An operator of `_EXACT` on float32 or int32 and int64: `_PLAIN` dtypes."""
-        function = _EXACT[operation.kind]
+        if operation.kind == "LEAKY_RELU":
+            alpha = np.float32(operation.options["Alpha"])
+            function: Callable[..., np.ndarray] = lambda x: np.maximum(x, x * alpha)  # noqa: E731
+        else:
+            function = _EXACT.get(operation.kind, np.positive)
         if operation.kind in _FLOAT_ONLY and x.dtype != np.float32:
             raise UnsupportedOperatorError(
                 f"{operation}: tensor {x.name!r} is {x.dtype}, but must be float32 or int8"
@@ -607,7 +612,8 @@ class _Builder:
         expected = np.dtype(np.bool_) if operation.kind in _COMPARISONS else x.dtype
         if y.dtype != expected:
             raise ModelFormatError(f"{operation}: output {y.name!r} is {y.dtype}, but must be {expected}")
-        activation = operation.options.get(ACTIVATION, "NONE")
+        fused = operation.options.get(ACTIVATION, "NONE")
+        activation = operation.kind if operation.kind in ACTIVATIONS else fused
         if activation not in ACTIVATIONS:
             raise UnsupportedOperatorError(
                 f"{operation}: fused activation is {activation}, but must be one of {', '.join(ACTIVATIONS)}"
@@ -683,6 +689,9 @@ class _Builder:
 
     def _prelu(self, operation: Operation) -> None:
         x, alpha = self._input(operation, 0), self._input(operation, 1)
+        if x.dtype == alpha.dtype == np.float32:
+            self._unquantised(operation, x, self._broadcast(operation, x.shape, alpha.shape))
+            return
         sources = self._quantised(operation, x), self._quantised(operation, alpha)
         if self._broadcast(operation, x.shape, alpha.shape) != x.shape:
             raise ModelFormatError(
@@ -693,7 +702,7 @@ class _Builder:
 
     def _unary(self, operation: Operation) -> None:
         x = self._input(operation, 0)
-        if x.dtype == np.float32 and operation.kind in _EXACT:
+        if x.dtype == np.float32 and operation.kind in (*_EXACT, *ACTIVATIONS, "LEAKY_RELU"):
             self._unquantised(operation, x, x.shape)
             return
         source = self._quantised(operation, x)

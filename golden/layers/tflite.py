@@ -705,14 +705,14 @@ class ResizeBilinear:
     UNIT = 1 << 10
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        y = x.astype(np.int64)
+        # Within 32 bits: a value of 8 bits times two weights, each from -1/2 to 3/2 of the unit.
+        y = x.astype(np.int32)
         for axis, size in zip((2, 3), self.size, strict=True):
             low, high, fraction = self._places(x.shape[axis], size)
-            fraction = fraction.reshape(-1, *(1,) * (x.ndim - axis - 1))
+            fraction = fraction.astype(np.int32).reshape(-1, *(1,) * (x.ndim - axis - 1))
             y = y.take(low, axis) * (self.UNIT - fraction) + y.take(high, axis) * fraction
-        half = np.where(y > 0, self.UNIT**2 // 2, -(self.UNIT**2 // 2))
-        y += half
-        return np.where(y < 0, -(-y >> 20), y >> 20).astype(x.dtype)
+        half = self.UNIT**2 // 2
+        return np.where(y > 0, (y + half) >> 20, -((half - y) >> 20)).astype(x.dtype)
 
     def _places(self, length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each output row: the row below, the row above, and the share of the latter in 1/1024."""

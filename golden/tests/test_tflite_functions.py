@@ -219,8 +219,19 @@ def test_logic(kind):
     case.check(y)
 
 
-UNARY_FLOATS = ["ABS", "NEG", "SIGN", "SQUARE", "FLOOR", "SQRT", "RSQRT"]
-BINARY_FLOATS = ["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "LESS", "EQUAL"]
+UNARY_FLOATS = ["ABS", "LEAKY_RELU", "NEG", "RELU", "RELU6", "SIGN", "SQUARE", "FLOOR", "SQRT", "RSQRT"]
+BINARY_FLOATS = [
+    "ADD",
+    "SUB",
+    "MUL",
+    "DIV",
+    "MAXIMUM",
+    "MINIMUM",
+    "SQUARED_DIFFERENCE",
+    "PRELU",
+    "LESS",
+    "EQUAL",
+]
 
 
 @pytest.mark.parametrize("kind", UNARY_FLOATS)
@@ -231,7 +242,10 @@ def test_floats_between_dequantize_and_quantize(kind, seed):
     real, result = (case.file.tensor((), dtype=np.float32) for _ in range(2))
     y = case.output()
     case.file.operator("DEQUANTIZE", [x], [real])
-    case.file.operator(kind, [real], [result])
+    leaky = kind == "LEAKY_RELU"
+    case.file.operator(
+        kind, [real], [result], "LeakyReluOptions" if leaky else "", **({"Alpha": 0.3} if leaky else {})
+    )
     outputs = [real, result]
     if kind != "RSQRT":  # of 0 it is infinite, whose quantisation C leaves open
         case.file.operator("QUANTIZE", [result], [y])

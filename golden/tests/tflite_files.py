@@ -50,6 +50,8 @@ class ModelFile:
     operators: list[_Operator] = field(default_factory=list)
     # LiteRT lists every operator here under version 1, but for this one.
     versions: dict[str, int] = field(default_factory=lambda: {"BROADCAST_TO": 2})
+    # Whether the older of the two fields for an operator's number is written too.
+    older_codes: bool = True
 
     def tensor(
         self,
@@ -94,7 +96,7 @@ class ModelFile:
         places = iter(range(1, len(buffers)))
         tensors = [self._tensor(b, t, next(places) if t.data else 0) for t in self.tensors]
         kinds = sorted({operator.kind for operator in self.operators})
-        codes = [self._code(b, kind, self.versions.get(kind, 1)) for kind in kinds]
+        codes = [self._code(b, kind) for kind in kinds]
         operators = [self._operator(b, operator, kinds) for operator in self.operators]
         vectors = [b.CreateNumpyVector(np.array(v, np.int32)) for v in (inputs, outputs)]
         tensors, operators = self._offsets(b, tensors), self._offsets(b, operators)
@@ -154,14 +156,14 @@ class ModelFile:
             tflite.TensorAddQuantization(b, quantisation)
         return tflite.TensorEnd(b)
 
-    @staticmethod
-    def _code(b: flatbuffers.Builder, kind: str, version: int) -> int:
+    def _code(self, b: flatbuffers.Builder, kind: str) -> int:
         number = getattr(tflite.BuiltinOperator, kind)
         custom = b.CreateString("Custom") if kind == "CUSTOM" else None
         tflite.OperatorCodeStart(b)
-        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
+        if self.older_codes:
+            tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
         tflite.OperatorCodeAddBuiltinCode(b, number)
-        tflite.OperatorCodeAddVersion(b, version)
+        tflite.OperatorCodeAddVersion(b, self.versions.get(kind, 1))
         if custom is not None:
             tflite.OperatorCodeAddCustomCode(b, custom)
         return tflite.OperatorCodeEnd(b)
