@@ -564,7 +564,7 @@ class Reduce:
     so that the factor is up to 31 bits of input scale / (output scale * count).
     Source: `QuantizedMeanOrSum`, internal/reference/reduce.h, with reduce.cc. The binary ai-edge-litert 2.3.0 deviates
     from that source: its reference SUM reads int8 data as uint8 and saturates to 0 and 255. Here SUM follows the
-    source (and the optimised kernel) and sums int8.
+    source and sums int8, as the optimised kernel does, which rounds otherwise.
 
     Attributes:
         axes: not negative, each once.

@@ -16,7 +16,7 @@ pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install f
 
 from golden.importers import tflite as importer
 from golden.schemes.tflite import Affine
-from golden.tests.litert import litert, random_inputs
+from golden.tests.litert import litert, optimised, random_inputs
 from golden.tests.tflite_cases import CASES, Case, bias, each_pair, each_value, weights, window_options
 
 
@@ -272,6 +272,20 @@ def test_sum(seed):
         runtime.invoke({f"t{x}": values})
         seen = runtime.tensor(f"t{y}").view(np.uint8)
         np.testing.assert_array_equal(unsigned(values.view(np.uint8)[None])[0], seen)
+
+
+@pytest.mark.parametrize("seed", range(CASES))
+def test_sum_is_within_one_of_the_optimised_kernel(seed):
+    """Which reads int8 as int8, and rounds in another way."""
+    case = Case(seed)
+    x, y = reduction(case, "SUM", same_scale=seed % 3 == 0)
+    data = case.file.bytes(case.inputs, [y])
+    graph = importer.loads(data)
+    tensor = graph.tensors[f"t{x}"]
+    for values in random_inputs(graph, 20, case.rng)[tensor.name].reshape(20, *tensor.shape):
+        seen = graph.predict(tensor.stacked(values[None]))
+        difference = seen.ravel().astype(int) - optimised(data, values).ravel()
+        assert np.abs(difference).max() <= 1
 
 
 @pytest.mark.parametrize("seed", range(2 * CASES))
