@@ -201,6 +201,9 @@ def _compare(options: argparse.Namespace) -> int:
     reference = _reference(options, model, rows)
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
+    if not comparison.exact and options.reference is None and options.other is None:
+        for deviation in _known_deviations(options, model):
+            print(deviation)
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
     return 0 if comparison.exact else 1
@@ -232,6 +235,15 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
 
     progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
     return Runtime(options.model, model, progress).trace(rows)
+
+
+def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
+    """Where the framework's runtime is known not to do what its source says."""
+    if options.model.suffix.lower() != ".tflite":
+        return []
+    from golden.runtimes.litert import known_deviations
+
+    return known_deviations(model)
 
 
 def _precision(words: list[str]) -> dict[str, str]:

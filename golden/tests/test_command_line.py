@@ -68,6 +68,21 @@ def test_compare_with_another_model(tmp_path, capsys):
     assert printed.endswith(f"wrote {picture}\n") and picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
+    from golden.tests.tflite_files import ModelFile
+
+    file = ModelFile()
+    x, y = (file.tensor((1, 4), 0.1, 5) for _ in range(2))
+    axes = file.constant(np.array([1], np.int32))
+    file.operator("SUM", [x, axes], [y], "ReducerOptions", KeepDims=True)
+    path = tmp_path / "sum.tflite"
+    path.write_bytes(file.bytes([x], [y]))
+    assert main(["compare", str(path), "--random", "70"]) == 1
+    assert "node 'sum_0' (SUM): LiteRT's reference kernel reads int8 as uint8" in capsys.readouterr().out
+
+
 def test_compare_with_litert(tflite_model, capsys):
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
     assert main(["compare", str(tflite_model), "--random", "70"]) == 0
