@@ -16,6 +16,7 @@ import numpy as np
 from golden.errors import DoesNotFitError, GoldenError, UnsupportedOperatorError
 from golden.graph import Graph, Node
 from golden.importers import fixed_point as importer
+from golden.importers.model_file import import_onnx
 from golden.layers import fixed_point as layers
 from golden.layers import shaping
 from golden.layers.linear import Window
@@ -57,15 +58,7 @@ def to_bytes(graph: Graph) -> bytes:
         ModelFormatError: the graph breaks a rule of the scheme.
         GoldenError: the package `onnx` is not installed.
     """
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError:
-        raise GoldenError(
-            "writing .onnx files needs the package onnx, install it with: pip install onnx"
-        ) from None
-    model = _Writer(onnx, graph).model()
+    model = _Writer(import_onnx(), graph).model()
     content = model.SerializeToString(deterministic=True)
     importer.loads(content, graph.name)
     return content

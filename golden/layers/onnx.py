@@ -21,6 +21,8 @@ from golden.schemes.onnx import Affine, dequantize, quantize, requantize
 
 __all__ = [
     "AveragePool",
+    "BatchNormalization",
+    "Cast",
     "Clip",
     "Conv",
     "Dequantize",
@@ -30,6 +32,7 @@ __all__ = [
     "LeakyRelu",
     "MatMul",
     "MaxPool",
+    "PRelu",
     "QLinearAdd",
     "QLinearAveragePool",
     "QLinearConcat",
@@ -39,6 +42,7 @@ __all__ = [
     "QLinearMul",
     "QLinearSoftmax",
     "Quantize",
+    "Reduce",
     "Softmax",
     "Table",
     "Unary",
@@ -82,6 +86,12 @@ class Dequantize:
 # --- Float operators -----------------------------------------------------------------------------------------------
 
 
+def _packed_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel for a packed B."""
+    exact = mlas.exact_product(a, b, initial)
+    return mlas.product(a, b, mlas.PACKED_BLOCK, initial) if exact is None else exact
+
+
 def _float_product(
     a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
 ) -> np.ndarray:
@@ -91,6 +101,9 @@ def _float_product(
         row_length: None, or the distance of rows in memory if B is stored transposed, `[N, K]`.
         initial: None, or what is added to, `[..., M, N]` or broadcast to it.
     """
+    exact = mlas.exact_product(a, b, initial)
+    if exact is not None:
+        return exact
     rows, columns = a.shape[-2], b.shape[-1]
     if rows == 1:
         if row_length is not None:
@@ -158,7 +171,7 @@ class MatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 3:
             rows = a.reshape(len(a), -1, a.shape[-1])
-            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else _float_product(rows, b)
+            y = _packed_product(rows, b) if self.packed else _float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
         return _float_product(*_aligned(a, b))
 
@@ -180,18 +193,18 @@ class Gemm:
             shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
             initial = np.broadcast_to(_ranked(c, 3), shape)
         if self.packed:
-            return mlas.product(a, b, mlas.PACKED_BLOCK, initial)
+            return _packed_product(a, b, initial)
         return _float_product(a, b, a.shape[-1] if self.transposed else None, initial)
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """Add, Sub and Mul in float32, operands broadcast: one rounding each."""
+    """Add, Sub, Mul and Div in float32, operands broadcast: one rounding each."""
 
     function: np.ufunc
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             return self.function(*_aligned(a, b))
 
 
@@ -216,6 +229,66 @@ class LeakyRelu:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return np.where(x >= 0, x, np.float32(self.alpha) * x)
+
+
+@dataclass(frozen=True)
+class PRelu:
+    """PRelu in float32: x where it is not negative, else slope * x, with a slope that broadcasts to x."""
+
+    def __call__(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        return np.where(x >= 0, x, _ranked(slope, x.ndim) * x)
+
+
+@dataclass(frozen=True)
+class BatchNormalization:
+    """BatchNormalization in float32 of `[B, C, ...]`: x * factor + offset, each operation rounded.
+
+    factor = scale / sqrt(variance + epsilon) as a product with the reciprocal, offset = bias - mean * factor.
+    Source: providers/cpu/nn/batch_norm.h.
+    """
+
+    epsilon: float
+
+    def __call__(
+        self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    ) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            factor = np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)) * scale
+            offset = bias - mean * factor
+            shape = (len(factor), 1, -1, *(1,) * (x.ndim - 3))
+            return x * factor.reshape(shape) + offset.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, to `shape`.
+
+    A sum that no order can round is exact. Of any other, onnxruntime's depends on the width of vectors and on where
+    rows lie in memory; here it is summed in float64 and rounded once.
+    """
+
+    kind: str
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        axes = tuple(axis + 1 for axis in self.axes)
+        if self.kind == "ReduceMax":
+            return x.max(axis=axes).reshape(len(x), *self.shape)
+        total = x.sum(axis=axes, dtype=np.float64).astype(np.float32)
+        if self.kind == "ReduceMean":
+            total = total / np.float32(math.prod(x.shape[axis] for axis in axes))
+        return total.reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Cast among integers (which wraps) and to float32 (which rounds to even)."""
+
+    dtype: np.dtype
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x.astype(self.dtype)
 
 
 @dataclass(frozen=True)
