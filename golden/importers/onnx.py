@@ -51,6 +51,7 @@ __all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads", "loads_grap
 # Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
+MAX_KNOWN = 1 << 16  # values of a tensor that is computed while the file is read
 MAX_TAPS = 1 << 16  # places of a pooling window
 
 MICROSOFT = "com.microsoft"
@@ -181,6 +182,7 @@ class _Builder:
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
         self._fixed: set[str] = set()  # what does not depend on the graph's inputs
+        self._computed: dict[str, np.ndarray] = {}  # values of what small nodes make of constants
         self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
         self._opsets = {o.domain: o.version for o in model.opset_import}
         # QONNX's execution gives weights to the session of each node as inputs, so that none is packed beforehand.
@@ -369,11 +371,11 @@ class _Builder:
         if not self._has(operation, position):
             raise ModelFormatError(f"{operation}: {what} (input {position}) is missing")
         name = operation.inputs[position]
-        if name not in self._constants:
+        values = self._constants.get(name, self._computed.get(name))
+        if values is None:
             raise UnsupportedOperatorError(
                 f"{operation}: {what} {name!r} is computed by the network, but must be a constant"
             )
-        values = self._constants[name]
         if values.dtype not in dtypes:
             raise UnsupportedOperatorError(
                 f"{operation}: {what} {name!r} is {values.dtype}, "
@@ -447,7 +449,17 @@ class _Builder:
         outputs = tuple(name for name in operation.outputs if name)
         if self._fixed.issuperset(inputs):
             self._fixed.update(outputs)
+            self._know(operator, inputs, outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
+
+    def _know(self, operator: Callable[..., Any], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        """Compute small tensors that the file fixes, such as a shape put together by nodes."""
+        values = [self._constants.get(name, self._computed.get(name)) for name in inputs]
+        sizes = [math.prod(self._tensors[name].shape) for name in (*inputs, *outputs)]
+        if all(value is not None for value in values) and max(sizes) <= MAX_KNOWN:
+            made = operator(*(value[None] for value in values))
+            made = made if isinstance(made, tuple) else (made,)
+            self._computed.update({name: array[0] for name, array in zip(outputs, made, strict=True)})
 
     # Attributes.
 
@@ -1202,6 +1214,81 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
+    def _shape(self, operation: _Operation) -> None:
+        x = self._input(operation, 0)
+        rank = len(x.shape)
+        ends = []
+        for name, default in (("start", 0), ("end", rank)):
+            end = operation.attributes.get(name, default)
+            if not isinstance(end, int):
+                raise ModelFormatError(f"{operation}: attribute {name} is {end}, but must be an integer")
+            ends.append(end)
+        lengths = x.shape[slice(*ends)]
+        self._output(operation, (len(lengths),), np.int64)
+        self._add(operation, layers.Shape(lengths))
+        # A shape is fixed by the file, whatever the values are.
+        self._fixed.add(operation.outputs[0])
+        self._computed[operation.outputs[0]] = np.array(lengths, np.int64)
+
+    def _gather(self, operation: _Operation) -> None:
+        x = self._input(operation, 0)
+        axis = self._axis(operation, operation.attributes.get("axis", 0), len(x.shape))
+        places = self._constant(operation, 1, "indices", np.int32, np.int64)
+        length = x.shape[axis]
+        if places.size == 0 or places.min() < -length or places.max() >= length:
+            raise ModelFormatError(
+                f"{operation}: indices span {places.min(initial=0)} to {places.max(initial=0)}, but must be {-length} "
+                f"to {length - 1}"
+            )
+        shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+        self._copied(operation, x, shape)
+        self._add(operation, shaping.Take(((axis, places.ravel() % length),), shape))
+
+    def _resize(self, operation: _Operation) -> None:
+        """Nearest neighbour alone: each output place copies one input place, found in float32 as onnxruntime does."""
+        x = self._input(operation, 0)
+        self._only(operation, "mode", "nearest", "nearest")
+        self._only(operation, "keep_aspect_ratio_policy", "stretch", "stretch")
+        self._only(operation, "antialias", 0, 0)
+        placing = self._only(
+            operation, "coordinate_transformation_mode", "half_pixel", "half_pixel", "asymmetric"
+        )
+        names = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+        nearest = self._only(operation, "nearest_mode", names[0], *names)
+        if "axes" in operation.attributes or self._opset < 11:
+            raise UnsupportedOperatorError(
+                f"{operation}: opset {self._opset} or attribute axes, but must be opset 11 or newer and all axes"
+            )
+        rank = len(x.shape)
+        if self._has(operation, 3):
+            sizes = self._integers(operation, 3, "sizes")
+            scales = [np.float32(n) / np.float32(m) for n, m in zip(sizes, x.shape, strict=False)]
+        else:
+            scales = list(self._constant(operation, 2, "scales", np.float32).ravel())
+            if not all(0 < scale <= MAX_ELEMENTS for scale in scales):
+                raise ModelFormatError(
+                    f"{operation}: scales are {[float(s) for s in scales]}, but must be above 0 and at most "
+                    f"{MAX_ELEMENTS}"
+                )
+            sizes = [int(np.float32(m) * scale) for m, scale in zip(x.shape, scales, strict=False)]
+        if len(sizes) != rank or len(scales) != rank:
+            raise ModelFormatError(f"{operation}: {len(scales)} scales or sizes, but must be {rank}")
+        y = self._copied(operation, x, tuple(sizes))
+        indices = []
+        for axis, (length, scale) in enumerate(zip(y.shape, scales, strict=True)):
+            if length == x.shape[axis] and scale == 1:
+                continue
+            shift = np.float32(0.5 if placing == "half_pixel" else 0)
+            places = (np.arange(length, dtype=np.float32) + shift) / scale - shift
+            rounded = {
+                "round_prefer_floor": lambda p: np.ceil(p - np.float32(0.5)),
+                "round_prefer_ceil": lambda p: np.floor(p + np.float32(0.5)),
+                "floor": np.floor,
+                "ceil": np.ceil,
+            }[nearest](places)
+            indices.append((axis, np.clip(rounded, 0, x.shape[axis] - 1).astype(np.int64)))
+        self._add(operation, shaping.Take(tuple(indices), y.shape))
+
     def _pad(self, operation: _Operation) -> None:
         x = self._input(operation, 0)
         self._only(operation, "mode", "constant", "constant")
@@ -1301,6 +1388,7 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
     ("", "DequantizeLinear"): _Builder._dequantize,
     ("", "Div"): _Builder._binary,
     ("", "Flatten"): _Builder._flatten,
+    ("", "Gather"): _Builder._gather,
     ("", "Gemm"): _Builder._gemm,
     ("", "GlobalAveragePool"): _Builder._global_average_pool,
     ("", "Identity"): _Builder._identity,
@@ -1318,6 +1406,8 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
     ("", "ReduceSum"): _Builder._reduce,
     ("", "Relu"): _Builder._relu,
     ("", "Reshape"): _Builder._reshape,
+    ("", "Resize"): _Builder._resize,
+    ("", "Shape"): _Builder._shape,
     ("", "Sigmoid"): _Builder._unary,
     ("", "Slice"): _Builder._slice,
     ("", "Softmax"): _Builder._softmax,

@@ -43,6 +43,7 @@ __all__ = [
     "QLinearSoftmax",
     "Quantize",
     "Reduce",
+    "Shape",
     "Softmax",
     "Table",
     "Unary",
@@ -261,10 +262,17 @@ class BatchNormalization:
 
 @dataclass(frozen=True)
 class Reduce:
-    """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, to `shape`.
+    """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, which leave `shape`.
 
-    A sum that no order can round is exact. Of any other, onnxruntime's depends on the width of vectors and on where
-    rows lie in memory; here it is summed in float64 and rounded once.
+    Axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum runs, for
+
+    - R, KR: over each row as Eigen sums it (`_row_sums`);
+    - RK: from row to row, element by element;
+    - KRK: as the product of a row of ones with the matrix RK (`golden.layers.mlas.row_times_matrix`);
+    - RKR: over the sums of the inner rows, one after the other;
+    - anything else: over all its values, one after the other.
+
+    ReduceMean divides the sum by the number of its values. Source: providers/cpu/reduction/reduction_ops.cc, .h.
     """
 
     kind: str
@@ -272,13 +280,81 @@ class Reduce:
     shape: tuple[int, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        axes = tuple(axis + 1 for axis in self.axes)
         if self.kind == "ReduceMax":
-            return x.max(axis=axes).reshape(len(x), *self.shape)
-        total = x.sum(axis=axes, dtype=np.float64).astype(np.float32)
+            return x.max(axis=tuple(axis + 1 for axis in self.axes)).reshape(len(x), *self.shape)
+        lengths, form = [], ""
+        for axis, length in enumerate(x.shape[1:]):
+            kind = "R" if axis in self.axes else "K"
+            if length == 1:
+                continue
+            if form.endswith(kind):
+                lengths[-1] *= length
+            else:
+                lengths.append(length)
+                form += kind
+        y = x.reshape(len(x), *lengths)
+        if form in ("R", "KR"):
+            y = _row_sums(y.reshape(len(x), -1, lengths[-1]))
+        elif form == "KRK":
+            y = mlas.row_times_matrix(np.ones((1, 1, 1, lengths[1]), np.float32), y)
+        elif form == "RKR":
+            y = _one_by_one(_row_sums(y.reshape(len(x), -1, lengths[-1])).reshape(y.shape[:-1]), 1)
+        elif "R" in form:
+            reduced = [i for i, kind in enumerate(form, 1) if kind == "R"]
+            kept = [i for i, kind in enumerate(form, 1) if kind == "K"]
+            y = y.transpose(0, *reduced, *kept)
+            y = _one_by_one(y.reshape(len(x), -1, *y.shape[1 + len(reduced) :]), 1)
         if self.kind == "ReduceMean":
-            total = total / np.float32(math.prod(x.shape[axis] for axis in axes))
-        return total.reshape(len(x), *self.shape)
+            y = y / np.float32(math.prod(x.shape[axis + 1] for axis in self.axes))
+        return y.reshape(len(x), *self.shape)
+
+
+def _one_by_one(x: np.ndarray, axis: int) -> np.ndarray:
+    """Float32 sums along an axis, one value after the other."""
+    return np.add.accumulate(x, axis=axis, dtype=np.float32).take(-1, axis)
+
+
+def _row_sums(x: np.ndarray) -> np.ndarray:
+    """Float32 sums of the rows of matrices `[runs, K, R]` as Eigen adds contiguous values with vectors of 4.
+
+    From the first value at a multiple of 16 bytes on, two sums of vectors take turns; they are added, then a vector that
+    is left, then the four places as (0 + 2) + (1 + 3); then what came before the first vector and what follows the last.
+    Matrices start at a multiple of 16 bytes. Source: Eigen/src/Core/Redux.h, `redux_impl` with linear vectorisation.
+    """
+    length = x.shape[-1]
+    before = np.minimum(-np.arange(x.shape[1]) * length % 4, length)
+    y = np.empty(x.shape[:-1], np.float32)
+    for start in np.unique(before):
+        rows = x[:, before == start]
+        count = (length - start) // 4
+        end = start + 4 * count
+        if count:
+            vectors = rows[..., start:end].reshape(*rows.shape[:-1], count, 4)
+            pairs = count // 2 * 2
+            four = vectors[..., 0, :]
+            if pairs:
+                turns = [_one_by_one(vectors[..., turn:pairs:2, :], -2) for turn in (0, 1)]
+                four = turns[0] + turns[1]
+                if count > pairs:
+                    four = four + vectors[..., pairs, :]
+            total = (four[..., 0] + four[..., 2]) + (four[..., 1] + four[..., 3])
+            rest = [*range(start), *range(end, length)]
+        else:
+            total, rest = rows[..., 0], [*range(1, length)]
+        for i in rest:
+            total = total + rows[..., i]
+        y[:, before == start] = total
+    return y
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape: the lengths of the input's axes, in the file, as int64 `[rank]`."""
+
+    lengths: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.array([self.lengths], np.int64)
 
 
 @dataclass(frozen=True)

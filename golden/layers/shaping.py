@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Concatenate", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split", "Stack", "Transpose"]
+__all__ = ["Concatenate", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split", "Stack", "Take", "Transpose"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,20 @@ class Split:
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(np.split(x, np.cumsum(self.sizes)[:-1], self.axis + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """Along each listed axis, the values at the given indices, which may repeat (RESIZE_NEAREST_NEIGHBOR, Gather); then
+    `shape`."""
+
+    indices: tuple[tuple[int, np.ndarray], ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        for axis, places in self.indices:
+            x = x.take(places, axis + 1)
+        return x.reshape(len(x), *self.shape)
 
 
 @dataclass(frozen=True)

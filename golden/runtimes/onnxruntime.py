@@ -98,7 +98,8 @@ def trace_rows(
     }
     kept: dict[str, list[np.ndarray]] = {name: [] for name in [*x, *names]}
     for row in progress(range(len(next(iter(shaped.values()))))):
-        inputs = {name: array[row] for name, array in shaped.items()}
+        # Copied, so that every array starts where numpy and onnxruntime align it.
+        inputs = {name: array[row].copy() for name, array in shaped.items()}
         for name, array in (inputs | run(inputs)).items():
             kept[name].append(array)
     return {name: graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}
