@@ -264,12 +264,13 @@ class BatchNormalization:
 class Reduce:
     """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, which leave `shape`.
 
-    Axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum runs, for
+    Leading axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum runs,
+    for
 
     - R, KR: over each row as Eigen sums it (`_row_sums`);
     - RK: from row to row, element by element;
     - KRK: as the product of a row of ones with the matrix RK (`golden.layers.mlas.row_times_matrix`);
-    - RKR: over the sums of the inner rows, one after the other;
+    - RKR, if K is longer than 1: over the sums of the inner rows, one after the other;
     - anything else: over all its values, one after the other.
 
     ReduceMean divides the sum by the number of its values. Source: providers/cpu/reduction/reduction_ops.cc, .h.
@@ -285,7 +286,7 @@ class Reduce:
         lengths, form = [], ""
         for axis, length in enumerate(x.shape[1:]):
             kind = "R" if axis in self.axes else "K"
-            if length == 1:
+            if length == 1 and not form:
                 continue
             if form.endswith(kind):
                 lengths[-1] *= length
@@ -297,7 +298,7 @@ class Reduce:
             y = _row_sums(y.reshape(len(x), -1, lengths[-1]))
         elif form == "KRK":
             y = mlas.row_times_matrix(np.ones((1, 1, 1, lengths[1]), np.float32), y)
-        elif form == "RKR":
+        elif form == "RKR" and lengths[1] > 1:
             y = _one_by_one(_row_sums(y.reshape(len(x), -1, lengths[-1])).reshape(y.shape[:-1]), 1)
         elif "R" in form:
             reduced = [i for i, kind in enumerate(form, 1) if kind == "R"]
@@ -317,9 +318,10 @@ def _one_by_one(x: np.ndarray, axis: int) -> np.ndarray:
 def _row_sums(x: np.ndarray) -> np.ndarray:
     """Float32 sums of the rows of matrices `[runs, K, R]` as Eigen adds contiguous values with vectors of 4.
 
-    From the first value at a multiple of 16 bytes on, two sums of vectors take turns; they are added, then a vector that
-    is left, then the four places as (0 + 2) + (1 + 3); then what came before the first vector and what follows the last.
-    Matrices start at a multiple of 16 bytes. Source: Eigen/src/Core/Redux.h, `redux_impl` with linear vectorisation.
+    From the first value at a multiple of 16 bytes on, two sums of vectors take turns; they are added, then a vector
+    that is left, then the four places as (0 + 2) + (1 + 3); then what came before the first vector and what follows the
+    last. Matrices start at a multiple of 16 bytes.
+    Source: Eigen/src/Core/Redux.h, `redux_impl` with linear vectorisation.
     """
     length = x.shape[-1]
     before = np.minimum(-np.arange(x.shape[1]) * length % 4, length)

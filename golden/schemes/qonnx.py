@@ -116,8 +116,10 @@ def _checked_scale(scale: np.ndarray, what: str = "scale") -> np.ndarray:
 
 def _checked_zero(zero_point: np.ndarray) -> np.ndarray:
     zero_point = np.asarray(zero_point, np.float32)
-    if not np.isfinite(zero_point).all() or not zero_point.size:
-        raise ConfigurationError(f"zero point is {zero_point.ravel()[:1]}, but must be finite")
+    wrong = ~np.isfinite(zero_point)
+    if wrong.any() or not zero_point.size:
+        found = zero_point[wrong].flat[0] if wrong.any() else "empty"
+        raise ConfigurationError(f"zero point is {found}, but must be finite")
     return zero_point
 
 
