@@ -22,9 +22,12 @@ import golden
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
+from golden.importers import model_file
+from golden.importers import onnx as onnx_importer
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
+from golden.schemes.qonnx import QUANTISERS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -61,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
-        ("compare", _compare, "Hold every tensor against LiteRT's reference kernels, onnxruntime or a file."),
+        (
+            "compare",
+            _compare,
+            "Hold every tensor against LiteRT's reference kernels, onnxruntime, qonnx or a file.",
+        ),
         ("profile", _profile, "Run the network, print ranges and saturation of tensors and weights."),
     ):
         sub = command(name, function, text)
@@ -113,11 +120,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _vectors(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
-    if not isinstance(model, Network):
-        raise GoldenError(
-            f"{options.model}: block mvu runs integer networks (QONNX files), not TFLite graphs"
-        )
+    model = golden.load_network(options.model)
     options.random = 1
     rows = _rows(model, options)
     if len(rows) != 1:
@@ -183,23 +186,29 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     model = golden.load(options.model)
+    if isinstance(model, Network) and options.reference is None:
+        # qonnx runs the file's float32 graph, of which the integer network is the exact short form.
+        model = onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
     rows = _rows(model, options)
     if options.reference is not None:
         reference = _read(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
-    elif isinstance(model, Graph) and options.model.suffix.lower() == ".tflite":
+    elif options.model.suffix.lower() == ".tflite":
         from golden.runtimes.litert import LiteRt
 
         progress = lambda runs: tqdm(runs, desc="LiteRT", unit="row", disable=None)  # noqa: E731
         reference = LiteRt(options.model, model, progress).trace(rows)
-    elif isinstance(model, Graph):
+    elif any(isinstance(node.operator, QUANTISERS) for node in model.nodes):
+        from golden.runtimes.qonnx import QonnxRuntime
+
+        progress = lambda runs: tqdm(runs, desc="qonnx", unit="row", disable=None)  # noqa: E731
+        reference = QonnxRuntime(options.model, model, progress).trace(rows)
+    else:
         from golden.runtimes.onnxruntime import OnnxRuntime
 
         progress = lambda runs: tqdm(runs, desc="onnxruntime", unit="row", disable=None)  # noqa: E731
         reference = OnnxRuntime(options.model, model, progress).trace(rows)
-    else:
-        raise GoldenError(f"{options.model}: QONNX files have no runtime here, name a file by --reference")
     comparison = compare_traces(_run(model, rows), reference)
     print(comparison)
     return 0 if comparison.exact else 1

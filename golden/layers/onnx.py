@@ -264,8 +264,8 @@ class BatchNormalization:
 class Reduce:
     """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, which leave `shape`.
 
-    Leading axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum runs,
-    for
+    Leading axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum
+    runs, for
 
     - R, KR: over each row as Eigen sums it (`_row_sums`);
     - RK: from row to row, element by element;

@@ -42,6 +42,7 @@ __all__ = [
     "DOMAINS",
     "FLOAT32_EXACT",
     "MAX_BITS",
+    "QUANTISERS",
     "ROUNDINGS",
     "BipolarQuant",
     "MultiThreshold",
@@ -338,6 +339,10 @@ class MultiThreshold:
 
     def __str__(self) -> str:
         return f"{self.thresholds.shape[1]} thresholds {self.out_scale:.6g}"
+
+
+# The quantisers, which are operators of a graph as well as what its tensors' values stand for.
+QUANTISERS = (BipolarQuant, MultiThreshold, Quant, Trunc)
 
 
 def _numbers(scale: np.ndarray, zero_point: np.ndarray) -> str:
