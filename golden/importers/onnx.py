@@ -1032,11 +1032,33 @@ class _Builder:
                 )
         return window, (*x.shape[:2], *self._mapped(window, size))
 
+    def _blocked(self, x: Tensor) -> bool:
+        """Whether pooling takes vectors of channels.
+
+        In a session of its own, which optimises, a node of pooling is moved to the layout NCHWc if the channels fill
+        blocks: of 16 with AVX512, which is assumed here, of 8 without it. Source: core/optimizer/nchwc_transformer.cc.
+        """
+        return self._node_by_node and len(x.shape) == 4 and x.shape[1] % 16 == 0
+
+    def _pool_order(self, x: Tensor, window: Window) -> str:
+        """How MLAS takes a window: see `golden.layers.onnx.MaxPool`."""
+        if self._blocked(x):
+            return "rows"
+        if window.dilation != (1, 1):
+            return "scalars"
+        size = x.shape[2:] if len(x.shape) == 4 else (1, *x.shape[2:])
+        if window.kernel == size and window.stride == (1, 1) and not any(window.padding):
+            return "map"
+        # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
+        width = x.shape[-1] + window.padding[1] + window.padding[3]
+        vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
+        return "columns" if len(x.shape) == 4 and vectors else "scalars"
+
     def _max_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32, *_EIGHT_BITS)
         window, shape = self._pooled(operation, x)
         self._copied(operation, x, shape)
-        self._add(operation, self._flat(layers.MaxPool(window), x))
+        self._add(operation, self._flat(layers.MaxPool(window, self._pool_order(x, window)), x))
 
     def _average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32)
@@ -1044,15 +1066,11 @@ class _Builder:
         self._only(operation, "dilations", [1] * len(x.shape[2:]), [1] * len(x.shape[2:]))
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         self._output(operation, shape)
-        whole = window.kernel[1 if len(x.shape) == 3 else 0 :] == x.shape[2:] and window.stride == (1, 1)
-        if self._opset < 19 and whole and not any(window.padding):
+        order = self._pool_order(x, window) if self._opset < 19 else "scalars"
+        if order == "map":
             operator: Any = layers.GlobalAveragePool()
         else:
-            # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
-            width = x.shape[-1] + window.padding[1] + window.padding[3]
-            vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
-            by_columns = self._opset < 19 and len(x.shape) == 4 and vectors
-            operator = self._flat(layers.AveragePool(window, include, by_columns), x)
+            operator = self._flat(layers.AveragePool(window, include, order == "columns"), x)
         self._add(operation, operator)
 
     def _qlinear_average_pool(self, operation: _Operation) -> None:
@@ -1067,7 +1085,10 @@ class _Builder:
     def _global_average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32)
         self._output(operation, (*x.shape[:2], *(1 for _ in self._map(operation, x))))
-        self._add(operation, layers.GlobalAveragePool())
+        operator: Any = layers.GlobalAveragePool()
+        if self._blocked(x):
+            operator = layers.AveragePool(Window(x.shape[2:]), include_pad=False, by_columns=False)
+        self._add(operation, operator)
 
     def _qlinear_global_average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, *_EIGHT_BITS)
