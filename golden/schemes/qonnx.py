@@ -175,6 +175,10 @@ class Quant:
             return np.where(steps >= 0, np.float32(1), np.float32(-1))
         return ROUNDINGS[self.mode](_clipped(steps, self.limits))
 
+    def carried(self, y: np.ndarray) -> np.ndarray:
+        """The integers q that values y of this quantiser carry, as int64."""
+        return np.rint(y.astype(np.float64) / self.scale + self.zero_point).astype(np.int64)
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """y of float32 `x`, as float32."""
         with np.errstate(over="ignore"):

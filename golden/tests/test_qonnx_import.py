@@ -275,3 +275,16 @@ def test_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(golden.GoldenError, match="pip install onnx"):
         golden.load(path)
+
+
+def test_profile_counts_saturation_of_the_carried_integers():
+    file = OnnxFile()
+    scale = np.float32([[[0.5], [0.25]]])
+    file.node("Relu", file.quant(file.input((1, 2, 3)), 3, scale, signed=1))
+    graph = importer.loads(file.bytes())
+    x = np.float32([[[-9, 0.5, 9], [-0.25, 0, 0.75]]])
+    row = next(row for row in golden.profile(graph, x).rows if row.name == "y0")
+    assert (row.low, row.high, row.least, row.greatest) == (-4, 3, -4, 3)
+    assert (row.at_low, row.at_high, row.count) == (1, 2, 6)
+    carried = graph.nodes[0].operator.carried(graph.trace(x)["y0"])
+    np.testing.assert_array_equal(carried, [[[-4, 1, 3], [-1, 0, 3]]])

@@ -16,7 +16,7 @@ from golden.layers import mlas
 from golden.tests.float32 import float32, fraction
 from golden.tests.onnx_files import QONNX, OnnxFile, check, onnxruntime, qonnx
 
-IMAGES = 60
+IMAGES = 30
 
 
 def same_bits(graph: Graph, data: bytes, x: np.ndarray, but: tuple[str, ...] = ()) -> int:
@@ -38,7 +38,7 @@ def test_digits(name):
     _, images, _ = vectors.digits(name)
     data = vectors.path(f"digits/{name}.onnx").read_bytes()
     x = images[:IMAGES].transpose(0, 3, 1, 2).astype(np.float32)
-    assert same_bits(importer.loads_graph(data), data, x) > 1_000_000
+    assert same_bits(importer.loads_graph(data), data, x) > 500_000
 
 
 class Drawn:
@@ -139,7 +139,7 @@ def test_one_and_two_axes(size, kernel):
 @pytest.mark.parametrize("opset", [8, 11, 17, 19, 22])
 @pytest.mark.parametrize("shape", [(1, 16, 12, 12), (1, 8, 11, 9), (2, 24, 6, 6), (1, 16, 9), (1, 3, 40, 41)])
 def test_pools(shape, opset):
-    """Orders of sums, and of comparisons, which decide the sign of a zero; 16 channels are a block, 8 and 24 are none."""
+    """Orders of sums, and of comparisons, which decide the sign of a zero; 16 channels are a block, 24 are none."""
     rng = np.random.default_rng(opset)
     axes = len(shape) - 2
     for attempt in range(6):
