@@ -372,12 +372,31 @@ class Cast:
 
 @dataclass(frozen=True)
 class Unary:
-    """Sigmoid and Tanh in float32; see `golden.schemes.onnx.logistic` and `tanh`."""
+    """Functions of one float32 number.
+
+    Sigmoid and Tanh are MLAS's approximations, see `golden.schemes.onnx.logistic` and `tanh`; the others are exact
+    or, as Sqrt and Reciprocal, rounded once by IEEE 754.
+    """
 
     kind: str
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return {"Sigmoid": scheme.logistic, "Tanh": scheme.tanh}[self.kind](x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return UNARY[self.kind](x)
+
+
+# ONNX's operator -> its function of float32. Round takes ties to even.
+UNARY = {
+    "Abs": np.abs,
+    "Ceil": np.ceil,
+    "Floor": np.floor,
+    "Neg": np.negative,
+    "Reciprocal": lambda x: np.float32(1) / x,
+    "Round": np.rint,
+    "Sigmoid": scheme.logistic,
+    "Sqrt": np.sqrt,
+    "Tanh": scheme.tanh,
+}
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,8 @@ def test_binary(kind, shapes):
 
 
 @pytest.mark.parametrize("kind, attributes", [
-    ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {}), ("Sigmoid", {}), ("Tanh", {}),
+    ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {}), ("Sigmoid", {}), ("Tanh", {}), ("Abs", {}),
+    ("Ceil", {}), ("Floor", {}), ("Neg", {}), ("Reciprocal", {}), ("Round", {}), ("Sqrt", {}),
 ])  # fmt: skip
 @pytest.mark.parametrize("length", [1, 3, 8, 100])
 def test_unary(kind, attributes, length):
