@@ -426,17 +426,20 @@ class _Reader:
             raise UnsupportedOperatorError(
                 f"{_at(node)}: zero point is {zero_point.ravel()[0]}, but must be 0"
             )
+        for name in ("signed", "narrow"):
+            if name not in attributes:
+                raise ModelFormatError(f"{_at(node)}: attribute {name} is missing, but must be 0 or 1")
         if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
             raise ModelFormatError(f"{_at(node)}: scale must be above 0, but one is {scale.min()}")
         try:
-            target = IntFormat(int(bits.item()), bool(attributes.get("signed", 1)))
+            target = IntFormat(int(bits.item()), bool(attributes["signed"]))
         except ConfigurationError as error:
             raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
         if str(target) == "s1":
             raise UnsupportedOperatorError(
                 f"{_at(node)}: 1 signed bit means -1 and 1 in QONNX, but must be 2 to {MAX_BITS} bits"
             )
-        narrow, mode = bool(attributes.get("narrow", 0)), attributes.get("rounding_mode", "ROUND").upper()
+        narrow, mode = bool(attributes["narrow"]), attributes.get("rounding_mode", "ROUND").upper()
         if isinstance(value, _Constant):
             return _quantised_constant(node, value.values, scale, target, narrow, mode)
         if narrow:
