@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -178,17 +179,18 @@ class BatchToSpace:
         return x[:, :, *kept]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Take:
     """The given places of an axis, in that order (GATHER of constant places, REVERSE_V2, MIRROR_PAD,
-    RESIZE_NEAREST_NEIGHBOR); several axes one after the other."""
+    RESIZE_NEAREST_NEIGHBOR); several axes one after the other, then `shape` if there is one."""
 
-    places: tuple[tuple[int, tuple[int, ...]], ...]
+    places: tuple[tuple[int, Sequence[int]], ...]
+    shape: tuple[int, ...] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         for axis, places in self.places:
             x = x.take(places, axis + 1)
-        return x
+        return x if self.shape is None else x.reshape(len(x), *self.shape)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,6 @@ def test_names_with_slashes_survive_the_file(tmp_path):
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
-        (["compare", str(DIGITS)], "QONNX files have no runtime here, name another model or a file by --ref"),
         (["compare", str(DIGITS), "missing.onnx"], "missing.onnx: no such model file"),
         (["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"], "suffix '.txt' is no picture format"),
     ],
@@ -149,3 +148,14 @@ def test_profile(tmp_path, capsys):
     model = golden.load(DIGITS)
     x = np.random.default_rng(0).integers(0, model.input_format.max + 1, (3, *model.input_shape))
     assert printed.strip() == str(golden.profile(model, x)).strip()
+
+
+def test_compare_with_qonnx(capsys, monkeypatch):
+    """A network is compared as its file's float32 graph; without the package the command says what to install."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "qonnx.core", None)
+        assert main(["compare", str(DIGITS)]) == 2
+        assert "install them with: pip install qonnx onnxruntime" in capsys.readouterr().err
+    pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")
+    assert main(["compare", str(DIGITS), "--random", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("all exact")
