@@ -29,6 +29,7 @@ from golden.formats import IntFormat
 from golden.graph import Graph
 from golden.network import Layer, Network, Residual
 from golden.profile import Profile, profile
+from golden.schemes import qonnx
 from golden.schemes.ap_fixed import ApFixed
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "Residual",
     "UnsupportedOperatorError",
     "load",
+    "load_network",
     "profile",
 ]
 
@@ -63,9 +65,10 @@ def load(
     """Read a model file into an integer network, choosing the importer by the file's suffix, and for ONNX by its nodes.
 
     Args:
-        path: a QONNX file (.onnx with Quant nodes), read into a `Network`; an ONNX file in QDQ or QOperator form (.onnx
-            with QuantizeLinear or QLinear* nodes), one with the attributes of the fixed-point scheme, or a TFLite int8
-            file (.tflite), read into a `Graph`.
+        path: a QONNX file (.onnx with Quant, BipolarQuant or Trunc nodes): one of the pattern that the matrix-vector
+            unit runs (`golden.importers.qonnx`) is read into a `Network` of integers, any other into a `Graph`, whose
+            input is float32 as the file's. An ONNX file in QDQ or QOperator form (.onnx with QuantizeLinear or QLinear*
+            nodes), one with the attributes of the fixed-point scheme, or a TFLite int8 file (.tflite): into a `Graph`.
         precision: name of a layer or tensor -> the format of its result, such as "ap_fixed<8,3,RND,SAT>" or "int4",
             for what the file says otherwise; see `golden.precision`.
 
@@ -85,3 +88,22 @@ def load(
         raise GoldenError(f"{path}: no such model file")
     model = importlib.import_module(importer).load(path)
     return model.with_precision(precision) if precision else model
+
+
+def load_network(path: str | PathLike[str]) -> Network:
+    """`load` for what runs integer networks alone, such as the matrix-vector unit.
+
+    Raises:
+        GoldenError: as `load`, or the file is of another scheme.
+        ModelFormatError, UnsupportedOperatorError: as `load`, or what takes a QONNX file out of the pattern, by node.
+    """
+    path = Path(path)
+    model = load(path)
+    if isinstance(model, Graph) and any(isinstance(node.operator, qonnx.QUANTISERS) for node in model.nodes):
+        # Read again, for the reason why it is no network.
+        return importlib.import_module("golden.importers.qonnx").load(path)
+    if isinstance(model, Graph):
+        raise GoldenError(
+            f"{path}: an integer network (QONNX) is needed here, but this is another scheme's graph"
+        )
+    return model

@@ -22,9 +22,12 @@ import golden
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
+from golden.importers import model_file
+from golden.importers import onnx as onnx_importer
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
+from golden.schemes.qonnx import QUANTISERS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -128,11 +131,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _vectors(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
-    if not isinstance(model, Network):
-        raise GoldenError(
-            f"{options.model}: block mvu runs integer networks (QONNX files), not TFLite graphs"
-        )
+    model = golden.load_network(options.model)
     options.random = 1
     rows = _rows(model, options)
     if len(rows) != 1:
@@ -197,10 +196,21 @@ def _trace(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     model = golden.load(options.model, _precision(options.precision))
+    if (
+        isinstance(model, Network)
+        and options.reference is None
+        and options.other is None
+        and not options.precision
+    ):
+        # qonnx runs the file's float32 graph, of which the integer network is the exact short form.
+        model = onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
     rows = _rows(model, options)
     reference = _reference(options, model, rows)
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
+    if not comparison.exact and options.reference is None and options.other is None:
+        for deviation in _known_deviations(options, model):
+            print(deviation)
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
     return 0 if comparison.exact else 1
@@ -223,15 +233,27 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         return _run(other, values)
     if not isinstance(model, Graph):
         raise GoldenError(
-            f"{options.model}: QONNX files have no runtime here, name another model or a file by --reference"
+            f"{options.model}: with --precision a QONNX network of integers has no runtime, "
+            f"name another model or a file by --reference"
         )
     if options.model.suffix.lower() == ".tflite":
         from golden.runtimes.litert import LiteRt as Runtime
+    elif any(isinstance(node.operator, QUANTISERS) for node in model.nodes):
+        from golden.runtimes.qonnx import QonnxRuntime as Runtime
     else:
         from golden.runtimes.onnxruntime import OnnxRuntime as Runtime
 
     progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
     return Runtime(options.model, model, progress).trace(rows)
+
+
+def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
+    """Where the framework's runtime is known not to do what its source says."""
+    if options.model.suffix.lower() != ".tflite":
+        return []
+    from golden.runtimes.litert import known_deviations
+
+    return known_deviations(model)
 
 
 def _precision(words: list[str]) -> dict[str, str]:

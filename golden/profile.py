@@ -27,6 +27,7 @@ from golden.graph import Graph
 from golden.layers.linear import Convolution
 from golden.network import MULTIPLIER, Network
 from golden.schemes.fixed_point import BIAS_BITS, WEIGHT_BITS
+from golden.schemes.qonnx import Quant
 from golden.table import short
 
 __all__ = ["Profile", "Usage", "profile"]
@@ -228,6 +229,11 @@ def _tensor(model: Graph | Network, name: str, values: np.ndarray) -> Usage:
         return _usage(name, kind, str(numbers), values, numbers.min, numbers.max)
     tensor = model.tensors[name]
     kind = "input" if name in model.inputs else "tensor"
+    quantiser = tensor.quantisation
+    if isinstance(quantiser, Quant) and not quantiser.bipolar:
+        # QONNX's float32 tensors are integers times a scale; ranges and saturation are those of the integers.
+        zero = int(quantiser.zero_point.flat[0])
+        return _usage(name, kind, str(quantiser), quantiser.carried(values), *quantiser.limits, zero)
     if tensor.dtype.kind not in "iu":
         if tensor.precision is None:
             return _usage(name, kind, str(tensor.dtype), values)

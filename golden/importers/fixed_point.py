@@ -137,13 +137,9 @@ def loads(data: bytes, name: str = "model") -> Graph:
         ModelFormatError: not an ONNX file, damaged, a broken rule of the scheme, or more than `MAX_ELEMENTS`.
         UnsupportedOperatorError: an operator outside `OPERATORS`, or an attribute without definition.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise GoldenError(
-            "reading .onnx files needs the package onnx, install it with: pip install onnx"
-        ) from None
+    onnx = model_file.import_onnx()
+    from google.protobuf.message import DecodeError
+
     try:
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Reads quantised ONNX models (.onnx) in QDQ and QOperator form into graphs whose every tensor equals onnxruntime's.
+"""Reads quantised ONNX models (.onnx): QDQ, QOperator and QONNX, into graphs whose every tensor equals the framework's.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
 QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Both may be in one file. The
@@ -6,11 +6,17 @@ reference is onnxruntime's CPU provider with graph optimisation disabled and one
 (`golden.runtimes.onnxruntime`); `golden.schemes.onnx`, `golden.layers.mlas` and `golden.layers.onnx` say what is
 exact, and where it comes from.
 
+QONNX: Quant, BipolarQuant, Trunc and their like (`golden.schemes.qonnx`) among float operators; all tensors are
+float32, the input included. The reference is the package qonnx (`golden.runtimes.qonnx`), which executes node by node:
+its own nodes in numpy, every other in an onnxruntime session of that node alone, to which weights are inputs, not
+constants. Float32 sums are those of onnxruntime on one thread; where scales are powers of two and sums stay below
+2**24 units, they are the same in every order and on every processor (`golden.layers.mlas.exact_product`). Annotations
+of tensors (`quantization_annotation`) change no number here; qonnx rounds what is annotated as integer and is none. A
+QONNX file of the pattern in `golden.importers.qonnx` becomes an integer `Network` instead.
+
 The file is data: it is parsed with PyPI's `onnx`, copied under checks of every type and size, and only then turned into
 operators. Shapes are inferred here, whatever the file says, and are bounded before any array of that shape exists. A
 leading axis of an input that has a name instead of a length (a batch) is 1.
-
-Files with QONNX's nodes (Quant, BipolarQuant, Trunc) go to `golden.qonnx`.
 """
 
 from __future__ import annotations
@@ -23,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from golden import qonnx
 from golden.errors import (
     ConfigurationError,
     DoesNotFitError,
@@ -32,22 +37,23 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import Graph, Node, Tensor
-from golden.importers import fixed_point, model_file
+from golden.importers import fixed_point, model_file, qonnx
 from golden.layers import onnx as layers
 from golden.layers import shaping
 from golden.layers.linear import Convolution, Window
 from golden.network import Network
 from golden.schemes import onnx as scheme
+from golden.schemes import qonnx as qonnx_scheme
 from golden.schemes.onnx import Affine
 
-__all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
+__all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads", "loads_graph"]
 
 # Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
 MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
+MAX_KNOWN = 1 << 16  # values of a tensor that is computed while the file is read
 MAX_TAPS = 1 << 16  # places of a pooling window
 
-QONNX_NODES = ("Quant", "BipolarQuant", "Trunc")
 MICROSOFT = "com.microsoft"
 _DOMAINS = ("", "ai.onnx")
 
@@ -80,8 +86,9 @@ def load(path: Path) -> Graph | Network:
 
 
 def loads(data: bytes, name: str = "model") -> Graph | Network:
-    """Turn the bytes of an .onnx file into a graph. A QONNX file becomes what `golden.qonnx.from_bytes` makes of it,
-    one with the attributes of the fixed-point scheme what `golden.importers.fixed_point.from_model` does.
+    """Turn the bytes of an .onnx file into a graph; one with the attributes of the fixed-point scheme as
+    `golden.importers.fixed_point.from_model` does. A QONNX file of the pattern in `golden.importers.qonnx` becomes a
+    `Network`.
 
     Args:
         data: the file.
@@ -93,40 +100,41 @@ def loads(data: bytes, name: str = "model") -> Graph | Network:
     Raises:
         GoldenError: the package `onnx` is not installed.
         ModelFormatError: not an ONNX file, damaged, inconsistent, or asking for more than `MAX_ELEMENTS`.
-        UnsupportedOperatorError: an operator outside `OPERATORS`, an attribute without definition, a float model, or
-            one that mixes QONNX's nodes with ONNX's.
+        UnsupportedOperatorError: an operator outside `OPERATORS`, an attribute without definition, or a float model.
     """
-    onnx = _import_parser()
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_model_from_string(data)
-    except DecodeError:
-        model = None
-    nodes = [] if model is None else model.graph.node
-    kinds = [node.op_type for node in nodes]
-    foreign = [kind for kind in kinds if kind in QONNX_NODES]
-    own = [kind for kind in kinds if _quantises(kind)]
-    if foreign and own:
-        raise UnsupportedOperatorError(
-            f"{name}: the model mixes {foreign[0]} of QONNX with {own[0]} of ONNX, but must use one of the two schemes"
-        )
-    # What is no ONNX file at all is qonnx's to refuse, in its own words.
-    if not nodes or foreign or not model.opset_import:
-        return qonnx.from_bytes(data, name)
+    model = model_file.parse_onnx(data, name)
+    if _uses_qonnx(model):
+        try:
+            return qonnx.from_model(model, name)
+        except (ModelFormatError, UnsupportedOperatorError):
+            return _graph(model, name)
+    own = any(_quantises(node.op_type) for node in model.graph.node)
     if not own and fixed_point.recognises(model):
         return fixed_point.from_model(model, name)
     if not own:
         raise UnsupportedOperatorError(
-            f"{name}: the model has {len(nodes)} float nodes and no QuantizeLinear, QLinear* or Quant node, but must "
-            f"be quantised; quantise it first"
+            f"{name}: the model has {len(model.graph.node)} float nodes and no QuantizeLinear, QLinear* or Quant node, "
+            f"but must be quantised; quantise it first"
         )
+    return _graph(model, name)
+
+
+def loads_graph(data: bytes, name: str = "model") -> Graph:
+    """`loads` of a QONNX file as a graph, of float32 tensors, also where it has the pattern of a `Network`."""
+    return _graph(model_file.parse_onnx(data, name), name)
+
+
+def _graph(model: Any, name: str) -> Graph:
     try:
-        return _Builder(onnx, model, name).graph()
+        return _Builder(model_file.import_onnx(), model, name).graph()
     except GoldenError as error:
         kind = ModelFormatError if isinstance(error, (ConfigurationError, DoesNotFitError)) else type(error)
         # Names in a damaged file may hold line breaks, but a message is one line.
         raise kind(" ".join(f"{name}: {error}".split())) from None
+
+
+def _uses_qonnx(model: Any) -> bool:
+    return any(node.domain in qonnx_scheme.DOMAINS or node.op_type == "Quant" for node in model.graph.node)
 
 
 def _quantises(kind: str) -> bool:
@@ -146,14 +154,6 @@ def _check_text(message: Any) -> None:
         elif descriptor.type == descriptor.TYPE_MESSAGE:
             for inner in [value] if hasattr(value, "ListFields") else value:
                 _check_text(inner)
-
-
-def _import_parser() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise GoldenError("ONNX files need the package onnx: pip install onnx") from None
-    return onnx
 
 
 @dataclass
@@ -182,7 +182,11 @@ class _Builder:
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
         self._fixed: set[str] = set()  # what does not depend on the graph's inputs
+        self._computed: dict[str, np.ndarray] = {}  # values of what small nodes make of constants
         self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
+        self._opsets = {o.domain: o.version for o in model.opset_import}
+        # QONNX's execution gives weights to the session of each node as inputs, so that none is packed beforehand.
+        self._node_by_node = _uses_qonnx(model)
 
     def graph(self) -> Graph:
         graph = self._model.graph
@@ -367,11 +371,11 @@ class _Builder:
         if not self._has(operation, position):
             raise ModelFormatError(f"{operation}: {what} (input {position}) is missing")
         name = operation.inputs[position]
-        if name not in self._constants:
+        values = self._constants.get(name, self._computed.get(name))
+        if values is None:
             raise UnsupportedOperatorError(
                 f"{operation}: {what} {name!r} is computed by the network, but must be a constant"
             )
-        values = self._constants[name]
         if values.dtype not in dtypes:
             raise UnsupportedOperatorError(
                 f"{operation}: {what} {name!r} is {values.dtype}, "
@@ -445,7 +449,17 @@ class _Builder:
         outputs = tuple(name for name in operation.outputs if name)
         if self._fixed.issuperset(inputs):
             self._fixed.update(outputs)
+            self._know(operator, inputs, outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
+
+    def _know(self, operator: Callable[..., Any], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        """Compute small tensors that the file fixes, such as a shape put together by nodes."""
+        values = [self._constants.get(name, self._computed.get(name)) for name in inputs]
+        sizes = [math.prod(self._tensors[name].shape) for name in (*inputs, *outputs)]
+        if all(value is not None for value in values) and max(sizes) <= MAX_KNOWN:
+            made = operator(*(value[None] for value in values))
+            made = made if isinstance(made, tuple) else (made,)
+            self._computed.update({name: array[0] for name, array in zip(outputs, made, strict=True)})
 
     # Attributes.
 
@@ -676,10 +690,14 @@ class _Builder:
             )
         return (*batch, a.shape[-2], b.shape[-1])
 
+    def _packed(self, b: Tensor) -> bool:
+        """Whether onnxruntime packs a product's second operand before the run."""
+        return b.name in self._constants and not self._node_by_node
+
     def _matmul(self, operation: _Operation) -> None:
         a, b = (self._input(operation, i, np.float32) for i in (0, 1))
         y = self._output(operation, self._product_shape(operation, a, b))
-        packed = len(b.shape) == 2 and b.name in self._constants
+        packed = len(b.shape) == 2 and self._packed(b)
         self._add(operation, layers.MatMul(packed), (0, 1), math.prod(y.shape) * a.shape[-1])
 
     def _qlinear_matmul(self, operation: _Operation) -> None:
@@ -722,7 +740,7 @@ class _Builder:
             self._addend(operation, self._input(operation, 2, np.float32).shape, (rows, columns))
             data = (0, 1, 2)
         self._output(operation, (rows, columns))
-        operator = layers.Gemm(bool(operation.attributes.get("transB", 0)), b.name in self._constants)
+        operator = layers.Gemm(bool(operation.attributes.get("transB", 0)), self._packed(b))
         self._add(operation, operator, data, rows * depth * columns)
 
     def _qgemm(self, operation: _Operation) -> None:
@@ -757,7 +775,8 @@ class _Builder:
     def _binary(self, operation: _Operation) -> None:
         a, b = (self._input(operation, i, np.float32) for i in (0, 1))
         self._output(operation, self._broadcast(operation, a, b))
-        function = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[operation.kind]
+        functions = {"Add": np.add, "Div": np.divide, "Mul": np.multiply, "Sub": np.subtract}
+        function = functions[operation.kind]
         self._add(operation, layers.Elementwise(function), (0, 1))
 
     def _qlinear_binary(self, operation: _Operation) -> None:
@@ -793,7 +812,11 @@ class _Builder:
                 bounds.append(self._number(operation, name, 0.0))
             else:
                 bounds.append(None)
-        self._copied(operation, x, x.shape)
+        # A bound need not be one of the values that a quantiser of float32 gives.
+        if x.dtype == np.float32:
+            self._output(operation, x.shape)
+        else:
+            self._copied(operation, x, x.shape)
         self._add(operation, layers.Clip(*bounds))
 
     def _table(self, operation: _Operation) -> None:
@@ -831,6 +854,165 @@ class _Builder:
         exponentials = scheme.softmax_table(source.scale[0], x.shape[axis])
         self._add(operation, layers.QLinearSoftmax(axis, exponentials, target))
 
+    def _prelu(self, operation: _Operation) -> None:
+        x, slope = (self._input(operation, i, np.float32) for i in (0, 1))
+        if self._broadcast(operation, x, slope) != x.shape:
+            raise ModelFormatError(
+                f"{operation}: slope has shape {list(slope.shape)}, but must broadcast to {list(x.shape)}"
+            )
+        self._output(operation, x.shape)
+        self._add(operation, layers.PRelu(), (0, 1))
+
+    def _batch_normalization(self, operation: _Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        if len(x.shape) < 2:
+            raise ModelFormatError(
+                f"{operation}: input has shape {list(x.shape)}, but must have 2 axes or more"
+            )
+        self._only(operation, "training_mode", 0, 0)
+        self._only(operation, "spatial", 1, 1)
+        for position, what in enumerate(("scale", "B", "mean", "variance"), 1):
+            values = self._input(operation, position, np.float32)
+            if values.shape != x.shape[1:2]:
+                raise ModelFormatError(
+                    f"{operation}: {what} has shape {list(values.shape)}, but must have [{x.shape[1]}]"
+                )
+        self._output(operation, x.shape)
+        epsilon = self._number(operation, "epsilon", 1e-5)
+        self._add(operation, layers.BatchNormalization(epsilon), (0, 1, 2, 3, 4))
+
+    def _reduce(self, operation: _Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        rank = len(x.shape)
+        given = self._given(operation, 1, "axes")
+        if not given and self._only(operation, "noop_with_empty_axes", 0, 0, 1):
+            given, axes = [], ()
+        else:
+            axes = tuple(sorted(self._axes(operation, given, rank))) if given else tuple(range(rank))
+        keep = self._only(operation, "keepdims", 1, 0, 1)
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape) if keep or axis not in axes)
+        self._output(operation, shape)
+        self._add(operation, layers.Reduce(operation.kind, axes, shape))
+
+    def _cast(self, operation: _Operation) -> None:
+        x = self._input(operation, 0)
+        name, dtype, bits = self._type(operation.attributes.get("to", 0), f"{operation}: attribute to")
+        narrowing = x.dtype.kind == "f" and dtype.kind != "f"
+        if bits or (x.quantisation and getattr(x.quantisation, "bits", None) == 4 and x.dtype.kind != "f"):
+            raise UnsupportedOperatorError(
+                f"{operation}: from {x.dtype} to {name}, but must be of 8 bits or more"
+            )
+        if narrowing:
+            raise UnsupportedOperatorError(
+                f"{operation}: from float32 to {name}, but must be from integers or to float32"
+            )
+        self._output(operation, x.shape, dtype, x.quantisation if x.dtype == dtype else None)
+        self._add(operation, layers.Cast(dtype))
+
+    # QONNX.
+
+    def _quantiser(self, operation: _Operation, quantiser: Any, x: Tensor, *broadcast: np.ndarray) -> None:
+        """Adds the node of a `golden.schemes.qonnx` object, whose parameters broadcast to x's shape."""
+        for values in broadcast:
+            try:
+                fits = np.broadcast_shapes(values.shape, x.shape) == x.shape
+            except ValueError:
+                fits = False
+            if not fits:
+                raise UnsupportedOperatorError(
+                    f"{operation}: a scale or zero point has shape {list(values.shape)}, but must broadcast to "
+                    f"{list(x.shape)}"
+                )
+        self._output(operation, x.shape, np.float32, quantiser)
+        self._add(operation, quantiser)
+
+    def _bit_width(self, operation: _Operation, position: int, what: str) -> float:
+        return float(
+            self._single(operation, position, what, np.float32, np.int32, np.int64, np.uint8, np.int8)
+        )
+
+    def _flag(self, operation: _Operation, name: str, default: int | None = None) -> bool:
+        """An attribute of 0 or 1, which must be there if it has no default."""
+        return bool(self._only(operation, name, default, 0, 1))
+
+    def _rounding(self, operation: _Operation, default: str) -> str:
+        return str(operation.attributes.get("rounding_mode", default))
+
+    def _quant(self, operation: _Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        scale = self._constant(operation, 1, "scale", np.float32)
+        zero_point = self._constant(operation, 2, "zero point", np.float32)
+        quantiser = qonnx_scheme.Quant(
+            scale,
+            zero_point,
+            self._bit_width(operation, 3, "bit width"),
+            self._flag(operation, "signed"),
+            self._flag(operation, "narrow"),
+            self._rounding(operation, "ROUND"),
+        )
+        self._quantiser(operation, quantiser, x, scale, zero_point)
+
+    def _bipolar_quant(self, operation: _Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        scale = self._constant(operation, 1, "scale", np.float32)
+        self._quantiser(operation, qonnx_scheme.BipolarQuant(scale), x, scale)
+
+    def _trunc(self, operation: _Operation) -> None:
+        """Version 2, of six inputs, from version 2 of the domain on."""
+        x = self._input(operation, 0, np.float32)
+        scale = self._constant(operation, 1, "scale", np.float32)
+        zero_point = self._constant(operation, 2, "zero point", np.float32)
+        input_bits = self._bit_width(operation, 3, "input bit width")
+        mode = self._rounding(operation, "FLOOR")
+        if self._opsets.get(operation.domain, 1) < 2:
+            bits = self._bit_width(operation, 4, "output bit width")
+            quantiser = qonnx_scheme.Trunc(scale, zero_point, input_bits, bits, mode=mode)
+            self._quantiser(operation, quantiser, x, scale, zero_point)
+            return
+        output_scale = self._constant(operation, 4, "output scale", np.float32)
+        quantiser = qonnx_scheme.Trunc(
+            scale,
+            zero_point,
+            input_bits,
+            self._bit_width(operation, 5, "output bit width"),
+            output_scale,
+            self._flag(operation, "signed", 1),
+            self._flag(operation, "narrow", 0),
+            mode,
+        )
+        self._quantiser(operation, quantiser, x, scale, zero_point, output_scale)
+
+    def _multi_threshold(self, operation: _Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        rank = len(x.shape)
+        # A missing layout follows from the rank; what is none of these has its channels in axis 1.
+        guess = {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
+        layout = operation.attributes.get("data_layout") or guess
+        axis = layout.index("C") if "C" in layout else 1
+        thresholds = self._constant(operation, 1, "thresholds", np.float32)
+        if axis >= rank or rank < 2:
+            raise ModelFormatError(
+                f"{operation}: attribute data_layout is {layout}, but the input has shape {list(x.shape)}"
+            )
+        quantiser = qonnx_scheme.MultiThreshold(
+            thresholds,
+            self._number(operation, "out_scale", 1.0),
+            self._number(operation, "out_bias", 0.0),
+            axis,
+        )
+        if len(thresholds) not in (1, x.shape[axis]):
+            raise ModelFormatError(
+                f"{operation}: thresholds have shape {list(thresholds.shape)}, but must be for 1 or {x.shape[axis]} "
+                f"channels"
+            )
+        self._quantiser(operation, quantiser, x)
+
+    def _float_quant(self, operation: _Operation) -> None:
+        raise UnsupportedOperatorError(
+            f"{operation}: operator FloatQuant rounds by a float32 logarithm, which is not the same on every machine; "
+            f"integer quantisers are supported: BipolarQuant, IntQuant, Quant, Trunc"
+        )
+
     # Pooling.
 
     def _pooled(self, operation: _Operation, x: Tensor) -> tuple[Window, tuple[int, ...]]:
@@ -850,11 +1032,33 @@ class _Builder:
                 )
         return window, (*x.shape[:2], *self._mapped(window, size))
 
+    def _blocked(self, x: Tensor) -> bool:
+        """Whether pooling takes vectors of channels.
+
+        In a session of its own, which optimises, a node of pooling is moved to the layout NCHWc if the channels fill
+        blocks: of 16 with AVX512, which is assumed here, of 8 without it. Source: core/optimizer/nchwc_transformer.cc.
+        """
+        return self._node_by_node and len(x.shape) == 4 and x.shape[1] % 16 == 0
+
+    def _pool_order(self, x: Tensor, window: Window) -> str:
+        """How MLAS takes a window: see `golden.layers.onnx.MaxPool`."""
+        if self._blocked(x):
+            return "rows"
+        if window.dilation != (1, 1):
+            return "scalars"
+        size = x.shape[2:] if len(x.shape) == 4 else (1, *x.shape[2:])
+        if window.kernel == size and window.stride == (1, 1) and not any(window.padding):
+            return "map"
+        # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
+        width = x.shape[-1] + window.padding[1] + window.padding[3]
+        vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
+        return "columns" if len(x.shape) == 4 and vectors else "scalars"
+
     def _max_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32, *_EIGHT_BITS)
         window, shape = self._pooled(operation, x)
         self._copied(operation, x, shape)
-        self._add(operation, self._flat(layers.MaxPool(window), x))
+        self._add(operation, self._flat(layers.MaxPool(window, self._pool_order(x, window)), x))
 
     def _average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32)
@@ -862,15 +1066,11 @@ class _Builder:
         self._only(operation, "dilations", [1] * len(x.shape[2:]), [1] * len(x.shape[2:]))
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         self._output(operation, shape)
-        whole = window.kernel[1 if len(x.shape) == 3 else 0 :] == x.shape[2:] and window.stride == (1, 1)
-        if self._opset < 19 and whole and not any(window.padding):
+        order = self._pool_order(x, window) if self._opset < 19 else "scalars"
+        if order == "map":
             operator: Any = layers.GlobalAveragePool()
         else:
-            # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
-            width = x.shape[-1] + window.padding[1] + window.padding[3]
-            vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
-            by_columns = self._opset < 19 and len(x.shape) == 4 and vectors
-            operator = self._flat(layers.AveragePool(window, include, by_columns), x)
+            operator = self._flat(layers.AveragePool(window, include, order == "columns"), x)
         self._add(operation, operator)
 
     def _qlinear_average_pool(self, operation: _Operation) -> None:
@@ -885,7 +1085,10 @@ class _Builder:
     def _global_average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, np.float32)
         self._output(operation, (*x.shape[:2], *(1 for _ in self._map(operation, x))))
-        self._add(operation, layers.GlobalAveragePool())
+        operator: Any = layers.GlobalAveragePool()
+        if self._blocked(x):
+            operator = layers.AveragePool(Window(x.shape[2:]), include_pad=False, by_columns=False)
+        self._add(operation, operator)
 
     def _qlinear_global_average_pool(self, operation: _Operation) -> None:
         x = self._input(operation, 0, *_EIGHT_BITS)
@@ -1032,6 +1235,81 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
+    def _shape(self, operation: _Operation) -> None:
+        x = self._input(operation, 0)
+        rank = len(x.shape)
+        ends = []
+        for name, default in (("start", 0), ("end", rank)):
+            end = operation.attributes.get(name, default)
+            if not isinstance(end, int):
+                raise ModelFormatError(f"{operation}: attribute {name} is {end}, but must be an integer")
+            ends.append(end)
+        lengths = x.shape[slice(*ends)]
+        self._output(operation, (len(lengths),), np.int64)
+        self._add(operation, layers.Shape(lengths))
+        # A shape is fixed by the file, whatever the values are.
+        self._fixed.add(operation.outputs[0])
+        self._computed[operation.outputs[0]] = np.array(lengths, np.int64)
+
+    def _gather(self, operation: _Operation) -> None:
+        x = self._input(operation, 0)
+        axis = self._axis(operation, operation.attributes.get("axis", 0), len(x.shape))
+        places = self._constant(operation, 1, "indices", np.int32, np.int64)
+        length = x.shape[axis]
+        if places.size == 0 or places.min() < -length or places.max() >= length:
+            raise ModelFormatError(
+                f"{operation}: indices span {places.min(initial=0)} to {places.max(initial=0)}, but must be {-length} "
+                f"to {length - 1}"
+            )
+        shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+        self._copied(operation, x, shape)
+        self._add(operation, shaping.Take(((axis, places.ravel() % length),), shape))
+
+    def _resize(self, operation: _Operation) -> None:
+        """Nearest neighbour alone: each output place copies one input place, found in float32 as onnxruntime does."""
+        x = self._input(operation, 0)
+        self._only(operation, "mode", "nearest", "nearest")
+        self._only(operation, "keep_aspect_ratio_policy", "stretch", "stretch")
+        self._only(operation, "antialias", 0, 0)
+        placing = self._only(
+            operation, "coordinate_transformation_mode", "half_pixel", "half_pixel", "asymmetric"
+        )
+        names = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+        nearest = self._only(operation, "nearest_mode", names[0], *names)
+        if "axes" in operation.attributes or self._opset < 11:
+            raise UnsupportedOperatorError(
+                f"{operation}: opset {self._opset} or attribute axes, but must be opset 11 or newer and all axes"
+            )
+        rank = len(x.shape)
+        if self._has(operation, 3):
+            sizes = self._integers(operation, 3, "sizes")
+            scales = [np.float32(n) / np.float32(m) for n, m in zip(sizes, x.shape, strict=False)]
+        else:
+            scales = list(self._constant(operation, 2, "scales", np.float32).ravel())
+            if not all(0 < scale <= MAX_ELEMENTS for scale in scales):
+                raise ModelFormatError(
+                    f"{operation}: scales are {[float(s) for s in scales]}, but must be above 0 and at most "
+                    f"{MAX_ELEMENTS}"
+                )
+            sizes = [int(np.float32(m) * scale) for m, scale in zip(x.shape, scales, strict=False)]
+        if len(sizes) != rank or len(scales) != rank:
+            raise ModelFormatError(f"{operation}: {len(scales)} scales or sizes, but must be {rank}")
+        y = self._copied(operation, x, tuple(sizes))
+        indices = []
+        for axis, (length, scale) in enumerate(zip(y.shape, scales, strict=True)):
+            if length == x.shape[axis] and scale == 1:
+                continue
+            shift = np.float32(0.5 if placing == "half_pixel" else 0)
+            places = (np.arange(length, dtype=np.float32) + shift) / scale - shift
+            rounded = {
+                "round_prefer_floor": lambda p: np.ceil(p - np.float32(0.5)),
+                "round_prefer_ceil": lambda p: np.floor(p + np.float32(0.5)),
+                "floor": np.floor,
+                "ceil": np.ceil,
+            }[nearest](places)
+            indices.append((axis, np.clip(rounded, 0, x.shape[axis] - 1).astype(np.int64)))
+        self._add(operation, shaping.Take(tuple(indices), y.shape))
+
     def _pad(self, operation: _Operation) -> None:
         x = self._input(operation, 0)
         self._only(operation, "mode", "constant", "constant")
@@ -1052,7 +1330,11 @@ class _Builder:
             fill = self._single(operation, 2, "constant value", x.dtype.type).item()
         elif "value" in operation.attributes:
             fill = self._number(operation, "value", 0.0)
-        self._copied(operation, x, tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True)))
+        shape = tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True))
+        if x.dtype == np.float32 and fill:
+            self._output(operation, shape)
+        else:
+            self._copied(operation, x, shape)
         self._add(operation, shaping.Pad(tuple(pairs), fill))
 
     def _slice(self, operation: _Operation) -> None:
@@ -1116,14 +1398,21 @@ class _OneAxis:
 
 # Domain and operator -> the method that builds it. What is not here is refused by name.
 OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
+    ("", "Abs"): _Builder._unary,
     ("", "Add"): _Builder._binary,
     ("", "AveragePool"): _Builder._average_pool,
+    ("", "BatchNormalization"): _Builder._batch_normalization,
+    ("", "Cast"): _Builder._cast,
+    ("", "Ceil"): _Builder._unary,
     ("", "Clip"): _Builder._clip,
     ("", "Concat"): _Builder._concat,
     ("", "Constant"): _Builder._node_constant,
     ("", "Conv"): _Builder._conv,
     ("", "DequantizeLinear"): _Builder._dequantize,
+    ("", "Div"): _Builder._binary,
     ("", "Flatten"): _Builder._flatten,
+    ("", "Floor"): _Builder._unary,
+    ("", "Gather"): _Builder._gather,
     ("", "Gemm"): _Builder._gemm,
     ("", "GlobalAveragePool"): _Builder._global_average_pool,
     ("", "Identity"): _Builder._identity,
@@ -1131,16 +1420,26 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
     ("", "MatMul"): _Builder._matmul,
     ("", "MaxPool"): _Builder._max_pool,
     ("", "Mul"): _Builder._binary,
+    ("", "Neg"): _Builder._unary,
+    ("", "PRelu"): _Builder._prelu,
     ("", "Pad"): _Builder._pad,
     ("", "QLinearConv"): _Builder._qlinear_conv,
     ("", "QLinearMatMul"): _Builder._qlinear_matmul,
     ("", "QuantizeLinear"): _Builder._quantize,
+    ("", "Reciprocal"): _Builder._unary,
+    ("", "ReduceMax"): _Builder._reduce,
+    ("", "ReduceMean"): _Builder._reduce,
+    ("", "ReduceSum"): _Builder._reduce,
     ("", "Relu"): _Builder._relu,
     ("", "Reshape"): _Builder._reshape,
+    ("", "Resize"): _Builder._resize,
+    ("", "Round"): _Builder._unary,
+    ("", "Shape"): _Builder._shape,
     ("", "Sigmoid"): _Builder._unary,
     ("", "Slice"): _Builder._slice,
     ("", "Softmax"): _Builder._softmax,
     ("", "Split"): _Builder._split,
+    ("", "Sqrt"): _Builder._unary,
     ("", "Squeeze"): _Builder._squeeze,
     ("", "Sub"): _Builder._binary,
     ("", "Tanh"): _Builder._unary,
@@ -1159,3 +1458,9 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
     (MICROSOFT, "QLinearSoftmax"): _Builder._qlinear_softmax,
     (MICROSOFT, "QuantizeLinear"): _Builder._quantize,
 }
+for _domain in qonnx_scheme.DOMAINS:
+    OPERATORS[_domain, "BipolarQuant"] = _Builder._bipolar_quant
+    OPERATORS[_domain, "FloatQuant"] = _Builder._float_quant
+    OPERATORS[_domain, "IntQuant"] = OPERATORS[_domain, "Quant"] = _Builder._quant
+    OPERATORS[_domain, "MultiThreshold"] = _Builder._multi_threshold
+    OPERATORS[_domain, "Trunc"] = _Builder._trunc

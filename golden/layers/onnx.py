@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from golden.schemes.onnx import Affine, dequantize, quantize, requantize
 
 __all__ = [
     "AveragePool",
+    "BatchNormalization",
+    "Cast",
     "Clip",
     "Conv",
     "Dequantize",
@@ -30,6 +33,7 @@ __all__ = [
     "LeakyRelu",
     "MatMul",
     "MaxPool",
+    "PRelu",
     "QLinearAdd",
     "QLinearAveragePool",
     "QLinearConcat",
@@ -39,6 +43,8 @@ __all__ = [
     "QLinearMul",
     "QLinearSoftmax",
     "Quantize",
+    "Reduce",
+    "Shape",
     "Softmax",
     "Table",
     "Unary",
@@ -82,6 +88,12 @@ class Dequantize:
 # --- Float operators -----------------------------------------------------------------------------------------------
 
 
+def _packed_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel for a packed B."""
+    exact = mlas.exact_product(a, b, initial)
+    return mlas.product(a, b, mlas.PACKED_BLOCK, initial) if exact is None else exact
+
+
 def _float_product(
     a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
 ) -> np.ndarray:
@@ -91,6 +103,9 @@ def _float_product(
         row_length: None, or the distance of rows in memory if B is stored transposed, `[N, K]`.
         initial: None, or what is added to, `[..., M, N]` or broadcast to it.
     """
+    exact = mlas.exact_product(a, b, initial)
+    if exact is not None:
+        return exact
     rows, columns = a.shape[-2], b.shape[-1]
     if rows == 1:
         if row_length is not None:
@@ -158,7 +173,7 @@ class MatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 3:
             rows = a.reshape(len(a), -1, a.shape[-1])
-            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else _float_product(rows, b)
+            y = _packed_product(rows, b) if self.packed else _float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
         return _float_product(*_aligned(a, b))
 
@@ -180,18 +195,18 @@ class Gemm:
             shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
             initial = np.broadcast_to(_ranked(c, 3), shape)
         if self.packed:
-            return mlas.product(a, b, mlas.PACKED_BLOCK, initial)
+            return _packed_product(a, b, initial)
         return _float_product(a, b, a.shape[-1] if self.transposed else None, initial)
 
 
 @dataclass(frozen=True)
 class Elementwise:
-    """Add, Sub and Mul in float32, operands broadcast: one rounding each."""
+    """Add, Sub, Mul and Div in float32, operands broadcast: one rounding each."""
 
     function: np.ufunc
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             return self.function(*_aligned(a, b))
 
 
@@ -219,13 +234,169 @@ class LeakyRelu:
 
 
 @dataclass(frozen=True)
+class PRelu:
+    """PRelu in float32: x where it is not negative, else slope * x, with a slope that broadcasts to x."""
+
+    def __call__(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        return np.where(x >= 0, x, _ranked(slope, x.ndim) * x)
+
+
+@dataclass(frozen=True)
+class BatchNormalization:
+    """BatchNormalization in float32 of `[B, C, ...]`: x * factor + offset, each operation rounded.
+
+    factor = scale / sqrt(variance + epsilon) as a product with the reciprocal, offset = bias - mean * factor.
+    Source: providers/cpu/nn/batch_norm.h.
+    """
+
+    epsilon: float
+
+    def __call__(
+        self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    ) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            factor = np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)) * scale
+            offset = bias - mean * factor
+            shape = (len(factor), 1, -1, *(1,) * (x.ndim - 3))
+            return x * factor.reshape(shape) + offset.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, which leave `shape`.
+
+    Leading axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum
+    runs, for
+
+    - R, KR: over each row as Eigen sums it (`_row_sums`);
+    - RK: from row to row, element by element;
+    - KRK: as the product of a row of ones with the matrix RK (`golden.layers.mlas.row_times_matrix`);
+    - RKR, if K is longer than 1: over the sums of the inner rows, one after the other;
+    - anything else: over all its values, one after the other.
+
+    ReduceMean divides the sum by the number of its values. Source: providers/cpu/reduction/reduction_ops.cc, .h.
+    """
+
+    kind: str
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self.kind == "ReduceMax":
+            return x.max(axis=tuple(axis + 1 for axis in self.axes)).reshape(len(x), *self.shape)
+        lengths, form = [], ""
+        for axis, length in enumerate(x.shape[1:]):
+            kind = "R" if axis in self.axes else "K"
+            if length == 1 and not form:
+                continue
+            if form.endswith(kind):
+                lengths[-1] *= length
+            else:
+                lengths.append(length)
+                form += kind
+        y = x.reshape(len(x), *lengths)
+        if form in ("R", "KR"):
+            y = _row_sums(y.reshape(len(x), -1, lengths[-1]))
+        elif form == "KRK":
+            y = mlas.row_times_matrix(np.ones((1, 1, 1, lengths[1]), np.float32), y)
+        elif form == "RKR" and lengths[1] > 1:
+            y = _one_by_one(_row_sums(y.reshape(len(x), -1, lengths[-1])).reshape(y.shape[:-1]), 1)
+        elif "R" in form:
+            reduced = [i for i, kind in enumerate(form, 1) if kind == "R"]
+            kept = [i for i, kind in enumerate(form, 1) if kind == "K"]
+            y = y.transpose(0, *reduced, *kept)
+            y = _one_by_one(y.reshape(len(x), -1, *y.shape[1 + len(reduced) :]), 1)
+        if self.kind == "ReduceMean":
+            y = y / np.float32(math.prod(x.shape[axis + 1] for axis in self.axes))
+        return y.reshape(len(x), *self.shape)
+
+
+def _one_by_one(x: np.ndarray, axis: int) -> np.ndarray:
+    """Float32 sums along an axis, one value after the other."""
+    return np.add.accumulate(x, axis=axis, dtype=np.float32).take(-1, axis)
+
+
+def _row_sums(x: np.ndarray) -> np.ndarray:
+    """Float32 sums of the rows of matrices `[runs, K, R]` as Eigen adds contiguous values with vectors of 4.
+
+    From the first value at a multiple of 16 bytes on, two sums of vectors take turns; they are added, then a vector
+    that is left, then the four places as (0 + 2) + (1 + 3); then what came before the first vector and what follows the
+    last. Matrices start at a multiple of 16 bytes.
+    Source: Eigen/src/Core/Redux.h, `redux_impl` with linear vectorisation.
+    """
+    length = x.shape[-1]
+    before = np.minimum(-np.arange(x.shape[1]) * length % 4, length)
+    y = np.empty(x.shape[:-1], np.float32)
+    for start in np.unique(before):
+        rows = x[:, before == start]
+        count = (length - start) // 4
+        end = start + 4 * count
+        if count:
+            vectors = rows[..., start:end].reshape(*rows.shape[:-1], count, 4)
+            pairs = count // 2 * 2
+            four = vectors[..., 0, :]
+            if pairs:
+                turns = [_one_by_one(vectors[..., turn:pairs:2, :], -2) for turn in (0, 1)]
+                four = turns[0] + turns[1]
+                if count > pairs:
+                    four = four + vectors[..., pairs, :]
+            total = (four[..., 0] + four[..., 2]) + (four[..., 1] + four[..., 3])
+            rest = [*range(start), *range(end, length)]
+        else:
+            total, rest = rows[..., 0], [*range(1, length)]
+        for i in rest:
+            total = total + rows[..., i]
+        y[:, before == start] = total
+    return y
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape: the lengths of the input's axes, in the file, as int64 `[rank]`."""
+
+    lengths: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.array([self.lengths], np.int64)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Cast among integers (which wraps) and to float32 (which rounds to even)."""
+
+    dtype: np.dtype
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x.astype(self.dtype)
+
+
+@dataclass(frozen=True)
 class Unary:
-    """Sigmoid and Tanh in float32; see `golden.schemes.onnx.logistic` and `tanh`."""
+    """Functions of one float32 number.
+
+    Sigmoid and Tanh are MLAS's approximations, see `golden.schemes.onnx.logistic` and `tanh`; the others are exact
+    or, as Sqrt and Reciprocal, rounded once by IEEE 754.
+    """
 
     kind: str
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return {"Sigmoid": scheme.logistic, "Tanh": scheme.tanh}[self.kind](x)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return UNARY[self.kind](x)
+
+
+# ONNX's operator -> its function of float32. Round takes ties to even.
+UNARY = {
+    "Abs": np.abs,
+    "Ceil": np.ceil,
+    "Floor": np.floor,
+    "Neg": np.negative,
+    "Reciprocal": lambda x: np.float32(1) / x,
+    "Round": np.rint,
+    "Sigmoid": scheme.logistic,
+    "Sqrt": np.sqrt,
+    "Tanh": scheme.tanh,
+}
 
 
 @dataclass(frozen=True)
@@ -246,27 +417,79 @@ class Softmax:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins."""
+    """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins.
+
+    Only the sign of a zero depends on the order of comparisons: a vector instruction takes the later of two equal
+    values, a scalar maximum the earlier one. `order` is how onnxruntime takes the window:
+
+    - "rows": row by row with vectors of channels (mlas/lib/snchwc.cpp);
+    - "columns": with vectors along the map's rows, first down each column, then along the columns; the columns behind
+      the last whole vector of 4 by scalars (`MlasPool2DVectorKernel`, mlas/lib/pooling.cpp);
+    - "map": a window over the whole map, as four maxima over the position modulo 4 (`MlasPoolGlobalKernel`);
+    - "scalars": row by row with scalars.
+    """
 
     window: Window
+    order: str = "scalars"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        if x.dtype.kind == "f":
+            images = x.reshape(-1, *x.shape[3:], 1)
+            y = self._whole(images) if self.order == "map" else self._windows(images)
+            return y.reshape(*x.shape[:3], *y.shape[1:3])
+        least = np.iinfo(x.dtype).min
         y = None
         for tap in self.window.taps(self.window.padded(x.reshape(-1, *x.shape[3:], 1), least, x.dtype)):
             y = tap.copy() if y is None else np.maximum(y, tap, out=y)
         return y.reshape(*x.shape[:3], *y.shape[1:3])
 
+    def _windows(self, images: np.ndarray) -> np.ndarray:
+        taps = list(self.window.taps(self.window.padded(images, -np.inf, np.float32)))
+        if self.order != "columns":
+            return reduce(_later if self.order == "rows" else _earlier, taps)
+        width = self.window.kernel[1]
+        columns = []
+        for first in range(width):
+            down = taps[first::width]
+            # The column of the map that each column of the output meets.
+            at = np.arange(down[0].shape[2]) * self.window.stride[1] + first - self.window.padding[1]
+            behind = (at >= images.shape[2] // 4 * 4)[:, None]
+            columns.append(np.where(behind, reduce(_earlier, down), reduce(_later, down)))
+        return reduce(_later, columns)
+
+    def _whole(self, images: np.ndarray) -> np.ndarray:
+        values = images.reshape(len(images), -1)
+        whole = values.shape[1] // 4 * 4
+        rest = [values[:, i] for i in range(whole, values.shape[1])]
+        if whole:
+            lanes = reduce(_later, [values[:, i : i + 4] for i in range(0, whole, 4)])
+            pair = _later(lanes[:, :2], lanes[:, 2:])
+            rest = [_later(pair[:, 0], pair[:, 1]), *rest]
+        return reduce(_earlier, rest)[:, None, None, None]
+
+
+def _later(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The maximum as x86's MAXPS takes it: b if neither is greater."""
+    return np.where(a > b, a, b)
+
+
+def _earlier(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The maximum as C++'s std::max takes it: a if neither is greater."""
+    return np.where(a < b, b, a)
+
 
 def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = False) -> np.ndarray:
     """Float32 sums of windows of `[runs, B, C, H, W]`, row by row or, if `by_columns`, first down each column; divided.
 
-    Adding padding's zeros changes no sum.
+    Padding's zeros change no sum but one of negative zeros alone. Row by row, that becomes +0, where a sum starts from;
+    columns start from their first value, and only padding beside the map, not above and below it, is added as +0.
     """
     height, width = window.kernel
-    images = window.padded(x.reshape(-1, *x.shape[3:], 1), 0, np.float32)
-    taps = list(window.taps(images))
+    maps = x.reshape(-1, *x.shape[3:], 1)
     if by_columns:
+        top, left, bottom, right = window.padding
+        maps = np.pad(maps, ((0, 0), (top, bottom), (0, 0), (0, 0)), constant_values=np.float32(-0.0))
+        taps = list(window.taps(np.pad(maps, ((0, 0), (0, 0), (left, right), (0, 0)))))
         total = None
         for column in range(width):
             part = taps[column]
@@ -274,8 +497,8 @@ def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = 
                 part = part + taps[row * width + column]
             total = part if total is None else total + part
     else:
-        total = taps[0]
-        for tap in taps[1:]:
+        total = np.float32(0)
+        for tap in window.taps(window.padded(maps, 0, np.float32)):
             total = total + tap
     if include_pad:
         count = np.float32(height * width)
@@ -289,8 +512,8 @@ def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = 
 class AveragePool:
     """AveragePool in float32 of `[B, C, H, W]`.
 
-    Windows are summed row by row from opset 19 on. Before, MLAS sums first down the columns wherever its vector kernel
-    applies, that is for strides of 1 and 2 columns.
+    Windows are summed row by row from opset 19 on, and where channels are the vectors (see the importer). Otherwise
+    MLAS sums first down the columns wherever its vector kernel applies, that is for strides of 1 and 2 columns.
     Source: `AveragePool2DTask`, providers/cpu/nn/pool_functors.h; `MlasPool2DVectorKernel`, mlas/lib/pooling.cpp.
     """
 

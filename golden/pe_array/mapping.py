@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from golden.errors import ConfigurationError, DoesNotFitError, GoldenError, UnsupportedOperatorError
-from golden.layers import fixed_point, shaping, tflite
+from golden.layers import fixed_point, shaping, tflite, tflite_tables
 from golden.layers.linear import Window
 from golden.pe_array.lanes import (
     Constants,
@@ -808,7 +808,7 @@ _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     tflite.BatchMatMul: _matmul,
     tflite.Conv2D: _conv,
     tflite.FullyConnected: _fully_connected,
-    tflite.Lookup: _lookup,
+    tflite_tables.Lookup: _lookup,
     tflite.MaxPool2D: _max_pool,
     tflite.Multiply: _pair,
     tflite.Prelu: _prelu,

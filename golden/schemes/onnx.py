@@ -66,8 +66,9 @@ def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     zero_point = target.along(target.zero_point, x.ndim - 1)
     with np.errstate(over="ignore"):
         steps = np.rint(np.divide(x, scale, dtype=np.float32))
-    # float64 holds the steps and any zero point; beyond its integers everything saturates.
-    return np.clip(steps.astype(np.float64) + zero_point, low, high).astype(target.dtype)
+    # float64 holds the steps and any zero point; beyond its integers everything saturates. NaN (of 0 / 0) is the least
+    # integer in MLAS, whose maximum of NaN and a number is the number; so it is in fmax.
+    return np.minimum(np.fmax(steps.astype(np.float64) + zero_point, low), high).astype(target.dtype)
 
 
 def dequantize(q: np.ndarray, source: Affine) -> np.ndarray:

@@ -65,12 +65,6 @@ def test_a_float_model_is_refused():
     )
 
 
-def test_a_mixed_model_is_refused():
-    file = small()
-    file.node("Quant", "y3", np.float32(1), np.float32(0), np.float32(4), domain="qonnx.custom_op.general")
-    refused(file.bytes(), UnsupportedOperatorError, "mixes Quant of QONNX with DequantizeLinear of ONNX")
-
-
 def test_missing_packages_are_named(tmp_path, monkeypatch):
     path = tmp_path / "small.onnx"
     path.write_bytes(small().bytes())

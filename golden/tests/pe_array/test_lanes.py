@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from golden.errors import ConfigurationError, DoesNotFitError
-from golden.layers import fixed_point, tflite
+from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
 from golden.pe_array import lanes as stage
 from golden.pe_array.registers import ENTRY, HEADER, LaneOp, Rescaling
@@ -267,7 +267,7 @@ def test_batch_matmul(seed):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_lookup(dtype):
     rng = np.random.default_rng(3)
-    operator = tflite.Lookup(tflite.requantize_table(affine(rng, dtype), affine(rng)))
+    operator = tflite_tables.Lookup(tflite_tables.requantize_table(affine(rng, dtype), affine(rng)))
     x = every_value(dtype)
     constants = stage.constants_of_lookup(operator, dtype)
     assert np.array_equal(produced(x.astype(np.int64), constants), operator(x))

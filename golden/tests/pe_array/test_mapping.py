@@ -9,7 +9,7 @@ import pytest
 
 import golden
 from golden import DoesNotFitError, UnsupportedOperatorError
-from golden.layers import fixed_point, tflite
+from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
 from golden.pe_array.functional import outputs
 from golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
@@ -234,7 +234,7 @@ def test_reductions(array, seed):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_tables(array, dtype):
     rng = RNG(3)
-    lookup = tflite.Lookup(rng.permutation(256).astype(np.uint8).view(np.int8))
+    lookup = tflite_tables.Lookup(rng.permutation(256).astype(np.uint8).view(np.int8))
     check(lookup, [rng.integers(0, 256, (2, 5, 77)).astype(np.uint8).view(dtype)], ARRAYS[array])
 
 
