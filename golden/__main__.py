@@ -25,6 +25,10 @@ from golden.graph import Graph
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
+from golden.pe_array.clocks import layer_clocks, table
+from golden.pe_array.parameters import PeArrayParameters
+from golden.pe_array.plan import ArrayPlan
+from golden.pe_array.shapes import SHAPES
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -94,6 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--lanes", type=int, default=MvuParameters().lanes, help="of the MVU (default 64)")
     sub.add_argument("--input", type=Path, help="the image: .npy [1, H, W, C]; default: a random one")
     sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
+    sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
+    sub.add_argument("--rows", type=int, default=PeArrayParameters().rows, help="of the array (default 8)")
+    sub.add_argument(
+        "--cols", type=int, default=PeArrayParameters().columns, help="of the array (default 24)"
+    )
+    sub.add_argument("--vectors", type=int, help="pixel vectors in a beat (default 8, or as many as columns)")
+    sub.add_argument("--lanes", type=int, help="output channels in a beat (default 4, or as many as columns)")
     sub = command(
         "bench", _bench, "Time the network here, in LiteRT and as einsum convolutions, on one thread."
     )
@@ -132,6 +144,29 @@ def _vectors(options: argparse.Namespace) -> int:
         f"wrote {len(jobs)} jobs to {options.out}; play them with: "
         f"make TOPLEVEL=mvu VECTORS={shlex.quote(str(options.out))}"
     )
+    return 0
+
+
+def _cycles(options: argparse.Namespace) -> int:
+    columns = max(1, options.cols)
+    parameters = PeArrayParameters(
+        rows=options.rows,
+        columns=options.cols,
+        vectors=min(8, 1 << columns.bit_length() - 1) if options.vectors is None else options.vectors,
+        lanes=min(4, columns) if options.lanes is None else options.lanes,
+    )
+    shapes = SHAPES.get(str(options.model))
+    if shapes is not None:
+        layers = ((shape.name, "CONV", shape.macs, shape.tiles(parameters).tiles) for shape in shapes)
+    else:
+        model = golden.load(options.model)
+        if not isinstance(model, Graph):
+            raise GoldenError(
+                f"{options.model}: cycles takes .tflite files, and .onnx files that load as graphs"
+            )
+        plan = ArrayPlan(model, parameters)
+        layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)
+    print("\n".join(table(layer_clocks(layers, parameters), parameters)))
     return 0
 
 
