@@ -14,7 +14,7 @@ WORD_BITS = 32
 
 @dataclass(frozen=True)
 class Field:
-    """Bits ``msb:lsb`` of a register. ``access``: rw, ro or w1c (write one to clear)."""
+    """Bits ``msb:lsb`` of a register. ``access``: rw, ro, w1c (write one to clear) or wo (reads 0)."""
 
     name: str
     msb: int

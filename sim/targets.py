@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from golden.mvu.parameters import MvuParameters
+from golden.pe_array.parameters import PeArrayParameters
 from sim import ROOT
 from sim.errors import AssayError, unknown
 
@@ -150,7 +151,14 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
     return list(files)
 
 
-DEFAULTS = MvuParameters()
+MVU = MvuParameters()
+PE_ARRAY = PeArrayParameters()
+_POWERS = tuple(1 << n for n in range(1, 16))
+
+# Small arrays of the PE array's regression: odd sizes, one vector, one lane, each width.
+_SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
+_WIDE = {**_SMALL, "Rows": 2, "Columns": 9, "DataWidth": 16, "Lanes": 3}
+_NARROW = {**_SMALL, "Rows": 4, "Columns": 5, "DataWidth": 4, "Vectors": 1, "Lanes": 1}
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -174,8 +182,8 @@ TARGETS: dict[str, Target] = {
                 harness="tb/mvu/harness.cpp",
             ),
             parameters={
-                "Lanes": Parameter(DEFAULTS.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
-                "AccWidth": Parameter(DEFAULTS.acc_width, range(16, 31), "accumulator bits"),
+                "Lanes": Parameter(MVU.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
+                "AccWidth": Parameter(MVU.acc_width, range(16, 31), "accumulator bits"),
             },
             variants=(
                 Variant("lanes64", {"Lanes": 64}),
@@ -183,6 +191,41 @@ TARGETS: dict[str, Target] = {
                 Variant(
                     "lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True
                 ),
+            ),
+        ),
+        Target(
+            name="pe_array",
+            summary="array of multiply-accumulate elements for int8 networks",
+            hdl_top="pe_array_tb",
+            sources=("rtl/pe_array/pe_array.f", "tb/agents/hdl/bursts.f", "tb/pe_array/pe_array_tb.sv"),
+            lint_top="pe_array",
+            lint_sources=("rtl/pe_array/pe_array.f",),
+            test_modules=("tb.pe_array.test_pe_array",),
+            timing=True,
+            default_tests=("real_layers",),
+            coverage="tb.pe_array.coverage:PeArrayCoverage",
+            workload_check="tb.pe_array.networks:check",
+            benchmark=Benchmark(
+                {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+                harness="tb/pe_array/harness.cpp",
+            ),
+            parameters={
+                "Rows": Parameter(PE_ARRAY.rows, range(1, 33), "output rows computed at a time"),
+                "Columns": Parameter(PE_ARRAY.columns, range(2, 257), "elements in each row"),
+                "DataWidth": Parameter(
+                    PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"
+                ),
+                "Vectors": Parameter(PE_ARRAY.vectors, (1, 2, 4, 8), "pixel vectors in a beat"),
+                "Lanes": Parameter(PE_ARRAY.lanes, range(1, 17), "output channels rescaled in a clock"),
+                "WeightDepth": Parameter(PE_ARRAY.weight_depth, _POWERS, "beats of weights in a tile"),
+                "PixelDepth": Parameter(PE_ARRAY.pixel_depth, _POWERS, "beats of the pixel buffer"),
+            },
+            variants=(
+                Variant("8x24", simulators=("verilator",)),
+                Variant("3x6", _SMALL),
+                Variant("2x9w16", _WIDE, simulators=("verilator",), tests="random|corners|registers"),
+                Variant("4x5w4", _NARROW, simulators=("verilator",), tests="random|corners|registers"),
+                Variant("3x6-xrandom", _SMALL, simulators=("verilator",), tests="reset", x_random=True),
             ),
         ),
         Target(

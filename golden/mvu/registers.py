@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from golden.mvu.parameters import (
@@ -23,6 +22,7 @@ from golden.mvu.parameters import (
     MvuParameters,
 )
 from golden.registers import WORD_BITS, Field, Register, struct_members
+
 
 def _value(name: str, width: int, signed: bool = False) -> tuple[Field, ...]:
     return (Field("value", width - 1, 0, name, signed=signed),)

@@ -11,7 +11,7 @@ import argparse
 from enum import IntEnum
 from pathlib import Path
 
-from golden.pe_array.parameters import ACC_WIDTH, MAX_DIVISOR, MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import ACC_WIDTH, MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.registers import WORD_BITS, Field, Register, struct_members
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
@@ -239,7 +239,6 @@ def render_package() -> str:
         f"  localparam int MaxKernel = {MAX_KERNEL};",
         f"  localparam int MaxStride = {MAX_STRIDE};",
         f"  localparam int AccWidth = {ACC_WIDTH};",
-        f"  localparam int MaxDivisor = {MAX_DIVISOR};",
         f"  localparam int HeaderWidth = {HEADER_BITS};",
         f"  localparam int EntryWidth = {ENTRY_BITS};",
         f"  localparam logic [15:0] Magic = 16'h{MAGIC:04x};",

@@ -317,11 +317,12 @@ def _bytes_of_beats(beats: np.ndarray, bits: int, rows: int) -> np.ndarray:
 
 def _pack(words: np.ndarray, width: int) -> np.ndarray:
     """Integers `[n, words]`, of which the low `width` (4, 8 or 16) bits count, to beats uint8 `[n, bytes]`."""
-    words = np.asarray(words)
+    # astype keeps the low bits of any integer.
+    words = np.ascontiguousarray(np.asarray(words).astype(f"<u{max(width // 8, 1)}")).view(np.uint8)
     if width == 4:
-        low = np.pad(words & 15, ((0, 0), (0, words.shape[1] % 2))).astype(np.uint8)
+        low = np.pad(words & 15, ((0, 0), (0, words.shape[1] % 2)))
         return low[:, 0::2] | low[:, 1::2] << 4
-    return np.ascontiguousarray((words & (1 << width) - 1).astype(f"<u{width // 8}")).view(np.uint8)
+    return words
 
 
 def _unpack(beats: np.ndarray, words: int, width: int) -> np.ndarray:

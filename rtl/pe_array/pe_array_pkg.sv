@@ -15,7 +15,6 @@ package pe_array_pkg;
   localparam int MaxKernel = 11;
   localparam int MaxStride = 4;
   localparam int AccWidth = 32;
-  localparam int MaxDivisor = 255;
   localparam int HeaderWidth = 512;
   localparam int EntryWidth = 128;
   localparam logic [15:0] Magic = 16'h5045;

@@ -1,0 +1,176 @@
+"""Functional coverage of the PE array's bench: what kinds of tiles ran, what was dropped, who waited for whom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
+from golden.pe_array.tile import Tile
+from tb.coverage import CoverGroup, CoverPoint
+
+_OFF_ON = {"off": 0, "on": 1}
+_SOME = {"0": 0, "1": 1, "more": range(2, 1 << 17)}
+_COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
+_KERNELS = range(1, MAX_KERNEL + 1)
+_STRIDES = range(1, MAX_STRIDE + 1)
+_WAYS = ("too short", "too long", "without end", "refused")
+
+
+class PeArrayCoverage:
+    """Cover groups of one run.
+
+    Attributes:
+        operations: what elements and lanes of legal tiles do.
+        windows: kernels, strides, padding and groups of legal tiles.
+        shapes: sizes of legal tiles.
+        layers: layers that the mapper made tiles of, by what they are in their framework.
+        errors: causes and ways of dropped packets.
+        streams: which stream's beats had to wait, and which rested.
+    """
+
+    def __init__(self) -> None:
+        self.operations = CoverGroup(
+            "pe_array_operations",
+            [
+                CoverPoint("array_op", {"multiply": ArrayOp.MAC, "maximum": ArrayOp.MAX}),
+                CoverPoint("lane_op", {op.name.lower(): op for op in LaneOp}),
+                CoverPoint("rescaling", {kind.name.lower(): kind for kind in Rescaling}),
+                CoverPoint("table", _OFF_ON),
+                CoverPoint("count_divide", _OFF_ON),
+                CoverPoint("subtract", _OFF_ON),
+                CoverPoint("input_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("weight_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("input_zero", {"negative": -1, "0": 0, "positive": 1}),
+                CoverPoint("clamp", {"whole range": 0, "one-sided": 1, "both sides": 2}),
+            ],
+            crosses=[
+                ("array_op", "lane_op", "rescaling"),
+                ("lane_op", "rescaling", "table"),
+                ("rescaling", "count_divide"),
+                ("input_sign", "weight_sign", "input_zero"),
+                ("lane_op", "clamp"),
+            ],
+            impossible=lambda labels: (
+                labels.get("count_divide") == "on" and labels.get("rescaling", "rational") != "rational"
+            ),
+        )
+        self.windows = CoverGroup(
+            "pe_array_windows",
+            [
+                CoverPoint("kernel_rows", _KERNELS),
+                CoverPoint("group_columns", _COUNT),
+                CoverPoint("row_stride", _STRIDES),
+                CoverPoint("column_stride", _STRIDES),
+                CoverPoint("phases", _STRIDES),
+                CoverPoint("pad_top", _SOME),
+                CoverPoint("pad_bottom", _SOME),
+                CoverPoint("first_output", range(MAX_KERNEL)),
+                CoverPoint("flush", _SOME),
+                CoverPoint("array_op", {"multiply": ArrayOp.MAC, "maximum": ArrayOp.MAX}),
+                CoverPoint("vectors", {"one": 1, "several": range(2, 9)}),
+            ],
+            crosses=[
+                ("kernel_rows", "row_stride"),
+                ("column_stride", "phases"),
+                ("row_stride", "pad_top", "pad_bottom"),
+                ("column_stride", "flush"),
+                ("array_op", "group_columns", "row_stride"),
+            ],
+            impossible=lambda labels: int(labels.get("row_stride", 1)) > int(labels.get("kernel_rows", 99)),
+        )
+        self.shapes = CoverGroup(
+            "pe_array_shapes",
+            [
+                CoverPoint("images", _COUNT),
+                CoverPoint("row_blocks", _COUNT),
+                CoverPoint("columns", _COUNT),
+                CoverPoint("channels", _COUNT),
+                CoverPoint("entries", {"1": 1, "some": 2, "one for each column": 3}),
+                CoverPoint("rows", {"whole last block": 0, "part of it": 1}),
+                CoverPoint("last_group", {"whole": 0, "part": 1}),
+            ],
+            crosses=[("images", "row_blocks"), ("entries", "last_group")],
+            impossible=lambda labels: False,
+        )
+        self.errors = CoverGroup(
+            "pe_array_errors",
+            [
+                CoverPoint("error", {name: name for name, _ in ERRORS}),
+            ],
+        )
+        self.streams = CoverGroup(
+            "pe_array_streams",
+            [
+                CoverPoint(
+                    "event", ("wgt waited", "pix waited", "out waited", "array starved", "array blocked")
+                )
+            ],
+        )
+
+    @property
+    def groups(self) -> tuple[CoverGroup, ...]:
+        """All groups."""
+        return (self.operations, self.windows, self.shapes, self.errors, self.streams)
+
+    def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
+        """Count a legal tile by its header and its columns."""
+        low, high = tile["low"], tile["high"]
+        least, most = _range(tile, params)
+        self.operations.sample(
+            array_op=tile["mode.array_op"],
+            lane_op=tile["mode.lane_op"],
+            rescaling=tile["mode.rescaling"],
+            table=tile["mode.table"],
+            count_divide=int(tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL),
+            subtract=int(tile["mode.subtract"] and tile["mode.lane_op"] == LaneOp.ADD),
+            input_sign=tile["mode.input_signed"],
+            weight_sign=tile["mode.weight_signed"],
+            input_zero=int(np.sign(tile["input_zero"])),
+            clamp=int(low > least) + int(high < most),
+        )
+        step = tile.step_clocks
+        outputs, stride = tile["rows.output"], tile["window.row_stride"]
+        reads = (outputs - 1) * stride + tile["window.kernel_rows"]
+        starts = np.flatnonzero(np.append(np.array(tile.starts, bool)[1:], True))
+        self.windows.sample(
+            kernel_rows=tile["window.kernel_rows"],
+            group_columns=int(starts[0]) + 1,
+            row_stride=stride,
+            column_stride=tile["window.column_stride"],
+            phases=tile["extent.weight_beats"] // step,
+            pad_top=tile["window.pad_top"],
+            pad_bottom=max(0, reads - tile["window.pad_top"] - tile["rows.map"]),
+            first_output=tile["window.first_output"],
+            flush=tile.flush,
+            array_op=tile["mode.array_op"],
+            vectors=len(np.unique(tile.vectors)),
+        )
+        entries = tile["entries"]
+        self.shapes.sample(
+            images=tile["repeat.images"],
+            row_blocks=tile["repeat.row_blocks"],
+            columns=tile["packet.columns"],
+            channels=tile["packet.channels"],
+            entries=1 if entries == 1 else 3 if entries == params.columns else 2,
+            rows=int(outputs < tile["repeat.row_blocks"] * params.rows),
+            last_group=int(entries % params.lanes != 0),
+        )
+
+    def sample_errors(self, names: set[str]) -> None:
+        """Count dropped packets by the error they raise."""
+        for name in names:
+            self.errors.sample(error=name)
+
+    def sample_streams(self, waits: dict[str, int], starved: int, blocked: int) -> None:
+        """Count what waited since the last reset."""
+        clocks = {f"{name} waited": n for name, n in waits.items()}
+        for event, n in {**clocks, "array starved": starved, "array blocked": blocked}.items():
+            if n:
+                self.streams.sample(event=event)
+
+
+def _range(tile: Tile, params: PeArrayParameters) -> tuple[int, int]:
+    """Least and greatest output word, as signed or unsigned as the clamps say."""
+    half = 1 << params.data_width - 1
+    return (-half, half - 1) if tile["low"] < 0 or tile["high"] < half else (0, 2 * half - 1)
