@@ -152,7 +152,7 @@ class _Packet:
     first: int  # number of its first beat
     beats: int  # of a channel
     kernel_rows: int
-    readable: int  # clock in which its first beat may be taken
+    begins: int  # clock from which its beats are taken
     first_load: int  # clock in which the last beat of channel 0 is taken
     slot: int  # of its first kernel row
     times: tuple[tuple[int, int], ...]  # slots and their clocks, from which those up to the next are counted
@@ -168,10 +168,7 @@ class _Packet:
     def left(self, number: int) -> int:
         """Clock in which a beat leaves the memory: when the one before is taken out of the register behind it."""
         channel, beat = divmod(number - self.first, self.beats)
-        if channel == 0:
-            # One after the other until the last waits for the channel before.
-            return self.first_load - 1 if beat and beat == self.beats - 1 else self.readable - 1 + beat
-        return self.load(channel - 1) + beat
+        return beat + (self.load(channel - 1) if channel else self.begins - 1)
 
 
 class _Clocks:
@@ -190,6 +187,7 @@ class _Clocks:
         self.packets: deque[_Packet] = deque()
         self.slot = -1  # the last slot in which an element worked
         self.popped = -1  # clock of the last kernel row of the last channel
+        self.loaded = -1  # clock in which that channel's last beat was taken
         self.anchor = (0, 0)  # a slot and its clock
         self.anchors: deque[tuple[int, int]] = deque()  # captures in slots to come
         self.drained = -1  # clock of the last captured column's last group
@@ -241,8 +239,9 @@ class _Clocks:
 
     def _work(self, packet_beats: int, beats: int, kernel_rows: int, clocks: int) -> None:
         """A step with the pixel packet that came in last."""
-        readable = self.pixels + BUFFER
-        load = max(self.popped, readable + beats - 1)
+        # Beats are taken one after the other, but a channel's last waits until the channel before is done with.
+        begins = max(self.pixels + BUFFER, self.loaded + 1)
+        load = max(self.popped, begins + beats - 1)
         self._reach(self.slot + 1)
         # The first slot that is not before the load is over.
         slot = self.slot + 1
@@ -259,8 +258,9 @@ class _Clocks:
             self.anchor = self.anchors.popleft()
             times.append(self.anchor)
         self.popped = self.anchor[1] + self.slot - self.anchor[0]
-        first = self.beat - packet_beats
-        self.packets.append(_Packet(first, beats, kernel_rows, readable, load, slot, tuple(times)))
+        packet = _Packet(self.beat - packet_beats, beats, kernel_rows, begins, load, slot, tuple(times))
+        self.loaded = packet.load(packet_beats // beats - 1)
+        self.packets.append(packet)
 
     def _reach(self, slot: int) -> None:
         """Count from the last capture up to a slot."""
