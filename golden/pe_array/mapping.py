@@ -44,21 +44,27 @@ from golden.pe_array.registers import ArrayOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
 from golden.schemes.tflite import limits
 
-__all__ = ["HOST", "MOVES", "LayerTiles", "Place", "map_convolution", "map_operator", "results"]
+__all__ = ["ARRAY", "MOVES", "LayerTiles", "Place", "map_convolution", "map_operator", "results"]
 
 #: Operators that only move values: a system's DMA does them.
 MOVES = (
+    shaping.BatchToSpace,
+    shaping.Broadcast,
     shaping.Concatenate,
+    shaping.DepthToSpace,
+    shaping.Gather,
     shaping.Pad,
     shaping.Reshape,
     shaping.Slice,
+    shaping.SpaceToBatch,
     shaping.SpaceToDepth,
     shaping.Split,
     shaping.Stack,
+    shaping.Take,
+    shaping.Tile,
     shaping.Transpose,
+    shaping.Unstack,
 )
-#: Operators that the array does not do and the host keeps.
-HOST = (tflite.Softmax, tflite.Quantize, tflite.Dequantize, fixed_point.Quotient)
 
 _MOST_16_BITS = (1 << 16) - 1  # largest count in a header field
 
@@ -95,6 +101,11 @@ class LayerTiles:
     places: tuple[Place, ...]
     parameters: PeArrayParameters = field(repr=False)
     channels_first: bool = False
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles alone."""
+        return tuple(place.tile for place in self.places)
 
     def run(self, execute: Callable[[Tile, np.ndarray], OutputBeats]) -> np.ndarray:
         """The output tensor, each tile being played by `execute(tile, pixels)`.
@@ -825,6 +836,9 @@ _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     fixed_point.Stepwise: _lookup,
     fixed_point.Sum: _pair,
 }
+
+#: Operators that become tiles; what is neither here nor in `MOVES` the host keeps.
+ARRAY = tuple(_MAPPERS)
 
 # Operators whose maps are [N, C, H, W].
 _CHANNELS_FIRST = (fixed_point.AveragePool, fixed_point.Conv, fixed_point.MaxPool)

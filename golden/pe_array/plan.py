@@ -10,7 +10,7 @@ import numpy as np
 
 from golden.errors import UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.pe_array.mapping import HOST, MOVES, LayerTiles, map_operator
+from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
 
@@ -53,7 +53,7 @@ class ArrayPlan:
         operator = getattr(node.operator, "operator", node.operator)  # of a `Pairwise`
         if isinstance(operator, (*MOVES, ReadVariable, AssignVariable)):
             return Engine.MOVE
-        return Engine.HOST if isinstance(operator, HOST) else Engine.ARRAY
+        return Engine.ARRAY if isinstance(operator, ARRAY) else Engine.HOST
 
     @property
     def layers(self) -> tuple[Node, ...]:
