@@ -212,7 +212,9 @@ TARGETS: dict[str, Target] = {
             parameters={
                 "Rows": Parameter(PE_ARRAY.rows, range(1, 33), "output rows computed at a time"),
                 "Columns": Parameter(PE_ARRAY.columns, range(2, 257), "elements in each row"),
-                "DataWidth": Parameter(PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"),
+                "DataWidth": Parameter(
+                    PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"
+                ),
                 "Vectors": Parameter(PE_ARRAY.vectors, (1, 2, 4, 8), "pixel vectors in a beat"),
                 "Lanes": Parameter(PE_ARRAY.lanes, range(1, 17), "output channels rescaled in a clock"),
                 "WeightDepth": Parameter(PE_ARRAY.weight_depth, _POWERS, "beats of weights in a tile"),
@@ -224,6 +226,30 @@ TARGETS: dict[str, Target] = {
                 Variant("2x9w16", _WIDE, simulators=("verilator",), tests="random|corners|registers"),
                 Variant("4x5w4", _NARROW, simulators=("verilator",), tests="random|corners|registers"),
                 Variant("3x6-xrandom", _SMALL, simulators=("verilator",), tests="reset", x_random=True),
+            ),
+        ),
+        Target(
+            name="pe_array_post",
+            summary="the PE array's output stage alone: every rounding on many values",
+            hdl_top="pe_array_post_tb",
+            sources=(
+                "rtl/pe_array/pe_array.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/pe_array_post/pe_array_post_tb.sv",
+            ),
+            test_modules=("tb.pe_array_post.test_pe_array_post",),
+            timing=True,
+            parameters={
+                "Rows": Parameter(8, range(1, 33), "rows"),
+                "Columns": Parameter(24, range(2, 257), "words of a table's beat"),
+                "DataWidth": Parameter(8, (4, 8, 16), "bits of a word"),
+                "Lanes": Parameter(4, range(1, 17), "lanes"),
+            },
+            variants=(
+                Variant("w8", simulators=("verilator",)),
+                Variant("w4", {"DataWidth": 4, "Rows": 7, "Columns": 5}, simulators=("verilator",)),
+                Variant("w16", {"DataWidth": 16, "Lanes": 3}, simulators=("verilator",)),
+                Variant("small", {"Rows": 3, "Lanes": 2, "Columns": 7}, simulators=("icarus",)),
             ),
         ),
         Target(
