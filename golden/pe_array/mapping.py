@@ -96,6 +96,11 @@ class LayerTiles:
     parameters: PeArrayParameters = field(repr=False)
     channels_first: bool = False
 
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles alone."""
+        return tuple(place.tile for place in self.places)
+
     def run(self, execute: Callable[[Tile, np.ndarray], OutputBeats]) -> np.ndarray:
         """The output tensor, each tile being played by `execute(tile, pixels)`.
 
