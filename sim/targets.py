@@ -229,6 +229,30 @@ TARGETS: dict[str, Target] = {
             ),
         ),
         Target(
+            name="pe_array_post",
+            summary="the PE array's output stage alone: every rounding on many values",
+            hdl_top="pe_array_post_tb",
+            sources=(
+                "rtl/pe_array/pe_array.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/pe_array_post/pe_array_post_tb.sv",
+            ),
+            test_modules=("tb.pe_array_post.test_pe_array_post",),
+            timing=True,
+            parameters={
+                "Rows": Parameter(8, range(1, 33), "rows"),
+                "Columns": Parameter(24, range(2, 257), "words of a table's beat"),
+                "DataWidth": Parameter(8, (4, 8, 16), "bits of a word"),
+                "Lanes": Parameter(4, range(1, 17), "lanes"),
+            },
+            variants=(
+                Variant("w8", simulators=("verilator",)),
+                Variant("w4", {"DataWidth": 4, "Rows": 7, "Columns": 5}, simulators=("verilator",)),
+                Variant("w16", {"DataWidth": 16, "Lanes": 3}, simulators=("verilator",)),
+                Variant("small", {"Rows": 3, "Lanes": 2, "Columns": 7}, simulators=("icarus",)),
+            ),
+        ),
+        Target(
             name="loopback",
             summary="the benches' own agents, on a FIFO and a memory with planted faults",
             hdl_top="loopback_tb",

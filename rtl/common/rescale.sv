@@ -14,6 +14,8 @@
 // adding u / 2, where u is the last place of the 53-bit product, and then half a step before the shift gives the
 // doubly rounded result wherever that stays within 32 bits (golden.pe_array.lanes has the proof). Why the double rounding's
 // tie is right for negative x: floor((-P + 2^30) / 2^31) = -floor((P + 2^30 - 1) / 2^31).
+//
+// The loops over values stay loops in Verilator, else they alone compile for minutes.
 module rescale
   import rescale_pkg::*;
 #(
@@ -79,6 +81,7 @@ module rescale
     logic [63:0] shifted;
     logic negative;
     if (en_i && stage_i[0]) begin
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         x = x_i[v*32+:32];
         if (!float_i[v/Share] && !rational_i[v/Share]) x = x << left_i[v/Share*6+:6];
@@ -105,6 +108,7 @@ module rescale
     logic [52:0] high;
     if (en_i && stage_i[1]) begin
       negative2_q <= negative_q;
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         low = 64'(operand_q[v]) * 64'(multiplier_q[v/Share][31:0]);
         high = '0;
@@ -119,6 +123,7 @@ module rescale
     logic up;
     if (en_i && stage_i[2]) begin
       negative3_q <= negative2_q;
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         if (float2_q[v/Share]) begin
           // The highest one of bits 84 to 53 alone, 53 places lower: u / 2.
@@ -145,6 +150,7 @@ module rescale
     logic [32:0] halved, magnitude;
     logic huge;
     if (en_i && stage_i[3]) begin
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         huge = 1'b0;
         if (float3_q[v/Share]) begin

@@ -14,6 +14,8 @@
 //
 // Value of lane q and row r: at q*Rows + r in every vector. The table of a bank is written while no value of that bank
 // is inside. clear_i empties the stages.
+//
+// The loops over values stay loops in Verilator, else they alone compile for minutes.
 module pe_array_post
   import pe_array_pkg::*;
   import rescale_pkg::*;
@@ -100,6 +102,7 @@ module pe_array_post
     if (en_i && valid_i) begin
       a_q <= a_i;
       if (header_i.mode_lane_op == LaneAdd || header_i.mode_lane_op == LaneMultiply) begin
+        /* verilator unroll_disable */
         for (int v = 0; v < Values; v++) b_q[v*SecondWidth+:SecondWidth] <= b_i[v*AccWidth+:SecondWidth];
       end
       for (int q = 0; q < Lanes; q++) begin
@@ -167,6 +170,7 @@ module pe_array_post
   always_ff @(posedge clk_i) begin : p_bias
     logic [SecondWidth-1:0] difference;
     if (en_i && valid_q[1]) begin
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         if (lane_op_q[1] == LaneAdd || lane_op_q[1] == LaneMultiply) begin
           difference = b_q[v*SecondWidth+:SecondWidth] - second_zero_q;
@@ -200,6 +204,7 @@ module pe_array_post
     logic signed [ProductWidth-1:0] y;
     if (some) begin
       if (valid_q[2] && lane_op_q[2] != LaneAdd) begin
+        /* verilator unroll_disable */
         for (int v = 0; v < Values; v++) begin
           x = first_q[v*AccWidth+:AccWidth];
           y = second_q[v*AccWidth+:ProductWidth];
@@ -301,6 +306,7 @@ module pe_array_post
     reciprocal_t inverse;
     logic [7:0] divisor;
     if (en_i && valid_q[6]) begin
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         if (lane_op_q[6] != LaneAdd) begin
           x_q[v*AccWidth+:AccWidth] <= product_q[6][v*AccWidth+:AccWidth];
@@ -368,6 +374,7 @@ module pe_array_post
   always_ff @(posedge clk_i) begin : p_clamp
     logic signed [AccWidth:0] z;
     if (en_i && valid_q[11]) begin
+      /* verilator unroll_disable */
       for (int v = 0; v < Values; v++) begin
         z = $signed({y[v*AccWidth+AccWidth-1], y[v*AccWidth+:AccWidth]}) + (AccWidth+1)'(zero_q[11]);
         if (z < (AccWidth+1)'(low_q[11])) z = (AccWidth+1)'(low_q[11]);
@@ -395,6 +402,7 @@ module pe_array_post
       if (!rst_ni) begin
         data_q <= '0;
       end else if (en_i && valid_q[12]) begin
+        /* verilator unroll_disable */
         for (int v = 0; v < Values; v++) begin
           if (!keep_q[12][v]) data_q[v*DataWidth+:DataWidth] <= '0;
           else if (!use_table_q[12]) data_q[v*DataWidth+:DataWidth] <= word_q[v*DataWidth+:DataWidth];
@@ -410,6 +418,7 @@ module pe_array_post
       if (!rst_ni) begin
         data_q <= '0;
       end else if (en_i && valid_q[12]) begin
+        /* verilator unroll_disable */
         for (int v = 0; v < Values; v++) begin
           data_q[v*DataWidth+:DataWidth] <= keep_q[12][v] ? word_q[v*DataWidth+:DataWidth] : '0;
         end
