@@ -108,7 +108,7 @@ module pe_array_post
       for (int q = 0; q < Lanes; q++) begin
         entry = entries_i[q*EntryWidth+:EntryWidth];
         bias_q[q*AccWidth+:AccWidth]          <= entry.bias;
-        alpha_q[q*ProductWidth+:ProductWidth] <= ProductWidth'(entry.source_alpha);
+        alpha_q[q*ProductWidth+:ProductWidth] <= {entry.source_alpha[16], entry.source_alpha};
         multipliers_q[1][q*MultiplierWidth+:MultiplierWidth] <= {entry.factor_multiplier_high, entry.multiplier};
         shifts_q[1][q*8+:8]                   <= entry.factor_shift;
       end
