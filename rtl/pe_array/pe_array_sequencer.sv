@@ -144,8 +144,8 @@ module pe_array_sequencer
   function automatic logic [3:0] in_map(logic signed [19:0] first, logic [3:0] size, logic signed [19:0] low,
                                         logic [15:0] extent);
     logic signed [19:0] from, to, ends, map_ends;
-    ends     = first + signed'(20'(size));
-    map_ends = low + signed'(20'(extent));
+    ends     = first + $signed(20'(size));
+    map_ends = low + $signed(20'(extent));
     from     = first > low ? first : low;
     to       = ends < map_ends ? ends : map_ends;
     in_map   = to > from ? 4'(to - from) : '0;

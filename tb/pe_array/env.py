@@ -16,7 +16,7 @@ from golden.pe_array.functional import explain, outputs
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
-from tb.agents.burst import Beats
+from tb.agents.burst import NEVER, Beats
 from tb.agents.interrupt import Interrupt
 from tb.agents.register import RegisterAgent, RegisterPort
 from tb.agents.request_response import request_format, response_format
@@ -284,6 +284,11 @@ class PeArrayEnv(uvm_env):
         """Let every port stall with this probability in 1/256."""
         for name in (*SOURCES, *SINKS):
             self.agents[name].bus.stall = probability
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a stream of packets or results stalls."""
+        return any(self.agents[name].bus.stall != NEVER for name in ("wgt", "pix", "out"))
 
     def waits(self) -> dict[str, int]:
         """Clocks since reset in which a beat of a stream waited to be taken."""

@@ -30,6 +30,8 @@ module pe_array_tb
   output logic [31:0] wgt_waits_o,
   output logic [31:0] pix_waits_o,
   output logic [31:0] out_waits_o,
+  // Clock of the first weight beat after the array was idle
+  output logic [31:0] start_o,
 
   output logic [31:0] cycle_o,
   output logic        irq_o
@@ -94,10 +96,12 @@ module pe_array_tb
       wgt_waits_o <= '0;
       pix_waits_o <= '0;
       out_waits_o <= '0;
+      start_o     <= '0;
     end else begin
       wgt_waits_o <= wgt_waits_o + 32'(wgt_valid && !wgt_ready);
       pix_waits_o <= pix_waits_o + 32'(pix_valid && !pix_ready);
       out_waits_o <= out_waits_o + 32'(out_valid && !out_ready);
+      if (wgt_valid && wgt_ready && !dut.busy) start_o <= cycle;
     end
   end
 

@@ -13,6 +13,7 @@ from cocotb.triggers import ClockCycles, SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
+from golden.pe_array.clocks import tile_clocks
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import BY_NAME, ERRORS
 from golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
@@ -23,11 +24,13 @@ from tb.pe_array.env import CLOCK_NS, PeArrayEnv, Word
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]
 CLEAR = STATUS.field("tile_done").mask | STATUS.field("error").mask
-_HANG_CLOCKS = (
-    50_000  #: clocks without an output beat, beyond a tile's own, after which the array counts as hung
-)
-_LOOK_AHEAD = 4  #: tiles that may wait for the array: it holds two, and the streams bring the next
-_SLOWEST = 64  #: how many times slower than its own clocks stalls may make a tile
+#: Clocks without an output beat, beyond the tiles' own, after which the array counts as hung.
+_HANG_CLOCKS = 50_000
+#: How many times slower than its own clocks stalls may make a tile.
+_SLOWEST = 64
+#: Tiles that wait for the array, at least so many and so many clocks of them: it holds two, the streams bring the next,
+#: and Python sees the end of a tile late.
+_LOOK_AHEAD, _CLOCKS_AHEAD = 4, 4096
 
 
 def packet(content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +110,10 @@ class _Feeder:
             if rest:
                 await ClockCycles(self.env.dut.clk_i, rest)
             try:
-                await bus.send(beats)
+                # A burst of a single beat could make the next one late: the last one has two.
+                for part in np.split(beats, [max(len(beats) - 2, 0)]):
+                    job = bus.enqueue(part)
+                await job.done.wait()
             except StreamReset:
                 return
 
@@ -141,7 +147,10 @@ class TileDriver(uvm_driver):
         for feeder in self._feeders.values():
             feeder.flush()
         self._tiles = 0  # sent since reset or clear
-        self._patience: deque[int] = deque()
+        self._run: (
+            list[TileItem] | None
+        ) = []  # since the last `finish`; None when something disturbed the streams
+        self._ahead: deque[int] = deque()  # clocks of the tiles that have not ended
         self._errors: set[str] = set()
         self._done = False  # a tile has ended since status was cleared
 
@@ -156,24 +165,32 @@ class TileDriver(uvm_driver):
 
     async def play(self, item: TileItem) -> None:
         """Hand an item to the streams; returns when there is room for the next one."""
-        await self.until(lambda: self.env.results.tiles_outstanding < _LOOK_AHEAD)
+        await self.until(self._room)
         if item.tile is not None:
             item.made(self.env.expect(item.get_name(), item.tile, item.pixels, item.locate))
             self.env.coverage.sample_tile(item.tile, self.env.params)
             self._tiles += 1
             self._done = True
-            self._patience.append(item.tile.row_blocks * item.tile["packet.columns"] * item.tile.step_clocks)
+            self._ahead.append(item.tile.packets * item.tile.step_clocks)
         self._errors |= item.errors
+        if item.tile is None or item.errors or item.weight_delay or item.pixel_delay or self.env.stalled:
+            self._run = None
+        elif self._run is not None:
+            self._run.append(item)
         self.env.coverage.sample_errors(item.errors)
         self._feeders["wgt"].add(item.weight_delay, item.weight_packets)
         self._feeders["pix"].add(item.pixel_delay, item.pixel_packets)
 
+    def _room(self) -> bool:
+        """Whether the array may soon wait for another tile."""
+        while len(self._ahead) > self.env.results.tiles_outstanding:
+            self._ahead.popleft()
+        return len(self._ahead) < _LOOK_AHEAD or sum(self._ahead) < _CLOCKS_AHEAD
+
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait for a state of the scoreboard that output beats bring about."""
         while not reached():
-            while len(self._patience) > self.env.results.tiles_outstanding:
-                self._patience.popleft()
-            patience = _HANG_CLOCKS + sum(self._patience) * _SLOWEST
+            patience = _HANG_CLOCKS + sum(self._ahead) * _SLOWEST
             self.env.progress.clear()
             try:
                 await self.or_stop(with_timeout(self.env.progress.wait(), patience * CLOCK_NS, "ns"))
@@ -212,10 +229,33 @@ class TileDriver(uvm_driver):
         """Wait for the end of everything handed over; then no output may follow, and the registers are checked."""
         env = self.env
         await self.drain()
+        self.check_clocks()
         await self.or_stop(self.check_status())
         await env.settle(100)
         if env.failed.is_set():
             raise BenchStopped
+
+    def check_clocks(self) -> None:
+        """Clock of every tile's last output beat, and of the first tile's first: those of the formula, exactly."""
+        env, run = self.env, self._run
+        self._run = []
+        if not run or env.stalled or env.failed.is_set():
+            return
+        start = int(env.dut.start_o.value)
+        clocks = tile_clocks([item.tile for item in run], env.params)
+        seen = [clock - start for clock in env.ended[-len(run) :]]
+        env.report.clocks += seen[-1] + 1
+        env.report.ideal_clocks += clocks[-1].outputs[1] + 1
+        for item, ended, formula in zip(run, seen, clocks, strict=True):
+            if ended != formula.outputs[1]:
+                env.conclude()
+                env.fail(
+                    f"{item.get_name()}: its last output beat came in clock {ended} after the first weight beat; by "
+                    f"the formula (golden.pe_array.clocks) it comes in clock {formula.outputs[1]}",
+                    kind="clocks",
+                    time_ns=env.results.origin_ns + (start + ended) * CLOCK_NS,
+                )
+                raise BenchStopped
 
     def forget_status(self) -> None:
         """The test itself has cleared status."""
