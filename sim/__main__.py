@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
     _add_top(run)
-    _add(run, "--sim", "SIM", f"{' or '.join(SIMULATORS)}", default="verilator")
+    _add_sim(run)
     _add_build(run)
     run.add_argument(
         "--test",
@@ -143,11 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with the framework's own runtime, not the golden model",
     )
     predict.add_argument("--output", default="", metavar="FILE", help="write the hardware's tensors as .npz")
-    predict.add_argument(
-        "--sim",
-        default=_variable("SIM") or "verilator",
-        help=f"{' or '.join(SIMULATORS)} (SIM; default: verilator)",
-    )
+    _add_sim(predict)
     _add_build(predict)
     predict.set_defaults(command=_predict)
 
@@ -202,6 +198,10 @@ def _add(
 
 def _add_top(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--top", "TOPLEVEL", "target", default="mvu")
+
+
+def _add_sim(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--sim", "SIM", " or ".join(SIMULATORS), default="verilator")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
@@ -319,7 +319,7 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             runtime=arguments.runtime,
             output=arguments.output,
             simulator=arguments.sim,
-            seed=choose_seed(arguments.seed),
+            seed=choose_seed(arguments.seed or None),
             parameters=_parameters(arguments, targets[arguments.engine]),
         ),
         _announce,

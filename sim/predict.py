@@ -116,14 +116,22 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
                 f"      made by: {made.name} ({made.kind}), which is done by the {rtl.plan.engine(made).value}"
             )
         announce(f"      replay: {order.replay}")
-        model = "" if order.model == DIGITS else f" MODEL={shlex.quote(order.model)}"
-        announce(
-            f"      every beat of every layer, with waves: make TOPLEVEL={order.engine}{model} SEED={order.seed}"
-        )
+        announce(f"      every beat of every layer, with waves: {_bench(order)}")
     if workload.labels is not None:
         answers = np.asarray(seen[graph.outputs[0]]).reshape(order.count, -1).argmax(axis=1)
         announce(f"      recognised: {int((answers == workload.labels[rows]).sum())} of {order.count}")
     return 0 if comparison.exact else 1
+
+
+def _bench(order: Order) -> str:
+    """The command that plays the same network's layers in the engine's bench."""
+    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    if order.parameters:
+        given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
+        words.append(f"PARAMS={shlex.quote(given)}")
+    words += [] if order.model == DIGITS else [f"MODEL={shlex.quote(order.model)}"]
+    words += [f"IMAGES={shlex.quote(order.inputs)}"] if order.inputs else []
+    return " ".join(words)
 
 
 def _reference(order: Order, graph: Graph) -> Any:

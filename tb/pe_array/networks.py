@@ -158,5 +158,7 @@ def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) ->
     if not len(at):
         return "nothing of the output"
     index = at[0].tolist()
+    if layer.shape[1:2] == (1,):
+        del index[1]  # the file's own batch axis, whose place the runs take
     names = _AXES if len(index) == 4 else [f"axis {axis}" for axis in range(len(index))]
     return "output " + ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True))
