@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from golden.layers import fixed_point, tflite
+from golden.layers.linear import Window
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import Tile
+from golden.schemes.tflite import ACTIVATIONS
 from tb.coverage import CoverGroup, CoverPoint
 
 _OFF_ON = {"off": 0, "on": 1}
@@ -14,7 +19,32 @@ _SOME = {"0": 0, "1": 1, "more": range(2, 1 << 17)}
 _COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
 _KERNELS = range(1, MAX_KERNEL + 1)
 _STRIDES = range(1, MAX_STRIDE + 1)
-_WAYS = ("too short", "too long", "without end", "refused")
+_PADDING = ("none", "even", "uneven")
+#: Operator's class to the kind of layer.
+_KINDS_OF = {
+    tflite.Conv2D: "convolution",
+    fixed_point.Conv: "convolution",
+    tflite.FullyConnected: "fully connected",
+    fixed_point.Gemm: "fully connected",
+    tflite.BatchMatMul: "matrix product",
+    fixed_point.MatMul: "matrix product",
+    tflite.Add: "add",
+    fixed_point.Sum: "add",
+    tflite.Multiply: "multiply",
+    tflite.Prelu: "prelu",
+    fixed_point.PRelu: "prelu",
+    tflite.Lookup: "table",
+    fixed_point.LeakyRelu: "table",
+    fixed_point.Relu: "table",
+    fixed_point.Stepwise: "table",
+    tflite.MaxPool2D: "max pool",
+    fixed_point.MaxPool: "max pool",
+    tflite.AveragePool2D: "average pool",
+    fixed_point.AveragePool: "average pool",
+    tflite.Reduce: "reduction",
+    fixed_point.ReduceSum: "reduction",
+}
+_KINDS = (*dict.fromkeys(_KINDS_OF.values()), "subtract")
 
 
 class PeArrayCoverage:
@@ -24,7 +54,7 @@ class PeArrayCoverage:
         operations: what elements and lanes of legal tiles do.
         windows: kernels, strides, padding and groups of legal tiles.
         shapes: sizes of legal tiles.
-        layers: layers that the mapper made tiles of, by what they are in their framework.
+        layers, convolutions, pools: what the mapper made tiles of, as it is in its framework.
         errors: causes and ways of dropped packets.
         streams: which stream's beats had to wait, and which rested.
     """
@@ -91,14 +121,55 @@ class PeArrayCoverage:
                 CoverPoint("last_group", {"whole": 0, "part": 1}),
             ],
             crosses=[("images", "row_blocks"), ("entries", "last_group")],
-            impossible=lambda labels: False,
         )
-        self.errors = CoverGroup(
-            "pe_array_errors",
+        self.layers = CoverGroup(
+            "pe_array_layers",
             [
-                CoverPoint("error", {name: name for name, _ in ERRORS}),
+                CoverPoint("kind", _KINDS),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+                CoverPoint("scheme", ("tflite", "fixed_point")),
             ],
+            crosses=[("kind", "activation")],
+            impossible=lambda labels: (
+                labels.get("activation") != "NONE"
+                and labels["kind"] in ("matrix product", "prelu", "table", "reduction")
+            ),
         )
+        self.convolutions = CoverGroup(
+            "pe_array_convolutions",
+            [
+                CoverPoint("group", ("standard", "grouped", "depthwise")),
+                CoverPoint("kernel", ("1x1", "square", "other")),
+                CoverPoint("kernel_rows", _KERNELS),
+                CoverPoint("kernel_columns", _KERNELS),
+                CoverPoint("row_stride", _STRIDES),
+                CoverPoint("column_stride", _STRIDES),
+                CoverPoint("padding", _PADDING),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+            ],
+            crosses=[
+                ("kernel", "row_stride", "padding", "group"),
+                ("row_stride", "column_stride"),
+                ("kernel_rows", "row_stride"),
+                ("kernel_columns", "column_stride"),
+                ("group", "activation"),
+            ],
+            impossible=lambda labels: (
+                labels.get("kernel") == "1x1" and labels.get("padding", "none") != "none"
+            ),
+        )
+        self.pools = CoverGroup(
+            "pe_array_pools",
+            [
+                CoverPoint("kind", ("max", "average")),
+                CoverPoint("kernel_rows", {**{str(k): k for k in range(2, 8)}, "other": 0}),
+                CoverPoint("row_stride", {"1": 1, "2": 2, "more": range(3, 1 << 16)}),
+                CoverPoint("padding", _PADDING),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+            ],
+            crosses=[("kind", "kernel_rows", "row_stride"), ("kind", "padding"), ("kind", "activation")],
+        )
+        self.errors = CoverGroup("pe_array_errors", [CoverPoint("error", [name for name, _ in ERRORS])])
         self.streams = CoverGroup(
             "pe_array_streams",
             [
@@ -111,7 +182,8 @@ class PeArrayCoverage:
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups."""
-        return (self.operations, self.windows, self.shapes, self.errors, self.streams)
+        tiles = (self.operations, self.windows, self.shapes)
+        return (*tiles, self.layers, self.convolutions, self.pools, self.errors, self.streams)
 
     def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
         """Count a legal tile by its header and its columns."""
@@ -157,6 +229,39 @@ class PeArrayCoverage:
             last_group=int(entries % params.lanes != 0),
         )
 
+    def sample_layer(self, operator: Any) -> None:
+        """Count a layer by its operator, of `golden.layers`."""
+        operator = getattr(operator, "operator", operator)  # of a `Pairwise`
+        kind = "subtract" if getattr(operator, "subtract", False) else _KINDS_OF[type(operator)]
+        inner = getattr(operator, "layer", operator)  # of a fully connected one
+        activation = getattr(inner, "activation", "NONE")
+        scheme = "fixed_point" if type(operator).__module__ == fixed_point.__name__ else "tflite"
+        self.layers.sample(kind=kind, activation=activation, scheme=scheme)
+        if kind == "convolution":
+            convolution = operator.convolution
+            window = convolution.window
+            (rows, columns), group = window.kernel, "depthwise" if convolution.depthwise else "grouped"
+            self.convolutions.sample(
+                group=group if convolution.groups > 1 else "standard",
+                kernel="1x1" if rows == columns == 1 else "square" if rows == columns else "other",
+                kernel_rows=rows,
+                kernel_columns=columns,
+                row_stride=window.stride[0],
+                column_stride=window.stride[1],
+                padding=_padding(window),
+                activation=activation,
+            )
+        elif kind in ("max pool", "average pool"):
+            window = operator.window
+            rows = window.kernel[0]
+            self.pools.sample(
+                kind=kind.split()[0],
+                kernel_rows=rows if 2 <= rows <= 7 else 0,
+                row_stride=window.stride[0],
+                padding=_padding(window),
+                activation=activation,
+            )
+
     def sample_errors(self, names: set[str]) -> None:
         """Count dropped packets by the error they raise."""
         for name in names:
@@ -168,6 +273,14 @@ class PeArrayCoverage:
         for event, n in {**clocks, "array starved": starved, "array blocked": blocked}.items():
             if n:
                 self.streams.sample(event=event)
+
+
+def _padding(window: Window) -> str:
+    """Even: as much before as after, or one place more after, as TFLite's SAME has it."""
+    top, left, bottom, right = window.padding
+    if not any(window.padding):
+        return "none"
+    return "even" if bottom - top in (0, 1) and right - left in (0, 1) else "uneven"
 
 
 def _range(tile: Tile, params: PeArrayParameters) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -12,16 +14,21 @@ from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
 from golden.graph import Node
+from golden.pe_array.mapping import map_operator
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
-from golden.pe_array.tile import weight_packet
+from golden.pe_array.tile import OutputBeats, weight_packet
+from golden.pe_array.vectors import Vector, read
 from tb.agents.burst import ALWAYS, NEVER
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
 from tb.bench import BenchStopped, BenchTest, run, run_planted
 from tb.pe_array.env import CLOCK_NS, Expectation, PeArrayEnv
-from tb.pe_array.networks import items, load_workload
+from tb.pe_array.layers import RandomLayers
+from tb.pe_array.networks import items, layer_items, load_workload
 from tb.pe_array.stimulus import Stimulus
 from tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
+from tb.pe_array.traffic import Traffic
+from tb.report import RUN_DIR, write_json
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200, 240)
@@ -69,6 +76,8 @@ class RealLayers(PeArrayTest):
         images = rng.choice(len(workload), min(self.pick(4, 1), len(workload)), replace=False).tolist()
         for index in images:
             trace = workload.trace(index)
+            for node in plan.layers:
+                self.env.coverage.sample_layer(node.operator)
             await self.play(
                 item for node in plan.layers for item in items(plan, node, trace, self.same(node, trace))
             )
@@ -98,9 +107,52 @@ async def real_layers(dut: object) -> None:
     await run(dut, RealLayers)
 
 
+class VectorSet(PeArrayTest):
+    """A vector set from files: every tile alone, the device's and the golden array's output against the file's."""
+
+    async def body(self) -> None:
+        env = self.env
+        params, tiles = read(Path(os.environ["ASSAY_VECTORS"]))
+        if params != env.params:
+            env.fail(f"the vector set was made for {params}, the build is {env.params}", kind="vectors")
+        for vector in tiles:
+            item = TileItem.of(f"layer {vector.name}", vector.tile, vector.pixels, params)
+            item.made = self.same(vector)
+            await self.play([item])
+            cocotb.log.info("%s: %d beats equal", vector.name, len(vector.expected))
+
+    def same(self, vector: Vector) -> Callable[[OutputBeats], None]:
+        def compare(made: OutputBeats) -> None:
+            if not np.array_equal(self.env.pack_output(made), self.env.pack_output(vector.expected)):
+                self.env.fail(f"the golden array and the vector set disagree on {vector.name}", kind="golden")
+
+        return compare
+
+
+@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(dut: object) -> None:
+    """The vector set in VECTORS."""
+    await run(dut, VectorSet)
+
+
 # -------------------------------------------------------------------------------------------------
-# Constrained random and directed tiles
+# Constrained random and directed layers and tiles
 # -------------------------------------------------------------------------------------------------
+class RandomLayerTiles(PeArrayTest):
+    """Random layers of every kind, mapped to tiles, one after the other without waiting."""
+
+    async def body(self) -> None:
+        env = self.env
+        layers = RandomLayers(self.stimulus)
+        await self.play(layers.items(self.pick(150, 8), self.pick(3000, 400), env.coverage, env.fail))
+
+
+@cocotb.test()
+async def random_layers(dut: object) -> None:
+    """Constrained random layers: kernels, strides, padding, groups, activations, pooling, pairs, tables."""
+    await run(dut, RandomLayerTiles)
+
+
 class RandomTiles(PeArrayTest):
     """Random tiles over the whole header, one after the other without waiting."""
 
@@ -674,3 +726,64 @@ class NothingCompared(PeArrayTest):
 async def planted_nothing(dut: object) -> None:
     """A run that compared nothing fails."""
     await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")
+
+
+# -------------------------------------------------------------------------------------------------
+# Speed: run by `make bench`
+# -------------------------------------------------------------------------------------------------
+class Speed(PeArrayTest):
+    """3x3 convolutions of 32 channels on 32x32 maps, as in a small ResNet."""
+
+    layers = 4
+    probability = NEVER
+
+    async def body(self) -> None:
+        env = self.env
+        made = list(self.items())
+        traffic = Traffic(env.params)
+        expect = env.expect
+
+        def keep(*arguments: object) -> OutputBeats:
+            beats = expect(*arguments)
+            traffic.expect(beats)
+            return beats
+
+        env.expect = keep
+        env.stall(self.probability)
+        before, started = int(env.dut.cycle_o.value), time.perf_counter()
+        await self.play(made)
+        seconds, clocks = time.perf_counter() - started, int(env.dut.cycle_o.value) - before
+        env.stall(NEVER)
+        for item in made:
+            traffic.item(item)
+        folder = Path(os.environ[RUN_DIR])
+        traffic.save(folder / "traffic.bin", folder / "expected.bin")
+        write_json(folder / "speed.json", {"clocks": clocks, "seconds": seconds})
+
+    def items(self) -> Iterator[TileItem]:
+        layers = RandomLayers(self.stimulus)
+        for number in range(self.layers):
+            operator, inputs = layers.residual_block(32, 32)
+            shape = operator(*inputs).shape[1:]
+            name = f"speed{number}"
+            yield from layer_items(
+                name, map_operator(name, operator, inputs, shape, np.int8, self.env.params)
+            )
+
+
+class SpeedStalled(Speed):
+    """The same while every port stalls in a quarter of the clocks."""
+
+    probability = 64
+
+
+@cocotb.test(skip=True)
+async def speed(dut: object) -> None:
+    """Measures clocks a second at transaction level (`make bench`)."""
+    await run(dut, Speed)
+
+
+@cocotb.test(skip=True)
+async def speed_stalled(dut: object) -> None:
+    """Measures clocks a second with random stalls on every port (`make bench`)."""
+    await run(dut, SpeedStalled)

@@ -18,9 +18,8 @@ from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10
-TILE_BEATS = (
-    48  #: more than the pipeline has stages: a bank's values have left before its table is written again
-)
+TILE_BEATS = 32
+STAGES = 13  #: a bank's table is written when its last value has passed as many
 VALUES = {"verilator": 200_000, "icarus": 5_000}  #: of a test
 
 
@@ -75,11 +74,17 @@ class Bench:
         """Tiles of these modes in turn, with stalls that change from tile to tile."""
         simulator = "verilator" if cocotb.SIM_NAME.lower().startswith("verilator") else "icarus"
         beats = -(-VALUES[simulator] // self.shape.values)
+        following = self.draw(modes[0])
+        await self.source.send(following.table)
         while self.expected < beats and self.report.failures == []:
-            values = self.draw(modes[len(self.modes) % len(modes)])
+            values, following = following, self.draw(modes[len(self.modes) % len(modes)])
             self.source.stall, self.sink.stall = (int(x) for x in self.rng.choice([0, 0, 32, 160], 2))
             self.board.expect(values.expected)
-            await self.source.send(values.beats)
+            # The next tile's table, of the other bank, comes between this one's values.
+            places = np.sort(self.rng.integers(STAGES, TILE_BEATS + 1, len(following.table)))
+            await self.source.send(np.insert(values.beats, places, following.table, axis=0))
+        self.board.expect(following.expected)
+        await self.source.send(following.beats)
         self.sink.stall = 0
         await self.source.drain()
         await Timer(200 * CLOCK_NS, "ns")

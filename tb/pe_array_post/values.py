@@ -72,8 +72,9 @@ class Mode:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """One tile's beats of both streams, uint8 `[n, bytes]`; the table's beats come before the first of ``beats``."""
+    """One tile's beats, uint8 `[n, bytes]`: its table's (or none) and its values' of ``in``, and those of ``out``."""
 
+    table: np.ndarray
     beats: np.ndarray
     expected: np.ndarray
 
@@ -121,10 +122,11 @@ def tile(
         "mode.subtract": int(rng.integers(2)),
         "second_zero": int(_drawn(rng, width + 2 if rng.random() < 0.9 else 18)),
         "output_zero": int(_drawn(rng, width if rng.random() < 0.9 else 17)),
-        "first_multiplier": int(_multiplier(rng, 31)),
-        "second_multiplier": int(_multiplier(rng, 31)),
-        "operand.first_shift": int(rng.choice([rng.integers(-8, 1), *_drawn(rng, 8, 1)], p=[0.9, 0.1])),
-        "operand.second_shift": int(rng.choice([rng.integers(-20, 1), *_drawn(rng, 8, 1)], p=[0.9, 0.1])),
+        # Nothing reads a multiplier's bit 31.
+        "first_multiplier": int(_multiplier(rng, 31) | rng.integers(2) << 31),
+        "second_multiplier": int(_multiplier(rng, 31) | rng.integers(2) << 31),
+        "operand.first_shift": _shift(rng, -8),
+        "operand.second_shift": _shift(rng, -20),
         "operand.left_shift": int(rng.choice([31 - width - 3, rng.integers(32)], p=[0.8, 0.2])),
     }
     bounds = [
@@ -141,6 +143,8 @@ def tile(
     counts = rng.integers(0, 122, (count, 1, shape.rows))
     counts[rng.random(counts.shape) < 0.2] = rng.choice([0, 1, 2, 3, 254, 255])
     a, b = _accumulators(rng, mode, header, by_value, counts, (count, shape.lanes, shape.rows), width)
+    if mode.rescaling is Rescaling.FLOAT64 and mode.lane_op is LaneOp.NONE:
+        _round_products(rng, entries, a)
     keep = rng.random((count, shape.lanes, shape.rows)) < rng.choice([1.0, 0.7])
     words = lanes(a, b, header, by_value, counts, fresh_table, width) * keep
     last = np.zeros(count, np.int64)
@@ -158,10 +162,15 @@ def tile(
         bank=bank,
         is_table=0,
     )
-    if mode.table:
-        beats = np.concatenate([_table_beats(rng, shape, fresh_table, bank), beats])
-    expected = shape.outputs.pack(data=_bytes(words, width), keep=_bytes(keep, 1), last=last)
-    return Values(beats, expected)
+    table = _table_beats(rng, shape, fresh_table, bank) if mode.table else beats[:0]
+    return Values(
+        table, beats, shape.outputs.pack(data=_bytes(words, width), keep=_bytes(keep, 1), last=last)
+    )
+
+
+def _shift(rng: np.random.Generator, least: int) -> int:
+    """An operand's shift: `least` to 0 mostly, one to the left, or any."""
+    return int(rng.choice([rng.integers(least, 1), rng.integers(33), *_drawn(rng, 8, 1)], p=[0.7, 0.2, 0.1]))
 
 
 def _entries(rng: np.random.Generator, mode: Mode, shape: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -173,6 +182,7 @@ def _entries(rng: np.random.Generator, mode: Mode, shape: tuple[int, int]) -> di
         multiplier |= rng.integers(0, 1 << 20, shape) << 8  # which nothing reads
     else:
         multiplier, shift = _multiplier(rng, 31, shape), rng.integers(-22, 4, shape)
+        multiplier |= rng.integers(0, 1 << 22, shape) << 31  # which nothing reads
     shift = np.where(rng.random(shape) < 0.05, _drawn(rng, 8, shape), shift)
     bias = np.where(rng.random(shape) < 0.9, _drawn(rng, 20, shape), _drawn(rng, 32, shape))
     return {
@@ -183,6 +193,23 @@ def _entries(rng: np.random.Generator, mode: Mode, shape: tuple[int, int]) -> di
         "source.column": rng.integers(0, 256, shape),
         "source.alpha": _drawn(rng, 17, shape),
     }
+
+
+def _round_products(rng: np.random.Generator, entries: dict[str, np.ndarray], a: np.ndarray) -> None:
+    """Give half of the entries multipliers with which the first row's product is just below a tie: by less than the
+    last place of a float64, whose rounding then decides."""
+    x = np.abs(_wrapped(a[..., 0] + entries["bias"])).astype(object)
+    multiplier = entries["multiplier"] | entries["factor.multiplier_high"] << 32
+    step = 2 ** np.clip(entries["factor.shift"], 1, 80).astype(object)
+    below = (((x * multiplier) // step * step + step // 2) // np.maximum(x, 1)).astype(object)
+    fits = (below < 1 << 53) & (x > 0) & (rng.random(x.shape) < 0.5)
+    chosen = np.where(fits, below, multiplier).astype(np.int64)
+    entries["multiplier"][...] = chosen & 0xFFFF_FFFF
+    entries["factor.multiplier_high"][...] = chosen >> 32
+
+
+def _wrapped(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.int32).astype(np.int64)
 
 
 def _accumulators(
@@ -209,7 +236,7 @@ def _accumulators(
         divisor = counts if mode.count_divide else entries["multiplier"] & 255
         factor = np.exp2(shift) / np.maximum(divisor, 1)
     else:
-        factor = multiplier * np.exp2(shift - 31)
+        factor = multiplier % (1 << 31) * np.exp2(shift - 31)
     steps = np.floor(_drawn(rng, width + 2, shape) - header["output_zero"]) + 0.5
     with np.errstate(divide="ignore", over="ignore"):
         near = np.clip(np.rint(steps / factor), *_signed(32)).astype(np.int64)

@@ -29,7 +29,9 @@
 `define BURST_SOURCE(Name, Width_, Beats_) \
   logic Name``_valid, Name``_ready; \
   logic [(Width_)-1:0] Name``_data; \
+  /* verilator lint_off WIDTHCONCAT */ /* '0 of thousands of bits is meant */ \
   logic [(Beats_)*(((Width_)+7)/8*8)-1:0] Name``_burst_data_i /* verilator public_flat_rw */ = '0; \
+  /* verilator lint_on WIDTHCONCAT */ \
   burst_source #( \
     .Width(Width_), \
     .Beats(Beats_) \
