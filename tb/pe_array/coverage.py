@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.layers import fixed_point, tflite
+from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Window
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
@@ -33,7 +33,7 @@ _KINDS_OF = {
     tflite.Multiply: "multiply",
     tflite.Prelu: "prelu",
     fixed_point.PRelu: "prelu",
-    tflite.Lookup: "table",
+    tflite_tables.Lookup: "table",
     fixed_point.LeakyRelu: "table",
     fixed_point.Relu: "table",
     fixed_point.Stepwise: "table",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from golden import DoesNotFitError
-from golden.layers import fixed_point, tflite
+from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
 from golden.pe_array.clocks import array_bound
 from golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
@@ -208,15 +208,15 @@ class RandomLayers:
         if kind == "any":
             values = self.rng.permutation(256).astype(np.uint8).view(np.int8)
         elif kind == "hard_swish":
-            values = tflite.hard_swish_table(source, target)
+            values = tflite_tables.hard_swish_table(source, target)
         elif kind == "leaky_relu":
-            values = tflite.leaky_relu_table(source, target, self.random.uniform(0, 1))
+            values = tflite_tables.leaky_relu_table(source, target, self.random.uniform(0, 1))
         else:
             fixed = {"sigmoid": (1 / 256, -128), "tanh": (1 / 128, 0)}[kind]
             target = Affine(np.array([fixed[0]]), np.array([fixed[1]]), None, np.dtype(np.int8))
-            make = tflite.logistic_table if kind == "sigmoid" else tflite.tanh_table
+            make = tflite_tables.logistic_table if kind == "sigmoid" else tflite_tables.tanh_table
             values = make(source, target)
-        return tflite.Lookup(values), [self.int8(1, self.integer(1, 6), self.integer(1, 40))]
+        return tflite_tables.Lookup(values), [self.int8(1, self.integer(1, 6), self.integer(1, 40))]
 
     def pool(self) -> _Made:
         side = self.deal(*range(2, 8))
