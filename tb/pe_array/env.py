@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -294,14 +295,22 @@ class PeArrayEnv(uvm_env):
         """Clocks since reset in which a beat of a stream waited to be taken."""
         return {name: int(getattr(self.dut, f"{name}_waits_o").value) for name in WAITS}
 
+    @contextlib.contextmanager
+    def eager(self) -> Iterator[None]:
+        """Meanwhile output beats reach the scoreboard at the first clock without one."""
+        self.agents["out"].bus.eager = True
+        try:
+            yield
+        finally:
+            self.agents["out"].bus.eager = False
+
     async def settle(self, clocks: int = 800) -> None:
         """Wait until every beat so far has reached the scoreboard, at most so many clocks."""
-        self.agents["out"].bus.eager = True
-        for _ in range(clocks // 4):
-            await Timer(CLOCK_NS * 4, "ns")
-            if not self.results.outstanding:
-                break
-        self.agents["out"].bus.eager = False
+        with self.eager():
+            for _ in range(clocks // 4):
+                await Timer(CLOCK_NS * 4, "ns")
+                if not self.results.outstanding:
+                    break
 
     def conclude(self) -> None:
         """Let the scoreboard report what it has found so far: to be called before a failure that may follow

@@ -47,7 +47,7 @@ module pe_array_tb
   `BURST_SINK(reg_rsp, 32, Beats, 1'b0)
   `BURST_SOURCE(wgt, WgtWidth + 1, Beats)
   `BURST_SOURCE(pix, PixWidth + 1, Beats)
-  `BURST_SINK(out, OutWidth + OutWords + 1, Beats, 1'b0)
+  `BURST_SINK_PATIENT(out, OutWidth + OutWords + 1, Beats, 1'b0, 512)
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) cycle <= '0;

@@ -734,7 +734,7 @@ async def planted_nothing(dut: object) -> None:
 class Speed(PeArrayTest):
     """3x3 convolutions of 32 channels on 32x32 maps, as in a small ResNet."""
 
-    layers = 4
+    layers = 10
     probability = NEVER
 
     async def body(self) -> None:

@@ -223,7 +223,8 @@ class TileDriver(uvm_driver):
     async def drain(self) -> None:
         """As `sent`, and wait until every expected beat has come."""
         await self.sent()
-        await self.until(lambda: not self.env.results.outstanding)
+        with self.env.eager():
+            await self.until(lambda: not self.env.results.outstanding)
 
     async def finish(self) -> None:
         """Wait for the end of everything handed over; then no output may follow, and the registers are checked."""
