@@ -26,10 +26,11 @@
   output logic                         Name``_idle_o, \
   output logic                         Name``_error_o
 
+// (WIDTHCONCAT: a '0 of thousands of bits is meant.)
 `define BURST_SOURCE(Name, Width_, Beats_) \
   logic Name``_valid, Name``_ready; \
   logic [(Width_)-1:0] Name``_data; \
-  /* verilator lint_off WIDTHCONCAT */ /* '0 of thousands of bits is meant */ \
+  /* verilator lint_off WIDTHCONCAT */ \
   logic [(Beats_)*(((Width_)+7)/8*8)-1:0] Name``_burst_data_i /* verilator public_flat_rw */ = '0; \
   /* verilator lint_on WIDTHCONCAT */ \
   burst_source #( \
