@@ -26,7 +26,8 @@
   output logic                         Name``_idle_o, \
   output logic                         Name``_error_o
 
-// (WIDTHCONCAT: a '0 of thousands of bits is meant.)
+// The burst vector starts as '0 of thousands of bits, which Verilator finds suspect. (Icarus 11 bears one comment in a
+// line of a macro, not two.)
 `define BURST_SOURCE(Name, Width_, Beats_) \
   logic Name``_valid, Name``_ready; \
   logic [(Width_)-1:0] Name``_data; \
