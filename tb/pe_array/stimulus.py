@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from golden.pe_array.functional import outputs
+from golden.pe_array.functional import accumulators, outputs
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
@@ -145,7 +146,8 @@ class Stimulus:
         """A 31-bit multiplier as TFLite normalises it; now and then any other."""
         r = self.random
         return r.choice(
-            (r.randint(1 << 30, (1 << 31) - 1),) * 4 + (0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
+            (r.randint(1 << 30, (1 << 31) - 1),) * 4
+            + (1 << 30, 1 << 30, 0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
         )
 
     def shift(self) -> int:
@@ -196,10 +198,12 @@ class Stimulus:
         if r.random() < 0.3:
             weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"]
         table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
-        largest = header["packet.channels"] * header["window.kernel_rows"] << 2 * p.data_width - 1
-        largest = min(largest, (1 << 31) - 1)
-        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, largest), weights, table)
-        return tile, self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, 1), weights, table)
+        pixels = self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        sums = np.abs(accumulators(tile, pixels, p))
+        # Factors that spread the sums over the outputs' range; a maximum of nothing is -2**31.
+        largest = int(np.quantile(sums[sums < 1 << 31], 0.9, method="lower")) if (sums < 1 << 31).any() else 1
+        return replace(tile, entries=self.entries(header, max(largest, 1))), pixels
 
     def words(self, shape: tuple[int, ...], signed: int) -> np.ndarray:
         """Random words: anything, or mostly the ends of the range, or small ones."""
