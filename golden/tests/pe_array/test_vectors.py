@@ -119,4 +119,4 @@ def test_command(tmp_path, capsys):
     assert (parameters.rows, parameters.columns, parameters.vectors, parameters.lanes) == (4, 6, 4, 4)
     assert {vector.layer for vector in read} == {"fully_connected_14"}
     assert main(["vectors", model, "--out", str(tmp_path / "other")]) == 2
-    assert "block mvu runs integer networks" in capsys.readouterr().err
+    assert "an integer network (QONNX) is needed here" in capsys.readouterr().err
