@@ -89,7 +89,8 @@ def compare_arrays(name: str, seen: np.ndarray, reference: np.ndarray) -> Tensor
     seen, reference = np.asarray(seen), np.asarray(reference)
     if seen.size == 0:
         raise GoldenError(f"tensor {name!r} holds 0 values, but a comparison needs 1 or more")
-    if reference.size != seen.size or reference.dtype.kind not in ("iu" if seen.dtype.kind in "iu" else "f"):
+    kinds = next((group for group in ("iu", "b") if seen.dtype.kind in group), "f")
+    if reference.size != seen.size or reference.dtype.kind not in kinds:
         raise GoldenError(
             f"tensor {name!r}: the reference is {reference.dtype} {list(reference.shape)}, "
             f"but must be {seen.dtype} {list(seen.shape)}"

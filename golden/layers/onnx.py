@@ -3,8 +3,9 @@
 Arrays are `[runs, *shape]` with the file's own axis order (maps are `[runs, B, C, H, W]`) and dtypes. What rounds is in
 `golden.schemes.onnx`; the order of float32 sums is in `golden.layers.mlas`.
 
-Exact, bit by bit, against onnxruntime on x86-64 with FMA3, one thread, graph optimisation disabled: every operator here
-but `Softmax`, whose float32 exponentials and sums depend on the width of the processor's vectors.
+Exact, bit by bit, against onnxruntime on x86-64 with FMA3, one thread, graph optimisation disabled. What stands between
+quantised operators in float32 or integers (norms, Softmax, reductions, shape arithmetic) is in
+`golden.layers.onnx_float`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from golden.layers import mlas
 from golden.layers.linear import Convolution, Window, sums_of_products
+from golden.layers.shaping import aligned, ranked
 from golden.schemes import onnx as scheme
 from golden.schemes.onnx import Affine, dequantize, quantize, requantize
 
@@ -24,7 +26,6 @@ __all__ = [
     "Clip",
     "Conv",
     "Dequantize",
-    "Elementwise",
     "Gemm",
     "GlobalAveragePool",
     "LeakyRelu",
@@ -39,24 +40,13 @@ __all__ = [
     "QLinearMul",
     "QLinearSoftmax",
     "Quantize",
-    "Softmax",
     "Table",
-    "Unary",
+    "float_product",
 ]
 
 
 # im2col multiplies its input by the kernel's area; images are taken in blocks that keep the copy near this many values.
 _BLOCK_VALUES = 1 << 20
-
-
-def _ranked(x: np.ndarray, rank: int) -> np.ndarray:
-    """`x` with axes of 1 behind the axis of runs, so that its shape broadcasts from the right as ONNX's does."""
-    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
-
-
-def _aligned(*arrays: np.ndarray) -> list[np.ndarray]:
-    rank = max(x.ndim for x in arrays)
-    return [_ranked(x, rank) for x in arrays]
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Dequantize:
 # --- Float operators -----------------------------------------------------------------------------------------------
 
 
-def _float_product(
+def float_product(
     a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
 ) -> np.ndarray:
     """`[..., M, K] @ [..., K, N]` by the kernel that MLAS chooses for an unpacked B; see `golden.layers.mlas`.
@@ -129,7 +119,7 @@ class Conv:
         step = max(1, _BLOCK_VALUES // (channels * taps * out_h * out_w))
         for first in range(0, len(images), step):
             columns = self._columns(images[first : first + step])
-            y[first : first + step] = _float_product(matrix, columns, width if direct else None)
+            y[first : first + step] = float_product(matrix, columns, width if direct else None)
         y = y.reshape(runs, batch, count, out_h, out_w)
         return y if bias is None else y + bias[:, None, :, None, None]
 
@@ -158,9 +148,9 @@ class MatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 3:
             rows = a.reshape(len(a), -1, a.shape[-1])
-            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else _float_product(rows, b)
+            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
-        return _float_product(*_aligned(a, b))
+        return float_product(*aligned(a, b))
 
 
 @dataclass(frozen=True)
@@ -178,21 +168,10 @@ class Gemm:
         initial = None
         if c is not None:
             shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
-            initial = np.broadcast_to(_ranked(c, 3), shape)
+            initial = np.broadcast_to(ranked(c, 3), shape)
         if self.packed:
             return mlas.product(a, b, mlas.PACKED_BLOCK, initial)
-        return _float_product(a, b, a.shape[-1] if self.transposed else None, initial)
-
-
-@dataclass(frozen=True)
-class Elementwise:
-    """Add, Sub and Mul in float32, operands broadcast: one rounding each."""
-
-    function: np.ufunc
-
-    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            return self.function(*_aligned(a, b))
+        return float_product(a, b, a.shape[-1] if self.transposed else None, initial)
 
 
 @dataclass(frozen=True)
@@ -219,32 +198,6 @@ class LeakyRelu:
 
 
 @dataclass(frozen=True)
-class Unary:
-    """Sigmoid and Tanh in float32; see `golden.schemes.onnx.logistic` and `tanh`."""
-
-    kind: str
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return {"Sigmoid": scheme.logistic, "Tanh": scheme.tanh}[self.kind](x)
-
-
-@dataclass(frozen=True)
-class Softmax:
-    """Softmax in float32 over some axes: differences from the largest in float32, the rest in float64, rounded once.
-
-    onnxruntime computes in float32 with a polynomial for the exponential and sums in the order of the processor's
-    vectors: this operator is not bit-exact. The tests hold it to 2**-21 of each value.
-    """
-
-    axes: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        axes = tuple(axis + 1 for axis in self.axes)
-        y = np.exp((x - x.max(axis=axes, keepdims=True)).astype(np.float64))
-        return (y / y.sum(axis=axes, keepdims=True)).astype(np.float32)
-
-
-@dataclass(frozen=True)
 class MaxPool:
     """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins."""
 
@@ -258,10 +211,19 @@ class MaxPool:
         return y.reshape(*x.shape[:3], *y.shape[1:3])
 
 
-def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = False) -> np.ndarray:
+def _means(
+    x: np.ndarray,
+    window: Window,
+    include_pad: bool,
+    by_columns: bool = False,
+    beyond: tuple[int, int] = (0, 0),
+) -> np.ndarray:
     """Float32 sums of windows of `[runs, B, C, H, W]`, row by row or, if `by_columns`, first down each column; divided.
 
     Adding padding's zeros changes no sum.
+
+    Args:
+        beyond: rows and columns at the end of the padding that count in no mean (of ceil_mode).
     """
     height, width = window.kernel
     images = window.padded(x.reshape(-1, *x.shape[3:], 1), 0, np.float32)
@@ -277,10 +239,12 @@ def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = 
         total = taps[0]
         for tap in taps[1:]:
             total = total + tap
-    if include_pad:
+    if include_pad and not any(beyond):
         count = np.float32(height * width)
     else:
-        ones = window.padded(np.ones((1, *x.shape[3:], 1)), 0, np.float32)
+        ones = window.padded(np.ones((1, *x.shape[3:], 1)), int(include_pad), np.float32)
+        ones[:, ones.shape[1] - beyond[0] :] = 0
+        ones[:, :, ones.shape[2] - beyond[1] :] = 0
         count = sum(window.taps(ones))
     return (total / count).reshape(*x.shape[:3], *total.shape[1:3])
 
@@ -297,9 +261,10 @@ class AveragePool:
     window: Window
     include_pad: bool
     by_columns: bool
+    beyond: tuple[int, int] = (0, 0)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return _means(x, self.window, self.include_pad, self.by_columns)
+        return _means(x, self.window, self.include_pad, self.by_columns, self.beyond)
 
 
 @dataclass(frozen=True)
@@ -374,7 +339,7 @@ class QLinearMatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         a, b = (
             x.swapaxes(-1, -2) if turned else x
-            for x, turned in zip(_aligned(a, b), self.transposed, strict=True)
+            for x, turned in zip(aligned(a, b), self.transposed, strict=True)
         )
         a = a.astype(np.int64) - self.sources[0].zero_point[0]
         b = b.astype(np.int64) - self.sources[1].zero_point
@@ -406,9 +371,7 @@ class QLinearAdd:
         object.__setattr__(self, "_tables", (_pairs(scheme.add, self.sources, self.target), exchanged))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        lengths = [
-            pair for pair in zip(*(x.shape[1:] for x in _aligned(a, b)), strict=True) if pair != (1, 1)
-        ]
+        lengths = [pair for pair in zip(*(x.shape[1:] for x in aligned(a, b)), strict=True) if pair != (1, 1)]
         repeated = not lengths or lengths[-1][0] == 1
         return _paired(self._tables[repeated], self.sources, a, b)
 
@@ -434,7 +397,7 @@ def _pairs(function, sources: tuple[Affine, Affine], target: Affine) -> np.ndarr
 
 
 def _paired(values: np.ndarray, sources: tuple[Affine, Affine], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = (x.astype(np.int16) - source.limits[0] for x, source in zip(_aligned(a, b), sources, strict=True))
+    a, b = (x.astype(np.int16) - source.limits[0] for x, source in zip(aligned(a, b), sources, strict=True))
     return values[a, b]
 
 
@@ -470,9 +433,10 @@ class QLinearAveragePool:
     include_pad: bool
     source: Affine
     target: Affine
+    beyond: tuple[int, int] = (0, 0)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        means = _means(dequantize(x, self.source), self.window, self.include_pad)
+        means = _means(dequantize(x, self.source), self.window, self.include_pad, beyond=self.beyond)
         steps = np.rint(means / self.target.scale[0] + np.float32(self.target.zero_point[0]))
         return np.clip(steps, *self.target.limits).astype(self.target.dtype)
 

@@ -6,7 +6,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Concatenate", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split", "Stack", "Transpose"]
+__all__ = [
+    "Concatenate",
+    "DepthToSpace",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "SpaceToDepth",
+    "Split",
+    "Stack",
+    "Transpose",
+    "aligned",
+    "ranked",
+]
+
+
+def ranked(x: np.ndarray, rank: int) -> np.ndarray:
+    """`x` with axes of 1 behind the axis of runs, so that its shape broadcasts from the right."""
+    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
+
+
+def aligned(*arrays: np.ndarray) -> list[np.ndarray]:
+    """The arrays with as many axes each; see `ranked`."""
+    rank = max(x.ndim for x in arrays)
+    return [ranked(x, rank) for x in arrays]
 
 
 @dataclass(frozen=True)
@@ -101,3 +124,26 @@ class SpaceToDepth:
         n = self.block
         x = x.reshape(runs, batch, height // n, n, width // n, n, channels).transpose(0, 1, 2, 4, 3, 5, 6)
         return x.reshape(runs, batch, height // n, width // n, n * n * channels)
+
+
+@dataclass(frozen=True)
+class DepthToSpace:
+    """Channels become blocks of block x block pixels, `[B, C, H, W]` to `[B, C/block**2, H*block, W*block]`
+    (DepthToSpace of ONNX).
+
+    Attributes:
+        block: rows and columns of a block.
+        columns_last: a pixel's place in its block is the last (mode CRD), or the first, part of the channel's index.
+    """
+
+    block: int
+    columns_last: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        runs, batch, channels, height, width = x.shape
+        n, depth = self.block, channels // self.block**2
+        if self.columns_last:
+            x = x.reshape(runs, batch, depth, n, n, height, width).transpose(0, 1, 2, 5, 3, 6, 4)
+        else:
+            x = x.reshape(runs, batch, n, n, depth, height, width).transpose(0, 1, 4, 5, 2, 6, 3)
+        return x.reshape(runs, batch, depth, height * n, width * n)
