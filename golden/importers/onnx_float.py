@@ -16,9 +16,9 @@ import numpy as np
 from golden.errors import ModelFormatError, UnsupportedOperatorError
 from golden.graph import Tensor
 from golden.importers.onnx_graph import EIGHT_BITS, MAX_ELEMENTS, MAX_RANK, Builder, Operation
+from golden.layers import eigen, shaping
 from golden.layers import onnx as layers
 from golden.layers import onnx_float as floats
-from golden.layers import shaping
 from golden.layers.linear import Convolution
 from golden.schemes import onnx as scheme
 
@@ -43,7 +43,7 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "HardSwish": floats.hard_swish,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
-    "Log": floats.in_float64(np.log),
+    "Log": eigen.log,
     "Max": np.maximum,
     "Min": np.minimum,
     "Mish": floats.mish,
@@ -261,7 +261,9 @@ class FloatOperators(Builder):
         kinds = (np.float32,)
         if operation.kind in ("ReduceMax", "ReduceMin"):
             kinds = _NUMBERS
-        elif operation.kind in ("ReduceProd", "ReduceSum"):
+        elif operation.kind == "ReduceProd":
+            kinds = _WHOLE
+        elif operation.kind == "ReduceSum":
             kinds = (np.float32, *_WHOLE)
         x = self._input(operation, 0, *kinds)
         rank = len(x.shape)

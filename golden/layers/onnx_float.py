@@ -108,27 +108,26 @@ def sign_of(x: np.ndarray) -> np.ndarray:
 
 
 def elu(x: np.ndarray, alpha: float) -> np.ndarray:
-    """Elu: x where it is not negative, else alpha * (exp(x) - 1), with Eigen's exponential: not exact."""
-    return np.where(x >= 0, x, np.float32(alpha) * (_rounded(np.exp, x) - np.float32(1)))
+    """Elu: x where it is not negative, else alpha * (exp(x) - 1). Source of these four: providers/cpu/activation."""
+    return np.where(x >= 0, x, np.float32(alpha) * (eigen.exp(x) - np.float32(1)))
 
 
 def celu(x: np.ndarray, alpha: float) -> np.ndarray:
-    """Celu: max(0, x) + min(0, alpha * (exp(x / alpha) - 1)), with Eigen's exponential: not exact."""
+    """Celu: max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
     alpha = np.float32(alpha)
-    low = alpha * (_rounded(np.exp, x / alpha) - np.float32(1))
+    low = alpha * (eigen.exp(x / alpha) - np.float32(1))
     return np.maximum(x, np.float32(0)) + np.minimum(low, np.float32(0))
 
 
 def selu(x: np.ndarray, alpha: float, gamma: float) -> np.ndarray:
-    """Selu: gamma * (max(x, 0) + min(alpha * (exp(x) - 1), 0)), with Eigen's exponential: not exact."""
-    low = np.float32(alpha) * (_rounded(np.exp, x) - np.float32(1))
-    return np.float32(gamma) * (np.maximum(x, np.float32(0)) + np.minimum(low, np.float32(0)))
+    """Selu: gamma * x above 0, else (gamma * alpha) * (exp(x) - 1)."""
+    alpha, gamma = np.float32(alpha), np.float32(gamma)
+    return np.where(x > 0, gamma * x, gamma * alpha * (eigen.exp(x) - np.float32(1)))
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
-    """Softplus: log(1 + exp(x)), with Eigen's exponential and logarithm: not exact."""
-    one = np.float32(1)
-    y = _rounded(np.log, _rounded(np.exp, -np.abs(x)) + one)
+    """Softplus: log(1 + exp(x)), for x above 0 as x + log(1 + exp(-x))."""
+    y = eigen.log1p(eigen.exp(-np.abs(x)))
     return np.where(x > 0, x + y, y)
 
 
@@ -139,7 +138,7 @@ def softsign(x: np.ndarray) -> np.ndarray:
 
 
 def mish(x: np.ndarray) -> np.ndarray:
-    """Mish: x * tanh(softplus(x)); not exact, for softplus."""
+    """Mish: x * tanh(softplus(x)), as ONNX expands it."""
     return x * scheme.tanh(softplus(x))
 
 
@@ -162,14 +161,9 @@ def gelu(x: np.ndarray, approximate: str) -> np.ndarray:
     return half * x * (scheme.erf(x * np.float32(math.sqrt(0.5))) + one)
 
 
-def _rounded(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
-    """The function in float64, rounded once."""
-    return function(x.astype(np.float64)).astype(np.float32)
-
-
 def in_float64(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """A function of float32 that the C library or Eigen computes there, and float64, rounded once, here: not exact."""
-    return lambda x: _rounded(function, x)
+    return lambda x: eigen.rounded(function, x)
 
 
 # --- Norms, softmax, reductions -------------------------------------------------------------------------------------
@@ -197,7 +191,7 @@ class Softmax:
             shifted = rows - rows.max(axis=-1, keepdims=True)
             e = scheme.exp(shifted)
             total = _sum_in_lanes(e)[..., None]
-            y = shifted - _rounded(np.log, total) if self.logarithm else e * (np.float32(1) / total)
+            y = shifted - eigen.rounded(np.log, total) if self.logarithm else e * (np.float32(1) / total)
         return np.moveaxis(y.reshape(moved.shape), last, axes)
 
 
@@ -214,13 +208,16 @@ def _sum_in_lanes(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LayerNormalization:
-    """LayerNormalization in float32 over the axes from `axis` on: (x - mean) / deviation * scale + bias.
+    """LayerNormalization in float32 over the axes from `axis` on: (x - mean) * (1 / deviation) * scale + bias.
 
-    Sums of values and of squares run in order; deviation = sqrt(mean of squares - mean squared + epsilon).
-    Source: `ComputeJob`, providers/cpu/nn/layer_norm_impl.cc.
+    The mean is summed in float64, in four lanes, and rounded once; squares of x - mean are summed by fused
+    multiply-adds in eight lanes; the product with scale is fused with the addition of bias.
+    Source: mlas/lib/layernorm_kernel_avx2.cpp, and what a compiler fuses in it; onnxruntime before 1.31 had other sums.
+    Rows below 8 values (simplified: 16) are divided by the deviation instead, with mean and variance as Welford updates
+    them, value by value. Source: `ComputeJob`, providers/cpu/nn/layer_norm_impl.cc.
 
     Attributes:
-        simplified: no mean is taken off (SimplifiedLayerNormalization, RMSNorm).
+        simplified: no mean is taken off (SimplifiedLayerNormalization, RMSNormalization).
     """
 
     axis: int
@@ -229,19 +226,67 @@ class LayerNormalization:
 
     def __call__(self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         rows = x.reshape(*x.shape[: self.axis + 1], -1)
-        count, epsilon = np.float32(rows.shape[-1]), np.float32(self.epsilon)
+        length = rows.shape[-1]
+        flat = (*(1 for _ in x.shape[1 : self.axis + 1]), length)
+        scale = scale.reshape(len(scale), *flat)
+        bias = None if bias is None else bias.reshape(len(bias), *flat)
         with np.errstate(all="ignore"):
-            mean = eigen.sum_in_sequence(rows)[..., None] / count
-            squares = eigen.sum_in_sequence(rows * rows)[..., None] / count
-            if self.simplified:
-                y = rows / np.sqrt(squares + epsilon)
+            if length < (16 if self.simplified else 8):
+                y = self._short(rows) * scale
+                y = y if bias is None else y + bias
             else:
-                y = (rows - mean) / np.sqrt(squares - mean * mean + epsilon)
-            flat = (len(scale), *(1 for _ in x.shape[1 : self.axis + 1]), -1)
-            y = y * scale.reshape(flat)
-            if bias is not None:
-                y = y + bias.reshape(len(bias), *flat[1:])
+                if not self.simplified:
+                    mean = (_sum_in_four(rows.astype(np.float64)) / length).astype(np.float32)
+                    rows = rows - mean[..., None]
+                y = rows * (np.float32(1) / self._deviation(_squares_in_eight(rows), length))
+                y = y * scale if bias is None else scheme.fma(y, scale, bias)
         return y.reshape(y.shape[:1] + x.shape[1:])
+
+    def _deviation(self, squares: np.ndarray, length: int) -> np.ndarray:
+        return np.sqrt(squares / np.float32(length) + np.float32(self.epsilon))[..., None]
+
+    def _short(self, rows: np.ndarray) -> np.ndarray:
+        length = rows.shape[-1]
+        if self.simplified:
+            return rows / self._deviation(eigen.sum_in_sequence(rows * rows), length)
+        mean = squares = np.zeros(rows.shape[:-1], np.float32)
+        for i in range(length):
+            difference = rows[..., i] - mean
+            mean = mean + difference / np.float32(i + 1)
+            squares = squares + difference * (rows[..., i] - mean)
+        return (rows - mean[..., None]) / self._deviation(squares, length)
+
+
+def _sum_in_four(x: np.ndarray) -> np.ndarray:
+    """`[..., N]` to `[...]` in four lanes, halves, then the two; what is left is added one by one."""
+    whole = x.shape[-1] // 4 * 4
+    lanes = np.zeros((*x.shape[:-1], 4))
+    for first in range(0, whole, 4):
+        lanes = lanes + x[..., first : first + 4]
+    total = (lanes[..., 0] + lanes[..., 2]) + (lanes[..., 1] + lanes[..., 3])
+    for i in range(whole, x.shape[-1]):
+        total = total + x[..., i]
+    return total
+
+
+def _squares_in_eight(x: np.ndarray) -> np.ndarray:
+    """Sums of squares, `[..., N]` to `[...]`, by fused multiply-adds in eight lanes that are folded in halves.
+
+    Of what is left four, if there are as many, are squared and then added, and the others fused, one by one.
+    """
+    whole = x.shape[-1] // 8 * 8
+    lanes = np.zeros((*x.shape[:-1], 8), np.float32)
+    for first in range(0, whole, 8):
+        part = x[..., first : first + 8]
+        lanes = scheme.fma(part, part, lanes)
+    lanes = lanes[..., :4] + lanes[..., 4:]
+    lanes = lanes[..., :2] + lanes[..., 2:]
+    total = lanes[..., 0] + lanes[..., 1]
+    apart = whole + 4 if x.shape[-1] - whole >= 4 else whole
+    for i in range(whole, x.shape[-1]):
+        value = x[..., i]
+        total = total + value * value if i < apart else scheme.fma(value, value, total)
+    return total
 
 
 @dataclass(frozen=True)
@@ -289,11 +334,12 @@ class BatchNormalization:
 
 @dataclass(frozen=True)
 class Reduce:
-    """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceProd, ReduceL2 and ReduceSumSquare over `axes`.
+    """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL2 and ReduceSumSquare over `axes`; ReduceProd of integers.
 
-    Sums over the last axes are Eigen's (`golden.layers.eigen`), those over others multiply a row of ones by a matrix
-    (`golden.layers.mlas.row_times_matrix`); where reduced and kept axes alternate further, values are added in order.
-    Source: providers/cpu/reduction/reduction_ops.h, `FastReduceKR`, `FastReduceRK`, `FastReduceKRK`.
+    Where neighbouring axes that are both kept (K) or both reduced (R) count as one, float32 sums of KR, R and RKR are
+    Eigen's (`golden.layers.eigen`), those of KRK a row of ones times a matrix (`golden.layers.mlas.row_times_matrix`).
+    Others, and all squares but those of R, are added in order. Integers saturate.
+    Source: providers/cpu/reduction/reduction_ops.cc, `CommonFastReduceSwitch`, with one thread.
     """
 
     kind: str
@@ -309,50 +355,39 @@ class Reduce:
 
     def _reduced(self, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         if not axes:
-            # Without axes a mean or sum is the value itself; squares and roots still apply.
-            x, axes = x[..., None], (x.ndim,)
+            return x
         if self.kind in ("ReduceMax", "ReduceMin"):
             return (np.max if self.kind == "ReduceMax" else np.min)(x, axis=axes)
         if x.dtype.kind != "f":
-            reduced = {"ReduceProd": np.prod, "ReduceSum": np.sum}[self.kind]
-            return reduced(x, axis=axes, dtype=x.dtype)
-        if self.kind == "ReduceProd":
-            rest = [i for i in range(x.ndim) if i not in axes]
-            flat = x.transpose(*rest, *axes).reshape(*(x.shape[i] for i in rest), -1)
-            return np.multiply.accumulate(flat, axis=-1, dtype=np.float32)[..., -1]
+            total = (np.prod if self.kind == "ReduceProd" else np.sum)(x, axis=axes, dtype=np.int64)
+            return np.clip(total, np.iinfo(x.dtype).min, np.iinfo(x.dtype).max).astype(x.dtype)
         if self.kind in ("ReduceL2", "ReduceSumSquare"):
             total = self._sum(x * x, axes, True)
             return np.sqrt(total) if self.kind == "ReduceL2" else total
         total = self._sum(x, axes)
-        count = np.float32(math.prod(x.shape[i] for i in axes))
-        return total / count if self.kind == "ReduceMean" else total
+        return total / np.float32(math.prod(x.shape[i] for i in axes)) if self.kind == "ReduceMean" else total
 
     def _sum(self, x: np.ndarray, axes: tuple[int, ...], squares: bool = False) -> np.ndarray:
-        # Neighbouring axes that are both reduced, or both kept, are one.
-        pattern: list[tuple[bool, int]] = []
+        kinds, lengths = "", []
         for axis, length in enumerate(x.shape[1:], 1):
-            reduced = axis in axes
-            if pattern and pattern[-1][0] == reduced:
-                pattern[-1] = (reduced, pattern[-1][1] * length)
+            kind = "R" if axis in axes else "K"
+            if kinds.endswith(kind):
+                lengths[-1] *= length
             else:
-                pattern.append((reduced, length))
-        kinds = "".join("R" if reduced else "K" for reduced, _ in pattern)
-        flat = x.reshape(len(x), *(length for _, length in pattern))
+                kinds, lengths = kinds + kind, [*lengths, length]
+        flat = x.reshape(len(x), *lengths)
         if kinds == "R":
             return eigen.sum_in_packets(flat)
-        if kinds == "KR":
-            return eigen.sum_of_rows(flat) if not squares else eigen.sum_in_packets(flat)
-        if kinds in ("RK", "KRK"):
-            if squares:
-                return eigen.sum_in_sequence(flat.swapaxes(-1, -2))
-            ones = np.ones((1, flat.shape[-2]), np.float32)
-            return mlas.row_times_matrix(ones, flat)
-        order = [i + 1 for i, kind in enumerate(kinds) if kind == "K"] + [
-            i + 1 for i, kind in enumerate(kinds) if kind == "R"
-        ]
+        if not squares and kinds == "KR":
+            return eigen.sum_of_rows(flat)
+        if not squares and kinds == "KRK" and lengths[0] > 1:
+            return mlas.row_times_matrix(np.ones((1, lengths[1]), np.float32), flat)
+        if not squares and kinds == "RKR" and lengths[1] > 1:
+            parts = eigen.sum_of_rows(flat.reshape(len(x), -1, lengths[2])).reshape(len(x), *lengths[:2])
+            return eigen.sum_in_sequence(parts.swapaxes(1, 2))
+        order = [i + 1 for wanted in "KR" for i, kind in enumerate(kinds) if kind == wanted]
         moved = flat.transpose(0, *order)
-        kept = kinds.count("K")
-        return eigen.sum_in_sequence(moved.reshape(*moved.shape[: 1 + kept], -1))
+        return eigen.sum_in_sequence(moved.reshape(*moved.shape[: 1 + kinds.count("K")], -1))
 
 
 @dataclass(frozen=True)
