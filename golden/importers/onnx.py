@@ -295,14 +295,6 @@ class _Builder(FloatOperators):
 
     # Element by element.
 
-    def _broadcast(self, operation: Operation, a: Tensor, b: Tensor) -> tuple[int, ...]:
-        try:
-            return np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ModelFormatError(
-                f"{operation}: inputs have shapes {list(a.shape)} and {list(b.shape)}, but must broadcast"
-            ) from None
-
     def _qlinear_binary(self, operation: Operation) -> None:
         a = self._input(operation, 0, *EIGHT_BITS)
         b = self._input(operation, 3, a.dtype.type)
@@ -496,6 +488,17 @@ class _Builder(FloatOperators):
             tables.append(scheme.table(lambda x: x, source, target))
         self._output(operation, shape, target.dtype, target)
         self._add(operation, layers.QLinearConcat(axis, tuple(tables)), positions)
+
+    def _qlinear_where(self, operation: Operation) -> None:
+        condition = self._input(operation, 0, np.bool_)
+        a = self._input(operation, 1, *EIGHT_BITS)
+        b = self._input(operation, 4, a.dtype.type)
+        target = self._affine(operation, 7, 8, a.dtype)
+        tables = [
+            scheme.table(lambda x: x, self._affine(operation, i + 1, i + 2, a.dtype), target) for i in (1, 4)
+        ]
+        self._output(operation, self._broadcast(operation, condition, a, b), a.dtype, target)
+        self._add(operation, layers.QLinearWhere(tuple(tables)), (0, 1, 4))
 
     def _flatten(self, operation: Operation) -> None:
         x = self._input(operation, 0)
@@ -779,6 +782,7 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, Operation], None]] = {
     (MICROSOFT, "QLinearMul"): _Builder._qlinear_binary,
     (MICROSOFT, "QLinearSigmoid"): _Builder._table,
     (MICROSOFT, "QLinearSoftmax"): _Builder._qlinear_softmax,
+    (MICROSOFT, "QLinearWhere"): _Builder._qlinear_where,
     (MICROSOFT, "QuantizeLinear"): _Builder._quantize,
 }
 _Builder.operators = OPERATORS

@@ -76,16 +76,7 @@ class FloatOperators(Builder):
     def _elementwise(
         self, operation: Operation, function: Callable[..., np.ndarray], tensors: list[Tensor], dtype: Any
     ) -> None:
-        shape = tensors[0].shape
-        for tensor in tensors[1:]:
-            try:
-                shape = np.broadcast_shapes(shape, tensor.shape)
-            except ValueError:
-                raise ModelFormatError(
-                    f"{operation}: inputs have shapes {', '.join(str(list(t.shape)) for t in tensors)}, "
-                    f"but must broadcast"
-                ) from None
-        self._output(operation, shape, dtype)
+        self._output(operation, self._broadcast(operation, *tensors), dtype)
         self._add(operation, floats.Elementwise(function), tuple(range(len(tensors))))
 
     def _operands(self, operation: Operation, count: int, *dtypes: type) -> list[Tensor]:
@@ -168,19 +159,11 @@ class FloatOperators(Builder):
 
     def _prelu(self, operation: Operation) -> None:
         x, slope = self._operands(operation, 2, np.float32)
-        if np.broadcast_shapes(x.shape, self._fitting(operation, x, slope)) != x.shape:
+        if self._broadcast(operation, x, slope) != x.shape:
             raise ModelFormatError(
                 f"{operation}: slope has shape {list(slope.shape)}, but must broadcast to {list(x.shape)}"
             )
         self._elementwise(operation, lambda x, slope: np.where(x > 0, x, x * slope), [x, slope], np.float32)
-
-    def _fitting(self, operation: Operation, x: Tensor, other: Tensor) -> tuple[int, ...]:
-        try:
-            return np.broadcast_shapes(x.shape, other.shape)
-        except ValueError:
-            raise ModelFormatError(
-                f"{operation}: inputs have shapes {list(x.shape)} and {list(other.shape)}, but must broadcast"
-            ) from None
 
     def _cast(self, operation: Operation) -> None:
         self._count(operation, 1)
@@ -442,7 +425,7 @@ class FloatOperators(Builder):
         self._check_indices(operation, indices, data.shape[axis])
         shape = (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
         self._copied(operation, data, shape)
-        self._add(operation, floats.Gather(axis), (0, 1))
+        self._add(operation, floats.Gather(axis, str(operation)), (0, 1))
 
     def _check_indices(self, operation: Operation, indices: Tensor, length: int) -> None:
         values = self._value(indices.name)
@@ -461,7 +444,7 @@ class FloatOperators(Builder):
             )
         self._check_indices(operation, indices, data.shape[axis])
         self._copied(operation, data, indices.shape)
-        self._add(operation, floats.GatherElements(axis), (0, 1))
+        self._add(operation, floats.GatherElements(axis, str(operation)), (0, 1))
 
     def _expand(self, operation: Operation) -> None:
         x = self._input(operation, 0)

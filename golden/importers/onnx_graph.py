@@ -516,6 +516,15 @@ class Builder:
             )
         return (*batch, a.shape[-2], b.shape[-1])
 
+    def _broadcast(self, operation: Operation, *tensors: Tensor) -> tuple[int, ...]:
+        try:
+            return np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        except ValueError:
+            raise ModelFormatError(
+                f"{operation}: inputs have shapes {' and '.join(str(list(t.shape)) for t in tensors)}, "
+                f"but must broadcast"
+            ) from None
+
     def _fixed_weights(self, operation: Operation, weight: Tensor) -> None:
         if weight.name not in self._fixed:
             raise UnsupportedOperatorError(

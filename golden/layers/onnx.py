@@ -39,6 +39,7 @@ __all__ = [
     "QLinearMatMul",
     "QLinearMul",
     "QLinearSoftmax",
+    "QLinearWhere",
     "Quantize",
     "Table",
     "float_product",
@@ -422,6 +423,19 @@ class QLinearConcat:
         runs = max(len(x) for x in inputs)
         parts = [Table(values)(x) for values, x in zip(self.tables, inputs, strict=True)]
         return np.concatenate([np.broadcast_to(x, (runs, *x.shape[1:])) for x in parts], self.axis + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class QLinearWhere:
+    """QLinearWhere (com.microsoft): one of two operands by a condition, each through its table of requantised values.
+
+    Source: contrib_ops/cpu/quantization/qlinear_where.cc.
+    """
+
+    tables: tuple[np.ndarray, np.ndarray]
+
+    def __call__(self, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(*aligned(condition, Table(self.tables[0])(a), Table(self.tables[1])(b)))
 
 
 @dataclass(frozen=True, eq=False)

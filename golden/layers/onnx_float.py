@@ -530,14 +530,18 @@ class ConvTranspose:
 class Gather:
     """Gather: slices of the data at indices along an axis, indices below 0 from the end.
 
+    Attributes:
+        where: the node's name, for messages.
+
     Raises:
         GoldenError: an index out of range.
     """
 
     axis: int
+    where: str
 
     def __call__(self, data: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        indices = _checked(indices, data.shape[self.axis + 1])
+        indices = _checked(indices, data.shape[self.axis + 1], self.where)
         if len(indices) == 1:
             return data.take(indices[0], self.axis + 1)
         if len(data) == 1:
@@ -549,25 +553,25 @@ class Gather:
 class GatherElements:
     """GatherElements: for each index the value at its place, but along `axis` at the index.
 
-    Raises:
-        GoldenError: an index out of range.
+    Attributes and errors as for `Gather`.
     """
 
     axis: int
+    where: str
 
     def __call__(self, data: np.ndarray, indices: np.ndarray) -> np.ndarray:
         axis = self.axis + 1
-        indices = _checked(indices, data.shape[axis])
+        indices = _checked(indices, data.shape[axis], self.where)
         runs = max(len(data), len(indices))
         crop = tuple(slice(None) if i in (0, axis) else slice(n) for i, n in enumerate(indices.shape))
         data, indices = (np.broadcast_to(x, (runs, *x.shape[1:])) for x in (data[crop], indices))
         return np.take_along_axis(data, indices, axis)
 
 
-def _checked(indices: np.ndarray, length: int) -> np.ndarray:
+def _checked(indices: np.ndarray, length: int, where: str) -> np.ndarray:
     wrong = (indices < -length) | (indices >= length)
     if wrong.any():
-        raise GoldenError(f"an index is {indices[wrong][0]}, but must be {-length} to {length - 1}")
+        raise GoldenError(f"{where}: an index is {indices[wrong][0]}, but must be {-length} to {length - 1}")
     return np.where(indices < 0, indices + length, indices)
 
 
