@@ -384,13 +384,15 @@ class _Builder(FloatOperators):
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         self._output(operation, shape)
         whole = window.kernel[1 if len(x.shape) == 3 else 0 :] == x.shape[2:] and window.stride == (1, 1)
-        if self._opset < 19 and whole and not any(window.padding):
+        # Where padding counts and windows may be partial, older opsets are computed as opset 19 is.
+        mlas = self._opset < 19 and not (include and operation.attributes.get("ceil_mode"))
+        if mlas and whole and not any(window.padding):
             operator: Any = layers.GlobalAveragePool()
         else:
             # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
             width = x.shape[-1] + window.padding[1] + window.padding[3]
             vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
-            by_columns = self._opset < 19 and len(x.shape) == 4 and vectors
+            by_columns = mlas and len(x.shape) == 4 and vectors
             operator = self._flat(layers.AveragePool(window, include, by_columns, beyond), x)
         self._add(operation, operator)
 

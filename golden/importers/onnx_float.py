@@ -369,7 +369,10 @@ class FloatOperators(Builder):
         if self._has(operation, 2):
             self._vector(operation, 2, "bias", outputs)
             data = (0, 1, 2)
-        operator = floats.ConvTranspose(window, groups, out, layers.float_product)
+        transposed = weight.name in self._constants and weight.shape[1] * math.prod(window.kernel) > 1
+        operator = floats.ConvTranspose(
+            window, groups, out, layers.float_product if transposed else layers.product_of_transposed
+        )
         self._add(operation, self._flat(operator, x), data, columns * x.shape[1] // groups)
 
     # Shapes and values that move.
@@ -600,15 +603,21 @@ def _coordinates(mode: str, length: int, out: int, scale: np.float32) -> np.ndar
 
 
 def _nearest(x: np.ndarray, rounding: str, length: int) -> np.ndarray:
-    """Index of the value nearest to each coordinate."""
+    """Index of the value nearest to each coordinate; less than 1e-6 from the middle of two, it is in the middle.
+
+    Source: `UpsampleBase::GetNearestPixelFunction`, providers/cpu/tensor/upsamplebase.h.
+    """
+    x = x.astype(np.float64)
+    low = np.floor(x)
+    middle = np.abs(x - low - 0.5) < 1e-6
     if rounding == "floor":
         y = np.floor(x)
     elif rounding == "ceil":
         y = np.ceil(x)
     elif rounding == "round_prefer_ceil":
-        y = np.floor(x + np.float32(0.5))
+        y = np.where(middle, low + 1, np.floor(x + 0.5))
     else:
-        y = np.ceil(x - np.float32(0.5))
+        y = np.where(middle, low, np.floor(x + 0.5))
     return np.clip(y, 0, length - 1).astype(np.int64)
 
 

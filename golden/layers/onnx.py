@@ -43,6 +43,7 @@ __all__ = [
     "Quantize",
     "Table",
     "float_product",
+    "product_of_transposed",
 ]
 
 
@@ -92,6 +93,13 @@ def float_product(
         start = None if initial is None else initial[..., 0]
         return mlas.dot_products(a, b[..., 0], start)[..., None]
     return mlas.product(a, b, mlas.block_length(columns, a.shape[-1]), initial)
+
+
+def product_of_transposed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel that MLAS chooses where A is stored transposed, `[K, M]`."""
+    if b.shape[-1] == 1:
+        return mlas.row_times_matrix(b.swapaxes(-1, -2), a.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return mlas.product(a, b, mlas.block_length(b.shape[-1], a.shape[-1]))
 
 
 @dataclass(frozen=True)

@@ -490,6 +490,7 @@ class ConvTranspose:
     Attributes:
         window: the convolution of which this is the transpose.
         size: rows and columns of the result.
+        product: which of MLAS's matrix products: weights stored in the file are transposed when they are loaded.
     """
 
     window: Window
