@@ -94,6 +94,7 @@ class Builder:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
+        self._made: list[str] = []  # what the present node makes
         self._fixed: set[str] = set()  # what does not depend on the graph's inputs
         self._known: dict[
             str, np.ndarray
@@ -103,6 +104,11 @@ class Builder:
     def graph(self) -> Graph:
         graph = self._model.graph
         _check_text(self._model)
+        for function in self._model.functions:
+            if (function.domain, function.name) in self.operators:
+                raise UnsupportedOperatorError(
+                    f"the file defines the function {function.name} itself, but must use ONNX's operator of that name"
+                )
         if graph.sparse_initializer:
             raise UnsupportedOperatorError("the file has sparse initializers, but must have dense ones alone")
         for stored in graph.initializer:
@@ -113,6 +119,7 @@ class Builder:
         names: set[str] = set()
         for index, node in enumerate(graph.node):
             operation = self._operation(index, node, names)
+            self._made = []
             try:
                 self.operators[operation.domain, operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
@@ -170,7 +177,7 @@ class Builder:
         return operation
 
     def _type(self, number: int, where: str) -> tuple[str, np.dtype, int | None]:
-        if number not in _TYPES:
+        if not isinstance(number, int) or number not in _TYPES:
             raise UnsupportedOperatorError(
                 f"{where} has element type {number}, but must have one of "
                 f"{', '.join(f'{key} ({name})' for key, (name, _, _) in _TYPES.items())}"
@@ -351,6 +358,7 @@ class Builder:
         if name in self._tensors:
             raise ModelFormatError(f"{operation}: tensor {name!r} is made twice")
         self._tensors[name] = self._described(name, shape, dtype, quantisation)
+        self._made.append(name)
         return self._tensors[name]
 
     def _copied(self, operation: Operation, x: Tensor, shape: tuple[int, ...], position: int = 0) -> Tensor:
@@ -361,18 +369,19 @@ class Builder:
     def _add(
         self, operation: Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
     ) -> None:
-        extra = [name for name in operation.outputs if name and name not in self._tensors]
-        if extra:
-            raise UnsupportedOperatorError(f"{operation}: output {extra[0]!r} is one too many")
-        inputs = tuple(operation.inputs[position] for position in data)
         outputs = tuple(name for name in operation.outputs if name)
+        if outputs != tuple(self._made):
+            extra = next((name for name in outputs if name not in self._made), outputs[-1])
+            raise UnsupportedOperatorError(f"{operation}: output {extra!r} is one too many")
+        inputs = tuple(operation.inputs[position] for position in data)
         if self._fixed.issuperset(inputs):
             self._fixed.update(outputs)
         self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
         values = [self._value(name) for name in inputs]
         sizes = [math.prod(self._tensors[name].shape) for name in (*inputs, *outputs)]
         if all(v is not None for v in values) and sum(sizes) <= MAX_KNOWN and macs == 0:
-            made = operator(*(v[None] for v in values))
+            with np.errstate(all="ignore"):
+                made = operator(*(v[None] for v in values))
             for name, array in zip(outputs, made if isinstance(made, tuple) else (made,), strict=True):
                 self._known[name] = array[0]
 

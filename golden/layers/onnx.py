@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from golden.errors import ConfigurationError
 from golden.layers import mlas
 from golden.layers.linear import Convolution, Window, sums_of_products
 from golden.layers.shaping import aligned, ranked
@@ -301,8 +302,18 @@ class GlobalAveragePool:
 
 
 def _factor(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
-    """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel."""
-    return source.scale * weight.scale / target.scale
+    """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel.
+
+    Raises:
+        ConfigurationError: a factor beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        factor = source.scale * weight.scale / target.scale
+    if not np.isfinite(factor).all():
+        raise ConfigurationError(
+            f"the factor input scale * weight scale / output scale is {factor.max()}, but must be finite"
+        )
+    return factor
 
 
 @dataclass(frozen=True, eq=False)

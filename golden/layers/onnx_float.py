@@ -426,9 +426,9 @@ class DynamicQuantizeLinear:
         low, high = np.minimum(flat.min(axis=1), zero), np.maximum(flat.max(axis=1), zero)
         with np.errstate(all="ignore"):
             scale = np.where(low == high, np.float32(1), (high - low) / np.float32(255))
-            point = np.rint(np.clip(-low / scale, zero, np.float32(255)))
+            point = np.fmin(np.fmax(np.rint(-low / scale), zero), np.float32(255))
             steps = np.rint(flat / scale[:, None]) + point[:, None]
-        y = np.clip(np.nan_to_num(steps, nan=0.0), 0, 255).astype(np.uint8)
+        y = np.fmin(np.fmax(steps, 0), 255).astype(np.uint8)
         return y.reshape(x.shape), scale, point.astype(np.uint8)
 
 

@@ -124,7 +124,7 @@ class Affine:
 def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     """QuantizeLinear: saturate(round(x / scale) + zero_point), division in float32, ties to even.
 
-    onnxruntime clamps before it rounds, which changes nothing, as the bounds are integers.
+    onnxruntime clamps before it rounds, which changes nothing, as the bounds are integers. NaN becomes the least one.
     Source: onnx/defs/quantization/defs.cc; `MlasQuantizeLinear`, mlas/lib/quantize.cpp.
 
     Args:
@@ -136,10 +136,10 @@ def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     low, high = target.limits
     scale = target.along(target.scale, x.ndim - 1)
     zero_point = target.along(target.zero_point, x.ndim - 1)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         steps = np.rint(np.divide(x, scale, dtype=np.float32))
-    # float64 holds the steps and any zero point; beyond its integers everything saturates.
-    return np.clip(steps.astype(np.float64) + zero_point, low, high).astype(target.dtype)
+    # float64 holds the steps and any zero point; beyond its integers everything saturates, and fmax passes NaN over.
+    return np.fmin(np.fmax(steps.astype(np.float64) + zero_point, low), high).astype(target.dtype)
 
 
 def dequantize(q: np.ndarray, source: Affine) -> np.ndarray:

@@ -36,7 +36,7 @@ def test_columns_of_a_tflite_network(monkeypatch):
         assert "ms an input" in line
     assert lines[1].endswith("outputs equal")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     litert, onnxruntime = bench.run(path, golden.load(path), 1, 0)[2:4]
     assert "not measured" in litert
     assert "pip install" in litert
