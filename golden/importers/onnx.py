@@ -1,10 +1,10 @@
 """Reads quantised ONNX models (.onnx) in QDQ and QOperator form into graphs whose every tensor equals onnxruntime's.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
-QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Both may be in one file. The
-reference is onnxruntime's CPU provider with graph optimisation disabled and one thread
-(`golden.runtimes.onnxruntime`); `golden.schemes.onnx`, `golden.layers.mlas` and `golden.layers.onnx` say what is
-exact, and where it comes from.
+QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Dynamic quantisation:
+DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The reference is onnxruntime's CPU provider with graph optimisation disabled and one thread
+(`golden.runtimes.onnxruntime`); `golden.schemes.onnx`, `golden.layers.mlas`, `golden.layers.eigen`,
+`golden.layers.onnx` and `golden.layers.onnx_float` say what is exact, and where it comes from.
 
 The file is data: it is parsed with PyPI's `onnx`, copied under checks of every type and size, and only then turned into
 operators. Shapes are inferred here, whatever the file says, and are bounded before any array of that shape exists. A
@@ -228,7 +228,7 @@ class _Builder(FloatOperators):
     def _matmul(self, operation: Operation) -> None:
         a, b = (self._input(operation, i, np.float32) for i in (0, 1))
         y = self._output(operation, self._product_shape(operation, a, b))
-        packed = len(b.shape) == 2 and b.name in self._constants
+        packed = len(b.shape) == 2 and self._packed(b)
         self._add(operation, layers.MatMul(packed), (0, 1), math.prod(y.shape) * a.shape[-1])
 
     def _qlinear_matmul(self, operation: Operation) -> None:
@@ -271,7 +271,7 @@ class _Builder(FloatOperators):
             self._addend(operation, self._input(operation, 2, np.float32).shape, (rows, columns))
             data = (0, 1, 2)
         self._output(operation, (rows, columns))
-        operator = layers.Gemm(bool(operation.attributes.get("transB", 0)), b.name in self._constants)
+        operator = layers.Gemm(bool(operation.attributes.get("transB", 0)), self._packed(b))
         self._add(operation, operator, data, rows * depth * columns)
 
     def _qgemm(self, operation: Operation) -> None:
@@ -448,6 +448,7 @@ class _Builder(FloatOperators):
                 raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
             bits = x.quantisation.bits if x.quantisation else None
             self._keep(operation.outputs[0], self._constants[x.name], bits)
+            self._aliases.add(operation.outputs[0])
             return
         self._output(operation, x.shape, x.dtype, x.quantisation)
         self._add(operation, shaping.Reshape(x.shape))

@@ -369,7 +369,7 @@ class FloatOperators(Builder):
         if self._has(operation, 2):
             self._vector(operation, 2, "bias", outputs)
             data = (0, 1, 2)
-        transposed = weight.name in self._constants and weight.shape[1] * math.prod(window.kernel) > 1
+        transposed = self._packed(weight) and weight.shape[1] * math.prod(window.kernel) > 1
         operator = floats.ConvTranspose(
             window, groups, out, layers.float_product if transposed else layers.product_of_transposed
         )

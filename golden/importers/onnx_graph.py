@@ -94,6 +94,9 @@ class Builder:
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
+        self._aliases: set[str] = (
+            set()
+        )  # constants under another name, which onnxruntime does not pack beforehand
         self._made: list[str] = []  # what the present node makes
         self._fixed: set[str] = set()  # what does not depend on the graph's inputs
         self._known: dict[
@@ -247,7 +250,8 @@ class Builder:
             known = dim.WhichOneof("value") == "dim_value"
             if not known and axis:
                 raise UnsupportedOperatorError(
-                    f"{where}: axis {axis} has the length {dim.dim_param or 'unknown'!r}, but only axis 0 may be open"
+                    f"{where}: axis {axis} has the length {dim.dim_param or 'unknown'!r}, but only axis 0 may be open; "
+                    f"python -m onnxruntime.tools.make_dynamic_shape_fixed gives it one"
                 )
             shape.append(dim.dim_value if known else 1)
         if value.name in self._tensors:
@@ -308,6 +312,10 @@ class Builder:
     def _value(self, name: str) -> np.ndarray | None:
         """The values of a tensor that the file alone decides, or None."""
         return self._constants.get(name, self._known.get(name))
+
+    def _packed(self, tensor: Tensor) -> bool:
+        """Whether onnxruntime prepares a matrix when it loads the file: a stored one, under its own name."""
+        return tensor.name in self._constants and tensor.name not in self._aliases
 
     def _single(self, operation: Operation, position: int, what: str, *dtypes: type) -> Any:
         values = self._constant(operation, position, what, *dtypes)
