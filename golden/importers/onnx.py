@@ -2,9 +2,9 @@
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
 QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Dynamic quantisation:
-DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The reference is onnxruntime's CPU provider with graph optimisation disabled and one thread
-(`golden.runtimes.onnxruntime`); `golden.schemes.onnx`, `golden.layers.mlas`, `golden.layers.eigen`,
-`golden.layers.onnx` and `golden.layers.onnx_float` say what is exact, and where it comes from.
+DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The reference is onnxruntime's CPU provider
+with graph optimisation disabled and one thread (`golden.runtimes.onnxruntime`); `golden.schemes.onnx` and
+`golden.layers.onnx`, `onnx_float`, `mlas` and `eigen` say what is exact, and where it comes from.
 
 The file is data: it is parsed with PyPI's `onnx`, copied under checks of every type and size, and only then turned into
 operators. Shapes are inferred here, whatever the file says, and are bounded before any array of that shape exists. A
