@@ -10,6 +10,9 @@ BASE_PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
+# What was set on make's command line: python -m sim refuses a name it does not know, so that no misspelt one is ignored.
+export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
+
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
@@ -50,6 +53,7 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 ##@ Project
 .PHONY: test
 test: $(ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
+	@$(PY) -m sim check
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -58,6 +62,7 @@ lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Pyt
 
 .PHONY: train
 train: $(TRAIN_ENVIRONMENT) ## Train the networks under vectors/ again (installs PyTorch)
+	@$(PY) -m sim check
 	@$(PY) -m vectors.digits.train
 
 .PHONY: clean

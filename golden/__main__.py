@@ -22,9 +22,12 @@ import golden
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
+from golden.importers import model_file
+from golden.importers import onnx as onnx_importer
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
+from golden.schemes.qonnx import QUANTISERS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -61,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
-        ("compare", _compare, "Hold every tensor against LiteRT's reference kernels, onnxruntime or a file."),
+        ("compare", _compare, "Hold every tensor against the framework's runtime, another model or a file."),
         ("profile", _profile, "Run the network, print ranges and saturation of tensors and weights."),
     ):
         sub = command(name, function, text)
@@ -73,11 +76,26 @@ def _parser() -> argparse.ArgumentParser:
         )
         source.add_argument("--random", type=int, default=8, metavar="N", help="or N random rows (default 8)")
         sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
+        sub.add_argument(
+            "--precision",
+            action="append",
+            default=[],
+            metavar="NAME=FORMAT",
+            help="format of a layer's result, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; may be repeated",
+        )
         if name == "compare":
-            sub.add_argument(
-                "--reference", type=Path, help="compare with this .npz of tensors instead of the runtime"
+            other = sub.add_mutually_exclusive_group()
+            other.add_argument(
+                "other",
+                type=Path,
+                nargs="?",
+                metavar="other",
+                help="compare with this model's tensors of the same names instead of LiteRT's or onnxruntime's",
             )
-        elif name == "profile":
+            other.add_argument(
+                "--reference", type=Path, metavar="FILE", help="or with this .npz of tensors by name"
+            )
+        if name in ("compare", "profile"):
             sub.add_argument(
                 "--plot", type=Path, metavar="FILE", help="draw the picture too (needs matplotlib)"
             )
@@ -105,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     progress = lambda batches: tqdm(batches, desc="golden", unit="batch", disable=None)  # noqa: E731
     profile = golden.profile(model, _rows(model, options), progress=progress)
     print(profile)
@@ -115,11 +133,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _vectors(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
-    if not isinstance(model, Network):
-        raise GoldenError(
-            f"{options.model}: block mvu runs integer networks (QONNX files), not TFLite graphs"
-        )
+    model = golden.load_network(options.model)
     options.random = 1
     rows = _rows(model, options)
     if len(rows) != 1:
@@ -161,9 +175,8 @@ def _summary(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
-    outputs = model.outputs if isinstance(model, Graph) else (model.output,)
-    results = _run(model, _rows(model, options), outputs)
+    model = golden.load(options.model, _precision(options.precision))
+    results = _run(model, _rows(model, options), model.outputs)
     if options.output is None:
         with np.printoptions(threshold=200, linewidth=110):
             for name, values in results.items():
@@ -176,7 +189,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
     tensors = _run(model, _rows(model, options))
     for name, values in tensors.items():
         print(f"{name}: {values.dtype} {list(values.shape)}, {values.min()} to {values.max()}")
@@ -186,27 +199,78 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = golden.load(options.model, _precision(options.precision))
+    if (
+        isinstance(model, Network)
+        and options.reference is None
+        and options.other is None
+        and not options.precision
+    ):
+        # qonnx runs the file's float32 graph, of which the integer network is the exact short form.
+        model = onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
     rows = _rows(model, options)
+    reference = _reference(options, model, rows)
+    comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
+    print(comparison)
+    if not comparison.exact and options.reference is None and options.other is None:
+        for deviation in _known_deviations(options, model):
+            print(deviation)
+    if options.plot is not None:
+        print(f"wrote {comparison.plot(options.plot)}")
+    return 0 if comparison.exact else 1
+
+
+def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
+    """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
     if options.reference is not None:
         reference = _read(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
-    elif isinstance(model, Graph) and options.model.suffix.lower() == ".tflite":
-        from golden.runtimes.litert import LiteRt
-
-        progress = lambda runs: tqdm(runs, desc="LiteRT", unit="row", disable=None)  # noqa: E731
-        reference = LiteRt(options.model, model, progress).trace(rows)
-    elif isinstance(model, Graph):
-        from golden.runtimes.onnxruntime import OnnxRuntime
-
-        progress = lambda runs: tqdm(runs, desc="onnxruntime", unit="row", disable=None)  # noqa: E731
-        reference = OnnxRuntime(options.model, model, progress).trace(rows)
+        return reference
+    if options.other is not None:
+        other = golden.load(options.other)
+        named = rows if isinstance(rows, dict) else {"": rows}
+        if len(other.inputs) != 1 or len(named) != 1:
+            return _run(other, rows)
+        # A network's only input may be called otherwise there.
+        (values,) = named.values()
+        return _run(other, values)
+    if not isinstance(model, Graph):
+        raise GoldenError(
+            f"{options.model}: with --precision a QONNX network of integers has no runtime, "
+            f"name another model or a file by --reference"
+        )
+    if options.model.suffix.lower() == ".tflite":
+        from golden.runtimes.litert import LiteRt as Runtime
+    elif any(isinstance(node.operator, QUANTISERS) for node in model.nodes):
+        from golden.runtimes.qonnx import QonnxRuntime as Runtime
     else:
-        raise GoldenError(f"{options.model}: QONNX files have no runtime here, name a file by --reference")
-    comparison = compare_traces(_run(model, rows), reference)
-    print(comparison)
-    return 0 if comparison.exact else 1
+        from golden.runtimes.onnxruntime import OnnxRuntime as Runtime
+
+    progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
+    return Runtime(options.model, model, progress).trace(rows)
+
+
+def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
+    """Where the framework's runtime is known not to do what its source says."""
+    if options.model.suffix.lower() != ".tflite":
+        return []
+    from golden.runtimes.litert import known_deviations
+
+    return known_deviations(model)
+
+
+def _precision(words: list[str]) -> dict[str, str]:
+    """Name of a layer -> text of its format; names may hold "=", formats do not."""
+    given: dict[str, str] = {}
+    for word in words:
+        name, equals, text = word.rpartition("=")
+        if not equals:
+            raise GoldenError(f"--precision {word} is not of the form NAME=FORMAT")
+        if name in given:
+            raise GoldenError(f"--precision gives {name!r} twice")
+        given[name] = text
+    return given
 
 
 def _run(model: Graph | Network, rows: Any, wanted: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:

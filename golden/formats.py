@@ -14,7 +14,7 @@ __all__ = ["MAX_BITS", "MIN_BITS", "IntFormat"]
 # One to sixteen bits: the precisions a bit-serial job can be given (BARVINN's MVU, and Assay's).
 MIN_BITS, MAX_BITS = 1, 16
 
-_TEXT = re.compile(r"([us])(\d+)")
+_TEXT = re.compile(r"(s|u|int|uint)(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class IntFormat:
 
     @classmethod
     def parse(cls, text: str) -> IntFormat:
-        """Read the short form that `str()` writes: "u2" is unsigned of 2 bits, "s4" signed of 4.
+        """Read the short form that `str()` writes, "u2" unsigned of 2 bits, "s4" signed of 4, or "uint2", "int4".
 
         Raises:
-            ConfigurationError: `text` is not u or s followed by a number from 1 to 16.
+            ConfigurationError: `text` is not one of these followed by a number from 1 to 16.
         """
         match = _TEXT.fullmatch(text)
         if match is None:
             raise ConfigurationError(
-                f"format {text!r} is not u or s followed by {MIN_BITS} to {MAX_BITS}, as in 'u2' or 's4'"
+                f"format {text!r} is not of the form 'int4', 'uint4', 's4' or 'u4', with {MIN_BITS} to {MAX_BITS} bits"
             )
-        return cls(int(match[2]), match[1] == "s")
+        return cls(int(match[2]), not match[1].startswith("u"))
 
     @property
     def min(self) -> int:

@@ -16,13 +16,16 @@ State: a variable keeps its value from one call to the next, one value for each 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from golden.compare import Comparison, compare_traces
+from golden import table
+from golden.compare import Comparison, compare_traces, trace_of
 from golden.errors import ConfigurationError, GoldenError
+from golden.precision import Format, Precision, parse, unknown_name
+from golden.table import short
 
 __all__ = ["AssignVariable", "Graph", "Node", "ReadVariable", "Tensor"]
 
@@ -37,6 +40,7 @@ class Tensor:
         dtype: numpy dtype of its values.
         quantisation: what its integers stand for (an object of `golden.schemes`), or None.
         index: its place in the model file's list of tensors, or None.
+        precision: what every value is brought into beyond what the file says, or None; see `Graph.with_precision`.
     """
 
     name: str
@@ -44,6 +48,11 @@ class Tensor:
     dtype: np.dtype
     quantisation: Any = None
     index: int | None = None
+    precision: Precision | None = None
+
+    def fitted(self, values: np.ndarray) -> np.ndarray:
+        """The values as `precision` leaves them."""
+        return values if self.precision is None else self.precision(values)
 
     def stacked(self, runs: np.ndarray) -> np.ndarray:
         """The array for the caller of `runs`, `[N, *shape]`: `[N, *shape[1:]]` if the leading axis is 1."""
@@ -181,13 +190,51 @@ class Graph:
 
         Args:
             x: as for `predict`.
-            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
+            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`: another
+                graph or network, or one of `golden.runtimes`. A graph with state advances. Floats where this graph has
+                quantised integers are compared with the real values.
 
         Raises:
-            GoldenError: as for `predict`, no tensor in common, or a tensor of another size.
+            GoldenError: as for `predict`, or nothing that this graph computes could be compared.
         """
-        theirs = reference if isinstance(reference, Mapping) else reference.trace(x)
-        return compare_traces(self.trace(x), theirs)
+        theirs = trace_of(reference, x)
+        return compare_traces(self.trace(x), theirs, self.inputs, self.quantisations)
+
+    @property
+    def quantisations(self) -> dict[str, Any]:
+        """Tensor name -> what its integers stand for, of the tensors of which that is known."""
+        return {
+            name: tensor.quantisation
+            for name, tensor in self.tensors.items()
+            if tensor.quantisation is not None
+        }
+
+    def with_precision(self, precision: Mapping[str, str | Format]) -> Graph:
+        """A graph whose named tensors have other formats; this one stays as it is, and state begins anew there.
+
+        Args:
+            precision: name of a tensor, or of a node for all that it makes -> format, such as "ap_fixed<8,3,RND,SAT>"
+                or "int4"; `golden.precision` says what each means. Inputs may be named, constants not.
+
+        Raises:
+            ConfigurationError: an unknown name, a tensor named twice, or a format without meaning for it.
+        """
+        nodes = {node.name: node.outputs for node in self.nodes}
+        made = [*self.inputs, *(name for outputs in nodes.values() for name in outputs)]
+        changed: dict[str, Tensor] = {}
+        for given, text in precision.items():
+            outputs = (given,) if given in made else nodes.get(given, ())
+            if not outputs:
+                raise unknown_name(f"graph {self.name}", given, [*nodes, *made])
+            for name in outputs:
+                if name in changed:
+                    raise ConfigurationError(
+                        f"graph {self.name}: the precision of tensor {name!r} is given twice"
+                    )
+                tensor = self.tensors[name]
+                fitted = Precision(name, parse(text), tensor.dtype, tensor.quantisation)
+                changed[name] = replace(tensor, precision=fitted)
+        return replace(self, tensors=self.tensors | changed)
 
     def _run(self, x: Any, keep: Callable[[str], bool]) -> dict[str, np.ndarray]:
         values = self._checked_inputs(x)
@@ -213,6 +260,7 @@ class Graph:
                 with np.errstate(all="ignore"):
                     made = node.operator(*arrays)
             for name, array in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+                array = self.tensors[name].fitted(array)
                 if keep(name):
                     kept[name] = self._stacked(name, array, runs)
                 if left.get(name):
@@ -265,7 +313,7 @@ class Graph:
             )
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise GoldenError(f"input {tensor.name!r} holds NaN or infinity, but must be finite")
-        return x.reshape((len(x), *tensor.shape))
+        return tensor.fitted(x).reshape((len(x), *tensor.shape))
 
     def _checked_state(self, runs: int) -> dict[str, np.ndarray]:
         """A copy of the state for `runs` streams."""
@@ -288,38 +336,32 @@ class Graph:
         makers = {name: node.name for node in self.nodes for name in node.outputs}
         rows = [header]
         for name in self.inputs:
-            rows.append((_short(name), "input", "", _short(name), *self._described(name), ""))
+            rows.append((short(name), "input", "", short(name), *self._described(name), ""))
         for node in self.nodes:
-            data = [makers.get(name, _short(name)) for name in node.inputs if name not in self.constants]
+            data = [makers.get(name, short(name)) for name in node.inputs if name not in self.constants]
             if isinstance(node.operator, ReadVariable):
-                data = [f"state {_short(node.operator.variable)}"]
+                data = [f"state {short(node.operator.variable)}"]
             macs = f"{node.macs:,}" if node.macs else ""
-            made = [(_short(name), *self._described(name)) for name in node.outputs]
+            made = [(short(name), *self._described(name)) for name in node.outputs]
             if isinstance(node.operator, AssignVariable):
-                made = [(f"state {_short(node.operator.variable)}", "", "")]
+                made = [(f"state {short(node.operator.variable)}", "", "")]
             for number, described in enumerate(made):
                 about = ("", "", "") if number else (node.name, node.kind, ", ".join(data))
                 rows.append((*about, *described, "" if number else macs))
         for name in self.outputs:
-            rows.append(("", "output", makers.get(name, ""), _short(name), *self._described(name), ""))
+            rows.append(("", "output", makers.get(name, ""), short(name), *self._described(name), ""))
         for name, initial in self.variables.items():
-            rows.append(("", "state", "", _short(name), _by(initial.shape), str(initial.dtype), ""))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+            rows.append(("", "state", "", short(name), _by(initial.shape), str(initial.dtype), ""))
         macs = sum(node.macs for node in self.nodes)
         lines = [f"graph {self.name}: {len(self.nodes)} nodes, {macs:,} MACs a run"]
-        return "\n".join(lines + ["  ".join(row).rstrip() for row in padded])
+        return "\n".join([*lines, *table.lines(rows)])
 
     def _described(self, name: str) -> tuple[str, str]:
         tensor = self.tensors[name]
         numbers = tensor.dtype if tensor.quantisation is None else tensor.quantisation
-        return _by(tensor.shape), str(numbers)
+        override = "" if tensor.precision is None else f", {tensor.precision}"
+        return _by(tensor.shape), f"{numbers}{override}"
 
 
 def _by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
-
-
-def _short(name: str, length: int = 40) -> str:
-    keep = length // 2 - 1
-    return name if len(name) <= length else f"{name[:keep]}..{name[-keep:]}"

@@ -7,14 +7,18 @@ arrays and keep four dimensions throughout; a tensor's name is the one it has in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from golden import table
+from golden.compare import Comparison, compare_traces, trace_of
 from golden.errors import ConfigurationError, GoldenError
 from golden.formats import IntFormat
 from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
+from golden.precision import Format, parse, unknown_name
 
 __all__ = ["MULTIPLIER", "Layer", "Network", "Pool", "Residual"]
 
@@ -325,6 +329,21 @@ class Network:
         """Name of the output tensor, the one the last layer makes."""
         return self.layers[-1].output
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """`input` alone, under the name a `Graph` has for its inputs."""
+        return (self.input,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """`output` alone, likewise."""
+        return (self.output,)
+
+    @property
+    def quantisations(self) -> dict[str, Any]:
+        """Empty: what one step of a tensor stands for is not known, as in a `Graph` without quantisations."""
+        return {}
+
     def macs(self, layer: Layer) -> int:
         """Multiplications of one image in `layer`, zero padding counted as if it were data."""
         height, width, _ = self.shapes[layer.input]
@@ -358,6 +377,54 @@ class Network:
             residual = None if layer.residual is None else tensors[layer.residual.tensor]
             tensors[layer.output] = layer.run(tensors[layer.input], residual)
         return tensors
+
+    def compare(self, x: np.ndarray, reference: Mapping[str, np.ndarray] | Any) -> Comparison:
+        """Trace the network and hold every tensor against a reference's.
+
+        Args:
+            x: as for `predict`.
+            reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
+
+        Raises:
+            GoldenError: as for `predict`, or nothing that this network computes could be compared.
+        """
+        theirs = trace_of(reference, x)
+        return compare_traces(self.trace(x), theirs, self.inputs)
+
+    def with_precision(self, precision: Mapping[str, str | Format]) -> Network:
+        """A network whose named layers quantise to other formats; this one stays as it is.
+
+        The layer's quantiser gets the format, so that one rounding leads there from the accumulator, and the layers
+        that read the tensor read it as that; multipliers, biases, shifts and weights stay. It still is a network that
+        an accelerator can run.
+
+        Args:
+            precision: name of a layer, or of the tensor it makes -> format. An `IntFormat` ("s4") keeps the layer's
+                rounding and saturation. An `ApFixed` gives them: without fraction bits, as a tensor's step stays;
+                TRN truncates and RND rounds half up, WRAP keeps the low bits and SAT saturates.
+
+        Raises:
+            ConfigurationError: an unknown name, the network's input, a layer named twice, or another ap_fixed.
+        """
+        makers = {name: i for i, layer in enumerate(self.layers) for name in (layer.output, layer.name)}
+        layers = list(self.layers)
+        changed: dict[str, IntFormat] = {}
+        for given, text in precision.items():
+            if given == self.input and given not in makers:
+                raise ConfigurationError(
+                    f"network {self.name}: {given!r} is the input, whose values are given as they are, but precision "
+                    f"is that of a layer"
+                )
+            if given not in makers:
+                raise unknown_name(f"network {self.name}", given, makers)
+            layer = layers[makers[given]]
+            if layer.output in changed:
+                raise ConfigurationError(
+                    f"network {self.name}: the precision of layer {layer.name!r} is given twice"
+                )
+            layers[makers[given]] = made = _requantised(layer, parse(text))
+            changed[layer.output] = made.output_format
+        return replace(self, layers=tuple(_reading(layer, changed) for layer in layers))
 
     def _checked_input(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x)
@@ -397,15 +464,38 @@ class Network:
                     f"{layer.accumulator_bits} b",
                 )
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-        lines = ["  ".join(row).rstrip() for row in padded]
+        lines = table.lines(rows)
         weights = sum(layer.weight.size for layer in self.layers)
         macs = sum(self.macs(layer) for layer in self.layers)
         lines.insert(
             0, f"network {self.name}: {len(self.layers)} layers, {weights:,} weights, {macs:,} MACs an image"
         )
         return "\n".join(lines)
+
+
+def _requantised(layer: Layer, target: Format) -> Layer:
+    if isinstance(target, IntFormat):
+        return replace(layer, output_format=target)
+    rounding = {"TRN": "truncate", "RND": "half_up"}.get(target.quantisation)
+    if target.fraction or rounding is None or target.overflow not in ("WRAP", "SAT") or target.saturated:
+        raise ConfigurationError(
+            f"layer {layer.name}: precision is {target}, but must have no fraction bits, rounding TRN or RND, and "
+            f"overflow WRAP or SAT, as in 'ap_fixed<4,4,RND,SAT>'"
+        )
+    return replace(
+        layer,
+        output_format=IntFormat(target.width, target.signed),
+        rounding=rounding,
+        saturate=target.overflow == "SAT",
+    )
+
+
+def _reading(layer: Layer, formats: Mapping[str, IntFormat]) -> Layer:
+    """The layer, reading tensors in these formats."""
+    residual = layer.residual
+    if residual is not None:
+        residual = replace(residual, format=formats.get(residual.tensor, residual.format))
+    return replace(layer, input_format=formats.get(layer.input, layer.input_format), residual=residual)
 
 
 def _by(sizes: tuple[int, ...]) -> str:

@@ -21,11 +21,14 @@ from typing import Any
 
 import numpy as np
 
+from golden import picture, table
 from golden.errors import ConfigurationError, GoldenError
 from golden.graph import Graph
 from golden.layers.linear import Convolution
 from golden.network import MULTIPLIER, Network
 from golden.schemes.fixed_point import BIAS_BITS, WEIGHT_BITS
+from golden.schemes.qonnx import Quant
+from golden.table import short
 
 __all__ = ["Profile", "Usage", "profile"]
 
@@ -129,14 +132,7 @@ class Profile:
             "share",
         )
         lines = [header, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-        texts = [
-            "  ".join(
-                cell.ljust(width) if i < 5 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        texts = table.lines(lines, right=range(5, len(header)))
         values = sum(row.count for row in self.rows if row.kind != "constant")
         return "\n".join(
             [f"profile of {self.name}: {self.saturated:,} of {values:,} values of tensors at an end", *texts]
@@ -154,13 +150,6 @@ class Profile:
         Raises:
             GoldenError: matplotlib is not installed, the suffix is none of its formats, or the file cannot be written.
         """
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GoldenError(
-                "drawing a profile needs the package matplotlib, install it with: pip install matplotlib"
-            ) from None
         rows = [row for row in self.rows if row.magnitudes]
         if not rows:
             raise GoldenError(
@@ -172,8 +161,7 @@ class Profile:
             for row in rows
         ]
         last = max(int(np.flatnonzero(shares.any(axis=0)).max()), *(end or 0 for end in ends)) + 1
-        figure = Figure(figsize=(3 + 0.35 * last, 1.2 + 0.28 * len(rows)), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = picture.figure("a profile", (3 + 0.35 * last, 1.2 + 0.28 * len(rows)))
         axes = figure.add_subplot()
         # The square root keeps rare magnitudes visible.
         axes.imshow(np.sqrt(shares[:, :last]), aspect="auto", cmap="Blues", vmin=0, vmax=1)
@@ -183,21 +171,11 @@ class Profile:
             if row.saturated and row.kind != "constant":
                 share = f" {row.saturated / row.count:.2%} saturated"
                 axes.text(last - 0.4, line, share, va="center", color="firebrick", fontsize=8)
-        axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows], fontsize=8)
+        axes.set_yticks(range(len(rows)), [short(row.name) for row in rows], fontsize=8)
         axes.set_xticks(range(last), range(last), fontsize=8)
         axes.set_xlabel("bits of the distance from zero; a bar is the format's end")
         axes.set_title(f"profile of {self.name}", fontsize=10)
-        path = Path(path)
-        try:
-            figure.savefig(path, bbox_inches="tight")
-        except OSError as error:
-            raise GoldenError(f"{path} cannot be written: {error.strerror}") from None
-        except ValueError:
-            allowed = ", ".join(sorted(f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()))
-            raise GoldenError(
-                f"{path}: suffix {path.suffix!r} is no picture format, use one of {allowed}"
-            ) from None
-        return path
+        return picture.save(figure, path)
 
 
 def profile(
@@ -251,12 +229,24 @@ def _tensor(model: Graph | Network, name: str, values: np.ndarray) -> Usage:
         return _usage(name, kind, str(numbers), values, numbers.min, numbers.max)
     tensor = model.tensors[name]
     kind = "input" if name in model.inputs else "tensor"
+    quantiser = tensor.quantisation
+    if isinstance(quantiser, Quant) and not quantiser.bipolar:
+        # QONNX's float32 tensors are integers times a scale; ranges and saturation are those of the integers.
+        zero = int(quantiser.zero_point.flat[0])
+        return _usage(name, kind, str(quantiser), quantiser.carried(values), *quantiser.limits, zero)
     if tensor.dtype.kind not in "iu":
-        return _usage(name, kind, str(tensor.dtype), values)
+        if tensor.precision is None:
+            return _usage(name, kind, str(tensor.dtype), values)
+        # Floats of a fixed-point format are counted as its raw integers.
+        raw = tensor.precision.format.from_float(values)
+        return _usage(name, kind, f"{tensor.dtype}, {tensor.precision}", raw, *tensor.precision.limits)
     numbers = str(tensor.quantisation or tensor.dtype)
     info = np.iinfo(tensor.dtype)
     zero = getattr(tensor.quantisation, "zero_point", np.zeros(1, np.int64))
-    return _usage(name, kind, numbers, values, int(info.min), int(info.max), int(zero[0]))
+    ends = int(info.min), int(info.max)
+    if tensor.precision is not None:
+        numbers, ends = f"{numbers}, {tensor.precision}", tensor.precision.limits
+    return _usage(name, kind, numbers, values, *ends, int(zero[0]))
 
 
 def _constants(model: Graph | Network) -> Iterator[Usage]:
@@ -346,7 +336,7 @@ def _cells(row: Usage) -> Iterable[str]:
         else (f"{row.at_low:,}", f"{row.at_high:,}", f"{row.saturated / row.count:.2%}")
     )
     return (
-        _short(row.name),
+        short(row.name),
         row.kind,
         row.numbers,
         ends,
@@ -355,8 +345,3 @@ def _cells(row: Usage) -> Iterable[str]:
         f"{row.count:,}",
         *counts,
     )
-
-
-def _short(name: str, length: int = 40) -> str:
-    keep = length // 2 - 1
-    return name if len(name) <= length else f"{name[:keep]}..{name[-keep:]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from golden import GoldenError
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
-from sim.errors import AssayError
+from sim.errors import AssayError, unknown
 from sim.run import RUN_ROOT, Job, choose_seed, report, run_job
 from sim.simulators import SIMULATORS
 from sim.targets import TARGETS, Target, find_target
@@ -23,11 +24,27 @@ from sim.testcases import list_tests, select_tests
 
 INTERRUPTED = 130
 
+OVERRIDES = "ASSAY_OVERRIDES"
+"""Environment variable: what the Makefile was given on make's command line."""
+
+VARIABLES = (
+    *("SIM", "TOPLEVEL", "SEED", "COCOTB_RANDOM_SEED", "COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "PARAMS"),
+    *("MODEL", "IMAGES", "VECTORS", "WAVES", "GUI", "XRANDOM"),
+    *("BASE_PYTHON", "PYTHON", "WORKERS", "PYTEST_ARGS"),
+)
+"""What make's command line may set for this project: the first two rows are read here, the third by the Makefile."""
+
+_FOREIGN = re.compile(
+    r"(ASSAY|COCOTB|GPI|PYGPI|VERILATOR|VM|OPT)(_\w+)?|CC|CXX|(C|CXX|CPP|LD)FLAGS|LDLIBS|OBJCACHE|V|CI"
+)
+"""Variables of cocotb, the compilers and the simulators, which make's command line may set as well."""
+
 
 def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARGETS) -> int:
     """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        check_variables(os.environ.get(OVERRIDES, ""))
         arguments = _parser().parse_args(argv)
         return arguments.command(arguments, targets)
     except (AssayError, GoldenError) as error:
@@ -40,6 +57,23 @@ def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARG
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def check_variables(overrides: str) -> None:
+    """Refuse a misspelt variable of make's command line, which would else be ignored; the environment may hold any.
+
+    Args:
+        overrides: GNU make's MAKEOVERRIDES: the definitions, each with its own spaces escaped.
+
+    Raises:
+        AssayError: a name that is neither of `VARIABLES` nor of the tools below, or is almost one of `VARIABLES`.
+    """
+    for definition in re.split(r"(?<!\\)\s+", overrides):
+        name = definition.partition("=")[0].rstrip(":+?!")
+        if not name or name in VARIABLES:
+            continue
+        if not _FOREIGN.fullmatch(name) or difflib.get_close_matches(name, VARIABLES, cutoff=0.85):
+            raise unknown("variable", name, VARIABLES)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -59,11 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
     _add_top(run)
-    run.add_argument(
-        "--sim",
-        default=_variable("SIM") or "verilator",
-        help=f"{' or '.join(SIMULATORS)} (SIM; default: verilator)",
-    )
+    _add(run, "--sim", "SIM", f"{' or '.join(SIMULATORS)}", default="verilator")
     _add_build(run)
     run.add_argument(
         "--test",
@@ -71,30 +101,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="run this cocotb test; may be repeated (COCOTB_TESTCASE, separated by commas)",
     )
-    run.add_argument(
-        "--filter",
-        default=_variable("COCOTB_TEST_FILTER"),
-        metavar="REGEX",
-        help="run the tests this expression finds; '.' runs all (COCOTB_TEST_FILTER)",
-    )
-    run.add_argument(
-        "--model",
-        default=_variable("MODEL") or "",
-        metavar="FILE",
-        help="run this network instead of the project's own (MODEL)",
-    )
-    run.add_argument(
+    _add(run, "--filter", "COCOTB_TEST_FILTER", "run the tests this expression finds; '.' runs all", "REGEX")
+    _add(run, "--model", "MODEL", "run this network instead of the project's own", "FILE")
+    _add(
+        run,
         "--images",
-        default=_variable("IMAGES") or "",
-        metavar="FILE",
-        help="inputs of that network, integers [N, H, W, C] as .npy; default: random ones (IMAGES)",
+        "IMAGES",
+        "inputs of that network, integers [N, H, W, C] as .npy (else random)",
+        "FILE",
     )
-    run.add_argument(
-        "--vectors",
-        default=_variable("VECTORS") or "",
-        metavar="FOLDER",
-        help="play this vector set (VECTORS)",
-    )
+    _add(run, "--vectors", "VECTORS", "play this vector set", "FOLDER")
     run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
     run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
     run.add_argument(
@@ -123,21 +139,40 @@ def _parser() -> argparse.ArgumentParser:
     linting = commands.add_parser("lint", help="verilator -Wall, verible and ruff over the whole project")
     linting.set_defaults(command=_lint)
 
+    check = commands.add_parser(
+        "check", help="refuse misspelt variables of make's command line; all commands do"
+    )
+    check.set_defaults(command=lambda arguments, targets: 0)
+
     clean = commands.add_parser("clean", help="remove builds, runs and reports")
     clean.set_defaults(command=_clean)
     return parser
 
 
-def _add_top(parser: argparse.ArgumentParser) -> None:
+def _add(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    variable: str,
+    text: str,
+    metavar: str | None = None,
+    default: str = "",
+) -> None:
+    """An option whose default comes from a variable of make and cocotb."""
+    shown_default = f"; default: {default}" if default else ""
     parser.add_argument(
-        "--top", default=_variable("TOPLEVEL") or "mvu", help="target (TOPLEVEL; default: mvu)"
+        flag,
+        default=_variable(variable) or default,
+        metavar=metavar,
+        help=f"{text} ({variable}{shown_default})",
     )
+
+
+def _add_top(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--top", "TOPLEVEL", "target", default="mvu")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seed", default=_variable("SEED") or _variable("COCOTB_RANDOM_SEED"), help="seed (SEED)"
-    )
+    _add(parser, "--seed", "SEED", "seed", default=_variable("COCOTB_RANDOM_SEED") or "")
     parser.add_argument(
         "--param",
         action="append",
@@ -215,8 +250,8 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
     return Job(
         target=target,
         simulator=arguments.sim,
-        seed=choose_seed(arguments.seed),
-        tests=select_tests(target, testcases, arguments.filter),
+        seed=choose_seed(arguments.seed or None),
+        tests=select_tests(target, testcases, arguments.filter or None),
         parameters=parameters,
         model=arguments.model,
         images=arguments.images,
@@ -264,7 +299,7 @@ def _bench(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
         raise AssayError(
             f"{target.name} has no benchmark; targets that have one: {', '.join(having) or 'none'}"
         )
-    return bench.run(target, _parameters(arguments, target), choose_seed(arguments.seed), _announce)
+    return bench.run(target, _parameters(arguments, target), choose_seed(arguments.seed or None), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:

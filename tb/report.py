@@ -8,6 +8,7 @@ Tests of one run share the file: each adds to what is there.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,11 +24,22 @@ FAILURE_FIELDS = {"where": "at", "expected": "expected", "seen": "seen", "bits":
 REPLAY = "ASSAY_REPLAY"  #: environment variable: the command that repeats this run
 
 
+class Failed(AssertionError):
+    """The end of a test that did not pass, after its report was printed; cocotb's log names it without a traceback."""
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of cocotb's log: where the bench has said what is wrong, the way there through Python is noise."""
+    if record.exc_info and isinstance(record.exc_info[1], (Failed, StreamError)):
+        record.exc_info = None
+    return True
+
+
 class Report:
     """Collects what one run did.
 
     Use it as a context manager around the test's body: then a run ended by an exception is written as failed,
-    with that exception among its failures.
+    with that exception among its failures. After it, `check` ends the test.
 
     Args:
         name: of the run, usually TOPLEVEL and test.
@@ -109,6 +121,8 @@ class Report:
         self.coverage[group.name] = round(group.percent(), 2)
 
     def __enter__(self) -> Report:
+        # cocotb's regression logs how a test failed; a filter that is there already is not added again.
+        logging.getLogger("cocotb.regression").addFilter(_without_traceback)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -139,6 +153,15 @@ class Report:
                 write_json(path, merge_summaries(before, self.as_json()))
             self._out(self.text())
         return self.passed
+
+    def check(self) -> None:
+        """Fail the test unless the run passed.
+
+        Raises:
+            Failed: the first failure's message.
+        """
+        if not self.finish():
+            raise Failed(self.failures[0]["message"])
 
     def as_json(self) -> dict[str, object]:
         """What summary.json holds."""

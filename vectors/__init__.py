@@ -91,7 +91,7 @@ def digits(name: str) -> tuple[Network, np.ndarray, np.ndarray]:
     if model not in files:
         names = [Path(file).stem for file in files if file.endswith(".onnx")]
         raise GoldenError(f"vectors has no digit network {name!r}, only {', '.join(names)}")
-    network = golden.load(path(model))
+    network = golden.load_network(path(model))
     with np.load(path("digits/images.npz")) as archive:
         pixels, labels = archive["images"], archive["labels"]
     return network, apply_input_rule(pixels, files[model]["input_rule"]), labels

@@ -16,6 +16,7 @@ import numpy as np
 from golden.errors import DoesNotFitError, GoldenError, UnsupportedOperatorError
 from golden.graph import Graph, Node
 from golden.importers import fixed_point as importer
+from golden.importers.model_file import import_onnx
 from golden.layers import fixed_point as layers
 from golden.layers import shaping
 from golden.layers.linear import Window
@@ -52,20 +53,18 @@ def to_bytes(graph: Graph) -> bytes:
             importer gives. Names of nodes and tensors are kept; a folded batch normalisation stays folded.
 
     Raises:
-        UnsupportedOperatorError: a node or tensor of another scheme, or state.
+        UnsupportedOperatorError: a node or tensor of another scheme, a precision of its own, or state.
         DoesNotFitError: a stored weight or bias would be no normal float32.
         ModelFormatError: the graph breaks a rule of the scheme.
         GoldenError: the package `onnx` is not installed.
     """
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError:
-        raise GoldenError(
-            "writing .onnx files needs the package onnx, install it with: pip install onnx"
-        ) from None
-    model = _Writer(onnx, graph).model()
+    for tensor in graph.tensors.values():
+        if tensor.precision is not None:
+            raise UnsupportedOperatorError(
+                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must be left alone, "
+                f"as the file has no place for it"
+            )
+    model = _Writer(import_onnx(), graph).model()
     content = model.SerializeToString(deterministic=True)
     importer.loads(content, graph.name)
     return content

@@ -117,12 +117,7 @@ def load(path: Path) -> Graph:
         GoldenError: the file cannot be read, or the package `onnx` is not installed.
         ModelFormatError, UnsupportedOperatorError: see `loads`.
     """
-    path = Path(path)
-    data = model_file.read(path)
-    try:
-        return loads(data, path.stem)
-    except GoldenError as error:
-        raise type(error)(f"{path}: {error}") from None
+    return model_file.load(path, loads)
 
 
 def loads(data: bytes, name: str = "model") -> Graph:
@@ -142,13 +137,9 @@ def loads(data: bytes, name: str = "model") -> Graph:
         ModelFormatError: not an ONNX file, damaged, a broken rule of the scheme, or more than `MAX_ELEMENTS`.
         UnsupportedOperatorError: an operator outside `OPERATORS`, or an attribute without definition.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError:
-        raise GoldenError(
-            "reading .onnx files needs the package onnx, install it with: pip install onnx"
-        ) from None
+    onnx = model_file.import_onnx()
+    from google.protobuf.message import DecodeError
+
     try:
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, RecursionError):

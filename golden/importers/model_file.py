@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from golden.errors import GoldenError, ModelFormatError
+from golden.graph import Graph
 
-__all__ = ["MAX_FILE_BYTES", "read"]
+__all__ = ["MAX_FILE_BYTES", "import_onnx", "load", "parse_onnx", "read"]
 
 # Of one protobuf message, and what a flatbuffer's signed 32-bit offsets reach.
 MAX_FILE_BYTES = (1 << 31) - 1
@@ -30,3 +33,53 @@ def read(path: Path) -> bytes:
         raise GoldenError(f"{path}: no such model file") from None
     except OSError as error:
         raise GoldenError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def load(path: Path, loads: Callable[[bytes, str], Graph]) -> Graph:
+    """The graph that an importer's `loads` makes of a file's bytes and of its name without the suffix.
+
+    Raises:
+        GoldenError: as `read` and `loads`; the latter's messages begin with the path.
+    """
+    path = Path(path)
+    data = read(path)
+    try:
+        return loads(data, path.stem)
+    except GoldenError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def import_onnx() -> Any:
+    """The package `onnx`, which parses and writes .onnx files.
+
+    Raises:
+        GoldenError: it is not installed.
+    """
+    try:
+        import onnx
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise GoldenError("ONNX files need the package onnx: pip install onnx") from None
+    return onnx
+
+
+def parse_onnx(data: bytes, name: str) -> Any:
+    """The `onnx.ModelProto` in the bytes of an .onnx file; `name` starts the messages of errors.
+
+    Raises:
+        GoldenError: the package `onnx` is not installed.
+        ModelFormatError: not an ONNX file, or one that is cut off before its graph or opset.
+    """
+    onnx = import_onnx()
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except (DecodeError, RecursionError):
+        raise ModelFormatError(f"{name}: not an ONNX file, or one that is cut off or altered") from None
+    if not model.graph.node or not model.opset_import:
+        raise ModelFormatError(
+            f"{name}: not an ONNX file, or one that is cut off: it holds no complete graph"
+        )
+    return model

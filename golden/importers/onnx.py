@@ -1,4 +1,4 @@
-"""Reads quantised ONNX models (.onnx) in QDQ and QOperator form into graphs whose every tensor equals onnxruntime's.
+"""Reads quantised ONNX models (.onnx): QDQ, QOperator and QONNX, into graphs whose every tensor equals the framework's.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
 QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Dynamic quantisation:
@@ -6,11 +6,17 @@ DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The r
 with graph optimisation disabled and one thread (`golden.runtimes.onnxruntime`); `golden.schemes.onnx` and
 `golden.layers.onnx`, `onnx_float`, `mlas` and `eigen` say what is exact, and where it comes from.
 
+QONNX: Quant, BipolarQuant, Trunc and their like (`golden.schemes.qonnx`) among float operators; all tensors are
+float32, the input included. The reference is the package qonnx (`golden.runtimes.qonnx`), which executes node by node:
+its own nodes in numpy, every other in an onnxruntime session of that node alone, to which weights are inputs, not
+constants. Float32 sums are those of onnxruntime on one thread; where scales are powers of two and sums stay below
+2**24 units, they are the same in every order and on every processor (`golden.layers.mlas.exact_product`). Annotations
+of tensors (`quantization_annotation`) change no number here; qonnx rounds what is annotated as integer and is none. A
+QONNX file of the pattern in `golden.importers.qonnx` becomes an integer `Network` instead.
+
 The file is data: it is parsed with PyPI's `onnx`, copied under checks of every type and size, and only then turned into
 operators. Shapes are inferred here, whatever the file says, and are bounded before any array of that shape exists. A
 leading axis of an input that has a name instead of a length (a batch) is 1.
-
-Files with QONNX's nodes (Quant, BipolarQuant, Trunc) go to `golden.qonnx`.
 """
 
 from __future__ import annotations
@@ -23,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from golden import qonnx
 from golden.errors import (
     ConfigurationError,
     DoesNotFitError,
@@ -32,23 +37,24 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import Graph, Tensor
-from golden.importers import fixed_point, model_file
+from golden.importers import fixed_point, model_file, qonnx
 from golden.importers.onnx_float import FloatOperators
 from golden.importers.onnx_graph import EIGHT_BITS, MAX_ELEMENTS, MAX_RANK, QUANTISED, Operation
 from golden.layers import onnx as layers
-from golden.layers import onnx_float as floats
 from golden.layers import shaping
 from golden.layers.linear import Convolution, Window
 from golden.network import Network
 from golden.schemes import onnx as scheme
-from golden.schemes.onnx import Affine
+from golden.schemes import qonnx as qonnx_scheme
+from golden.schemes.affine import Affine
 
-__all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
+__all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads", "loads_graph"]
 
 MAX_TAPS = 1 << 16  # places of a pooling window
 
-QONNX_NODES = ("Quant", "BipolarQuant", "Trunc")
 MICROSOFT = "com.microsoft"
+# Types of QONNX's scales, zero points and bit widths.
+_PARAMETERS = (np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64)
 _QUANTISING = (
     "QuantizeLinear",
     "DequantizeLinear",
@@ -72,8 +78,9 @@ def load(path: Path) -> Graph | Network:
 
 
 def loads(data: bytes, name: str = "model") -> Graph | Network:
-    """Turn the bytes of an .onnx file into a graph. A QONNX file becomes what `golden.qonnx.from_bytes` makes of it,
-    one with the attributes of the fixed-point scheme what `golden.importers.fixed_point.from_model` does.
+    """Turn the bytes of an .onnx file into a graph; one with the attributes of the fixed-point scheme as
+    `golden.importers.fixed_point.from_model` does. A QONNX file of the pattern in `golden.importers.qonnx` becomes a
+    `Network`.
 
     Args:
         data: the file.
@@ -85,53 +92,46 @@ def loads(data: bytes, name: str = "model") -> Graph | Network:
     Raises:
         GoldenError: the package `onnx` is not installed.
         ModelFormatError: not an ONNX file, damaged, inconsistent, or asking for more than `MAX_ELEMENTS`.
-        UnsupportedOperatorError: an operator outside `OPERATORS`, an attribute without definition, a float model, or
-            one that mixes QONNX's nodes with ONNX's.
+        UnsupportedOperatorError: an operator outside `OPERATORS`, an attribute without definition, or a float model.
     """
-    onnx = _import_parser()
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_model_from_string(data)
-    except DecodeError:
-        model = None
-    nodes = [] if model is None else model.graph.node
-    kinds = [node.op_type for node in nodes]
-    foreign = [kind for kind in kinds if kind in QONNX_NODES]
-    own = [kind for kind in kinds if _quantises(kind)]
-    if foreign and own:
-        raise UnsupportedOperatorError(
-            f"{name}: the model mixes {foreign[0]} of QONNX with {own[0]} of ONNX, but must use one of the two schemes"
-        )
-    # What is no ONNX file at all is qonnx's to refuse, in its own words.
-    if not nodes or foreign or not model.opset_import:
-        return qonnx.from_bytes(data, name)
+    model = model_file.parse_onnx(data, name)
+    if _uses_qonnx(model):
+        try:
+            return qonnx.from_model(model, name)
+        except (ModelFormatError, UnsupportedOperatorError):
+            return _graph(model, name)
+    own = any(_quantises(node.op_type) for node in model.graph.node)
     if not own and fixed_point.recognises(model):
         return fixed_point.from_model(model, name)
     if not own:
         raise UnsupportedOperatorError(
-            f"{name}: the model has {len(nodes)} float nodes and no QuantizeLinear, QLinear* or Quant node, but must "
-            f"be quantised; quantise it first"
+            f"{name}: the model has {len(model.graph.node)} float nodes and no QuantizeLinear, QLinear* or Quant node, "
+            f"but must be quantised; quantise it first"
         )
+    return _graph(model, name)
+
+
+def loads_graph(data: bytes, name: str = "model") -> Graph:
+    """`loads` of a QONNX file as a graph, of float32 tensors, also where it has the pattern of a `Network`."""
+    return _graph(model_file.parse_onnx(data, name), name)
+
+
+def _graph(model: Any, name: str) -> Graph:
     try:
-        return _Builder(onnx, model, name).graph()
+        return _Builder(model_file.import_onnx(), model, name, _uses_qonnx(model)).graph()
     except GoldenError as error:
         kind = ModelFormatError if isinstance(error, (ConfigurationError, DoesNotFitError)) else type(error)
         # Names in a damaged file may hold line breaks, but a message is one line.
         raise kind(" ".join(f"{name}: {error}".split())) from None
 
 
+def _uses_qonnx(model: Any) -> bool:
+    return any(node.domain in qonnx_scheme.DOMAINS or node.op_type == "Quant" for node in model.graph.node)
+
+
 def _quantises(kind: str) -> bool:
     # str() because protobuf gives bytes for what is no text.
     return kind in _QUANTISING or str(kind).startswith("QLinear")
-
-
-def _import_parser() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise GoldenError("ONNX files need the package onnx: pip install onnx") from None
-    return onnx
 
 
 class _Builder(FloatOperators):
@@ -319,7 +319,11 @@ class _Builder(FloatOperators):
                 bounds.append(self._number(operation, name, 0.0))
             else:
                 bounds.append(None)
-        self._copied(operation, x, x.shape)
+        # A bound need not be one of the values that a quantiser of float32 gives.
+        if x.dtype == np.float32:
+            self._output(operation, x.shape)
+        else:
+            self._copied(operation, x, x.shape)
         self._add(operation, layers.Clip(*bounds))
 
     def _table(self, operation: Operation) -> None:
@@ -348,6 +352,111 @@ class _Builder(FloatOperators):
         exponentials = scheme.softmax_table(source.scale[0], x.shape[axis])
         self._add(operation, layers.QLinearSoftmax(axis, exponentials, target))
 
+    # QONNX.
+
+    def _quantiser(self, operation: Operation, quantiser: Any, x: Tensor, *broadcast: np.ndarray) -> None:
+        """Adds the node of a `golden.schemes.qonnx` object, whose parameters broadcast to x's shape."""
+        for values in broadcast:
+            try:
+                fits = np.broadcast_shapes(values.shape, x.shape) == x.shape
+            except ValueError:
+                fits = False
+            if not fits:
+                raise UnsupportedOperatorError(
+                    f"{operation}: a scale or zero point has shape {list(values.shape)}, but must broadcast to "
+                    f"{list(x.shape)}"
+                )
+        self._output(operation, x.shape, np.float32, quantiser)
+        self._add(operation, quantiser)
+
+    def _parameter(self, operation: Operation, position: int, what: str) -> np.ndarray:
+        return self._constant(operation, position, what, *_PARAMETERS)
+
+    def _bit_width(self, operation: Operation, position: int, what: str) -> float:
+        return float(self._single(operation, position, what, *_PARAMETERS))
+
+    def _flag(self, operation: Operation, name: str, default: int | None = None) -> bool:
+        """An attribute of 0 or 1, which must be there if it has no default."""
+        return bool(self._only(operation, name, default, 0, 1))
+
+    def _rounding(self, operation: Operation, default: str) -> str:
+        return str(operation.attributes.get("rounding_mode", default))
+
+    def _quant(self, operation: Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        scale = self._parameter(operation, 1, "scale")
+        zero_point = self._parameter(operation, 2, "zero point")
+        quantiser = qonnx_scheme.Quant(
+            scale,
+            zero_point,
+            self._bit_width(operation, 3, "bit width"),
+            self._flag(operation, "signed"),
+            self._flag(operation, "narrow"),
+            self._rounding(operation, "ROUND"),
+        )
+        self._quantiser(operation, quantiser, x, scale, zero_point)
+
+    def _bipolar_quant(self, operation: Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        scale = self._parameter(operation, 1, "scale")
+        self._quantiser(operation, qonnx_scheme.BipolarQuant(scale), x, scale)
+
+    def _trunc(self, operation: Operation) -> None:
+        """Version 2, of six inputs, from version 2 of the domain on."""
+        x = self._input(operation, 0, np.float32)
+        scale = self._parameter(operation, 1, "scale")
+        zero_point = self._parameter(operation, 2, "zero point")
+        input_bits = self._bit_width(operation, 3, "input bit width")
+        mode = self._rounding(operation, "FLOOR")
+        if self._opsets.get(operation.domain, 1) < 2:
+            bits = self._bit_width(operation, 4, "output bit width")
+            quantiser = qonnx_scheme.Trunc(scale, zero_point, input_bits, bits, mode=mode)
+            self._quantiser(operation, quantiser, x, scale, zero_point)
+            return
+        output_scale = self._parameter(operation, 4, "output scale")
+        quantiser = qonnx_scheme.Trunc(
+            scale,
+            zero_point,
+            input_bits,
+            self._bit_width(operation, 5, "output bit width"),
+            output_scale,
+            self._flag(operation, "signed", 1),
+            self._flag(operation, "narrow", 0),
+            mode,
+        )
+        self._quantiser(operation, quantiser, x, scale, zero_point, output_scale)
+
+    def _multi_threshold(self, operation: Operation) -> None:
+        x = self._input(operation, 0, np.float32)
+        rank = len(x.shape)
+        # A missing layout follows from the rank; what is none of these has its channels in axis 1.
+        guess = {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
+        layout = operation.attributes.get("data_layout") or guess
+        axis = layout.index("C") if "C" in layout else 1
+        thresholds = self._constant(operation, 1, "thresholds", np.float32)
+        if axis >= rank or rank < 2:
+            raise ModelFormatError(
+                f"{operation}: attribute data_layout is {layout}, but the input has shape {list(x.shape)}"
+            )
+        quantiser = qonnx_scheme.MultiThreshold(
+            thresholds,
+            self._number(operation, "out_scale", 1.0),
+            self._number(operation, "out_bias", 0.0),
+            axis,
+        )
+        if len(thresholds) not in (1, x.shape[axis]):
+            raise ModelFormatError(
+                f"{operation}: thresholds have shape {list(thresholds.shape)}, but must be for 1 or {x.shape[axis]} "
+                f"channels"
+            )
+        self._quantiser(operation, quantiser, x)
+
+    def _float_quant(self, operation: Operation) -> None:
+        raise UnsupportedOperatorError(
+            f"{operation}: operator FloatQuant rounds by a float32 logarithm, which is not the same on every machine; "
+            f"integer quantisers are supported: BipolarQuant, IntQuant, Quant, Trunc"
+        )
+
     # Pooling.
 
     def _pooled(self, operation: Operation, x: Tensor) -> tuple[Window, tuple[int, ...], tuple[int, int]]:
@@ -371,11 +480,33 @@ class _Builder(FloatOperators):
             window, beyond = _rounded_up(window, (1, *size) if len(size) == 1 else size)
         return window, (*x.shape[:2], *self._mapped(window, size)), beyond
 
+    def _blocked(self, x: Tensor) -> bool:
+        """Whether pooling takes vectors of channels.
+
+        In a session of its own, which optimises, a node of pooling is moved to the layout NCHWc if the channels fill
+        blocks: of 16 with AVX512, which is assumed here, of 8 without it. Source: core/optimizer/nchwc_transformer.cc.
+        """
+        return self._node_by_node and len(x.shape) == 4 and x.shape[1] % 16 == 0
+
+    def _pool_order(self, x: Tensor, window: Window) -> str:
+        """How MLAS takes a window: see `golden.layers.onnx.MaxPool`."""
+        if self._blocked(x):
+            return "rows"
+        if window.dilation != (1, 1):
+            return "scalars"
+        size = x.shape[2:] if len(x.shape) == 4 else (1, *x.shape[2:])
+        if window.kernel == size and window.stride == (1, 1) and not any(window.padding):
+            return "map"
+        # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
+        width = x.shape[-1] + window.padding[1] + window.padding[3]
+        vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
+        return "columns" if len(x.shape) == 4 and vectors else "scalars"
+
     def _max_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32, *EIGHT_BITS)
         window, shape, _ = self._pooled(operation, x)
         self._copied(operation, x, shape)
-        self._add(operation, self._flat(layers.MaxPool(window), x))
+        self._add(operation, self._flat(layers.MaxPool(window, self._pool_order(x, window)), x))
 
     def _average_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
@@ -383,17 +514,13 @@ class _Builder(FloatOperators):
         self._only(operation, "dilations", [1] * len(x.shape[2:]), [1] * len(x.shape[2:]))
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         self._output(operation, shape)
-        whole = window.kernel[1 if len(x.shape) == 3 else 0 :] == x.shape[2:] and window.stride == (1, 1)
         # Where padding counts and windows may be partial, older opsets are computed as opset 19 is.
-        mlas = self._opset < 19 and not (include and operation.attributes.get("ceil_mode"))
-        if mlas and whole and not any(window.padding):
+        older = self._opset < 19 and not (include and operation.attributes.get("ceil_mode"))
+        order = self._pool_order(x, window) if older else "scalars"
+        if order == "map":
             operator: Any = layers.GlobalAveragePool()
         else:
-            # The vector kernel's limits: mlas/lib/pooling.cpp, `MlasPool`; its buffer holds 2048 - 64 columns.
-            width = x.shape[-1] + window.padding[1] + window.padding[3]
-            vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
-            by_columns = mlas and len(x.shape) == 4 and vectors
-            operator = self._flat(layers.AveragePool(window, include, by_columns, beyond), x)
+            operator = self._flat(layers.AveragePool(window, include, order == "columns", beyond), x)
         self._add(operation, operator)
 
     def _qlinear_average_pool(self, operation: Operation) -> None:
@@ -410,7 +537,10 @@ class _Builder(FloatOperators):
     def _global_average_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
         self._output(operation, (*x.shape[:2], *(1 for _ in self._map(operation, x))))
-        self._add(operation, layers.GlobalAveragePool())
+        operator: Any = layers.GlobalAveragePool()
+        if self._blocked(x):
+            operator = layers.AveragePool(Window(x.shape[2:]), include_pad=False, by_columns=False)
+        self._add(operation, operator)
 
     def _qlinear_global_average_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, *EIGHT_BITS)
@@ -597,9 +727,17 @@ class _Builder(FloatOperators):
             fill = self._single(operation, 2, "constant value", x.dtype.type).item()
         elif "value" in operation.attributes:
             fill = self._number(operation, "value", 0.0)
-        self._copied(operation, x, tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True)))
-        pad = shaping.Pad(tuple(pairs), fill) if mode == "constant" else floats.PaddedLike(tuple(pairs), mode)
-        self._add(operation, pad)
+        shape = tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True))
+        if mode == "constant" and x.dtype == np.float32 and fill:
+            self._output(operation, shape)
+        else:
+            self._copied(operation, x, shape)
+        if mode == "constant":
+            self._add(operation, shaping.Pad(tuple(pairs), fill))
+        else:
+            added = [(axis, pair) for axis, pair in enumerate(pairs) if any(pair)]
+            places = ((axis, np.pad(np.arange(x.shape[axis]), pair, mode=mode)) for axis, pair in added)
+            self._add(operation, shaping.Take(tuple(places)))
 
     def _slice(self, operation: Operation) -> None:
         x = self._input(operation, 0)
@@ -788,4 +926,10 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, Operation], None]] = {
     (MICROSOFT, "QLinearWhere"): _Builder._qlinear_where,
     (MICROSOFT, "QuantizeLinear"): _Builder._quantize,
 }
+for _domain in qonnx_scheme.DOMAINS:
+    OPERATORS[_domain, "BipolarQuant"] = _Builder._bipolar_quant
+    OPERATORS[_domain, "FloatQuant"] = _Builder._float_quant
+    OPERATORS[_domain, "IntQuant"] = OPERATORS[_domain, "Quant"] = _Builder._quant
+    OPERATORS[_domain, "MultiThreshold"] = _Builder._multi_threshold
+    OPERATORS[_domain, "Trunc"] = _Builder._trunc
 _Builder.operators = OPERATORS

@@ -47,12 +47,10 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "Max": np.maximum,
     "Min": np.minimum,
     "Mish": floats.mish,
-    "Mod": np.mod,
     "Mul": np.multiply,
     "Neg": np.negative,
     "Not": np.logical_not,
     "Or": np.logical_or,
-    "Pow": floats.power,
     "Reciprocal": np.reciprocal,
     "Round": np.rint,
     "Sigmoid": scheme.logistic,
@@ -63,7 +61,6 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
     "Tanh": scheme.tanh,
-    "Where": np.where,
     "Xor": np.logical_xor,
 }
 
@@ -90,7 +87,7 @@ class FloatOperators(Builder):
             raise ModelFormatError(f"{operation} has {len(operation.inputs)} inputs, but must have {count}")
 
     def _unary(self, operation: Operation) -> None:
-        function, attributes = _FUNCTIONS.get(operation.kind), operation.attributes
+        function = _FUNCTIONS.get(operation.kind)
         if operation.kind == "Elu":
             function = functools.partial(floats.elu, alpha=self._number(operation, "alpha", 1.0))
         elif operation.kind == "Celu":
@@ -110,8 +107,6 @@ class FloatOperators(Builder):
         elif operation.kind == "Gelu":
             approximate = self._only(operation, "approximate", "none", "none", "tanh")
             function = functools.partial(floats.gelu, approximate=approximate)
-        elif operation.kind == "Mod" and attributes.get("fmod"):
-            function = np.fmod
         (x,) = self._operands(operation, 1, np.float32)
         self._elementwise(operation, function, [x], np.float32)
 
@@ -163,7 +158,7 @@ class FloatOperators(Builder):
             raise ModelFormatError(
                 f"{operation}: slope has shape {list(slope.shape)}, but must broadcast to {list(x.shape)}"
             )
-        self._elementwise(operation, lambda x, slope: np.where(x > 0, x, x * slope), [x, slope], np.float32)
+        self._elementwise(operation, floats.prelu, [x, slope], np.float32)
 
     def _cast(self, operation: Operation) -> None:
         self._count(operation, 1)
@@ -234,6 +229,7 @@ class FloatOperators(Builder):
     def _batch_norm(self, operation: Operation) -> None:
         x = self._channelled(operation)
         self._only(operation, "training_mode", 0, 0)
+        self._only(operation, "spatial", 1, 1)
         for position, what in ((1, "scale"), (2, "bias"), (3, "mean"), (4, "variance")):
             self._vector(operation, position, what, x.shape[1])
         self._output(operation, x.shape)
@@ -460,7 +456,7 @@ class FloatOperators(Builder):
                 f"{operation}: shape is {wanted}, but {list(x.shape)} must broadcast to it"
             ) from None
         self._copied(operation, x, shape)
-        self._add(operation, floats.Expand(shape))
+        self._add(operation, shaping.Broadcast(shape))
 
     def _tile(self, operation: Operation) -> None:
         x = self._input(operation, 0)
@@ -470,7 +466,7 @@ class FloatOperators(Builder):
                 f"{operation}: repeats are {repeats}, but must be {len(x.shape)} numbers of 1 to {MAX_ELEMENTS}"
             )
         self._copied(operation, x, tuple(n * r for n, r in zip(x.shape, repeats, strict=True)))
-        self._add(operation, floats.Tile(tuple(repeats)))
+        self._add(operation, shaping.Tile(tuple(repeats)))
 
     def _trilu(self, operation: Operation) -> None:
         x = self._input(operation, 0)
@@ -497,11 +493,11 @@ class FloatOperators(Builder):
             mode = self._only(operation, "mode", "DCR", "DCR", "CRD")
             divides = channels % block**2 == 0
             shape = (batch, channels // block**2, height * block, width * block)
-            operator: Any = shaping.DepthToSpace(block, mode == "CRD")
+            operator: Any = floats.DepthToSpace(block, mode == "CRD")
         else:
             divides = height % block == 0 and width % block == 0
             shape = (batch, channels * block**2, height // block, width // block)
-            operator = _SpaceToDepth(block)
+            operator = floats.SpaceToDepth(block)
         if not divides:
             raise ModelFormatError(
                 f"{operation}: attribute blocksize is {block}, but must divide {list(x.shape)}"
@@ -526,25 +522,28 @@ class FloatOperators(Builder):
             "round_prefer_floor", "round_prefer_ceil", "floor", "ceil",
         )  # fmt: skip
         shape, scales = self._resized(operation, x, 1 if old else 2)
+        if mode == "linear" and x.dtype == np.float32:
+            self._output(operation, shape)  # means need not be values that a quantiser of float32 gives
+        else:
+            self._copied(operation, x, shape)
+        if shape == x.shape:
+            self._add(operation, shaping.Reshape(shape))
+            return
         coordinates = [
             _coordinates(place, n, out, scale) for n, out, scale in zip(x.shape, shape, scales, strict=True)
         ]
         if mode == "nearest":
-            places = [
-                None if n == out else _nearest(c, rounding, n)
-                for c, n, out in zip(coordinates, x.shape, shape, strict=True)
-            ]
-            operator = floats.Resize(tuple(places))
-        else:
-            if rank not in (2, 4) or shape[:-2] != x.shape[:-2]:
-                raise UnsupportedOperatorError(
-                    f"{operation}: {list(x.shape)} to {list(shape)} in mode linear, but 2 or 4 axes must change in the "
-                    f"last two alone"
-                )
-            pairs = zip(coordinates[-2:], x.shape[-2:], strict=True)
-            operator = floats.Resize((None,) * rank, tuple(_neighbours(c, n) for c, n in pairs))
-        self._copied(operation, x, shape)
-        self._add(operation, operator)
+            changed = [i for i, scale in enumerate(scales) if shape[i] != x.shape[i] or scale != 1]
+            places = ((i, _nearest(coordinates[i], rounding, x.shape[i])) for i in changed)
+            self._add(operation, shaping.Take(tuple(places)))
+            return
+        if rank not in (2, 4) or shape[:-2] != x.shape[:-2]:
+            raise UnsupportedOperatorError(
+                f"{operation}: {list(x.shape)} to {list(shape)} in mode linear, but 2 or 4 axes must change in the "
+                f"last two alone"
+            )
+        pairs = zip(coordinates[-2:], x.shape[-2:], strict=True)
+        self._add(operation, floats.ResizeLinear(*(_neighbours(c, n) for c, n in pairs)))
 
     def _resized(
         self, operation: Operation, x: Tensor, position: int
@@ -559,12 +558,11 @@ class FloatOperators(Builder):
             shape = tuple(int(np.float32(n) * s) for n, s in zip(x.shape, scales, strict=True))
         else:
             shape = tuple(self._integers(operation, position + 1, "sizes"))
-            if len(shape) != len(x.shape) or not all(1 <= n <= MAX_ELEMENTS for n in shape):
+            if len(shape) != len(x.shape):
                 raise ModelFormatError(
-                    f"{operation}: sizes are {list(shape)}, but must be {len(x.shape)} numbers of 1 or more"
+                    f"{operation}: sizes are {list(shape)}, but must be {len(x.shape)} numbers"
                 )
             scales = [np.float32(out) / np.float32(n) for out, n in zip(shape, x.shape, strict=True)]
-        self._bounded(operation, shape)
         return shape, scales
 
     def _global_max_pool(self, operation: Operation) -> None:
@@ -572,16 +570,6 @@ class FloatOperators(Builder):
         axes = tuple(range(2, len(x.shape)))
         self._output(operation, (*x.shape[:2], *(1 for _ in axes)))
         self._add(operation, floats.Reduce("ReduceMax", axes, True))
-
-
-class _SpaceToDepth:
-    """SpaceToDepth of `[B, C, H, W]`: a pixel's place in its block is the first part of the channel's index."""
-
-    def __init__(self, block: int) -> None:
-        self._operator = shaping.SpaceToDepth(block)
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.moveaxis(self._operator(np.moveaxis(x, 2, -1)), -1, 2)
 
 
 def _coordinates(mode: str, length: int, out: int, scale: np.float32) -> np.ndarray:

@@ -21,7 +21,7 @@ from golden.errors import (
 )
 from golden.graph import Graph, Node, Tensor
 from golden.layers.linear import Window
-from golden.schemes.onnx import Affine
+from golden.schemes.affine import Affine
 
 __all__ = ["EIGHT_BITS", "MAX_ELEMENTS", "MAX_RANK", "QUANTISED", "Builder", "Operation"]
 
@@ -41,6 +41,7 @@ _TYPES = {
     6: ("int32", np.dtype(np.int32), None),
     7: ("int64", np.dtype(np.int64), None),
     9: ("bool", np.dtype(np.bool_), None),
+    11: ("float64", np.dtype(np.float64), None),
     21: ("uint4", np.dtype(np.uint8), 4),
     22: ("int4", np.dtype(np.int8), 4),
 }
@@ -83,26 +84,32 @@ class Builder:
 
     Attributes:
         operators: domain and operator -> the method that builds it. What is not there is refused by name.
+
+    Args:
+        parser: the package `onnx`.
+        model: an `onnx.ModelProto`.
+        name: of the graph.
+        node_by_node: whether the reference executes each node in a session of its own, as QONNX's does.
     """
 
     operators: ClassVar[dict[tuple[str, str], Callable[[Any, Operation], None]]] = {}
 
-    def __init__(self, parser: Any, model: Any, name: str) -> None:
+    def __init__(self, parser: Any, model: Any, name: str, node_by_node: bool) -> None:
         self._parser = parser
         self._model = model
         self._name = name
         self._tensors: dict[str, Tensor] = {}
         self._constants: dict[str, np.ndarray] = {}
         self._nodes: list[Node] = []
-        self._aliases: set[str] = (
-            set()
-        )  # constants under another name, which onnxruntime does not pack beforehand
+        # Constants under another name, which onnxruntime does not pack beforehand.
+        self._aliases: set[str] = set()
         self._made: list[str] = []  # what the present node makes
         self._fixed: set[str] = set()  # what does not depend on the graph's inputs
-        self._known: dict[
-            str, np.ndarray
-        ] = {}  # values of what nodes compute from constants and shapes alone
+        # Values of what nodes compute from constants and shapes alone.
+        self._known: dict[str, np.ndarray] = {}
         self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
+        self._opsets = {o.domain: o.version for o in model.opset_import}
+        self._node_by_node = node_by_node
 
     def graph(self) -> Graph:
         graph = self._model.graph
@@ -202,7 +209,8 @@ class Builder:
             )
         count = math.prod(shape)
         raw = stored.HasField("raw_data")
-        repeated = {"float32": stored.float_data, "int64": stored.int64_data}.get(name, stored.int32_data)
+        fields = {"float32": stored.float_data, "float64": stored.double_data, "int64": stored.int64_data}
+        repeated = fields.get(name, stored.int32_data)
         held = len(stored.raw_data if raw else repeated)
         expected = (count + 1) // 2 if bits else count * (dtype.itemsize if raw else 1)
         if held != expected:
@@ -213,7 +221,7 @@ class Builder:
         if raw:
             values = np.frombuffer(stored.raw_data, dtype.newbyteorder("<"))
         else:
-            wide = np.array(repeated, np.float32 if name == "float32" else np.int64)
+            wide = np.array(repeated, dtype if dtype.kind == "f" else np.int64)
             values = wide.astype(np.uint8).view(dtype) if bits else wide.astype(dtype)
             if not bits and dtype.kind != "f" and (values != wide).any():
                 raise ModelFormatError(f"{where} holds {wide[values != wide][0]}, which is no {name}")
@@ -314,8 +322,11 @@ class Builder:
         return self._constants.get(name, self._known.get(name))
 
     def _packed(self, tensor: Tensor) -> bool:
-        """Whether onnxruntime prepares a matrix when it loads the file: a stored one, under its own name."""
-        return tensor.name in self._constants and tensor.name not in self._aliases
+        """Whether onnxruntime prepares a matrix when it loads the file: a stored one, under its own name.
+
+        The execution node by node gives even weights to the session of each node as inputs.
+        """
+        return tensor.name in self._constants and tensor.name not in self._aliases and not self._node_by_node
 
     def _single(self, operation: Operation, position: int, what: str, *dtypes: type) -> Any:
         values = self._constant(operation, position, what, *dtypes)

@@ -13,7 +13,7 @@ from typing import Any
 
 from golden.errors import GoldenError, ModelFormatError, UnsupportedOperatorError
 
-__all__ = ["ACTIVATION", "MAX_RANK", "Operation", "Stored", "Subgraph", "read"]
+__all__ = ["ACTIVATION", "MAX_RANK", "Operation", "Stored", "Subgraph", "builtin_code", "read"]
 
 MAX_RANK = 8  # axes of a tensor
 
@@ -29,13 +29,27 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", ACTIVATION)),
     "CONV_2D": ("Conv2DOptions", (*_STRIDES, *_DILATIONS, ACTIVATION)),
+    "CUMSUM": ("CumsumOptions", ("Exclusive", "Reverse")),
     "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", (*_STRIDES, *_DILATIONS, ACTIVATION)),
+    "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",)),
+    "DIV": ("DivOptions", (ACTIVATION,)),
     "FULLY_CONNECTED": ("FullyConnectedOptions", (ACTIVATION, "WeightsFormat", "KeepNumDims")),
+    "GATHER": ("GatherOptions", ("Axis", "BatchDims")),
+    "GELU": ("GeluOptions", ("Approximate",)),
+    "L2_NORMALIZATION": ("L2NormOptions", (ACTIVATION,)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "MAX_POOL_2D": ("Pool2DOptions", (*_STRIDES, "FilterHeight", "FilterWidth", ACTIVATION)),
     "MEAN": ("ReducerOptions", ("KeepDims",)),
+    "MIRROR_PAD": ("MirrorPadOptions", ("Mode",)),
     "MUL": ("MulOptions", (ACTIVATION,)),
     "PACK": ("PackOptions", ("Axis", "ValuesCount")),
+    "REDUCE_ALL": ("ReducerOptions", ("KeepDims",)),
+    "REDUCE_ANY": ("ReducerOptions", ("KeepDims",)),
+    "REDUCE_MAX": ("ReducerOptions", ("KeepDims",)),
+    "REDUCE_MIN": ("ReducerOptions", ("KeepDims",)),
+    "REDUCE_PROD": ("ReducerOptions", ("KeepDims",)),
+    "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
+    "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters")),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
     "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",)),
     "SPLIT": ("SplitOptions", ("NumSplits",)),
@@ -47,8 +61,16 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "SUB": ("SubOptions", (ACTIVATION,)),
     "SUM": ("ReducerOptions", ("KeepDims",)),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", (*_STRIDES, ACTIVATION)),
+    "UNPACK": ("UnpackOptions", ("Num", "Axis")),
     "VAR_HANDLE": ("VarHandleOptions", ("Container", "SharedName")),
 }
+
+
+class _NO_FIELDS:
+    """A flatbuffer's table without fields: its vtable of 4 bytes, then the distance back to it."""
+
+    Bytes, Pos = struct.pack("<HHi", 4, 4, 4), 4
 
 
 @dataclass
@@ -168,7 +190,7 @@ class _Reader:
         return range(length)
 
     def _code(self, code: Any) -> str:
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        number = builtin_code(code)
         kind = self._kinds.get(number, f"operator {number}")
         if kind == "CUSTOM":
             return f"CUSTOM {self._text(code.CustomCode())[:80]!r}"
@@ -262,8 +284,9 @@ class _Reader:
         stored = operator.BuiltinOptions()
         table = getattr(self._parser, table_name)()
         if stored is None:
-            raise ModelFormatError(f"{operation} has no options, but must have {table_name}")
-        if operator.BuiltinOptionsType() != getattr(self._parser.BuiltinOptions, table_name):
+            # As in LiteRT, and as some writers mean it: every field has the schema's default.
+            stored = _NO_FIELDS
+        elif operator.BuiltinOptionsType() != getattr(self._parser.BuiltinOptions, table_name):
             raise ModelFormatError(
                 f"{operation} has options of type {operator.BuiltinOptionsType()}, but must have {table_name}"
             )
@@ -278,6 +301,16 @@ class _Reader:
             if name in values:
                 values[name] = self._text(values[name])
         return values
+
+
+def builtin_code(code: Any) -> int:
+    """The operator's number of an OperatorCode, in the newer of the schema's two fields or the older.
+
+    The parser's own `BuiltinCode` answers with the older field, which some writers leave at its default, 0 (ADD).
+    """
+    field = code._tab.Offset(10)
+    newer = struct.unpack_from("<i", code._tab.Bytes, code._tab.Pos + field)[0] if field else 0
+    return max(newer, code.DeprecatedBuiltinCode())
 
 
 def _names_of(enumeration: type) -> dict[int, str]:

@@ -12,7 +12,8 @@ from fractions import Fraction
 import numpy as np
 
 from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.layers.tflite import Lookup, Pairwise
+from golden.layers.tflite import Pairwise
+from golden.layers.tflite_tables import Lookup
 from golden.schemes.fixed_point import (
     WeightScale,
     check_accumulator,

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from golden.errors import ConfigurationError, DoesNotFitError
 
-__all__ = ["Convolution", "Window", "exact_float", "sums_of_products"]
+__all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "sums_of_products"]
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy near this many bytes,
 # so that it stays in the cache between copying, multiplying and rescaling.
@@ -194,6 +194,65 @@ class Convolution:
             product = (tap if multiplier == 1 else tap[..., None]) * weight
             total = product if total is None else np.add(total, product, out=total)
         return total.reshape(*total.shape[:3], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class TransposedConvolution:
+    """Sums of a transposed convolution of x - zero_point, plus a bias.
+
+    Input pixel (row, column) adds its product with kernel place (fy, fx) to output pixel (row * stride + fy - top,
+    column * stride + fx - left), if the output has that pixel.
+
+    Attributes:
+        weight: integers `[K, fH, fW, C]`.
+        bias: integers `[K]`.
+        size: rows and columns of the output.
+        stride: rows and columns.
+        padding: (top, left).
+        zero_point: of x.
+        magnitude: largest absolute value that x - zero_point can have.
+        dtype: the float in which the sums are exact (derived).
+
+    Raises:
+        DoesNotFitError: sums may reach 2**53.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    zero_point: int = 0
+    magnitude: int = 255
+    dtype: type = field(init=False)
+
+    def __post_init__(self) -> None:
+        flat = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1)
+        bound = int((flat.sum(axis=1) * self.magnitude + np.abs(self.bias.astype(np.int64))).max())
+        object.__setattr__(self, "dtype", exact_float(bound))
+
+    def sums(self, x: np.ndarray) -> np.ndarray:
+        """All sums of one image: integers `[H, W, C]` to int64 `[oH, oW, K]`."""
+        y = np.zeros((*self.size, len(self.weight)), self.dtype)
+        y += self.bias.astype(self.dtype)
+        pixels = x.astype(self.dtype) - self.zero_point
+        weight = self.weight.astype(self.dtype)
+        for fy in range(weight.shape[1]):
+            rows, out_rows = self._met(0, fy, x.shape[0])
+            for fx in range(weight.shape[2]):
+                columns, out_columns = self._met(1, fx, x.shape[1])
+                if rows and columns:
+                    part = pixels[rows.start : rows.stop, columns.start : columns.stop]
+                    y[out_rows, out_columns] += part @ weight[:, fy, fx].T
+        return y.astype(np.int64)
+
+    def _met(self, axis: int, place: int, length: int) -> tuple[range, slice]:
+        """Of the input rows (or columns), those whose kernel row `place` falls into the output, and where."""
+        stride, shift = self.stride[axis], place - self.padding[axis]
+        first = max(0, -(shift // stride))
+        last = min(length - 1, (self.size[axis] - 1 - shift) // stride)
+        begin = first * stride + shift
+        return range(first, last + 1), slice(begin, begin + max(0, last - first) * stride + 1, stride)
 
 
 def sums_of_products(a: np.ndarray, b: np.ndarray, magnitude: int) -> np.ndarray:

@@ -15,6 +15,10 @@ kernel: onnxruntime 1.31.1 with two threads differs from itself with one in the 
 QuantizeLinear in a few values of a network. Processors without FMA3 differ likewise.
 
 Convolutions multiply the weights by columns of the input (im2col) by the same rules, without packing.
+
+None of this matters where no sum can round: where every value is an integer times a power of two, and the magnitudes of
+all products of a sum stay below 2**24 of their unit. `exact_product` finds that out from the values themselves and then
+leaves the order to the BLAS. Quantised networks whose scales are powers of two are of that kind.
 """
 
 from __future__ import annotations
@@ -23,7 +27,15 @@ import numpy as np
 
 from golden.schemes.onnx import fma
 
-__all__ = ["PACKED_BLOCK", "block_length", "dot_products", "product", "row_times_matrix"]
+__all__ = [
+    "PACKED_BLOCK",
+    "block_length",
+    "dot_products",
+    "exact_product",
+    "grid",
+    "product",
+    "row_times_matrix",
+]
 
 # MLAS_SGEMM_PACKED_STRIDEK, MLAS_SGEMM_STRIDEK and MLAS_SGEMM_STRIDEN of mlas/lib/mlasi.h.
 PACKED_BLOCK = 256
@@ -41,6 +53,49 @@ def block_length(n: int, k: int) -> int:
         while columns > 16 and columns // 2 >= n:
             columns, length = columns // 2, length * 2
     return length
+
+
+# What integers stay below to be float32 numbers, all of them, and exponent of the least float32 number.
+_EXACT = 1 << 24
+_LEAST_EXPONENT = -149
+
+
+def grid(x: np.ndarray) -> int:
+    """The largest e for which all values are integers times 2**e; 127 if all are 0.
+
+    Args:
+        x: float32, finite.
+    """
+    mantissa, exponent = np.frexp(x)
+    integer = (mantissa * np.float32(_EXACT)).astype(np.int32)
+    lowest = np.frexp((integer & -integer).astype(np.float32))[1] - 1
+    return int(np.min(np.where(integer != 0, exponent + lowest - 24, 127), initial=127))
+
+
+def exact_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray | None:
+    """A @ B + initial if no order of summation can round, else None.
+
+    Let a and b be integers times 2**ea and 2**eb, and e = ea + eb not below float32's least exponent. Every product and
+    every partial sum is an integer times 2**e. If the magnitudes of one sum's products, and of what it is added to, are
+    less than 2**24 * 2**e together, all of these are float32 numbers and nothing rounds, fused or not. A sum that is 0
+    is +0 in every order, since it starts from +0.
+
+    Args and returns as for `product`.
+    """
+    sizes = np.abs(a).astype(np.float64), np.abs(b).astype(np.float64)
+    start = 0.0 if initial is None else float(np.abs(initial).max(initial=0))
+    if not all(np.isfinite(size).all() for size in (*sizes, start)):
+        return None
+    rows = sizes[0].sum(axis=-1).max(initial=0) * sizes[1].max(initial=0)
+    columns = sizes[1].sum(axis=-2).max(initial=0) * sizes[0].max(initial=0)
+    unit = grid(a) + grid(b)
+    if initial is not None:
+        unit = min(unit, grid(np.asarray(initial, np.float32)))
+    # The margin of one part in a million covers the rounding of the bound itself.
+    if unit < _LEAST_EXPONENT or (min(rows, columns) + start) * (1 + 1e-6) >= _EXACT * 2.0**unit:
+        return None
+    y = a @ b + np.float32(0)
+    return y if initial is None else y + initial
 
 
 def product(a: np.ndarray, b: np.ndarray, block: int, initial: np.ndarray | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -75,6 +76,12 @@ class Dequantize:
 # --- Float operators -----------------------------------------------------------------------------------------------
 
 
+def _packed_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel for a packed B."""
+    exact = mlas.exact_product(a, b, initial)
+    return mlas.product(a, b, mlas.PACKED_BLOCK, initial) if exact is None else exact
+
+
 def float_product(
     a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
 ) -> np.ndarray:
@@ -84,6 +91,9 @@ def float_product(
         row_length: None, or the distance of rows in memory if B is stored transposed, `[N, K]`.
         initial: None, or what is added to, `[..., M, N]` or broadcast to it.
     """
+    exact = mlas.exact_product(a, b, initial)
+    if exact is not None:
+        return exact
     rows, columns = a.shape[-2], b.shape[-1]
     if rows == 1:
         if row_length is not None:
@@ -158,7 +168,7 @@ class MatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 3:
             rows = a.reshape(len(a), -1, a.shape[-1])
-            y = mlas.product(rows, b, mlas.PACKED_BLOCK) if self.packed else float_product(rows, b)
+            y = _packed_product(rows, b) if self.packed else float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
         return float_product(*aligned(a, b))
 
@@ -180,7 +190,7 @@ class Gemm:
             shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
             initial = np.broadcast_to(ranked(c, 3), shape)
         if self.packed:
-            return mlas.product(a, b, mlas.PACKED_BLOCK, initial)
+            return _packed_product(a, b, initial)
         return float_product(a, b, a.shape[-1] if self.transposed else None, initial)
 
 
@@ -209,16 +219,65 @@ class LeakyRelu:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins."""
+    """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins.
+
+    Only the sign of a zero depends on the order of comparisons: a vector instruction takes the later of two equal
+    values, a scalar maximum the earlier one. `order` is how onnxruntime takes the window:
+
+    - "rows": row by row with vectors of channels (mlas/lib/snchwc.cpp);
+    - "columns": with vectors along the map's rows, first down each column, then along the columns; the columns behind
+      the last whole vector of 4 by scalars (`MlasPool2DVectorKernel`, mlas/lib/pooling.cpp);
+    - "map": a window over the whole map, as four maxima over the position modulo 4 (`MlasPoolGlobalKernel`);
+    - "scalars": row by row with scalars.
+    """
 
     window: Window
+    order: str = "scalars"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        if x.dtype.kind == "f":
+            images = x.reshape(-1, *x.shape[3:], 1)
+            y = self._whole(images) if self.order == "map" else self._windows(images)
+            return y.reshape(*x.shape[:3], *y.shape[1:3])
+        least = np.iinfo(x.dtype).min
         y = None
         for tap in self.window.taps(self.window.padded(x.reshape(-1, *x.shape[3:], 1), least, x.dtype)):
             y = tap.copy() if y is None else np.maximum(y, tap, out=y)
         return y.reshape(*x.shape[:3], *y.shape[1:3])
+
+    def _windows(self, images: np.ndarray) -> np.ndarray:
+        taps = list(self.window.taps(self.window.padded(images, -np.inf, np.float32)))
+        if self.order != "columns":
+            return reduce(_later if self.order == "rows" else _earlier, taps)
+        width = self.window.kernel[1]
+        columns = []
+        for first in range(width):
+            down = taps[first::width]
+            # The column of the map that each column of the output meets.
+            at = np.arange(down[0].shape[2]) * self.window.stride[1] + first - self.window.padding[1]
+            behind = (at >= images.shape[2] // 4 * 4)[:, None]
+            columns.append(np.where(behind, reduce(_earlier, down), reduce(_later, down)))
+        return reduce(_later, columns)
+
+    def _whole(self, images: np.ndarray) -> np.ndarray:
+        values = images.reshape(len(images), -1)
+        whole = values.shape[1] // 4 * 4
+        rest = [values[:, i] for i in range(whole, values.shape[1])]
+        if whole:
+            lanes = reduce(_later, [values[:, i : i + 4] for i in range(0, whole, 4)])
+            pair = _later(lanes[:, :2], lanes[:, 2:])
+            rest = [_later(pair[:, 0], pair[:, 1]), *rest]
+        return reduce(_earlier, rest)[:, None, None, None]
+
+
+def _later(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The maximum as x86's MAXPS takes it: b if neither is greater."""
+    return np.where(a > b, a, b)
+
+
+def _earlier(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The maximum as C++'s std::max takes it: a if neither is greater."""
+    return np.where(a < b, b, a)
 
 
 def _means(
@@ -230,15 +289,18 @@ def _means(
 ) -> np.ndarray:
     """Float32 sums of windows of `[runs, B, C, H, W]`, row by row or, if `by_columns`, first down each column; divided.
 
-    Adding padding's zeros changes no sum.
+    Padding's zeros change no sum but one of negative zeros alone. Row by row, that becomes +0, where a sum starts from;
+    columns start from their first value, and only padding beside the map, not above and below it, is added as +0.
 
     Args:
         beyond: rows and columns at the end of the padding that count in no mean (of ceil_mode).
     """
     height, width = window.kernel
-    images = window.padded(x.reshape(-1, *x.shape[3:], 1), 0, np.float32)
-    taps = list(window.taps(images))
+    maps = x.reshape(-1, *x.shape[3:], 1)
     if by_columns:
+        top, left, bottom, right = window.padding
+        maps = np.pad(maps, ((0, 0), (top, bottom), (0, 0), (0, 0)), constant_values=np.float32(-0.0))
+        taps = list(window.taps(np.pad(maps, ((0, 0), (0, 0), (left, right), (0, 0)))))
         total = None
         for column in range(width):
             part = taps[column]
@@ -246,8 +308,8 @@ def _means(
                 part = part + taps[row * width + column]
             total = part if total is None else total + part
     else:
-        total = taps[0]
-        for tap in taps[1:]:
+        total = np.float32(0)
+        for tap in window.taps(window.padded(maps, 0, np.float32)):
             total = total + tap
     if include_pad and not any(beyond):
         count = np.float32(height * width)
@@ -263,8 +325,8 @@ def _means(
 class AveragePool:
     """AveragePool in float32 of `[B, C, H, W]`.
 
-    Windows are summed row by row from opset 19 on. Before, MLAS sums first down the columns wherever its vector kernel
-    applies, that is for strides of 1 and 2 columns.
+    Windows are summed row by row from opset 19 on, and where channels are the vectors (see the importer). Otherwise
+    MLAS sums first down the columns wherever its vector kernel applies, that is for strides of 1 and 2 columns.
     Source: `AveragePool2DTask`, providers/cpu/nn/pool_functors.h; `MlasPool2DVectorKernel`, mlas/lib/pooling.cpp.
     """
 

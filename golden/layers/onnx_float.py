@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.errors import GoldenError
-from golden.layers import eigen, mlas
+from golden.layers import eigen, mlas, shaping
 from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.layers.shaping import aligned, ranked
+from golden.layers.shaping import aligned
 from golden.schemes import onnx as scheme
 
 __all__ = [
@@ -26,20 +26,19 @@ __all__ = [
     "Cast",
     "ConvInteger",
     "ConvTranspose",
+    "DepthToSpace",
     "DynamicQuantizeLinear",
     "Elementwise",
-    "Expand",
     "Fixed",
     "Gather",
     "GatherElements",
     "InstanceNormalization",
     "LayerNormalization",
     "MatMulInteger",
-    "PaddedLike",
     "Reduce",
-    "Resize",
+    "ResizeLinear",
     "Softmax",
-    "Tile",
+    "SpaceToDepth",
     "Trilu",
 ]
 
@@ -102,9 +101,9 @@ def power(x: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     return np.power(x.astype(wide), exponent.astype(wide)).astype(x.dtype)
 
 
-def sign_of(x: np.ndarray) -> np.ndarray:
-    """Sign: -1, 0 or 1."""
-    return np.sign(x)
+def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """PRelu: x where it is not negative (either zero stays as it is), else slope * x."""
+    return np.where(x >= 0, x, slope * x)
 
 
 def elu(x: np.ndarray, alpha: float) -> np.ndarray:
@@ -338,7 +337,7 @@ class Reduce:
 
     Where neighbouring axes that are both kept (K) or both reduced (R) count as one, float32 sums of KR, R and RKR are
     Eigen's (`golden.layers.eigen`), those of KRK a row of ones times a matrix (`golden.layers.mlas.row_times_matrix`).
-    Others, and all squares but those of R, are added in order. Integers saturate.
+    Others, and all squares but those of R, are added to +0 in order. Integers saturate.
     Source: providers/cpu/reduction/reduction_ops.cc, `CommonFastReduceSwitch`, with one thread.
     """
 
@@ -384,10 +383,10 @@ class Reduce:
             return mlas.row_times_matrix(np.ones((1, lengths[1]), np.float32), flat)
         if not squares and kinds == "RKR" and lengths[1] > 1:
             parts = eigen.sum_of_rows(flat.reshape(len(x), -1, lengths[2])).reshape(len(x), *lengths[:2])
-            return eigen.sum_in_sequence(parts.swapaxes(1, 2))
+            return eigen.sum_in_sequence(parts.swapaxes(1, 2)) + np.float32(0)
         order = [i + 1 for wanted in "KR" for i, kind in enumerate(kinds) if kind == wanted]
         moved = flat.transpose(0, *order)
-        return eigen.sum_in_sequence(moved.reshape(*moved.shape[: 1 + kinds.count("K")], -1))
+        return eigen.sum_in_sequence(moved.reshape(*moved.shape[: 1 + kinds.count("K")], -1)) + np.float32(0)
 
 
 @dataclass(frozen=True)
@@ -543,11 +542,7 @@ class Gather:
 
     def __call__(self, data: np.ndarray, indices: np.ndarray) -> np.ndarray:
         indices = _checked(indices, data.shape[self.axis + 1], self.where)
-        if len(indices) == 1:
-            return data.take(indices[0], self.axis + 1)
-        if len(data) == 1:
-            return np.moveaxis(data[0].take(indices, self.axis), self.axis, 0)
-        return np.stack([x.take(i, self.axis) for x, i in zip(data, indices, strict=True)])
+        return shaping.Gather(self.axis, 0, self.where)(data, indices)
 
 
 @dataclass(frozen=True)
@@ -577,26 +572,6 @@ def _checked(indices: np.ndarray, length: int, where: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Expand:
-    """Expand: repeated to a shape, as broadcasting does."""
-
-    shape: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(ranked(x, len(self.shape) + 1), (len(x), *self.shape))
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Tile: copies behind one another, as many as `repeats` says for each axis."""
-
-    repeats: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.tile(x, (1, *self.repeats))
-
-
-@dataclass(frozen=True)
 class Trilu:
     """Trilu: the upper or lower triangle of the last two axes, from diagonal `k`; 0 elsewhere."""
 
@@ -608,37 +583,56 @@ class Trilu:
 
 
 @dataclass(frozen=True)
-class PaddedLike:
-    """Pad in modes edge, reflect and wrap: what is added repeats the tensor's own values."""
+class DepthToSpace:
+    """DepthToSpace: channels become blocks of pixels, `[B, C, H, W]` to `[B, C/block**2, H*block, W*block]`.
 
-    before_after: tuple[tuple[int, int], ...]
-    mode: str
+    Attributes:
+        block: rows and columns of a block.
+        columns_last: a pixel's place in its block is the last (mode CRD), or the first, part of the channel's index.
+    """
+
+    block: int
+    columns_last: bool
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.pad(x, ((0, 0), *self.before_after), mode=self.mode)
+        if self.columns_last:
+            runs, batch, channels, height, width = x.shape
+            x = x.reshape(runs, batch, -1, self.block**2, height, width).swapaxes(2, 3)
+            x = x.reshape(runs, batch, channels, height, width)
+        return _channels_first(shaping.DepthToSpace(self.block), x)
+
+
+@dataclass(frozen=True)
+class SpaceToDepth:
+    """SpaceToDepth of `[B, C, H, W]`: a pixel's place in its block is the first part of the channel's index."""
+
+    block: int
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return _channels_first(shaping.SpaceToDepth(self.block), x)
+
+
+def _channels_first(operator: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """An operator on `[runs, B, H, W, C]` for `[runs, B, C, H, W]`."""
+    return np.ascontiguousarray(np.moveaxis(operator(np.moveaxis(x, 2, -1)), -1, 2))
 
 
 @dataclass(frozen=True, eq=False)
-class Resize:
-    """Resize: the nearest value, or the linear mean of the two nearest along each of the last two axes.
+class ResizeLinear:
+    """Resize in mode linear: the mean of the two nearest values along each of the last two axes.
 
     y = wx2*wy2*x11 + wx1*wy2*x21 + wx2*wy1*x12 + wx1*wy1*x22 in float32, in this order; integers are cut towards 0.
     Source: `UpsampleBilinear`, providers/cpu/tensor/upsample.h.
 
     Attributes:
-        places: for each axis, index of the nearest value, or None if the axis stays.
-        linear: None, or for rows and columns (first index, second index, distance to the first, to the second).
+        rows, columns: first index, second index, distance to the first, to the second.
     """
 
-    places: tuple[np.ndarray | None, ...]
-    linear: tuple[tuple[np.ndarray, ...], ...] | None = None
+    rows: tuple[np.ndarray, ...]
+    columns: tuple[np.ndarray, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        if self.linear is None:
-            for axis, index in enumerate(self.places):
-                x = x if index is None else x.take(index, axis + 1)
-            return np.ascontiguousarray(x)
-        (y1, y2, dy1, dy2), (x1, x2, dx1, dx2) = self.linear
+        (y1, y2, dy1, dy2), (x1, x2, dx1, dx2) = self.rows, self.columns
         dy1, dy2 = dy1[:, None], dy2[:, None]
         top, bottom = x.take(y1, -2).astype(np.float32), x.take(y2, -2).astype(np.float32)
         total = dx2 * dy2 * top.take(x1, -1) + dx1 * dy2 * top.take(x2, -1)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from golden.errors import GoldenError
+
 __all__ = [
+    "BatchToSpace",
+    "Broadcast",
     "Concatenate",
     "DepthToSpace",
+    "Gather",
     "Pad",
     "Reshape",
     "Slice",
+    "SpaceToBatch",
     "SpaceToDepth",
     "Split",
     "Stack",
+    "Take",
+    "Tile",
     "Transpose",
+    "Unstack",
     "aligned",
     "ranked",
 ]
@@ -128,22 +138,125 @@ class SpaceToDepth:
 
 @dataclass(frozen=True)
 class DepthToSpace:
-    """Channels become blocks of block x block pixels, `[B, C, H, W]` to `[B, C/block**2, H*block, W*block]`
-    (DepthToSpace of ONNX).
-
-    Attributes:
-        block: rows and columns of a block.
-        columns_last: a pixel's place in its block is the last (mode CRD), or the first, part of the channel's index.
-    """
+    """The inverse of `SpaceToDepth` (DEPTH_TO_SPACE)."""
 
     block: int
-    columns_last: bool
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        runs, batch, channels, height, width = x.shape
-        n, depth = self.block, channels // self.block**2
-        if self.columns_last:
-            x = x.reshape(runs, batch, depth, n, n, height, width).transpose(0, 1, 2, 5, 3, 6, 4)
-        else:
-            x = x.reshape(runs, batch, n, n, depth, height, width).transpose(0, 1, 4, 5, 2, 6, 3)
-        return x.reshape(runs, batch, depth, height * n, width * n)
+        runs, batch, height, width, channels = x.shape
+        n = self.block
+        x = x.reshape(runs, batch, height, width, n, n, -1).transpose(0, 1, 2, 4, 3, 5, 6)
+        return x.reshape(runs, batch, height * n, width * n, channels // (n * n))
+
+
+@dataclass(frozen=True)
+class SpaceToBatch:
+    """After padding, pixels that are a multiple of the block apart form images of their own, which follow one another
+    on the batch axis, the place in the block first: `[B, H, W, ...]` to `[n*m*B, H/n, W/m, ...]`
+    (SPACE_TO_BATCH_ND)."""
+
+    block: tuple[int, ...]
+    before_after: tuple[tuple[int, int], ...]
+    value: int
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        n = len(self.block)
+        rest = x.ndim - 2 - n
+        x = np.pad(x, ((0, 0), (0, 0), *self.before_after, *((0, 0),) * rest), constant_values=self.value)
+        runs, batch = x.shape[:2]
+        split = [
+            part for length, b in zip(x.shape[2:], self.block, strict=False) for part in (length // b, b)
+        ]
+        x = x.reshape(runs, batch, *split, *x.shape[2 + n :])
+        places, images = range(3, 3 + 2 * n, 2), range(2, 2 + 2 * n, 2)
+        x = x.transpose(0, *places, 1, *images, *range(2 + 2 * n, x.ndim))
+        return x.reshape(runs, -1, *split[::2], *x.shape[2 + 2 * n :])
+
+
+@dataclass(frozen=True)
+class BatchToSpace:
+    """The inverse of `SpaceToBatch`, whose padding is cut off (BATCH_TO_SPACE_ND)."""
+
+    block: tuple[int, ...]
+    crops: tuple[tuple[int, int], ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        n = len(self.block)
+        runs, sizes = len(x), x.shape[2 : 2 + n]
+        x = x.reshape(runs, *self.block, -1, *x.shape[2:])
+        order = [axis for i in range(n) for axis in (2 + n + i, 1 + i)]
+        x = x.transpose(0, 1 + n, *order, *range(2 + 2 * n, x.ndim))
+        sizes = [length * b for length, b in zip(sizes, self.block, strict=True)]
+        x = x.reshape(runs, x.shape[1], *sizes, *x.shape[2 + 2 * n :])
+        kept = (slice(low, size - high) for size, (low, high) in zip(sizes, self.crops, strict=True))
+        return x[:, :, *kept]
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """The given places of an axis, in that order (GATHER of constant places, REVERSE_V2, MIRROR_PAD,
+    RESIZE_NEAREST_NEIGHBOR); several axes one after the other, then `shape` if there is one."""
+
+    places: tuple[tuple[int, Sequence[int]], ...]
+    shape: tuple[int, ...] | None = None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        for axis, places in self.places:
+            x = x.take(places, axis + 1)
+        return x if self.shape is None else x.reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Slices of the first input's axis at the places that the second gives; the first `batches` axes of both go
+    together (GATHER).
+
+    Raises:
+        GoldenError: a place outside the axis.
+    """
+
+    axis: int
+    batches: int
+    node: str
+
+    def __call__(self, x: np.ndarray, places: np.ndarray) -> np.ndarray:
+        length = x.shape[self.axis + 1]
+        if places.size and (places.min() < 0 or places.max() >= length):
+            bad = places[(places < 0) | (places >= length)][0]
+            raise GoldenError(f"{self.node}: index is {bad}, but must be 0 to {length - 1}")
+        runs = max(len(x), len(places))
+        x = np.broadcast_to(x, (runs, *x.shape[1:]))
+        places = np.broadcast_to(places, (runs, *places.shape[1:]))
+        lead = x.shape[: 1 + self.batches]
+        parts = [x[i].take(places[i], self.axis - self.batches) for i in np.ndindex(lead)]
+        return np.stack(parts).reshape(*lead, *parts[0].shape)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The array repeated along each axis (TILE)."""
+
+    repeats: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.tile(x, (1, *self.repeats))
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Axes of 1 (and axes that are missing in front) repeated to a shape (BROADCAST_TO, FILL)."""
+
+    shape: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(ranked(x, len(self.shape) + 1), (len(x), *self.shape))
+
+
+@dataclass(frozen=True)
+class Unstack:
+    """One output for each place of an axis, which is dropped (UNPACK)."""
+
+    axis: int
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(np.moveaxis(x, self.axis + 1, 0))

@@ -7,25 +7,30 @@ in https://github.com/google-ai-edge/LiteRT. The fixed-point arithmetic is `gold
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.layers.linear import Convolution, Window, sums_of_products
+from golden.errors import ConfigurationError, GoldenError
+from golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
+from golden.layers.shaping import ranked
+from golden.layers.tflite_tables import all_values, looked_up
 from golden.schemes.tflite import (
+    ACTIVATIONS,
     Affine,
     FloatRescale,
     Rescale,
     activation_range,
+    clamped,
     divide_half_away,
     exp_on_negative_values,
-    float_table,
-    hard_swish,
+    inverse_square_root,
     limits,
+    log_of_one_or_more,
     multiply_by_quantized_multiplier,
-    one_over_one_plus_x,
     quantize_multiplier,
+    reciprocal,
     round_half_away,
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
@@ -34,26 +39,34 @@ from golden.schemes.tflite import (
 
 __all__ = [
     "Add",
+    "ArgExtreme",
     "AveragePool2D",
     "BatchMatMul",
+    "Cast",
+    "Comparison",
     "Conv2D",
+    "CumulativeSum",
+    "Defined",
     "Dequantize",
+    "Divide",
     "FullyConnected",
-    "Lookup",
+    "L2Normalize",
+    "LogSoftmax",
     "MaxPool2D",
     "Multiply",
     "Pairwise",
     "Prelu",
     "Quantize",
     "Reduce",
+    "ReduceSame",
+    "ResizeBilinear",
+    "Select",
     "Softmax",
+    "SquaredDifference",
+    "TopK",
+    "TransposeConv",
+    "Unquantised",
     "convolution_factors",
-    "hard_swish_table",
-    "leaky_relu_table",
-    "logistic_table",
-    "relu_table",
-    "requantize_table",
-    "tanh_table",
 ]
 
 
@@ -63,12 +76,6 @@ def convolution_factors(source: Affine, weight: Affine, target: Affine) -> np.nd
     Source: `PopulateConvolutionQuantizationParams`, kernel_util.cc; fully_connected.h.
     """
     return source.scale.astype(np.float64) * weight.scale.astype(np.float64) / np.float64(target.scale[0])
-
-
-def _clamped(x: np.ndarray, zero_point: int, low: int, high: int, dtype: np.dtype) -> np.ndarray:
-    """x + zero_point within low to high; `x` is consumed."""
-    x += zero_point
-    return np.clip(x, low, high, out=x).astype(dtype)
 
 
 def _accumulated(sums: np.ndarray) -> np.ndarray:
@@ -108,7 +115,38 @@ class Conv2D:
                 y[block] = self.rescale.saturated(sums, zero_point, low, high)
             else:
                 sums = _accumulated(sums.astype(np.int64))
-                y[block] = _clamped(self.rescale.apply(sums), zero_point, low, high, dtype)
+                y[block] = clamped(self.rescale.apply(sums), zero_point, low, high, dtype)
+        return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class TransposeConv:
+    """TRANSPOSE_CONV: each input value adds its product with the kernel to the outputs around it, then the bias;
+    rescaled per output channel.
+
+    Source: internal/reference/integer_ops/transpose_conv.h.
+
+    Attributes:
+        convolution: the exact sums.
+        rescale: of the output channels.
+        target: quantisation of the output.
+        activation: fused.
+    """
+
+    convolution: TransposedConvolution
+    rescale: Rescale
+    target: Affine
+    activation: str = "NONE"
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        images = x.reshape(-1, *x.shape[2:])
+        low, high = activation_range(self.activation, self.target)
+        y = np.empty((len(images), *self.convolution.size, self.convolution.weight.shape[0]), x.dtype)
+        for number, image in enumerate(images):
+            sums = _accumulated(self.convolution.sums(image))
+            y[number] = clamped(
+                self.rescale.apply(sums), int(self.target.zero_point[0]), low, high, self.target.dtype
+            )
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -152,17 +190,12 @@ class BatchMatMul:
         rank = max(a.ndim, b.ndim)
         operands = []
         for x, source, adjoint in zip((a, b), self.sources, self.adjoint, strict=True):
-            x = _ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            x = ranked(x, rank).astype(np.int64) - source.zero_point[0]
             operands.append(x.swapaxes(-1, -2) if adjoint else x)
         sums = sums_of_products(*operands, magnitude=255 * 255)
         low, high = limits(self.target.dtype)
         y = self.rescale.apply(_accumulated(sums))
-        return _clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
-
-
-def _ranked(x: np.ndarray, ndim: int) -> np.ndarray:
-    """`x` `[runs, *shape]` with axes of 1 put before `shape` until it has `ndim` axes, to broadcast."""
-    return x.reshape(len(x), *(1,) * (ndim - x.ndim), *x.shape[1:])
+        return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,13 +234,13 @@ class Add:
         rank = max(a.ndim, b.ndim)
         # Each operand has at most 256 values: their rescaled forms are tabulated.
         scaled = [
-            _lookup(_ranked(x, rank), self._scaled(source, rescale))
+            looked_up(ranked(x, rank), self._scaled(source, rescale))
             for x, source, rescale in zip((a, b), self.sources, self._rescales[:2], strict=True)
         ]
         total = scaled[0] - scaled[1] if self.subtract else scaled[0] + scaled[1]
         low, high = activation_range(self.activation, self.target)
         y = self._rescales[2].apply(total)
-        return _clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+        return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
 
     def _scaled(self, source: Affine, rescale: Rescale) -> np.ndarray:
         low, high = limits(source.dtype)
@@ -233,12 +266,12 @@ class Multiply:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
         a, b = (
-            _ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            ranked(x, rank).astype(np.int64) - source.zero_point[0]
             for x, source in zip((a, b), self.sources, strict=True)
         )
         low, high = activation_range(self.activation, self.target)
         y = self.rescale.apply(a * b)
-        return _clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+        return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,12 +294,221 @@ class Prelu:
 
     def __call__(self, x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         rank = max(x.ndim, alpha.ndim)
-        x = _ranked(x, rank).astype(np.int64) - self.source.zero_point[0]
-        alpha = _ranked(alpha, rank).astype(np.int64) - self.alpha.zero_point[0]
+        x = ranked(x, rank).astype(np.int64) - self.source.zero_point[0]
+        alpha = ranked(alpha, rank).astype(np.int64) - self.alpha.zero_point[0]
         sloped = self._rescales[1].apply(x * alpha)
         y = np.where(x >= 0, self._rescales[0].apply(x.copy()), sloped)
         low, high = limits(self.target.dtype)
-        return _clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+        return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class SquaredDifference:
+    """SQUARED_DIFFERENCE: both inputs shifted left by 7 bits and brought to twice the larger scale; the square of
+    their difference is rescaled.
+
+    Source: squared_difference.cc, whose factors are float32 where both of their operands are.
+
+    Raises:
+        ConfigurationError: an output scale so small that its factor reaches 1, where the reference aborts.
+    """
+
+    sources: tuple[Affine, Affine]
+    target: Affine
+    _rescales: tuple[Rescale, Rescale, Rescale] = field(init=False, repr=False)
+
+    SHIFT = 7
+
+    def __post_init__(self) -> None:
+        scales = [source.scale[0] for source in self.sources]
+        unit = np.float64(2 * max(scales))
+        factor = unit * unit / np.float64(np.float32(1 << 2 * self.SHIFT) * self.target.scale[0])
+        # Just below 1 the multiplier would round up to 1.
+        if not factor < 1 - 2.0**-32:
+            raise ConfigurationError(
+                f"output scale is {self.target.scale[0]}, but must be above {unit * unit / (1 << 2 * self.SHIFT)}, "
+                f"the square of the inputs' larger scale / 2**{2 * self.SHIFT - 2}"
+            )
+        factors = (*(np.float64(scale) / unit for scale in scales), factor)
+        object.__setattr__(self, "_rescales", tuple(Rescale.of(f) for f in factors))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        rank = max(a.ndim, b.ndim)
+        scaled = [
+            rescale.apply((ranked(x, rank).astype(np.int64) - source.zero_point[0]) << self.SHIFT)
+            for x, source, rescale in zip((a, b), self.sources, self._rescales[:2], strict=True)
+        ]
+        y = self._rescales[2].apply((scaled[0] - scaled[1]) ** 2)
+        return clamped(y, int(self.target.zero_point[0]), *limits(self.target.dtype), self.target.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Divide:
+    """DIV: the first input times the second's reciprocal, rescaled; division by 0 has no result (here 0).
+
+    The dividend is shifted left as far as 32 bits allow, multiplied by the 31-bit reciprocal and by the factor's
+    multiplier, and shifted right by all shifts together. These exceed 31 bits for small quotients, where C's shift is
+    undefined and LiteRT's result far from the real one; here it is LiteRT's nevertheless, as x86-64 and AArch64 alike
+    give it, which shift by the last five bits: networks meet it, at zero divided by much, for one.
+    Source: `DivElementwise`, internal/reference/div.h; div.cc computes scale1 / (scale2 * scale) in float32.
+    """
+
+    sources: tuple[Affine, Affine]
+    target: Affine
+    activation: str = "NONE"
+    _factor: tuple[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        factor = self.sources[0].scale[0] / (self.sources[1].scale[0] * self.target.scale[0])
+        multiplier, shift = quantize_multiplier(np.float64(factor))
+        # The least shift of a quotient: |dividend| and |divisor| up to 255, of at least 23 and 0 bits.
+        if shift > 23:
+            raise ConfigurationError(f"DIV's factor is {factor}, but must be below 2**23")
+        object.__setattr__(self, "_factor", (multiplier, shift))
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        rank = max(a.ndim, b.ndim)
+        a, b = (
+            ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            for x, source in zip((a, b), self.sources, strict=True)
+        )
+        a, b = np.broadcast_arrays(a * np.where(b < 0, -1, 1), np.abs(b))
+        inverse, divisor_headroom = reciprocal(np.maximum(b, 1))
+        # Bits that repeat the sign: 31 - the width of a, or of -a - 1 if negative.
+        headroom = 31 - np.frexp(np.where(a < 0, ~a, a).astype(np.float64))[1].astype(np.int64)
+        quotient = saturating_rounding_doubling_high_mul(a << headroom, inverse)
+        multiplier, shift = self._factor
+        product = saturating_rounding_doubling_high_mul(quotient, multiplier)
+        right = (31 - divisor_headroom) + headroom - shift
+        # In C the mask of the bits that are shifted out is -1 then: it rounds up what is not negative.
+        beyond = (product >> (right & 31)) + (product >= 0)
+        y = np.where(right > 31, beyond, rounding_divide_by_pot(product, np.minimum(right, 31)))
+        low, high = activation_range(self.activation, self.target)
+        y = clamped(np.where(b == 0, 0, y), int(self.target.zero_point[0]), low, high, self.target.dtype)
+        return y
+
+
+@dataclass(frozen=True, eq=False)
+class Defined:
+    """An operator that has no result for some values of an int8 input: LiteRT ends the run there, and so do we.
+
+    Attributes:
+        operator: what is defined for all others.
+        position: of the input.
+        source: its quantisation.
+        undefined: "zero" or "negative".
+        node: for the message.
+
+    Raises:
+        GoldenError: the input holds such a value.
+    """
+
+    operator: Callable[..., np.ndarray]
+    position: int
+    source: Affine
+    undefined: str
+    node: str
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        x, zero_point = inputs[self.position], int(self.source.zero_point[0])
+        if (x == zero_point).any() if self.undefined == "zero" else (x < zero_point).any():
+            raise GoldenError(
+                f"{self.node}: input {self.position} holds a {self.undefined} value, for which it is not defined"
+            )
+        return self.operator(*inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """LESS, EQUAL and their kin of two int8 tensors: each shifted left by 8 bits and multiplied by its scale, so that
+    values which differ by less than the rounding are equal.
+
+    Source: `ComparisonWithScaling`, internal/reference/comparisons.h, with comparisons.cc.
+
+    Attributes:
+        function: numpy's comparison.
+
+    Raises:
+        ConfigurationError: a scale of 1 or more, for which the kernel shifts by a negative number of bits.
+    """
+
+    function: np.ufunc
+    sources: tuple[Affine, Affine]
+    _tables: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False)
+
+    SHIFT = 8
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            if not source.scale[0] < 1:
+                raise ConfigurationError(f"scale is {source.scale[0]}, but must be below 1 for a comparison")
+        tables = tuple(
+            Rescale.of(np.float64(source.scale[0])).apply(all_values(source) << self.SHIFT)
+            for source in self.sources
+        )
+        object.__setattr__(self, "_tables", tables)
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        rank = max(a.ndim, b.ndim)
+        a, b = (looked_up(ranked(x, rank), table) for x, table in zip((a, b), self._tables, strict=True))
+        return self.function(a, b)
+
+
+@dataclass(frozen=True, eq=False)
+class Unquantised:
+    """An operator on numbers as they are: float32, where numpy and C round alike, or integers, which wrap; also
+    MAXIMUM, MINIMUM and comparisons of quantised tensors of one scale. Operands broadcast.
+
+    Attributes:
+        function: of one or more arrays, exactly rounded in float32 (no exponentials or the like).
+        activation: fused.
+    """
+
+    function: Callable[..., np.ndarray]
+    activation: str = "NONE"
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        rank = max(x.ndim for x in inputs)
+        with np.errstate(all="ignore"):
+            y = self.function(*(ranked(x, rank) for x in inputs))
+        low, high = ACTIVATIONS[self.activation]
+        return y if low is None and high is None else np.clip(y, low, high).astype(y.dtype)
+
+
+@dataclass(frozen=True)
+class Select:
+    """SELECT and SELECT_V2: values of the second input where the first holds, of the third elsewhere.
+
+    Attributes:
+        rows: SELECT's condition of one axis chooses along the first axis of the others.
+    """
+
+    rows: bool = False
+
+    def __call__(self, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if self.rows:
+            condition = condition.reshape(*condition.shape, *(1,) * (a.ndim - 2))
+        rank = max(x.ndim for x in (condition, a, b))
+        return np.where(*(ranked(x, rank) for x in (condition, a, b)))
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """CAST: the number itself in another dtype, scales and zero points apart; integers wrap, a float is truncated
+    towards zero and saturates.
+
+    Source: `CastValue`, cast.cc.
+    """
+
+    dtype: np.dtype
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if x.dtype.kind == "f" and self.dtype.kind in "iu":
+            low, high = limits(self.dtype)
+            below, above = x < low, x >= float(high)
+            y = np.where(below | above | np.isnan(x), 0, x).astype(self.dtype)
+            return np.where(below, low, np.where(above | np.isnan(x), high, y)).astype(self.dtype)
+        return x.astype(self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,7 +560,7 @@ class Reduce:
     so that the factor is up to 31 bits of input scale / (output scale * count).
     Source: `QuantizedMeanOrSum`, internal/reference/reduce.h, with reduce.cc. The binary ai-edge-litert 2.3.0 deviates
     from that source: its reference SUM reads int8 data as uint8 and saturates to 0 and 255. Here SUM follows the
-    source (and the optimised kernel) and sums int8.
+    source and sums int8, as the optimised kernel does, which rounds otherwise.
 
     Attributes:
         axes: not negative, each once.
@@ -347,8 +589,139 @@ class Reduce:
         total -= int(self.source.zero_point[0]) * self.count
         y = multiply_by_quantized_multiplier(_accumulated(total), *self._factor)
         low, high = limits(self.target.dtype)
-        y = _clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+        y = clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
         return y.reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceSame:
+    """REDUCE_MAX and REDUCE_MIN over axes, of integers of one scale; REDUCE_ANY and REDUCE_ALL; REDUCE_PROD of sizes,
+    in 32 or 64 bits that wrap. Source: `EvalType`, reduce.cc.
+
+    Attributes:
+        function: np.max, np.min, np.any, np.all or np.prod.
+        axes: not negative, each once.
+        shape: of the output, without runs.
+    """
+
+    function: Callable[..., np.ndarray]
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        y = self.function(x, axis=tuple(axis + 1 for axis in self.axes))
+        return y.astype(x.dtype).reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ArgExtreme:
+    """ARG_MAX and ARG_MIN: the first place of the greatest or least value. Source: internal/reference/arg_min_max.h.
+
+    Attributes:
+        function: np.argmax or np.argmin.
+    """
+
+    function: Callable[..., np.ndarray]
+    axis: int
+    dtype: np.dtype
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.function(x, axis=self.axis + 1).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class CumulativeSum:
+    """CUMSUM along an axis, one sum after the other; exclusive: without the value itself; reverse: from the end.
+
+    Source: `CumSum`, internal/reference/cumsum.h.
+    """
+
+    axis: int
+    exclusive: bool
+    reverse: bool
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        values = np.moveaxis(x, self.axis + 1, 0)[:: -1 if self.reverse else 1]
+        # The sum begins with 0, which a sum of -0 shows.
+        sums = np.cumsum(values, axis=0, dtype=x.dtype) + x.dtype.type(0)
+        if self.exclusive:
+            sums = np.concatenate([np.zeros_like(sums[:1]), sums[:-1]])
+        return np.moveaxis(sums[:: -1 if self.reverse else 1], 0, self.axis + 1)
+
+
+@dataclass(frozen=True)
+class TopK:
+    """TOPK_V2: the greatest values of the last axis in descending order, the first of equals first, and their places.
+
+    Source: topk_v2.cc.
+    """
+
+    count: int
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # Descending and yet stable: sorted by the complement, which no integer lacks; a float's is its negative.
+        places = np.argsort(-x if x.dtype.kind == "f" else ~x, axis=-1, kind="stable")[..., : self.count]
+        return np.take_along_axis(x, places, -1), places.astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class L2Normalize:
+    """L2_NORMALIZATION over the last axis: each x - zero_point times the fixed-point 1 / sqrt of the sum of their
+    squares, in units of 1/128.
+
+    Source: internal/reference/integer_ops/l2normalization.h.
+    """
+
+    source: Affine
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        values = x.astype(np.int64) - self.source.zero_point[0]
+        root, shift = inverse_square_root((values * values).sum(axis=-1, keepdims=True))
+        y = multiply_by_quantized_multiplier(values, root, shift + 7)
+        return np.clip(y, *limits(x.dtype)).astype(x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class ResizeBilinear:
+    """RESIZE_BILINEAR of int8 maps: weights of 10 bits from the two nearest rows and columns, the sum of 20 bits
+    rounded with ties away from zero.
+
+    Source: `ResizeBilinear` for int8, internal/reference/resize_bilinear.h.
+
+    Attributes:
+        size: rows and columns of the output.
+        align_corners: the first and last pixels' centres coincide.
+        half_pixel_centers: pixels have their centres at 0.5, 1.5...
+    """
+
+    size: tuple[int, int]
+    align_corners: bool
+    half_pixel_centers: bool
+
+    UNIT = 1 << 10
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        # Within 32 bits: a value of 8 bits times two weights, each from -1/2 to 3/2 of the unit.
+        y = x.astype(np.int32)
+        for axis, size in zip((2, 3), self.size, strict=True):
+            low, high, fraction = self._places(x.shape[axis], size)
+            fraction = fraction.astype(np.int32).reshape(-1, *(1,) * (x.ndim - axis - 1))
+            y = y.take(low, axis) * (self.UNIT - fraction) + y.take(high, axis) * fraction
+        half = self.UNIT**2 // 2
+        return np.where(y > 0, (y + half) >> 20, -((half - y) >> 20)).astype(x.dtype)
+
+    def _places(self, length: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each output row: the row below, the row above, and the share of the latter in 1/1024."""
+        corners = self.align_corners and size > 1
+        length_less, size_less = (length - 1, size - 1) if corners else (length, size)
+        step = (self.UNIT * length_less + size_less // 2) // size_less
+        place = np.arange(size, dtype=np.int64) * step
+        if self.half_pixel_centers:
+            place += step // 2 - self.UNIT // 2
+        # Divisions truncate, but for the low end, where both rows are row 0.
+        low = np.clip(place // self.UNIT, 0, length - 1)
+        high = np.clip((place + self.UNIT - 1) // self.UNIT, 0, length - 1)
+        return low, high, place - self.UNIT * low
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,26 +752,62 @@ class Softmax:
         exponentials = self._exponentials[x.max(axis=-1, keepdims=True) - x]
         counts = exponentials >= 0
         total = np.where(counts, rounding_divide_by_pot(exponentials, 12), 0).sum(axis=-1, keepdims=True)
-        # Shift the sum left until its top bit is bit 31; without that bit it is x of 1 / (1 + x).
-        headroom = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
-        reciprocal = one_over_one_plus_x((total << headroom) - (1 << 31))
+        inverse, headroom = reciprocal(total)
         bits_over_unit = 12 - headroom
-        product = saturating_rounding_doubling_high_mul(reciprocal, exponentials)
+        product = saturating_rounding_doubling_high_mul(inverse, exponentials)
         width = self.target.dtype.itemsize * 8
         y = rounding_divide_by_pot(product, np.minimum(bits_over_unit + 31 - width, 31)) + low
         return np.where(counts, np.minimum(y, high), low).astype(self.target.dtype)
 
 
 @dataclass(frozen=True, eq=False)
+class LogSoftmax:
+    """LOG_SOFTMAX over the last axis: each difference from the maximum less the logarithm of the sum of their
+    exponentials, in units of 1/16 from -255/16 to 0.
+
+    Source: internal/reference/integer_ops/log_softmax.h; `PreprocessLogSoftmaxScalingExp`,
+    internal/quantization_util.cc, and `LogSoftmaxPrepare`, activations.cc.
+    """
+
+    source: Affine
+    _differences: np.ndarray = field(init=False, repr=False)
+    _exponentials: np.ndarray = field(init=False, repr=False)
+    _least: int = field(init=False, repr=False)
+    _back: tuple[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        multiplier, shift, least = softmax_parameters(self.source.scale[0], 1.0)
+        differences = -np.arange(256, dtype=np.int64)
+        counts = differences >= least
+        scaled = multiply_by_quantized_multiplier(np.where(counts, differences, 0), multiplier, shift)
+        exponentials = np.where(counts, rounding_divide_by_pot(exp_on_negative_values(scaled), 12), 0)
+        object.__setattr__(self, "_differences", scaled)
+        object.__setattr__(self, "_exponentials", exponentials)
+        object.__setattr__(self, "_least", least)
+        object.__setattr__(self, "_back", quantize_multiplier((1 << (31 - shift)) / multiplier))
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        low, high = limits(x.dtype)
+        x = x.astype(np.int64)
+        places = x.max(axis=-1, keepdims=True) - x
+        log = log_of_one_or_more(self._exponentials[places].sum(axis=-1, keepdims=True))
+        # Below this difference the result would leave 5 integer bits.
+        least = multiply_by_quantized_multiplier(log - (1 << 31), *self._back)
+        counts = -places > np.maximum(self._least - 1, least)
+        y = rounding_divide_by_pot(self._differences[places] - log, 22) + high
+        return np.where(counts, np.clip(y, low, high), low).astype(np.int8)
+
+
+@dataclass(frozen=True, eq=False)
 class Pairwise:
-    """Any operator that makes each value from two int8 values (ADD, SUB, MUL, PRELU), from a table of its 65,536
-    results; operands broadcast.
+    """Any operator that makes each value from two int8 values (ADD, SUB, MUL, DIV, PRELU, SQUARED_DIFFERENCE), from a
+    table of its 65,536 results; operands broadcast.
 
     Attributes:
         operator: the definition, which is asked once for every pair.
     """
 
-    operator: Add | Multiply | Prelu
+    operator: Add | Divide | Multiply | Prelu | SquaredDifference
     _table: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -409,89 +818,8 @@ class Pairwise:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
-        a, b = (np.ascontiguousarray(_ranked(x, rank)).view(np.uint8) for x in (a, b))
+        a, b = (np.ascontiguousarray(ranked(x, rank)).view(np.uint8) for x in (a, b))
         return self._table.take((a.astype(np.uint16) << 8) | b)
-
-
-@dataclass(frozen=True, eq=False)
-class Lookup:
-    """Any function of one 8-bit value, as the table of its 256 results in ascending order of input."""
-
-    table: np.ndarray
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return _lookup(x, self.table)
-
-
-def _lookup(x: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """table[x - least value of x's dtype]; the table is turned so that a signed index needs no subtraction."""
-    if x.dtype == np.int8:
-        table = np.roll(table, 128)
-    return table[np.ascontiguousarray(x).view(np.uint8)]
-
-
-def _all_values(source: Affine) -> np.ndarray:
-    """Every value of an 8-bit tensor less its zero point: int64 `[256]`."""
-    low, high = limits(source.dtype)
-    return np.arange(low, high + 1, dtype=np.int64) - source.zero_point[0]
-
-
-def relu_table(source: Affine, target: Affine, activation: str) -> np.ndarray:
-    """RELU, RELU6, RELU_N1_TO_1: rescaled by scale / scale (a float32), clamped.
-
-    Source: `ReluX`, internal/reference/reference_ops.h; `ReluPrepare` and `QuantizedReluX`, activations.cc.
-    """
-    rescale = Rescale.of(np.float64(source.scale[0] / target.scale[0]))
-    low, high = activation_range(activation, target)
-    y = rescale.apply(_all_values(source))
-    return _clamped(y, int(target.zero_point[0]), low, high, target.dtype)
-
-
-def leaky_relu_table(source: Affine, target: Affine, alpha: float) -> np.ndarray:
-    """LEAKY_RELU: x or, where negative, alpha * x, each with its own factor (computed in float32).
-
-    Source: `QuantizeLeakyRelu`, internal/reference/leaky_relu.h; `LeakyReluPrepare`, activations.cc.
-    """
-    values = _all_values(source)
-    same = Rescale.of(np.float64(source.scale[0] / target.scale[0]))
-    sloped = Rescale.of(np.float64(source.scale[0] * np.float32(alpha) / target.scale[0]))
-    y = np.where(values >= 0, same.apply(values.copy()), sloped.apply(values.copy()))
-    return _clamped(y, int(target.zero_point[0]), *limits(target.dtype), target.dtype)
-
-
-def logistic_table(source: Affine, target: Affine) -> np.ndarray:
-    """LOGISTIC: 1 / (1 + exp(-x)) in float32. Source: `SigmoidPrepare`, activations.cc."""
-
-    def logistic(x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            return np.float32(1) / (np.float32(1) + np.exp(-x.astype(np.float64)).astype(np.float32))
-
-    return float_table(logistic, source, target).astype(target.dtype)
-
-
-def tanh_table(source: Affine, target: Affine) -> np.ndarray:
-    """TANH in float32. Source: `TanhPrepare`, activations.cc."""
-
-    def tanh(x: np.ndarray) -> np.ndarray:
-        return np.tanh(x.astype(np.float64)).astype(np.float32)
-
-    return float_table(tanh, source, target).astype(target.dtype)
-
-
-def hard_swish_table(source: Affine, target: Affine) -> np.ndarray:
-    """HARD_SWISH; see `golden.schemes.tflite.hard_swish`."""
-    values = _all_values(source) + source.zero_point[0]
-    return hard_swish(values, source, target).astype(target.dtype)
-
-
-def requantize_table(source: Affine, target: Affine) -> np.ndarray:
-    """QUANTIZE from one 8-bit form to another.
-
-    Source: internal/reference/requantize.h; quantize.cc computes scale / scale in float64.
-    """
-    rescale = Rescale.of(np.float64(source.scale[0]) / np.float64(target.scale[0]))
-    y = rescale.apply(_all_values(source))
-    return _clamped(y, int(target.zero_point[0]), *limits(target.dtype), target.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -525,5 +853,5 @@ class Dequantize:
     source: Affine
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        table = np.float64(self.source.scale[0]) * _all_values(self.source)
-        return _lookup(x, table.astype(np.float32))
+        table = np.float64(self.source.scale[0]) * all_values(self.source)
+        return looked_up(x, table.astype(np.float32))

@@ -11,7 +11,7 @@ import numpy as np
 from golden.errors import GoldenError
 from golden.graph import Graph
 
-__all__ = ["OnnxRuntime"]
+__all__ = ["OnnxRuntime", "trace_rows"]
 
 
 class OnnxRuntime:
@@ -80,18 +80,31 @@ class OnnxRuntime:
         Args:
             x: an input that `Graph.trace` takes.
         """
-        x = x if isinstance(x, Mapping) else {self._graph.inputs[0]: x}
-        shaped: dict[str, Any] = {
-            name: np.asarray(a).reshape(len(a), *self._graph.tensors[name].shape) for name, a in x.items()
-        }
-        kept: dict[str, list[np.ndarray]] = {name: [] for name in [*x, *self._names]}
-        for run in self._progress(range(len(next(iter(shaped.values()))))):
-            inputs = {name: array[run] for name, array in shaped.items()}
-            for name, array in (inputs | self.run(inputs)).items():
-                kept[name].append(array)
-        return {name: self._graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}
+        return trace_rows(self._graph, x, self._names, self.run, self._progress)
+
+
+def trace_rows(
+    graph: Graph,
+    x: np.ndarray | Mapping[str, np.ndarray],
+    names: list[str],
+    run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]],
+    progress: Callable[[range], Iterable[int]],
+) -> dict[str, np.ndarray]:
+    """Call `run` on each of the N inputs in `x`, in the file's own shapes, and stack what it gives as `Graph.trace`
+    does."""
+    x = x if isinstance(x, Mapping) else {graph.inputs[0]: x}
+    shaped: dict[str, Any] = {
+        name: np.asarray(a).reshape(len(a), *graph.tensors[name].shape) for name, a in x.items()
+    }
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in [*x, *names]}
+    for row in progress(range(len(next(iter(shaped.values()))))):
+        # Copied, so that every array starts where numpy and onnxruntime align it.
+        inputs = {name: array[row].copy() for name, array in shaped.items()}
+        for name, array in (inputs | run(inputs)).items():
+            kept[name].append(array)
+    return {name: graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}
 
 
 def _nibbles(graph: Graph, name: str) -> bool:
-    quantisation = graph.tensors[name].quantisation
-    return quantisation is not None and getattr(quantisation, "bits", None) == 4
+    tensor = graph.tensors[name]
+    return tensor.dtype.kind in "iu" and getattr(tensor.quantisation, "bits", None) == 4

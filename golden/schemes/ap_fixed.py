@@ -1,4 +1,4 @@
-"""hls4ml's and QKeras' fixed point: ap_fixed<W, I, Q, O>, W bits of which I stand before the binary point.
+"""hls4ml's fixed point: ap_fixed<W, I, Q, O, N>, W bits of which I stand before the binary point.
 
 A raw integer r of W bits, two's complement (ap_fixed) or unsigned (ap_ufixed), stands for r * 2**(I - W); I may be
 negative or larger than W. A value that is assigned to such a type is first rounded to a multiple of 2**(I - W) by the
@@ -15,11 +15,10 @@ quantisation mode Q, then brought into range by the overflow mode O:
 
 Source: AMD UG1399, "Arbitrary Precision Fixed-Point Data Types", and where it is silent the header `ap_fixed_base.h`
 (https://github.com/Xilinx/HLS_arbitrary_Precision_Types) that hls4ml compiles against: SAT_SYM maps the value
--2**(W-1) itself to -(2**(W-1) - 1), but a signed type of one bit keeps its -1; on unsigned types it equals SAT.
-WRAP_SM, and WRAP with saturated bits (a fifth parameter other than 0), are refused.
-
-QKeras' quantized_bits(bits, integer, keep_negative=1, alpha=1) is ap_fixed<bits, integer + 1, RND_CONV, SAT> on the
-values a network has (`quantized_bits`), as hls4ml converts it, with the sign counted among the bits.
+-2**(W-1) itself to -(2**(W-1) - 1), but a signed type of one bit keeps its -1; on unsigned types it equals SAT. A fifth
+parameter N above 0, of WRAP alone, saturates the N topmost bits of a result outside low..high and wraps the others:
+the N become those of the end that was passed, but on unsigned types all ones at both ends. WRAP_SM is refused.
+`golden/tests/test_ap_types.py` holds this module to that header.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, GoldenError
 
-__all__ = ["MAX_INPUT", "MAX_WIDTH", "OVERFLOWS", "QUANTISATIONS", "ApFixed", "quantized_bits"]
+__all__ = ["MAX_INPUT", "MAX_WIDTH", "OVERFLOWS", "QUANTISATIONS", "ApFixed"]
 
 QUANTISATIONS = ("TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV")
 OVERFLOWS = ("WRAP", "SAT", "SAT_ZERO", "SAT_SYM")
@@ -59,6 +58,7 @@ class ApFixed:
         signed: ap_fixed rather than ap_ufixed.
         quantisation: Q, one of `QUANTISATIONS`.
         overflow: O, one of `OVERFLOWS`.
+        saturated: N, of WRAP: 0 to W topmost bits that saturate.
 
     Raises:
         ConfigurationError: a parameter outside these.
@@ -69,9 +69,14 @@ class ApFixed:
     signed: bool = True
     quantisation: str = "TRN"
     overflow: str = "WRAP"
+    saturated: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("width", 1, MAX_WIDTH), ("integer", -MAX_INTEGER, MAX_INTEGER)):
+        for name, low, high in (
+            ("width", 1, MAX_WIDTH),
+            ("integer", -MAX_INTEGER, MAX_INTEGER),
+            ("saturated", 0, self.width),
+        ):
             value = getattr(self, name)
             whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if not whole or not low <= value <= high:
@@ -86,29 +91,34 @@ class ApFixed:
                 raise ConfigurationError(
                     f"{name} is {getattr(self, name)!r}, but must be one of {', '.join(allowed)}"
                 )
+        if self.saturated and self.overflow != "WRAP":
+            raise ConfigurationError(
+                f"saturated is {self.saturated}, but must be 0 with overflow {self.overflow}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> ApFixed:
         """Read a type as C++ and hls4ml's configurations write it, modes with or without AP_.
 
         Raises:
-            ConfigurationError: not of the form ap_fixed<W,I[,Q[,O[,0]]]> or ap_ufixed<...>, or out of range.
+            ConfigurationError: not of the form ap_fixed<W,I[,Q[,O[,N]]]> or ap_ufixed<...>, or out of range.
         """
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise ConfigurationError(
-                f"type {text!r} is not of the form ap_fixed<W,I,Q,O> or ap_ufixed<W,I,Q,O>, "
+                f"type {text!r} is not of the form ap_fixed<W,I,Q,O,N> or ap_ufixed<W,I,Q,O,N>, "
                 f"as in 'ap_fixed<16,6,RND,SAT>'"
             )
         unsigned, width, integer, quantisation, overflow, saturated = match.groups()
-        if int(saturated or 0):
-            raise ConfigurationError(f"type {text!r} has {saturated} saturated bits, but must have 0")
-        return cls(int(width), int(integer), not unsigned, quantisation or "TRN", overflow or "WRAP")
+        modes = quantisation or "TRN", overflow or "WRAP", int(saturated or 0)
+        return cls(int(width), int(integer), not unsigned, *modes)
 
     def __str__(self) -> str:
-        modes = [self.quantisation, self.overflow]
-        if modes[1] == "WRAP":
-            modes = modes[:1] if modes[0] != "TRN" else []
+        modes = [self.quantisation, self.overflow, str(self.saturated)]
+        for default in ("0", "WRAP", "TRN"):
+            if modes[-1] != default:
+                break
+            modes.pop()
         return (
             f"ap_{'' if self.signed else 'u'}fixed<{','.join([str(self.width), str(self.integer), *modes])}>"
         )
@@ -169,8 +179,9 @@ class ApFixed:
         if not np.isfinite(x).all():
             raise GoldenError("x holds NaN or infinity, but must be finite")
         mantissa, exponent = np.frexp(x.astype(np.float64))
-        # |mantissa| * 2**53 is an integer of up to 2**53.
-        return self._convert(np.ldexp(mantissa, 53).astype(np.int64), 53 - exponent - np.int64(self.fraction))
+        # |mantissa| * 2**53 is an integer of up to 2**53. numpy 1 would keep the exponents' int32 from here on.
+        right = 53 - exponent.astype(np.int64) - self.fraction
+        return self._convert(np.ldexp(mantissa, 53).astype(np.int64), right)
 
     def to_float(self, raw: np.ndarray) -> np.ndarray:
         """The real values of raw integers, float64.
@@ -202,7 +213,10 @@ class ApFixed:
         if self.overflow == "WRAP":
             # int64 keeps the low 64 bits of a shift, and more than `width` of them are not needed.
             shifted &= (1 << self.width) - 1
-            return shifted - ((shifted >> (self.width - 1)) << self.width) if self.signed else shifted
+            wrapped = shifted - ((shifted >> (self.width - 1)) << self.width) if self.signed else shifted
+            kept = np.int64((1 << (self.width - self.saturated)) - 1)
+            tops = np.where(over, self.max, self.min if self.signed else self.max) & ~kept
+            return np.where((over | under) & (self.saturated > 0), shifted & kept | tops, wrapped)
         zero = self.overflow == "SAT_ZERO"
         shifted = np.where(over, 0 if zero else self.max, shifted)
         return np.where(under, 0 if zero else self.min, shifted)
@@ -222,17 +236,3 @@ class ApFixed:
             "RND_CONV": above | (tie & (floor & 1 == 1)),
         }
         return floor + more[self.quantisation]
-
-
-def quantized_bits(bits: int, integer: int, keep_negative: bool = True) -> ApFixed:
-    """QKeras' quantized_bits(bits, integer, keep_negative, alpha=1) as the type whose assignment gives its values.
-
-    QKeras computes clip(round(x * 2**f), low, high) * 2**-f with f = bits - integer - keep_negative; its round is
-    TensorFlow's, ties to even; its low end is -2**(bits-1), or 0 without keep_negative. QKeras counts no sign among
-    the integer bits, ap_fixed does. Source: qkeras/quantizers.py, `quantized_bits`, with symmetric=0 and the
-    default qnoise_factor.
-
-    Raises:
-        ConfigurationError: see `ApFixed`.
-    """
-    return ApFixed(bits, integer + bool(keep_negative), bool(keep_negative), "RND_CONV", "SAT")

@@ -27,11 +27,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
+from golden.schemes.affine import Affine
 
 __all__ = [
     "Affine",
@@ -52,75 +51,6 @@ __all__ = [
 _F = np.float32
 
 
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """Affine quantisation of a tensor: real = scale * (q - zero_point), per tensor or along one axis.
-
-    Attributes:
-        scale: float32 `[1]`, or `[C]` per axis, each finite and above 0.
-        zero_point: int64 of `scale`'s shape, within the range.
-        axis: the axis of a per-axis tensor, else None.
-        dtype: int8, uint8, int16, uint16 or int32; int8 and uint8 also hold int4 and uint4.
-        bits: 4 for int4 and uint4, else None.
-
-    Raises:
-        ConfigurationError: a scale or zero point out of range, or arrays of unlike length.
-    """
-
-    scale: np.ndarray
-    zero_point: np.ndarray
-    axis: int | None
-    dtype: np.dtype
-    bits: int | None = None
-
-    def __post_init__(self) -> None:
-        scale, zero_point = np.asarray(self.scale, np.float32), np.asarray(self.zero_point, np.int64)
-        if scale.ndim != 1 or scale.size == 0 or zero_point.shape != scale.shape:
-            raise ConfigurationError(
-                f"scale has shape {list(scale.shape)} and zero_point {list(zero_point.shape)}, "
-                f"but both must be one list of 1 or more values"
-            )
-        wrong = ~(np.isfinite(scale) & (scale > 0))
-        if wrong.any():
-            raise ConfigurationError(f"scale is {scale[wrong][0]}, but must be finite and above 0")
-        object.__setattr__(self, "scale", scale)
-        object.__setattr__(self, "zero_point", zero_point)
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
-        low, high = self.limits
-        if zero_point.min() < low or zero_point.max() > high:
-            bad = zero_point[(zero_point < low) | (zero_point > high)][0]
-            raise ConfigurationError(f"zero_point is {bad}, but {self.type} allows {low} to {high}")
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Least and greatest integer."""
-        if self.bits is None:
-            info = np.iinfo(self.dtype)
-            return int(info.min), int(info.max)
-        return (-(1 << self.bits - 1), (1 << self.bits - 1) - 1) if self.dtype.kind == "i" else (0, 15)
-
-    @property
-    def type(self) -> str:
-        """ONNX's name of the integers, in lower case."""
-        return self.dtype.name if self.bits is None else f"{self.dtype.name.rstrip('8')}{self.bits}"
-
-    @property
-    def per_axis(self) -> bool:
-        """Whether each index of `axis` has its own scale."""
-        return self.axis is not None
-
-    def along(self, values: np.ndarray, rank: int) -> np.ndarray:
-        """`scale` or `zero_point` shaped to broadcast against an array `[runs, *shape]` whose shape has `rank` axes."""
-        if self.axis is None:
-            return values[0]
-        return values.reshape([-1 if axis == self.axis else 1 for axis in range(rank)])
-
-    def __str__(self) -> str:
-        if self.per_axis:
-            return f"{self.type} axis {self.axis} x{self.scale.size}"
-        return f"{self.type} {self.scale[0]:.6g} zp {self.zero_point[0]}"
-
-
 def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     """QuantizeLinear: saturate(round(x / scale) + zero_point), division in float32, ties to even.
 
@@ -138,8 +68,9 @@ def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     zero_point = target.along(target.zero_point, x.ndim - 1)
     with np.errstate(over="ignore", invalid="ignore"):
         steps = np.rint(np.divide(x, scale, dtype=np.float32))
-    # float64 holds the steps and any zero point; beyond its integers everything saturates, and fmax passes NaN over.
-    return np.fmin(np.fmax(steps.astype(np.float64) + zero_point, low), high).astype(target.dtype)
+    # float64 holds the steps and any zero point; beyond its integers everything saturates. NaN (of 0 / 0) is the least
+    # integer in MLAS, whose maximum of NaN and a number is the number; so it is in fmax.
+    return np.minimum(np.fmax(steps.astype(np.float64) + zero_point, low), high).astype(target.dtype)
 
 
 def dequantize(q: np.ndarray, source: Affine) -> np.ndarray:

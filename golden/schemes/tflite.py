@@ -9,12 +9,16 @@ The arithmetic is that of LiteRT's reference kernels (`tflite/kernels/internal/r
   quantization_spec) leaves this open. LiteRT can also be built with TFLITE_SINGLE_ROUNDING, which rounds once;
   PyPI's ai-edge-litert is built without, as `golden/tests/test_tflite_operators.py` shows at the ties where the
   two differ.
-- That product serves CONV_2D, DEPTHWISE_CONV_2D, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, QUANTIZE, SUM and
-  MEAN; ADD and SUB use it on inputs shifted left by 20 bits. FULLY_CONNECTED does not: LiteRT's reference kernel
-  multiplies its accumulator by the real factor in float64 and rounds once (`FloatRescale`), unlike the optimised
-  kernels, so that its results differ from theirs by one now and then.
-- HARD_SWISH works in 16 bits, SOFTMAX in gemmlowp's fixed-point exponential, LOGISTIC and TANH in float32 tables of
-  256 entries, AVERAGE_POOL_2D in plain integer division.
+- That product serves CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, BATCH_MATMUL, MUL, PRELU, LEAKY_RELU, RELU, ABS,
+  QUANTIZE, SUM and MEAN; ADD and SUB use it on inputs shifted left by 20 bits, SQUARED_DIFFERENCE by 7, comparisons
+  by 8. FULLY_CONNECTED does not: LiteRT's reference kernel multiplies its accumulator by the real factor in float64
+  and rounds once (`FloatRescale`), unlike the optimised kernels, so that its results differ from theirs by one now and
+  then.
+- HARD_SWISH works in 16 bits, SOFTMAX and LOG_SOFTMAX in gemmlowp's fixed-point exponential and logarithm, DIV, RSQRT
+  and L2_NORMALIZATION in its Newton-Raphson reciprocals and roots, LOGISTIC, TANH, EXP, LOG, ELU, GELU and SQRT in
+  float32 tables of 256 entries, RESIZE_BILINEAR with weights of 10 bits, AVERAGE_POOL_2D in plain integer division.
+- What a converter leaves in float32 between DEQUANTIZE and QUANTIZE is supported where IEEE 754 rounds it exactly
+  (sums, products, quotients, roots, negation, comparisons); a float exponential or convolution is refused.
 
 Functions take and give numpy integers of any shape and are vectorised; the tests hold them against Python
 integers and fractions.
@@ -29,6 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.errors import ConfigurationError
+from golden.schemes.affine import Affine
 
 __all__ = [
     "ACTIVATIONS",
@@ -36,13 +41,18 @@ __all__ = [
     "FloatRescale",
     "Rescale",
     "activation_range",
+    "clamped",
     "divide_half_away",
     "exp_on_negative_values",
     "float_table",
     "hard_swish",
+    "inverse_square_root",
+    "limits",
+    "log_of_one_or_more",
     "multiply_by_quantized_multiplier",
     "one_over_one_plus_x",
     "quantize_multiplier",
+    "reciprocal",
     "round_half_away",
     "rounding_divide_by_pot",
     "saturating_rounding_doubling_high_mul",
@@ -56,55 +66,9 @@ ACTIVATIONS = {
     "NONE": (None, None),
     "RELU": (0.0, None),
     "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU_0_TO_1": (0.0, 1.0),
     "RELU6": (0.0, 6.0),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """Affine quantisation of a tensor: real = scale * (q - zero_point), per tensor or along one axis.
-
-    Attributes:
-        scale: float32 `[1]`, or `[C]` per channel, each finite and above 0.
-        zero_point: int64 of `scale`'s shape, within `dtype`.
-        axis: the channel axis of a per-channel tensor, else None.
-        dtype: int8, uint8, int16 or int32.
-
-    Raises:
-        ConfigurationError: a scale or zero point out of range, or arrays of unlike length.
-    """
-
-    scale: np.ndarray
-    zero_point: np.ndarray
-    axis: int | None
-    dtype: np.dtype
-
-    def __post_init__(self) -> None:
-        scale, zero_point = np.asarray(self.scale, np.float32), np.asarray(self.zero_point, np.int64)
-        if scale.ndim != 1 or scale.size == 0 or zero_point.shape != scale.shape:
-            raise ConfigurationError(
-                f"scale has shape {list(scale.shape)} and zero_point {list(zero_point.shape)}, "
-                f"but both must be one list of 1 or more values"
-            )
-        wrong = ~(np.isfinite(scale) & (scale > 0))
-        if wrong.any():
-            raise ConfigurationError(f"scale is {scale[wrong][0]}, but must be finite and above 0")
-        low, high = limits(self.dtype)
-        if zero_point.min() < low or zero_point.max() > high:
-            bad = zero_point[(zero_point < low) | (zero_point > high)][0]
-            raise ConfigurationError(f"zero_point is {bad}, but {self.dtype} allows {low} to {high}")
-        object.__setattr__(self, "scale", scale)
-        object.__setattr__(self, "zero_point", zero_point)
-
-    @property
-    def per_channel(self) -> bool:
-        """Whether each index of `axis` has its own scale."""
-        return self.scale.size > 1
-
-    def __str__(self) -> str:
-        if self.per_channel:
-            return f"{self.dtype} axis {self.axis} x{self.scale.size}"
-        return f"{self.dtype} {self.scale[0]:.6g} zp {self.zero_point[0]}"
 
 
 def limits(dtype: np.dtype) -> tuple[int, int]:
@@ -341,6 +305,12 @@ def _quantised_bound(bound: float, quantisation: Affine) -> int:
     return int(quantisation.zero_point[0]) + int(steps)
 
 
+def clamped(x: np.ndarray, zero_point: int, low: int, high: int, dtype: np.dtype) -> np.ndarray:
+    """x + zero_point within low to high; `x` is consumed."""
+    x += zero_point
+    return np.clip(x, low, high, out=x).astype(dtype)
+
+
 def divide_half_away(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     """total / count rounded to nearest, ties away from zero, as AVERAGE_POOL_2D divides.
 
@@ -360,7 +330,7 @@ def divide_half_away(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
 
 
 def float_table(function: Callable[[np.ndarray], np.ndarray], source: Affine, target: Affine) -> np.ndarray:
-    """Outputs for all 256 inputs of a function that the kernels tabulate in float32 (LOGISTIC, TANH).
+    """Outputs for all 256 inputs of a function that the kernels tabulate in float32 (LOGISTIC, TANH, EXP...).
 
     `function` is evaluated in float64 and rounded to float32 once, which is what a correctly rounded C function
     gives; products and sums around it are float32 as in C. Source: `LUTPopulate`, tflite/kernels/internal/common.h.
@@ -372,8 +342,10 @@ def float_table(function: Callable[[np.ndarray], np.ndarray], source: Affine, ta
     steps = np.arange(*_span(source.dtype)) - source.zero_point[0]
     real = source.scale[0] * steps.astype(np.float32)
     inverse = np.float32(1) / target.scale[0]
-    scaled = round_half_away(function(real) * inverse) + np.float32(target.zero_point[0])
-    return np.clip(scaled.astype(np.int64), low, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = round_half_away(function(real) * inverse) + np.float32(target.zero_point[0])
+    # Saturated as a float: C's conversion of a larger one to int32 is undefined.
+    return np.clip(np.nan_to_num(scaled), low, high).astype(np.int64)
 
 
 def _span(dtype: np.dtype) -> tuple[int, int]:
@@ -460,6 +432,43 @@ def softmax_parameters(scale: float, beta: float) -> tuple[int, int, int]:
     return multiplier, shift, -math.floor(31 * (1 << 26) / (1 << shift))
 
 
+def reciprocal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(r, headroom) with 1 / x = r * 2**(headroom - 62), for x of 1 to 2**31 - 1; r has no integer bits.
+
+    x is shifted left by the headroom, until its top bit is bit 31; without that bit it is x of 1 / (1 + x).
+    Source: `GetReciprocal`, tflite/kernels/internal/common.h.
+    """
+    x = np.asarray(x, np.int64)
+    headroom = 32 - np.frexp(x.astype(np.float64))[1].astype(np.int64)
+    return one_over_one_plus_x((x << headroom) - (1 << 31)), headroom
+
+
+def inverse_square_root(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(multiplier, shift) with 1 / sqrt(x) = multiplier * 2**(shift - 31), for x of 0 to 2**31 - 1; 0 counts as 1.
+
+    x is brought to 2**27 .. 2**29 by an even shift; five Newton-Raphson steps with 3 integer bits from the guess 1.
+    Source: `GetInvSqrtQuantizedMultiplierExp` with reverse shift -1, tflite/kernels/internal/common.h.
+    """
+    given = np.asarray(x, np.int64)
+    mul = saturating_rounding_doubling_high_mul
+    x = np.maximum(given, 2)
+    exponent = np.full(x.shape, 11, np.int64)
+    while (large := x >= 1 << 29).any():
+        x, exponent = np.where(large, x // 4, x), exponent + large
+    # Pairs of bits by which x can be shifted left so that bits 29 and above stay clear.
+    pairs = (31 - np.frexp(x.astype(np.float64))[1].astype(np.int64)) // 2 - 1
+    exponent = exponent - pairs
+    x = (x << 2 * pairs) >> 1
+    half = rounding_divide_by_pot(x, 1)
+    root = np.full(x.shape, 1 << 28, np.int64)
+    for _ in range(5):
+        cube = _saturate_32(mul(mul(root, root), root) << 6)
+        root = _saturate_32((mul((1 << 28) + (1 << 27), root) - mul(half, cube)) << 3)
+    multiplier = mul(root, 1518500250) << np.maximum(-exponent, 0)  # sqrt(1/2)
+    shift = -np.maximum(exponent, 0)
+    return np.where(given <= 1, INT32_MAX, multiplier), np.where(given <= 1, 0, shift)
+
+
 def quantize_multiplier_above_one(real: float) -> tuple[int, int]:
     """`quantize_multiplier` for factors of 1 to 2**31, whose left shift may be 31."""
     fraction, shift = math.frexp(real)
@@ -509,6 +518,30 @@ def one_over_one_plus_x(x: np.ndarray) -> np.ndarray:
         error = (1 << 29) - mul(half_denominator, estimate)
         estimate = estimate + _saturate_32(mul(estimate, error) << 2)
     return _saturate_32(estimate << 1)
+
+
+def log_of_one_or_more(x: np.ndarray) -> np.ndarray:
+    """log(x) with 5 integer bits, of x with 12 integer bits, 1 or more.
+
+    x = 2**k * r with r near 2**-1/4, from one of two candidates; log(r) is a rational function of r around that point.
+    Source: `log_x_for_x_greater_than_or_equal_to_1_impl`, tflite/kernels/internal/common.h.
+    """
+    mul, saturate = saturating_rounding_doubling_high_mul, _saturate_32
+    root, fourth_root, quarter = 1518500250, 1805811301, 1 << 23  # 2**-1/2, 2**-1/4; 1/4 with 6 integer bits
+    x = np.asarray(x, np.int64)
+    width = np.frexp(x.astype(np.float64))[1].astype(np.int64)
+    first = saturate(mul(saturate(x << 31 - width), root) << 1)
+    first_power = saturate((12 - (32 - width) << 25) + quarter)
+    headroom = 31 - np.frexp(mul(x, root).astype(np.float64))[1].astype(np.int64)
+    second, second_power = saturate(x << headroom), saturate((12 - headroom << 25) - quarter)
+    r, power = np.minimum(first, second), np.maximum(first_power, second_power)
+    middle = (r + fourth_root + 1) >> 1
+    q = 2 * (r - fourth_root)
+    square = mul(q, q)
+    numerator = mul(q, r) + mul(mul(q, square), 117049297)
+    denominator = mul(middle, 1057819769 + q + mul(127690142, square)) + mul(638450708, q)
+    ratio = mul(rounding_divide_by_pot(numerator, 6), one_over_one_plus_x(denominator))
+    return saturate((mul(power, 1488522236) + ratio) << 1)
 
 
 def _saturate_32(x: np.ndarray) -> np.ndarray:

@@ -32,6 +32,21 @@ def litert(model: Path | bytes, graph: Graph) -> LiteRt:
     return LiteRt(model, graph)
 
 
+def optimised(data: bytes, x: np.ndarray) -> np.ndarray:
+    """The output of a file of one input in LiteRT's optimised kernels (no delegate), for what BUILTIN_REF lacks."""
+    interpreter = pytest.importorskip(
+        "ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert"
+    )
+    runtime = interpreter.Interpreter(
+        model_content=data,
+        experimental_op_resolver_type=interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    runtime.allocate_tensors()
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], x)
+    runtime.invoke()
+    return runtime.get_tensor(runtime.get_output_details()[0]["index"])
+
+
 def compare(graph: Graph, runtime: LiteRt, x: dict[str, np.ndarray]) -> Comparison:
     """Run both on the same N inputs and compare every tensor that the graph makes."""
     comparison = graph.compare(x, runtime)

@@ -11,6 +11,8 @@ from golden.compare import Comparison
 from golden.graph import Graph
 from golden.importers import onnx as importer
 from golden.runtimes.onnxruntime import OnnxRuntime
+from golden.runtimes.qonnx import QonnxRuntime
+from golden.schemes.qonnx import DOMAIN as QONNX
 
 MICROSOFT = "com.microsoft"
 
@@ -18,8 +20,9 @@ MICROSOFT = "com.microsoft"
 class OnnxFile:
     """A graph that grows node by node; arrays become constants, names stay names."""
 
-    def __init__(self, opset: int = 21) -> None:
+    def __init__(self, opset: int = 21, qonnx_version: int = 1) -> None:
         self.opset = opset
+        self.qonnx_version = qonnx_version
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -52,6 +55,11 @@ class OnnxFile:
     def dequantize(self, q, scale, zero_point, **attributes) -> str:
         return self.node("DequantizeLinear", q, np.asarray(scale, np.float32), zero_point, **attributes)
 
+    def quant(self, x, bits: float, scale, zero_point=0, *, signed=1, narrow=0, mode="ROUND") -> str:
+        """QONNX's Quant of a tensor or a constant."""
+        numbers = (np.asarray(value, np.float32) for value in (scale, zero_point, bits))
+        return self.node("Quant", x, *numbers, domain=QONNX, signed=signed, narrow=narrow, rounding_mode=mode)
+
     def bytes(self, *outputs: str) -> bytes:
         outputs = outputs or (self.nodes[-1].output[0],)
         graph = helper.make_graph(
@@ -62,6 +70,8 @@ class OnnxFile:
             self.constants,
         )
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
+        if any(node.domain == QONNX for node in self.nodes):
+            opsets.append(helper.make_opsetid(QONNX, self.qonnx_version))
         return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
@@ -69,6 +79,12 @@ def onnxruntime(data: bytes, graph: Graph, optimised: bool = False) -> OnnxRunti
     """onnxruntime; the test is skipped where it is not installed."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
     return OnnxRuntime(data, graph, optimised=optimised)
+
+
+def qonnx(data: bytes, graph: Graph) -> QonnxRuntime:
+    """The package qonnx; the test is skipped where it is not installed."""
+    pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")
+    return QonnxRuntime(data, graph)
 
 
 def random_inputs(graph: Graph, runs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -94,16 +110,19 @@ def random_inputs(graph: Graph, runs: int, rng: np.random.Generator) -> dict[str
 
 def check(file: OnnxFile, rng: np.random.Generator, *outputs: str, runs: int = 4, x=None) -> Comparison:
     """Every tensor of the file, from both, over `runs` runs, bit by bit; the golden trace is compared with nothing
-    left out."""
+    left out. What has nodes of QONNX is held to qonnx, anything else to onnxruntime."""
     data = file.bytes(*outputs)
-    graph = importer.loads(data)
-    runtime = onnxruntime(data, graph)
+    foreign = any(node.domain == QONNX for node in file.nodes)
+    graph = importer.loads_graph(data) if foreign else importer.loads(data)
+    runtime = qonnx(data, graph) if foreign else onnxruntime(data, graph)
     inputs = random_inputs(graph, runs, rng) if x is None else x
     ours, theirs = graph.trace(inputs), runtime.trace(inputs)
     assert set(ours) == set(theirs), "some tensors were not compared"
     for name, array in theirs.items():
         assert ours[name].dtype == array.dtype, name
         assert ours[name].shape == array.shape, name
+        if foreign:  # the sign of a zero, too
+            assert ours[name].tobytes() == np.ascontiguousarray(array).tobytes(), (name, file.nodes)
     comparison = graph.compare(inputs, theirs)
     assert comparison.exact, f"{comparison}\n{file.nodes}"
     return comparison

@@ -11,15 +11,30 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from golden import ConfigurationError, GoldenError
-from golden.schemes.ap_fixed import MAX_WIDTH, OVERFLOWS, QUANTISATIONS, ApFixed, quantized_bits
+from golden.schemes.ap_fixed import MAX_WIDTH, OVERFLOWS, QUANTISATIONS, ApFixed
 
-TYPES = st.builds(
-    ApFixed,
-    st.one_of(st.integers(1, 8), st.integers(1, MAX_WIDTH)),
-    st.integers(-20, 80),
-    st.booleans(),
-    st.sampled_from(QUANTISATIONS),
-    st.sampled_from(OVERFLOWS),
+WIDTHS = st.one_of(st.integers(1, 8), st.integers(1, MAX_WIDTH))
+TYPES = st.one_of(
+    st.builds(
+        ApFixed,
+        WIDTHS,
+        st.integers(-20, 80),
+        st.booleans(),
+        st.sampled_from(QUANTISATIONS),
+        st.sampled_from(OVERFLOWS),
+    ),
+    # WRAP with saturated bits.
+    WIDTHS.flatmap(
+        lambda width: st.builds(
+            ApFixed,
+            st.just(width),
+            st.integers(-20, 80),
+            st.booleans(),
+            st.sampled_from(QUANTISATIONS),
+            st.just("WRAP"),
+            st.integers(0, width),
+        )
+    ),
 )
 
 
@@ -51,6 +66,11 @@ def assigned(x: Fraction, t: ApFixed) -> int:
     high = 2 ** (t.width - 1) - 1 if t.signed else 2**t.width - 1
     low = -(2 ** (t.width - 1)) if t.signed else 0
     if t.overflow == "WRAP":
+        kept = 2 ** (t.width - t.saturated)
+        if t.saturated and y > high:
+            return high - high % kept + y % kept
+        if t.saturated and y < low:
+            return (low if t.signed else high - high % kept) + y % kept
         y %= 2**t.width
         return y - 2**t.width if t.signed and y > high else y
     if t.overflow == "SAT_SYM" and t.signed and t.width > 1:
@@ -122,6 +142,7 @@ def test_str():
     assert str(ApFixed(16, 6)) == "ap_fixed<16,6>"
     assert str(ApFixed(16, 6, False, "RND")) == "ap_ufixed<16,6,RND>"
     assert str(ApFixed(16, 6, True, "TRN", "SAT")) == "ap_fixed<16,6,TRN,SAT>"
+    assert str(ApFixed(16, 6, True, "TRN", "WRAP", 2)) == "ap_fixed<16,6,TRN,WRAP,2>"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +156,8 @@ def test_str():
         ("ap_fixed<16,2000>", "integer is 2000"),
         ("ap_fixed<16,6,ROUND>", "quantisation is 'ROUND', but must be one of TRN, TRN_ZERO"),
         ("ap_fixed<16,6,RND,WRAP_SM>", "overflow is 'WRAP_SM', but must be one of WRAP, SAT"),
-        ("ap_fixed<16,6,RND,WRAP,2>", "has 2 saturated bits, but must have 0"),
+        ("ap_fixed<16,6,RND,WRAP,17>", "saturated is 17, but must be a whole number from 0 to 16"),
+        ("ap_fixed<16,6,RND,SAT,2>", "saturated is 2, but must be 0 with overflow SAT"),
     ],
 )
 def test_parse_refuses(text, message):
@@ -167,15 +189,3 @@ def test_values():
     assert t.value(-3) == Fraction(-3, 16)
     assert t.to_float(np.array([-3, 8])).tolist() == [-0.1875, 0.5]
     assert (ApFixed(4, 2, True, "TRN", "SAT_SYM").min, ApFixed(1, 1, True, "TRN", "SAT_SYM").min) == (-7, -1)
-
-
-@given(
-    st.integers(2, 12), st.integers(0, 4), st.booleans(), st.lists(st.floats(-40, 40), min_size=1, max_size=9)
-)
-def test_quantized_bits(bits, integer, keep_negative, values):
-    """QKeras' formula in fractions: round half to even, then clip."""
-    t = quantized_bits(bits, integer, keep_negative)
-    unit = Fraction(2) ** (bits - integer - keep_negative)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if keep_negative else (0, 2**bits - 1)
-    expected = [Fraction(min(max(round(Fraction(v) * unit), low), high)) / unit for v in values]
-    assert [t.value(raw) for raw in t.from_float(np.array(values))] == expected

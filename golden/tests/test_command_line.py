@@ -52,6 +52,37 @@ def test_trace_then_compare(tmp_path, capsys):
     assert "first input" in capsys.readouterr().out
 
 
+def test_compare_with_another_model(tmp_path, capsys):
+    other = DIGITS.with_name("digits_mixed.onnx")
+    assert main(["compare", str(DIGITS), str(DIGITS), "--random", "3"]) == 0
+    assert "all exact" in capsys.readouterr().out
+    x = np.zeros((2, *golden.load(DIGITS).input_shape), int)
+    np.save(tmp_path / "x.npy", x)
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "c.png"
+    status = main(
+        ["compare", str(DIGITS), str(other), "--input", str(tmp_path / "x.npy"), "--plot", str(picture)]
+    )
+    printed = capsys.readouterr().out
+    assert status == 1 and "differ, first" in printed
+    assert printed.endswith(f"wrote {picture}\n") and picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
+    from golden.tests.tflite_files import ModelFile
+
+    file = ModelFile()
+    x, y = (file.tensor((1, 4), 0.1, 5) for _ in range(2))
+    axes = file.constant(np.array([1], np.int32))
+    file.operator("SUM", [x, axes], [y], "ReducerOptions", KeepDims=True)
+    path = tmp_path / "sum.tflite"
+    path.write_bytes(file.bytes([x], [y]))
+    assert main(["compare", str(path), "--random", "70"]) == 1
+    assert "node 'sum_0' (SUM): LiteRT's reference kernel reads int8 as uint8" in capsys.readouterr().out
+
+
 def test_compare_with_litert(tflite_model, capsys):
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
     assert main(["compare", str(tflite_model), "--random", "70"]) == 0
@@ -78,7 +109,8 @@ def test_names_with_slashes_survive_the_file(tmp_path):
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
-        (["compare", str(DIGITS)], "QONNX files have no runtime here, name a file by --reference"),
+        (["compare", str(DIGITS), "missing.onnx"], "missing.onnx: no such model file"),
+        (["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"], "suffix '.txt' is no picture format"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
@@ -116,3 +148,14 @@ def test_profile(tmp_path, capsys):
     model = golden.load(DIGITS)
     x = np.random.default_rng(0).integers(0, model.input_format.max + 1, (3, *model.input_shape))
     assert printed.strip() == str(golden.profile(model, x)).strip()
+
+
+def test_compare_with_qonnx(capsys, monkeypatch):
+    """A network is compared as its file's float32 graph; without the package the command says what to install."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "qonnx.core", None)
+        assert main(["compare", str(DIGITS)]) == 2
+        assert "install them with: pip install qonnx onnxruntime" in capsys.readouterr().err
+    pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")
+    assert main(["compare", str(DIGITS), "--random", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("all exact")

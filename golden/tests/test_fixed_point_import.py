@@ -380,9 +380,9 @@ def test_missing_file(tmp_path):
 def test_missing_package_is_named(monkeypatch):
     graph = loads(small_model())
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(GoldenError, match="needs the package onnx, install it with: pip install onnx"):
+    with pytest.raises(GoldenError, match="ONNX files need the package onnx: pip install onnx"):
         loads(b"")
-    with pytest.raises(GoldenError, match=r"writing \.onnx files needs the package onnx"):
+    with pytest.raises(GoldenError, match="ONNX files need the package onnx: pip install onnx"):
         to_bytes(graph)
 
 

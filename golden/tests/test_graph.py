@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from golden import ConfigurationError, GoldenError
-from golden.compare import compare_arrays, compare_traces
 from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
 
 INT32 = np.dtype(np.int32)
@@ -128,52 +125,3 @@ def test_summary_names_nodes_outputs_and_state():
     lines = {line.split()[0]: line for line in text.splitlines()[2:] if line[0] != " "}
     assert lines["add"].split() == ["add", "ADD", "double,", "x", "y", "1x4", "int32"]
     assert "state" in counter().summary()
-
-
-def test_compare_of_exact_traces():
-    graph, x = residual(), np.arange(8, dtype=np.int32).reshape(2, 4)
-    comparison = graph.compare(x, residual())
-    assert comparison.exact and comparison.first_differing is None
-    assert str(comparison).endswith("5 tensors, 32 values: all exact")
-    assert all(math.isinf(tensor.sqnr_db) for tensor in comparison.tensors)
-
-
-def test_compare_names_the_first_difference():
-    graph, x = residual(), np.arange(8, dtype=np.int32).reshape(2, 4)
-    reference = {name: values.copy() for name, values in graph.trace(x).items()}
-    reference["y"][1, 2] += 3
-    reference["y"][1, 3] -= 4
-    comparison = graph.compare(x, reference)
-    first = comparison.first_differing
-    assert (first.name, first.first, first.expected, first.seen) == ("y", (1, 2), 21, 18)
-    assert (first.differing, first.worst) == (2, 4)
-    signal = float((reference["y"].astype(float) ** 2).sum())
-    assert first.sqnr_db == pytest.approx(10 * math.log10(signal / 25))
-    assert "2 of 8 values differ, first at [1, 2]: expected 21, seen 18; worst 4" in str(comparison)
-    assert str(comparison).endswith("1 differ, first y")
-
-
-def test_compare_of_floats():
-    nan = np.array([1.0, np.nan], np.float32)
-    assert compare_arrays("t", nan, nan).exact
-    seen = compare_arrays("t", nan, np.array([1.5, np.nan], np.float32))
-    assert (seen.differing, seen.worst, seen.first) == (1, 0.5, (0,))
-    assert not compare_arrays("t", nan, np.array([1.0, 2.0], np.float32)).exact
-
-
-@pytest.mark.parametrize(
-    ("reference", "message"),
-    [
-        ({}, "names 0 tensors, but none of the model's 1"),
-        ({"t": np.zeros(3, int)}, r"the reference is int64 \[3\], but must be int64 \[2\]"),
-        ({"t": np.zeros(2)}, r"the reference is float64 \[2\], but must be int64 \[2\]"),
-    ],
-)
-def test_compare_refuses_what_it_cannot_compare(reference, message):
-    with pytest.raises(GoldenError, match=message):
-        compare_traces({"t": np.zeros(2, int)}, reference)
-
-
-def test_compare_refuses_nothing():
-    with pytest.raises(GoldenError, match="holds 0 values, but a comparison needs 1 or more"):
-        compare_traces({"t": np.zeros(0, int)}, {"t": np.zeros(0, int)})

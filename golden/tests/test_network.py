@@ -23,8 +23,9 @@ from golden import (
     Network,
     Residual,
     UnsupportedOperatorError,
-    qonnx,
 )
+from golden.exporters import qonnx as exporter
+from golden.importers import qonnx
 from golden.operators import max_pool
 from golden.tests.onnx_executor import Quant, execute
 
@@ -106,7 +107,7 @@ def networks(draw, float32_exact=False):
     return network, x
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(networks())
 def test_trace_is_the_definition_layer_by_layer(case):
     network, x = case
@@ -126,11 +127,11 @@ def test_trace_is_the_definition_layer_by_layer(case):
     np.testing.assert_array_equal(network.predict(x[1:]), trace[network.output][1:])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(networks(float32_exact=True))
 def test_written_file_computes_the_same_in_float32_and_reads_back(case):
     network, x = case
-    content = qonnx.to_bytes(network)
+    content = exporter.to_bytes(network)
     trace, executed = network.trace(x), execute(content, x)
     again = qonnx.from_bytes(content, "again").trace(x)
     assert list(again) == list(trace)
@@ -538,7 +539,7 @@ def test_load_names_missing_files_unknown_suffixes_and_missing_packages(tmp_path
     with pytest.raises(GoldenError, match=r"suffix '.h5' is no known model format, use one of .onnx"):
         golden.load(tmp_path / "model.h5")
     file = tmp_path / "model.ONNX"
-    qonnx.save(Network("n", "x", (3, 3, 2), [simple_layer()]), file)
+    exporter.save(Network("n", "x", (3, 3, 2), [simple_layer()]), file)
     assert golden.load(str(file)).name == "model"
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(GoldenError, match="pip install onnx"):
@@ -564,7 +565,7 @@ def test_load_names_missing_files_unknown_suffixes_and_missing_packages(tmp_path
 )
 def test_what_float32_or_qonnx_cannot_say_is_not_written(changes, error, sentence):
     with pytest.raises(error, match=sentence):
-        qonnx.to_bytes(Network("n", "x", (3, 3, 2), [simple_layer(**changes)]))
+        exporter.to_bytes(Network("n", "x", (3, 3, 2), [simple_layer(**changes)]))
 
 
 def test_largest_writable_values_are_exact_in_float32():
@@ -576,6 +577,6 @@ def test_largest_writable_values_are_exact_in_float32():
     network = Network("edge", "x", (3, 3, 2), [layer])
     x = np.arange(18).reshape(1, 3, 3, 2) % 4
     x[0, 0, 0] = 3
-    np.testing.assert_array_equal(execute(qonnx.to_bytes(network), x)["y"], network.predict(x))
+    np.testing.assert_array_equal(execute(exporter.to_bytes(network), x)["y"], network.predict(x))
     with pytest.raises(DoesNotFitError, match="values reach 16777216"):
-        qonnx.to_bytes(Network("over", "x", (3, 3, 2), [dataclasses.replace(layer, bias=layer.bias + 1)]))
+        exporter.to_bytes(Network("over", "x", (3, 3, 2), [dataclasses.replace(layer, bias=layer.bias + 1)]))

@@ -371,7 +371,10 @@ def test_depth_and_space(mode):
 
 
 # Sizes, or scales, of a tensor [1, 2, 5, 7].
-RESIZED = [((1, 2, 10, 14), None), ((1, 2, 3, 4), None), (None, (1, 1, 2, 2)), (None, (1, 1, 1.7, 0.6))]
+RESIZED = [
+    ((1, 2, 10, 14), None), ((1, 2, 3, 4), None), (None, (1, 1, 2, 2)), (None, (1, 1, 1.7, 0.6)),
+    (None, (1, 1, 1.15, 2)), (None, (1, 1, 1.15, 1)),  # 5 rows stay 5
+]  # fmt: skip
 PLACES = ["half_pixel", "asymmetric", "pytorch_half_pixel", "align_corners"]
 
 

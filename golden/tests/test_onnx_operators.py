@@ -277,7 +277,7 @@ def test_gemm(seed, constant):
     case.check(runs=3)
 
 
-@pytest.mark.parametrize("kind", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize("kind", ["Add", "Sub", "Mul", "Div"])
 @pytest.mark.parametrize(
     "shapes", [((1, 3, 4), (1, 3, 4)), ((1, 3, 4), (4,)), ((1, 3, 4), (1, 3, 1)), ((1,), (1, 7))]
 )
@@ -288,7 +288,8 @@ def test_binary(kind, shapes):
 
 
 @pytest.mark.parametrize("kind, attributes", [
-    ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {}), ("Sigmoid", {}), ("Tanh", {}),
+    ("Relu", {}), ("LeakyRelu", {"alpha": 0.1}), ("LeakyRelu", {}), ("Sigmoid", {}), ("Tanh", {}), ("Abs", {}),
+    ("Ceil", {}), ("Floor", {}), ("Neg", {}), ("Reciprocal", {}), ("Round", {}), ("Sqrt", {}),
 ])  # fmt: skip
 @pytest.mark.parametrize("length", [1, 3, 8, 100])
 def test_unary(kind, attributes, length):
@@ -297,6 +298,86 @@ def test_unary(kind, attributes, length):
     y = case.file.node(kind, x, **attributes)
     case.requantise(y, 1e-3, 0.1)
     case.check(runs=400 // length)
+
+
+@pytest.mark.parametrize("slope", [(), (1,), (6, 1, 1), (1, 6, 4, 5)])
+def test_prelu(slope):
+    case = Case(len(slope))
+    case.file.node("PRelu", case.quantised((1, 6, 4, 5)), case.floats(slope))
+    check(case.file, case.rng)
+
+
+@pytest.mark.parametrize("opset", [9, 13, 15, 21])
+@pytest.mark.parametrize("shape", [(1, 7), (2, 6, 9), (1, 17, 5, 3)])
+def test_batch_normalization(shape, opset):
+    case = Case(opset, opset=opset)
+    channels = shape[1]
+    # Before opset 10 there is no QuantizeLinear, but Quant needs no opset.
+    x = case.quantised(shape) if opset > 9 else case.file.quant(case.file.input(shape), 6, case.scale())
+    numbers = [case.floats(channels) for _ in range(3)]
+    variance = case.rng.uniform(1e-3, 4, channels).astype(np.float32)
+    case.file.node("BatchNormalization", x, *numbers, variance, epsilon=float(case.scale()) * 1e-3)
+    check(case.file, case.rng)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18])
+@pytest.mark.parametrize("kind", ["ReduceSum", "ReduceMean", "ReduceMax"])
+@pytest.mark.parametrize("shape, axes", [
+    ((1, 24, 8, 8), [2, 3]), ((5, 7), [1]), ((3, 13), [-1]), ((9, 100), [1]), ((4, 257), [1]), ((2, 3), [1]),
+    ((8, 24), [0]), ((64, 9), [0]), ((3, 8, 24), [1]), ((2, 64, 9), [1]), ((1, 31, 17), [1]), ((2, 40, 1), [1]),
+    ((40, 1), [0]), ((1, 40, 1), [1]), ((5, 1, 30), [0, 2]), ((1, 1, 40, 3), [2]), ((4, 30, 1, 30, 3), [1, 3]),
+    ((3, 4, 5), [0, 2]), ((2, 3, 37), [0, 2]), ((2, 6, 4, 7), [1, 3]), ((2, 6, 4, 7), [0, 2, 3]),
+    ((2, 3, 4, 5, 6), [1, 3]), ((3, 4, 5), [0, 1, 2]), ((3, 1, 5), [1]), ((1, 1), [0]), ((3, 4, 5), None),
+])  # fmt: skip
+def test_reductions(shape, axes, kind, opset):
+    """Each way of summing: rows at any place in memory, columns, both, neither."""
+    case = Case(len(shape) + opset, opset=opset)
+    x = case.quantised(shape)
+    for keep in (0, 1):
+        if axes is None:
+            case.file.node(kind, x, keepdims=keep)
+        elif opset >= 18 or (kind == "ReduceSum" and opset >= 13):
+            case.file.node(kind, x, np.array(axes, np.int64), keepdims=keep)
+        else:
+            case.file.node(kind, x, axes=axes, keepdims=keep)
+    check(case.file, case.rng)
+
+
+@pytest.mark.parametrize("placing", ["half_pixel", "asymmetric"])
+@pytest.mark.parametrize("nearest", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize("size", [(8, 10), (12, 15), (7, 11), (3, 2), (4, 9), (9, 5)])
+def test_resize_to_the_nearest(size, nearest, placing):
+    case = Case(size[0], opset=13)
+    x = case.quantised((1, 2, 4, 5))
+    attributes = {"mode": "nearest", "nearest_mode": nearest, "coordinate_transformation_mode": placing}
+    case.file.node("Resize", x, None, None, np.array([1, 2, *size], np.int64), **attributes)
+    scales = np.array([1, 1, size[0] / 4, size[1] / 5], np.float32)
+    case.file.node("Resize", x, None, scales, **attributes)
+    check(case.file, case.rng)
+
+
+def test_shapes_put_together_by_nodes():
+    """As exporters write x.view(x.shape[0], -1)."""
+    case = Case(0, opset=13)
+    x = case.quantised((2, 3, 4))
+    batch = case.file.node("Gather", case.file.node("Shape", x), np.array(0), axis=0)
+    rows = case.file.node("Unsqueeze", batch, np.array([0]))
+    shape = case.file.node("Concat", rows, np.array([-1]), axis=0)
+    y = case.file.node("Reshape", x, shape)
+    case.file.node("Gather", y, np.array([[3, -1], [0, 3]]), axis=1)
+    check(case.file, case.rng)
+
+
+@pytest.mark.parametrize("source", [np.int8, np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("target", [1, 2, 3, 6, 7, 11])
+def test_cast(source, target):
+    case = Case(0)
+    x = case.file.input((1, 3, 50), source)
+    y = case.file.node("Cast", x, to=target)
+    if target == 11:
+        case.file.node("Cast", y, to=1)
+    case.quantised((1, 3))
+    check(case.file, case.rng)
 
 
 @pytest.mark.parametrize("dtype", EIGHT_BITS)

@@ -14,23 +14,9 @@ from golden import ConfigurationError
 from golden.layers import mlas
 from golden.schemes import onnx as scheme
 from golden.schemes.onnx import Affine
+from golden.tests.float32 import float32, fraction
 
 DTYPES = [np.uint8, np.int8, np.uint16, np.int16]
-
-
-def float32(value: Fraction) -> Fraction:
-    """The float32 number nearest to a fraction in the normal range, ties to even."""
-    if value == 0:
-        return value
-    exponent = math.frexp(float(value))[1]
-    # float() may have rounded up to a power of two.
-    exponent -= abs(value) < Fraction(2) ** (exponent - 1)
-    unit = Fraction(2) ** (exponent - 24)
-    return round(value / unit) * unit
-
-
-def fraction(x) -> Fraction:
-    return Fraction(float(x))
 
 
 def affine(dtype, scale: float, zero_point: int, bits: int | None = None) -> Affine:

@@ -57,18 +57,20 @@ def i32(*values):
 
 REFUSED = {
     "float model": (
-        lambda: one("ADD", [(1, 4), (1, 4)], "AddOptions", dtype=np.float32),
-        UnsupportedOperatorError, r"node 'add_0' \(ADD\): tensor 't0' is float32, but must be int8; quantise",
+        lambda: one("LOGISTIC", [(1, 4)], dtype=np.float32),
+        UnsupportedOperatorError, r"node 'logistic_0' \(LOGISTIC\): tensor 't0' is float32, but must be int8; quantise",
     ),
     "unsupported operator": (
         lambda: one("ATAN2", [(1, 4), (1, 4)]),
-        UnsupportedOperatorError, r"node 'atan2_0' \(ATAN2\): this operator is not among those supported: ADD, ",
+        UnsupportedOperatorError, r"node 'atan2_0' \(ATAN2\): this operator is not among those supported: ABS, ADD, ",
     ),
     "custom operator": (
         lambda: one("CUSTOM", [(1, 4)]),
         UnsupportedOperatorError, r"'custom_0' \(CUSTOM 'Custom'\): this operator is not among those supported",
     ),
-    "no options": (lambda: one("SOFTMAX", [(1, 4)]), ModelFormatError, r"has no options, but must have SoftmaxOptions"),
+    "no options": (
+        lambda: one("SOFTMAX", [(1, 4)], out=(1 / 256, -128)), ModelFormatError, r"SOFTMAX's beta \* scale is 0.0"
+    ),
     "wrong options": (
         lambda: one("SOFTMAX", [(1, 4)], "AddOptions"),
         ModelFormatError, r"has options of type 11, but must have SoftmaxOptions",
@@ -397,3 +399,20 @@ def test_shapes_computed_in_the_file():
 
 def test_the_list_of_operators_is_in_order():
     assert list(OPERATORS) == sorted(OPERATORS)
+
+
+def test_only_the_newer_field_holds_the_operators_number():
+    """ai-edge-quantizer writes new operators so; the parser would read DEQUANTIZE as ADD."""
+    file = ModelFile(older_codes=False)
+    x, y = file.tensor((1, 4), 0.5, 3), file.tensor((1, 4), dtype=np.float32)
+    file.operator("DEQUANTIZE", [x], [y])
+    graph = loads(file.bytes([x], [y]))
+    assert graph.predict(np.array([[3, 4, 5, -1]], np.int8)).tolist() == [[0, 0.5, 1, -2]]
+
+
+def test_options_left_out_have_the_schemas_defaults():
+    file = ModelFile()
+    x, y = file.tensor((1, 4), 0.5, 0), file.tensor((1, 4), 0.5, 0)
+    file.operator("ADD", [x, x], [y])
+    graph = loads(file.bytes([x], [y]))
+    assert graph.predict(np.array([[3, -4, 100, 0]], np.int8)).tolist() == [[6, -8, 127, 0]]

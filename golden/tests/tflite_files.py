@@ -17,6 +17,8 @@ _TYPES = {
     np.dtype(np.uint8): tflite.TensorType.UINT8,
     np.dtype(np.int16): tflite.TensorType.INT16,
     np.dtype(np.int32): tflite.TensorType.INT32,
+    np.dtype(np.int64): tflite.TensorType.INT64,
+    np.dtype(np.bool_): tflite.TensorType.BOOL,
 }
 
 
@@ -46,6 +48,10 @@ class ModelFile:
 
     tensors: list[_Tensor] = field(default_factory=list)
     operators: list[_Operator] = field(default_factory=list)
+    # LiteRT lists every operator here under version 1, but for this one.
+    versions: dict[str, int] = field(default_factory=lambda: {"BROADCAST_TO": 2})
+    # Whether the older of the two fields for an operator's number is written too.
+    older_codes: bool = True
 
     def tensor(
         self,
@@ -150,14 +156,14 @@ class ModelFile:
             tflite.TensorAddQuantization(b, quantisation)
         return tflite.TensorEnd(b)
 
-    @staticmethod
-    def _code(b: flatbuffers.Builder, kind: str) -> int:
+    def _code(self, b: flatbuffers.Builder, kind: str) -> int:
         number = getattr(tflite.BuiltinOperator, kind)
         custom = b.CreateString("Custom") if kind == "CUSTOM" else None
         tflite.OperatorCodeStart(b)
-        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
+        if self.older_codes:
+            tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
         tflite.OperatorCodeAddBuiltinCode(b, number)
-        tflite.OperatorCodeAddVersion(b, 1)
+        tflite.OperatorCodeAddVersion(b, self.versions.get(kind, 1))
         if custom is not None:
             tflite.OperatorCodeAddCustomCode(b, custom)
         return tflite.OperatorCodeEnd(b)

@@ -8,24 +8,13 @@ from pathlib import Path
 import pytest
 
 from sim import simulators
-from sim.__main__ import main
+from sim.__main__ import OVERRIDES, VARIABLES, main
 from sim.targets import Target
-
-VARIABLES = (
-    "SIM",
-    "TOPLEVEL",
-    "SEED",
-    "COCOTB_RANDOM_SEED",
-    "COCOTB_TESTCASE",
-    "COCOTB_TEST_FILTER",
-    "PARAMS",
-)
-SWITCHES = ("WAVES", "GUI", "XRANDOM")
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, own_outputs: Path) -> Path:
-    for name in VARIABLES + SWITCHES:
+    for name in (OVERRIDES, *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     return own_outputs
 
@@ -170,3 +159,43 @@ def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.
     untested = type(counter)(**{**vars(counter), "test_modules": ("bench_lost",)})
     assert main(["run", "--top", "counter"], {"counter": untested}) == 2
     assert "test module bench_lost of target counter does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ("TOPLVEL=mvu", "unknown variable 'TOPLVEL' (did you mean TOPLEVEL?); allowed: SIM, TOPLEVEL, "),
+        ("SEED=3 SIMULATOR:=icarus", "unknown variable 'SIMULATOR'; allowed: "),
+        ("COCOTB_TESTCSE=x", "unknown variable 'COCOTB_TESTCSE' (did you mean COCOTB_TESTCASE?)"),
+        ("PARAMS=Lanes=8\\ TOPLVEL=1 WAVE=1", "unknown variable 'WAVE' (did you mean WAVES?)"),
+        ("PYTEST_ARG=-x", "unknown variable 'PYTEST_ARG' (did you mean PYTEST_ARGS?)"),
+    ],
+)
+def test_misspelt_make_variables_are_refused(
+    overrides: str,
+    sentence: str,
+    counter: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(OVERRIDES, overrides)
+    for command in ("run", "list", "check"):
+        assert main([command], {"counter": counter}) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("assay: ") and error.count("\n") == 1
+        assert sentence in error
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        " ".join(f"{name}=1" for name in VARIABLES),
+        "CXX=g++ CXXFLAGS=-O1\\ -g COCOTB_LOG_LEVEL=DEBUG ASSAY_MODELS=here VM_PARALLEL_BUILDS=1",
+        "PARAMS=Lanes=8\\ AccWidth=27",
+    ],
+)
+def test_other_make_variables_are_not(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OVERRIDES, overrides)
+    monkeypatch.setenv("TOPLVEL", "the environment is not checked")
+    assert main(["check"], {}) == 0

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import vectors
-from golden import IntFormat, Layer, Network, qonnx
+from golden import IntFormat, Layer, Network
+from golden.exporters import qonnx
 from sim.__main__ import main
 
 MODEL = vectors.path("digits/digits_w2a2.onnx")

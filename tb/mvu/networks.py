@@ -45,11 +45,7 @@ def load_workloads(model: str, images: str, rng: np.random.Generator) -> list[Wo
     """
     if not model:
         return [Workload(*vectors.digits(name)) for name in DIGITS]
-    network = golden.load(model)
-    if not isinstance(network, Network):
-        raise GoldenError(
-            f"{model}: the MVU runs integer networks (QONNX files), but this is another scheme's graph"
-        )
+    network = golden.load_network(model)
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)

@@ -100,7 +100,7 @@ async def run(dut: object, test: type[MvuTest]) -> None:
     """Run a test class and fail the cocotb test unless its report passes."""
     with _report(test) as report:
         await _run(dut, test, report)
-    assert report.passed, report.failures[0]["message"]
+    report.check()
 
 
 async def run_planted(dut: object, test: type[MvuTest], kind: str, *words: str) -> None:
@@ -120,7 +120,7 @@ async def run_planted(dut: object, test: type[MvuTest], kind: str, *words: str) 
                 )
             else:
                 cocotb.log.info("found as planted: %s", first["message"])
-    assert report.passed, report.failures[0]["message"]
+    report.check()
 
 
 def _report(test: type[MvuTest]) -> Report:

@@ -1,14 +1,15 @@
 """The report: what it writes and when a run counts as passed."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
 
 from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
+from tb.agents.burst import Beats, StreamError
 from tb.coverage import CoverGroup, CoverPoint
-from tb.report import Report, write_json
+from tb.report import Failed, Report, write_json
 from tb.scoreboard import StreamScoreboard
 
 FORMAT = BeatFormat([("data", 8)])
@@ -80,3 +81,37 @@ def test_write_json_leaves_nothing_half_written(tmp_path):
         write_json(tmp_path / "a.json", {"new": object()})
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+
+
+def test_check_ends_a_failed_test():
+    lines = []
+    with Report("mvu", out=lines.append) as report:
+        report.fail("a beat differs")
+    assert lines[0].startswith("FAIL mvu")
+    with pytest.raises(Failed, match="a beat differs"):
+        report.check()
+    with Report("mvu", out=lines.append) as report:
+        report.words_compared = 1
+    report.check()
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Failed("a beat differs"), False),
+        # Its __init__ asks the simulator for the time.
+        (StreamError.__new__(StreamError, "valid fell"), False),
+        (KeyError("bug"), True),
+    ],
+)
+def test_a_traceback_is_for_what_the_report_does_not_say(error, told, caplog):
+    """cocotb logs a failed test as an exception; Python's frames are of use only for a fault of the bench's own."""
+    with Report("mvu", out=lambda text: None) as report:
+        report.words_compared = 1
+    try:
+        raise error
+    except Exception as raised:
+        logging.getLogger("cocotb.regression").warning("real_layers failed", exc_info=raised)
+    assert "real_layers failed" in caplog.text
+    assert ("Traceback" in caplog.text) == told

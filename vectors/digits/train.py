@@ -29,10 +29,12 @@ from pathlib import Path
 import numpy as np
 
 import golden
-import golden.qonnx
 import vectors
 from golden import IntFormat, Layer, Network, Residual
+from golden.exporters import qonnx as exporter
+from golden.importers import qonnx as importer
 from golden.network import MULTIPLIER
+from golden.schemes.qonnx import FLOAT32_EXACT
 
 try:
     import sklearn
@@ -303,7 +305,7 @@ def scaler(
 ) -> dict[str, object]:
     """Integers for y = acc * scale + bias + r * residual, with as many fraction bits as fit.
 
-    The limit is what keeps the exported file exact in float32, see `golden.qonnx.to_bytes`; it also keeps the
+    The limit is what keeps the exported file exact in float32, see `golden.exporters.qonnx.to_bytes`; it also keeps the
     bias within 25 bits, so the 27 bits of the hardware's bias always hold it.
 
     Args:
@@ -321,11 +323,7 @@ def scaler(
         added = round(residual * 2**shift)
         worst = np.abs(multiplier) * largest_acc + np.abs(offset) + abs(added) * largest_residual
         worst += 1 << shift  # more than the half that rounding adds
-        if (
-            MULTIPLIER.contains(multiplier)
-            and MULTIPLIER.contains(added)
-            and worst.max() < golden.qonnx.FLOAT32_EXACT
-        ):
+        if MULTIPLIER.contains(multiplier) and MULTIPLIER.contains(added) and worst.max() < FLOAT32_EXACT:
             return {"multiplier": multiplier, "bias": offset, "shift": shift, "residual": added}
     raise golden.DoesNotFitError(
         f"scaler: factor {np.abs(scale).max()} fits 16 bits with no shift from 0 to {LARGEST_SHIFT}"
@@ -377,8 +375,8 @@ def export() -> None:
     described: dict[str, dict[str, object]] = {}
     for plan in PLANS:
         trained = train(plan, train_images, train_labels)
-        content = golden.qonnx.to_bytes(to_integers(trained), learned_steps(trained))
-        network = golden.qonnx.from_bytes(content, plan.name)
+        content = exporter.to_bytes(to_integers(trained), learned_steps(trained))
+        network = importer.from_bytes(content, plan.name)
         right = correct(network, plan, test_images, test_labels)
         print(f"{plan.name}: integer arithmetic, {right} of {TEST_IMAGES} test images")
         contents[f"{plan.name}.onnx"] = content

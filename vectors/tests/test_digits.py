@@ -11,7 +11,8 @@ import pytest
 
 import golden
 import vectors
-from golden import ChecksumError, GoldenError, IntFormat, ModelFormatError, qonnx
+from golden import ChecksumError, GoldenError, IntFormat, ModelFormatError
+from golden.exporters import qonnx
 from golden.tests.onnx_executor import execute
 
 NAMES = ("digits_w2a2", "digits_mixed")

@@ -1,11 +1,9 @@
-"""QONNX files: quantised ONNX graphs in, integer networks out, and back.
+"""Reads QONNX files of one pattern as integer networks, which is what the matrix-vector unit runs.
 
-QONNX (Pappalardo et al., "QONNX: Representing Arbitrary-Precision Quantized Neural Networks", 2022) adds to
-ONNX a node Quant(x, scale, zero point, bit width): clip(round(x / scale + zero point)) - zero point, times
-scale. Between two Quant nodes a graph computes with real numbers. Here they are exact rationals: a layer's
-scales, factors and biases are multiplied out as fractions and must come to integers over one power of two. So
-nothing is rounded that the graph does not round, and a file whose numbers have no such form is refused, not
-approximated.
+Between two Quant nodes (`golden.schemes.qonnx`) a QONNX graph computes with real numbers. Here they are exact
+rationals: a layer's scales, factors and biases are multiplied out as fractions and must come to integers over one
+power of two. So nothing is rounded that the graph does not round, and a file whose numbers have no such form is
+refused, not approximated. `golden.importers.onnx` reads any other QONNX file as a graph of float32 tensors.
 
 Supported pattern, one fused layer each, with optional parts in square brackets; constants may come in any
 number and order before the ReLU, and ReLU and pooling may change places:
@@ -29,60 +27,44 @@ import numpy as np
 
 from golden.errors import (
     ConfigurationError,
-    DoesNotFitError,
     GoldenError,
     ModelFormatError,
     UnsupportedOperatorError,
 )
 from golden.formats import MAX_BITS, IntFormat
+from golden.importers import model_file
 from golden.network import MULTIPLIER, Layer, Network, Pool, Residual
 from golden.operators import MAX_SHIFT, conv2d_output_size
+from golden.schemes.qonnx import DOMAINS, Quant, parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
-__all__ = ["FLOAT32_EXACT", "QUANT_DOMAINS", "from_bytes", "load", "save", "to_bytes"]
-
-# Where Quant lives: QONNX's own domain, and the one Brevitas exported it to before.
-QUANT_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas")
-
-# Every integer of smaller magnitude is a float32 number.
-FLOAT32_EXACT = 1 << 24
+__all__ = ["from_bytes", "from_model", "load"]
 
 
 def load(path: str | PathLike[str]) -> Network:
-    """Read a QONNX file into an integer network.
+    """Read a QONNX file of the pattern above into an integer network.
 
     The network's input is the integers that the file's first Quant makes (x / scale), and every tensor has
     the name of the Quant (or MaxPool) output it equals, divided by that Quant's scale, in NHWC order.
 
     Raises:
-        GoldenError: the file is missing, or the package onnx is.
+        GoldenError: the file cannot be read, or the package onnx is missing.
         ModelFormatError: not an ONNX file, cut off, or with values that are not exact in integers.
         UnsupportedOperatorError: an operator or attribute outside the supported pattern.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise GoldenError(f"{path}: no such model file") from None
-    return from_bytes(content, path.stem)
+    return from_bytes(model_file.read(path), path.stem)
 
 
 def from_bytes(content: bytes, name: str) -> Network:
     """`load` for a file's content; `name` becomes the network's name and starts the messages of errors."""
-    onnx = _import_onnx()
-    from google.protobuf.message import DecodeError
+    return from_model(model_file.parse_onnx(content, name), name)
 
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError:
-        raise ModelFormatError(f"{name}: not an ONNX file, or one that is cut off or altered") from None
-    if not model.graph.node or not model.opset_import:
-        raise ModelFormatError(
-            f"{name}: not an ONNX file, or one that is cut off: it holds no complete graph"
-        )
+
+def from_model(model: Any, name: str) -> Network:
+    """`from_bytes` for an `onnx.ModelProto`."""
     try:
         return _Reader(model.graph).network(name)
     except GoldenError as error:
@@ -90,51 +72,6 @@ def from_bytes(content: bytes, name: str) -> Network:
         # file may hold line breaks, but a message is one line.
         kind = ModelFormatError if isinstance(error, ConfigurationError) else type(error)
         raise kind(" ".join(f"{name}: {error}".split())) from None
-
-
-def save(network: Network, path: str | PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a network as a QONNX file that executes exactly in float32; arguments and errors as for
-    `to_bytes`."""
-    content = to_bytes(network, metadata)
-    Path(path).write_bytes(content)
-
-
-def to_bytes(network: Network, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Content of a QONNX file whose execution in float32 equals the integer network, bit for bit.
-
-    The graph computes v / 2**shift where the integer layer computes v; scales are 1, maps are NCHW.
-    Exactness: let every integer be smaller than 2**24, the accumulator's partial sums (bounded by sum
-    |weight| * max |input|), the products acc * multiplier, their sums with bias and residual, and the half
-    unit that rounding adds. Then all are float32 numbers, and so are their quotients by 2**shift, which only
-    moves the exponent. An operation whose true result is a float32 number gives that number, so no step
-    rounds. The bound below adds the magnitudes of all of them, hence covers every order of summation.
-
-    Args:
-        network: any network whose layers stay below that bound.
-        metadata: text properties to store in the file.
-
-    Raises:
-        DoesNotFitError: a layer may exceed 2**24.
-        ConfigurationError: a layer wraps instead of saturating, has one-bit signed weights or tensors
-            (bipolar in QONNX), or rounds negative values half up (QONNX rounds them half away from zero).
-        GoldenError: the package onnx is missing.
-    """
-    onnx = _import_onnx()
-    graph = _Writer(network).graph()
-    opsets = [onnx.helper.make_opsetid("", 13), onnx.helper.make_opsetid(QUANT_DOMAINS[0], 1)]
-    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="assay")
-    onnx.helper.set_model_props(model, dict(metadata or {}))
-    return model.SerializeToString(deterministic=True)
-
-
-def _import_onnx() -> Any:
-    try:
-        import onnx
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError:
-        raise GoldenError("ONNX files need the package onnx: pip install onnx") from None
-    return onnx
 
 
 # What a name in the graph can stand for while it is read. None of them is changed after it is made, so that
@@ -216,6 +153,7 @@ class _Reader:
             "Flatten": self._flatten,
             "Gemm": self._gemm,
             "Identity": self._identity,
+            "IntQuant": self._quant,
             "MatMul": self._matmul,
             "MaxPool": self._max_pool,
             "Mul": self._mul,
@@ -235,7 +173,7 @@ class _Reader:
             )
         self._values[inputs[0].name] = _graph_input(inputs[0])
         for node in self._graph.node:
-            domains = QUANT_DOMAINS if node.op_type == "Quant" else ("", "ai.onnx")
+            domains = DOMAINS if node.op_type in ("Quant", "IntQuant") else ("", "ai.onnx")
             if node.op_type not in self._operators or node.domain not in domains:
                 domain = f" of domain {node.domain}" if node.domain else ""
                 raise UnsupportedOperatorError(
@@ -267,7 +205,7 @@ class _Reader:
 
     def _cast(self, node: Any, attributes: dict[str, Any]) -> Any:
         value = self._read(node, 0)
-        onnx = _import_onnx()
+        onnx = model_file.import_onnx()
         if attributes.get("to") not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
             raise UnsupportedOperatorError(
                 f"{_at(node)}: attribute to is {attributes.get('to')}, but must be FLOAT or DOUBLE"
@@ -479,7 +417,7 @@ class _Reader:
 
     def _quant(self, node: Any, attributes: dict[str, Any]) -> _Tensor | _QuantisedConstant:
         value = self._read(node, 0)
-        scale = self._read(node, 1, _Constant).values.astype(np.float64)
+        scale = self._read(node, 1, _Constant).values
         zero_point = self._read(node, 2, _Constant).values
         bits = self._read(node, 3, _Constant).values
         if bits.size != 1 or not float(bits.item()).is_integer():
@@ -488,17 +426,21 @@ class _Reader:
             raise UnsupportedOperatorError(
                 f"{_at(node)}: zero point is {zero_point.ravel()[0]}, but must be 0"
             )
+        for name in ("signed", "narrow"):
+            if name not in attributes:
+                raise ModelFormatError(f"{_at(node)}: attribute {name} is missing, but must be 0 or 1")
         if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
             raise ModelFormatError(f"{_at(node)}: scale must be above 0, but one is {scale.min()}")
         try:
-            target = IntFormat(int(bits.item()), bool(attributes.get("signed", 1)))
+            scale = parameter(scale, "scale")
+            target = IntFormat(int(bits.item()), bool(attributes["signed"]))
         except ConfigurationError as error:
             raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
         if str(target) == "s1":
             raise UnsupportedOperatorError(
                 f"{_at(node)}: 1 signed bit means -1 and 1 in QONNX, but must be 2 to {MAX_BITS} bits"
             )
-        narrow, mode = bool(attributes.get("narrow", 0)), attributes.get("rounding_mode", "ROUND").upper()
+        narrow, mode = bool(attributes["narrow"]), attributes.get("rounding_mode", "ROUND").upper()
         if isinstance(value, _Constant):
             return _quantised_constant(node, value.values, scale, target, narrow, mode)
         if narrow:
@@ -652,7 +594,7 @@ _ATTRIBUTES = {
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    onnx = _import_onnx()
+    onnx = model_file.import_onnx()
     values = {}
     for attribute in node.attribute:
         kind = onnx.AttributeProto.AttributeType.Name(attribute.type)
@@ -676,7 +618,7 @@ def _allow(node: Any, attributes: dict[str, Any], name: str, *allowed: Any) -> N
 
 
 def _array(tensor: Any, where: str) -> np.ndarray:
-    onnx = _import_onnx()
+    onnx = model_file.import_onnx()
     try:
         return onnx.numpy_helper.to_array(tensor)
     except (ValueError, TypeError, OSError, KeyError, onnx.checker.ValidationError) as error:
@@ -715,26 +657,14 @@ def _per_channel(values: np.ndarray, layer: _OpenLayer, node: Any) -> list[Fract
 def _quantised_constant(
     node: Any, values: np.ndarray, scale: np.ndarray, target: IntFormat, narrow: bool, mode: str
 ) -> _QuantisedConstant:
-    # Divided in float32 as QONNX does, so that a weight near a tie falls on the same side.
-    with np.errstate(all="ignore"):
-        scaled = values.astype(np.float32) / scale.astype(np.float32)
-    if not np.all(np.isfinite(scaled)):
+    try:
+        quant = Quant(scale, np.zeros(1, np.float32), target.bits, target.signed, narrow, mode)
+    except ConfigurationError as error:
+        raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
+    integers = quant.integers(values.astype(np.float32))
+    if not np.all(np.isfinite(integers)) or not np.all(np.isfinite(values)):
         raise ModelFormatError(f"{_at(node)}: a weight is not finite")
-    roundings = {
-        "ROUND": np.rint,
-        "FLOOR": np.floor,
-        "CEIL": np.ceil,
-        "DOWN": np.trunc,
-        "HALF_UP": lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x),
-    }
-    if mode not in roundings:
-        raise UnsupportedOperatorError(
-            f"{_at(node)}: attribute rounding_mode is {mode}, but must be {', '.join(roundings)}"
-        )
-    # A narrow range is symmetric if signed, and lacks its largest value if not.
-    low, high = target.min + (narrow and target.signed), target.max - (narrow and not target.signed)
-    integers = roundings[mode](np.clip(scaled, low, high)).astype(np.int64)
-    return _QuantisedConstant(integers, target, scale.astype(np.float32).astype(np.float64))
+    return _QuantisedConstant(integers.astype(np.int64), target, quant.scale.astype(np.float64))
 
 
 def _residual(tensor: _Tensor, factor: int, where: str) -> Residual:
@@ -762,119 +692,3 @@ def _rounding(node: Any, mode: str, shift: int, nonnegative: bool) -> str:
         f"{_at(node)}: attribute rounding_mode is {mode} on values with {shift} fraction bits, "
         f"but must be FLOOR, or HALF_UP after a Relu or to an unsigned format"
     )
-
-
-class _Writer:
-    """Builds the graph of one network, layer after layer."""
-
-    def __init__(self, network: Network) -> None:
-        self._onnx = _import_onnx()
-        self._network = network
-        self._nodes: list[Any] = []
-        self._initialisers: dict[str, Any] = {}
-
-    def graph(self) -> Any:
-        helper, network = self._onnx.helper, self._network
-        height, width, channels = network.input_shape
-        source = f"{network.input}_float"
-        self._quant(source, network.input, network.input_format)
-        for layer in network.layers:
-            self._layer(layer)
-        out_h, out_w, outputs = network.shapes[network.output]
-        float32 = self._onnx.TensorProto.FLOAT
-        return helper.make_graph(
-            self._nodes,
-            network.name,
-            [helper.make_tensor_value_info(source, float32, ["N", channels, height, width])],
-            [helper.make_tensor_value_info(network.output, float32, ["N", outputs, out_h, out_w])],
-            list(self._initialisers.values()),
-        )
-
-    def _layer(self, layer: Layer) -> None:
-        _check_float32_exact(layer)
-        unit, name = 2.0**-layer.shift, layer.name
-        kind = np.int8 if layer.weight_format.bits <= 8 else np.int16
-        if not layer.weight_format.signed and layer.weight_format.bits in (8, 16):
-            kind = np.uint8 if layer.weight_format.bits == 8 else np.uint16
-        stored = self._constant(f"{name}_weight", layer.weight.transpose(0, 3, 1, 2).astype(kind))
-        weight = self._node("Cast", [stored], f"{name}_weight_float", to=self._onnx.TensorProto.FLOAT)
-        weight = self._quant(weight, f"{name}_weight_quant", layer.weight_format)
-        v = self._node(
-            "Conv",
-            [layer.input, weight],
-            f"{name}_acc",
-            node_name=name,
-            kernel_shape=list(layer.kernel),
-            strides=list(layer.stride),
-            pads=list(layer.padding),
-        )
-        if layer.shift or (layer.multiplier != 1).any():
-            factors = self._constant(f"{name}_multiplier", _per_map(layer.multiplier * unit))
-            v = self._node("Mul", [v, factors], f"{name}_scaled")
-        if layer.bias.any():
-            offsets = self._constant(f"{name}_bias", _per_map(layer.bias * unit))
-            v = self._node("Add", [v, offsets], f"{name}_biased")
-        if layer.residual is not None:
-            factor = np.float32((layer.residual.multiplier << layer.residual.shift) * unit)
-            factor = self._constant(f"{name}_residual_multiplier", np.asarray(factor))
-            added = self._node("Mul", [layer.residual.tensor, factor], f"{name}_residual")
-            v = self._node("Add", [v, added], f"{name}_sum")
-        if layer.relu:
-            v = self._node("Relu", [v], f"{name}_relu")
-        if layer.pool is not None:
-            window, stride = list(layer.pool.window), list(layer.pool.stride)
-            v = self._node("MaxPool", [v], f"{name}_pool", kernel_shape=window, strides=stride)
-        mode = "ROUND" if layer.shift == 0 else "FLOOR" if layer.rounding == "truncate" else "HALF_UP"
-        self._quant(v, layer.output, layer.output_format, mode)
-
-    def _quant(self, source: str, output: str, target: IntFormat, mode: str = "ROUND") -> str:
-        if str(target) == "s1":
-            raise ConfigurationError(f"tensor {output!r} is s1, but QONNX needs 2 to {MAX_BITS} signed bits")
-        inputs = [
-            source,
-            self._constant("scale_1", np.float32(1)),
-            self._constant("zero_point_0", np.float32(0)),
-            self._constant(f"bit_width_{target.bits}", np.float32(target.bits)),
-        ]
-        attributes = {"signed": int(target.signed), "narrow": 0, "rounding_mode": mode}
-        return self._node("Quant", inputs, output, domain=QUANT_DOMAINS[0], **attributes)
-
-    def _node(
-        self, operator: str, inputs: list[str], output: str, node_name: str = "", **attributes: Any
-    ) -> str:
-        name = node_name or f"{output}_{operator.lower()}"
-        self._nodes.append(self._onnx.helper.make_node(operator, inputs, [output], name=name, **attributes))
-        return output
-
-    def _constant(self, name: str, values: np.ndarray) -> str:
-        self._initialisers[name] = self._onnx.numpy_helper.from_array(np.asarray(values), name)
-        return name
-
-
-def _per_map(values: np.ndarray) -> np.ndarray:
-    """Per-channel values as float32 that broadcast over NCHW; the caller has shown them to be exact."""
-    return values.astype(np.float32).reshape(1, -1, 1, 1)
-
-
-def _check_float32_exact(layer: Layer) -> None:
-    """See `to_bytes` for what is shown here."""
-    if not layer.saturate:
-        raise ConfigurationError(
-            f"layer {layer.name}: saturate is False, but QONNX's Quant always saturates (True)"
-        )
-    nonnegative = layer.relu or not layer.output_format.signed
-    if layer.shift and layer.rounding == "half_up" and not nonnegative:
-        raise ConfigurationError(
-            f"layer {layer.name}: half_up on signed values has no QONNX rounding mode, use truncate or a ReLU"
-        )
-    largest_acc = np.abs(layer.weight).sum(axis=(1, 2, 3)) * layer.input_format.magnitude
-    scaled = np.maximum(np.abs(layer.multiplier), 1) * largest_acc
-    worst = int((scaled + np.abs(layer.bias)).max()) + ((1 << layer.shift) >> 1)
-    if layer.residual is not None:
-        factor = abs(layer.residual.multiplier) << layer.residual.shift
-        worst += factor * layer.residual.format.magnitude
-    if worst >= FLOAT32_EXACT:
-        raise DoesNotFitError(
-            f"layer {layer.name}: values reach {worst}, "
-            f"but must stay below {FLOAT32_EXACT} to be exact in float32"
-        )
