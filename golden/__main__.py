@@ -27,6 +27,11 @@ from golden.importers import onnx as onnx_importer
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
+from golden.pe_array import vectors as pe_array_vectors
+from golden.pe_array.clocks import layer_clocks, table
+from golden.pe_array.parameters import PeArrayParameters
+from golden.pe_array.plan import ArrayPlan
+from golden.pe_array.shapes import SHAPES
 from golden.schemes.qonnx import QUANTISERS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
@@ -104,14 +109,17 @@ def _parser() -> argparse.ArgumentParser:
                 "--output", type=Path, help=f"write {'.npz' if name == 'trace' else '.npy or .npz'}"
             )
     sub = command("vectors", _vectors, "Write layers as files that a block's bench plays (VECTORS=folder).")
-    sub.add_argument("--block", choices=("mvu",), default="mvu", help="the RTL block (default mvu)")
+    sub.add_argument("--block", choices=_VECTORS, default="mvu", help="the RTL block (default mvu)")
     sub.add_argument("--layers", default="", metavar="A,B", help="names of layers (default: all)")
     sub.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="new folder, or a set to replace"
     )
-    sub.add_argument("--lanes", type=int, default=MvuParameters().lanes, help="of the MVU (default 64)")
-    sub.add_argument("--input", type=Path, help="the image: .npy [1, H, W, C]; default: a random one")
+    _array_options(sub)
+    sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
     sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
+    sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
+    _array_options(sub)
     sub = command(
         "bench",
         _bench,
@@ -120,6 +128,31 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
     return parser
+
+
+def _array_options(parser: argparse.ArgumentParser) -> None:
+    default = PeArrayParameters()
+    parser.add_argument("--rows", type=int, default=default.rows, help="of the PE array (default 8)")
+    parser.add_argument("--cols", type=int, default=default.columns, help="of the PE array (default 24)")
+    parser.add_argument(
+        "--vectors", type=int, help="pixel vectors of the PE array (default 8, or what columns allow)"
+    )
+    parser.add_argument(
+        "--lanes", type=int, help="of the PE array (default 4, or what columns allow), or of the MVU (64)"
+    )
+
+
+def _array(options: argparse.Namespace) -> PeArrayParameters:
+    columns = max(1, options.cols)
+    default = PeArrayParameters()
+    return PeArrayParameters(
+        rows=options.rows,
+        columns=options.cols,
+        vectors=min(default.vectors, 1 << columns.bit_length() - 1)
+        if options.vectors is None
+        else options.vectors,
+        lanes=min(default.lanes, columns) if options.lanes is None else options.lanes,
+    )
 
 
 def _profile(options: argparse.Namespace) -> int:
@@ -133,21 +166,65 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _vectors(options: argparse.Namespace) -> int:
-    model = golden.load_network(options.model)
+    model = golden.load(options.model)
     options.random = 1
-    rows = _rows(model, options)
-    if len(rows) != 1:
-        raise GoldenError(f"{options.input} holds {len(rows)} images, but a vector set has one")
-    layers = [name for name in options.layers.split(",") if name]
-    origin = f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
-    params = MvuParameters(lanes=options.lanes)
-    jobs = mvu_vectors.write(model, rows[0], params, options.out, layers, origin)
+    jobs = _VECTORS[options.block](model, options)
     for job in jobs:
         print(job)
     print(
         f"wrote {len(jobs)} jobs to {options.out}; play them with: "
-        f"make TOPLEVEL=mvu VECTORS={shlex.quote(str(options.out))}"
+        f"make TOPLEVEL={options.block} VECTORS={shlex.quote(str(options.out))}"
     )
+    return 0
+
+
+def _mvu_vectors(model: Graph | Network, options: argparse.Namespace) -> list[str]:
+    if not isinstance(model, Network):
+        model = golden.load_network(options.model)  # says why it is none
+    (row,) = _one_row(model, options).values()
+    params = MvuParameters() if options.lanes is None else MvuParameters(lanes=options.lanes)
+    return mvu_vectors.write(model, row[0], params, options.out, *_chosen(options))
+
+
+def _pe_array_vectors(model: Graph | Network, options: argparse.Namespace) -> list[str]:
+    if not isinstance(model, Graph):
+        raise GoldenError(f"{options.model}: block pe_array runs graphs (TFLite files), not integer networks")
+    row = _one_row(model, options)
+    return pe_array_vectors.write(model, row, _array(options), options.out, *_chosen(options))
+
+
+_VECTORS = {"mvu": _mvu_vectors, "pe_array": _pe_array_vectors}
+
+
+def _one_row(model: Graph | Network, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    rows = _rows(model, options)
+    rows = rows if isinstance(rows, dict) else {"": rows}
+    count = len(next(iter(rows.values())))
+    if count != 1:
+        raise GoldenError(f"{options.input} holds {count} images, but a vector set has one")
+    return rows
+
+
+def _chosen(options: argparse.Namespace) -> tuple[list[str], str]:
+    """Names of layers, and where the vectors come from."""
+    layers = [name for name in options.layers.split(",") if name]
+    return layers, f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+
+
+def _cycles(options: argparse.Namespace) -> int:
+    parameters = _array(options)
+    shapes = SHAPES.get(str(options.model))
+    if shapes is not None:
+        layers = ((shape.name, "CONV", shape.macs, shape.tiles(parameters).tiles) for shape in shapes)
+    else:
+        model = golden.load(options.model)
+        if not isinstance(model, Graph):
+            raise GoldenError(
+                f"{options.model}: cycles takes .tflite files, and .onnx files that load as graphs"
+            )
+        plan = ArrayPlan(model, parameters)
+        layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)
+    print("\n".join(table(layer_clocks(layers, parameters), parameters)))
     return 0
 
 

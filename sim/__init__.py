@@ -1,9 +1,11 @@
 """Builds and runs: simulators, targets, the build cache, waves and reports.
 
-The command line is ``python -m sim`` (see ``python -m sim --help``); the Makefile is a thin layer over it.
+The command line is ``python -m sim`` (see ``python -m sim --help``); the Makefile is a thin layer over it. From Python:
+``sim.load(model, engine="pe_array")`` gives a network on simulated hardware (see :mod:`sim.engine`).
 """
 
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: every path in the table of targets is relative to it."""
@@ -12,3 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def shown(path: Path) -> str:
     """A path as a user reads it: relative to the checkout."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def load(*arguments: Any, **options: Any) -> Any:
+    """A network on simulated hardware: see :func:`sim.engine.load`, which is imported when needed."""
+    from sim.engine import load as load_engine
+
+    return load_engine(*arguments, **options)

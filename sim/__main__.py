@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
     _add_top(run)
-    _add(run, "--sim", "SIM", f"{' or '.join(SIMULATORS)}", default="verilator")
+    _add_sim(run)
     _add_build(run)
     run.add_argument(
         "--test",
@@ -117,6 +117,35 @@ def _parser() -> argparse.ArgumentParser:
         "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
     )
     run.set_defaults(command=_run)
+
+    predict = commands.add_parser(
+        "predict",
+        help="run a network layer by layer on simulated hardware and hold every tensor against its golden model",
+    )
+    predict.add_argument("model", help="model file, or the name of one of the project's own networks")
+    predict.add_argument("--engine", default="pe_array", help="target that runs networks (default: pe_array)")
+    predict.add_argument(
+        "--images", type=int, default=1, metavar="N", help="inputs to run, drawn with the seed (default: 1)"
+    )
+    predict.add_argument(
+        "--inputs", default="", metavar="FILE", help="draw them from this .npy [M, ...], not at random"
+    )
+    predict.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="simulators; with more than one every layer runs from its golden input, spread over them",
+    )
+    predict.add_argument(
+        "--runtime",
+        action="store_true",
+        help="compare with the framework's own runtime, not the golden model",
+    )
+    predict.add_argument("--output", default="", metavar="FILE", help="write the hardware's tensors as .npz")
+    _add_sim(predict)
+    _add_build(predict)
+    predict.set_defaults(command=_predict)
 
     listing = commands.add_parser("list", help="list targets, their parameters and their tests")
     listing.set_defaults(command=_list)
@@ -169,6 +198,10 @@ def _add(
 
 def _add_top(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--top", "TOPLEVEL", "target", default="mvu")
+
+
+def _add_sim(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--sim", "SIM", " or ".join(SIMULATORS), default="verilator")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
@@ -269,6 +302,28 @@ def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
     if outcome.waves is not None and (arguments.gui or _switch("GUI")):
         waves.show(job.target, outcome.folder, _announce)
     return 0 if outcome.passed else 1
+
+
+def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    from sim import predict  # the networks' packages are not needed for anything else
+
+    if arguments.engine not in targets:
+        raise unknown("engine", arguments.engine, predict.engines())
+    return predict.run(
+        predict.Order(
+            model=arguments.model,
+            engine=arguments.engine,
+            count=arguments.images,
+            inputs=arguments.inputs,
+            jobs=arguments.jobs,
+            runtime=arguments.runtime,
+            output=arguments.output,
+            simulator=arguments.sim,
+            seed=choose_seed(arguments.seed or None),
+            parameters=_parameters(arguments, targets[arguments.engine]),
+        ),
+        _announce,
+    )
 
 
 def _list(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:

@@ -91,6 +91,10 @@ class Job:
     """Path of that model's inputs; empty: random ones."""
     vectors: str = ""
     """Folder of a vector set."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables that the bench sees."""
+    name_suffix: str = ""
+    """Tells apart runs that are alike and go on at the same time."""
 
     @property
     def given(self) -> dict[str, str]:
@@ -110,7 +114,7 @@ class Job:
             tests = "default"
         elif self.tests == select_tests(self.target, test_filter="."):
             tests = "all"
-        words += [str(self.seed), tests]
+        words += [str(self.seed), tests, *filter(None, [self.name_suffix])]
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
         if len(name) > 120:  # file systems end at 255, readers earlier
             name = f"{name[:100]}...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -343,6 +347,7 @@ def _simulate(
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
+        **job.environment,
         "PYTHONUNBUFFERED": "1",
         # The golden model's products are small: more threads would only wait for each other, on cores that other
         # simulations use.

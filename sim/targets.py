@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from golden.mvu.parameters import MvuParameters
+from golden.pe_array.parameters import PeArrayParameters
 from sim import ROOT
 from sim.errors import AssayError, unknown
 
@@ -93,6 +94,9 @@ class Target:
     """``module:function`` that reads a vector set, checks it and gives the HDL parameters it was made for."""
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
+    engine: str = ""
+    """Python module whose cocotb test ``serve`` plays what :mod:`sim.engine` sends; empty: the target runs no networks
+    layer by layer."""
     root: Path = ROOT
 
     def source_files(self) -> list[Path]:
@@ -150,7 +154,14 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
     return list(files)
 
 
-DEFAULTS = MvuParameters()
+MVU = MvuParameters()
+PE_ARRAY = PeArrayParameters()
+_POWERS = tuple(1 << n for n in range(1, 16))
+
+# Small arrays of the PE array's regression: odd sizes, one vector, one lane, each width.
+_SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
+_WIDE = {**_SMALL, "Rows": 2, "Columns": 9, "DataWidth": 16}
+_NARROW = {**_SMALL, "Rows": 4, "Columns": 5, "DataWidth": 4, "Vectors": 1, "Lanes": 1}
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -174,8 +185,8 @@ TARGETS: dict[str, Target] = {
                 harness="tb/mvu/harness.cpp",
             ),
             parameters={
-                "Lanes": Parameter(DEFAULTS.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
-                "AccWidth": Parameter(DEFAULTS.acc_width, range(16, 31), "accumulator bits"),
+                "Lanes": Parameter(MVU.lanes, (8, 16, 32, 64), "multiplier lanes, and channels a word"),
+                "AccWidth": Parameter(MVU.acc_width, range(16, 31), "accumulator bits"),
             },
             variants=(
                 Variant("lanes64", {"Lanes": 64}),
@@ -183,6 +194,68 @@ TARGETS: dict[str, Target] = {
                 Variant(
                     "lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True
                 ),
+            ),
+        ),
+        Target(
+            name="pe_array",
+            summary="array of multiply-accumulate elements for int8 networks",
+            hdl_top="pe_array_tb",
+            sources=("rtl/pe_array/pe_array.f", "tb/agents/hdl/bursts.f", "tb/pe_array/pe_array_tb.sv"),
+            lint_top="pe_array",
+            lint_sources=("rtl/pe_array/pe_array.f",),
+            test_modules=("tb.pe_array.test_pe_array",),
+            timing=True,
+            default_tests=("real_layers",),
+            coverage="tb.pe_array.coverage:PeArrayCoverage",
+            workload_check="tb.pe_array.networks:check",
+            engine="tb.pe_array.engine",
+            vector_test="vector_set",
+            vector_parameters="golden.pe_array.vectors:parameters",
+            benchmark=Benchmark(
+                {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+                harness="tb/pe_array/harness.cpp",
+            ),
+            parameters={
+                "Rows": Parameter(PE_ARRAY.rows, range(1, 33), "output rows computed at a time"),
+                "Columns": Parameter(PE_ARRAY.columns, range(2, 257), "elements in each row"),
+                "DataWidth": Parameter(
+                    PE_ARRAY.data_width, (4, 8, 16), "bits of an operand and of an output"
+                ),
+                "Vectors": Parameter(PE_ARRAY.vectors, (1, 2, 4, 8), "pixel vectors in a beat"),
+                "Lanes": Parameter(PE_ARRAY.lanes, range(1, 17), "output channels rescaled in a clock"),
+                "WeightDepth": Parameter(PE_ARRAY.weight_depth, _POWERS, "beats of weights in a tile"),
+                "PixelDepth": Parameter(PE_ARRAY.pixel_depth, _POWERS, "beats of the pixel buffer"),
+            },
+            variants=(
+                Variant("8x24", simulators=("verilator",)),
+                Variant("3x6", _SMALL),
+                Variant("2x9w16", _WIDE, simulators=("verilator",), tests="random|corners|registers"),
+                Variant("4x5w4", _NARROW, simulators=("verilator",), tests="random|corners|registers"),
+                Variant("3x6-xrandom", _SMALL, simulators=("verilator",), tests="reset", x_random=True),
+            ),
+        ),
+        Target(
+            name="pe_array_post",
+            summary="the PE array's output stage alone: every rounding on many values",
+            hdl_top="pe_array_post_tb",
+            sources=(
+                "rtl/pe_array/pe_array.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/pe_array_post/pe_array_post_tb.sv",
+            ),
+            test_modules=("tb.pe_array_post.test_pe_array_post",),
+            timing=True,
+            parameters={
+                "Rows": Parameter(8, range(1, 33), "rows"),
+                "Columns": Parameter(24, range(2, 257), "words of a table's beat"),
+                "DataWidth": Parameter(8, (4, 8, 16), "bits of a word"),
+                "Lanes": Parameter(4, range(1, 17), "lanes"),
+            },
+            variants=(
+                Variant("w8", simulators=("verilator",)),
+                Variant("w4", {"DataWidth": 4, "Rows": 7, "Columns": 5}, simulators=("verilator",)),
+                Variant("w16", {"DataWidth": 16, "Lanes": 3}, simulators=("verilator",)),
+                Variant("small", {"Rows": 3, "Lanes": 2, "Columns": 7}, simulators=("icarus",)),
             ),
         ),
         Target(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import golden
-from golden import ChecksumError, GoldenError, Network
+from golden import ChecksumError, GoldenError, Graph, Network
 
 __all__ = ["MANIFEST", "apply_input_rule", "digits", "load_manifest", "path"]
 
@@ -68,30 +68,33 @@ def apply_input_rule(pixels: np.ndarray, rule: dict[str, int]) -> np.ndarray:
         rule: "multiply", "add" and "shift", as the manifest gives them for each network.
 
     Returns:
-        uint8 of the same shape.
+        of the same shape: int8 where the rule gives negative numbers, else uint8.
     """
-    return ((pixels.astype(np.int64) * rule["multiply"] + rule["add"]) >> rule["shift"]).astype(np.uint8)
+    values = (pixels.astype(np.int64) * rule["multiply"] + rule["add"]) >> rule["shift"]
+    return values.astype(np.int8 if rule["add"] < 0 else np.uint8)
 
 
-def digits(name: str) -> tuple[Network, np.ndarray, np.ndarray]:
+def digits(name: str) -> tuple[Network | Graph, np.ndarray, np.ndarray]:
     """A digit network with the 360 test images that it has never seen.
 
     Args:
-        name: "digits_w2a2" or "digits_mixed".
+        name: "digits_w2a2" or "digits_mixed", or "digits_int8", which is a TFLite graph.
 
     Returns:
-        The network, uint8 images `[360, 8, 8, 1]` already in its input format, and uint8 labels `[360]`.
+        The network, images `[360, 8, 8, 1]` already in its input format (uint8; int8 for digits_int8), and uint8
+        labels `[360]`.
 
     Raises:
         GoldenError: no such network.
         ChecksumError: one of its files is missing or altered.
     """
     files = load_manifest()["files"]
-    model = f"digits/{name}.onnx"
-    if model not in files:
-        names = [Path(file).stem for file in files if file.endswith(".onnx")]
+    models = {Path(file).stem: file for file in files if file.endswith((".onnx", ".tflite"))}
+    if name not in models:
+        names = list(models)
         raise GoldenError(f"vectors has no digit network {name!r}, only {', '.join(names)}")
-    network = golden.load_network(path(model))
+    model = models[name]
+    network = golden.load(path(model))
     with np.load(path("digits/images.npz")) as archive:
         pixels, labels = archive["images"], archive["labels"]
     return network, apply_input_rule(pixels, files[model]["input_rule"]), labels

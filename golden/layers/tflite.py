@@ -205,6 +205,9 @@ class Add:
     Source: internal/reference/integer_ops/add.h with add.cc; internal/reference/sub.h with sub.cc. SUB subtracts
     the rescaled second input (it does not negate a multiplier, which would round ties the other way).
 
+    Attributes:
+        rescales: of both inputs and of their sum (derived).
+
     Raises:
         ConfigurationError: an output scale so small that its factor reaches 1: there the reference ADD aborts, and SUB
             shifts by a negative number of bits, which is undefined.
@@ -214,7 +217,7 @@ class Add:
     target: Affine
     activation: str = "NONE"
     subtract: bool = False
-    _rescales: tuple[Rescale, Rescale, Rescale] = field(init=False, repr=False)
+    rescales: tuple[Rescale, Rescale, Rescale] = field(init=False, repr=False)
 
     SHIFT = 20
 
@@ -228,18 +231,18 @@ class Add:
                 f"the inputs' larger scale / 2**{self.SHIFT - 1}"
             )
         rescales = (Rescale.of(scales[0] / unit), Rescale.of(scales[1] / unit), Rescale.of(factor))
-        object.__setattr__(self, "_rescales", rescales)
+        object.__setattr__(self, "rescales", rescales)
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
         # Each operand has at most 256 values: their rescaled forms are tabulated.
         scaled = [
             looked_up(ranked(x, rank), self._scaled(source, rescale))
-            for x, source, rescale in zip((a, b), self.sources, self._rescales[:2], strict=True)
+            for x, source, rescale in zip((a, b), self.sources, self.rescales[:2], strict=True)
         ]
         total = scaled[0] - scaled[1] if self.subtract else scaled[0] + scaled[1]
         low, high = activation_range(self.activation, self.target)
-        y = self._rescales[2].apply(total)
+        y = self.rescales[2].apply(total)
         return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
 
     def _scaled(self, source: Affine, rescale: Rescale) -> np.ndarray:
@@ -279,25 +282,28 @@ class Prelu:
     """PRELU: x where it is not negative, else x * alpha, each with its own factor; alpha broadcasts.
 
     Source: internal/reference/prelu.h; activations.cc computes the factors in float32.
+
+    Attributes:
+        rescales: of values that are not negative, and of products with alpha (derived).
     """
 
     source: Affine
     alpha: Affine
     target: Affine
-    _rescales: tuple[Rescale, Rescale] = field(init=False, repr=False)
+    rescales: tuple[Rescale, Rescale] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         same = self.source.scale[0] / self.target.scale[0]
         sloped = self.source.scale[0] * self.alpha.scale[0] / self.target.scale[0]
         rescales = (Rescale.of(np.float64(same)), Rescale.of(np.float64(sloped)))
-        object.__setattr__(self, "_rescales", rescales)
+        object.__setattr__(self, "rescales", rescales)
 
     def __call__(self, x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         rank = max(x.ndim, alpha.ndim)
         x = ranked(x, rank).astype(np.int64) - self.source.zero_point[0]
         alpha = ranked(alpha, rank).astype(np.int64) - self.alpha.zero_point[0]
-        sloped = self._rescales[1].apply(x * alpha)
-        y = np.where(x >= 0, self._rescales[0].apply(x.copy()), sloped)
+        sloped = self.rescales[1].apply(x * alpha)
+        y = np.where(x >= 0, self.rescales[0].apply(x.copy()), sloped)
         low, high = limits(self.target.dtype)
         return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
 
@@ -566,6 +572,7 @@ class Reduce:
         axes: not negative, each once.
         shape: of the output, without runs.
         count: of values summed for each output.
+        factor: multiplier and shift (derived).
     """
 
     axes: tuple[int, ...]
@@ -574,7 +581,7 @@ class Reduce:
     source: Affine
     target: Affine
     mean: bool
-    _factor: tuple[int, int] = field(init=False, repr=False)
+    factor: tuple[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         factor = np.float64(self.source.scale[0]) / np.float64(self.target.scale[0])
@@ -582,12 +589,12 @@ class Reduce:
         if self.mean:
             bits = min(self.count.bit_length() - 1, 32, 31 + shift)
             multiplier, shift = (multiplier << bits) // self.count, shift - bits
-        object.__setattr__(self, "_factor", (multiplier, shift))
+        object.__setattr__(self, "factor", (multiplier, shift))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         total = x.sum(axis=tuple(axis + 1 for axis in self.axes), dtype=np.int64)
         total -= int(self.source.zero_point[0]) * self.count
-        y = multiply_by_quantized_multiplier(_accumulated(total), *self._factor)
+        y = multiply_by_quantized_multiplier(_accumulated(total), *self.factor)
         low, high = limits(self.target.dtype)
         y = clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
         return y.reshape(len(x), *self.shape)

@@ -60,11 +60,11 @@ __all__ = [
     "power_of_two",
     "rescale",
     "round_half_away",
+    "rounded_quotient",
 ]
 
 ACTIVATION_BITS, WEIGHT_BITS, BIAS_BITS = 8, 8, 16
 MAX_DIVISOR = 255
-_INT8 = IntFormat(ACTIVATION_BITS, signed=True)
 
 # Scales are stored as float32: powers of two, and quotients, among its normal numbers.
 MIN_EXPONENT, MAX_EXPONENT = -126, 127
@@ -242,21 +242,13 @@ def integers_of(stored: np.ndarray, scale: np.ndarray, bits: int, what: str) -> 
 
 
 def round_half_away(value: Fraction) -> int:
-    """The nearest integer, ties away from zero: the definition that `rescale` vectorises."""
+    """The nearest integer, ties away from zero: the definition that `rounded_quotient` vectorises."""
     whole = math.floor(abs(value) + Fraction(1, 2))
     return whole if value >= 0 else -whole
 
 
 def rescale(x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int = 1) -> np.ndarray:
     """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to int8; exact.
-
-    The quotient of n = |x| * 2**max(shift, 0) and d = divisor * 2**max(-shift, 0) is rounded as
-    floor((2 * n + d) / (2 * d)), in int64. Nothing overflows, and limiting the shifts changes nothing:
-
-    - Left, 16 at most. A shift beyond 16 is taken as 16: for x != 0 the result is at least 2**16 / 255 > 257 already,
-      which saturates to the same end, and for x = 0 it is 0. 2 * n <= 2 * 2**44 * 2**16 = 2**61.
-    - Right, 47 at most. A shift beyond 47 is taken as 47: |x| / d <= 2**44 / 2**47 < 1/2 already, which rounds to 0.
-      2 * d < 2 * 2**8 * 2**47 = 2**56, and 2 * n + d < 2**62.
 
     Args:
         x: integers of magnitude up to 2**44 (`MAX_ACCUMULATOR`; the caller has shown it), any shape.
@@ -266,12 +258,38 @@ def rescale(x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int = 
     Returns:
         int8.
     """
+    return rounded_quotient(x, shift, divisor, ACTIVATION_BITS).astype(np.int8)
+
+
+def rounded_quotient(
+    x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int, bits: int
+) -> np.ndarray:
+    """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to `bits` with sign; exact.
+
+    The quotient of n = |x| * 2**max(shift, 0) and d = divisor * 2**max(-shift, 0) is rounded as
+    floor((2 * n + d) / (2 * d)), in int64. Nothing overflows, and limiting the shifts changes nothing:
+
+    - Left, bits + 8 at most. A larger shift is taken as that: for x != 0 the result is at least
+      2**(bits + 8) / 255 > 2**bits already, which saturates to the same end, and for x = 0 it is 0.
+      2 * n <= 2 * 2**(52 - bits) * 2**(bits + 8) = 2**61.
+    - Right, 47 at most. A shift beyond 47 is taken as 47: |x| / d <= 2**44 / 2**47 < 1/2 already, which rounds to 0.
+      2 * d < 2 * 2**8 * 2**47 = 2**56, and 2 * n + d < 2**62.
+
+    Args:
+        x: integers of magnitude up to 2**(52 - bits), any shape.
+        shift: integers that broadcast against x.
+        divisor: integers 1 to 255 that broadcast against x.
+        bits: 8 or more.
+
+    Returns:
+        int64.
+    """
     x = np.asarray(x, np.int64)
     shift, divisor = np.asarray(shift, np.int64), np.asarray(divisor, np.int64)
-    n = np.abs(x) << np.clip(shift, 0, 16)
+    n = np.abs(x) << np.clip(shift, 0, bits + 8)
     d = divisor << np.clip(-shift, 0, 47)
     magnitude = (2 * n + d) // (2 * d)
-    return np.clip(np.where(x < 0, -magnitude, magnitude), _INT8.min, _INT8.max).astype(np.int8)
+    return np.clip(np.where(x < 0, -magnitude, magnitude), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def check_accumulator(bound: int) -> None:

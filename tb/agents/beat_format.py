@@ -63,18 +63,24 @@ class BeatFormat:
             raise ValueError(
                 f"fields {', '.join(self.fields)} are needed; missing or unknown: {', '.join(unlike)}"
             )
-        bits = {name: self._to_bits(name, value) for name, value in values.items()}
-        lengths = {len(b) for b in bits.values()} - {1}
+        content = {name: self._to_bytes(name, value) for name, value in values.items()}
+        lengths = {len(c) for c in content.values()} - {1}
         if len(lengths) > 1:
             raise ValueError(
-                "fields differ in length: " + ", ".join(f"{k} has {len(b)}" for k, b in bits.items())
+                "fields differ in length: " + ", ".join(f"{k} has {len(c)}" for k, c in content.items())
             )
         count = lengths.pop() if lengths else 1
-        beats = np.empty((count, self.width), np.uint8)
-        for name, field_bits in bits.items():
-            offset = self._offsets[name]
-            beats[:, offset : offset + self.fields[name]] = field_bits
-        return np.packbits(beats, axis=1, bitorder="little")
+        if not any(offset % 8 for offset in self._offsets.values()):
+            beats = np.zeros((count, self.bytes), np.uint8)
+            for name, field in content.items():
+                first = self._offsets[name] // 8
+                beats[:, first : first + field.shape[1]] = field
+            return beats
+        bits = np.empty((count, self.width), np.uint8)
+        for name, field in content.items():
+            offset, width = self._offsets[name], self.fields[name]
+            bits[:, offset : offset + width] = np.unpackbits(field, axis=1, count=width, bitorder="little")
+        return np.packbits(bits, axis=1, bitorder="little")
 
     def unpack(self, beats: np.ndarray) -> dict[str, np.ndarray]:
         """Beats uint8[n, bytes] to fields: uint64[n] up to 64 bits, else uint8[n, ceil(width / 8)].
@@ -118,17 +124,17 @@ class BeatFormat:
                 return f"{name}[{bit - offset}]"
         raise ValueError(f"bit {bit}: a beat has bits 0 to {self.width - 1}")
 
-    def _to_bits(self, name: str, value: object) -> np.ndarray:
-        """uint8[n or 1, width] of zeros and ones."""
+    def _to_bytes(self, name: str, value: object) -> np.ndarray:
+        """A field's values, checked: uint8[n or 1, bytes]."""
         width = self.fields[name]
+        size = (width + 7) // 8
         array = np.asarray(value)
         if array.ndim == 2:
-            size = (width + 7) // 8
             if array.dtype != np.uint8 or array.shape[1] != size:
                 raise ValueError(
                     f"field {name}: uint8[n, {size}] is needed, not {array.dtype}{list(array.shape)}"
                 )
-            bits = np.unpackbits(array, axis=1, bitorder="little")
+            content = array
         elif array.ndim <= 1 and width <= 64 and (array.dtype.kind in "bui" or array.size == 0):
             array = np.atleast_1d(array)
             if array.dtype.kind == "i" and (array < 0).any():
@@ -136,16 +142,15 @@ class BeatFormat:
                 raise ValueError(
                     f"field {name}, beat {index}: {array[index]} is negative; fields are unsigned"
                 )
-            words = np.ascontiguousarray(array, "<u8").reshape(-1, 1)
-            bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+            content = np.ascontiguousarray(array, "<u8").reshape(-1, 1).view(np.uint8)
         else:
             raise ValueError(
                 f"field {name} of {width} bits: unsigned integers [n] (up to 64 bits) or uint8[n, bytes] are "
                 f"needed, not {array.dtype}{list(array.shape)}"
             )
-        over = bits[:, width:].any(axis=1)
+        over = content[:, size:].any(axis=1) | (content[:, size - 1] >> (width - 1) % 8 > 1)
         if over.any():
             raise ValueError(
                 f"field {name}, beat {int(np.argmax(over))}: the value needs more than {width} bits"
             )
-        return bits[:, :width]
+        return content[:, :size]

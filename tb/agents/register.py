@@ -32,7 +32,7 @@ from tb.agents.request_response import RequestResponse
 
 
 class FieldLike(Protocol):
-    """Bits ``msb:lsb`` of a register; ``access`` is rw, ro or w1c (write one to clear)."""
+    """Bits ``msb:lsb`` of a register; ``access`` is rw, ro, w1c (write one to clear) or wo (reads 0)."""
 
     name: str
     msb: int
@@ -228,6 +228,7 @@ class RegisterTest:
         width: bits of a register.
         keep_off: names of registers that are not written because that starts something.
         addresses: of the port; those without a register must read 0 and ignore writes.
+        resets: names of registers -> values after reset that the table does not give, because the build does.
     """
 
     def __init__(
@@ -236,16 +237,18 @@ class RegisterTest:
         width: int = 32,
         keep_off: Iterable[str] = (),
         addresses: Iterable[int] = (),
+        resets: Mapping[str, int] | None = None,
     ) -> None:
         self.table = list(table)
         self.width = width
         self.keep_off = set(keep_off)
         self.unused = sorted(set(addresses) - {row.address for row in self.table})
-        unknown = self.keep_off - {row.name for row in self.table}
+        resets = resets or {}
+        unknown = (self.keep_off | set(resets)) - {row.name for row in self.table}
         if unknown:
             raise ValueError(f"no register is called {', '.join(sorted(unknown))}")
         self.values_compared = 0
-        self._model = {row.name: getattr(row, "reset", 0) for row in self.table}
+        self._model = {row.name: resets.get(row.name, getattr(row, "reset", 0)) for row in self.table}
 
     def patterns(self) -> list[tuple[str, int]]:
         """(name, word) of every write: zeros, ones, alternating, walking one and walking zero."""
@@ -303,8 +306,8 @@ class RegisterTest:
                 after |= before & ~written & mask
             elif bits.access == "ro":
                 after |= before & mask
-            else:
-                raise ValueError(f"{row.name}.{bits.name}: access {bits.access} is none of rw, ro, w1c")
+            elif bits.access != "wo":
+                raise ValueError(f"{row.name}.{bits.name}: access {bits.access} is none of rw, ro, w1c, wo")
         return after
 
     async def _compare(self, port: RegisterPort, step: str) -> list[RegisterMismatch]:

@@ -238,6 +238,11 @@ class MvuEnv(uvm_env):
         for name in ("reg_rsp", "mem_rsp", "job"):
             bus[name].eager = True
 
+    @property
+    def scoreboards(self) -> tuple[StreamScoreboard, ...]:
+        """All of them."""
+        return (self.trace, self.crossbar)
+
     def fail(self, failure: object, **details: object) -> None:
         """Record a failure and wake the test, which ends: what follows a first difference is noise."""
         self.report.fail(failure, **details)
@@ -292,7 +297,7 @@ class MvuEnv(uvm_env):
     def conclude(self) -> None:
         """Let the scoreboards report what they have found so far: to be called before a failure that may follow
         from it."""
-        for scoreboard in (self.trace, self.crossbar):
+        for scoreboard in self.scoreboards:
             scoreboard.conclude()
 
     async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from golden.mvu.clocks import job_clocks
 from golden.mvu.functional import Configuration, JobResult, config_causes
 from golden.mvu.jobs import Job, TensorSpec, locate
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
+from tb.bench import BenchStopped
 from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuEnv
 
 STATUS = BY_NAME["mvustatus"]
@@ -23,10 +24,6 @@ _CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
 _HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
 _SLOWEST = 8  #: how many times slower than its formula stalls and collisions may make a job
 _OWN_WAITS = ("input", "residual", "output", "crossbar_out")  #: waits that can hold the data path
-
-
-class BenchStopped(Exception):
-    """A failure has been recorded; the run ends here."""
 
 
 @dataclass

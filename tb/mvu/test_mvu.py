@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, Timer, select
+from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
-from pyuvm import ConfigDB, uvm_root, uvm_sequencer, uvm_test
 
 from golden.formats import IntFormat
 from golden.mvu.clocks import job_clocks
@@ -24,118 +22,37 @@ from golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
 from golden.mvu.vectors import read
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.agents.sequence import ItemSequence
+from tb.bench import BenchStopped, BenchTest, run, run_planted
 from tb.mvu.env import CLOCK_NS, MvuEnv
-from tb.mvu.jobs import BenchStopped, Image, JobDriver, JobItem
+from tb.mvu.jobs import Image, JobDriver, JobItem
 from tb.mvu.networks import items, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
-from tb.report import RUN_DIR, Report, write_json
+from tb.report import RUN_DIR, write_json
 
 
-class MvuTest(uvm_test):
-    """Builds the environment, resets the device, runs `body`, checks that nothing is left over."""
+class MvuTest(BenchTest):
+    """A test of the MVU."""
 
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.env = MvuEnv("env", self)
-        self.seqr = uvm_sequencer("jobs", self)
-        self.driver = JobDriver("job_driver", self)
-        self.cdb_set("env", self.env, "job_driver")
-        self.report: Report = self.cdb_get("report")
-
-    def connect_phase(self) -> None:
-        super().connect_phase()
-        self.driver.seq_item_port.connect(self.seqr.seq_item_export)
-
-    def end_of_elaboration_phase(self) -> None:
-        super().end_of_elaboration_phase()
-        # Tests of one run differ, and a test draws the same whether it runs alone or among others.
-        self.stimulus = Stimulus(
-            self.env.params, zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode())
-        )
-
-    async def body(self) -> None:
-        """What the test plays."""
-        raise NotImplementedError
-
-    @staticmethod
-    def pick(verilator: int, icarus: int) -> int:
-        """An amount of work by simulator: Icarus is some fifty times slower."""
-        return verilator if cocotb.SIM_NAME.lower().startswith("verilator") else icarus
-
-    async def play(self, items: Iterable[JobItem]) -> None:
-        """Play jobs through the sequencer and wait until the last one is checked."""
-        ended, _ = await select(ItemSequence("jobs", items).start(self.seqr), self.env.failed.wait())
-        if ended == 1 or self.env.failed.is_set():
-            raise BenchStopped
-        await self.driver.finish()
-
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        env = self.env
-        await env.reset()
-        try:
-            await self.body()
-            await self.finish()
-        except BenchStopped:
-            for scoreboard in (env.trace, env.crossbar):
-                self.report.add_counts(scoreboard)
-        self.drop_objection()
+    toplevel = "mvu"
+    environment = MvuEnv
+    item_driver = JobDriver
+    item_stimulus = Stimulus
+    env: MvuEnv
+    driver: JobDriver
+    stimulus: Stimulus
 
     async def finish(self) -> None:
         """Nothing may be left: words, answers, errors of the taps."""
         env = self.env
         await env.settle()
-        for scoreboard in (env.trace, env.crossbar):
+        for scoreboard in env.scoreboards:
             if scoreboard is env.trace or scoreboard.beats_compared or scoreboard.outstanding:
                 self.report.add_scoreboard(scoreboard)
         for port in (env.registers, env.memory):
             port.check_finished()
         for group in env.coverage.groups:
             self.report.add_coverage(group)
-
-
-async def run(dut: object, test: type[MvuTest]) -> None:
-    """Run a test class and fail the cocotb test unless its report passes."""
-    with _report(test) as report:
-        await _run(dut, test, report)
-    report.check()
-
-
-async def run_planted(dut: object, test: type[MvuTest], kind: str, *words: str) -> None:
-    """Run a test class with a planted fault: pass only if the first failure is of this kind and says these words."""
-    planted = _report(test)
-    await _run(dut, test, planted)
-    with _report(test) as report:
-        report.words_compared = max(1, planted.words_compared)
-        if not planted.failures:
-            report.fail(f"the planted fault of {test.__name__} was not found")
-        else:
-            first = planted.failures[0]
-            missing = [word for word in words if word not in str(first["message"])]
-            if first["kind"] != kind or missing:
-                report.fail(
-                    f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}"
-                )
-            else:
-                cocotb.log.info("found as planted: %s", first["message"])
-    report.check()
-
-
-def _report(test: type[MvuTest]) -> Report:
-    return Report(
-        f"mvu {test.__name__}",
-        f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}",
-        int(os.environ["COCOTB_RANDOM_SEED"]),
-    )
-
-
-async def _run(dut: object, test: type[MvuTest], report: Report) -> None:
-    ConfigDB().clear()
-    ConfigDB().set(None, "*", "dut", dut)
-    ConfigDB().set(None, "*", "report", report)
-    await uvm_root().run_test(test, keep_set={ConfigDB})
 
 
 # -------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Train, quantise and export the digit networks: `python -m vectors.digits.train`.
 
-Needs the optional extra `train` (torch 2.13.0, scikit-learn). Writes `digits_w2a2.onnx`, `digits_mixed.onnx`
-and `images.npz` beside this file, and `vectors/manifest.json`; each file appears complete or not at all.
+Needs the optional extra `train` (torch 2.13.0, scikit-learn). Writes `digits_w2a2.onnx`, `digits_mixed.onnx`,
+`digits_int8.tflite` and `images.npz` beside this file, and `vectors/manifest.json`; each file appears complete or not
+at all. The int8 network is trained in float and quantised afterwards: `vectors.digits.int8`. Of the other two:
 
 Weights and activations are trained in the precision they are exported in, with learned step sizes (Esser et
 al., "Learned Step Size Quantization", ICLR 2020): a value is replaced by round(clip(value / step)) * step,
@@ -33,6 +34,7 @@ import vectors
 from golden import IntFormat, Layer, Network, Residual
 from golden.exporters import qonnx as exporter
 from golden.importers import qonnx as importer
+from golden.importers import tflite as tflite_importer
 from golden.network import MULTIPLIER
 from golden.schemes.qonnx import FLOAT32_EXACT
 
@@ -42,9 +44,11 @@ try:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
     from torch import nn
+
+    from vectors.digits.int8 import Int8Digits, to_tflite
 except ImportError as error:
     raise SystemExit(
-        f"training needs the package {error.name!r}: pip install torch==2.13.0 scikit-learn onnx"
+        f"training needs the package {error.name!r}: pip install torch==2.13.0 scikit-learn onnx tflite flatbuffers"
     ) from error
 
 SEED = 1
@@ -52,6 +56,7 @@ TEST_IMAGES = 360
 # The first epochs train without quantisation, so that the step sizes start from settled weights and
 # activations.
 FLOAT_EPOCHS, QUANTISED_EPOCHS = 15, 75
+INT8_EPOCHS = 60
 BATCH = 64
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-4
@@ -212,35 +217,54 @@ class TrainedNetwork(nn.Module):
 def train(plan: NetworkPlan, images: np.ndarray, labels: np.ndarray) -> TrainedNetwork:
     """Train a network on uint8 pixels `[N, 8, 8, 1]`, 0 to 16, and labels `[N]`; prints its progress."""
     torch.manual_seed(SEED)
-    inputs = vectors.apply_input_rule(images, plan.input_rule)
-    x = torch.from_numpy(np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))).float()
-    y = torch.from_numpy(labels.astype(np.int64))
+    x, y = as_tensors(images, labels, plan.input_rule)
     network = TrainedNetwork(plan)
-    for quantised, epochs in ((False, FLOAT_EPOCHS), (True, QUANTISED_EPOCHS)):
-        if quantised:
-            network.start_quantising(x)
-        optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        steps = epochs * math.ceil(len(x) / BATCH)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        network.train()
-        for epoch in range(1, epochs + 1):
-            total = 0.0
-            for batch in torch.randperm(len(x)).split(BATCH):
-                optimiser.zero_grad()
-                loss = nn.functional.cross_entropy(network(shifted(x[batch])), y[batch])
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                total += loss.item() * len(batch)
-            if epoch % 5 == 0 or epoch == epochs:
-                phase = "quantised" if quantised else "float"
-                print(f"{plan.name}: {phase} epoch {epoch}/{epochs}, loss {total / len(x):.4f}", flush=True)
+    fit(network, x, y, FLOAT_EPOCHS, f"{plan.name}: float")
+    network.start_quantising(x)
+    fit(network, x, y, QUANTISED_EPOCHS, f"{plan.name}: quantised")
     return network.eval()
 
 
-def shifted(x: torch.Tensor) -> torch.Tensor:
+def as_tensors(
+    images: np.ndarray, labels: np.ndarray, rule: dict[str, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels and labels as `train` takes them to a network's inputs float32 `[N, 1, 8, 8]` and int64 `[N]`."""
+    inputs = vectors.apply_input_rule(images, rule)
+    x = torch.from_numpy(np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))).float()
+    return x, torch.from_numpy(labels.astype(np.int64))
+
+
+def fit(network: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int, title: str) -> None:
+    """Train for a number of epochs; the least value of `x` is an empty pixel."""
+    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = epochs * math.ceil(len(x) / BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    network.train()
+    for epoch in range(1, epochs + 1):
+        total = 0.0
+        for batch in torch.randperm(len(x)).split(BATCH):
+            optimiser.zero_grad()
+            loss = nn.functional.cross_entropy(network(shifted(x[batch], float(x.min()))), y[batch])
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item() * len(batch)
+        if epoch % 5 == 0 or epoch == epochs:
+            print(f"{title} epoch {epoch}/{epochs}, loss {total / len(x):.4f}", flush=True)
+
+
+def train_int8(images: np.ndarray, labels: np.ndarray) -> bytes:
+    """Train the int8 network on pixels and labels as for `train`; the .tflite file."""
+    torch.manual_seed(SEED)
+    x, y = as_tensors(images, labels, Int8Digits.input_rule)
+    network = Int8Digits()
+    fit(network, x, y, INT8_EPOCHS, Int8Digits.name)
+    return to_tflite(network, x)
+
+
+def shifted(x: torch.Tensor, empty: float) -> torch.Tensor:
     """Move each image by -1, 0 or 1 pixel in both directions, at random: the only augmentation."""
-    padded = nn.functional.pad(x, (1, 1, 1, 1))
+    padded = nn.functional.pad(x, (1, 1, 1, 1), value=empty)
     offsets = torch.randint(0, 3, (len(x), 2)).tolist()
     size = x.shape[-1]
     return torch.stack(
@@ -367,7 +391,7 @@ def write_atomically(target: Path, content: bytes) -> None:
 
 
 def export() -> None:
-    """Train both networks on all training images, then write the networks, the test images and the
+    """Train the networks on all training images, then write the networks, the test images and the
     manifest."""
     train_images, test_images, train_labels, test_labels = split_digits()
     folder = Path(__file__).resolve().parent
@@ -386,6 +410,18 @@ def export() -> None:
             "training_images": len(train_images),
             "input_rule": plan.input_rule,
         }
+    content = train_int8(train_images, train_labels)
+    inputs = vectors.apply_input_rule(test_images, Int8Digits.input_rule)
+    probabilities = tflite_importer.loads(content, Int8Digits.name).predict(inputs)
+    right = int((probabilities.argmax(axis=1) == test_labels).sum())
+    print(f"{Int8Digits.name}: int8 arithmetic, {right} of {TEST_IMAGES} test images")
+    contents[f"{Int8Digits.name}.tflite"] = content
+    described[f"{Int8Digits.name}.tflite"] = {
+        "accuracy": {"correct": right, "images": TEST_IMAGES, "arithmetic": "int8"},
+        "epochs": {"float": INT8_EPOCHS},
+        "training_images": len(train_images),
+        "input_rule": Int8Digits.input_rule,
+    }
     archive = io.BytesIO()
     np.savez_compressed(archive, images=test_images, labels=test_labels)
     contents["images.npz"] = archive.getvalue()
@@ -447,7 +483,7 @@ def main() -> int:
     try:
         validate() if arguments.validate else export()
     except KeyboardInterrupt:
-        print("interrupted: files change only after both networks are trained, each at once", file=sys.stderr)
+        print("interrupted: files change only after all networks are trained, each at once", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""The committed digit networks: accuracy, exactness against ONNX's executor, and integrity of the files."""
+"""The committed digit networks: accuracy, exactness against ONNX's executor and LiteRT, integrity of the files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import golden
 import vectors
 from golden import ChecksumError, GoldenError, IntFormat, ModelFormatError
 from golden.exporters import qonnx
+from golden.tests import litert
 from golden.tests.onnx_executor import execute
 
 NAMES = ("digits_w2a2", "digits_mixed")
@@ -97,6 +98,19 @@ def test_a_wrong_bit_would_be_seen(loaded):
             images
         )
         assert (changed[layer.output] != trace[layer.output]).any(), layer.name
+
+
+def test_int8_network_is_accurate_and_every_tensor_is_litert_s():
+    graph, images, labels = vectors.digits("digits_int8")
+    assert images.dtype == np.int8 and images.shape == (360, 8, 8, 1)
+    right = int((graph.predict(images).argmax(axis=1) == labels).sum())
+    assert right == vectors.load_manifest()["files"]["digits/digits_int8.tflite"]["accuracy"]["correct"] > 350
+    kinds = {node.kind for node in graph.nodes}
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "HARD_SWISH"} <= kinds
+    runtime = litert.litert(vectors.path("digits/digits_int8.tflite"), graph)
+    random = np.random.default_rng(1).integers(-128, 128, (20, 8, 8, 1), np.int8)
+    for x in (images[:40], random):
+        assert litert.compare(graph, runtime, {"image": x}).exact
 
 
 def test_input_rules():

@@ -1,0 +1,1 @@
+"""The PE array: functional and transaction model, packets, mapping of layers, clock formula. See docs/pe_array.md."""

@@ -1,0 +1,1 @@
+"""Bench of the PE array. Start at `test_pe_array` (what is tested), then `env` (what is built), `tiles` (played)."""

@@ -1,0 +1,289 @@
+"""Functional coverage of the PE array's bench: what kinds of tiles ran, what was dropped, who waited for whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from golden.layers import fixed_point, tflite, tflite_tables
+from golden.layers.linear import Window
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
+from golden.pe_array.tile import Tile
+from golden.schemes.tflite import ACTIVATIONS
+from tb.coverage import CoverGroup, CoverPoint
+
+_OFF_ON = {"off": 0, "on": 1}
+_SOME = {"0": 0, "1": 1, "more": range(2, 1 << 17)}
+_COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
+_KERNELS = range(1, MAX_KERNEL + 1)
+_STRIDES = range(1, MAX_STRIDE + 1)
+_PADDING = ("none", "even", "uneven")
+#: Operator's class to the kind of layer.
+_KINDS_OF = {
+    tflite.Conv2D: "convolution",
+    fixed_point.Conv: "convolution",
+    tflite.FullyConnected: "fully connected",
+    fixed_point.Gemm: "fully connected",
+    tflite.BatchMatMul: "matrix product",
+    fixed_point.MatMul: "matrix product",
+    tflite.Add: "add",
+    fixed_point.Sum: "add",
+    tflite.Multiply: "multiply",
+    tflite.Prelu: "prelu",
+    fixed_point.PRelu: "prelu",
+    tflite_tables.Lookup: "table",
+    fixed_point.LeakyRelu: "table",
+    fixed_point.Relu: "table",
+    fixed_point.Stepwise: "table",
+    tflite.MaxPool2D: "max pool",
+    fixed_point.MaxPool: "max pool",
+    tflite.AveragePool2D: "average pool",
+    fixed_point.AveragePool: "average pool",
+    tflite.Reduce: "reduction",
+    fixed_point.ReduceSum: "reduction",
+}
+_KINDS = (*dict.fromkeys(_KINDS_OF.values()), "subtract")
+
+
+class PeArrayCoverage:
+    """Cover groups of one run.
+
+    Attributes:
+        operations: what elements and lanes of legal tiles do.
+        windows: kernels, strides, padding and groups of legal tiles.
+        shapes: sizes of legal tiles.
+        layers, convolutions, pools: what the mapper made tiles of, as it is in its framework.
+        errors: causes and ways of dropped packets.
+        streams: which stream's beats had to wait, and which rested.
+    """
+
+    def __init__(self) -> None:
+        self.operations = CoverGroup(
+            "pe_array_operations",
+            [
+                CoverPoint("array_op", {"multiply": ArrayOp.MAC, "maximum": ArrayOp.MAX}),
+                CoverPoint("lane_op", {op.name.lower(): op for op in LaneOp}),
+                CoverPoint("rescaling", {kind.name.lower(): kind for kind in Rescaling}),
+                CoverPoint("table", _OFF_ON),
+                CoverPoint("count_divide", _OFF_ON),
+                CoverPoint("subtract", _OFF_ON),
+                CoverPoint("input_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("weight_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("input_zero", {"negative": -1, "0": 0, "positive": 1}),
+                CoverPoint("clamp", {"whole range": 0, "one-sided": 1, "both sides": 2}),
+            ],
+            crosses=[
+                ("array_op", "lane_op", "rescaling"),
+                ("lane_op", "rescaling", "table"),
+                ("rescaling", "count_divide"),
+                ("input_sign", "weight_sign", "input_zero"),
+                ("lane_op", "clamp"),
+            ],
+            impossible=lambda labels: (
+                labels.get("count_divide") == "on" and labels.get("rescaling", "rational") != "rational"
+            ),
+        )
+        self.windows = CoverGroup(
+            "pe_array_windows",
+            [
+                CoverPoint("kernel_rows", _KERNELS),
+                CoverPoint("group_columns", _COUNT),
+                CoverPoint("row_stride", _STRIDES),
+                CoverPoint("column_stride", _STRIDES),
+                CoverPoint("phases", _STRIDES),
+                CoverPoint("pad_top", _SOME),
+                CoverPoint("pad_bottom", _SOME),
+                CoverPoint("first_output", range(MAX_KERNEL)),
+                CoverPoint("flush", _SOME),
+                CoverPoint("array_op", {"multiply": ArrayOp.MAC, "maximum": ArrayOp.MAX}),
+                CoverPoint("vectors", {"one": 1, "several": range(2, 9)}),
+            ],
+            crosses=[
+                ("kernel_rows", "row_stride"),
+                ("column_stride", "phases"),
+                ("row_stride", "pad_top", "pad_bottom"),
+                ("column_stride", "flush"),
+                ("array_op", "group_columns", "row_stride"),
+            ],
+            impossible=lambda labels: int(labels.get("row_stride", 1)) > int(labels.get("kernel_rows", 99)),
+        )
+        self.shapes = CoverGroup(
+            "pe_array_shapes",
+            [
+                CoverPoint("images", _COUNT),
+                CoverPoint("row_blocks", _COUNT),
+                CoverPoint("columns", _COUNT),
+                CoverPoint("channels", _COUNT),
+                CoverPoint("entries", {"1": 1, "some": 2, "one for each column": 3}),
+                CoverPoint("rows", {"whole last block": 0, "part of it": 1}),
+                CoverPoint("last_group", {"whole": 0, "part": 1}),
+            ],
+            crosses=[("images", "row_blocks"), ("entries", "last_group")],
+        )
+        self.layers = CoverGroup(
+            "pe_array_layers",
+            [
+                CoverPoint("kind", _KINDS),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+                CoverPoint("scheme", ("tflite", "fixed_point")),
+            ],
+            crosses=[("kind", "activation")],
+            impossible=lambda labels: (
+                labels.get("activation") != "NONE"
+                and labels["kind"] in ("matrix product", "prelu", "table", "reduction")
+            ),
+        )
+        self.convolutions = CoverGroup(
+            "pe_array_convolutions",
+            [
+                CoverPoint("group", ("standard", "grouped", "depthwise")),
+                CoverPoint("kernel", ("1x1", "square", "other")),
+                CoverPoint("kernel_rows", _KERNELS),
+                CoverPoint("kernel_columns", _KERNELS),
+                CoverPoint("row_stride", _STRIDES),
+                CoverPoint("column_stride", _STRIDES),
+                CoverPoint("padding", _PADDING),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+            ],
+            crosses=[
+                ("kernel", "row_stride", "padding", "group"),
+                ("row_stride", "column_stride"),
+                ("kernel_rows", "row_stride"),
+                ("kernel_columns", "column_stride"),
+                ("group", "activation"),
+            ],
+            impossible=lambda labels: (
+                labels.get("kernel") == "1x1" and labels.get("padding", "none") != "none"
+            ),
+        )
+        self.pools = CoverGroup(
+            "pe_array_pools",
+            [
+                CoverPoint("kind", ("max", "average")),
+                CoverPoint("kernel_rows", {**{str(k): k for k in range(2, 8)}, "other": 0}),
+                CoverPoint("row_stride", {"1": 1, "2": 2, "more": range(3, 1 << 16)}),
+                CoverPoint("padding", _PADDING),
+                CoverPoint("activation", tuple(ACTIVATIONS)),
+            ],
+            crosses=[("kind", "kernel_rows", "row_stride"), ("kind", "padding"), ("kind", "activation")],
+        )
+        self.errors = CoverGroup("pe_array_errors", [CoverPoint("error", [name for name, _ in ERRORS])])
+        self.streams = CoverGroup(
+            "pe_array_streams",
+            [
+                CoverPoint(
+                    "event", ("wgt waited", "pix waited", "out waited", "array starved", "array blocked")
+                )
+            ],
+        )
+
+    @property
+    def groups(self) -> tuple[CoverGroup, ...]:
+        """All groups."""
+        tiles = (self.operations, self.windows, self.shapes)
+        return (*tiles, self.layers, self.convolutions, self.pools, self.errors, self.streams)
+
+    def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
+        """Count a legal tile by its header and its columns."""
+        low, high = tile["low"], tile["high"]
+        least, most = _range(tile, params)
+        self.operations.sample(
+            array_op=tile["mode.array_op"],
+            lane_op=tile["mode.lane_op"],
+            rescaling=tile["mode.rescaling"],
+            table=tile["mode.table"],
+            count_divide=int(tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL),
+            subtract=int(tile["mode.subtract"] and tile["mode.lane_op"] == LaneOp.ADD),
+            input_sign=tile["mode.input_signed"],
+            weight_sign=tile["mode.weight_signed"],
+            input_zero=int(np.sign(tile["input_zero"])),
+            clamp=int(low > least) + int(high < most),
+        )
+        step = tile.step_clocks
+        outputs, stride = tile["rows.output"], tile["window.row_stride"]
+        reads = (outputs - 1) * stride + tile["window.kernel_rows"]
+        starts = np.flatnonzero(np.append(np.array(tile.starts, bool)[1:], True))
+        self.windows.sample(
+            kernel_rows=tile["window.kernel_rows"],
+            group_columns=int(starts[0]) + 1,
+            row_stride=stride,
+            column_stride=tile["window.column_stride"],
+            phases=tile["extent.weight_beats"] // step,
+            pad_top=tile["window.pad_top"],
+            pad_bottom=max(0, reads - tile["window.pad_top"] - tile["rows.map"]),
+            first_output=tile["window.first_output"],
+            flush=tile.flush,
+            array_op=tile["mode.array_op"],
+            vectors=len(np.unique(tile.vectors)),
+        )
+        entries = tile["entries"]
+        self.shapes.sample(
+            images=tile["repeat.images"],
+            row_blocks=tile["repeat.row_blocks"],
+            columns=tile["packet.columns"],
+            channels=tile["packet.channels"],
+            entries=1 if entries == 1 else 3 if entries == params.columns else 2,
+            rows=int(outputs < tile["repeat.row_blocks"] * params.rows),
+            last_group=int(entries % params.lanes != 0),
+        )
+
+    def sample_layer(self, operator: Any) -> None:
+        """Count a layer by its operator, of `golden.layers`."""
+        operator = getattr(operator, "operator", operator)  # of a `Pairwise`
+        kind = "subtract" if getattr(operator, "subtract", False) else _KINDS_OF[type(operator)]
+        inner = getattr(operator, "layer", operator)  # of a fully connected one
+        activation = getattr(inner, "activation", "NONE")
+        scheme = "fixed_point" if type(operator).__module__ == fixed_point.__name__ else "tflite"
+        self.layers.sample(kind=kind, activation=activation, scheme=scheme)
+        if kind == "convolution":
+            convolution = operator.convolution
+            window = convolution.window
+            (rows, columns), group = window.kernel, "depthwise" if convolution.depthwise else "grouped"
+            self.convolutions.sample(
+                group=group if convolution.groups > 1 else "standard",
+                kernel="1x1" if rows == columns == 1 else "square" if rows == columns else "other",
+                kernel_rows=rows,
+                kernel_columns=columns,
+                row_stride=window.stride[0],
+                column_stride=window.stride[1],
+                padding=_padding(window),
+                activation=activation,
+            )
+        elif kind in ("max pool", "average pool"):
+            window = operator.window
+            rows = window.kernel[0]
+            self.pools.sample(
+                kind=kind.split()[0],
+                kernel_rows=rows if 2 <= rows <= 7 else 0,
+                row_stride=window.stride[0],
+                padding=_padding(window),
+                activation=activation,
+            )
+
+    def sample_errors(self, names: set[str]) -> None:
+        """Count dropped packets by the error they raise."""
+        for name in names:
+            self.errors.sample(error=name)
+
+    def sample_streams(self, waits: dict[str, int], starved: int, blocked: int) -> None:
+        """Count what waited since the last reset."""
+        clocks = {f"{name} waited": n for name, n in waits.items()}
+        for event, n in {**clocks, "array starved": starved, "array blocked": blocked}.items():
+            if n:
+                self.streams.sample(event=event)
+
+
+def _padding(window: Window) -> str:
+    """Even: as much before as after, or one place more after, as TFLite's SAME has it."""
+    top, left, bottom, right = window.padding
+    if not any(window.padding):
+        return "none"
+    return "even" if bottom - top in (0, 1) and right - left in (0, 1) else "uneven"
+
+
+def _range(tile: Tile, params: PeArrayParameters) -> tuple[int, int]:
+    """Least and greatest output word, as signed or unsigned as the clamps say."""
+    half = 1 << params.data_width - 1
+    return (-half, half - 1) if tile["low"] < 0 or tile["high"] < half else (0, 2 * half - 1)

@@ -1,0 +1,164 @@
+"""Whole networks as tiles of the PE array: the project's own int8 network, or one that the user brings (MODEL=...)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import golden
+import vectors
+from golden import GoldenError, Graph
+from golden.graph import Node
+from golden.pe_array.mapping import LayerTiles, Place
+from golden.pe_array.parameters import PeArrayParameters
+from golden.pe_array.plan import ArrayPlan
+from golden.pe_array.tile import OutputBeats
+from tb.pe_array.tiles import TileItem
+
+DIGITS = "digits_int8"  #: the project's own network
+RANDOM_IMAGES = 64  #: drawn for a network that comes without images
+_AXES = ("image", "row", "column", "channel")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and what to run through it.
+
+    Attributes:
+        inputs: name -> array [N, ...] of the input's dtype.
+        labels: int [N], or None if nobody knows them.
+    """
+
+    network: Graph
+    inputs: Mapping[str, np.ndarray]
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def trace(self, index: int) -> dict[str, np.ndarray]:
+        """Every tensor for one of the inputs; a network with state starts anew."""
+        self.network.reset()
+        return self.network.trace({name: x[index : index + 1] for name, x in self.inputs.items()})
+
+
+def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload:
+    """The digit network with the test images nobody trained on; or the network in file `model`.
+
+    Args:
+        model: path of a model file, empty for the digit network.
+        images: path of a .npy file with the network's inputs, empty for random ones.
+
+    Raises:
+        GoldenError: a file is missing, damaged, altered or does not fit the other.
+    """
+    if not model:
+        network, digits, labels = vectors.digits(DIGITS)
+        return Workload(network, {network.inputs[0]: digits}, labels)
+    network = golden.load(model)
+    if not isinstance(network, Graph):
+        raise GoldenError(
+            f"{model}: the PE array runs int8 networks (TFLite, fixed-point ONNX), but this is a QONNX network"
+        )
+    shapes = {name: network.tensors[name].shape for name in network.inputs}
+    # The file's batch axis is that of the caller, see golden.graph.
+    shapes = {name: shape[1:] if shape[:1] == (1,) else shape for name, shape in shapes.items()}
+    if not images:
+        drawn = {n: _random(rng, network.tensors[n].dtype, (RANDOM_IMAGES, *s)) for n, s in shapes.items()}
+        return Workload(network, drawn, None)
+    if len(shapes) > 1:
+        raise GoldenError(f"{images}: one array of inputs, but {network.name} has {len(shapes)} inputs")
+    ((name, shape),) = shapes.items()
+    return Workload(network, {name: _given(images, network, name, shape)}, None)
+
+
+def _random(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype.kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def _given(images: str, network: Graph, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    dtype = network.tensors[name].dtype
+    try:
+        given = np.load(images, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise GoldenError(f"{images}: not a readable .npy file: {error}") from None
+    kinds = "iuf" if dtype.kind == "f" else "iu"
+    fits = isinstance(given, np.ndarray) and given.dtype.kind in kinds and given.shape[1:] == shape
+    if not fits or not len(given):
+        found = f"{given.dtype} {list(given.shape)}" if isinstance(given, np.ndarray) else "an archive"
+        raise GoldenError(
+            f"{images}: holds {found}, but {network.name} takes {dtype} [N, {str(list(shape))[1:]}"
+        )
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        if given.min() < limits.min or given.max() > limits.max:
+            raise GoldenError(
+                f"{images}: values from {given.min()} to {given.max()}, but {network.name} takes "
+                f"{limits.min} to {limits.max}"
+            )
+    return given.astype(dtype)
+
+
+def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
+    """Refuse before the simulation what cannot be run on a build with these HDL parameters.
+
+    Raises:
+        GoldenError: see `load_workload`; or a layer that the array does not have, or that does not fit it.
+    """
+    workload = load_workload(model, images, np.random.default_rng(0))
+    params = PeArrayParameters.of_rtl(parameters)
+    if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing
+        ArrayPlan(workload.network, params)
+
+
+def layer_items(
+    name: str, layer: LayerTiles, finish: Callable[[np.ndarray], None] = lambda output: None
+) -> Iterator[TileItem]:
+    """The tiles of one layer; `finish` gets the output tensor as the golden array makes it."""
+    memory = layer.memory()
+    left = len(layer.places)
+
+    def keep(place: Place, beats: OutputBeats) -> None:
+        nonlocal left
+        layer.put(memory, place, beats)
+        left -= 1
+        if not left:
+            finish(layer.output(memory))
+
+    for number, place in enumerate(layer.places):
+        item = TileItem.of(f"layer {name}, tile {number}", place.tile, place.pixels(), layer.parameters)
+        item.made = lambda beats, place=place: keep(place, beats)
+        item.locate = lambda word, place=place: _locate(layer, place, word)
+        yield item
+
+
+def items(
+    plan: ArrayPlan, node: Node, trace: Mapping[str, np.ndarray], finish: Callable[[np.ndarray], None]
+) -> Iterator[TileItem]:
+    """The tiles of one layer of a network on the tensors of `trace`."""
+    yield from layer_items(f"{node.name} ({node.kind})", plan.tiles(node, trace), finish)
+
+
+def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) -> str:
+    """Where in the layer's output a word (image, output row, output column, entry) of a tile goes."""
+    tile = place.tile
+    shape = tuple(tile[name] for name in ("repeat.images", "rows.output", "extent.output_columns", "entries"))
+    if any(at >= size for at, size in zip(word, shape, strict=True)):
+        return "nothing of the output"
+    numbers = np.zeros(shape, np.int64)
+    numbers[word] = 1
+    memory = np.zeros(layer.memory().shape, np.int64)
+    place.put(memory, numbers)
+    at = np.argwhere(layer.output(memory))
+    if not len(at):
+        return "nothing of the output"
+    index = at[0].tolist()
+    if layer.shape[1:2] == (1,):
+        del index[1]  # the file's own batch axis, whose place the runs take
+    names = _AXES if len(index) == 4 else [f"axis {axis}" for axis in range(len(index))]
+    return "output " + ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True))

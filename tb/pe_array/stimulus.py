@@ -1,0 +1,417 @@
+"""Tiles for the PE array's bench: constrained random ones over the whole header, directed corners, wrong packets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+
+from golden.pe_array.functional import outputs
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
+from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
+from tb.pe_array.tiles import TileItem, packet
+
+#: Clocks of a random tile's steps, so that a run of many ends soon.
+LARGEST_RANDOM_TILE = 1500
+
+
+class Stimulus:
+    """Makes tiles for one build from the run's random numbers.
+
+    Args:
+        params: of the build.
+        seed: the same seed makes the same tiles.
+    """
+
+    def __init__(self, params: PeArrayParameters, seed: int) -> None:
+        self.params = params
+        self.rng = np.random.default_rng(seed)
+        self.random = random.Random(seed)
+        self._decks: dict[tuple[object, ...], list[object]] = {}
+
+    def deal(self, *choices: object) -> object:
+        """One of the choices; each comes once before any comes again, so that few draws reach all of them."""
+        deck = self._decks.setdefault(choices, [])
+        if not deck:
+            deck += choices
+            self.random.shuffle(deck)
+        return deck.pop()
+
+    # -----------------------------------------------------------------------------------------
+    # Random tiles
+    # -----------------------------------------------------------------------------------------
+    def header(self, most: int, **given: int) -> dict[str, int]:
+        """A random legal header of at most about `most` clocks; `given` fixes fields ("window__beats" for
+        window.beats)."""
+        while True:
+            header = self._header({name.replace("__", "."): value for name, value in given.items()})
+            step = header["packet.channels"] * header["window.kernel_rows"]
+            blocks = header["repeat.images"] * header["repeat.row_blocks"]
+            steps = header["window.first_output"] + 1
+            steps += (header["extent.output_columns"] - 1) * header["window.column_stride"]
+            if "packet.columns" not in header:
+                header["packet.columns"] = min(
+                    steps, self.random.choice((steps, steps, self.random.randint(1, steps)))
+                )
+            groups = -(-header["entries"] // self.params.lanes)
+            clocks = blocks * (header["packet.columns"] * step + header["extent.output_columns"] * groups)
+            phases = header["extent.weight_beats"] // step
+            fits = header["packet.channels"] * header["window.beats"] <= self.params.pixel_depth
+            fits = (
+                fits
+                and header["extent.weight_beats"] <= self.params.weight_depth
+                and 1 <= phases <= MAX_STRIDE
+            )
+            if fits and header["packet.columns"] <= steps and clocks <= most:
+                return header
+
+    def _header(self, given: dict[str, int]) -> dict[str, int]:
+        r, p = self.random, self.params
+        kernel_rows = given.get("window.kernel_rows") or self.deal(*range(1, MAX_KERNEL + 1))
+        row_stride = given.get("window.row_stride") or r.randint(1, min(MAX_STRIDE, kernel_rows))
+        channels = given.get("packet.channels") or self.deal(1, 1, 2, 3, r.randint(1, 9))
+        phases = self.deal(1, 2, 3, 4)
+        row_blocks = given.get("repeat.row_blocks") or self.deal(1, 1, 2, 3)
+        rows_output = r.randint((row_blocks - 1) * p.rows + 1, row_blocks * p.rows)
+        rescaling = self.deal(*Rescaling)
+        width = p.data_width
+        signed = r.random() < 0.5
+        zero = self.zero(signed)
+        low, high = self.clamps()
+        return {
+            "mode.array_op": self.deal(ArrayOp.MAC, ArrayOp.MAC, ArrayOp.MAX),
+            "mode.lane_op": self.deal(*LaneOp),
+            "mode.rescaling": rescaling,
+            "mode.table": int(width <= 8 and r.random() < 0.3),
+            "mode.count_divide": int(r.random() < 0.5),
+            "mode.subtract": r.randint(0, 1),
+            "mode.input_signed": int(signed),
+            "mode.weight_signed": r.randint(0, 1),
+            "repeat.images": self.deal(1, 1, 2, 3),
+            "repeat.row_blocks": row_blocks,
+            "packet.channels": channels,
+            "window.kernel_rows": kernel_rows,
+            "window.row_stride": row_stride,
+            "window.beats": self.beats(kernel_rows, row_stride),
+            "window.first_output": self.deal(*range(MAX_KERNEL)),
+            "window.column_stride": self.deal(1, 2, 3, 4),
+            "window.pad_top": r.choice((0, 1, r.randint(0, 15))),
+            "window.kernel_columns": r.randint(0, 15),
+            "rows.map": r.choice((1, r.randint(1, row_blocks * p.rows * row_stride + 4), 1000)),
+            "rows.output": rows_output,
+            "extent.output_columns": self.deal(1, 2, 3, r.randint(1, 9)),
+            "extent.weight_beats": channels * kernel_rows * phases,
+            "entries": r.choice((1, p.columns, r.randint(1, p.columns))),
+            "input_zero": zero,
+            "weight_zero": self.zero(r.random() < 0.5),
+            "second_zero": self.zero(True) - r.choice((0, zero)),
+            "output_zero": self.zero(low < 0),
+            "low": low,
+            "high": high,
+            "first_multiplier": self.multiplier(),
+            "second_multiplier": self.multiplier(),
+            "operand.first_shift": self.shift(),
+            "operand.second_shift": self.shift(),
+            "operand.left_shift": r.choice((0, r.randint(0, 31), 20)),
+            **given,
+        }
+
+    def beats(self, kernel_rows: int, row_stride: int) -> int:
+        """Beats of a channel."""
+        rows = self.params.rows
+        return -(-((rows - 1) * row_stride + kernel_rows) // rows)
+
+    def zero(self, signed: bool) -> int:
+        """A zero point: often 0, an end or anything of the operands' width."""
+        half = 1 << self.params.data_width - 1
+        low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
+        return self.random.choice((0, 0, low, high, self.random.randint(low, high)))
+
+    def clamps(self) -> tuple[int, int]:
+        """Least and greatest output."""
+        half, r = 1 << self.params.data_width - 1, self.random
+        low, high = r.choice(((-half, half - 1), (0, 2 * half - 1)))
+        kind = self.deal("whole", "whole", "low", "high", "both")
+        middle = r.randint(low, high)
+        if kind in ("low", "both"):
+            low = r.randint(low, middle)
+        if kind in ("high", "both"):
+            high = r.randint(middle, high)
+        return low, high
+
+    def multiplier(self) -> int:
+        """A 31-bit multiplier as TFLite normalises it; now and then any other."""
+        r = self.random
+        return r.choice(
+            (r.randint(1 << 30, (1 << 31) - 1),) * 4 + (0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
+        )
+
+    def shift(self) -> int:
+        """A shift, now and then by more than there are bits."""
+        r = self.random
+        return r.choice((0, -1, -31, 30, r.randint(-31, 30), r.randint(-12, 0), r.randint(-128, 127)))
+
+    def entries(self, header: dict[str, int], largest: int) -> dict[str, np.ndarray]:
+        """Random entries; `largest` is about how large the accumulators get, so that outputs spread over the range."""
+        n, r, p = header["entries"], self.random, self.params
+        rescaling = header["mode.rescaling"]
+        bits = max(1, largest.bit_length() - p.data_width + 1)
+        near = range(
+            -bits - 1, -bits + 3
+        )  # shifts of a multiplier near 1 that bring sums into the output's range
+        made = {name: np.zeros(n, np.int64) for name in ENTRY_FIELDS}
+        for k in range(n):
+            sane = r.random() < 0.8
+            made["bias"][k] = r.choice(
+                (0, r.randint(-largest - 1, largest), r.randint(-(1 << 31), (1 << 31) - 1))
+            )
+            if rescaling == Rescaling.DOUBLE_ROUNDING:
+                made["multiplier"][k] = self.multiplier()
+                made["factor.shift"][k] = max(-31, r.choice(near)) if sane else self.shift()
+            elif rescaling == Rescaling.FLOAT64:
+                mantissa = r.randint(1 << 52, (1 << 53) - 1)
+                mantissa = r.choice((mantissa, mantissa, mantissa, 1 << 52, (1 << 53) - 1))
+                made["multiplier"][k] = mantissa & 0xFFFFFFFF
+                made["factor.multiplier_high"][k] = mantissa >> 32
+                made["factor.shift"][k] = 52 - r.choice(near) if sane else r.randint(-128, 127)
+            else:
+                made["multiplier"][k] = r.choice((1, r.randint(0, 255), 255, 3, r.getrandbits(32)))
+                made["factor.shift"][k] = r.choice(near) + 4 if sane else self.shift()
+            made["source.column"][k] = r.choice((k % p.columns, r.randrange(p.columns), r.randrange(256)))
+            half = 1 << p.data_width - 1
+            made["source.alpha"][k] = r.choice((0, 1, -1, r.randint(-2 * half, 2 * half - 1)))
+        return made
+
+    def tile(self, most: int = LARGEST_RANDOM_TILE, **given: int) -> tuple[Tile, np.ndarray]:
+        """A random legal tile and its pixels."""
+        header = self.header(most, **given)
+        p, r = self.params, self.random
+        density = r.choice((0.0, 0.1, 0.3, 0.5, 1.0))
+        starts = self.rng.random(p.columns) < density
+        starts[0] = True
+        vectors = self.rng.integers(0, p.vectors if r.random() < 0.7 else 1, p.columns)
+        weights = self.words((header["extent.weight_beats"], p.columns), header["mode.weight_signed"])
+        if r.random() < 0.3:
+            weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"]
+        table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
+        largest = header["packet.channels"] * header["window.kernel_rows"] << 2 * p.data_width - 1
+        largest = min(largest, (1 << 31) - 1)
+        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, largest), weights, table)
+        return tile, self.words(tile.pixel_shape(p), header["mode.input_signed"])
+
+    def words(self, shape: tuple[int, ...], signed: int) -> np.ndarray:
+        """Random words: anything, or mostly the ends of the range, or small ones."""
+        half = 1 << self.params.data_width - 1
+        low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
+        kind = self.deal("any", "any", "ends", "small")
+        if kind == "any":
+            return self.rng.integers(low, high, shape, endpoint=True)
+        if kind == "ends":
+            return self.rng.choice(np.array([low, low + 1, high - 1, high]), shape)
+        return self.rng.integers(max(low, -2), 2, shape, endpoint=True)
+
+    def item(self, name: str, most: int = LARGEST_RANDOM_TILE, **given: int) -> TileItem:
+        """A random legal tile as an item."""
+        return TileItem.of(name, *self.tile(most, **given), self.params)
+
+    def distinct(self, name: str) -> TileItem:
+        """A random tile of many output beats, each unlike the one before: whatever is done to one of them shows."""
+        while True:
+            item = self.item(name, 600, extent__output_columns=9, repeat__images=2, mode__table=0)
+            made = outputs(item.tile, item.pixels, self.params)
+            if len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all():
+                return item
+
+    def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
+        """`count` random tiles."""
+        for number in range(count):
+            yield self.item(f"random tile {number}", most)
+
+    # -----------------------------------------------------------------------------------------
+    # Corners
+    # -----------------------------------------------------------------------------------------
+    def plain(self, name: str, weight: int, pixel: int, **given: int) -> TileItem:
+        """A tile of signed words without zero points, all weights and all pixels alike, whose outputs are the
+        accumulators modulo 2**W: no bias, no rounding, no clamp that hides anything."""
+        p = self.params
+        half = 1 << p.data_width - 1
+        header = dict.fromkeys(("mode.table", "mode.count_divide", "mode.lane_op", "mode.array_op"), 0)
+        header |= {"mode.rescaling": Rescaling.RATIONAL, "mode.input_signed": 1, "mode.weight_signed": 1}
+        header |= {"low": -half, "high": half - 1}
+        header |= {"repeat.images": 1, "repeat.row_blocks": 1, "packet.columns": 1, "packet.channels": 1}
+        header |= {"window.kernel_rows": 1, "window.row_stride": 1, "window.column_stride": 1}
+        header |= {
+            "rows.map": p.rows,
+            "rows.output": p.rows,
+            "extent.output_columns": 1,
+            "entries": p.columns,
+        }
+        header |= {key.replace("__", "."): value for key, value in given.items()}
+        header["window.beats"] = self.beats(header["window.kernel_rows"], header["window.row_stride"])
+        step = header["packet.channels"] * header["window.kernel_rows"]
+        header.setdefault("extent.weight_beats", step)
+        entries = {field: np.zeros(header["entries"], np.int64) for field in ENTRY_FIELDS}
+        entries["multiplier"] += 1
+        entries["source.column"] += np.arange(header["entries"])
+        tile = Tile(
+            header,
+            np.ones(p.columns, bool),
+            np.zeros(p.columns, np.uint8),
+            entries,
+            np.full((header["extent.weight_beats"], p.columns), weight),
+            None,
+        )
+        return TileItem.of(name, tile, np.full(tile.pixel_shape(p), pixel), p)
+
+    def corners(self) -> Iterator[TileItem]:
+        """Directed cases: smallest tiles, fullest memories, ends of products and accumulators."""
+        p = self.params
+        half = 1 << p.data_width - 1
+        yield self.plain("one by one by one", 1, half - 1, entries=1, rows__output=1, rows__map=1)
+        for what, weight, pixel in (
+            ("most negative products", -half, half - 1),
+            ("largest products", -half, -half),
+            ("least of both", half - 1, half - 1),
+        ):
+            yield self.plain(what, weight, pixel)
+        yield from self.fullest()
+        yield from self.accumulator_ends()
+        for kernel_rows in (1, 2, MAX_KERNEL):
+            for stride in range(1, min(MAX_STRIDE, kernel_rows) + 1):
+                yield self.plain(
+                    f"kernel rows {kernel_rows}, stride {stride}, one row of map",
+                    1,
+                    half - 1,
+                    window__kernel_rows=kernel_rows,
+                    window__row_stride=stride,
+                    window__pad_top=kernel_rows - 1,
+                    rows__map=1,
+                    rows__output=p.rows,
+                )
+        for first in (0, MAX_KERNEL - 1):
+            for stride in (1, MAX_STRIDE):
+                columns = 3
+                yield self.plain(
+                    f"first output {first}, column stride {stride}, one real column",
+                    1,
+                    2,
+                    window__first_output=first,
+                    window__column_stride=stride,
+                    extent__output_columns=columns,
+                    packet__columns=1,
+                )
+
+    def fullest(self) -> Iterator[TileItem]:
+        """Tiles that fill the weight memory, and pixel packets that fill the pixel buffer."""
+        p = self.params
+        kernel_rows = 1
+        channels = min(p.weight_depth, p.pixel_depth)
+        yield self.plain(
+            "most channels", 1, -1, packet__channels=channels, packet__columns=2, extent__output_columns=2
+        )
+        channels = p.pixel_depth // self.beats(kernel_rows := MAX_KERNEL, 1)
+        if channels * kernel_rows <= p.weight_depth:
+            yield self.plain(
+                "pixel buffer full",
+                1,
+                1,
+                packet__channels=channels,
+                window__kernel_rows=kernel_rows,
+                packet__columns=2,
+                extent__output_columns=2,
+            )
+        yield self.plain(
+            "weight memory full",
+            -1,
+            1,
+            packet__channels=max(1, p.weight_depth // MAX_STRIDE),
+            packet__columns=2,
+            extent__output_columns=2,
+            extent__weight_beats=max(1, p.weight_depth // MAX_STRIDE) * MAX_STRIDE,
+        )
+
+    def accumulator_ends(self) -> Iterator[TileItem]:
+        """Accumulators near both ends of 32 bits, and past them: the biases carry them there, or with 16 bits the
+        products themselves."""
+        p = self.params
+        half = 1 << p.data_width - 1
+        for what, bias, weight in (
+            ("near the greatest", (1 << 31) - 1 - half, 1),
+            ("past the greatest", (1 << 31) - 1, 1),
+            ("near the least", -(1 << 31) + half, -1),
+            ("past the least", -(1 << 31), -1),
+        ):
+            for shift in (0, 8, 31):
+                item = self.plain(f"accumulator {what}, right shift {shift}", weight, half - 1)
+                item.tile.entries["bias"][:] = bias
+                item.tile.entries["factor.shift"][:] = -shift
+                yield TileItem.of(item.get_name(), item.tile, item.pixels, p)
+        if p.data_width == 16:
+            yield self.plain("sums wrap", -half, -half, packet__channels=4, entries=p.columns)
+
+    # -----------------------------------------------------------------------------------------
+    # Wrong packets
+    # -----------------------------------------------------------------------------------------
+    def wrong_headers(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Each rule of docs/pe_array.md broken alone: what is wrong, and the fields that make it so."""
+        p = self.params
+        yield "magic", {"mode.magic": 0x4550}
+        for name in ("repeat.images", "repeat.row_blocks", "packet.columns", "packet.channels"):
+            yield f"no {name}", {name: 0}
+        for name in ("window.kernel_rows", "window.row_stride", "window.beats", "window.column_stride"):
+            yield f"no {name}", {name: 0}
+        for name in ("extent.output_columns", "rows.map", "rows.output", "entries", "extent.weight_beats"):
+            yield f"no {name}", {name: 0}
+        tall = {"window.kernel_rows": MAX_KERNEL + 1, "extent.weight_beats": MAX_KERNEL + 1}
+        yield "kernel_rows", {**tall, "window.beats": self.beats(MAX_KERNEL + 1, 1)}
+        five = {"window.kernel_rows": 5, "extent.weight_beats": 5}
+        stride = MAX_STRIDE + 1
+        yield "row_stride", {**five, "window.row_stride": stride, "window.beats": self.beats(5, stride)}
+        yield "column_stride", {"window.column_stride": stride}
+        yield "row_stride above kernel_rows", {"window.row_stride": 2, "window.beats": self.beats(1, 2)}
+        yield "first_output", {"window.first_output": MAX_KERNEL}
+        yield "beats", {"window.beats": self.beats(1, 1) + 1}
+        if 2 * p.pixel_depth <= 1 << 15:
+            big = {"packet.channels": p.pixel_depth + 1, "extent.weight_beats": p.pixel_depth + 1}
+            yield "pixel_depth", big
+        if p.weight_depth < 1 << 15:
+            deep = {"packet.channels": p.weight_depth + 1, "extent.weight_beats": p.weight_depth + 1}
+            yield "weight_depth", deep
+        yield "weight_beats", {"packet.channels": 2, "extent.weight_beats": 3}
+        yield "five phases", {"extent.weight_beats": 5}
+        yield "entries above columns", {"entries": p.columns + 1}
+        yield "columns above steps", {"packet.columns": 2}
+        yield "rescaling", {"mode.rescaling": 3}
+        if p.data_width == 16:
+            yield "table", {"mode.table": 1}
+        yield "row_blocks", {"repeat.row_blocks": 2, "rows.output": p.rows}
+
+    def refused(self, name: str, fields: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+        """A legal weight packet but for these fields of its header."""
+        item = self.plain(name, 1, 1)
+        content = weight_packet(item.tile, self.params)
+        bits = np.unpackbits(encode_header({**item.tile.header, **fields}), bitorder="little")
+        rows = -(-len(bits) // self.params.weight_bits)
+        bits = np.pad(bits, (0, rows * self.params.weight_bits - len(bits))).reshape(rows, -1)
+        content[:rows] = np.packbits(bits, axis=1, bitorder="little")
+        return packet(content)
+
+    def wrong_lengths(
+        self, content: np.ndarray, at: range | None = None
+    ) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+        """One right packet in every wrong length: too short by one beat or cut anywhere, too long by one or several,
+        or with another packet hung on as if its tlast had been lost."""
+        n, r = len(content), self.random
+        if n > 1:
+            yield "too short", packet(content[: n - 1])
+            yield "cut", packet(content[: r.randint(1, n - 1)])
+            yield "one beat", packet(content[:1])
+        yield "too long", packet(np.concatenate([content, content[-1:]]))
+        yield "much too long", packet(np.concatenate([content, content[: r.randint(1, n)], content[:1]]))
+        yield "without its tlast", packet(np.concatenate([content, content]))
+
+    def pixel_packet(self, item: TileItem, index: int) -> np.ndarray:
+        """The beats of one pixel packet of an item, uint8[n, bytes]."""
+        return pixel_packets(item.tile, item.pixels, self.params)[index]

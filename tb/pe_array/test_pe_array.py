@@ -1,0 +1,789 @@
+"""Tests of the PE array. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
+
+from golden.graph import Node
+from golden.pe_array.mapping import map_operator
+from golden.pe_array.plan import ArrayPlan
+from golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
+from golden.pe_array.tile import OutputBeats, weight_packet
+from golden.pe_array.vectors import Vector, read
+from tb.agents.burst import ALWAYS, NEVER
+from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.pe_array.env import CLOCK_NS, Expectation, PeArrayEnv
+from tb.pe_array.layers import RandomLayers
+from tb.pe_array.networks import items, layer_items, load_workload
+from tb.pe_array.stimulus import Stimulus
+from tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
+from tb.pe_array.traffic import Traffic
+from tb.report import RUN_DIR, write_json
+
+#: Stall probabilities of the tests that stall, in 1/256.
+DENSITIES = (0, 16, 64, 128, 200, 240)
+
+
+class PeArrayTest(BenchTest):
+    """A test of the PE array."""
+
+    toplevel = "pe_array"
+    environment = PeArrayEnv
+    item_driver = TileDriver
+    item_stimulus = Stimulus
+    env: PeArrayEnv
+    driver: TileDriver
+    stimulus: Stimulus
+
+    async def finish(self) -> None:
+        """Nothing may be left: beats, answers; what waited for whom is counted."""
+        env = self.env
+        await env.settle()
+        for scoreboard in env.scoreboards:
+            self.report.add_scoreboard(scoreboard)
+        env.registers.check_finished()
+        starved, blocked = await env.registers.read_many(
+            BY_NAME[name].address for name in ("starved_clocks", "blocked_clocks")
+        )
+        env.coverage.sample_streams(env.waits(), starved, blocked)
+        for group in env.coverage.groups:
+            self.report.add_coverage(group)
+
+
+# -------------------------------------------------------------------------------------------------
+# Real layers
+# -------------------------------------------------------------------------------------------------
+class RealLayers(PeArrayTest):
+    """A real network, every layer from its golden input: the digit network on test images nobody trained on, or the
+    user's own."""
+
+    async def body(self) -> None:
+        right = total = 0
+        rng = self.stimulus.rng
+        workload = load_workload(os.environ.get("ASSAY_MODEL", ""), os.environ.get("ASSAY_IMAGES", ""), rng)
+        network = workload.network
+        plan = ArrayPlan(network, self.env.params)
+        images = rng.choice(len(workload), min(self.pick(4, 1), len(workload)), replace=False).tolist()
+        for index in images:
+            trace = workload.trace(index)
+            for node in plan.layers:
+                self.env.coverage.sample_layer(node.operator)
+            await self.play(
+                item for node in plan.layers for item in items(plan, node, trace, self.same(node, trace))
+            )
+            cocotb.log.info("%s, image %d: all layers equal", network.name, index)
+            if workload.labels is not None:
+                right += int(trace[network.outputs[0]].argmax()) == int(workload.labels[index])
+                total += 1
+        if total:
+            self.report.notes["digits recognised"] = f"{right} of {total}"
+
+    def same(self, node: Node, trace: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], None]:
+        """The golden array, which the device equals, against the network's own arithmetic: two paths, one result."""
+
+        def compare(output: np.ndarray) -> None:
+            expected = trace[node.outputs[0]]
+            if not np.array_equal(output.reshape(expected.shape), expected):
+                self.env.fail(
+                    f"golden array and network disagree on the output of layer {node.name}", kind="golden"
+                )
+
+        return compare
+
+
+@cocotb.test()
+async def real_layers(dut: object) -> None:
+    """Every layer of the int8 digit network, or of MODEL, bit-exact (the default of `make TOPLEVEL=pe_array`)."""
+    await run(dut, RealLayers)
+
+
+class VectorSet(PeArrayTest):
+    """A vector set from files: every tile alone, the device's and the golden array's output against the file's."""
+
+    async def body(self) -> None:
+        env = self.env
+        params, tiles = read(Path(os.environ["ASSAY_VECTORS"]))
+        if params != env.params:
+            env.fail(f"the vector set was made for {params}, the build is {env.params}", kind="vectors")
+        for vector in tiles:
+            item = TileItem.of(f"layer {vector.name}", vector.tile, vector.pixels, params)
+            item.made = self.same(vector)
+            await self.play([item])
+            cocotb.log.info("%s: %d beats equal", vector.name, len(vector.expected))
+
+    def same(self, vector: Vector) -> Callable[[OutputBeats], None]:
+        def compare(made: OutputBeats) -> None:
+            if not np.array_equal(self.env.pack_output(made), self.env.pack_output(vector.expected)):
+                self.env.fail(f"the golden array and the vector set disagree on {vector.name}", kind="golden")
+
+        return compare
+
+
+@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(dut: object) -> None:
+    """The vector set in VECTORS."""
+    await run(dut, VectorSet)
+
+
+# -------------------------------------------------------------------------------------------------
+# Constrained random and directed layers and tiles
+# -------------------------------------------------------------------------------------------------
+class RandomLayerTiles(PeArrayTest):
+    """Random layers of every kind, mapped to tiles, one after the other without waiting."""
+
+    async def body(self) -> None:
+        env = self.env
+        layers = RandomLayers(self.stimulus)
+        await self.play(layers.items(self.pick(150, 8), self.pick(3000, 400), env.coverage, env.fail))
+
+
+@cocotb.test()
+async def random_layers(dut: object) -> None:
+    """Constrained random layers: kernels, strides, padding, groups, activations, pooling, pairs, tables."""
+    await run(dut, RandomLayerTiles)
+
+
+class RandomTiles(PeArrayTest):
+    """Random tiles over the whole header, one after the other without waiting."""
+
+    async def body(self) -> None:
+        await self.play(self.stimulus.random_items(self.pick(60, 12), self.pick(1500, 400)))
+
+
+@cocotb.test()
+async def random_tiles(dut: object) -> None:
+    """Constrained random tiles: every field of the header, any columns, entries, weights and pixels."""
+    await run(dut, RandomTiles)
+
+
+class Stalls(PeArrayTest):
+    """Random tiles while every stream stalls, each at a density of its own that changes from tile to tile."""
+
+    async def body(self) -> None:
+        for item in self.stimulus.random_items(self.pick(30, 4), self.pick(600, 150)):
+            for name in ("wgt", "pix", "out", "reg_req", "reg_rsp"):
+                self.env.agents[name].bus.stall = self.stimulus.random.choice(DENSITIES)
+            await self.play([item])
+        self.env.stall(NEVER)
+
+
+@cocotb.test()
+async def stalls(dut: object) -> None:
+    """Random valid and ready at set densities on every stream."""
+    await run(dut, Stalls)
+
+
+class Interleavings(PeArrayTest):
+    """Tiles back to back, the streams with rests of their own: weights long before their pixels or long after them,
+    the next tile's weights in the middle of this one's pixels, outputs that nobody takes for a while."""
+
+    async def body(self) -> None:
+        r = self.stimulus.random
+        for density in (NEVER, 128):
+            self.env.stall(density)
+            self.env.agents["out"].bus.stall = r.choice(DENSITIES)
+            await self.play(self.items(self.pick(20, 3)))
+        self.env.stall(NEVER)
+
+    def items(self, count: int) -> Iterator[TileItem]:
+        r = self.stimulus.random
+        for item in self.stimulus.random_items(count, self.pick(400, 120)):
+            item.weight_delay = r.choice((0, 0, 1, r.randint(0, 60), 600))
+            item.pixel_delay = r.choice((0, 0, 1, r.randint(0, 60), 600))
+            yield item
+
+
+@cocotb.test()
+async def interleavings(dut: object) -> None:
+    """Weight packets early and late against pixels, without draining between configurations."""
+    await run(dut, Interleavings)
+
+
+class Corners(PeArrayTest):
+    """Directed cases."""
+
+    async def body(self) -> None:
+        most = self.pick(1 << 20, 1000)
+        items = self.stimulus.corners()
+        await self.play(i for i in items if i.tile.packets * i.tile.step_clocks <= most)
+
+
+@cocotb.test()
+async def corners(dut: object) -> None:
+    """1x1x1, largest channel counts that fit, ends of products and accumulators, one row or column of map."""
+    await run(dut, Corners)
+
+
+# -------------------------------------------------------------------------------------------------
+# Reset, clear, wrong packets
+# -------------------------------------------------------------------------------------------------
+class ResetMidTile(PeArrayTest):
+    """Reset at any clock of several tiles in flight; the next tiles run as if nothing had been."""
+
+    async def body(self) -> None:
+        r = self.stimulus.random
+        for _ in range(self.pick(24, 4)):
+            self.env.stall(r.choice((NEVER, NEVER, 128)))
+            for item in self.stimulus.random_items(2, 300):
+                await self.driver.play(item)
+            await ClockCycles(self.env.dut.clk_i, r.randint(1, r.choice((60, 1000))))
+            self.driver.flush()
+            await self.env.reset()
+            if self.env.interrupt.level != 0:
+                self.env.fail("the interrupt is raised after reset", kind="reset")
+            self.env.stall(NEVER)
+            await self.play(self.stimulus.random_items(2, 200))
+
+
+@cocotb.test()
+async def reset_mid_tile(dut: object) -> None:
+    """rst_ni in the middle of packets and tiles, then a clean run."""
+    await run(dut, ResetMidTile)
+
+
+class ClearMidTile(PeArrayTest):
+    """control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing had been."""
+
+    async def body(self) -> None:
+        r = self.stimulus.random
+        for _ in range(self.pick(24, 4)):
+            (item,) = self.stimulus.random_items(1, 300)
+            # Parts end within packets: what is not sent now must not come later. The golden array answers for whole
+            # row blocks only, so that the beats of a tile in part are awaited and then forgotten.
+            cut = {"wgt": r.random() < 0.3, "pix": True}
+            for name, packets in (("wgt", item.weight_packets), ("pix", item.pixel_packets)):
+                content, last = packets[0]
+                if cut[name]:
+                    beats = r.randint(0, len(content) - 1)
+                    packets[0] = (content[:beats], last[:beats])
+            if not cut["wgt"] or not len(item.pixel_packets[0][0]):
+                await self.driver.play(item)
+            else:
+                item.tile = None
+                item.pixel_packets = []
+                await self.driver.play(item)
+            await ClockCycles(self.env.dut.clk_i, r.randint(1, 400))
+            await self.drop()
+            await self.play(self.stimulus.random_items(2, 200))
+
+    async def drop(self) -> None:
+        """Clear the device once it has taken all that was sent, and forget what was expected."""
+        env = self.env
+        await self.driver.sent(moving=False)
+        await env.registers.write(CONTROL.address, CONTROL.encode({"clear": 1}))
+        await env.registers.read(STATUS.address)
+        await env.settle(400)
+        env.results.flush()
+        self.driver.flush()
+        status, *counts = await env.registers.read_many(
+            BY_NAME[name].address
+            for name in ("status", "tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
+        )
+        if STATUS.decode(status)["busy"] or any(counts):
+            env.fail(
+                f"after clear status is 0x{status:08x}, the counters {counts}",
+                kind="clear",
+                time_ns=get_sim_time("ns"),
+            )
+            raise BenchStopped
+        await env.registers.write(STATUS.address, CLEAR)
+
+
+@cocotb.test()
+async def clear_mid_tile(dut: object) -> None:
+    """control.clear in the middle of packets and tiles, then a clean run."""
+    await run(dut, ClearMidTile)
+
+
+class WrongPackets(PeArrayTest):
+    """Packets in every wrong length, each before a good one, on both streams: the sticky error and nothing else."""
+
+    async def body(self) -> None:
+        r = self.stimulus.random
+        for density in (NEVER, 100):
+            self.env.stall(density)
+            for item in (*self.weights(), *self.pixels()):
+                await self.play([item])
+        # Several errors in one go, tiles in between, without looking at the status.
+        items = [*self.weights(), *self.pixels()]
+        r.shuffle(items)
+        await self.play(items)
+        self.env.stall(NEVER)
+
+    def good(self) -> TileItem:
+        most = self.pick(100, 60)
+        return self.stimulus.item("good tile", most)
+
+    def weights(self) -> Iterator[TileItem]:
+        good = self.good()
+        for what, wrong in self.stimulus.wrong_lengths(weight_packet(good.tile, self.env.params)):
+            item = self.good()
+            item.set_name(f"good tile after weights {what}")
+            item.weight_packets.insert(0, wrong)
+            item.errors = {"weight_length"}
+            if self.refused_as_header(wrong):
+                item.errors = {"header"}
+            yield item
+
+    def refused_as_header(self, wrong: tuple[np.ndarray, np.ndarray]) -> bool:
+        return False
+
+    def pixels(self) -> Iterator[TileItem]:
+        for what in range(6):
+            item = self.good()
+            content, last = item.pixel_packets[0]
+            beats = item.tile.packet_beats
+            at = self.stimulus.random.randrange(item.tile.packets)
+            wrongs = list(self.stimulus.wrong_lengths(content[at * beats : (at + 1) * beats]))
+            if what >= len(wrongs):
+                continue
+            name, wrong = wrongs[what]
+            item.set_name(f"good tile with pixels {name}")
+            item.pixel_packets = [
+                (content[: at * beats], last[: at * beats]),
+                wrong,
+                (content[at * beats :], last[at * beats :]),
+            ]
+            item.errors = {"pixel_length"}
+            yield item
+
+
+@cocotb.test()
+async def wrong_packets(dut: object) -> None:
+    """tlast too early, too late, missing: dropped whole with a sticky error, and the next good packet works."""
+    await run(dut, WrongPackets)
+
+
+class WrongHeaders(PeArrayTest):
+    """Each rule for headers broken alone, before a good packet."""
+
+    async def body(self) -> None:
+        for what, fields in self.stimulus.wrong_headers():
+            item = self.stimulus.item(f"good tile after a wrong header: {what}", self.pick(100, 60))
+            item.weight_packets.insert(0, self.stimulus.refused(what, fields))
+            item.errors = {"header"}
+            await self.play([item])
+
+
+@cocotb.test()
+async def wrong_headers(dut: object) -> None:
+    """Headers that the array refuses: one rule at a time."""
+    await run(dut, WrongHeaders)
+
+
+# -------------------------------------------------------------------------------------------------
+# Registers
+# -------------------------------------------------------------------------------------------------
+class Registers(PeArrayTest):
+    """Every field of every register: reset value, access, reserved bits."""
+
+    async def body(self) -> None:
+        p = self.env.params
+        geometry = BY_NAME["geometry"].encode(
+            {
+                "rows": p.rows,
+                "columns": p.columns,
+                "vectors": p.vectors,
+                "lanes": p.lanes,
+                "data_width": p.data_width,
+            }
+        )
+        test = RegisterTest(
+            REGISTERS,
+            addresses=range(1 << ADDRESS_WIDTH),
+            resets={"identity": IDENTITY, "geometry": geometry},
+        )
+        for mismatch in await test.run(self.env.registers):
+            self.env.fail(str(mismatch), kind="register", time_ns=mismatch.time_ns)
+        self.report.words_compared += test.values_compared
+        self.report.values_compared += test.values_compared
+
+    async def finish(self) -> None:
+        self.env.registers.check_finished()
+
+
+@cocotb.test()
+async def registers(dut: object) -> None:
+    """Every field of every register."""
+    await run(dut, Registers)
+
+
+class StatusAndInterrupt(PeArrayTest):
+    """Busy, done, errors and the interrupt by the bit: enables, clearing one by one, and at every clock around the end
+    of a tile; the counters against the bench's own; the registers through the pyuvm model."""
+
+    async def body(self) -> None:
+        await self.bit_by_bit()
+        await self.as_a_tile_ends()
+        await self.counters()
+        await self.model()
+
+    async def check(self, when: str, irq: int, **expected: int) -> None:
+        seen = STATUS.decode(await self.env.registers.read(STATUS.address))
+        await ClockCycles(self.env.dut.clk_i, 2)
+        seen["irq"], expected["irq"] = self.env.interrupt.level, irq
+        self.report.words_compared += 1
+        wrong = [f"{n} is {seen[n]} instead of {v}" for n, v in expected.items() if seen[n] != v]
+        if wrong:
+            self.env.fail(f"status {when}: {', '.join(wrong)}", kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def control(self, **fields: int) -> None:
+        await self.env.registers.write(CONTROL.address, CONTROL.encode(fields))
+
+    async def clear(self, **fields: int) -> None:
+        await self.env.registers.write(STATUS.address, STATUS.encode(fields))
+
+    async def end_of(self, item: TileItem) -> None:
+        """Play an item to its end without the driver's own check of the status."""
+        await self.driver.play(item)
+        await self.driver.drain()
+        await self.env.settle(80)
+        await ClockCycles(self.env.dut.clk_i, 20)
+
+    def wrong(self) -> TileItem:
+        """A header error, a weight packet and a pixel packet too short, then a good tile."""
+        stimulus = self.stimulus
+        item = stimulus.item("tile after errors", 100, packet__channels=2)
+        good = weight_packet(item.tile, self.env.params)
+        content, _ = item.pixel_packets[0]
+        item.weight_packets[:0] = [stimulus.refused("magic", {"mode.magic": 0}), packet(good[:-1])]
+        item.pixel_packets.insert(0, packet(content[: item.tile.packet_beats - 1]))
+        return item
+
+    async def bit_by_bit(self) -> None:
+        (good,) = self.stimulus.random_items(1, 100)
+        await self.check("after reset", 0, busy=0, tile_done=0, error=0)
+        await self.control(irq_tile=0, irq_error=0)
+        await self.end_of(self.wrong())
+        await self.check("with both interrupts off", 0, busy=0, tile_done=1, error=7)
+        await self.control(irq_error=1)
+        await self.check("with irq_error", 1, tile_done=1, error=7)
+        for bit, left in ((1, 6), (4, 2), (2, 0)):
+            await self.clear(error=bit)
+            await self.check(f"with error bit {bit} cleared", int(left > 0), tile_done=1, error=left)
+        await self.control(irq_tile=1)
+        await self.check("with irq_tile", 1, tile_done=1, error=0)
+        await self.clear(tile_done=1)
+        await self.check("with tile_done cleared", 0, tile_done=0, error=0)
+        await self.end_of(good)
+        await self.check("after a good tile", 1, busy=0, tile_done=1, error=0)
+        await self.unused_addresses()
+        await self.check("after writes to unused addresses", 1, busy=0, tile_done=1, error=0)
+        await self.clear(tile_done=1)
+        self.driver.forget_status()
+
+    async def unused_addresses(self) -> None:
+        """Now that status is not 0, no other address shows or clears it."""
+        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
+        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
+        seen = await self.env.registers.read_many(unused)
+        if any(seen):
+            at = next(address for address, word in zip(unused, seen, strict=True) if word)
+            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def as_a_tile_ends(self) -> None:
+        """A clearing write at every clock around the end of a tile: nothing that ends is lost."""
+        env = self.env
+        await self.control(irq_tile=1)
+        item = self.stimulus.item("tile that ends as status is cleared", 60)
+        begun = get_sim_time("ns")
+        await self.driver.play(item)
+        await env.interrupt.wait(timeout_clocks=5000)
+        clocks = round((get_sim_time("ns") - begun) / CLOCK_NS)
+        await self.clear(tile_done=1)
+        for early in range(-2, 14):
+            await ClockCycles(env.dut.clk_i, 40)
+            env.interrupt.clear()
+            await self.driver.play(item)
+            await ClockCycles(env.dut.clk_i, max(1, clocks - early))
+            await self.clear(tile_done=1)
+            await self.driver.drain()
+            await ClockCycles(env.dut.clk_i, 40)
+            self.report.words_compared += 1
+            if env.interrupt.raised != 1:
+                env.fail(
+                    f"a write that clears tile_done came {early} clocks before the tile's end was due: the interrupt "
+                    f"rose {env.interrupt.raised} times",
+                    kind="status",
+                    time_ns=get_sim_time("ns"),
+                )
+                raise BenchStopped
+            await self.clear(tile_done=1)
+        self.driver.forget_status()
+
+    async def counters(self) -> None:
+        """Counters of clocks in which nothing, pixels or the output is waited for."""
+        env = self.env
+        names = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
+        addresses = [BY_NAME[name].address for name in names]
+        before = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        item = self.stimulus.item("tile that waits", 200, repeat__images=1)
+        item.pixel_delay = 500
+        await self.play([item])
+        starved = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        env.agents["out"].bus.stall = ALWAYS
+        item = self.stimulus.item(
+            "tile whose outputs wait", 400, extent__output_columns=8, entries=env.params.columns
+        )
+        await self.driver.play(item)
+        await ClockCycles(env.dut.clk_i, 1500)
+        env.agents["out"].bus.stall = NEVER
+        await self.driver.finish()
+        blocked = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        self.report.words_compared += 3 * len(names)
+        first = {name: starved[name] - before[name] for name in names}
+        second = {name: blocked[name] - starved[name] for name in names}
+        wrong = []
+        if not (first["tiles"] == second["tiles"] == 1):
+            wrong.append("tiles does not count one by one")
+        # The weights are loaded within some clocks; then the tile waits for the rest of the pixels' delay.
+        if not 300 <= first["starved_clocks"] <= first["busy_clocks"]:
+            wrong.append(f"a tile waited 500 clocks for pixels, but the counters rose by {first}")
+        if not 1000 <= second["blocked_clocks"] <= second["busy_clocks"]:
+            wrong.append(f"outputs waited 1500 clocks, but the counters rose by {second}")
+        idle = await env.registers.read(BY_NAME["busy_clocks"].address)
+        if idle != blocked["busy_clocks"]:
+            wrong.append("busy_clocks counts while nothing is busy")
+        if wrong:
+            env.fail("; ".join(wrong), kind="counter", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def model(self) -> None:
+        """The register table as a pyuvm register model."""
+        model = build_register_model(REGISTERS)
+        model.get_default_map().set_sequencer(self.env.register_agent.seqr, RegisterAdapter())
+        for fields in ({"irq_tile": 1, "irq_error": 0}, {"irq_tile": 0, "irq_error": 1}):
+            for name, value in fields.items():
+                getattr(model.control, name).set(value)
+            await model.control.update()
+            _, word = await model.control.read()
+            seen = CONTROL.decode(word)
+            self.report.words_compared += 1
+            if seen != {"clear": 0, **fields}:
+                self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
+        _, word = await model.identity.read()
+        if word != IDENTITY:
+            self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")
+
+
+@cocotb.test()
+async def status_and_interrupt(dut: object) -> None:
+    """Status, interrupt, counters; the pyuvm register model."""
+    await run(dut, StatusAndInterrupt)
+
+
+# -------------------------------------------------------------------------------------------------
+# The checks, checked: each run must fail, with the right words
+# -------------------------------------------------------------------------------------------------
+class Planted(PeArrayTest):
+    """A tile whose expectation or traffic is tampered with."""
+
+    async def body(self) -> None:
+        item = self.stimulus.distinct("layer planted, tile 0")
+        self.tamper(item)
+        await self.play([item])
+
+    def tamper(self, item: TileItem) -> None:
+        raise NotImplementedError
+
+    def alter_expectation(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Put `change` between golden array and scoreboard."""
+        original = self.env.results.expect_tile
+
+        def expect(tile: Expectation) -> None:
+            original(replace(tile, beats=change(tile.beats)))
+
+        self.env.results.expect_tile = expect
+
+
+class FlippedBit(Planted):
+    def tamper(self, item: TileItem) -> None:
+        def flip(beats: np.ndarray) -> np.ndarray:
+            beats = beats.copy()
+            beats[len(beats) // 2, 0] ^= 1
+            return beats
+
+        self.alter_expectation(flip)
+
+
+@cocotb.test()
+async def planted_flipped_bit(dut: object) -> None:
+    """One flipped bit in one expected beat is found and named."""
+    await run_planted(dut, FlippedBit, "mismatch", "layer planted", "data[0]", "column", "entries", "clock")
+
+
+class WrongKeep(Planted):
+    def tamper(self, item: TileItem) -> None:
+        def flip(beats: np.ndarray) -> np.ndarray:
+            beats = beats.copy()
+            bit = self.env.params.output_bits
+            beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
+            return beats
+
+        self.alter_expectation(flip)
+
+
+@cocotb.test()
+async def planted_wrong_keep(dut: object) -> None:
+    """A word kept that should not be, or the other way round, is found."""
+    await run_planted(dut, WrongKeep, "mismatch", "layer planted", "keep[0]")
+
+
+class EarlyLast(Planted):
+    def tamper(self, item: TileItem) -> None:
+        def flip(beats: np.ndarray) -> np.ndarray:
+            beats = beats.copy()
+            bit = self.env.formats["out"].width - 1
+            beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
+            return beats
+
+        self.alter_expectation(flip)
+
+
+@cocotb.test()
+async def planted_early_last(dut: object) -> None:
+    """tlast in the wrong beat is found."""
+    await run_planted(dut, EarlyLast, "mismatch", "layer planted", "last[0]")
+
+
+class LostBeat(Planted):
+    def tamper(self, item: TileItem) -> None:
+        def insert(beats: np.ndarray) -> np.ndarray:
+            return np.insert(beats, len(beats) // 2, beats[0] ^ 0x5A, axis=0)
+
+        self.alter_expectation(insert)
+
+
+@cocotb.test()
+async def planted_lost_beat(dut: object) -> None:
+    """A beat that never leaves the device is called lost."""
+    await run_planted(dut, LostBeat, "lost", "layer planted")
+
+
+class OneBeatMore(Planted):
+    def tamper(self, item: TileItem) -> None:
+        self.alter_expectation(lambda beats: beats[:-1])
+
+
+@cocotb.test()
+async def planted_beat_more(dut: object) -> None:
+    """A beat after the last one that was due is found."""
+    await run_planted(dut, OneBeatMore, "unexpected", "more than expected")
+
+
+class LostPixels(Planted):
+    def tamper(self, item: TileItem) -> None:
+        content, last = item.pixel_packets[0]
+        item.pixel_packets[0] = (content[: -item.tile.packet_beats], last[: -item.tile.packet_beats])
+
+
+@cocotb.test()
+async def planted_hang(dut: object) -> None:
+    """A tile that never ends is named; the run does not hang."""
+    await run_planted(dut, LostPixels, "hang", "the array hangs", "stream pix is empty")
+
+
+class UnseenError(Planted):
+    def tamper(self, item: TileItem) -> None:
+        item.weight_packets.insert(0, self.stimulus.refused("magic", {"mode.magic": 0}))
+
+
+@cocotb.test()
+async def planted_unseen_error(dut: object) -> None:
+    """An error that nobody expects is found in the status."""
+    await run_planted(dut, UnseenError, "status", "error is 1 instead of 0")
+
+
+class StallForEver(Planted):
+    def tamper(self, item: TileItem) -> None:
+        self.env.agents["pix"].bus.stall = ALWAYS
+
+
+@cocotb.test()
+async def planted_stall_for_ever(dut: object) -> None:
+    """A stream that never moves is named; the run does not hang."""
+    await run_planted(dut, StallForEver, "StreamTimeout", "port pix", "not accepted")
+
+
+class NothingCompared(PeArrayTest):
+    async def body(self) -> None:
+        pass
+
+
+@cocotb.test()
+async def planted_nothing(dut: object) -> None:
+    """A run that compared nothing fails."""
+    await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")
+
+
+# -------------------------------------------------------------------------------------------------
+# Speed: run by `make bench`
+# -------------------------------------------------------------------------------------------------
+class Speed(PeArrayTest):
+    """3x3 convolutions of 32 channels on 32x32 maps, as in a small ResNet."""
+
+    layers = 10
+    probability = NEVER
+
+    async def body(self) -> None:
+        env = self.env
+        made = list(self.items())
+        traffic = Traffic(env.params)
+        expect = env.expect
+
+        def keep(*arguments: object) -> OutputBeats:
+            beats = expect(*arguments)
+            traffic.expect(beats)
+            return beats
+
+        env.expect = keep
+        env.stall(self.probability)
+        before, started = int(env.dut.cycle_o.value), time.perf_counter()
+        await self.play(made)
+        seconds, clocks = time.perf_counter() - started, int(env.dut.cycle_o.value) - before
+        env.stall(NEVER)
+        for item in made:
+            traffic.item(item)
+        folder = Path(os.environ[RUN_DIR])
+        traffic.save(folder / "traffic.bin", folder / "expected.bin")
+        write_json(folder / "speed.json", {"clocks": clocks, "seconds": seconds})
+
+    def items(self) -> Iterator[TileItem]:
+        layers = RandomLayers(self.stimulus)
+        for number in range(self.layers):
+            operator, inputs = layers.residual_block(32, 32)
+            shape = operator(*inputs).shape[1:]
+            name = f"speed{number}"
+            yield from layer_items(
+                name, map_operator(name, operator, inputs, shape, np.int8, self.env.params)
+            )
+
+
+class SpeedStalled(Speed):
+    """The same while every port stalls in a quarter of the clocks."""
+
+    probability = 64
+
+
+@cocotb.test(skip=True)
+async def speed(dut: object) -> None:
+    """Measures clocks a second at transaction level (`make bench`)."""
+    await run(dut, Speed)
+
+
+@cocotb.test(skip=True)
+async def speed_stalled(dut: object) -> None:
+    """Measures clocks a second with random stalls on every port (`make bench`)."""
+    await run(dut, SpeedStalled)

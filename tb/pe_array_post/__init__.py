@@ -1,0 +1,1 @@
+"""Bench of the PE array's output stage alone: every rounding and every operation on many values."""
