@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from golden.pe_array.functional import outputs
+from golden.pe_array.functional import accumulators, outputs
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
@@ -145,7 +146,8 @@ class Stimulus:
         """A 31-bit multiplier as TFLite normalises it; now and then any other."""
         r = self.random
         return r.choice(
-            (r.randint(1 << 30, (1 << 31) - 1),) * 4 + (0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
+            (r.randint(1 << 30, (1 << 31) - 1),) * 4
+            + (1 << 30, 1 << 30, 0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
         )
 
     def shift(self) -> int:
@@ -196,10 +198,12 @@ class Stimulus:
         if r.random() < 0.3:
             weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"]
         table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
-        largest = header["packet.channels"] * header["window.kernel_rows"] << 2 * p.data_width - 1
-        largest = min(largest, (1 << 31) - 1)
-        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, largest), weights, table)
-        return tile, self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, 1), weights, table)
+        pixels = self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        sums = np.abs(accumulators(tile, pixels, p))
+        # Factors that spread the sums over the outputs' range; a maximum of nothing is -2**31.
+        largest = int(np.quantile(sums[sums < 1 << 31], 0.9, method="lower")) if (sums < 1 << 31).any() else 1
+        return replace(tile, entries=self.entries(header, max(largest, 1))), pixels
 
     def words(self, shape: tuple[int, ...], signed: int) -> np.ndarray:
         """Random words: anything, or mostly the ends of the range, or small ones."""
@@ -306,21 +310,24 @@ class Stimulus:
     def fullest(self) -> Iterator[TileItem]:
         """Tiles that fill the weight memory, and pixel packets that fill the pixel buffer."""
         p = self.params
-        kernel_rows = 1
         channels = min(p.weight_depth, p.pixel_depth)
         yield self.plain(
             "most channels", 1, -1, packet__channels=channels, packet__columns=2, extent__output_columns=2
         )
-        channels = p.pixel_depth // self.beats(kernel_rows := MAX_KERNEL, 1)
-        if channels * kernel_rows <= p.weight_depth:
+        # One kernel row a clock takes longer than the beats of a channel: the buffer runs full.
+        channels = max(1, min(8, p.weight_depth // MAX_KERNEL))
+        beats = channels * self.beats(MAX_KERNEL, 1)
+        columns = -(-2 * p.pixel_depth // beats)
+        if beats <= p.pixel_depth:
             yield self.plain(
-                "pixel buffer full",
+                "pixels faster than the array",
                 1,
                 1,
                 packet__channels=channels,
-                window__kernel_rows=kernel_rows,
-                packet__columns=2,
-                extent__output_columns=2,
+                window__kernel_rows=MAX_KERNEL,
+                packet__columns=columns,
+                extent__output_columns=columns,
+                rows__map=p.rows + MAX_KERNEL - 1,
             )
         yield self.plain(
             "weight memory full",

@@ -10,7 +10,7 @@ import pytest
 from golden.__main__ import main
 from golden.errors import ChecksumError, GoldenError, UnsupportedOperatorError
 from golden.graph import Graph, Node, Tensor
-from golden.layers import tflite
+from golden.layers import tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
 from golden.pe_array import vectors
 from golden.pe_array.functional import outputs
@@ -35,7 +35,7 @@ def graph() -> Graph:
         Node(
             "table",
             "TANH",
-            tflite.Lookup(rng.permutation(256).astype(np.uint8).view(np.int8)),
+            tflite_tables.Lookup(rng.permutation(256).astype(np.uint8).view(np.int8)),
             ("y",),
             ("z",),
         ),
@@ -119,4 +119,4 @@ def test_command(tmp_path, capsys):
     assert (parameters.rows, parameters.columns, parameters.vectors, parameters.lanes) == (4, 6, 4, 4)
     assert {vector.layer for vector in read} == {"fully_connected_14"}
     assert main(["vectors", model, "--out", str(tmp_path / "other")]) == 2
-    assert "block mvu runs integer networks" in capsys.readouterr().err
+    assert "an integer network (QONNX) is needed here" in capsys.readouterr().err
