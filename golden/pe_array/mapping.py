@@ -44,7 +44,7 @@ from golden.pe_array.registers import ArrayOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
 from golden.schemes.tflite import limits
 
-__all__ = ["ARRAY", "MOVES", "LayerTiles", "Place", "map_convolution", "map_operator", "results"]
+__all__ = ["ARRAY", "MOVES", "LayerTiles", "Place", "map_convolution", "map_operator", "plain", "results"]
 
 #: Operators that only move values: a system's DMA does them.
 MOVES = (
@@ -174,8 +174,7 @@ def map_operator(
         DoesNotFitError: a size of the layer is above what the array has; names both.
         UnsupportedOperatorError: an operator or form that the array does not have.
     """
-    if isinstance(operator, tflite.Pairwise):
-        operator = operator.operator
+    operator = plain(operator)
     mapper = _MAPPERS.get(type(operator))
     if mapper is None:
         raise UnsupportedOperatorError(
@@ -197,6 +196,11 @@ def map_operator(
     except ConfigurationError as error:
         raise UnsupportedOperatorError(f"layer {name}: {error}") from None
     return LayerTiles((runs, *shape), np.dtype(dtype), places, parameters, channels_first)
+
+
+def plain(operator: Any) -> Any:
+    """An operator itself, where the golden model holds it as the table of all its pairs of operands."""
+    return operator.operator if isinstance(operator, tflite.Pairwise) else operator
 
 
 class _Layer:

@@ -10,7 +10,7 @@ import numpy as np
 
 from golden.errors import UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator
+from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
 
@@ -50,7 +50,7 @@ class ArrayPlan:
 
     def engine(self, node: Node) -> Engine:
         """What does the layer."""
-        operator = getattr(node.operator, "operator", node.operator)  # of a `Pairwise`
+        operator = plain(node.operator)
         if isinstance(operator, (*MOVES, ReadVariable, AssignVariable)):
             return Engine.MOVE
         return Engine.ARRAY if isinstance(operator, ARRAY) else Engine.HOST
