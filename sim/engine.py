@@ -219,7 +219,7 @@ class RtlModel:
         self.golden.reset()
 
     def report(self) -> str:
-        """Clocks and utilisation of each layer of the last run, and what the array did not do: a table and two lines."""
+        """Clocks and utilisation of each layer of the last run, and what the array did not do: a table, two lines."""
         header = ("layer", "operator", "runs", "clocks", "MACs", "utilisation")
         rows = [
             (r.name, r.kind, f"{r.runs}", f"{r.clocks:,}", f"{r.macs:,}", f"{r.utilisation:.1%}")
