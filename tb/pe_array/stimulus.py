@@ -125,10 +125,11 @@ class Stimulus:
         return -(-((rows - 1) * row_stride + kernel_rows) // rows)
 
     def zero(self, signed: bool) -> int:
-        """A zero point: often 0, an end or anything of the operands' width."""
+        """A zero point: often 0, an end or anything of the operands' width, now and then anything of the field's."""
         half = 1 << self.params.data_width - 1
         low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
-        return self.random.choice((0, 0, low, high, self.random.randint(low, high)))
+        usual = (0, 0, low, high, self.random.randint(low, high), self.random.randint(low, high))
+        return self.random.choice((*usual, self.random.randint(-(1 << 16), (1 << 16) - 1)))
 
     def clamps(self) -> tuple[int, int]:
         """Least and greatest output."""
@@ -196,7 +197,7 @@ class Stimulus:
         vectors = self.rng.integers(0, p.vectors if r.random() < 0.7 else 1, p.columns)
         weights = self.words((header["extent.weight_beats"], p.columns), header["mode.weight_signed"])
         if r.random() < 0.3:
-            weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"]
+            weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"] & (1 << p.data_width) - 1
         table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
         tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, 1), weights, table)
         pixels = self.words(tile.pixel_shape(p), header["mode.input_signed"])
