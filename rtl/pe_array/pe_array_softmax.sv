@@ -52,6 +52,14 @@ module pe_array_softmax
   output logic                 last_o
 );
 
+  // Outside of the generate block, where Icarus 11 fails on it.
+  typedef enum logic [1:0] {
+    StTake   = 2'd0,
+    StSum    = 2'd1,
+    StInvert = 2'd2,
+    StShare  = 2'd3
+  } state_e;
+
   if (DataWidth == 8) begin : gen_softmax
     localparam int AddrWidth = $clog2(SoftmaxDepth);
     localparam int LaneWidth = Lanes > 1 ? $clog2(Lanes) : 1;
@@ -64,13 +72,6 @@ module pe_array_softmax
     localparam logic signed [31:0] FirstEstimate = 32'sd1515870810;
     localparam logic signed [31:0] FirstSlope = -32'sd1010580540;
     localparam logic signed [31:0] One = 32'sd536870912;
-
-    typedef enum logic [1:0] {
-      StTake   = 2'd0,
-      StSum    = 2'd1,
-      StInvert = 2'd2,
-      StShare  = 2'd3
-    } state_e;
 
     state_e state_q;
     logic taking, summing, inverting, sharing;
@@ -374,19 +375,6 @@ module pe_array_softmax
     logic tile_last_q;
     logic [OutWidth-1:0] beat_q;
     logic [Lanes-1:0] beat_lanes_q;
-    logic [WordsWidth-1:0] shares;
-
-    always_comb begin : p_shares
-      logic [32:0] halved;
-      logic [31:0] share;
-      shares = '0;
-      for (int r = 0; r < Rows; r++) begin
-        halved = {rounded_q[r], 1'b0} >> shift_q[r];
-        share  = halved[32:1] + 32'(halved[0]);
-        // Less 128.
-        if (row_keep_q[r]) shares[r*8+:8] = share[31:8] != '0 ? 8'h7f : {!share[7], share[6:0]};
-      end
-    end
 
     always_ff @(posedge clk_i or negedge rst_ni) begin
       if (!rst_ni) begin
@@ -398,7 +386,9 @@ module pe_array_softmax
       end
     end
 
-    always_ff @(posedge clk_i or negedge rst_ni) begin
+    always_ff @(posedge clk_i or negedge rst_ni) begin : p_beat
+      logic [32:0] halved;
+      logic [31:0] share;
       if (!rst_ni) begin
         beat_valid_q <= 1'b0;
         beat_final_q <= 1'b0;
@@ -415,7 +405,14 @@ module pe_array_softmax
             beat_q       <= '0;
           end
           beat_lanes_q[lane_q] <= 1'b1;
-          beat_q[int'(lane_q)*WordsWidth+:WordsWidth] <= shares;
+          for (int r = 0; r < Rows; r++) begin
+            halved = {rounded_q[r], 1'b0} >> shift_q[r];
+            share  = halved[32:1] + 32'(halved[0]);
+            if (row_keep_q[r]) begin
+              // Less 128.
+              beat_q[int'(lane_q)*WordsWidth+r*8+:8] <= share[31:8] != '0 ? 8'h7f : {!share[7], share[6:0]};
+            end
+          end
         end
       end
     end
