@@ -228,10 +228,15 @@ TARGETS: dict[str, Target] = {
             },
             variants=(
                 Variant("8x24", simulators=("verilator",)),
-                Variant("3x6", _SMALL),
-                Variant("2x9w16", _WIDE, simulators=("verilator",), tests="random|corners|registers"),
-                Variant("4x5w4", _NARROW, simulators=("verilator",), tests="random|corners|registers"),
-                Variant("3x6-xrandom", _SMALL, simulators=("verilator",), tests="reset", x_random=True),
+                Variant(
+                    "3x6",
+                    _SMALL,
+                    simulators=("icarus",),
+                    tests="real|random|stalls|clear|reset|wrong_packets|registers",
+                ),
+                Variant("2x9w16", _WIDE, simulators=("icarus",), tests="random_tiles|corners"),
+                # One build for both: narrow words, and registers that start with anything.
+                Variant("4x5w4", _NARROW, simulators=("verilator",), tests="random|reset", x_random=True),
             ),
         ),
         Target(

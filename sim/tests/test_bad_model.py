@@ -102,3 +102,54 @@ def test_altered_vector_file(
     text = refused(capsys)
     assert name in text
     assert "sha256" in text
+
+
+PE_MODEL = vectors.path("digits/digits_int8.tflite")
+
+
+def pe_array_refuses(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    return refused(capsys, "--top", "pe_array", *arguments)
+
+
+def test_pe_array_model_of_another_scheme(capsys: pytest.CaptureFixture[str]) -> None:
+    text = pe_array_refuses(capsys, "--model", str(MODEL))
+    assert "the PE array runs int8 networks" in text and "QONNX" in text
+
+
+def test_pe_array_layer_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "--model",
+        str(PE_MODEL),
+        "--param",
+        "Columns=2",
+        "--param",
+        "Lanes=1",
+        "--param",
+        "Vectors=1",
+    )
+    assert "number of kernel columns is 3, but the PE array takes 2" in pe_array_refuses(capsys, *arguments)
+    text = pe_array_refuses(capsys, "--model", str(PE_MODEL), "--param", "WeightDepth=64")
+    assert "conv_2d_4" in text and "takes 64" in text
+
+
+def test_pe_array_parameters_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "lanes = 4 and vectors = 8: must be at most columns = 3" in pe_array_refuses(
+        capsys, "--param", "Columns=3"
+    )
+    assert "Rows=33" in pe_array_refuses(capsys, "--param", "Rows=33")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (np.zeros((1, 8, 8, 1)), "holds float64"),
+        (np.zeros((1, 8, 9, 1), np.int8), "takes int8 [N, 8, 8, 1]"),
+        (np.full((1, 8, 8, 1), 200), "values from 200 to 200, but digits_int8 takes -128 to 127"),
+    ],
+)
+def test_pe_array_images(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: np.ndarray, sentence: str
+) -> None:
+    path = tmp_path / "images.npy"
+    np.save(path, content)
+    assert sentence in pe_array_refuses(capsys, "--model", str(PE_MODEL), "--images", str(path))

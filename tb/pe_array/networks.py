@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,5 +160,7 @@ def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) ->
     index = at[0].tolist()
     if layer.shape[1:2] == (1,):
         del index[1]  # the file's own batch axis, whose place the runs take
-    names = _AXES if len(index) == 4 else [f"axis {axis}" for axis in range(len(index))]
+    names: Sequence[str] = [f"axis {axis}" for axis in range(len(index))]
+    if len(index) == 4:
+        names = ("image", "channel", "row", "column") if layer.channels_first else _AXES
     return "output " + ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True))

@@ -324,21 +324,24 @@ class Stimulus:
     def fullest(self) -> Iterator[TileItem]:
         """Tiles that fill the weight memory, and pixel packets that fill the pixel buffer."""
         p = self.params
-        kernel_rows = 1
         channels = min(p.weight_depth, p.pixel_depth)
         yield self.plain(
             "most channels", 1, -1, packet__channels=channels, packet__columns=2, extent__output_columns=2
         )
-        channels = p.pixel_depth // self.beats(kernel_rows := MAX_KERNEL, 1)
-        if channels * kernel_rows <= p.weight_depth:
+        # One kernel row a clock takes longer than the beats of a channel: the buffer runs full.
+        channels = max(1, min(8, p.weight_depth // MAX_KERNEL))
+        beats = channels * self.beats(MAX_KERNEL, 1)
+        columns = -(-2 * p.pixel_depth // beats)
+        if beats <= p.pixel_depth:
             yield self.plain(
-                "pixel buffer full",
+                "pixels faster than the array",
                 1,
                 1,
                 packet__channels=channels,
-                window__kernel_rows=kernel_rows,
-                packet__columns=2,
-                extent__output_columns=2,
+                window__kernel_rows=MAX_KERNEL,
+                packet__columns=columns,
+                extent__output_columns=columns,
+                rows__map=p.rows + MAX_KERNEL - 1,
             )
         yield self.plain(
             "weight memory full",

@@ -28,9 +28,9 @@ CLEAR = STATUS.field("tile_done").mask | STATUS.field("error").mask
 _HANG_CLOCKS = 50_000
 #: How many times slower than its own clocks stalls may make a tile.
 _SLOWEST = 64
-#: Tiles that wait for the array, at least so many and so many clocks of them: it holds two, the streams bring the next,
-#: and Python sees the end of a tile late.
-_LOOK_AHEAD, _CLOCKS_AHEAD = 4, 4096
+#: Tiles behind the one that computes, at least so many with so many clocks and output beats: the array holds two, the
+#: streams bring the next, and Python sees output in bursts, or late.
+_TILES_AHEAD, _CLOCKS_AHEAD, _BEATS_AHEAD = 4, 4096, 192
 
 
 def packet(content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +150,7 @@ class TileDriver(uvm_driver):
         self._run: (
             list[TileItem] | None
         ) = []  # since the last `finish`; None when something disturbed the streams
-        self._ahead: deque[int] = deque()  # clocks of the tiles that have not ended
+        self._ahead: deque[tuple[int, int]] = deque()  # clocks and beats of each tile that has not ended
         self._errors: set[str] = set()
         self._done = False  # a tile has ended since status was cleared
 
@@ -171,7 +171,8 @@ class TileDriver(uvm_driver):
             self.env.coverage.sample_tile(item.tile, self.env.params)
             self._tiles += 1
             self._done = True
-            self._ahead.append(item.tile.packets * item.tile.step_clocks)
+            tile = item.tile
+            self._ahead.append((tile.packets * tile.step_clocks, tile.output_beats(self.env.params)))
         self._errors |= item.errors
         if item.tile is None or item.errors or item.weight_delay or item.pixel_delay or self.env.stalled:
             self._run = None
@@ -185,12 +186,14 @@ class TileDriver(uvm_driver):
         """Whether the array may soon wait for another tile."""
         while len(self._ahead) > self.env.results.tiles_outstanding:
             self._ahead.popleft()
-        return len(self._ahead) < _LOOK_AHEAD or sum(self._ahead) < _CLOCKS_AHEAD
+        behind = list(self._ahead)[1:]
+        clocks, beats = (sum(tile[n] for tile in behind) for n in range(2))
+        return len(behind) < _TILES_AHEAD or clocks < _CLOCKS_AHEAD or beats < _BEATS_AHEAD
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Wait for a state of the scoreboard that output beats bring about."""
         while not reached():
-            patience = _HANG_CLOCKS + sum(self._ahead) * _SLOWEST
+            patience = _HANG_CLOCKS + sum(clocks for clocks, _ in self._ahead) * _SLOWEST
             self.env.progress.clear()
             try:
                 await self.or_stop(with_timeout(self.env.progress.wait(), patience * CLOCK_NS, "ns"))
