@@ -74,7 +74,7 @@ def array_bound(tiles: Iterable[Tile], parameters: PeArrayParameters) -> int:
         busy = tile["packet.columns"] * tile.step_clocks + tile.flush
         total += max(tile.row_blocks * busy, tile.output_beats(parameters))
         if tile["mode.softmax"]:
-            total += tile.row_blocks * (3 * tile.vector_length + SUM + RECIPROCAL + SHARE)
+            total += tile.row_blocks * (3 * tile.vector_length + SUM + RECIPROCAL + SHARE - 1)
     return total
 
 
