@@ -220,8 +220,8 @@ class RandomLayers:
         return tflite_tables.Lookup(values), [self.int8(1, self.integer(1, 6), self.integer(1, 40))]
 
     def softmax(self) -> _Made:
-        """Vectors of one element to as many as fit, some of equal elements, with one that towers, or of the ends."""
-        length = self.deal(1, 2, self.integer(3, 40), self.integer(3, 200), SOFTMAX_DEPTH)
+        """Vectors of one element or more, some of equal elements, with one that towers, or of the ends."""
+        length = self.deal(1, 2, self.integer(3, 40), self.integer(3, SOFTMAX_DEPTH))
         x = self.int8(1, self.integer(1, 20 if length < 100 else 2), length)
         for row in x[0]:
             kind = self.deal("any", "any", "equal", "one large", "ends")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -296,6 +297,8 @@ class Stimulus:
             yield self.plain(what, weight, pixel)
         yield from self.fullest()
         yield from self.accumulator_ends()
+        if p.data_width == 8:
+            yield from self.softmaxes()
         for kernel_rows in (1, 2, MAX_KERNEL):
             for stride in range(1, min(MAX_STRIDE, kernel_rows) + 1):
                 yield self.plain(
@@ -352,6 +355,40 @@ class Stimulus:
             extent__output_columns=2,
             extent__weight_beats=max(1, p.weight_depth // MAX_STRIDE) * MAX_STRIDE,
         )
+
+    def softmaxes(self) -> Iterator[TileItem]:
+        """Softmaxes of one element and of as many as there is room for, a plain tile behind each.
+
+        Equal elements, one that towers, the ends of the range, a sum of 0 and the largest one.
+        """
+        p = self.params
+        falling = np.floor(np.exp(-0.03 * np.arange(256)) * ((1 << 31) - 1)).astype(np.int64)
+        one = {"entries": 1}
+        longest = {"entries": p.columns, "extent.output_columns": SOFTMAX_DEPTH // p.columns}
+        short = {"entries": p.columns, "extent.output_columns": 2}
+        for what, size, exponentials in (
+            ("one element", one, falling),
+            ("longest, equal", longest, falling),
+            ("longest, one large", longest, falling),
+            ("longest, any", longest, falling),
+            ("ends", short, falling),
+            ("sum of 0", short, np.full(256, 1000)),
+            ("greatest sum", longest, np.full(256, (1 << 32) - 1)),
+        ):
+            columns = size.get("extent.output_columns", 1)
+            item = self.plain(f"softmax of {what}", 1, 0, **size, packet__columns=columns)
+            tile = replace(item.tile, header={**item.tile.header, "mode.softmax": 1}, table=exponentials)
+            tile.vectors[:] = np.arange(p.columns) % p.vectors
+            pixels = item.pixels.copy()
+            if "large" in what:
+                pixels[:] = -128
+                pixels.reshape(-1, p.rows)[self.random.randrange(pixels.size // p.rows)] = 127
+            elif "any" in what or "ends" in what:
+                pixels = self.rng.choice(
+                    np.array([-128, 127]) if "ends" in what else np.arange(-128, 128), pixels.shape
+                )
+            yield TileItem.of(item.get_name(), tile, pixels, p)
+            yield self.plain("tile behind a softmax", 1, 1)
 
     def accumulator_ends(self) -> Iterator[TileItem]:
         """Accumulators near both ends of 32 bits, and past them: the biases carry them there, or with 16 bits the
