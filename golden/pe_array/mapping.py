@@ -582,7 +582,9 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
         padded[:, :, :length] = operands
         padded = padded.reshape(count, segments, columns, rows, terms)
         if in_turn:
-            stream[0, 0, :, :, 0, 0] = padded[:, 0].transpose(1, 0, 3, 2).reshape(columns, channels, rows)
+            stream[0, 0, :, :, 0, 0, :rows] = (
+                padded[:, 0].transpose(1, 0, 3, 2).reshape(columns, channels, rows)
+            )
         else:
             stream[0, 0, :, :, 0, :used, :rows] = padded.transpose(2, 4, 1, 0, 3).reshape(
                 columns, terms, used, rows

@@ -373,6 +373,7 @@ class Stimulus:
             ("longest, any", longest, falling),
             ("ends", short, falling),
             ("sum of 0", short, np.full(256, 1000)),
+            ("summands that tie", short, np.full(256, 1 << 11)),
             ("greatest sum", longest, np.full(256, (1 << 32) - 1)),
         ):
             columns = size.get("extent.output_columns", 1)

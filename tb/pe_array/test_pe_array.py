@@ -523,7 +523,8 @@ class StatusAndInterrupt(PeArrayTest):
         names = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
         addresses = [BY_NAME[name].address for name in names]
         before = dict(zip(names, await env.registers.read_many(addresses), strict=True))
-        item = self.stimulus.item("tile that waits", 200, repeat__images=1)
+        # A softmax's long weight packet would be what is waited for.
+        item = self.stimulus.item("tile that waits", 200, repeat__images=1, mode__softmax=0)
         item.pixel_delay = 500
         await self.play([item])
         starved = dict(zip(names, await env.registers.read_many(addresses), strict=True))

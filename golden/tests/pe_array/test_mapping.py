@@ -197,6 +197,14 @@ def test_pairs(array, kind, seed):
     check(operator, [draw.int8(2, *shape), draw.int8(draw.integer(1, 2), *other)], ARRAYS[array])
 
 
+def test_a_pair_of_fewer_values_than_rows_in_one_pixel_vector():
+    draw = Draw(0)
+    operator = tflite.Add((draw.affine(), draw.affine()), draw.affine(1e-2, 1), "NONE")
+    check(
+        operator, [draw.int8(1, 2), draw.int8(1, 2)], PeArrayParameters(rows=5, columns=3, vectors=1, lanes=3)
+    )
+
+
 @pytest.mark.parametrize("array", ARRAYS)
 @pytest.mark.parametrize("kind", [tflite.MaxPool2D, tflite.AveragePool2D])
 @pytest.mark.parametrize("seed", range(10))
