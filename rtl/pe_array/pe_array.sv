@@ -325,7 +325,7 @@ module pe_array
   // --- Softmax, and the way out ---------------------------------------------------------------------------------
 
   header_t softmax_header;
-  logic beat_valid, beat_ready, beat_last;
+  logic beat_valid, beat_ready, beat_last, softmax_busy;
   logic [OutWidth-1:0] beat;
   logic [KeepWidth-1:0] beat_keep;
 
@@ -356,7 +356,8 @@ module pe_array
     .ready_i     (beat_ready),
     .data_o      (beat),
     .keep_o      (beat_keep),
-    .last_o      (beat_last)
+    .last_o      (beat_last),
+    .busy_o      (softmax_busy)
   );
 
   // The tile's bank is free once its last results have left the pipeline.
@@ -388,7 +389,7 @@ module pe_array
   assign errors[ErrorPixelLength]  = pixel_length_error;
   assign held    = loaded != done_q;
   assign busy    = held || weights_busy || pixels_busy || out_tvalid_o;
-  assign starved = held && !active;
+  assign starved = held && !active && !softmax_busy;
 
   pe_array_regs #(
     .Rows     (Rows),

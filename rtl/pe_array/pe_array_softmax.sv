@@ -49,7 +49,9 @@ module pe_array_softmax
   input  logic                 ready_i,
   output logic [ OutWidth-1:0] data_o,
   output logic [KeepWidth-1:0] keep_o,
-  output logic                 last_o
+  output logic                 last_o,
+  // A row block's words are all there and their softmax is being made
+  output logic                 busy_o
 );
 
   // Outside of the generate block, where Icarus 11 fails on it.
@@ -422,6 +424,7 @@ module pe_array_softmax
       assign beat_keep[q*Rows+:Rows] = beat_lanes_q[q] ? row_keep_q : '0;
     end
 
+    assign busy_o  = !taking;
     assign ready_o = taking && (header_i.mode_softmax ? last_lane : ready_i);
     assign valid_o = beat_valid_q || (taking && valid_i && !header_i.mode_softmax);
     assign data_o  = beat_valid_q ? beat_q : data_i;
@@ -433,6 +436,7 @@ module pe_array_softmax
   end else begin : gen_pass
     logic unused;
     assign unused  = ^{clk_i, rst_ni, clear_i, header_i, bank_i, table_we_i, table_bank_i, table_beat_i, table_data_i};
+    assign busy_o  = 1'b0;
     assign ready_o = ready_i;
     assign valid_o = valid_i;
     assign data_o  = data_i;
