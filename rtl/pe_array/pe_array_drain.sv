@@ -121,6 +121,6 @@ module pe_array_drain
   assign last_o   = last_q && last_group;
   assign counts_o = counts_q;
 
-  `ASSERT_STREAM(groups, Lanes * Rows + 1, valid_o, ready_i, {keep_o, last_o})
+  `ASSERT_STREAM(groups, Lanes * Rows + 1, valid_o, ready_i || clear_i, {keep_o, last_o})
 
 endmodule : pe_array_drain

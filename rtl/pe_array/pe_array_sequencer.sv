@@ -244,7 +244,7 @@ module pe_array_sequencer
   assign capture_counts_o  = counts3_q;
   assign blocked_o         = !advance;
 
-  `ASSERT_STREAM(columns, Rows + 2, capture_o, capture_ready_i, {keep3_q, last3_q, bank3_q})
+  `ASSERT_STREAM(columns, Rows + 2, capture_o, capture_ready_i || clear_i, {keep3_q, last3_q, bank3_q})
   `ASSERT(step_ends_by_the_last_column, !(ends_block && issue && !flush_q) || last_column_i)
 
 endmodule : pe_array_sequencer

@@ -433,6 +433,7 @@ module pe_array_softmax
 
     `ASSERT(vector_fits, !take || 32'(address_q) + 32'd1 < SoftmaxDepth || last_word)
     `ASSERT(nothing_waits_behind_the_last, !done || !(word_valid_q || exponential_valid_q || rounded_valid_q))
+    `ASSERT_STREAM(results, OutWidth + KeepWidth + 1, valid_o, ready_i || clear_i, {last_o, keep_o, data_o})
   end else begin : gen_pass
     logic unused;
     assign unused  = ^{clk_i, rst_ni, clear_i, header_i, bank_i, table_we_i, table_bank_i, table_beat_i, table_data_i};
