@@ -35,6 +35,7 @@ from golden.schemes.tflite import (
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
     softmax_parameters,
+    softmax_shares,
 )
 
 __all__ = [
@@ -735,36 +736,31 @@ class ResizeBilinear:
 class Softmax:
     """SOFTMAX over the last axis in fixed point: exponentials of differences from the maximum, and a reciprocal.
 
-    An exponential has no integer bits, their sum 12; its reciprocal is found after shifting it to 1 to 2.
     Source: internal/reference/softmax.h; gemmlowp/fixedpoint/fixedpoint.h.
+
+    Attributes:
+        exponentials: int64 `[256]`, of the differences 0 to -255, without integer bits; 0 where they count as nothing.
     """
 
     source: Affine
     target: Affine
     beta: float
-    _exponentials: np.ndarray = field(init=False, repr=False)
+    exponentials: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         multiplier, shift, least = softmax_parameters(self.source.scale[0], self.beta)
-        # One entry for each possible difference 0 to -255; those below `least` count as nothing.
         differences = -np.arange(256, dtype=np.int64)
         with np.errstate(over="ignore"):
             scaled = saturating_rounding_doubling_high_mul(differences << shift, multiplier)
         table = exp_on_negative_values(np.where(differences >= least, scaled, 0))
-        object.__setattr__(self, "_exponentials", np.where(differences >= least, table, -1))
+        # The reference puts out the least value for a difference below `least`; an exponential of 0 makes the same.
+        object.__setattr__(self, "exponentials", np.where(differences >= least, table, 0))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        low, high = limits(self.target.dtype)
+        low, _ = limits(self.target.dtype)
         x = x.astype(np.int64)
-        exponentials = self._exponentials[x.max(axis=-1, keepdims=True) - x]
-        counts = exponentials >= 0
-        total = np.where(counts, rounding_divide_by_pot(exponentials, 12), 0).sum(axis=-1, keepdims=True)
-        inverse, headroom = reciprocal(total)
-        bits_over_unit = 12 - headroom
-        product = saturating_rounding_doubling_high_mul(inverse, exponentials)
-        width = self.target.dtype.itemsize * 8
-        y = rounding_divide_by_pot(product, np.minimum(bits_over_unit + 31 - width, 31)) + low
-        return np.where(counts, np.minimum(y, high), low).astype(self.target.dtype)
+        exponentials = self.exponentials[x.max(axis=-1, keepdims=True) - x]
+        return (softmax_shares(exponentials, self.target.dtype.itemsize * 8) + low).astype(self.target.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,9 @@ Clock 0 takes the first beat of the first weight packet. Everything that can hol
 - A completed column is captured `CAPTURE` clocks behind its step's last, and not before the groups of the column before
   have all been given to the output stage, one a clock. Until then the array stands still.
 
+- A softmax takes a row block's words one after the other, while the output stage waits; then their exponentials are
+  summed, the sum's reciprocal is found and the shares come out, again one word a clock. What comes behind waits.
+
 So a row block takes columns * channels * kernel_rows + flush clocks, if each of its output columns leaves in no more
 clocks than there are from one to the next; to that come the first weight packet, the first pixel packet and the way
 through the output stage, and whatever of a weight packet is longer than the tile before.
@@ -37,7 +40,13 @@ CAPTURE = 3
 GROUP, ENTRIES = 1, 1
 #: Clocks from a group to its beat out of the output stage.
 POST = 13
-#: Clocks from there to the output port.
+#: Clocks from a softmax's last word to its sum as it goes to the reciprocal, beyond one for each word.
+SUM = 4
+#: Of the reciprocal: seven products of three clocks each.
+RECIPROCAL = 21
+#: From a word's address to the beat with its share.
+SHARE = 5
+#: Clocks from there, or from the softmax, to the output port.
 OUTPUT = 1
 #: Clocks from a tile's last beat out of the output stage to the first weight beat that may follow in its bank.
 BANK = 1
@@ -64,6 +73,8 @@ def array_bound(tiles: Iterable[Tile], parameters: PeArrayParameters) -> int:
     for tile in tiles:
         busy = tile["packet.columns"] * tile.step_clocks + tile.flush
         total += max(tile.row_blocks * busy, tile.output_beats(parameters))
+        if tile["mode.softmax"]:
+            total += tile.row_blocks * (3 * tile.vector_length + SUM + RECIPROCAL + SHARE - 1)
     return total
 
 
@@ -191,17 +202,22 @@ class _Clocks:
         self.anchor = (0, 0)  # a slot and its clock
         self.anchors: deque[tuple[int, int]] = deque()  # captures in slots to come
         self.drained = -1  # clock of the last captured column's last group
+        self.post = _Pipeline()  # the output stage
+        self.made = 0  # clock of the last beat that left it, or the softmax
+        self.free = 0  # clock from which the softmax is not at work
+        self.quiet = 0  # clock from which the output stage stands still no more
 
     def tile(self, tile: Tile) -> TileClocks:
         """Let one more tile through."""
-        groups = tile.groups(self.parameters)
+        softmax = tile["mode.softmax"]
         first_weights = max(self.weights + 1, self.freed[0])
         self.weights = first_weights + tile.weight_packet_beats(self.parameters) - 1
         first_output, stride = tile["window.first_output"], tile["window.column_stride"]
         columns, steps, clocks = tile["packet.columns"], tile.steps, tile.step_clocks
         packet_beats, beats, kernel_rows = tile.packet_beats, tile["window.beats"], tile["window.kernel_rows"]
-        first_pixels = first_group = None
-        for _ in range(tile.row_blocks):
+        first_pixels = first_beat = None
+        fresh = True
+        for block in range(tile.row_blocks):
             wait = first_output
             for step in range(steps):
                 if step < columns:
@@ -211,14 +227,16 @@ class _Clocks:
                 else:
                     self.slot += 1
                 if wait == 0:
-                    fresh = first_group is None
-                    given = self._capture(groups, fresh)
-                    first_group = given if fresh else first_group
+                    beat = self._give(tile, self._capture(fresh))
+                    first_beat = beat if fresh else first_beat
+                    fresh = False
                     wait = stride
                 wait -= 1
-        last = self.drained + POST
-        self.freed.append(last + BANK)
-        outputs = first_group + POST + OUTPUT, last + OUTPUT
+            if softmax:
+                beat = self._softmax(tile)
+                first_beat = beat if block == 0 else first_beat
+        self.freed.append(self.made + BANK)
+        outputs = first_beat + OUTPUT, self.made + OUTPUT
         return TileClocks((first_weights, self.weights), (first_pixels, self.pixels), outputs)
 
     def _receive(self, beats: int) -> int:
@@ -267,12 +285,75 @@ class _Clocks:
         while self.anchors and self.anchors[0][0] <= slot:
             self.anchor = self.anchors.popleft()
 
-    def _capture(self, groups: int, fresh: bool) -> int:
-        """Capture the column that the last slot completed; gives the clock of its first group."""
+    def _capture(self, fresh: bool) -> int:
+        """Capture the column that the last slot completed; gives the clock from which its first group is there."""
         slot = self.slot + CAPTURE
         base, clock = self.anchors[-1] if self.anchors else self.anchor
         clock = max(clock + slot - base, self.drained)
         self.anchors.append((slot, clock))
-        first = clock + GROUP + (ENTRIES if fresh else 0)
-        self.drained = first + groups - 1
-        return first
+        return clock + GROUP + (ENTRIES if fresh else 0)
+
+    def _give(self, tile: Tile, first: int) -> int:
+        """Give a column's groups to the output stage from clock `first` on; gives the clock in which the first left."""
+        groups = tile.groups(self.parameters)
+        if not tile["mode.softmax"] and first >= self.quiet:
+            self.drained = first + groups - 1
+            self.made = self.drained + POST
+            return first + POST
+        if first >= self.quiet:
+            self.post.restart(first)
+        self.drained = first - 1
+        left = []
+        for group in range(groups):
+            slot, self.drained = self.post.enter(self.drained + 1)
+            # A softmax takes one entry a clock.
+            words = min(self.parameters.lanes, tile["entries"] - group * self.parameters.lanes)
+            words = words if tile["mode.softmax"] else 1
+            left.append(max(self.post.clock(slot + POST), self.free) + words - 1)
+            self.post.hold(slot + POST, left[-1])
+        self.made = left[-1]
+        self.quiet = max(self.quiet, self.made)
+        return left[0]
+
+    def _softmax(self, tile: Tile) -> int:
+        """Make the softmax of the row block that has been taken in; gives the clock of its first beat."""
+        words = tile.vector_length
+        begins = self.made + words + SUM + RECIPROCAL
+        self.made = begins + words - 1 + SHARE
+        self.free = self.quiet = self.made + 1
+        return begins + min(self.parameters.lanes, tile["entries"]) - 1 + SHARE
+
+
+class _Pipeline:
+    """Stages that move together: the clocks of their moves, which are numbered.
+
+    Moves follow one another clock by clock, but for some that are held up.
+    """
+
+    def __init__(self) -> None:
+        self.anchors: deque[tuple[int, int]] = (
+            deque()
+        )  # moves and their clocks, from which later ones are counted
+
+    def restart(self, clock: int) -> None:
+        """Forget what lies before a clock after which nothing known is held up."""
+        self.anchors = deque([(clock, clock)])
+
+    def clock(self, move: int) -> int:
+        """Clock of a move after the last one that was held up."""
+        base, clock = self.anchors[-1]
+        return clock + move - base
+
+    def hold(self, move: int, clock: int) -> None:
+        """Let a move, later than all that were held up, happen in `clock`."""
+        self.anchors.append((move, clock))
+
+    def enter(self, clock: int) -> tuple[int, int]:
+        """The first move that is not before a clock, later than that of the call before: (move, its clock)."""
+        while len(self.anchors) > 1 and self.anchors[1][1] <= clock:
+            self.anchors.popleft()
+        base, at = self.anchors[0]
+        move = base + clock - at
+        if len(self.anchors) > 1 and move >= self.anchors[1][0]:
+            return self.anchors[1]
+        return move, clock

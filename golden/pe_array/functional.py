@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from golden.errors import ConfigurationError
-from golden.pe_array.lanes import lanes
+from golden.pe_array.lanes import lanes, softmax
 from golden.pe_array.parameters import ACC_WIDTH, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp
 from golden.pe_array.tile import OutputBeats, Tile, check
@@ -140,11 +140,20 @@ def _lanes(
     return lanes(a, b, header, tile.entries, counts, tile.table, parameters.data_width)
 
 
+def _softmax(tile: Tile, values: np.ndarray) -> np.ndarray:
+    """The softmax of words `[images, blocks, output columns, R, E]` over all columns and entries of a block's row."""
+    vectors = values.transpose(0, 1, 3, 2, 4)
+    shares = softmax(vectors.reshape(*vectors.shape[:3], -1), tile.table)
+    return shares.reshape(vectors.shape).transpose(0, 1, 3, 2, 4)
+
+
 def outputs(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> OutputBeats:
     """The beats that a tile puts out; arguments and errors as for `accumulators`."""
     acc = accumulators(tile, pixels, parameters)
     counts = window_counts(tile, parameters)[None, ..., None]
     values = _lanes(tile, acc, counts, parameters)  # [images, blocks, output columns, R, E]
+    if tile["mode.softmax"]:
+        values = _softmax(tile, values)
     blocks, rows, entries = tile["repeat.row_blocks"], parameters.rows, tile["entries"]
     groups = tile.groups(parameters)
     spare = groups * parameters.lanes - entries
@@ -192,11 +201,11 @@ def explain(
     if at.entry >= tile["entries"] or output_row >= tile["rows.output"]:
         return f"{where}: not kept, for there are {tile['entries']} entries and {tile['rows.output']} output rows"
     one = replace(tile, header={**tile.header, "repeat.images": 1})
-    acc = accumulators(one, pixels[at.image : at.image + 1], parameters)[:, at.block, at.column]
-    a, b = _operands(tile, acc, parameters)
+    block = accumulators(one, pixels[at.image : at.image + 1], parameters)[:, at.block]
+    a, b = _operands(tile, block[:, at.column], parameters)
     counts = window_counts(tile, parameters)[at.block, at.column][None, :, None]
     index = (0, row, at.entry)
-    result = _lanes(tile, acc, counts, parameters)[index]
+    result = _lanes(tile, block[:, at.column], counts, parameters)[index]
     # Without zero point, clamp and table, and in words wide enough, the lanes give the rescaled value.
     width = parameters.data_width + 2
     b = signed(b - tile["second_zero"], width)
@@ -210,7 +219,15 @@ def explain(
         else ""
     )
     places = f", {counts[0, row, 0]} places in the map" if tile["mode.count_divide"] else ""
+    shared = ""
+    if tile["mode.softmax"]:
+        vector = _lanes(
+            tile, block[:, None], window_counts(tile, parameters)[None, [at.block], ..., None], parameters
+        )
+        greatest = signed(vector[0, 0, :, row], 8).max()
+        shared = f", word {signed(result, 8)} of a vector of {tile.vector_length}, its greatest {greatest}"
+        result = _softmax(tile, vector)[0, 0, at.column, row, at.entry]
     return (
         f"{where}, array column {tile.entries['source.column'][at.entry]}: accumulator {a[index]}{second}{places}, "
-        f"rescaled {rescaled}, output 0x{result:0{parameters.data_width // 4}x}"
+        f"rescaled {rescaled}{shared}, output 0x{result:0{parameters.data_width // 4}x}"
     )

@@ -27,6 +27,7 @@ from golden.schemes.tflite import (
     activation_range,
     limits,
     multiply_by_quantized_multiplier,
+    softmax_shares,
 )
 
 __all__ = [
@@ -40,10 +41,12 @@ __all__ = [
     "constants_of_mean",
     "constants_of_multiply",
     "constants_of_prelu",
+    "constants_of_softmax",
     "double_rounding_factor",
     "float64_factor",
     "lanes",
     "rational_factor",
+    "softmax",
 ]
 
 # Zero points and bounds have 17 bits. Whatever 32-bit number of at least 2**17 in magnitude comes before them,
@@ -121,6 +124,22 @@ def lanes(
     z = np.minimum(np.maximum(y + of_tile("output_zero"), of_tile("low")), of_tile("high"))
     word = (1 << data_width) - 1
     return np.asarray(table, np.int64)[z & word] & word if of_tile("mode.table") else z & word
+
+
+def softmax(words: np.ndarray, exponentials: np.ndarray) -> np.ndarray:
+    """What a softmax makes of vectors of the lanes' words (mode.softmax).
+
+    Args:
+        words: integers `[..., n]`, of which the low 8 bits count, as signed numbers.
+        exponentials: `[256]`, of which the low 31 bits count: of each difference from a vector's greatest number.
+
+    Returns:
+        int64 of words' shape: bit patterns of the shares of 1 in units of 1/256, less 128.
+    """
+    values = _wrapped(words, 8)
+    differences = values.max(axis=-1, keepdims=True) - values
+    exponentials = np.asarray(exponentials, np.int64) & ((1 << 31) - 1)
+    return (softmax_shares(exponentials[differences], 8) - 128) & 0xFF
 
 
 def _wrapped(x: np.ndarray, bits: int) -> np.ndarray:
@@ -214,7 +233,7 @@ class Constants:
     Attributes:
         header: field of the header -> value.
         entries: field of the entries -> int64 `[channels]`, or `[1]` where all have the same.
-        table: int64 `[2**bits]`, bit patterns, indexed by bit pattern; None without `mode.table`.
+        table: int64 `[2**bits]`, bit patterns, indexed by bit pattern, or a softmax's exponentials; None without.
     """
 
     header: dict[str, int]
@@ -395,3 +414,9 @@ def constants_of_lookup(operator: Callable[[np.ndarray], np.ndarray], source: np
     low, high = limits(patterns.dtype)
     header = {"mode.rescaling": Rescaling.RATIONAL, "mode.table": 1, "low": low, "high": high}
     return Constants(header, rational_factor(0), table)
+
+
+def constants_of_softmax(operator: tflite.Softmax) -> Constants:
+    """Of SOFTMAX, whose values pass the lanes as they are."""
+    header = {"mode.rescaling": Rescaling.RATIONAL, "mode.softmax": 1, **_INT8_BOUNDS}
+    return Constants(header, rational_factor(0), operator.exponentials)

@@ -9,6 +9,7 @@ place in the output tensor of what comes out. There are three forms:
   the matrix, side by side; R of them are the "rows" of a map column.
 - *values*: element-wise operators, tables, sums over axes, pools too large for the window: the rows of the array, times
   its pixel vectors, are values of the output; what is summed for each comes as channels.
+- *vectors*: SOFTMAX: the rows of the array are vectors, its pixel vectors neighbouring elements of each.
 
 Operators that only move values need no tile.
 """
@@ -37,14 +38,31 @@ from golden.pe_array.lanes import (
     constants_of_mean,
     constants_of_multiply,
     constants_of_prelu,
+    constants_of_softmax,
     rational_factor,
 )
-from golden.pe_array.parameters import MAX_DIVISOR, MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import (
+    MAX_DIVISOR,
+    MAX_KERNEL,
+    MAX_STRIDE,
+    SOFTMAX_DEPTH,
+    PeArrayParameters,
+)
 from golden.pe_array.registers import ArrayOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
 from golden.schemes.tflite import limits
 
-__all__ = ["ARRAY", "MOVES", "LayerTiles", "Place", "map_convolution", "map_operator", "plain", "results"]
+__all__ = [
+    "ARRAY",
+    "MOVES",
+    "LayerTiles",
+    "Place",
+    "map_convolution",
+    "map_operator",
+    "plain",
+    "results",
+    "takes_softmax",
+]
 
 #: Operators that only move values: a system's DMA does them.
 MOVES = (
@@ -569,7 +587,9 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
         padded[:, :, :length] = operands
         padded = padded.reshape(count, segments, columns, rows, terms)
         if in_turn:
-            stream[0, 0, :, :, 0, 0] = padded[:, 0].transpose(1, 0, 3, 2).reshape(columns, channels, rows)
+            stream[0, 0, :, :, 0, 0, :rows] = (
+                padded[:, 0].transpose(1, 0, 3, 2).reshape(columns, channels, rows)
+            )
         else:
             stream[0, 0, :, :, 0, :used, :rows] = padded.transpose(2, 4, 1, 0, 3).reshape(
                 columns, terms, used, rows
@@ -581,6 +601,37 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
         y.reshape(-1)[target[target >= 0]] = values[target >= 0]
 
     return Place(tile, pixels, put)
+
+
+# --- Vectors --------------------------------------------------------------------------------------------------
+
+
+def takes_softmax(length: int, parameters: PeArrayParameters) -> bool:
+    """Whether the output stage makes a softmax of vectors of so many elements."""
+    return parameters.data_width == 8 and length <= SOFTMAX_DEPTH
+
+
+def _softmax(layer: _Layer, operator: tflite.Softmax, x: np.ndarray) -> Iterator[Place]:
+    """Vectors as the rows of a map, their elements as its columns and channels, each channel from a pixel vector."""
+    p = layer.parameters
+    if p.data_width != 8:
+        raise DoesNotFitError(
+            f"layer {layer.name}: a softmax has words of 8 bits, but the array's operands have {p.data_width}"
+        )
+    length = x.shape[-1]
+    layer.limit("number of elements of a softmax", length, SOFTMAX_DEPTH)
+    channels = next(n for n in range(min(p.vectors, length), 0, -1) if length % n == 0)
+    constants = _with(constants_of_softmax(operator), _signed("input", x.dtype))
+    ones = np.ones((channels, 1, 1, 1), np.int64)
+    vectors = x.reshape(-1, length // channels, channels)
+    for first in range(0, len(vectors), _MOST_16_BITS):
+        part = vectors[first : first + _MOST_16_BITS]
+        work = _Windowed(part[None], ones, channels, (1, 1), (0, 0), part.shape[:2], 0)
+
+        def scatter(y: np.ndarray, values: np.ndarray, made: np.ndarray, first: int = first) -> None:
+            y.reshape(-1, *values.shape[2:])[first : first + values.shape[1]] = values[0]
+
+        yield from _window_places(layer, work, constants, scatter)
 
 
 # --- Operators ------------------------------------------------------------------------------------------------
@@ -822,6 +873,7 @@ _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     tflite.Multiply: _pair,
     tflite.Prelu: _prelu,
     tflite.Reduce: _reduce,
+    tflite.Softmax: _softmax,
     fixed_point.AveragePool: _average_pool,
     fixed_point.Conv: _conv,
     fixed_point.Gemm: _fully_connected,

@@ -14,6 +14,7 @@ MAX_KERNEL = 11  #: rows and columns of the largest kernel
 MAX_STRIDE = 4  #: largest vertical and horizontal stride
 ACC_WIDTH = 32  #: accumulator bits; sums are kept modulo 2**32
 MAX_DIVISOR = 255  #: largest a of a rational factor 2**n / a
+SOFTMAX_DEPTH = 1024  #: elements of the longest vector of a softmax
 
 
 @dataclass(frozen=True)

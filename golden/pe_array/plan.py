@@ -10,7 +10,8 @@ import numpy as np
 
 from golden.errors import UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain
+from golden.layers import tflite
+from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain, takes_softmax
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
 
@@ -25,7 +26,9 @@ class Engine(StrEnum):
 
     ARRAY = "array"  #: tiles
     MOVE = "move"  #: memory moves alone
-    HOST = "host"  #: an operator that the array does not have
+    HOST = (
+        "host"  #: an operator that the array does not have, or a softmax longer than its output stage holds
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,9 @@ class ArrayPlan:
         operator = plain(node.operator)
         if isinstance(operator, (*MOVES, ReadVariable, AssignVariable)):
             return Engine.MOVE
+        if isinstance(operator, tflite.Softmax):
+            fits = takes_softmax(self.graph.tensors[node.inputs[0]].shape[-1], self.parameters)
+            return Engine.ARRAY if fits else Engine.HOST
         return Engine.ARRAY if isinstance(operator, ARRAY) else Engine.HOST
 
     @property

@@ -11,7 +11,13 @@ import argparse
 from enum import IntEnum
 from pathlib import Path
 
-from golden.pe_array.parameters import ACC_WIDTH, MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import (
+    ACC_WIDTH,
+    MAX_KERNEL,
+    MAX_STRIDE,
+    SOFTMAX_DEPTH,
+    PeArrayParameters,
+)
 from golden.registers import WORD_BITS, Field, Register, struct_members
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
@@ -68,6 +74,7 @@ HEADER = _words(
             Field("subtract", 7, 7, "lane_op add: the second operand is subtracted"),
             Field("input_signed", 8, 8, "pixels are signed"),
             Field("weight_signed", 9, 9, "weights are signed"),
+            Field("softmax", 10, 10, "results of each array row of a row block become their softmax"),
             Field("magic", 31, 16, f"0x{MAGIC:04x}"),
         ),
     ),
@@ -239,6 +246,7 @@ def render_package() -> str:
         f"  localparam int MaxKernel = {MAX_KERNEL};",
         f"  localparam int MaxStride = {MAX_STRIDE};",
         f"  localparam int AccWidth = {ACC_WIDTH};",
+        f"  localparam int SoftmaxDepth = {SOFTMAX_DEPTH};",
         f"  localparam int HeaderWidth = {HEADER_BITS};",
         f"  localparam int EntryWidth = {ENTRY_BITS};",
         f"  localparam logic [15:0] Magic = 16'h{MAGIC:04x};",

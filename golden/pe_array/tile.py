@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.errors import ConfigurationError
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from golden.pe_array.registers import ENTRY, ENTRY_BITS, HEADER, HEADER_BITS, MAGIC, Rescaling
 from golden.registers import WORD_BITS, Register
 
@@ -73,7 +73,7 @@ class Tile:
         vectors: uint8 `[C]`, the pixel vector that the column takes.
         entries: field of `ENTRY_FIELDS` -> int64 `[E]`.
         weights: int64 `[weight_beats, C]`, as stored: signed or the W-bit pattern.
-        table: int64 `[2**W]` as stored, or None without `mode.table`.
+        table: int64 `[2**W]` as stored: output words with `mode.table`, exponentials with `mode.softmax`, else None.
     """
 
     header: Mapping[str, int]
@@ -123,6 +123,16 @@ class Tile:
     def columns_complete(self) -> int:
         """Output columns of all row blocks, each of `groups` output beats."""
         return self.row_blocks * self["extent.output_columns"]
+
+    @property
+    def vector_length(self) -> int:
+        """Elements of the vector that each array row of a row block makes, for `mode.softmax`."""
+        return self["extent.output_columns"] * self["entries"]
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the packet has words of a table."""
+        return bool(self["mode.table"] or self["mode.softmax"])
 
     def groups(self, parameters: PeArrayParameters) -> int:
         """Beats in which an output column leaves."""
@@ -214,6 +224,17 @@ def check_header(header: Mapping[str, int], parameters: PeArrayParameters) -> No
         refuse("mode.rescaling", f"at most {max(Rescaling)}")
     if h["mode.table"] and parameters.data_width > 8:
         refuse("mode.table", f"0, for a table's index has 8 bits at most, not {parameters.data_width}")
+    if h["mode.softmax"]:
+        if parameters.data_width != 8:
+            refuse("mode.softmax", f"0, for a softmax has words of 8 bits, not {parameters.data_width}")
+        if h["mode.table"]:
+            refuse("mode.table", "0, for the packet's table is the softmax's")
+        length = h["extent.output_columns"] * h["entries"]
+        if length > SOFTMAX_DEPTH:
+            refuse(
+                "extent.output_columns",
+                f"at most {SOFTMAX_DEPTH // h['entries']}, for {h['entries']} entries of a softmax's {SOFTMAX_DEPTH}",
+            )
     if (h["repeat.row_blocks"] - 1) * parameters.rows >= h["rows.output"]:
         blocks = -(-h["rows.output"] // parameters.rows)
         refuse("repeat.row_blocks", f"at most {blocks}, for {h['rows.output']} output rows")
@@ -233,23 +254,24 @@ def check(tile: Tile, parameters: PeArrayParameters) -> None:
         "weights": (tile.weights, (tile["extent.weight_beats"], columns)),
         **{f"entries {name}": (tile.entries.get(name, ()), (entries,)) for name in ENTRY_FIELDS},
     }
-    if tile["mode.table"]:
+    if tile.has_table:
         sizes["table"] = (() if tile.table is None else tile.table, (1 << width,))
     for name, (array, shape) in sizes.items():
         if np.shape(array) != shape:
             raise ConfigurationError(
                 f"tile's {name} has shape {list(np.shape(array))}, but must have {list(shape)}"
             )
-    if tile.table is not None and not tile["mode.table"]:
-        raise ConfigurationError("tile has a table, but mode.table is 0")
+    if tile.table is not None and not tile.has_table:
+        raise ConfigurationError("tile has a table, but mode.table and mode.softmax are 0")
     if np.max(tile.vectors) >= parameters.vectors:
         raise ConfigurationError(
             f"tile's vectors reach {np.max(tile.vectors)}, but must be below {parameters.vectors}"
         )
-    for name, values in (("weights", tile.weights), ("table", tile.table)):
-        if values is not None and (np.min(values) < -(1 << width - 1) or np.max(values) >= 1 << width):
+    table_width = WORD_BITS if tile["mode.softmax"] else width
+    for name, values, bits in (("weights", tile.weights, width), ("table", tile.table, table_width)):
+        if values is not None and (np.min(values) < -(1 << bits - 1) or np.max(values) >= 1 << bits):
             raise ConfigurationError(
-                f"tile's {name} reach from {np.min(values)} to {np.max(values)}, but must be {width}-bit numbers"
+                f"tile's {name} reach from {np.min(values)} to {np.max(values)}, but must be {bits}-bit numbers"
             )
 
 
@@ -289,12 +311,13 @@ def decode_header(content: np.ndarray) -> dict[str, int]:
 
 def _sections(tile: Tile, parameters: PeArrayParameters) -> dict[str, int]:
     """Part of a weight packet -> its beats."""
-    beat, columns = parameters.weight_bits, parameters.columns
+    beat, words = parameters.weight_bits, 1 << parameters.data_width
+    table = tile["mode.table"] * -(-words // parameters.columns)
     return {
         "header": -(-HEADER_BITS // beat),
         "columns": 1,
         "entries": tile["entries"] * -(-ENTRY_BITS // beat),
-        "table": tile["mode.table"] * -(-(1 << parameters.data_width) // columns),
+        "table": table + tile["mode.softmax"] * words * -(-WORD_BITS // beat),
         "weights": tile["extent.weight_beats"],
     }
 
@@ -353,6 +376,9 @@ def weight_packet(tile: Tile, parameters: PeArrayParameters) -> np.ndarray:
     if tile["mode.table"]:
         table = np.pad(tile.table, (0, -len(tile.table) % columns))
         parts.append(_pack(table.reshape(-1, columns), width))
+    if tile["mode.softmax"]:
+        words = np.ascontiguousarray(np.asarray(tile.table, np.int64).astype("<u4")[:, None])
+        parts.append(_beats_of_bytes(words.view(np.uint8), bits))
     parts.append(_pack(tile.weights, width))
     return np.concatenate(parts)
 
@@ -389,10 +415,20 @@ def read_weight_packet(beats: np.ndarray, parameters: PeArrayParameters) -> Tile
         vectors=(roles & (parameters.vectors - 1)).astype(np.uint8),
         entries={name: np.array([entry[name] for entry in entries], np.int64) for name in ENTRY_FIELDS},
         weights=_unpack(parts["weights"], columns, width),
-        table=_unpack(parts["table"], columns, width).reshape(-1)[: 1 << width]
-        if header["mode.table"]
-        else None,
+        table=_read_table(header, parts["table"], parameters),
     )
+
+
+def _read_table(
+    header: Mapping[str, int], beats: np.ndarray, parameters: PeArrayParameters
+) -> np.ndarray | None:
+    words = 1 << parameters.data_width
+    if header["mode.softmax"]:
+        content = _bytes_of_beats(beats, parameters.weight_bits, words)[:, :_WORD_BYTES]
+        return np.ascontiguousarray(content).view("<u4")[:, 0].astype(np.int64)
+    if header["mode.table"]:
+        return _unpack(beats, parameters.columns, parameters.data_width).reshape(-1)[:words]
+    return None
 
 
 def pixel_packets(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> np.ndarray:

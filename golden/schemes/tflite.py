@@ -57,6 +57,7 @@ __all__ = [
     "rounding_divide_by_pot",
     "saturating_rounding_doubling_high_mul",
     "softmax_parameters",
+    "softmax_shares",
 ]
 
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
@@ -441,6 +442,23 @@ def reciprocal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x = np.asarray(x, np.int64)
     headroom = 32 - np.frexp(x.astype(np.float64))[1].astype(np.int64)
     return one_over_one_plus_x((x << headroom) - (1 << 31)), headroom
+
+
+def softmax_shares(exponentials: np.ndarray, bits: int) -> np.ndarray:
+    """exponentials / their sum over the last axis, in units of 2**-bits, 2**bits - 1 at most: int64.
+
+    The sum has 12 integer bits, its reciprocal is found after shifting it to 1 to 2.
+    Source: `Softmax`, tflite/kernels/internal/reference/softmax.h.
+
+    Args:
+        exponentials: 0 to 2**31 - 1, no integer bits. A sum of 0, as no softmax's is, counts as 2**-19.
+        bits: of a share.
+    """
+    total = rounding_divide_by_pot(exponentials, 12).sum(axis=-1, keepdims=True)
+    inverse, headroom = reciprocal(np.maximum(total, 1))
+    product = saturating_rounding_doubling_high_mul(inverse, exponentials)
+    shares = rounding_divide_by_pot(product, np.minimum(12 - headroom + 31 - bits, 31))
+    return np.minimum(shares, (1 << bits) - 1)
 
 
 def inverse_square_root(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

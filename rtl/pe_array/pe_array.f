@@ -10,6 +10,7 @@ pe_array_core.sv
 ../common/rescale_pkg.sv
 ../common/rescale.sv
 pe_array_post.sv
+pe_array_softmax.sv
 pe_array_drain.sv
 pe_array_regs.sv
 pe_array.sv

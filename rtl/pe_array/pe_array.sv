@@ -2,7 +2,7 @@
 //
 //   wgt -> weights ---------------.------------------.
 //                                 v                  v
-//   pix -> pixels -> sequencer -> core -> drain -> post -> fifo -> out
+//   pix -> pixels -> sequencer -> core -> drain -> post -> softmax -> fifo -> out
 `include "assert.svh"
 
 module pe_array
@@ -74,8 +74,8 @@ module pe_array
   logic entry_re, entry_bank;
   logic [GroupWidth-1:0] entry_group;
   logic [Lanes*EntryWidth-1:0] entries;
-  logic table_we, table_bank;
-  logic [7:0] table_beat;
+  logic table_we, exponential_we, table_bank;
+  logic [8:0] table_beat;
   logic [WgtWidth-1:0] table_data;
 
   pe_array_weights #(
@@ -108,6 +108,7 @@ module pe_array
     .entry_group_i (entry_group),
     .entries_o     (entries),
     .table_we_o    (table_we),
+    .exponential_we_o(exponential_we),
     .table_bank_o  (table_bank),
     .table_beat_o  (table_beat),
     .table_data_o  (table_data),
@@ -313,7 +314,7 @@ module pe_array
     .last_i      (group_last),
     .table_we_i  (table_we),
     .table_bank_i(table_bank),
-    .table_beat_i(table_beat),
+    .table_beat_i(table_beat[7:0]),
     .table_data_i(table_data),
     .valid_o     (result_valid),
     .data_o      (result),
@@ -321,8 +322,46 @@ module pe_array
     .last_o      (result_last)
   );
 
+  // --- Softmax, and the way out ---------------------------------------------------------------------------------
+
+  header_t softmax_header;
+  logic beat_valid, beat_ready, beat_last, softmax_busy;
+  logic [OutWidth-1:0] beat;
+  logic [KeepWidth-1:0] beat_keep;
+
+  // Results come in the order of the tiles.
+  assign softmax_header = done_q[0] ? headers[HeaderWidth+:HeaderWidth] : headers[0+:HeaderWidth];
+
+  pe_array_softmax #(
+    .Rows     (Rows),
+    .Columns  (Columns),
+    .DataWidth(DataWidth),
+    .Lanes    (Lanes)
+  ) u_softmax (
+    .clk_i,
+    .rst_ni,
+    .clear_i     (clear),
+    .header_i    (softmax_header),
+    .bank_i      (done_q[0]),
+    .table_we_i  (exponential_we),
+    .table_bank_i(table_bank),
+    .table_beat_i(table_beat),
+    .table_data_i(table_data),
+    .valid_i     (result_valid),
+    .ready_o     (result_ready),
+    .data_i      (result),
+    .keep_i      (result_keep),
+    .last_i      (result_last),
+    .valid_o     (beat_valid),
+    .ready_i     (beat_ready),
+    .data_o      (beat),
+    .keep_o      (beat_keep),
+    .last_o      (beat_last),
+    .busy_o      (softmax_busy)
+  );
+
   // The tile's bank is free once its last results have left the pipeline.
-  assign tile_done = result_valid && result_ready && result_last;
+  assign tile_done = beat_valid && beat_ready && beat_last;
 
   logic [1:0] unused_count;
 
@@ -333,9 +372,9 @@ module pe_array
     .clk_i,
     .rst_ni,
     .clear_i (clear),
-    .wvalid_i(result_valid),
-    .wready_o(result_ready),
-    .wdata_i ({result_last, result_keep, result}),
+    .wvalid_i(beat_valid),
+    .wready_o(beat_ready),
+    .wdata_i ({beat_last, beat_keep, beat}),
     .rvalid_o(out_tvalid_o),
     .rready_i(out_tready_i),
     .rdata_o ({out_tlast_o, out_tkeep_o, out_tdata_o}),
@@ -350,7 +389,7 @@ module pe_array
   assign errors[ErrorPixelLength]  = pixel_length_error;
   assign held    = loaded != done_q;
   assign busy    = held || weights_busy || pixels_busy || out_tvalid_o;
-  assign starved = held && !active;
+  assign starved = held && !active && !softmax_busy;
 
   pe_array_regs #(
     .Rows     (Rows),

@@ -43,10 +43,11 @@ module pe_array_weights
   input  logic                            entry_bank_i,
   input  logic [          GroupWidth-1:0] entry_group_i,
   output logic [    Lanes*EntryWidth-1:0] entries_o,
-  // Table words, as they come
+  // Table words as they come: output words, or a softmax's exponentials
   output logic                            table_we_o,
+  output logic                            exponential_we_o,
   output logic                            table_bank_o,
-  output logic [                     7:0] table_beat_o,
+  output logic [                     8:0] table_beat_o,
   output logic [           BeatWidth-1:0] table_data_o,
   // Pulses
   output logic                            header_error_o,
@@ -57,6 +58,7 @@ module pe_array_weights
   localparam int HeaderBeats = (HeaderWidth + BeatWidth - 1) / BeatWidth;
   localparam int EntryBeats = (EntryWidth + BeatWidth - 1) / BeatWidth;
   localparam int TableBeats = DataWidth <= 8 ? ((1 << DataWidth) + Columns - 1) / Columns : 1;
+  localparam int ExponentialBeats = 256 * ((32 + BeatWidth - 1) / BeatWidth);
   localparam int HeaderRoom = HeaderBeats * BeatWidth;
   localparam int EntryRoom = EntryBeats * BeatWidth;
   localparam int LaneWidth = Lanes > 1 ? $clog2(Lanes) : 1;
@@ -101,7 +103,7 @@ module pe_array_weights
 
   header_t header;
   logic [7:0] need_rows;
-  logic [31:0] packet_beats, set_beats, steps;
+  logic [31:0] packet_beats, set_beats, steps, vector;
   logic refused;
 
   assign header       = bank ? headers_o[HeaderWidth+:HeaderWidth] : headers_o[0+:HeaderWidth];
@@ -110,11 +112,13 @@ module pe_array_weights
   assign set_beats    = 32'(header.packet_channels) * 32'(header.window_kernel_rows);
   assign steps        = 32'(header.window_first_output) + 32'd1 +
                         (32'(header.extent_output_columns) - 32'd1) * 32'(header.window_column_stride);
+  assign vector       = 32'(header.extent_output_columns) * 32'(header.entries);
 
   assign refused =
       header.mode_magic != Magic ||
       header.mode_rescaling == 2'd3 ||
       (header.mode_table && DataWidth > 8) ||
+      (header.mode_softmax && (DataWidth != 8 || header.mode_table || vector > SoftmaxDepth)) ||
       header.repeat_images == '0 ||
       header.repeat_row_blocks == '0 ||
       header.packet_columns == '0 ||
@@ -152,7 +156,8 @@ module pe_array_weights
   assign section_beats = state_q == StHeader  ? 16'(HeaderBeats) :
                          state_q == StColumns ? 16'd1 :
                          state_q == StEntries ? 16'(EntryBeats) :
-                         state_q == StTable   ? 16'(TableBeats) : header.extent_weight_beats;
+                         state_q == StTable   ? (header.mode_softmax ? 16'(ExponentialBeats) : 16'(TableBeats)) :
+                                                header.extent_weight_beats;
 
   assign ends_section   = beat_q == section_beats - 16'd1;
   assign last_entry     = entry_q == header.entries - 9'd1;
@@ -196,7 +201,7 @@ module pe_array_weights
             entry_q <= entry_q + 9'd1;
             lane_q  <= lane_q == LaneWidth'(Lanes - 1) ? '0 : lane_q + 1'b1;
             if (lane_q == LaneWidth'(Lanes - 1)) group_q <= group_q + 1'b1;
-            if (last_entry) state_q <= header.mode_table ? StTable : StWeights;
+            if (last_entry) state_q <= header.mode_table || header.mode_softmax ? StTable : StWeights;
           end
           StTable: state_q <= StWeights;
           default: ;
@@ -256,10 +261,11 @@ module pe_array_weights
     .wdata_i(gathered[EntryWidth-1:0])
   );
 
-  assign table_we_o   = accept && state_q == StTable;
-  assign table_bank_o = bank;
-  assign table_beat_o = beat_q[7:0];
-  assign table_data_o = tdata_i;
+  assign table_we_o       = accept && state_q == StTable && !header.mode_softmax;
+  assign exponential_we_o = accept && state_q == StTable && header.mode_softmax;
+  assign table_bank_o     = bank;
+  assign table_beat_o     = beat_q[8:0];
+  assign table_data_o     = tdata_i;
 
   ram_1r1w #(
     .Width(BeatWidth),

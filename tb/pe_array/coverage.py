@@ -42,6 +42,7 @@ _KINDS_OF = {
     tflite.AveragePool2D: "average pool",
     fixed_point.AveragePool: "average pool",
     tflite.Reduce: "reduction",
+    tflite.Softmax: "softmax",
     fixed_point.ReduceSum: "reduction",
 }
 _KINDS = (*dict.fromkeys(_KINDS_OF.values()), "subtract")
@@ -67,6 +68,7 @@ class PeArrayCoverage:
                 CoverPoint("lane_op", {op.name.lower(): op for op in LaneOp}),
                 CoverPoint("rescaling", {kind.name.lower(): kind for kind in Rescaling}),
                 CoverPoint("table", _OFF_ON),
+                CoverPoint("softmax", _OFF_ON),
                 CoverPoint("count_divide", _OFF_ON),
                 CoverPoint("subtract", _OFF_ON),
                 CoverPoint("input_sign", {"unsigned": 0, "signed": 1}),
@@ -132,7 +134,7 @@ class PeArrayCoverage:
             crosses=[("kind", "activation")],
             impossible=lambda labels: (
                 labels.get("activation") != "NONE"
-                and labels["kind"] in ("matrix product", "prelu", "table", "reduction")
+                and labels["kind"] in ("matrix product", "prelu", "table", "reduction", "softmax")
             ),
         )
         self.convolutions = CoverGroup(
@@ -194,6 +196,7 @@ class PeArrayCoverage:
             lane_op=tile["mode.lane_op"],
             rescaling=tile["mode.rescaling"],
             table=tile["mode.table"],
+            softmax=tile["mode.softmax"],
             count_divide=int(tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL),
             subtract=int(tile["mode.subtract"] and tile["mode.lane_op"] == LaneOp.ADD),
             input_sign=tile["mode.input_signed"],

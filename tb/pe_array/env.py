@@ -199,7 +199,7 @@ def _mode(tile: Tile) -> str:
     """What elements and lanes do in a tile, for messages."""
     words = [ArrayOp(tile["mode.array_op"]).name, LaneOp(tile["mode.lane_op"]).name]
     words.append(Rescaling(tile["mode.rescaling"]).name)
-    words += [name for name in ("subtract", "count_divide", "table") if tile[f"mode.{name}"]]
+    words += [name for name in ("subtract", "count_divide", "table", "softmax") if tile[f"mode.{name}"]]
     return ", ".join(words).lower().replace("_", " ")
 
 

@@ -12,7 +12,7 @@ from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
 from golden.pe_array.clocks import array_bound
 from golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from golden.schemes.fixed_point import WeightScale
 from golden.schemes.tflite import ACTIVATIONS, Affine, FloatRescale, Rescale
 from tb.pe_array.coverage import PeArrayCoverage
@@ -47,6 +47,7 @@ class RandomLayers:
             self.matrix_product,
             self.prelu,
             self.table,
+            self.softmax,
             self.reduction,
             self.fixed_point,
         )
@@ -217,6 +218,22 @@ class RandomLayers:
             make = tflite_tables.logistic_table if kind == "sigmoid" else tflite_tables.tanh_table
             values = make(source, target)
         return tflite_tables.Lookup(values), [self.int8(1, self.integer(1, 6), self.integer(1, 40))]
+
+    def softmax(self) -> _Made:
+        """Vectors of one element or more, some of equal elements, with one that towers, or of the ends."""
+        length = self.deal(1, 2, self.integer(3, 40), self.integer(3, SOFTMAX_DEPTH))
+        x = self.int8(1, self.integer(1, 20 if length < 100 else 2), length)
+        for row in x[0]:
+            kind = self.deal("any", "any", "equal", "one large", "ends")
+            if kind == "equal":
+                row[:] = self.integer(-128, 127)
+            elif kind == "one large":
+                row[:] = -128
+                row[self.integer(0, length - 1)] = self.deal(127, self.integer(-127, 127))
+            elif kind == "ends":
+                row[:] = self.rng.choice(np.array([-128, 127], np.int8), length)
+        target = Affine(np.array([1 / 256]), np.array([-128]), None, np.dtype(np.int8))
+        return tflite.Softmax(self.affine(), target, self.deal(1.0, self.random.uniform(0.1, 4))), [x]
 
     def pool(self) -> _Made:
         side = self.deal(*range(2, 8))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from golden.pe_array.functional import accumulators, outputs
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
 from tb.pe_array.tiles import TileItem, packet
@@ -57,9 +57,12 @@ class Stimulus:
                     steps, self.random.choice((steps, steps, self.random.randint(1, steps)))
                 )
             groups = -(-header["entries"] // self.params.lanes)
+            vector = header["extent.output_columns"] * header["entries"]
             clocks = blocks * (header["packet.columns"] * step + header["extent.output_columns"] * groups)
+            clocks += blocks * header["mode.softmax"] * 3 * vector
             phases = header["extent.weight_beats"] // step
             fits = header["packet.channels"] * header["window.beats"] <= self.params.pixel_depth
+            fits = fits and not (header["mode.softmax"] and vector > SOFTMAX_DEPTH)
             fits = (
                 fits
                 and header["extent.weight_beats"] <= self.params.weight_depth
@@ -78,6 +81,8 @@ class Stimulus:
         rows_output = r.randint((row_blocks - 1) * p.rows + 1, row_blocks * p.rows)
         rescaling = self.deal(*Rescaling)
         width = p.data_width
+        softmax = int(width == 8 and self.deal(0, 0, 0, 0, 1))
+        table = int(width <= 8 and not softmax and r.random() < 0.3)
         signed = r.random() < 0.5
         zero = self.zero(signed)
         low, high = self.clamps()
@@ -85,7 +90,8 @@ class Stimulus:
             "mode.array_op": self.deal(ArrayOp.MAC, ArrayOp.MAC, ArrayOp.MAX),
             "mode.lane_op": self.deal(*LaneOp),
             "mode.rescaling": rescaling,
-            "mode.table": int(width <= 8 and r.random() < 0.3),
+            "mode.table": table,
+            "mode.softmax": softmax,
             "mode.count_divide": int(r.random() < 0.5),
             "mode.subtract": r.randint(0, 1),
             "mode.input_signed": int(signed),
@@ -199,6 +205,7 @@ class Stimulus:
         if r.random() < 0.3:
             weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"] & (1 << p.data_width) - 1
         table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
+        table = self.exponentials() if header["mode.softmax"] else table
         tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, 1), weights, table)
         pixels = self.words(tile.pixel_shape(p), header["mode.input_signed"])
         sums = np.abs(accumulators(tile, pixels, p))
@@ -217,6 +224,14 @@ class Stimulus:
             return self.rng.choice(np.array([low, low + 1, high - 1, high]), shape)
         return self.rng.integers(max(low, -2), 2, shape, endpoint=True)
 
+    def exponentials(self) -> np.ndarray:
+        """A softmax's table: falling as exponentials do, or any words of 32 bits, large or small."""
+        kind = self.deal("falling", "any", "any", "small")
+        if kind == "falling":
+            rate = self.random.choice((0.001, 0.02, 0.1, 1.0))
+            return np.floor(np.exp(-rate * np.arange(256)) * ((1 << 31) - 1)).astype(np.int64)
+        return self.rng.integers(0, 1 << (32 if kind == "any" else self.random.randint(1, 32)), 256)
+
     def item(self, name: str, most: int = LARGEST_RANDOM_TILE, **given: int) -> TileItem:
         """A random legal tile as an item."""
         return TileItem.of(name, *self.tile(most, **given), self.params)
@@ -224,7 +239,9 @@ class Stimulus:
     def distinct(self, name: str) -> TileItem:
         """A random tile of many output beats, each unlike the one before: whatever is done to one of them shows."""
         while True:
-            item = self.item(name, 600, extent__output_columns=9, repeat__images=2, mode__table=0)
+            item = self.item(
+                name, 600, extent__output_columns=9, repeat__images=2, mode__table=0, mode__softmax=0
+            )
             made = outputs(item.tile, item.pixels, self.params)
             if len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all():
                 return item
@@ -243,6 +260,7 @@ class Stimulus:
         p = self.params
         half = 1 << p.data_width - 1
         header = dict.fromkeys(("mode.table", "mode.count_divide", "mode.lane_op", "mode.array_op"), 0)
+        header["mode.softmax"] = 0
         header |= {"mode.rescaling": Rescaling.RATIONAL, "mode.input_signed": 1, "mode.weight_signed": 1}
         header |= {"low": -half, "high": half - 1}
         header |= {"repeat.images": 1, "repeat.row_blocks": 1, "packet.columns": 1, "packet.channels": 1}
@@ -283,6 +301,8 @@ class Stimulus:
             yield self.plain(what, weight, pixel)
         yield from self.fullest()
         yield from self.accumulator_ends()
+        if p.data_width == 8:
+            yield from self.softmaxes()
         for kernel_rows in (1, 2, MAX_KERNEL):
             for stride in range(1, min(MAX_STRIDE, kernel_rows) + 1):
                 yield self.plain(
@@ -340,6 +360,41 @@ class Stimulus:
             extent__weight_beats=max(1, p.weight_depth // MAX_STRIDE) * MAX_STRIDE,
         )
 
+    def softmaxes(self) -> Iterator[TileItem]:
+        """Softmaxes of one element and of as many as there is room for, a plain tile behind each.
+
+        Equal elements, one that towers, the ends of the range, a sum of 0 and the largest one.
+        """
+        p = self.params
+        falling = np.floor(np.exp(-0.03 * np.arange(256)) * ((1 << 31) - 1)).astype(np.int64)
+        one = {"entries": 1}
+        longest = {"entries": p.columns, "extent.output_columns": SOFTMAX_DEPTH // p.columns}
+        short = {"entries": p.columns, "extent.output_columns": 2}
+        for what, size, exponentials in (
+            ("one element", one, falling),
+            ("longest, equal", longest, falling),
+            ("longest, one large", longest, falling),
+            ("longest, any", longest, falling),
+            ("ends", short, falling),
+            ("sum of 0", short, np.full(256, 1000)),
+            ("summands that tie", short, np.full(256, 1 << 11)),
+            ("greatest sum", longest, np.full(256, (1 << 32) - 1)),
+        ):
+            columns = size.get("extent.output_columns", 1)
+            item = self.plain(f"softmax of {what}", 1, 0, **size, packet__columns=columns)
+            tile = replace(item.tile, header={**item.tile.header, "mode.softmax": 1}, table=exponentials)
+            tile.vectors[:] = np.arange(p.columns) % p.vectors
+            pixels = item.pixels.copy()
+            if "large" in what:
+                pixels[:] = -128
+                pixels.reshape(-1, p.rows)[self.random.randrange(pixels.size // p.rows)] = 127
+            elif "any" in what or "ends" in what:
+                pixels = self.rng.choice(
+                    np.array([-128, 127]) if "ends" in what else np.arange(-128, 128), pixels.shape
+                )
+            yield TileItem.of(item.get_name(), tile, pixels, p)
+            yield self.plain("tile behind a softmax", 1, 1)
+
     def accumulator_ends(self) -> Iterator[TileItem]:
         """Accumulators near both ends of 32 bits, and past them: the biases carry them there, or with 16 bits the
         products themselves."""
@@ -394,6 +449,12 @@ class Stimulus:
         yield "rescaling", {"mode.rescaling": 3}
         if p.data_width == 16:
             yield "table", {"mode.table": 1}
+        if p.data_width != 8:
+            yield "softmax of other words", {"mode.softmax": 1}
+        else:
+            yield "softmax and table", {"mode.softmax": 1, "mode.table": 1}
+            columns = SOFTMAX_DEPTH // p.columns + 1
+            yield "softmax too long", {"mode.softmax": 1, "extent.output_columns": columns}
         yield "row_blocks", {"repeat.row_blocks": 2, "rows.output": p.rows}
 
     def refused(self, name: str, fields: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:

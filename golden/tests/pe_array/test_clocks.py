@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from golden.__main__ import main
+from golden.layers import tflite
 from golden.layers.linear import Window
-from golden.pe_array.clocks import array_bound, layer_clocks, tile_clocks
-from golden.pe_array.mapping import map_convolution
+from golden.pe_array.clocks import TileClocks, array_bound, layer_clocks, tile_clocks
+from golden.pe_array.mapping import map_convolution, map_operator
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.shapes import SHAPES
+from golden.schemes.tflite import Affine
 
 KRAKEN = PeArrayParameters(rows=7, columns=96)
 #: Multiplications of a frame / 672, and at most so many clocks: Kraken's published frames a second at 400 MHz are
@@ -72,6 +74,27 @@ def test_a_weight_packet_longer_than_a_tile_is_waited_for():
     starts = np.diff([tile.weights[0] for tile in clocks])
     assert (starts >= beats).all()
     assert (np.diff([tile.outputs[1] for tile in clocks])[1:] <= 512 + beats).all()
+
+
+def test_softmax():
+    """Its three passes, and what waits behind it."""
+    parameters = PeArrayParameters()
+    affine = Affine(np.array([0.1]), np.array([0]), None, np.dtype(np.int8))
+
+    def clocks(vectors: int, length: int, behind: int = 0) -> list[TileClocks]:
+        x = np.zeros((1, vectors, length), np.int8)
+        mapped = map_operator("s", tflite.Softmax(affine, affine, 1.0), [x], x.shape[1:], np.int8, parameters)
+        return tile_clocks(
+            [*mapped.tiles, *tiles_of((1, 8, 8, 1), (1, 1, 1, 1), parameters)[:behind]], parameters
+        )
+
+    ends = [clocks(8, length)[0].outputs[1] for length in (504, 512)]
+    # All words in, all summed, all out; a column of 8 elements leaves in two beats of 4 lanes.
+    assert ends[1] - ends[0] == 3 * 8
+    assert clocks(16, 512)[0].outputs[1] - ends[1] == 3 * 512 + 29
+    alone, after = clocks(8, 512, 1)
+    assert alone.outputs[1] == ends[1]
+    assert after.outputs[0] == alone.outputs[1] + 1
 
 
 def test_table(capsys):

@@ -7,6 +7,7 @@ import pytest
 
 from golden.errors import ConfigurationError
 from golden.pe_array.functional import accumulators, explain, outputs, window_counts
+from golden.pe_array.lanes import softmax
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import ArrayOp
 from golden.pe_array.tile import (
@@ -48,11 +49,13 @@ def random_tile(seed: int, p: PeArrayParameters) -> tuple[Tile, np.ndarray]:
     blocks, width = draw(1, 2), p.data_width
     weight_beats, entries = channels * kernel_rows * phases, draw(1, p.columns)
     table = bool(draw(0, 1)) and width <= 8
+    softmax = width == 8 and not table and bool(draw(0, 1))
     header = {
         "mode.array_op": draw(0, 1),
         "mode.lane_op": draw(0, 3),
         "mode.rescaling": draw(0, 2),
         "mode.table": int(table),
+        "mode.softmax": int(softmax),
         **{
             f"mode.{name}": draw(0, 1)
             for name in ("count_divide", "subtract", "input_signed", "weight_signed")
@@ -93,7 +96,7 @@ def random_tile(seed: int, p: PeArrayParameters) -> tuple[Tile, np.ndarray]:
         rng.integers(0, p.vectors, p.columns).astype(np.uint8),
         content,
         rng.integers(0, 1 << width, (weight_beats, p.columns)),
-        rng.integers(0, 1 << width, 1 << width) if table else None,
+        rng.integers(0, 1 << (width if table else 32), 1 << width) if table or softmax else None,
     )
     return tile, rng.integers(0, 1 << width, tile.pixel_shape(p))
 
@@ -236,6 +239,14 @@ LEGAL = {
         ({"packet.columns": 5}, "columns = 5: must be at most 4, the row block's steps"),
         ({"mode.rescaling": 3}, "rescaling = 3: must be at most 2"),
         ({"repeat.row_blocks": 3}, "row_blocks = 3: must be at most 2, for 5 output rows"),
+        (
+            {"mode.softmax": 1, "mode.table": 1},
+            "mode.table = 1: must be 0, for the packet's table is the softmax's",
+        ),
+        (
+            {"mode.softmax": 1, "extent.output_columns": 257, "packet.columns": 3},
+            "output_columns = 257: must be at most 256, for 4 entries of a softmax's 1024",
+        ),
         ({"nonsense": 1}, "header has a field 'nonsense'"),
     ],
 )
@@ -250,6 +261,41 @@ def test_sixteen_bits_have_no_table():
     parameters = PeArrayParameters(rows=3, columns=5, data_width=16, vectors=2, lanes=2)
     with pytest.raises(ConfigurationError, match=r"mode\.table = 1: must be 0, .* not 16"):
         check_header(LEGAL | {"mode.table": 1}, parameters)
+
+
+@pytest.mark.parametrize("width", [4, 16])
+def test_a_softmax_has_8_bits(width):
+    parameters = PeArrayParameters(rows=3, columns=5, data_width=width, vectors=2, lanes=2)
+    with pytest.raises(ConfigurationError, match=f"mode.softmax = 1: must be 0, .* 8 bits, not {width}"):
+        check_header(LEGAL | {"mode.softmax": 1}, parameters)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_softmax_is_over_columns_and_entries(seed):
+    """Each array row of a row block is a vector; its words without softmax are those of the same tile without it."""
+    array = ARRAYS[1]
+    tile, pixels = random_tile(seed, array)
+    plain = Tile(
+        {**tile.header, "mode.softmax": 0, "mode.table": 0},
+        tile.starts,
+        tile.vectors,
+        tile.entries,
+        tile.weights,
+    )
+    exponentials = np.random.default_rng(seed).integers(0, 1 << 32, 256)
+    header = {**plain.header, "mode.softmax": 1}
+    shared = Tile(header, tile.starts, tile.vectors, tile.entries, tile.weights, exponentials)
+    words, shares = outputs(plain, pixels, array), outputs(shared, pixels, array)
+    np.testing.assert_array_equal(words.keep, shares.keep)
+    blocks, beats = tile.row_blocks, len(words) // tile.row_blocks
+    for block in range(blocks):
+        part = slice(block * beats, (block + 1) * beats)
+        for row in range(array.rows):
+            keep = words.keep[part, :, row]
+            vector = words.data[part, :, row][keep]
+            if keep.any():
+                np.testing.assert_array_equal(shares.data[part, :, row][keep], softmax(vector, exponentials))
+            assert not shares.data[part, :, row][~keep].any()
 
 
 def test_arrays_of_a_tile():

@@ -365,3 +365,46 @@ def test_fixed_point_matmul():
     a, b = (rng.integers(-128, 128, shape).astype(np.int8) for shape in ((1, 9, 20), (1, 20, 8)))
     sums = a[0].astype(np.int64) @ b[0].astype(np.int64)
     assert np.array_equal(produced(sums, stage.constants_of_matmul(operator)), operator(a, b)[0])
+
+
+# --- Softmax ---------------------------------------------------------------------------------------------------------
+
+
+def high_mul(a: int, b: int) -> int:
+    """gemmlowp's SaturatingRoundingDoublingHighMul, with C's truncating division."""
+    if a == b == INT32_MIN:
+        return INT32_MAX
+    total = a * b + (1 << 30 if a * b >= 0 else 1 - (1 << 30))
+    return total >> 31 if total >= 0 else -(-total >> 31)
+
+
+def saturated(x: int) -> int:
+    return min(max(x, INT32_MIN), INT32_MAX)
+
+
+def share(exponential: int, total: int) -> int:
+    """The second half of internal/reference/softmax.h, with gemmlowp's one_over_one_plus_x_for_x_in_0_1."""
+    headroom = 32 - total.bit_length()
+    half = (((total << headroom) - (1 << 31)) + INT32_MAX + 1) // 2
+    x = 1515870810 + high_mul(half, -1010580540)
+    for _ in range(3):
+        x = x + saturated(high_mul(x, (1 << 29) - high_mul(half, x)) << 2)
+    product = high_mul(saturated(x << 1), exponential)
+    return half_away(Fraction(product, 1 << min(12 - headroom + 31 - 8, 31)))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_softmax_is_its_definition(seed):
+    """Any exponentials, those of a softmax or not; vectors of one element up, equal ones too."""
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 1 << rng.integers(1, 33), 256)
+    if seed % 2:
+        table = tflite.Softmax(affine(rng), affine(rng), 1.0).exponentials
+    vectors = rng.integers(0, 256, (5, int(rng.choice([1, 2, 30, 1024]))))
+    vectors[0] = vectors[0, 0]
+    seen = stage.softmax(vectors, table)
+    for row, shares in zip(vectors.tolist(), seen.tolist(), strict=True):
+        row = [wrap(x, 8) for x in row]
+        exponentials = [int(table[max(row) - x]) % (1 << 31) for x in row]
+        total = sum(half_away(Fraction(e, 1 << 12)) for e in exponentials)
+        assert shares == [(min(share(e, max(total, 1)), 255) - 128) % 256 for e in exponentials]

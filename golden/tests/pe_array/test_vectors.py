@@ -25,7 +25,7 @@ INT8 = np.dtype(np.int8)
 
 
 def graph() -> Graph:
-    """A convolution, a table, a softmax."""
+    """A convolution, a table, a softmax, and a layer that the array does not have."""
     rng = np.random.default_rng(0)
     affine = Affine(np.array([0.1]), np.array([3]), None, INT8)
     weight = rng.integers(-128, 128, (9, 3, 3, 2))
@@ -40,10 +40,11 @@ def graph() -> Graph:
             ("z",),
         ),
         Node("softmax", "SOFTMAX", tflite.Softmax(affine, affine, 1.0), ("z",), ("p",)),
+        Node("log", "LOG_SOFTMAX", tflite.LogSoftmax(affine), ("z",), ("l",)),
     )
-    shapes = {"x": (1, 5, 6, 2), "y": (1, 5, 6, 9), "z": (1, 5, 6, 9), "p": (1, 5, 6, 9)}
+    shapes = {"x": (1, 5, 6, 2), "y": (1, 5, 6, 9), "z": (1, 5, 6, 9), "p": (1, 5, 6, 9), "l": (1, 5, 6, 9)}
     tensors = {name: Tensor(name, shape, INT8, affine) for name, shape in shapes.items()}
-    return Graph("small", tensors, ("x",), ("p",), nodes)
+    return Graph("small", tensors, ("x",), ("p", "l"), nodes)
 
 
 def image() -> dict[str, np.ndarray]:
@@ -86,9 +87,9 @@ def test_manifest(tmp_path):
 
 
 def test_what_is_no_layer(tmp_path):
-    for name in ("softmax", "nowhere"):
+    for name in ("log", "nowhere"):
         with pytest.raises(
-            UnsupportedOperatorError, match=f"no layer '{name}' on the array, but conv/1, table"
+            UnsupportedOperatorError, match=f"no layer '{name}' on the array, but conv/1, table, softmax"
         ):
             vectors.write(graph(), image(), PARAMETERS, tmp_path / "set", [name])
     assert not list(tmp_path.iterdir())
