@@ -121,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
     _array_options(sub)
     sub = command(
-        "bench", _bench, "Time the network here, in LiteRT and as einsum convolutions, on one thread."
+        "bench",
+        _bench,
+        "Time the network here, in LiteRT, in onnxruntime and as einsum convolutions, on one thread.",
     )
     sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
@@ -235,7 +237,9 @@ def _bench(options: argparse.Namespace) -> int:
 
     model = golden.load(options.model)
     if not isinstance(model, Graph):
-        raise GoldenError(f"{options.model}: bench takes .tflite files")
+        raise GoldenError(
+            f"{options.model}: bench takes .tflite files, and .onnx files in QDQ or QOperator form"
+        )
     if options.batch < 1:
         raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
     print("\n".join(bench.run(options.model, model, options.batch, options.seed)))

@@ -1,4 +1,4 @@
-"""`python -m golden bench MODEL`: how fast the golden model is, beside its framework and beside a textbook convolution.
+"""`python -m golden bench MODEL`: how fast the golden model is, beside frameworks and a textbook convolution.
 
 Every figure comes from one process with one thread, and every result that is timed is also compared.
 """
@@ -13,54 +13,93 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from golden.errors import GoldenError
+from golden.exporters import qdq
 from golden.graph import Graph
+from golden.importers import onnx as onnx_importer
 from golden.layers.tflite import Conv2D
 from golden.runtimes.litert import LiteRt
+from golden.runtimes.onnxruntime import OnnxRuntime
 
 __all__ = ["einsum_convolution", "run"]
 
 _ROUNDS = 5  #: of everything that is short; the best counts
-_REFERENCE_RUNS = 16  #: single images through LiteRT
+_REFERENCE_RUNS = 16  #: single inputs through LiteRT and onnxruntime
 _EINSUM_IMAGES = 4
 
 
 def run(model: Path, graph: Graph, batch: int, seed: int) -> list[str]:
     """Measure `graph`, read from file `model`, on `batch` random inputs; returns the lines of the report.
 
+    A .tflite network is also run in LiteRT's reference kernels and, written as QDQ ONNX (`golden.exporters.qdq`), in
+    onnxruntime; an .onnx network in onnxruntime as it is. What is not installed is named in its line.
+
     Raises:
-        GoldenError: a network with several inputs or with state, or LiteRT is not installed.
+        GoldenError: a network with several inputs or with state.
     """
     if len(graph.inputs) != 1 or graph.variables:
         raise GoldenError(f"{model}: bench takes networks with one input and without state")
     tensor = graph.tensors[graph.inputs[0]]
-    if tensor.dtype.kind not in "iu" or tensor.shape[:1] != (1,):
-        raise GoldenError(
-            f"{model}: bench takes integer inputs [1, ...], not {tensor.dtype} {list(tensor.shape)}"
-        )
-    info = np.iinfo(tensor.dtype)
-    x = np.random.default_rng(seed).integers(
-        info.min, info.max, (batch, *tensor.shape[1:]), tensor.dtype, endpoint=True
-    )
+    if tensor.shape[:1] != (1,):
+        raise GoldenError(f"{model}: bench takes inputs [1, ...], not {tensor.dtype} {list(tensor.shape)}")
+    shape, rng = (batch, *tensor.shape[1:]), np.random.default_rng(seed)
+    if tensor.dtype.kind == "f":
+        x = rng.standard_normal(shape).astype(tensor.dtype)
+    else:
+        info = np.iinfo(tensor.dtype)
+        x = rng.integers(info.min, info.max, shape, tensor.dtype, endpoint=True)
     trace = graph.trace(x)
     here = _best(lambda: graph.predict(x)) / batch
     lines = [f"{graph.name}, batch {batch}, one thread, best of {_ROUNDS}"]
     lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
-
-    litert = LiteRt(model, graph)
     few = x[: min(batch, _REFERENCE_RUNS)]
-    litert.invoke({graph.inputs[0]: few[:1]})
-    started = time.perf_counter()
-    for row in few:
-        litert.invoke({graph.inputs[0]: row[None]})
-    there = (time.perf_counter() - started) / len(few)
-    seen = litert.trace(few)
-    exact = all(np.array_equal(seen[name], trace[name][: len(few)]) for name in graph.outputs)
-    lines.append(
-        f"  LiteRT, reference kernels  {there * 1e3:8.3f} ms an input, {there / here:.1f} times as long; "
-        f"outputs {'equal' if exact else 'DIFFER'}"
-    )
+    columns = {"onnxruntime, QDQ": _onnxruntime}
+    if model.suffix == ".tflite":
+        columns = {"LiteRT, reference kernels": _litert, **columns}
+    for title, measure in columns.items():
+        try:
+            there, results = measure(model, graph, few)
+            text = f"{there * 1e3:8.3f} ms an input, {there / here:.2f} times as long; {results(trace)}"
+        except GoldenError as error:
+            text = f"not measured: {error}"
+        lines.append(f"  {title:<27}{text}")
     lines += _against_einsum(graph, trace)
     return lines
+
+
+def _one_by_one(work: Callable[[np.ndarray], object], rows: np.ndarray) -> float:
+    """Seconds of one row, each alone, after one that does not count."""
+    work(rows[:1])
+    started = time.perf_counter()
+    for row in rows:
+        work(row[None])
+    return (time.perf_counter() - started) / len(rows)
+
+
+def _litert(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
+    runtime = LiteRt(model, graph)
+    seconds = _one_by_one(lambda row: runtime.invoke({graph.inputs[0]: row}), few)
+    return seconds, lambda trace: _differences(graph, trace, runtime.trace(few), "DIFFER")
+
+
+def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
+    """With onnxruntime's default optimisation, which fuses QDQ groups into integer kernels."""
+    content = qdq.to_bytes(graph) if model.suffix == ".tflite" else model.read_bytes()
+    loaded = onnx_importer.loads(content, graph.name)
+    runtime = OnnxRuntime(content, loaded, optimised=True)
+    shape = loaded.tensors[loaded.inputs[0]].shape
+    seconds = _one_by_one(lambda row: runtime.run({loaded.inputs[0]: row.reshape(shape)}), few)
+    # ONNX rounds otherwise than TFLite does, and fused groups otherwise than the file says.
+    return seconds, lambda trace: _differences(graph, trace, runtime.trace(few), "rounded otherwise")
+
+
+def _differences(graph: Graph, trace: dict[str, np.ndarray], seen: dict[str, np.ndarray], what: str) -> str:
+    """How a runtime's outputs compare with the golden model's."""
+    pairs = [(trace[name][: len(seen[name])], seen[name]) for name in graph.outputs]
+    wrong = sum(int(np.count_nonzero(a != b)) for a, b in pairs)
+    if not wrong:
+        return "outputs equal"
+    worst = max(np.abs(a.astype(np.float64) - b).max() for a, b in pairs)
+    return f"outputs {what}: {wrong} of {sum(a.size for a, _ in pairs)} values, by {worst:g} at most"
 
 
 def _against_einsum(graph: Graph, trace: dict[str, np.ndarray]) -> list[str]:

@@ -256,7 +256,9 @@ class Graph:
                 state[node.operator.variable] = np.broadcast_to(arrays[0], (runs, *arrays[0].shape[1:]))
                 continue
             else:
-                made = node.operator(*arrays)
+                # Infinity and NaN are values of float tensors, no faults to be reported.
+                with np.errstate(all="ignore"):
+                    made = node.operator(*arrays)
             for name, array in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True):
                 array = self.tensors[name].fitted(array)
                 if keep(name):

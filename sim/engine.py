@@ -30,7 +30,7 @@ from golden.compare import Comparison, compare_traces, trace_of
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles
 from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan
+from golden.pe_array.plan import ArrayPlan, Engine
 from golden.pe_array.tile import pixel_packets, weight_packet
 from golden.table import lines
 from sim.errors import AssayError, RunFailed, unknown
@@ -219,7 +219,7 @@ class RtlModel:
         self.golden.reset()
 
     def report(self) -> str:
-        """Clocks and utilisation of each layer of the last run: a table."""
+        """Clocks and utilisation of each layer of the last run, and what the array did not do: a table, two lines."""
         header = ("layer", "operator", "runs", "clocks", "MACs", "utilisation")
         rows = [
             (r.name, r.kind, f"{r.runs}", f"{r.clocks:,}", f"{r.macs:,}", f"{r.utilisation:.1%}")
@@ -230,7 +230,11 @@ class RtlModel:
         elements = self.plan.parameters.rows * self.plan.parameters.columns
         share = f"{macs / (elements * clocks):.1%}" if clocks else ""
         rows.append(("all", "", "", f"{clocks:,}", f"{macs:,}", share))
-        return "\n".join(lines((header, *rows), right=range(2, len(header))))
+        told = lines((header, *rows), right=range(2, len(header)))
+        for engine, words in ((Engine.MOVE, "moves in memory"), (Engine.HOST, "done by the host")):
+            nodes = [n for n in self.plan.graph.nodes if self.plan.engine(n) is engine]
+            told.append(f"{words}: {', '.join(f'{n.name} ({n.kind})' for n in nodes) or 'nothing'}")
+        return "\n".join(told)
 
     def close(self) -> None:
         """End the simulators."""

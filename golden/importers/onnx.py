@@ -1,10 +1,10 @@
 """Reads quantised ONNX models (.onnx): QDQ, QOperator and QONNX, into graphs whose every tensor equals the framework's.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
-QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Both may be in one file. The
-reference is onnxruntime's CPU provider with graph optimisation disabled and one thread
-(`golden.runtimes.onnxruntime`); `golden.schemes.onnx`, `golden.layers.mlas` and `golden.layers.onnx` say what is
-exact, and where it comes from.
+QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Dynamic quantisation:
+DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The reference is onnxruntime's CPU provider
+with graph optimisation disabled and one thread (`golden.runtimes.onnxruntime`); `golden.schemes.onnx` and
+`golden.layers.onnx`, `onnx_float`, `mlas` and `eigen` say what is exact, and where it comes from.
 
 QONNX: Quant, BipolarQuant, Trunc and their like (`golden.schemes.qonnx`) among float operators; all tensors are
 float32, the input included. The reference is the package qonnx (`golden.runtimes.qonnx`), which executes node by node:
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,41 +36,33 @@ from golden.errors import (
     ModelFormatError,
     UnsupportedOperatorError,
 )
-from golden.graph import Graph, Node, Tensor
+from golden.graph import Graph, Tensor
 from golden.importers import fixed_point, model_file, qonnx
+from golden.importers.onnx_float import FloatOperators
+from golden.importers.onnx_graph import EIGHT_BITS, MAX_ELEMENTS, MAX_RANK, QUANTISED, Operation
 from golden.layers import onnx as layers
 from golden.layers import shaping
 from golden.layers.linear import Convolution, Window
 from golden.network import Network
 from golden.schemes import onnx as scheme
 from golden.schemes import qonnx as qonnx_scheme
-from golden.schemes.onnx import Affine
+from golden.schemes.affine import Affine
 
 __all__ = ["MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads", "loads_graph"]
 
-# Bounds of what a file may ask for: values in one tensor of one run, and axes of a tensor.
-MAX_ELEMENTS = 1 << 28
-MAX_RANK = 8
-MAX_KNOWN = 1 << 16  # values of a tensor that is computed while the file is read
 MAX_TAPS = 1 << 16  # places of a pooling window
 
 MICROSOFT = "com.microsoft"
-_DOMAINS = ("", "ai.onnx")
-
-# ONNX's number of an element type -> its name, numpy dtype, and bits where two values share a byte.
-_TYPES = {
-    1: ("float32", np.dtype(np.float32), None),
-    2: ("uint8", np.dtype(np.uint8), None),
-    3: ("int8", np.dtype(np.int8), None),
-    4: ("uint16", np.dtype(np.uint16), None),
-    5: ("int16", np.dtype(np.int16), None),
-    6: ("int32", np.dtype(np.int32), None),
-    7: ("int64", np.dtype(np.int64), None),
-    21: ("uint4", np.dtype(np.uint8), 4),
-    22: ("int4", np.dtype(np.int8), 4),
-}
-_QUANTISED = (np.uint8, np.int8, np.uint16, np.int16)
-_EIGHT_BITS = (np.uint8, np.int8)
+# Types of QONNX's scales, zero points and bit widths.
+_PARAMETERS = (np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64)
+_QUANTISING = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "ConvInteger",
+    "MatMulInteger",
+    "QGemm",
+)
 
 
 def load(path: Path) -> Graph | Network:
@@ -126,7 +118,7 @@ def loads_graph(data: bytes, name: str = "model") -> Graph:
 
 def _graph(model: Any, name: str) -> Graph:
     try:
-        return _Builder(model_file.import_onnx(), model, name).graph()
+        return _Builder(model_file.import_onnx(), model, name, _uses_qonnx(model)).graph()
     except GoldenError as error:
         kind = ModelFormatError if isinstance(error, (ConfigurationError, DoesNotFitError)) else type(error)
         # Names in a damaged file may hold line breaks, but a message is one line.
@@ -139,418 +131,15 @@ def _uses_qonnx(model: Any) -> bool:
 
 def _quantises(kind: str) -> bool:
     # str() because protobuf gives bytes for what is no text.
-    return kind in ("QuantizeLinear", "DequantizeLinear", "QGemm") or str(kind).startswith("QLinear")
+    return kind in _QUANTISING or str(kind).startswith("QLinear")
 
 
-def _check_text(message: Any) -> None:
-    """Refuse names that are no UTF-8, which protobuf lets pass as bytes; its own limit bounds the depth."""
-    for descriptor, value in message.ListFields():
-        if descriptor.type == descriptor.TYPE_STRING:
-            for text in (value,) if isinstance(value, (str, bytes)) else value:
-                if isinstance(text, bytes):
-                    raise ModelFormatError(
-                        f"field {descriptor.name} of {message.DESCRIPTOR.name} is {text[:40]!r}, but must be UTF-8 text"
-                    )
-        elif descriptor.type == descriptor.TYPE_MESSAGE:
-            for inner in [value] if hasattr(value, "ListFields") else value:
-                _check_text(inner)
-
-
-@dataclass
-class _Operation:
-    """A node as the file has it; a missing optional input is ''."""
-
-    name: str
-    kind: str
-    domain: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"node {self.name!r} ({self.kind})"
-
-
-class _Builder:
+class _Builder(FloatOperators):
     """Turns a model into a `Graph`, one method for each operator."""
-
-    def __init__(self, parser: Any, model: Any, name: str) -> None:
-        self._parser = parser
-        self._model = model
-        self._name = name
-        self._tensors: dict[str, Tensor] = {}
-        self._constants: dict[str, np.ndarray] = {}
-        self._nodes: list[Node] = []
-        self._fixed: set[str] = set()  # what does not depend on the graph's inputs
-        self._computed: dict[str, np.ndarray] = {}  # values of what small nodes make of constants
-        self._opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
-        self._opsets = {o.domain: o.version for o in model.opset_import}
-        # QONNX's execution gives weights to the session of each node as inputs, so that none is packed beforehand.
-        self._node_by_node = _uses_qonnx(model)
-
-    def graph(self) -> Graph:
-        graph = self._model.graph
-        _check_text(self._model)
-        if graph.sparse_initializer:
-            raise UnsupportedOperatorError("the file has sparse initializers, but must have dense ones alone")
-        for stored in graph.initializer:
-            self._keep(stored.name, *self._array(stored, f"initializer {stored.name!r}"))
-        inputs = [value for value in graph.input if value.name not in self._constants]
-        for value in inputs:
-            self._declare_input(value)
-        names: set[str] = set()
-        for index, node in enumerate(graph.node):
-            operation = self._operation(index, node, names)
-            try:
-                OPERATORS[operation.domain, operation.kind](self, operation)
-            except (ConfigurationError, DoesNotFitError) as error:
-                raise ModelFormatError(f"{operation}: {error}") from None
-        outputs = tuple(value.name for value in graph.output)
-        for name in outputs:
-            if name not in self._tensors:
-                raise ModelFormatError(f"graph output {name!r} is made by no node")
-        if not outputs or len(set(outputs)) != len(outputs):
-            raise ModelFormatError(
-                f"the graph has the outputs {list(outputs)}, but must have 1 or more, each once"
-            )
-        used = {name for node in self._nodes for name in node.inputs} | set(outputs)
-        constants = {name: array for name, array in self._constants.items() if name in used}
-        made = {value.name for value in inputs} | {name for node in self._nodes for name in node.outputs}
-        return Graph(
-            name=self._name,
-            tensors={n: t for n, t in self._tensors.items() if n in made or n in constants},
-            inputs=tuple(value.name for value in inputs),
-            outputs=outputs,
-            nodes=tuple(self._nodes),
-            constants=constants,
-        )
-
-    # Reading.
-
-    def _operation(self, index: int, node: Any, names: set[str]) -> _Operation:
-        name = node.name or f"{node.op_type}_{index}"
-        name = name if name not in names else f"{name}#{index}"
-        names.add(name)
-        domain = "" if node.domain in _DOMAINS else node.domain
-        operation = _Operation(name, node.op_type, domain, tuple(node.input), tuple(node.output))
-        if (domain, node.op_type) not in OPERATORS:
-            inside = f" of domain {domain}" if domain else ""
-            allowed = sorted({kind for _, kind in OPERATORS})
-            raise UnsupportedOperatorError(
-                f"{operation}: operator {node.op_type}{inside} is not among those supported: {', '.join(allowed)}"
-            )
-        kinds = self._parser.AttributeProto
-        readers = {
-            kinds.INT: lambda a: a.i,
-            kinds.FLOAT: lambda a: a.f,
-            kinds.INTS: lambda a: list(a.ints),
-            kinds.FLOATS: lambda a: list(a.floats),
-            kinds.STRING: lambda a: a.s.decode(errors="replace"),
-            kinds.TENSOR: lambda a: a.t,
-        }
-        for attribute in node.attribute:
-            if attribute.type not in readers or attribute.ref_attr_name:
-                raise UnsupportedOperatorError(
-                    f"{operation}: attribute {attribute.name} is of type {attribute.type}, but must be a number, a "
-                    f"string, a tensor or a list of numbers"
-                )
-            operation.attributes[attribute.name] = readers[attribute.type](attribute)
-        return operation
-
-    def _type(self, number: int, where: str) -> tuple[str, np.dtype, int | None]:
-        if number not in _TYPES:
-            raise UnsupportedOperatorError(
-                f"{where} has element type {number}, but must have one of "
-                f"{', '.join(f'{key} ({name})' for key, (name, _, _) in _TYPES.items())}"
-            )
-        return _TYPES[number]
-
-    def _array(self, stored: Any, where: str) -> tuple[np.ndarray, int | None]:
-        """The values of a TensorProto, and 4 if they are of 4 bits."""
-        name, dtype, bits = self._type(stored.data_type, where)
-        shape = tuple(stored.dims)
-        if stored.data_location == self._parser.TensorProto.EXTERNAL:
-            raise UnsupportedOperatorError(
-                f"{where} is stored in another file, but must be stored in this one"
-            )
-        if len(shape) > MAX_RANK or min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
-            raise ModelFormatError(
-                f"{where} has shape {list(shape)}, but must have at most {MAX_RANK} axes of 0 or more and "
-                f"{MAX_ELEMENTS} values"
-            )
-        count = math.prod(shape)
-        raw = stored.HasField("raw_data")
-        repeated = {"float32": stored.float_data, "int64": stored.int64_data}.get(name, stored.int32_data)
-        held = len(stored.raw_data if raw else repeated)
-        expected = (count + 1) // 2 if bits else count * (dtype.itemsize if raw else 1)
-        if held != expected:
-            raise ModelFormatError(
-                f"{where} of shape {list(shape)} and type {name} holds {held} {'bytes' if raw else 'values'}, "
-                f"but must hold {expected}"
-            )
-        if raw:
-            values = np.frombuffer(stored.raw_data, dtype.newbyteorder("<"))
-        else:
-            wide = np.array(repeated, np.float32 if name == "float32" else np.int64)
-            values = wide.astype(np.uint8).view(dtype) if bits else wide.astype(dtype)
-            if not bits and dtype.kind != "f" and (values != wide).any():
-                raise ModelFormatError(f"{where} holds {wide[values != wide][0]}, which is no {name}")
-        if bits:
-            values = values.view(np.uint8)
-            pairs = np.stack([values & 15, values >> 4], axis=1).reshape(-1)[:count]
-            values = ((pairs ^ 8).astype(np.int8) - 8) if dtype.kind == "i" else pairs
-        values = values.astype(dtype).reshape(shape)
-        if dtype.kind == "f" and not np.isfinite(values).all():
-            raise ModelFormatError(f"{where} holds NaN or infinity, but must be finite")
-        return values, bits
-
-    def _keep(self, name: str, values: np.ndarray, bits: int | None = None) -> None:
-        if name in self._tensors:
-            raise ModelFormatError(f"tensor {name!r} is given twice")
-        # Without a scale of its own, a constant of 4 bits still has its range.
-        about = Affine(np.ones(1), np.zeros(1), None, values.dtype, bits) if bits else None
-        self._tensors[name] = Tensor(name, values.shape, values.dtype, about)
-        self._constants[name] = values
-        self._fixed.add(name)
-
-    def _declare_input(self, value: Any) -> None:
-        where = f"graph input {value.name!r}"
-        if value.type.WhichOneof("value") != "tensor_type" or not value.type.tensor_type.HasField("shape"):
-            raise UnsupportedOperatorError(f"{where} must be a tensor of known shape")
-        name, dtype, bits = self._type(value.type.tensor_type.elem_type, where)
-        if bits:
-            raise UnsupportedOperatorError(f"{where} is {name}, but must have 8 bits or more")
-        shape = []
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            known = dim.WhichOneof("value") == "dim_value"
-            if not known and axis:
-                raise UnsupportedOperatorError(
-                    f"{where}: axis {axis} has the length {dim.dim_param or 'unknown'!r}, but only axis 0 may be open"
-                )
-            shape.append(dim.dim_value if known else 1)
-        if value.name in self._tensors:
-            raise ModelFormatError(f"{where} is given twice")
-        self._tensors[value.name] = self._described(value.name, tuple(shape), dtype)
-
-    # Tensors.
-
-    def _described(
-        self, name: str, shape: tuple[int, ...], dtype: np.dtype, quantisation: Affine | None = None
-    ) -> Tensor:
-        if len(shape) > MAX_RANK or any(n < 1 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
-            raise ModelFormatError(
-                f"tensor {name!r} has shape {list(shape)}, but must have at most {MAX_RANK} axes of 1 or more and "
-                f"{MAX_ELEMENTS} values"
-            )
-        return Tensor(name, tuple(int(n) for n in shape), np.dtype(dtype), quantisation)
-
-    def _has(self, operation: _Operation, position: int) -> bool:
-        return position < len(operation.inputs) and operation.inputs[position] != ""
-
-    def _input(self, operation: _Operation, position: int, *dtypes: type) -> Tensor:
-        """An operand, of one of `dtypes` if any are given."""
-        if not self._has(operation, position):
-            raise ModelFormatError(f"{operation}: input {position} is missing")
-        name = operation.inputs[position]
-        if name not in self._tensors:
-            raise ModelFormatError(f"{operation}: tensor {name!r} is read before any node makes it")
-        tensor = self._tensors[name]
-        if any(n < 1 for n in tensor.shape):
-            raise ModelFormatError(
-                f"{operation}: tensor {name!r} has shape {list(tensor.shape)}, but every axis must be 1 or more"
-            )
-        if dtypes and tensor.dtype not in dtypes:
-            raise UnsupportedOperatorError(
-                f"{operation}: tensor {name!r} is {tensor.dtype}, but must be "
-                f"{' or '.join(np.dtype(d).name for d in dtypes)}"
-            )
-        return tensor
-
-    def _constant(self, operation: _Operation, position: int, what: str, *dtypes: type) -> np.ndarray:
-        """The values of an operand that must be in the file."""
-        if not self._has(operation, position):
-            raise ModelFormatError(f"{operation}: {what} (input {position}) is missing")
-        name = operation.inputs[position]
-        values = self._constants.get(name, self._computed.get(name))
-        if values is None:
-            raise UnsupportedOperatorError(
-                f"{operation}: {what} {name!r} is computed by the network, but must be a constant"
-            )
-        if values.dtype not in dtypes:
-            raise UnsupportedOperatorError(
-                f"{operation}: {what} {name!r} is {values.dtype}, "
-                f"but must be {' or '.join(np.dtype(d).name for d in dtypes)}"
-            )
-        return values
-
-    def _single(self, operation: _Operation, position: int, what: str, *dtypes: type) -> Any:
-        values = self._constant(operation, position, what, *dtypes)
-        if values.size != 1:
-            raise UnsupportedOperatorError(f"{operation}: {what} has {values.size} values, but must have 1")
-        return values.reshape(-1)[0]
-
-    def _integers(self, operation: _Operation, position: int, what: str) -> list[int]:
-        return [int(v) for v in self._constant(operation, position, what, np.int32, np.int64).ravel()]
-
-    def _affine(
-        self,
-        operation: _Operation,
-        scale: int,
-        zero_point: int,
-        dtype: np.dtype,
-        shape: tuple[int, ...] | None = None,
-        axis: int | None = None,
-        bits: int | None = None,
-    ) -> Affine:
-        """The quantisation given by the inputs at `scale` and `zero_point`; per axis only if `shape` is given."""
-        scales = self._constant(operation, scale, "scale", np.float32)
-        zeros = np.zeros(scales.shape, np.int64)
-        if self._has(operation, zero_point):
-            zeros = self._constant(operation, zero_point, "zero point", dtype.type)
-        for what, values in (("scale", scales), ("zero point", zeros)):
-            lengths = (1,) if shape is None else (1, shape[axis])
-            if values.ndim > 1 or values.size not in lengths:
-                raise UnsupportedOperatorError(
-                    f"{operation}: {what} has shape {list(values.shape)}, but must hold "
-                    f"{' or '.join(map(str, sorted(set(lengths))))} value(s)"
-                )
-        count = max(scales.size, zeros.size)
-        scales, zeros = (np.broadcast_to(v.reshape(-1), (count,)) for v in (scales, zeros))
-        return Affine(scales, zeros.astype(np.int64), axis if count > 1 else None, dtype, bits)
-
-    def _output(
-        self,
-        operation: _Operation,
-        shape: tuple[int, ...],
-        dtype: np.dtype | type = np.float32,
-        quantisation: Affine | None = None,
-        position: int = 0,
-    ) -> Tensor:
-        if position >= len(operation.outputs) or not operation.outputs[position]:
-            raise ModelFormatError(f"{operation}: output {position} is missing")
-        name = operation.outputs[position]
-        if name in self._tensors:
-            raise ModelFormatError(f"{operation}: tensor {name!r} is made twice")
-        self._tensors[name] = self._described(name, shape, dtype, quantisation)
-        return self._tensors[name]
-
-    def _copied(self, operation: _Operation, x: Tensor, shape: tuple[int, ...], position: int = 0) -> Tensor:
-        """An output that holds values of `x`; along an axis that moves, a quantisation is no longer told."""
-        about = x.quantisation if x.quantisation is None or not x.quantisation.per_axis else None
-        return self._output(operation, shape, x.dtype, about, position)
-
-    def _add(
-        self, operation: _Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
-    ) -> None:
-        extra = [name for name in operation.outputs if name and name not in self._tensors]
-        if extra:
-            raise UnsupportedOperatorError(f"{operation}: output {extra[0]!r} is one too many")
-        inputs = tuple(operation.inputs[position] for position in data)
-        outputs = tuple(name for name in operation.outputs if name)
-        if self._fixed.issuperset(inputs):
-            self._fixed.update(outputs)
-            self._know(operator, inputs, outputs)
-        self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
-
-    def _know(self, operator: Callable[..., Any], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-        """Compute small tensors that the file fixes, such as a shape put together by nodes."""
-        values = [self._constants.get(name, self._computed.get(name)) for name in inputs]
-        sizes = [math.prod(self._tensors[name].shape) for name in (*inputs, *outputs)]
-        if all(value is not None for value in values) and max(sizes) <= MAX_KNOWN:
-            made = operator(*(value[None] for value in values))
-            made = made if isinstance(made, tuple) else (made,)
-            self._computed.update({name: array[0] for name, array in zip(outputs, made, strict=True)})
-
-    # Attributes.
-
-    def _only(self, operation: _Operation, name: str, default: Any, *allowed: Any) -> Any:
-        value = operation.attributes.get(name, default)
-        if value not in allowed:
-            raise UnsupportedOperatorError(
-                f"{operation}: attribute {name} is {value}, but must be {' or '.join(map(str, allowed))}"
-            )
-        return value
-
-    def _number(self, operation: _Operation, name: str, default: float) -> float:
-        value = operation.attributes.get(name, default)
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ModelFormatError(f"{operation}: attribute {name} is {value}, but must be a finite number")
-        return value
-
-    def _axis(self, operation: _Operation, axis: Any, rank: int, what: str = "axis") -> int:
-        if not isinstance(axis, int) or not -rank <= axis < rank:
-            raise ModelFormatError(f"{operation}: {what} is {axis}, but must be {-rank} to {rank - 1}")
-        return axis % rank
-
-    def _axes(self, operation: _Operation, axes: list[int], rank: int) -> tuple[int, ...]:
-        numbers = tuple(self._axis(operation, axis, rank) for axis in axes)
-        if len(set(numbers)) != len(numbers):
-            raise ModelFormatError(f"{operation}: axes are {axes}, but must differ")
-        return numbers
-
-    def _given(self, operation: _Operation, position: int, name: str) -> list[int] | None:
-        """Integers given as an input, or by older opsets as an attribute, or not at all."""
-        if self._has(operation, position):
-            return self._integers(operation, position, name)
-        value = operation.attributes.get(name)
-        if value is not None and not isinstance(value, list):
-            raise ModelFormatError(f"{operation}: attribute {name} is {value}, but must be a list")
-        return value
-
-    def _window(self, operation: _Operation, size: tuple[int, ...], kernel: tuple[int, ...] | None) -> Window:
-        """Kernel, strides, dilations and pads of one or two spatial axes; one axis is that of columns."""
-        rank = len(size)
-        if rank not in (1, 2):
-            raise UnsupportedOperatorError(
-                f"{operation}: the input has {rank} spatial axes, but must have 1 or 2"
-            )
-        ones = [1] * rank
-        given = operation.attributes.get("kernel_shape", list(kernel) if kernel else None)
-        if kernel is not None and given != list(kernel):
-            raise ModelFormatError(
-                f"{operation}: attribute kernel_shape is {given}, but the weights have {list(kernel)}"
-            )
-        values = {
-            "kernel_shape": given,
-            "strides": operation.attributes.get("strides", ones),
-            "dilations": operation.attributes.get("dilations", ones),
-        }
-        for name, value in values.items():
-            if not isinstance(value, list) or len(value) != rank or not all(1 <= v <= 1 << 16 for v in value):
-                raise ModelFormatError(
-                    f"{operation}: attribute {name} is {value}, but must be {rank} numbers of 1 to {1 << 16}"
-                )
-        pads = operation.attributes.get("pads", [0] * 2 * rank)
-        if not isinstance(pads, list) or len(pads) != 2 * rank or not all(0 <= v <= 1 << 16 for v in pads):
-            raise ModelFormatError(
-                f"{operation}: attribute pads is {pads}, but must be {2 * rank} numbers of 0 to {1 << 16}"
-            )
-        auto = operation.attributes.get("auto_pad", "NOTSET")
-        self._only(operation, "auto_pad", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
-        if auto != "NOTSET":
-            pads = [0] * 2 * rank
-        if auto.startswith("SAME"):
-            for axis in range(rank):
-                stride = values["strides"][axis]
-                extent = (values["kernel_shape"][axis] - 1) * values["dilations"][axis] + 1
-                outputs = -(-size[axis] // stride)
-                total = max(0, (outputs - 1) * stride + extent - size[axis])
-                less, more = total // 2, total - total // 2
-                pads[axis], pads[rank + axis] = (less, more) if auto == "SAME_UPPER" else (more, less)
-        pairs = [tuple(values[name]) for name in ("kernel_shape", "strides", "dilations")]
-        if rank == 1:
-            pairs = [(1, *pair) for pair in pairs]
-            pads = [0, pads[0], 0, pads[1]]
-        window = Window(*pairs, tuple(pads))
-        if (size[0] if rank == 2 else 1) + pads[0] + pads[2] > MAX_ELEMENTS // (size[-1] + pads[1] + pads[3]):
-            raise ModelFormatError(
-                f"{operation}: the padded map of {list(size)} with pads {pads} is too large"
-            )
-        return window
 
     # Quantisation.
 
-    def _quantize(self, operation: _Operation) -> None:
+    def _quantize(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
         self._only(operation, "block_size", 0, 0)
         self._only(operation, "precision", 0, 0, 1)
@@ -562,7 +151,7 @@ class _Builder:
         if self._has(operation, 2):
             zero = self._input(operation, 2)
             dtype, bits = zero.dtype, zero.quantisation.bits if zero.quantisation else None
-        if dtype not in _QUANTISED:
+        if dtype not in QUANTISED:
             raise UnsupportedOperatorError(
                 f"{operation}: the output is {dtype}, but must be of 4, 8 or 16 bits, signed or not"
             )
@@ -570,15 +159,15 @@ class _Builder:
         self._output(operation, x.shape, dtype, affine)
         self._add(operation, layers.Quantize(affine))
 
-    def _axis_affine(self, operation: _Operation, x: Tensor, dtype: np.dtype, bits: int | None) -> Affine:
+    def _axis_affine(self, operation: Operation, x: Tensor, dtype: np.dtype, bits: int | None) -> Affine:
         scale = self._constant(operation, 1, "scale", np.float32)
         if scale.size == 1:
             return self._affine(operation, 1, 2, dtype, bits=bits)
         axis = self._axis(operation, operation.attributes.get("axis", 1), len(x.shape))
         return self._affine(operation, 1, 2, dtype, x.shape, axis, bits)
 
-    def _dequantize(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, *_QUANTISED, np.int32)
+    def _dequantize(self, operation: Operation) -> None:
+        x = self._input(operation, 0, *QUANTISED, np.int32)
         self._only(operation, "block_size", 0, 0)
         self._only(operation, "output_dtype", 0, 0, 1)
         affine = self._axis_affine(operation, x, x.dtype, x.quantisation.bits if x.quantisation else None)
@@ -591,50 +180,9 @@ class _Builder:
 
     # Convolutions and products.
 
-    def _map(self, operation: _Operation, x: Tensor) -> tuple[int, ...]:
-        if len(x.shape) not in (3, 4):
-            raise UnsupportedOperatorError(
-                f"{operation}: tensor {x.name!r} has shape {list(x.shape)}, but must have 3 or 4 axes"
-            )
-        return x.shape[2:]
-
-    def _grouped(self, operation: _Operation, x: Tensor, weight: Tensor) -> int:
-        groups = operation.attributes.get("group", 1)
-        if not isinstance(groups, int) or not 1 <= groups <= x.shape[1]:
-            raise ModelFormatError(f"{operation}: attribute group is {groups}, but must be 1 to {x.shape[1]}")
-        if (
-            len(weight.shape) != len(x.shape)
-            or weight.shape[0] % groups
-            or weight.shape[1] * groups != x.shape[1]
-        ):
-            raise ModelFormatError(
-                f"{operation}: weights have shape {list(weight.shape)} for input {list(x.shape)} and group {groups}, "
-                f"but must hold a multiple of {groups} outputs and 1/{groups} of {x.shape[1]} input channels"
-            )
-        return groups
-
-    def _mapped(self, window: Window, size: tuple[int, ...]) -> tuple[int, ...]:
-        out = window.output_size((1, *size) if len(size) == 1 else size)
-        return out[1:] if len(size) == 1 else out
-
-    def _flat(self, operator: Callable[..., Any], x: Tensor) -> Callable[..., Any]:
-        """`operator` on maps, for an input with one spatial axis, too."""
-        return operator if len(x.shape) == 4 else _OneAxis(operator)
-
-    def _bound_columns(self, operation: _Operation, x: Tensor, taps: int, y: Tensor) -> None:
-        columns = x.shape[1] * taps * math.prod(y.shape[2:])
-        if columns > MAX_ELEMENTS:
-            raise ModelFormatError(
-                f"{operation}: windows of {taps} places in {x.shape[1]} channels at {math.prod(y.shape[2:])} places "
-                f"are {columns} values, but at most {MAX_ELEMENTS} are allowed"
-            )
-
-    def _conv(self, operation: _Operation) -> None:
+    def _conv(self, operation: Operation) -> None:
         x, weight = (self._input(operation, i, np.float32) for i in (0, 1))
-        if weight.name not in self._fixed:
-            raise UnsupportedOperatorError(
-                f"{operation}: weights {weight.name!r} depend on the graph's inputs, but must be fixed by the file"
-            )
+        self._fixed_weights(operation, weight)
         groups = self._grouped(operation, x, weight) if self._map(operation, x) else 1
         window = self._window(operation, x.shape[2:], weight.shape[2:])
         data = (0, 1)
@@ -650,8 +198,8 @@ class _Builder:
         macs = math.prod(y.shape) * math.prod(weight.shape[1:])
         self._add(operation, self._flat(layers.Conv(window, groups), x), data, macs)
 
-    def _qlinear_conv(self, operation: _Operation) -> None:
-        x, weight = (self._input(operation, i, *_EIGHT_BITS) for i in (0, 3))
+    def _qlinear_conv(self, operation: Operation) -> None:
+        x, weight = (self._input(operation, i, *EIGHT_BITS) for i in (0, 3))
         self._only(operation, "channels_last", 0, 0)
         size = self._map(operation, x)
         groups = self._grouped(operation, x, weight)
@@ -659,7 +207,7 @@ class _Builder:
         source = self._affine(operation, 1, 2, x.dtype)
         weights = self._affine(operation, 4, 5, weight.dtype, weight.shape, 0)
         target = self._affine(operation, 6, 7, x.dtype)
-        values = self._constant(operation, 3, "weight", *_EIGHT_BITS).astype(np.int64)
+        values = self._constant(operation, 3, "weight", *EIGHT_BITS).astype(np.int64)
         values = values - weights.zero_point.reshape(-1, *(1,) * (values.ndim - 1))
         bias = np.zeros(len(values), np.int64)
         if self._has(operation, 8):
@@ -677,31 +225,14 @@ class _Builder:
         operator = layers.QLinearConv(convolution, layers._factor(source, weights, target), target)
         self._add(operation, self._flat(operator, x), (0,), math.prod(y.shape) * values[0].size)
 
-    def _product_shape(self, operation: _Operation, a: Tensor, b: Tensor) -> tuple[int, ...]:
-        fits = len(a.shape) >= 2 and len(b.shape) >= 2 and a.shape[-1] == b.shape[-2]
-        try:
-            batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if fits else ()
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ModelFormatError(
-                f"{operation}: inputs have shapes {list(a.shape)} and {list(b.shape)}, but must be [..., M, K] and "
-                f"[..., K, N] whose leading axes broadcast"
-            )
-        return (*batch, a.shape[-2], b.shape[-1])
-
-    def _packed(self, b: Tensor) -> bool:
-        """Whether onnxruntime packs a product's second operand before the run."""
-        return b.name in self._constants and not self._node_by_node
-
-    def _matmul(self, operation: _Operation) -> None:
+    def _matmul(self, operation: Operation) -> None:
         a, b = (self._input(operation, i, np.float32) for i in (0, 1))
         y = self._output(operation, self._product_shape(operation, a, b))
         packed = len(b.shape) == 2 and self._packed(b)
         self._add(operation, layers.MatMul(packed), (0, 1), math.prod(y.shape) * a.shape[-1])
 
-    def _qlinear_matmul(self, operation: _Operation) -> None:
-        a, b = (self._input(operation, i, *_EIGHT_BITS) for i in (0, 3))
+    def _qlinear_matmul(self, operation: Operation) -> None:
+        a, b = (self._input(operation, i, *EIGHT_BITS) for i in (0, 3))
         shape = self._product_shape(operation, a, b)
         source = self._affine(operation, 1, 2, a.dtype)
         weights = self._affine(operation, 4, 5, b.dtype, b.shape, len(b.shape) - 1)
@@ -710,7 +241,7 @@ class _Builder:
         operator = layers.QLinearMatMul((source, weights), layers._factor(source, weights, target), target)
         self._add(operation, operator, (0, 3), math.prod(y.shape) * a.shape[-1])
 
-    def _gemm_shape(self, operation: _Operation, a: Tensor, b: Tensor) -> tuple[int, int, int]:
+    def _gemm_shape(self, operation: Operation, a: Tensor, b: Tensor) -> tuple[int, int, int]:
         turned = [self._only(operation, name, 0, 0, 1) for name in ("transA", "transB")]
         if len(a.shape) != 2 or len(b.shape) != 2:
             raise ModelFormatError(
@@ -725,11 +256,11 @@ class _Builder:
             )
         return rows, depth, columns
 
-    def _addend(self, operation: _Operation, c: tuple[int, ...], shape: tuple[int, int]) -> None:
+    def _addend(self, operation: Operation, c: tuple[int, ...], shape: tuple[int, int]) -> None:
         if len(c) > 2 or any(n not in (1, m) for n, m in zip(c[::-1], shape[::-1], strict=False)):
             raise ModelFormatError(f"{operation}: C has shape {list(c)}, but must broadcast to {list(shape)}")
 
-    def _gemm(self, operation: _Operation) -> None:
+    def _gemm(self, operation: Operation) -> None:
         a, b = (self._input(operation, i, np.float32) for i in (0, 1))
         self._only(operation, "transA", 0, 0)
         for name in ("alpha", "beta"):
@@ -743,8 +274,8 @@ class _Builder:
         operator = layers.Gemm(bool(operation.attributes.get("transB", 0)), self._packed(b))
         self._add(operation, operator, data, rows * depth * columns)
 
-    def _qgemm(self, operation: _Operation) -> None:
-        a, b = (self._input(operation, i, *_EIGHT_BITS) for i in (0, 3))
+    def _qgemm(self, operation: Operation) -> None:
+        a, b = (self._input(operation, i, *EIGHT_BITS) for i in (0, 3))
         rows, depth, columns = self._gemm_shape(operation, a, b)
         turned = tuple(bool(operation.attributes.get(name, 0)) for name in ("transA", "transB"))
         source = self._affine(operation, 1, 2, a.dtype)
@@ -764,23 +295,8 @@ class _Builder:
 
     # Element by element.
 
-    def _broadcast(self, operation: _Operation, a: Tensor, b: Tensor) -> tuple[int, ...]:
-        try:
-            return np.broadcast_shapes(a.shape, b.shape)
-        except ValueError:
-            raise ModelFormatError(
-                f"{operation}: inputs have shapes {list(a.shape)} and {list(b.shape)}, but must broadcast"
-            ) from None
-
-    def _binary(self, operation: _Operation) -> None:
-        a, b = (self._input(operation, i, np.float32) for i in (0, 1))
-        self._output(operation, self._broadcast(operation, a, b))
-        functions = {"Add": np.add, "Div": np.divide, "Mul": np.multiply, "Sub": np.subtract}
-        function = functions[operation.kind]
-        self._add(operation, layers.Elementwise(function), (0, 1))
-
-    def _qlinear_binary(self, operation: _Operation) -> None:
-        a = self._input(operation, 0, *_EIGHT_BITS)
+    def _qlinear_binary(self, operation: Operation) -> None:
+        a = self._input(operation, 0, *EIGHT_BITS)
         b = self._input(operation, 3, a.dtype.type)
         sources = self._affine(operation, 1, 2, a.dtype), self._affine(operation, 4, 5, a.dtype)
         target = self._affine(operation, 6, 7, a.dtype)
@@ -788,22 +304,13 @@ class _Builder:
         kind = layers.QLinearAdd if operation.kind == "QLinearAdd" else layers.QLinearMul
         self._add(operation, kind(sources, target), (0, 3))
 
-    def _unary(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32)
-        self._output(operation, x.shape)
-        if operation.kind == "LeakyRelu":
-            operator: Any = layers.LeakyRelu(self._number(operation, "alpha", 0.01))
-        else:
-            operator = layers.Unary(operation.kind)
-        self._add(operation, operator)
-
-    def _relu(self, operation: _Operation) -> None:
+    def _relu(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32, np.int8)
         self._copied(operation, x, x.shape)
         self._add(operation, layers.Clip(0, None))
 
-    def _clip(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32, *_EIGHT_BITS)
+    def _clip(self, operation: Operation) -> None:
+        x = self._input(operation, 0, np.float32, *EIGHT_BITS)
         bounds = []
         for position, name in ((1, "min"), (2, "max")):
             if self._has(operation, position):
@@ -819,8 +326,8 @@ class _Builder:
             self._copied(operation, x, x.shape)
         self._add(operation, layers.Clip(*bounds))
 
-    def _table(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, *_EIGHT_BITS)
+    def _table(self, operation: Operation) -> None:
+        x = self._input(operation, 0, *EIGHT_BITS)
         source, target = self._affine(operation, 1, 2, x.dtype), self._affine(operation, 3, 4, x.dtype)
         if operation.kind == "QLinearSigmoid":
             function: Callable[[np.ndarray], np.ndarray] = scheme.logistic
@@ -829,17 +336,8 @@ class _Builder:
         self._output(operation, x.shape, x.dtype, target)
         self._add(operation, layers.Table(scheme.table(function, source, target)))
 
-    def _softmax(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32)
-        rank = len(x.shape)
-        axis = self._axis(operation, operation.attributes.get("axis", -1 if self._opset >= 13 else 1), rank)
-        # Before opset 13 all axes from this one on are one.
-        axes = (axis,) if self._opset >= 13 else tuple(range(axis, rank))
-        self._output(operation, x.shape)
-        self._add(operation, layers.Softmax(axes))
-
-    def _qlinear_softmax(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, *_EIGHT_BITS)
+    def _qlinear_softmax(self, operation: Operation) -> None:
+        x = self._input(operation, 0, *EIGHT_BITS)
         source, target = self._affine(operation, 1, 2, x.dtype), self._affine(operation, 3, 4, x.dtype)
         opset = operation.attributes.get("opset")
         if not isinstance(opset, int):
@@ -854,64 +352,9 @@ class _Builder:
         exponentials = scheme.softmax_table(source.scale[0], x.shape[axis])
         self._add(operation, layers.QLinearSoftmax(axis, exponentials, target))
 
-    def _prelu(self, operation: _Operation) -> None:
-        x, slope = (self._input(operation, i, np.float32) for i in (0, 1))
-        if self._broadcast(operation, x, slope) != x.shape:
-            raise ModelFormatError(
-                f"{operation}: slope has shape {list(slope.shape)}, but must broadcast to {list(x.shape)}"
-            )
-        self._output(operation, x.shape)
-        self._add(operation, layers.PRelu(), (0, 1))
-
-    def _batch_normalization(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32)
-        if len(x.shape) < 2:
-            raise ModelFormatError(
-                f"{operation}: input has shape {list(x.shape)}, but must have 2 axes or more"
-            )
-        self._only(operation, "training_mode", 0, 0)
-        self._only(operation, "spatial", 1, 1)
-        for position, what in enumerate(("scale", "B", "mean", "variance"), 1):
-            values = self._input(operation, position, np.float32)
-            if values.shape != x.shape[1:2]:
-                raise ModelFormatError(
-                    f"{operation}: {what} has shape {list(values.shape)}, but must have [{x.shape[1]}]"
-                )
-        self._output(operation, x.shape)
-        epsilon = self._number(operation, "epsilon", 1e-5)
-        self._add(operation, layers.BatchNormalization(epsilon), (0, 1, 2, 3, 4))
-
-    def _reduce(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32)
-        rank = len(x.shape)
-        given = self._given(operation, 1, "axes")
-        if not given and self._only(operation, "noop_with_empty_axes", 0, 0, 1):
-            given, axes = [], ()
-        else:
-            axes = tuple(sorted(self._axes(operation, given, rank))) if given else tuple(range(rank))
-        keep = self._only(operation, "keepdims", 1, 0, 1)
-        shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape) if keep or axis not in axes)
-        self._output(operation, shape)
-        self._add(operation, layers.Reduce(operation.kind, axes, shape))
-
-    def _cast(self, operation: _Operation) -> None:
-        x = self._input(operation, 0)
-        name, dtype, bits = self._type(operation.attributes.get("to", 0), f"{operation}: attribute to")
-        narrowing = x.dtype.kind == "f" and dtype.kind != "f"
-        if bits or (x.quantisation and getattr(x.quantisation, "bits", None) == 4 and x.dtype.kind != "f"):
-            raise UnsupportedOperatorError(
-                f"{operation}: from {x.dtype} to {name}, but must be of 8 bits or more"
-            )
-        if narrowing:
-            raise UnsupportedOperatorError(
-                f"{operation}: from float32 to {name}, but must be from integers or to float32"
-            )
-        self._output(operation, x.shape, dtype, x.quantisation if x.dtype == dtype else None)
-        self._add(operation, layers.Cast(dtype))
-
     # QONNX.
 
-    def _quantiser(self, operation: _Operation, quantiser: Any, x: Tensor, *broadcast: np.ndarray) -> None:
+    def _quantiser(self, operation: Operation, quantiser: Any, x: Tensor, *broadcast: np.ndarray) -> None:
         """Adds the node of a `golden.schemes.qonnx` object, whose parameters broadcast to x's shape."""
         for values in broadcast:
             try:
@@ -926,22 +369,23 @@ class _Builder:
         self._output(operation, x.shape, np.float32, quantiser)
         self._add(operation, quantiser)
 
-    def _bit_width(self, operation: _Operation, position: int, what: str) -> float:
-        return float(
-            self._single(operation, position, what, np.float32, np.int32, np.int64, np.uint8, np.int8)
-        )
+    def _parameter(self, operation: Operation, position: int, what: str) -> np.ndarray:
+        return self._constant(operation, position, what, *_PARAMETERS)
 
-    def _flag(self, operation: _Operation, name: str, default: int | None = None) -> bool:
+    def _bit_width(self, operation: Operation, position: int, what: str) -> float:
+        return float(self._single(operation, position, what, *_PARAMETERS))
+
+    def _flag(self, operation: Operation, name: str, default: int | None = None) -> bool:
         """An attribute of 0 or 1, which must be there if it has no default."""
         return bool(self._only(operation, name, default, 0, 1))
 
-    def _rounding(self, operation: _Operation, default: str) -> str:
+    def _rounding(self, operation: Operation, default: str) -> str:
         return str(operation.attributes.get("rounding_mode", default))
 
-    def _quant(self, operation: _Operation) -> None:
+    def _quant(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
-        scale = self._constant(operation, 1, "scale", np.float32)
-        zero_point = self._constant(operation, 2, "zero point", np.float32)
+        scale = self._parameter(operation, 1, "scale")
+        zero_point = self._parameter(operation, 2, "zero point")
         quantiser = qonnx_scheme.Quant(
             scale,
             zero_point,
@@ -952,16 +396,16 @@ class _Builder:
         )
         self._quantiser(operation, quantiser, x, scale, zero_point)
 
-    def _bipolar_quant(self, operation: _Operation) -> None:
+    def _bipolar_quant(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
-        scale = self._constant(operation, 1, "scale", np.float32)
+        scale = self._parameter(operation, 1, "scale")
         self._quantiser(operation, qonnx_scheme.BipolarQuant(scale), x, scale)
 
-    def _trunc(self, operation: _Operation) -> None:
+    def _trunc(self, operation: Operation) -> None:
         """Version 2, of six inputs, from version 2 of the domain on."""
         x = self._input(operation, 0, np.float32)
-        scale = self._constant(operation, 1, "scale", np.float32)
-        zero_point = self._constant(operation, 2, "zero point", np.float32)
+        scale = self._parameter(operation, 1, "scale")
+        zero_point = self._parameter(operation, 2, "zero point")
         input_bits = self._bit_width(operation, 3, "input bit width")
         mode = self._rounding(operation, "FLOOR")
         if self._opsets.get(operation.domain, 1) < 2:
@@ -969,7 +413,7 @@ class _Builder:
             quantiser = qonnx_scheme.Trunc(scale, zero_point, input_bits, bits, mode=mode)
             self._quantiser(operation, quantiser, x, scale, zero_point)
             return
-        output_scale = self._constant(operation, 4, "output scale", np.float32)
+        output_scale = self._parameter(operation, 4, "output scale")
         quantiser = qonnx_scheme.Trunc(
             scale,
             zero_point,
@@ -982,7 +426,7 @@ class _Builder:
         )
         self._quantiser(operation, quantiser, x, scale, zero_point, output_scale)
 
-    def _multi_threshold(self, operation: _Operation) -> None:
+    def _multi_threshold(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
         rank = len(x.shape)
         # A missing layout follows from the rank; what is none of these has its channels in axis 1.
@@ -1007,7 +451,7 @@ class _Builder:
             )
         self._quantiser(operation, quantiser, x)
 
-    def _float_quant(self, operation: _Operation) -> None:
+    def _float_quant(self, operation: Operation) -> None:
         raise UnsupportedOperatorError(
             f"{operation}: operator FloatQuant rounds by a float32 logarithm, which is not the same on every machine; "
             f"integer quantisers are supported: BipolarQuant, IntQuant, Quant, Trunc"
@@ -1015,9 +459,10 @@ class _Builder:
 
     # Pooling.
 
-    def _pooled(self, operation: _Operation, x: Tensor) -> tuple[Window, tuple[int, ...]]:
+    def _pooled(self, operation: Operation, x: Tensor) -> tuple[Window, tuple[int, ...], tuple[int, int]]:
+        """The window, the shape of the result, and how many rows and columns of the padding ceil_mode adds."""
         size = self._map(operation, x)
-        self._only(operation, "ceil_mode", 0, 0)
+        ceil = self._only(operation, "ceil_mode", 0, 0, 1)
         self._only(operation, "storage_order", 0, 0)
         window = self._window(operation, size, None)
         if math.prod(window.kernel) > MAX_TAPS:
@@ -1030,7 +475,10 @@ class _Builder:
                     f"{operation}: attribute pads is {list(window.padding)}, but must be below the kernel "
                     f"{list(window.kernel)}"
                 )
-        return window, (*x.shape[:2], *self._mapped(window, size))
+        beyond = (0, 0)
+        if ceil and operation.attributes.get("auto_pad", "NOTSET") == "NOTSET":
+            window, beyond = _rounded_up(window, (1, *size) if len(size) == 1 else size)
+        return window, (*x.shape[:2], *self._mapped(window, size)), beyond
 
     def _blocked(self, x: Tensor) -> bool:
         """Whether pooling takes vectors of channels.
@@ -1054,35 +502,39 @@ class _Builder:
         vectors = window.stride[1] <= 2 and max(window.kernel) <= 32 and width <= 1984
         return "columns" if len(x.shape) == 4 and vectors else "scalars"
 
-    def _max_pool(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, np.float32, *_EIGHT_BITS)
-        window, shape = self._pooled(operation, x)
+    def _max_pool(self, operation: Operation) -> None:
+        x = self._input(operation, 0, np.float32, *EIGHT_BITS)
+        window, shape, _ = self._pooled(operation, x)
         self._copied(operation, x, shape)
         self._add(operation, self._flat(layers.MaxPool(window, self._pool_order(x, window)), x))
 
-    def _average_pool(self, operation: _Operation) -> None:
+    def _average_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
-        window, shape = self._pooled(operation, x)
+        window, shape, beyond = self._pooled(operation, x)
         self._only(operation, "dilations", [1] * len(x.shape[2:]), [1] * len(x.shape[2:]))
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         self._output(operation, shape)
-        order = self._pool_order(x, window) if self._opset < 19 else "scalars"
+        # Where padding counts and windows may be partial, older opsets are computed as opset 19 is.
+        older = self._opset < 19 and not (include and operation.attributes.get("ceil_mode"))
+        order = self._pool_order(x, window) if older else "scalars"
         if order == "map":
             operator: Any = layers.GlobalAveragePool()
         else:
-            operator = self._flat(layers.AveragePool(window, include, order == "columns"), x)
+            operator = self._flat(layers.AveragePool(window, include, order == "columns", beyond), x)
         self._add(operation, operator)
 
-    def _qlinear_average_pool(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, *_EIGHT_BITS)
+    def _qlinear_average_pool(self, operation: Operation) -> None:
+        x = self._input(operation, 0, *EIGHT_BITS)
         self._only(operation, "channels_last", 0, 0)
-        window, shape = self._pooled(operation, x)
+        window, shape, beyond = self._pooled(operation, x)
         include = bool(self._only(operation, "count_include_pad", 0, 0, 1))
         source, target = self._affine(operation, 1, 2, x.dtype), self._affine(operation, 3, 4, x.dtype)
         self._output(operation, shape, x.dtype, target)
-        self._add(operation, self._flat(layers.QLinearAveragePool(window, include, source, target), x))
+        self._add(
+            operation, self._flat(layers.QLinearAveragePool(window, include, source, target, beyond), x)
+        )
 
-    def _global_average_pool(self, operation: _Operation) -> None:
+    def _global_average_pool(self, operation: Operation) -> None:
         x = self._input(operation, 0, np.float32)
         self._output(operation, (*x.shape[:2], *(1 for _ in self._map(operation, x))))
         operator: Any = layers.GlobalAveragePool()
@@ -1090,8 +542,8 @@ class _Builder:
             operator = layers.AveragePool(Window(x.shape[2:]), include_pad=False, by_columns=False)
         self._add(operation, operator)
 
-    def _qlinear_global_average_pool(self, operation: _Operation) -> None:
-        x = self._input(operation, 0, *_EIGHT_BITS)
+    def _qlinear_global_average_pool(self, operation: Operation) -> None:
+        x = self._input(operation, 0, *EIGHT_BITS)
         self._only(operation, "channels_last", 0, 0)
         source, target = self._affine(operation, 1, 2, x.dtype), self._affine(operation, 3, 4, x.dtype)
         self._output(operation, (*x.shape[:2], *(1 for _ in self._map(operation, x))), x.dtype, target)
@@ -1099,13 +551,13 @@ class _Builder:
 
     # Shapes.
 
-    def _node_constant(self, operation: _Operation) -> None:
+    def _node_constant(self, operation: Operation) -> None:
         if len(operation.outputs) != 1:
             raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
-        name, where = operation.outputs[0], str(operation)
+        name = operation.outputs[0]
         values = operation.attributes
         if "value" in values:
-            self._keep(name, *self._array(values["value"], where))
+            self._keep(name, *self._tensor_attribute(operation, "value"))
             return
         for key, dtype in (
             ("float", np.float32),
@@ -1118,7 +570,7 @@ class _Builder:
                 return
         raise UnsupportedOperatorError(f"{operation} must hold a tensor or numbers")
 
-    def _identity(self, operation: _Operation) -> None:
+    def _identity(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         if x.name in self._constants:
             # Names of zero points and weights may stand behind an Identity.
@@ -1126,11 +578,12 @@ class _Builder:
                 raise ModelFormatError(f"{operation} has {len(operation.outputs)} outputs, but must have 1")
             bits = x.quantisation.bits if x.quantisation else None
             self._keep(operation.outputs[0], self._constants[x.name], bits)
+            self._aliases.add(operation.outputs[0])
             return
         self._output(operation, x.shape, x.dtype, x.quantisation)
         self._add(operation, shaping.Reshape(x.shape))
 
-    def _concatenated(self, operation: _Operation, tensors: list[Tensor]) -> tuple[int, tuple[int, ...]]:
+    def _concatenated(self, operation: Operation, tensors: list[Tensor]) -> tuple[int, tuple[int, ...]]:
         if "axis" not in operation.attributes:
             raise ModelFormatError(f"{operation}: attribute axis is missing")
         first = tensors[0]
@@ -1145,7 +598,7 @@ class _Builder:
         total = sum(tensor.shape[axis] for tensor in tensors)
         return axis, (*first.shape[:axis], total, *first.shape[axis + 1 :])
 
-    def _concat(self, operation: _Operation) -> None:
+    def _concat(self, operation: Operation) -> None:
         tensors = [self._input(operation, i) for i in range(len(operation.inputs))]
         if not tensors:
             raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
@@ -1153,13 +606,13 @@ class _Builder:
         self._output(operation, shape, tensors[0].dtype)
         self._add(operation, shaping.Concatenate(axis), tuple(range(len(tensors))))
 
-    def _qlinear_concat(self, operation: _Operation) -> None:
+    def _qlinear_concat(self, operation: Operation) -> None:
         positions = tuple(range(2, len(operation.inputs), 3))
         if not positions or len(operation.inputs) % 3 != 2:
             raise ModelFormatError(
                 f"{operation} has {len(operation.inputs)} inputs, but must have 2 and three for each tensor"
             )
-        tensors = [self._input(operation, i, *_EIGHT_BITS) for i in positions]
+        tensors = [self._input(operation, i, *EIGHT_BITS) for i in positions]
         axis, shape = self._concatenated(operation, tensors)
         target = self._affine(operation, 0, 1, tensors[0].dtype)
         tables = []
@@ -1169,7 +622,18 @@ class _Builder:
         self._output(operation, shape, target.dtype, target)
         self._add(operation, layers.QLinearConcat(axis, tuple(tables)), positions)
 
-    def _flatten(self, operation: _Operation) -> None:
+    def _qlinear_where(self, operation: Operation) -> None:
+        condition = self._input(operation, 0, np.bool_)
+        a = self._input(operation, 1, *EIGHT_BITS)
+        b = self._input(operation, 4, a.dtype.type)
+        target = self._affine(operation, 7, 8, a.dtype)
+        tables = [
+            scheme.table(lambda x: x, self._affine(operation, i + 1, i + 2, a.dtype), target) for i in (1, 4)
+        ]
+        self._output(operation, self._broadcast(operation, condition, a, b), a.dtype, target)
+        self._add(operation, layers.QLinearWhere(tuple(tables)), (0, 1, 4))
+
+    def _flatten(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         rank = len(x.shape)
         axis = operation.attributes.get("axis", 1)
@@ -1180,14 +644,14 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
-    def _reshape(self, operation: _Operation) -> None:
+    def _reshape(self, operation: Operation) -> None:
         x = self._input(operation, 0)
-        self._only(operation, "allowzero", 0, 0)
+        empty = self._only(operation, "allowzero", 0, 0, 1)
         wanted = self._given(operation, 1, "shape")
         if wanted is None:
             raise ModelFormatError(f"{operation}: shape is missing")
         size = math.prod(x.shape)
-        shape = [x.shape[i] if n == 0 and i < len(x.shape) else n for i, n in enumerate(wanted)]
+        shape = [x.shape[i] if n == 0 and i < len(x.shape) and not empty else n for i, n in enumerate(wanted)]
         known = math.prod(n for n in shape if n != -1)
         derived = [size // known if n == -1 and known else n for n in shape]
         if shape.count(-1) > 1 or min(derived, default=1) < 1 or math.prod(derived) != size:
@@ -1197,7 +661,7 @@ class _Builder:
         self._copied(operation, x, tuple(derived))
         self._add(operation, shaping.Reshape(tuple(derived)))
 
-    def _transpose(self, operation: _Operation) -> None:
+    def _transpose(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         rank = len(x.shape)
         permutation = operation.attributes.get("perm", list(range(rank))[::-1])
@@ -1208,7 +672,7 @@ class _Builder:
         self._copied(operation, x, tuple(x.shape[axis] for axis in permutation))
         self._add(operation, shaping.Transpose(tuple(permutation)))
 
-    def _squeeze(self, operation: _Operation) -> None:
+    def _squeeze(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         given = self._given(operation, 1, "axes")
         rank = len(x.shape)
@@ -1223,7 +687,7 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
-    def _unsqueeze(self, operation: _Operation) -> None:
+    def _unsqueeze(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         given = self._given(operation, 1, "axes")
         if given is None or len(given) > MAX_RANK:
@@ -1235,84 +699,9 @@ class _Builder:
         self._copied(operation, x, shape)
         self._add(operation, shaping.Reshape(shape))
 
-    def _shape(self, operation: _Operation) -> None:
+    def _pad(self, operation: Operation) -> None:
         x = self._input(operation, 0)
-        rank = len(x.shape)
-        ends = []
-        for name, default in (("start", 0), ("end", rank)):
-            end = operation.attributes.get(name, default)
-            if not isinstance(end, int):
-                raise ModelFormatError(f"{operation}: attribute {name} is {end}, but must be an integer")
-            ends.append(end)
-        lengths = x.shape[slice(*ends)]
-        self._output(operation, (len(lengths),), np.int64)
-        self._add(operation, layers.Shape(lengths))
-        # A shape is fixed by the file, whatever the values are.
-        self._fixed.add(operation.outputs[0])
-        self._computed[operation.outputs[0]] = np.array(lengths, np.int64)
-
-    def _gather(self, operation: _Operation) -> None:
-        x = self._input(operation, 0)
-        axis = self._axis(operation, operation.attributes.get("axis", 0), len(x.shape))
-        places = self._constant(operation, 1, "indices", np.int32, np.int64)
-        length = x.shape[axis]
-        if places.size == 0 or places.min() < -length or places.max() >= length:
-            raise ModelFormatError(
-                f"{operation}: indices span {places.min(initial=0)} to {places.max(initial=0)}, but must be {-length} "
-                f"to {length - 1}"
-            )
-        shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
-        self._copied(operation, x, shape)
-        self._add(operation, shaping.Take(((axis, places.ravel() % length),), shape))
-
-    def _resize(self, operation: _Operation) -> None:
-        """Nearest neighbour alone: each output place copies one input place, found in float32 as onnxruntime does."""
-        x = self._input(operation, 0)
-        self._only(operation, "mode", "nearest", "nearest")
-        self._only(operation, "keep_aspect_ratio_policy", "stretch", "stretch")
-        self._only(operation, "antialias", 0, 0)
-        placing = self._only(
-            operation, "coordinate_transformation_mode", "half_pixel", "half_pixel", "asymmetric"
-        )
-        names = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
-        nearest = self._only(operation, "nearest_mode", names[0], *names)
-        if "axes" in operation.attributes or self._opset < 11:
-            raise UnsupportedOperatorError(
-                f"{operation}: opset {self._opset} or attribute axes, but must be opset 11 or newer and all axes"
-            )
-        rank = len(x.shape)
-        if self._has(operation, 3):
-            sizes = self._integers(operation, 3, "sizes")
-            scales = [np.float32(n) / np.float32(m) for n, m in zip(sizes, x.shape, strict=False)]
-        else:
-            scales = list(self._constant(operation, 2, "scales", np.float32).ravel())
-            if not all(0 < scale <= MAX_ELEMENTS for scale in scales):
-                raise ModelFormatError(
-                    f"{operation}: scales are {[float(s) for s in scales]}, but must be above 0 and at most "
-                    f"{MAX_ELEMENTS}"
-                )
-            sizes = [int(np.float32(m) * scale) for m, scale in zip(x.shape, scales, strict=False)]
-        if len(sizes) != rank or len(scales) != rank:
-            raise ModelFormatError(f"{operation}: {len(scales)} scales or sizes, but must be {rank}")
-        y = self._copied(operation, x, tuple(sizes))
-        indices = []
-        for axis, (length, scale) in enumerate(zip(y.shape, scales, strict=True)):
-            if length == x.shape[axis] and scale == 1:
-                continue
-            shift = np.float32(0.5 if placing == "half_pixel" else 0)
-            places = (np.arange(length, dtype=np.float32) + shift) / scale - shift
-            rounded = {
-                "round_prefer_floor": lambda p: np.ceil(p - np.float32(0.5)),
-                "round_prefer_ceil": lambda p: np.floor(p + np.float32(0.5)),
-                "floor": np.floor,
-                "ceil": np.ceil,
-            }[nearest](places)
-            indices.append((axis, np.clip(rounded, 0, x.shape[axis] - 1).astype(np.int64)))
-        self._add(operation, shaping.Take(tuple(indices), y.shape))
-
-    def _pad(self, operation: _Operation) -> None:
-        x = self._input(operation, 0)
-        self._only(operation, "mode", "constant", "constant")
+        mode = self._only(operation, "mode", "constant", "constant", "edge", "reflect", "wrap")
         pads = self._given(operation, 1, "pads")
         rank = len(x.shape)
         axes = range(rank)
@@ -1322,6 +711,14 @@ class _Builder:
             raise ModelFormatError(
                 f"{operation}: pads are {pads}, but must be {2 * len(axes)} numbers of 0 to {MAX_ELEMENTS}"
             )
+        longest = {"reflect": -1, "wrap": 0}.get(mode)
+        if longest is not None:
+            for i, axis in enumerate(axes):
+                if max(pads[i], pads[i + len(axes)]) > x.shape[axis] + longest:
+                    raise ModelFormatError(
+                        f"{operation}: pads are {pads}, but mode {mode} must not add more than "
+                        f"{list(x.shape)} has to repeat"
+                    )
         pairs = [(0, 0)] * rank
         for i, axis in enumerate(axes):
             pairs[axis] = (pads[i], pads[i + len(axes)])
@@ -1331,13 +728,18 @@ class _Builder:
         elif "value" in operation.attributes:
             fill = self._number(operation, "value", 0.0)
         shape = tuple(n + sum(p) for n, p in zip(x.shape, pairs, strict=True))
-        if x.dtype == np.float32 and fill:
+        if mode == "constant" and x.dtype == np.float32 and fill:
             self._output(operation, shape)
         else:
             self._copied(operation, x, shape)
-        self._add(operation, shaping.Pad(tuple(pairs), fill))
+        if mode == "constant":
+            self._add(operation, shaping.Pad(tuple(pairs), fill))
+        else:
+            added = [(axis, pair) for axis, pair in enumerate(pairs) if any(pair)]
+            places = ((axis, np.pad(np.arange(x.shape[axis]), pair, mode=mode)) for axis, pair in added)
+            self._add(operation, shaping.Take(tuple(places)))
 
-    def _slice(self, operation: _Operation) -> None:
+    def _slice(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         rank = len(x.shape)
         starts, ends = self._given(operation, 1, "starts"), self._given(operation, 2, "ends")
@@ -1363,7 +765,7 @@ class _Builder:
         self._copied(operation, x, tuple(sizes))
         self._add(operation, shaping.Slice(tuple(begins), tuple(strides), tuple(sizes), tuple(sizes)))
 
-    def _split(self, operation: _Operation) -> None:
+    def _split(self, operation: Operation) -> None:
         x = self._input(operation, 0)
         axis = self._axis(operation, operation.attributes.get("axis", 0), len(x.shape))
         length, parts = x.shape[axis], len(operation.outputs)
@@ -1386,66 +788,131 @@ class _Builder:
         self._add(operation, shaping.Split(axis, tuple(sizes)))
 
 
-@dataclass(frozen=True)
-class _OneAxis:
-    """An operator on maps `[B, C, H, W]` for tensors `[B, C, W]`: maps of one row, weights likewise."""
+def _rounded_up(window: Window, size: tuple[int, int]) -> tuple[Window, tuple[int, int]]:
+    """The window with so much more padding at the ends that a last, partial window counts (ceil_mode), and how much.
 
-    operator: Callable[..., np.ndarray]
-
-    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
-        return self.operator(*(x[:, :, :, None] if x.ndim == 4 else x for x in arrays))[:, :, :, 0]
+    A window that would begin in the padding at the end is left out.
+    Source: `PoolAttributes::ComputeSizePadDilations`, providers/cpu/nn/pool_attributes.h.
+    """
+    pads, beyond = list(window.padding), []
+    for axis in (0, 1):
+        stride, extent = window.stride[axis], window.extent[axis]
+        padded = size[axis] + pads[axis] + pads[axis + 2]
+        count = -(-(padded - extent) // stride) + 1
+        if (count - 1) * stride >= size[axis] + pads[axis]:
+            count -= 1
+        beyond.append(max(0, (count - 1) * stride + extent - padded))
+        pads[axis + 2] += beyond[-1]
+    return replace(window, padding=tuple(pads)), (beyond[0], beyond[1])
 
 
 # Domain and operator -> the method that builds it. What is not here is refused by name.
-OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
-    ("", "Abs"): _Builder._unary,
-    ("", "Add"): _Builder._binary,
+OPERATORS: dict[tuple[str, str], Callable[[_Builder, Operation], None]] = {
+    ("", "Abs"): _Builder._number_unary,
+    ("", "Add"): _Builder._arithmetic,
+    ("", "And"): _Builder._logical,
+    ("", "ArgMax"): _Builder._arg_extreme,
+    ("", "ArgMin"): _Builder._arg_extreme,
     ("", "AveragePool"): _Builder._average_pool,
-    ("", "BatchNormalization"): _Builder._batch_normalization,
+    ("", "BatchNormalization"): _Builder._batch_norm,
     ("", "Cast"): _Builder._cast,
     ("", "Ceil"): _Builder._unary,
+    ("", "Celu"): _Builder._unary,
     ("", "Clip"): _Builder._clip,
     ("", "Concat"): _Builder._concat,
     ("", "Constant"): _Builder._node_constant,
+    ("", "ConstantOfShape"): _Builder._constant_of_shape,
     ("", "Conv"): _Builder._conv,
+    ("", "ConvInteger"): _Builder._conv_integer,
+    ("", "ConvTranspose"): _Builder._conv_transpose,
+    ("", "Cos"): _Builder._unary,
+    ("", "DepthToSpace"): _Builder._depth_to_space,
     ("", "DequantizeLinear"): _Builder._dequantize,
-    ("", "Div"): _Builder._binary,
+    ("", "Div"): _Builder._arithmetic,
+    ("", "Dropout"): _Builder._dropout,
+    ("", "DynamicQuantizeLinear"): _Builder._dynamic_quantize,
+    ("", "Elu"): _Builder._unary,
+    ("", "Equal"): _Builder._comparison,
+    ("", "Erf"): _Builder._unary,
+    ("", "Exp"): _Builder._unary,
+    ("", "Expand"): _Builder._expand,
     ("", "Flatten"): _Builder._flatten,
     ("", "Floor"): _Builder._unary,
     ("", "Gather"): _Builder._gather,
+    ("", "GatherElements"): _Builder._gather_elements,
+    ("", "Gelu"): _Builder._unary,
     ("", "Gemm"): _Builder._gemm,
     ("", "GlobalAveragePool"): _Builder._global_average_pool,
+    ("", "GlobalMaxPool"): _Builder._global_max_pool,
+    ("", "Greater"): _Builder._comparison,
+    ("", "GreaterOrEqual"): _Builder._comparison,
+    ("", "HardSigmoid"): _Builder._unary,
+    ("", "HardSwish"): _Builder._unary,
     ("", "Identity"): _Builder._identity,
+    ("", "InstanceNormalization"): _Builder._instance_norm,
+    ("", "LayerNormalization"): _Builder._layer_norm,
     ("", "LeakyRelu"): _Builder._unary,
+    ("", "Less"): _Builder._comparison,
+    ("", "LessOrEqual"): _Builder._comparison,
+    ("", "Log"): _Builder._unary,
+    ("", "LogSoftmax"): _Builder._softmax,
     ("", "MatMul"): _Builder._matmul,
+    ("", "MatMulInteger"): _Builder._matmul_integer,
+    ("", "Max"): _Builder._extreme,
     ("", "MaxPool"): _Builder._max_pool,
-    ("", "Mul"): _Builder._binary,
-    ("", "Neg"): _Builder._unary,
+    ("", "Min"): _Builder._extreme,
+    ("", "Mish"): _Builder._unary,
+    ("", "Mod"): _Builder._mod,
+    ("", "Mul"): _Builder._arithmetic,
+    ("", "Neg"): _Builder._number_unary,
+    ("", "Not"): _Builder._logical,
+    ("", "Or"): _Builder._logical,
     ("", "PRelu"): _Builder._prelu,
     ("", "Pad"): _Builder._pad,
+    ("", "Pow"): _Builder._pow,
     ("", "QLinearConv"): _Builder._qlinear_conv,
     ("", "QLinearMatMul"): _Builder._qlinear_matmul,
     ("", "QuantizeLinear"): _Builder._quantize,
+    ("", "RMSNormalization"): _Builder._layer_norm,
+    ("", "Range"): _Builder._range,
     ("", "Reciprocal"): _Builder._unary,
+    ("", "ReduceL2"): _Builder._reduce,
     ("", "ReduceMax"): _Builder._reduce,
     ("", "ReduceMean"): _Builder._reduce,
+    ("", "ReduceMin"): _Builder._reduce,
+    ("", "ReduceProd"): _Builder._reduce,
     ("", "ReduceSum"): _Builder._reduce,
+    ("", "ReduceSumSquare"): _Builder._reduce,
     ("", "Relu"): _Builder._relu,
     ("", "Reshape"): _Builder._reshape,
     ("", "Resize"): _Builder._resize,
     ("", "Round"): _Builder._unary,
+    ("", "Selu"): _Builder._unary,
     ("", "Shape"): _Builder._shape,
     ("", "Sigmoid"): _Builder._unary,
+    ("", "Sign"): _Builder._number_unary,
+    ("", "SimplifiedLayerNormalization"): _Builder._layer_norm,
+    ("", "Sin"): _Builder._unary,
+    ("", "Size"): _Builder._size,
     ("", "Slice"): _Builder._slice,
     ("", "Softmax"): _Builder._softmax,
+    ("", "Softplus"): _Builder._unary,
+    ("", "Softsign"): _Builder._unary,
+    ("", "SpaceToDepth"): _Builder._depth_to_space,
     ("", "Split"): _Builder._split,
     ("", "Sqrt"): _Builder._unary,
     ("", "Squeeze"): _Builder._squeeze,
-    ("", "Sub"): _Builder._binary,
+    ("", "Sub"): _Builder._arithmetic,
     ("", "Tanh"): _Builder._unary,
+    ("", "Tile"): _Builder._tile,
     ("", "Transpose"): _Builder._transpose,
+    ("", "Trilu"): _Builder._trilu,
     ("", "Unsqueeze"): _Builder._unsqueeze,
+    ("", "Upsample"): _Builder._resize,
+    ("", "Where"): _Builder._where,
+    ("", "Xor"): _Builder._logical,
     (MICROSOFT, "DequantizeLinear"): _Builder._dequantize,
+    (MICROSOFT, "Gelu"): _Builder._unary,
     (MICROSOFT, "QGemm"): _Builder._qgemm,
     (MICROSOFT, "QLinearAdd"): _Builder._qlinear_binary,
     (MICROSOFT, "QLinearAveragePool"): _Builder._qlinear_average_pool,
@@ -1456,6 +923,7 @@ OPERATORS: dict[tuple[str, str], Callable[[_Builder, _Operation], None]] = {
     (MICROSOFT, "QLinearMul"): _Builder._qlinear_binary,
     (MICROSOFT, "QLinearSigmoid"): _Builder._table,
     (MICROSOFT, "QLinearSoftmax"): _Builder._qlinear_softmax,
+    (MICROSOFT, "QLinearWhere"): _Builder._qlinear_where,
     (MICROSOFT, "QuantizeLinear"): _Builder._quantize,
 }
 for _domain in qonnx_scheme.DOMAINS:
@@ -1464,3 +932,4 @@ for _domain in qonnx_scheme.DOMAINS:
     OPERATORS[_domain, "IntQuant"] = OPERATORS[_domain, "Quant"] = _Builder._quant
     OPERATORS[_domain, "MultiThreshold"] = _Builder._multi_threshold
     OPERATORS[_domain, "Trunc"] = _Builder._trunc
+_Builder.operators = OPERATORS

@@ -35,7 +35,7 @@ from golden.formats import MAX_BITS, IntFormat
 from golden.importers import model_file
 from golden.network import MULTIPLIER, Layer, Network, Pool, Residual
 from golden.operators import MAX_SHIFT, conv2d_output_size
-from golden.schemes.qonnx import DOMAINS, Quant
+from golden.schemes.qonnx import DOMAINS, Quant, parameter
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -417,7 +417,7 @@ class _Reader:
 
     def _quant(self, node: Any, attributes: dict[str, Any]) -> _Tensor | _QuantisedConstant:
         value = self._read(node, 0)
-        scale = self._read(node, 1, _Constant).values.astype(np.float64)
+        scale = self._read(node, 1, _Constant).values
         zero_point = self._read(node, 2, _Constant).values
         bits = self._read(node, 3, _Constant).values
         if bits.size != 1 or not float(bits.item()).is_integer():
@@ -432,6 +432,7 @@ class _Reader:
         if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
             raise ModelFormatError(f"{_at(node)}: scale must be above 0, but one is {scale.min()}")
         try:
+            scale = parameter(scale, "scale")
             target = IntFormat(int(bits.item()), bool(attributes["signed"]))
         except ConfigurationError as error:
             raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
@@ -657,7 +658,7 @@ def _quantised_constant(
     node: Any, values: np.ndarray, scale: np.ndarray, target: IntFormat, narrow: bool, mode: str
 ) -> _QuantisedConstant:
     try:
-        quant = Quant(scale, np.zeros(1), target.bits, target.signed, narrow, mode)
+        quant = Quant(scale, np.zeros(1, np.float32), target.bits, target.signed, narrow, mode)
     except ConfigurationError as error:
         raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
     integers = quant.integers(values.astype(np.float32))

@@ -3,8 +3,9 @@
 Arrays are `[runs, *shape]` with the file's own axis order (maps are `[runs, B, C, H, W]`) and dtypes. What rounds is in
 `golden.schemes.onnx`; the order of float32 sums is in `golden.layers.mlas`.
 
-Exact, bit by bit, against onnxruntime on x86-64 with FMA3, one thread, graph optimisation disabled: every operator here
-but `Softmax`, whose float32 exponentials and sums depend on the width of the processor's vectors.
+Exact, bit by bit, against onnxruntime on x86-64 with FMA3, one thread, graph optimisation disabled. What stands between
+quantised operators in float32 or integers (norms, Softmax, reductions, shape arithmetic) is in
+`golden.layers.onnx_float`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,23 @@ from functools import reduce
 
 import numpy as np
 
+from golden.errors import ConfigurationError
 from golden.layers import mlas
 from golden.layers.linear import Convolution, Window, sums_of_products
+from golden.layers.shaping import aligned, ranked
 from golden.schemes import onnx as scheme
 from golden.schemes.onnx import Affine, dequantize, quantize, requantize
 
 __all__ = [
     "AveragePool",
-    "BatchNormalization",
-    "Cast",
     "Clip",
     "Conv",
     "Dequantize",
-    "Elementwise",
     "Gemm",
     "GlobalAveragePool",
     "LeakyRelu",
     "MatMul",
     "MaxPool",
-    "PRelu",
     "QLinearAdd",
     "QLinearAveragePool",
     "QLinearConcat",
@@ -42,27 +41,16 @@ __all__ = [
     "QLinearMatMul",
     "QLinearMul",
     "QLinearSoftmax",
+    "QLinearWhere",
     "Quantize",
-    "Reduce",
-    "Shape",
-    "Softmax",
     "Table",
-    "Unary",
+    "float_product",
+    "product_of_transposed",
 ]
 
 
 # im2col multiplies its input by the kernel's area; images are taken in blocks that keep the copy near this many values.
 _BLOCK_VALUES = 1 << 20
-
-
-def _ranked(x: np.ndarray, rank: int) -> np.ndarray:
-    """`x` with axes of 1 behind the axis of runs, so that its shape broadcasts from the right as ONNX's does."""
-    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
-
-
-def _aligned(*arrays: np.ndarray) -> list[np.ndarray]:
-    rank = max(x.ndim for x in arrays)
-    return [_ranked(x, rank) for x in arrays]
 
 
 @dataclass(frozen=True)
@@ -94,7 +82,7 @@ def _packed_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = N
     return mlas.product(a, b, mlas.PACKED_BLOCK, initial) if exact is None else exact
 
 
-def _float_product(
+def float_product(
     a: np.ndarray, b: np.ndarray, row_length: int | None = None, initial: np.ndarray | None = None
 ) -> np.ndarray:
     """`[..., M, K] @ [..., K, N]` by the kernel that MLAS chooses for an unpacked B; see `golden.layers.mlas`.
@@ -116,6 +104,13 @@ def _float_product(
         start = None if initial is None else initial[..., 0]
         return mlas.dot_products(a, b[..., 0], start)[..., None]
     return mlas.product(a, b, mlas.block_length(columns, a.shape[-1]), initial)
+
+
+def product_of_transposed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`[..., M, K] @ [..., K, N]` by the kernel that MLAS chooses where A is stored transposed, `[K, M]`."""
+    if b.shape[-1] == 1:
+        return mlas.row_times_matrix(b.swapaxes(-1, -2), a.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return mlas.product(a, b, mlas.block_length(b.shape[-1], a.shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ class Conv:
         step = max(1, _BLOCK_VALUES // (channels * taps * out_h * out_w))
         for first in range(0, len(images), step):
             columns = self._columns(images[first : first + step])
-            y[first : first + step] = _float_product(matrix, columns, width if direct else None)
+            y[first : first + step] = float_product(matrix, columns, width if direct else None)
         y = y.reshape(runs, batch, count, out_h, out_w)
         return y if bias is None else y + bias[:, None, :, None, None]
 
@@ -173,9 +168,9 @@ class MatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 3:
             rows = a.reshape(len(a), -1, a.shape[-1])
-            y = _packed_product(rows, b) if self.packed else _float_product(rows, b)
+            y = _packed_product(rows, b) if self.packed else float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
-        return _float_product(*_aligned(a, b))
+        return float_product(*aligned(a, b))
 
 
 @dataclass(frozen=True)
@@ -193,21 +188,10 @@ class Gemm:
         initial = None
         if c is not None:
             shape = (max(len(a), len(b), len(c)), a.shape[1], b.shape[2])
-            initial = np.broadcast_to(_ranked(c, 3), shape)
+            initial = np.broadcast_to(ranked(c, 3), shape)
         if self.packed:
             return _packed_product(a, b, initial)
-        return _float_product(a, b, a.shape[-1] if self.transposed else None, initial)
-
-
-@dataclass(frozen=True)
-class Elementwise:
-    """Add, Sub, Mul and Div in float32, operands broadcast: one rounding each."""
-
-    function: np.ufunc
-
-    def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            return self.function(*_aligned(a, b))
+        return float_product(a, b, a.shape[-1] if self.transposed else None, initial)
 
 
 @dataclass(frozen=True)
@@ -231,188 +215,6 @@ class LeakyRelu:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return np.where(x >= 0, x, np.float32(self.alpha) * x)
-
-
-@dataclass(frozen=True)
-class PRelu:
-    """PRelu in float32: x where it is not negative, else slope * x, with a slope that broadcasts to x."""
-
-    def __call__(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        return np.where(x >= 0, x, _ranked(slope, x.ndim) * x)
-
-
-@dataclass(frozen=True)
-class BatchNormalization:
-    """BatchNormalization in float32 of `[B, C, ...]`: x * factor + offset, each operation rounded.
-
-    factor = scale / sqrt(variance + epsilon) as a product with the reciprocal, offset = bias - mean * factor.
-    Source: providers/cpu/nn/batch_norm.h.
-    """
-
-    epsilon: float
-
-    def __call__(
-        self, x: np.ndarray, scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, variance: np.ndarray
-    ) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            factor = np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)) * scale
-            offset = bias - mean * factor
-            shape = (len(factor), 1, -1, *(1,) * (x.ndim - 3))
-            return x * factor.reshape(shape) + offset.reshape(shape)
-
-
-@dataclass(frozen=True)
-class Reduce:
-    """ReduceSum, ReduceMean and ReduceMax in float32 over `axes`, which leave `shape`.
-
-    Leading axes of length 1 do not count, and neighbours that are kept (K) or reduced (R) alike are one. Then a sum
-    runs, for
-
-    - R, KR: over each row as Eigen sums it (`_row_sums`);
-    - RK: from row to row, element by element;
-    - KRK: as the product of a row of ones with the matrix RK (`golden.layers.mlas.row_times_matrix`);
-    - RKR, if K is longer than 1: over the sums of the inner rows, one after the other;
-    - anything else: over all its values, one after the other.
-
-    ReduceMean divides the sum by the number of its values. Source: providers/cpu/reduction/reduction_ops.cc, .h.
-    """
-
-    kind: str
-    axes: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        if self.kind == "ReduceMax":
-            return x.max(axis=tuple(axis + 1 for axis in self.axes)).reshape(len(x), *self.shape)
-        lengths, form = [], ""
-        for axis, length in enumerate(x.shape[1:]):
-            kind = "R" if axis in self.axes else "K"
-            if length == 1 and not form:
-                continue
-            if form.endswith(kind):
-                lengths[-1] *= length
-            else:
-                lengths.append(length)
-                form += kind
-        y = x.reshape(len(x), *lengths)
-        if form in ("R", "KR"):
-            y = _row_sums(y.reshape(len(x), -1, lengths[-1]))
-        elif form == "KRK":
-            y = mlas.row_times_matrix(np.ones((1, 1, 1, lengths[1]), np.float32), y)
-        elif form == "RKR" and lengths[1] > 1:
-            y = _one_by_one(_row_sums(y.reshape(len(x), -1, lengths[-1])).reshape(y.shape[:-1]), 1)
-        elif "R" in form:
-            reduced = [i for i, kind in enumerate(form, 1) if kind == "R"]
-            kept = [i for i, kind in enumerate(form, 1) if kind == "K"]
-            y = y.transpose(0, *reduced, *kept)
-            y = _one_by_one(y.reshape(len(x), -1, *y.shape[1 + len(reduced) :]), 1)
-        if self.kind == "ReduceMean":
-            y = y / np.float32(math.prod(x.shape[axis + 1] for axis in self.axes))
-        return y.reshape(len(x), *self.shape)
-
-
-def _one_by_one(x: np.ndarray, axis: int) -> np.ndarray:
-    """Float32 sums along an axis, one value after the other."""
-    return np.add.accumulate(x, axis=axis, dtype=np.float32).take(-1, axis)
-
-
-def _row_sums(x: np.ndarray) -> np.ndarray:
-    """Float32 sums of the rows of matrices `[runs, K, R]` as Eigen adds contiguous values with vectors of 4.
-
-    From the first value at a multiple of 16 bytes on, two sums of vectors take turns; they are added, then a vector
-    that is left, then the four places as (0 + 2) + (1 + 3); then what came before the first vector and what follows the
-    last. Matrices start at a multiple of 16 bytes.
-    Source: Eigen/src/Core/Redux.h, `redux_impl` with linear vectorisation.
-    """
-    length = x.shape[-1]
-    before = np.minimum(-np.arange(x.shape[1]) * length % 4, length)
-    y = np.empty(x.shape[:-1], np.float32)
-    for start in np.unique(before):
-        rows = x[:, before == start]
-        count = (length - start) // 4
-        end = start + 4 * count
-        if count:
-            vectors = rows[..., start:end].reshape(*rows.shape[:-1], count, 4)
-            pairs = count // 2 * 2
-            four = vectors[..., 0, :]
-            if pairs:
-                turns = [_one_by_one(vectors[..., turn:pairs:2, :], -2) for turn in (0, 1)]
-                four = turns[0] + turns[1]
-                if count > pairs:
-                    four = four + vectors[..., pairs, :]
-            total = (four[..., 0] + four[..., 2]) + (four[..., 1] + four[..., 3])
-            rest = [*range(start), *range(end, length)]
-        else:
-            total, rest = rows[..., 0], [*range(1, length)]
-        for i in rest:
-            total = total + rows[..., i]
-        y[:, before == start] = total
-    return y
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Shape: the lengths of the input's axes, in the file, as int64 `[rank]`."""
-
-    lengths: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return np.array([self.lengths], np.int64)
-
-
-@dataclass(frozen=True)
-class Cast:
-    """Cast among integers (which wraps) and to float32 (which rounds to even)."""
-
-    dtype: np.dtype
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return x.astype(self.dtype)
-
-
-@dataclass(frozen=True)
-class Unary:
-    """Functions of one float32 number.
-
-    Sigmoid and Tanh are MLAS's approximations, see `golden.schemes.onnx.logistic` and `tanh`; the others are exact
-    or, as Sqrt and Reciprocal, rounded once by IEEE 754.
-    """
-
-    kind: str
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return UNARY[self.kind](x)
-
-
-# ONNX's operator -> its function of float32. Round takes ties to even.
-UNARY = {
-    "Abs": np.abs,
-    "Ceil": np.ceil,
-    "Floor": np.floor,
-    "Neg": np.negative,
-    "Reciprocal": lambda x: np.float32(1) / x,
-    "Round": np.rint,
-    "Sigmoid": scheme.logistic,
-    "Sqrt": np.sqrt,
-    "Tanh": scheme.tanh,
-}
-
-
-@dataclass(frozen=True)
-class Softmax:
-    """Softmax in float32 over some axes: differences from the largest in float32, the rest in float64, rounded once.
-
-    onnxruntime computes in float32 with a polynomial for the exponential and sums in the order of the processor's
-    vectors: this operator is not bit-exact. The tests hold it to 2**-21 of each value.
-    """
-
-    axes: tuple[int, ...]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        axes = tuple(axis + 1 for axis in self.axes)
-        y = np.exp((x - x.max(axis=axes, keepdims=True)).astype(np.float64))
-        return (y / y.sum(axis=axes, keepdims=True)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -478,11 +280,20 @@ def _earlier(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(a < b, b, a)
 
 
-def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = False) -> np.ndarray:
+def _means(
+    x: np.ndarray,
+    window: Window,
+    include_pad: bool,
+    by_columns: bool = False,
+    beyond: tuple[int, int] = (0, 0),
+) -> np.ndarray:
     """Float32 sums of windows of `[runs, B, C, H, W]`, row by row or, if `by_columns`, first down each column; divided.
 
     Padding's zeros change no sum but one of negative zeros alone. Row by row, that becomes +0, where a sum starts from;
     columns start from their first value, and only padding beside the map, not above and below it, is added as +0.
+
+    Args:
+        beyond: rows and columns at the end of the padding that count in no mean (of ceil_mode).
     """
     height, width = window.kernel
     maps = x.reshape(-1, *x.shape[3:], 1)
@@ -500,10 +311,12 @@ def _means(x: np.ndarray, window: Window, include_pad: bool, by_columns: bool = 
         total = np.float32(0)
         for tap in window.taps(window.padded(maps, 0, np.float32)):
             total = total + tap
-    if include_pad:
+    if include_pad and not any(beyond):
         count = np.float32(height * width)
     else:
-        ones = window.padded(np.ones((1, *x.shape[3:], 1)), 0, np.float32)
+        ones = window.padded(np.ones((1, *x.shape[3:], 1)), int(include_pad), np.float32)
+        ones[:, ones.shape[1] - beyond[0] :] = 0
+        ones[:, :, ones.shape[2] - beyond[1] :] = 0
         count = sum(window.taps(ones))
     return (total / count).reshape(*x.shape[:3], *total.shape[1:3])
 
@@ -520,9 +333,10 @@ class AveragePool:
     window: Window
     include_pad: bool
     by_columns: bool
+    beyond: tuple[int, int] = (0, 0)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return _means(x, self.window, self.include_pad, self.by_columns)
+        return _means(x, self.window, self.include_pad, self.by_columns, self.beyond)
 
 
 @dataclass(frozen=True)
@@ -550,8 +364,18 @@ class GlobalAveragePool:
 
 
 def _factor(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
-    """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel."""
-    return source.scale * weight.scale / target.scale
+    """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel.
+
+    Raises:
+        ConfigurationError: a factor beyond float32.
+    """
+    with np.errstate(over="ignore"):
+        factor = source.scale * weight.scale / target.scale
+    if not np.isfinite(factor).all():
+        raise ConfigurationError(
+            f"the factor input scale * weight scale / output scale is {factor.max()}, but must be finite"
+        )
+    return factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -597,7 +421,7 @@ class QLinearMatMul:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         a, b = (
             x.swapaxes(-1, -2) if turned else x
-            for x, turned in zip(_aligned(a, b), self.transposed, strict=True)
+            for x, turned in zip(aligned(a, b), self.transposed, strict=True)
         )
         a = a.astype(np.int64) - self.sources[0].zero_point[0]
         b = b.astype(np.int64) - self.sources[1].zero_point
@@ -629,9 +453,7 @@ class QLinearAdd:
         object.__setattr__(self, "_tables", (_pairs(scheme.add, self.sources, self.target), exchanged))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        lengths = [
-            pair for pair in zip(*(x.shape[1:] for x in _aligned(a, b)), strict=True) if pair != (1, 1)
-        ]
+        lengths = [pair for pair in zip(*(x.shape[1:] for x in aligned(a, b)), strict=True) if pair != (1, 1)]
         repeated = not lengths or lengths[-1][0] == 1
         return _paired(self._tables[repeated], self.sources, a, b)
 
@@ -657,7 +479,7 @@ def _pairs(function, sources: tuple[Affine, Affine], target: Affine) -> np.ndarr
 
 
 def _paired(values: np.ndarray, sources: tuple[Affine, Affine], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = (x.astype(np.int16) - source.limits[0] for x, source in zip(_aligned(a, b), sources, strict=True))
+    a, b = (x.astype(np.int16) - source.limits[0] for x, source in zip(aligned(a, b), sources, strict=True))
     return values[a, b]
 
 
@@ -685,6 +507,19 @@ class QLinearConcat:
 
 
 @dataclass(frozen=True, eq=False)
+class QLinearWhere:
+    """QLinearWhere (com.microsoft): one of two operands by a condition, each through its table of requantised values.
+
+    Source: contrib_ops/cpu/quantization/qlinear_where.cc.
+    """
+
+    tables: tuple[np.ndarray, np.ndarray]
+
+    def __call__(self, condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.where(*aligned(condition, Table(self.tables[0])(a), Table(self.tables[1])(b)))
+
+
+@dataclass(frozen=True, eq=False)
 class QLinearAveragePool:
     """QLinearAveragePool (com.microsoft): dequantised, averaged row by row in float32, then rounded with the zero point
     added: round(mean / scale + zero_point). Source: contrib_ops/cpu/quantization/qlinear_pool.cc."""
@@ -693,9 +528,10 @@ class QLinearAveragePool:
     include_pad: bool
     source: Affine
     target: Affine
+    beyond: tuple[int, int] = (0, 0)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        means = _means(dequantize(x, self.source), self.window, self.include_pad)
+        means = _means(dequantize(x, self.source), self.window, self.include_pad, beyond=self.beyond)
         steps = np.rint(means / self.target.scale[0] + np.float32(self.target.zero_point[0]))
         return np.clip(steps, *self.target.limits).astype(self.target.dtype)
 

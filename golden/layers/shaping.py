@@ -26,7 +26,20 @@ __all__ = [
     "Tile",
     "Transpose",
     "Unstack",
+    "aligned",
+    "ranked",
 ]
+
+
+def ranked(x: np.ndarray, rank: int) -> np.ndarray:
+    """`x` with axes of 1 behind the axis of runs, so that its shape broadcasts from the right."""
+    return x.reshape(x.shape[:1] + (1,) * (rank - x.ndim) + x.shape[1:])
+
+
+def aligned(*arrays: np.ndarray) -> list[np.ndarray]:
+    """The arrays with as many axes each; see `ranked`."""
+    rank = max(x.ndim for x in arrays)
+    return [ranked(x, rank) for x in arrays]
 
 
 @dataclass(frozen=True)
@@ -211,16 +224,12 @@ class Gather:
         if places.size and (places.min() < 0 or places.max() >= length):
             bad = places[(places < 0) | (places >= length)][0]
             raise GoldenError(f"{self.node}: index is {bad}, but must be 0 to {length - 1}")
-        together = 1 + self.batches
         runs = max(len(x), len(places))
         x = np.broadcast_to(x, (runs, *x.shape[1:]))
         places = np.broadcast_to(places, (runs, *places.shape[1:]))
-        outer, inner = x.shape[together : self.axis + 1], x.shape[self.axis + 2 :]
-        lead = x.shape[:together]
-        flat = x.reshape(int(np.prod(lead)), int(np.prod(outer)), length, int(np.prod(inner)))
-        chosen = places.reshape(len(flat), -1)
-        y = np.stack([part.take(where, 1) for part, where in zip(flat, chosen, strict=True)])
-        return y.reshape(*lead, *outer, *places.shape[together:], *inner)
+        lead = x.shape[: 1 + self.batches]
+        parts = [x[i].take(places[i], self.axis - self.batches) for i in np.ndindex(lead)]
+        return np.stack(parts).reshape(*lead, *parts[0].shape)
 
 
 @dataclass(frozen=True)
@@ -240,8 +249,7 @@ class Broadcast:
     shape: tuple[int, ...]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        x = x.reshape(len(x), *(1,) * (len(self.shape) - x.ndim + 1), *x.shape[1:])
-        return np.broadcast_to(x, (len(x), *self.shape))
+        return np.broadcast_to(ranked(x, len(self.shape) + 1), (len(x), *self.shape))
 
 
 @dataclass(frozen=True)

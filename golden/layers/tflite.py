@@ -14,6 +14,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, GoldenError
 from golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
+from golden.layers.shaping import ranked
 from golden.layers.tflite_tables import all_values, looked_up
 from golden.schemes.tflite import (
     ACTIVATIONS,
@@ -190,17 +191,12 @@ class BatchMatMul:
         rank = max(a.ndim, b.ndim)
         operands = []
         for x, source, adjoint in zip((a, b), self.sources, self.adjoint, strict=True):
-            x = _ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            x = ranked(x, rank).astype(np.int64) - source.zero_point[0]
             operands.append(x.swapaxes(-1, -2) if adjoint else x)
         sums = sums_of_products(*operands, magnitude=255 * 255)
         low, high = limits(self.target.dtype)
         y = self.rescale.apply(_accumulated(sums))
         return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
-
-
-def _ranked(x: np.ndarray, ndim: int) -> np.ndarray:
-    """`x` `[runs, *shape]` with axes of 1 put before `shape` until it has `ndim` axes, to broadcast."""
-    return x.reshape(len(x), *(1,) * (ndim - x.ndim), *x.shape[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +238,7 @@ class Add:
         rank = max(a.ndim, b.ndim)
         # Each operand has at most 256 values: their rescaled forms are tabulated.
         scaled = [
-            looked_up(_ranked(x, rank), self._scaled(source, rescale))
+            looked_up(ranked(x, rank), self._scaled(source, rescale))
             for x, source, rescale in zip((a, b), self.sources, self.rescales[:2], strict=True)
         ]
         total = scaled[0] - scaled[1] if self.subtract else scaled[0] + scaled[1]
@@ -274,7 +270,7 @@ class Multiply:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
         a, b = (
-            _ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            ranked(x, rank).astype(np.int64) - source.zero_point[0]
             for x, source in zip((a, b), self.sources, strict=True)
         )
         low, high = activation_range(self.activation, self.target)
@@ -305,8 +301,8 @@ class Prelu:
 
     def __call__(self, x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         rank = max(x.ndim, alpha.ndim)
-        x = _ranked(x, rank).astype(np.int64) - self.source.zero_point[0]
-        alpha = _ranked(alpha, rank).astype(np.int64) - self.alpha.zero_point[0]
+        x = ranked(x, rank).astype(np.int64) - self.source.zero_point[0]
+        alpha = ranked(alpha, rank).astype(np.int64) - self.alpha.zero_point[0]
         sloped = self.rescales[1].apply(x * alpha)
         y = np.where(x >= 0, self.rescales[0].apply(x.copy()), sloped)
         low, high = limits(self.target.dtype)
@@ -346,7 +342,7 @@ class SquaredDifference:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
         scaled = [
-            rescale.apply((_ranked(x, rank).astype(np.int64) - source.zero_point[0]) << self.SHIFT)
+            rescale.apply((ranked(x, rank).astype(np.int64) - source.zero_point[0]) << self.SHIFT)
             for x, source, rescale in zip((a, b), self.sources, self._rescales[:2], strict=True)
         ]
         y = self._rescales[2].apply((scaled[0] - scaled[1]) ** 2)
@@ -380,7 +376,7 @@ class Divide:
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
         a, b = (
-            _ranked(x, rank).astype(np.int64) - source.zero_point[0]
+            ranked(x, rank).astype(np.int64) - source.zero_point[0]
             for x, source in zip((a, b), self.sources, strict=True)
         )
         a, b = np.broadcast_arrays(a * np.where(b < 0, -1, 1), np.abs(b))
@@ -461,7 +457,7 @@ class Comparison:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
-        a, b = (looked_up(_ranked(x, rank), table) for x, table in zip((a, b), self._tables, strict=True))
+        a, b = (looked_up(ranked(x, rank), table) for x, table in zip((a, b), self._tables, strict=True))
         return self.function(a, b)
 
 
@@ -481,7 +477,7 @@ class Unquantised:
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         rank = max(x.ndim for x in inputs)
         with np.errstate(all="ignore"):
-            y = self.function(*(_ranked(x, rank) for x in inputs))
+            y = self.function(*(ranked(x, rank) for x in inputs))
         low, high = ACTIVATIONS[self.activation]
         return y if low is None and high is None else np.clip(y, low, high).astype(y.dtype)
 
@@ -500,7 +496,7 @@ class Select:
         if self.rows:
             condition = condition.reshape(*condition.shape, *(1,) * (a.ndim - 2))
         rank = max(x.ndim for x in (condition, a, b))
-        return np.where(*(_ranked(x, rank) for x in (condition, a, b)))
+        return np.where(*(ranked(x, rank) for x in (condition, a, b)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -825,7 +821,7 @@ class Pairwise:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         rank = max(a.ndim, b.ndim)
-        a, b = (np.ascontiguousarray(_ranked(x, rank)).view(np.uint8) for x in (a, b))
+        a, b = (np.ascontiguousarray(ranked(x, rank)).view(np.uint8) for x in (a, b))
         return self._table.take((a.astype(np.uint16) << 8) | b)
 
 

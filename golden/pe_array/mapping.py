@@ -59,6 +59,7 @@ __all__ = [
     "Place",
     "map_convolution",
     "map_operator",
+    "plain",
     "results",
     "takes_softmax",
 ]
@@ -191,8 +192,7 @@ def map_operator(
         DoesNotFitError: a size of the layer is above what the array has; names both.
         UnsupportedOperatorError: an operator or form that the array does not have.
     """
-    if isinstance(operator, tflite.Pairwise):
-        operator = operator.operator
+    operator = plain(operator)
     mapper = _MAPPERS.get(type(operator))
     if mapper is None:
         raise UnsupportedOperatorError(
@@ -214,6 +214,11 @@ def map_operator(
     except ConfigurationError as error:
         raise UnsupportedOperatorError(f"layer {name}: {error}") from None
     return LayerTiles((runs, *shape), np.dtype(dtype), places, parameters, channels_first)
+
+
+def plain(operator: Any) -> Any:
+    """An operator itself, where the golden model holds it as the table of all its pairs of operands."""
+    return operator.operator if isinstance(operator, tflite.Pairwise) else operator
 
 
 class _Layer:
@@ -717,7 +722,7 @@ def _matmul(
     layer: _Layer, operator: tflite.BatchMatMul | fixed_point.MatMul, a: np.ndarray, b: np.ndarray
 ) -> Iterator[Place]:
     """The second operand becomes weights, one matrix after the other."""
-    a, b = _ranked(a, b)
+    a, b = shaping.aligned(a, b)
     if isinstance(operator, tflite.BatchMatMul):
         a, b = (
             x.swapaxes(-1, -2) if adjoint else x for x, adjoint in zip((a, b), operator.adjoint, strict=True)
@@ -734,12 +739,6 @@ def _matmul(
         yield from _matrix_places(layer, x, weight, 1, zero, constants, positions[same].ravel())
 
 
-def _ranked(*operands: np.ndarray) -> list[np.ndarray]:
-    """Operands `[runs, *shape]` with axes of 1 put before `shape` until all have as many, to broadcast."""
-    rank = max(x.ndim for x in operands)
-    return [x.reshape(len(x), *(1,) * (rank - x.ndim), *x.shape[1:]) for x in operands]
-
-
 def _pair(
     layer: _Layer, operator: tflite.Add | fixed_point.Sum | tflite.Multiply, a: np.ndarray, b: np.ndarray
 ) -> Iterator[Place]:
@@ -749,14 +748,14 @@ def _pair(
             f"layer {layer.name}: operands are {a.dtype} and {b.dtype}, but the PE array takes two of one type"
         )
     constants_of = constants_of_multiply if isinstance(operator, tflite.Multiply) else constants_of_add
-    operands = np.stack(np.broadcast_arrays(*_ranked(a, b))).reshape(2, -1, 1)
+    operands = np.stack(np.broadcast_arrays(*shaping.aligned(a, b))).reshape(2, -1, 1)
     return _value_places(layer, operands, _with(constants_of(operator), _signed("input", a.dtype)))
 
 
 def _prelu(layer: _Layer, operator: tflite.Prelu, x: np.ndarray, alpha: np.ndarray) -> Iterator[Place]:
     """An alpha is an entry's: values of one alpha lie in one pixel vector, as many alphas to a tile as vectors."""
     p = layer.parameters
-    x, alpha = (a.ravel() for a in np.broadcast_arrays(*_ranked(x, alpha)))
+    x, alpha = (a.ravel() for a in np.broadcast_arrays(*shaping.aligned(x, alpha)))
     most = p.rows * _MOST_16_BITS
     segments = [
         (slope, positions[first : first + most])
@@ -783,7 +782,7 @@ def _positions_of(values: np.ndarray) -> list[tuple[Any, np.ndarray]]:
 
 def _sloped(layer: _Layer, operator: fixed_point.PRelu, x: np.ndarray) -> Iterator[Place]:
     """A slope is any float32, which the lanes do not multiply by exactly: a table for each."""
-    values, slopes = (a.ravel() for a in np.broadcast_arrays(*_ranked(x, operator.slope[None])))
+    values, slopes = (a.ravel() for a in np.broadcast_arrays(*shaping.aligned(x, operator.slope[None])))
     for slope, positions in _positions_of(slopes):
         yield from _lookup(layer, fixed_point.LeakyRelu(slope), values[positions], positions)
 

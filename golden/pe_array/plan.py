@@ -11,7 +11,7 @@ import numpy as np
 from golden.errors import UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
 from golden.layers import tflite
-from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, takes_softmax
+from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain, takes_softmax
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
 
@@ -53,7 +53,7 @@ class ArrayPlan:
 
     def engine(self, node: Node) -> Engine:
         """What does the layer."""
-        operator = getattr(node.operator, "operator", node.operator)  # of a `Pairwise`
+        operator = plain(node.operator)
         if isinstance(operator, (*MOVES, ReadVariable, AssignVariable)):
             return Engine.MOVE
         if isinstance(operator, tflite.Softmax):

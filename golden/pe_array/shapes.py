@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,11 +54,28 @@ class Shape:
         """Multiplications, those by padding counted too."""
         return math.prod(self.window.output_size((self.size,) * 2)) * math.prod(self.weight_shape)
 
-    def tiles(self, parameters: PeArrayParameters) -> LayerTiles:
-        """Its tiles, with weights and pixels of 0; errors as for `map_convolution`."""
-        x = np.broadcast_to(np.int8(0), (1, self.size, self.size, self.channels[0]))
-        weight = np.broadcast_to(np.int8(0), self.weight_shape)
+    def tiles(self, parameters: PeArrayParameters, rng: np.random.Generator | None = None) -> LayerTiles:
+        """Its tiles, with weights and pixels of 0, or random ones; errors as for `map_convolution`."""
+
+        def values(*shape: int) -> np.ndarray:
+            if rng is None:
+                return np.broadcast_to(np.int8(0), shape)
+            return rng.integers(-128, 127, shape, np.int8, endpoint=True)
+
+        x, weight = values(1, self.size, self.size, self.channels[0]), values(*self.weight_shape)
         return map_convolution(self.name, x, weight, self.window, parameters, groups=self.groups)
+
+    def scaled(self, macs: int) -> Shape:
+        """A part of the layer with at most about so many multiplications: fewer outputs, then a smaller map.
+
+        Kernel, stride, padding, groups and input channels stay, so that a step takes as long as in the whole layer.
+        """
+        shape = self
+        while shape.macs > macs and shape.channels[1] > 2 * self.groups:
+            shape = replace(shape, channels=(shape.channels[0], shape.channels[1] // 2))
+        while shape.macs > macs and shape.size > 2 * self.kernel:
+            shape = replace(shape, size=max(2 * self.kernel, shape.size // 2))
+        return shape
 
 
 _ALEXNET = (

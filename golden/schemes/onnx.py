@@ -36,6 +36,8 @@ __all__ = [
     "Affine",
     "add",
     "dequantize",
+    "erf",
+    "exp",
     "fma",
     "logistic",
     "multiply",
@@ -52,7 +54,7 @@ _F = np.float32
 def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     """QuantizeLinear: saturate(round(x / scale) + zero_point), division in float32, ties to even.
 
-    onnxruntime clamps before it rounds, which changes nothing, as the bounds are integers.
+    onnxruntime clamps before it rounds, which changes nothing, as the bounds are integers. NaN becomes the least one.
     Source: onnx/defs/quantization/defs.cc; `MlasQuantizeLinear`, mlas/lib/quantize.cpp.
 
     Args:
@@ -64,7 +66,7 @@ def quantize(x: np.ndarray, target: Affine) -> np.ndarray:
     low, high = target.limits
     scale = target.along(target.scale, x.ndim - 1)
     zero_point = target.along(target.zero_point, x.ndim - 1)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         steps = np.rint(np.divide(x, scale, dtype=np.float32))
     # float64 holds the steps and any zero point; beyond its integers everything saturates. NaN (of 0 / 0) is the least
     # integer in MLAS, whose maximum of NaN and a number is the number; so it is in fmax.
@@ -227,6 +229,61 @@ def tanh(x: np.ndarray) -> np.ndarray:
         square, 1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03
     )
     return p * x / q
+
+
+# Where MLAS cuts exp's argument: below, the result is 0.
+_EXP_RANGE = _F(-103.9720840454)
+_LOG2_E = _F(1.44269504088896341)
+_LN_2 = _F(-6.93145752e-1), _F(-1.42860677e-6)
+# 1.5 * 2**23: adding it rounds to an integer, taking it off again gives that integer.
+_ROUNDING = _F(12582912)
+
+
+def _exponential(x: np.ndarray, *coefficients: float) -> np.ndarray:
+    """2**m times a polynomial of the rest, with m the integer nearest to x * log2(e)."""
+    m = fma(x, _LOG2_E, _ROUNDING) - _ROUNDING
+    rest = fma(m, _LN_2[1], fma(m, _LN_2[0], x))
+    return np.ldexp(_horner(rest, *coefficients), m.astype(np.int32))
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """e**x in float32 as MLAS approximates it in Exp and Softmax: 2**m and a polynomial of degree 6.
+
+    Source: mlas/lib/compute.cpp, `MlasExpConstants`; mlas/lib/x86_64/TransKernelAvx512F.S.
+    """
+    return _exponential(
+        np.maximum(x, _EXP_RANGE), *map(float.fromhex, (
+            "0x1.694000p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.555450p-3", "0x1.fffff6p-2", "0x1p+0", "0x1p+0",
+        )),
+    )  # fmt: skip
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    """The error function in float32 as MLAS approximates it: a polynomial below 0.921875, 1 - exp(polynomial) above.
+
+    Source: mlas/lib/erf.cpp, `MlasErfConstants`; mlas/lib/x86_64/ErfKernelFma3.S.
+    """
+    size = np.minimum(np.abs(x), _F(3.925))
+    square = size * size
+    small = _horner(
+        square, -5.99104969e-4, 4.99339588e-3, -2.67667342e-2, 1.12818025e-1, -3.76124859e-1, 1.28379151e-1
+    )
+    small = fma(small, size, size)
+    big = _horner(
+        size,
+        1.72948930e-5,
+        -3.83208680e-4,
+        3.88393435e-3,
+        -2.42545605e-2,
+        1.06777847e-1,
+        6.34846687e-1,
+        1.28717512e-1,
+    )
+    power = -fma(big, size, size)
+    big = _F(1) - _exponential(
+        power, 1.38319808e-3, 8.37550033e-3, 4.16689515e-2, 1.66664466e-1, 4.99999851e-1, 1.0, 1.0
+    )
+    return np.copysign(np.where(size < _F(0.921875), small, big), x)
 
 
 def softmax_table(scale: np.float32, count: int) -> np.ndarray:

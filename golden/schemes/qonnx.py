@@ -17,7 +17,9 @@ signed range, the greatest of an unsigned one. One signed bit is bipolar: q = 1 
 
 Reference: the Python package qonnx 1.0.0 (in custom_op/general: intquant.py, bipolar_quant.py, trunc.py,
 multithreshold.py), whose numpy expressions run in float32, one rounding for each operation in the order written above.
-The functions here give the same bits. That includes what float32 does to the definition:
+The functions here give the same bits. Scales and zero points of a file may also be float64 or integers, as qonnx's
+converter from Keras writes them; numpy, and so qonnx, then computes in float64 and rounds the result to float32. They
+must be numbers of float32 all the same, and bit widths at most 24 then. What float32 does to the definition:
 
 - Ends of more than 24 bits are rounded to float32: 2**32 - 1 is 2**32, as no float32 lies between.
 - HALF_UP adds 0.5 in float32: the float32 number next below 0.5 goes to 1.
@@ -48,6 +50,7 @@ __all__ = [
     "MultiThreshold",
     "Quant",
     "Trunc",
+    "parameter",
     "rounding",
 ]
 
@@ -95,19 +98,37 @@ def _limits(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
 
 def _clipped(steps: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
     # Not np.clip, which may turn -0 into 0; y keeps the sign of a zero.
-    low, high = map(np.float32, limits)
+    low, high = map(steps.dtype.type, limits)
     steps = np.where(steps > high, high, steps)
     return np.where(steps < low, low, steps)
 
 
-def _checked_bits(bits: float, what: str = "bit width") -> int:
-    if not 1 <= bits <= MAX_BITS or int(bits) != bits:
-        raise ConfigurationError(f"{what} is {bits:g}, but must be a whole number from 1 to {MAX_BITS}")
+def _checked_bits(bits: float, what: str = "bit width", *parameters: np.ndarray) -> int:
+    # In float64 the ends of wider ranges depend on the type of the bit width.
+    wide = any(values.dtype != np.float32 for values in parameters)
+    most, where = (24, " beside a scale or zero point that is not of float32") if wide else (MAX_BITS, "")
+    if not 1 <= bits <= most or int(bits) != bits:
+        raise ConfigurationError(f"{what} is {bits:g}, but must be a whole number from 1 to {most}{where}")
     return int(bits)
 
 
+def parameter(values: np.ndarray, what: str) -> np.ndarray:
+    """A scale or zero point in the type in which numpy computes with it and float32: float32 or float64.
+
+    Raises:
+        ConfigurationError: a number that float32 does not have; `what` starts the message.
+    """
+    values = np.asarray(values)
+    with np.errstate(over="ignore"):
+        # Python compares integers and floats exactly.
+        for value, nearest in zip(values.flat, values.astype(np.float32).flat, strict=True):
+            if nearest.item() != value.item() and value == value:
+                raise ConfigurationError(f"{what} is {value}, but must be a number of float32")
+    return values.astype(np.result_type(values.dtype, np.float32))
+
+
 def _checked_scale(scale: np.ndarray, what: str = "scale") -> np.ndarray:
-    scale = np.asarray(scale, np.float32)
+    scale = parameter(scale, what)
     wrong = ~(np.isfinite(scale) & (scale > 0))
     if wrong.any() or not scale.size:
         found = scale[wrong].flat[0] if wrong.any() else "empty"
@@ -116,7 +137,7 @@ def _checked_scale(scale: np.ndarray, what: str = "scale") -> np.ndarray:
 
 
 def _checked_zero(zero_point: np.ndarray) -> np.ndarray:
-    zero_point = np.asarray(zero_point, np.float32)
+    zero_point = parameter(zero_point, "zero point")
     wrong = ~np.isfinite(zero_point)
     if wrong.any() or not zero_point.size:
         found = zero_point[wrong].flat[0] if wrong.any() else "empty"
@@ -129,8 +150,8 @@ class Quant:
     """Quant, which QONNX also calls IntQuant: uniform quantisation to integers of 1 to 32 bits.
 
     Attributes:
-        scale: float32 of any shape that broadcasts against x, each finite and above 0.
-        zero_point: float32 likewise; whole numbers, usually.
+        scale: of any shape that broadcasts against x, each finite and above 0; see `parameter` for its type.
+        zero_point: likewise; whole numbers, usually.
         bits: 1 to 32.
         signed, narrow: see the module's head.
         mode: a name of `ROUNDINGS`, in upper or lower case.
@@ -149,7 +170,8 @@ class Quant:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", _checked_scale(self.scale))
         object.__setattr__(self, "zero_point", _checked_zero(self.zero_point))
-        object.__setattr__(self, "bits", _checked_bits(float(self.bits)))
+        bits = _checked_bits(float(self.bits), "bit width", self.scale, self.zero_point)
+        object.__setattr__(self, "bits", bits)
         object.__setattr__(self, "mode", rounding(self.mode))
 
     @property
@@ -168,11 +190,11 @@ class Quant:
         return max(self.scale.size, self.zero_point.size) > 1
 
     def integers(self, x: np.ndarray) -> np.ndarray:
-        """q of float32 `x`, as float32: within `limits`, rounded to float32."""
+        """q of float32 `x`: within `limits`, rounded to float32, or of float64 if a parameter is."""
         with np.errstate(over="ignore"):
             steps = x / self.scale + self.zero_point
         if self.bipolar:
-            return np.where(steps >= 0, np.float32(1), np.float32(-1))
+            return np.where(steps >= 0, steps.dtype.type(1), steps.dtype.type(-1))
         return ROUNDINGS[self.mode](_clipped(steps, self.limits))
 
     def carried(self, y: np.ndarray) -> np.ndarray:
@@ -182,7 +204,7 @@ class Quant:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """y of float32 `x`, as float32."""
         with np.errstate(over="ignore"):
-            return (self.integers(x) - self.zero_point) * self.scale
+            return ((self.integers(x) - self.zero_point) * self.scale).astype(np.float32)
 
     def __str__(self) -> str:
         kind = "bipolar" if self.bipolar else f"{'int' if self.signed else 'uint'}{self.bits}"
@@ -194,7 +216,7 @@ class BipolarQuant:
     """BipolarQuant: the scale with the sign of x, where both zeros are positive.
 
     Attributes:
-        scale: float32 that broadcasts against x, each finite and above 0.
+        scale: as of `Quant`.
 
     Raises:
         ConfigurationError: another scale.
@@ -212,7 +234,7 @@ class BipolarQuant:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """y of float32 `x`, as float32."""
-        return np.where(x >= 0, np.float32(1), np.float32(-1)) * self.scale
+        return (np.where(x >= 0, np.float32(1), np.float32(-1)) * self.scale).astype(np.float32)
 
     def __str__(self) -> str:
         return "bipolar" + _numbers(self.scale, np.zeros(1))
@@ -226,10 +248,10 @@ class Trunc:
     scale, from which the divisor follows, and clips.
 
     Attributes:
-        scale, zero_point: float32 that broadcast against x, scales finite and above 0.
+        scale, zero_point: as of `Quant`.
         input_bits: 1 to 32; version 2 does not use it.
         bits: of the result, 1 to 32, in version 1 not more than `input_bits`.
-        output_scale: None in version 1; float32, finite and above 0, in version 2.
+        output_scale: None in version 1; as `scale` in version 2.
         signed, narrow: of the result, in version 2.
         mode: a name of `ROUNDINGS`.
         divisor: the power of two (derived).
@@ -252,7 +274,8 @@ class Trunc:
         object.__setattr__(self, "scale", _checked_scale(self.scale))
         object.__setattr__(self, "zero_point", _checked_zero(self.zero_point))
         object.__setattr__(self, "input_bits", _checked_bits(float(self.input_bits), "input bit width"))
-        object.__setattr__(self, "bits", _checked_bits(float(self.bits), "output bit width"))
+        bits = _checked_bits(float(self.bits), "output bit width", self.scale, self.zero_point)
+        object.__setattr__(self, "bits", bits)
         object.__setattr__(self, "mode", rounding(self.mode))
         if self.output_scale is None:
             if self.bits > self.input_bits:
@@ -283,9 +306,9 @@ class Trunc:
         with np.errstate(over="ignore"):
             q = np.rint(x / self.scale + self.zero_point) / self.divisor
             if self.output_scale is None:
-                return (ROUNDINGS[self.mode](q) - self.zero_point) * self.scale
+                return ((ROUNDINGS[self.mode](q) - self.zero_point) * self.scale).astype(np.float32)
             q = ROUNDINGS[self.mode](_clipped(q, self.limits))
-            return (q - self.zero_point / self.divisor) * self.output_scale
+            return ((q - self.zero_point / self.divisor) * self.output_scale).astype(np.float32)
 
     def __str__(self) -> str:
         if self.output_scale is None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from golden import ConfigurationError, GoldenError
@@ -80,7 +80,6 @@ def assigned(x: Fraction, t: ApFixed) -> int:
     return 0 if t.overflow == "SAT_ZERO" else (high if y > high else low)
 
 
-@settings(deadline=None)
 @given(
     TYPES,
     st.lists(st.one_of(st.integers(-(2**61) + 1, 2**61 - 1), st.integers(-300, 300)), max_size=8),
@@ -107,7 +106,6 @@ def test_all_values_and_ties(quantisation, overflow, signed):
     assert t.convert(x, 3).tolist() == [assigned(Fraction(int(v), 8), t) for v in x]
 
 
-@settings(deadline=None)
 @given(TYPES, st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=6))
 @example(ApFixed(16, 6), [5e-324, -5e-324, 1.7e308, -1.7e308, 0.0, -0.0])
 @example(ApFixed(8, 4, True, "RND", "SAT"), [0.03125, -0.03125, 0.09375, 7.97])
@@ -121,7 +119,6 @@ def test_from_float32():
     assert t.from_float(values).tolist() == [assigned(Fraction(float(v)), t) for v in values]
 
 
-@settings(deadline=None)
 @given(TYPES)
 def test_parse_reads_what_str_writes(t):
     assert ApFixed.parse(str(t)) == t

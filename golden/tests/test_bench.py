@@ -1,10 +1,16 @@
-"""The benchmark's yardstick is a convolution indeed."""
+"""The benchmark's yardstick is a convolution indeed; every column is measured, or says what is missing."""
+
+import sys
 
 import numpy as np
 import pytest
 
+import golden
+from golden import bench
 from golden.bench import einsum_convolution
 from golden.operators import conv2d
+from golden.tests.litert import network
+from golden.tests.onnx_files import OnnxFile
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 2, 0, 1)])
@@ -15,3 +21,37 @@ def test_einsum_convolution(padding, stride):
     kernel = rng.integers(-128, 128, (3, 2, 3, 5)).astype(np.int32)
     expected = conv2d(x, kernel.transpose(3, 0, 1, 2), stride, padding)
     assert np.array_equal(einsum_convolution(x, kernel, padding, stride), expected)
+
+
+def test_columns_of_a_tflite_network(monkeypatch):
+    path = network("mlperf_tiny_ad_autoencoder_int8.tflite")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
+    title, *lines = bench.run(path, golden.load(path), 3, 0)
+    assert title.startswith("mlperf_tiny_ad_autoencoder_int8, batch 3, one thread")
+    for line, start in zip(
+        lines, ("  golden model", "  LiteRT, reference kernels", "  onnxruntime, QDQ"), strict=True
+    ):
+        assert line.startswith(start)
+        assert "ms an input" in line
+    assert lines[1].endswith("outputs equal")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    litert, onnxruntime = bench.run(path, golden.load(path), 1, 0)[2:4]
+    assert "not measured" in litert
+    assert "pip install" in litert
+    assert "not measured" in onnxruntime
+    assert "pip install onnx onnxruntime" in onnxruntime
+
+
+def test_columns_of_an_onnx_network(tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
+    file = OnnxFile()
+    x = file.dequantize(file.quantize(file.input(("N", 4)), 0.5, np.int8(0)), 0.5, np.int8(0))
+    file.quantize(file.node("Relu", x), 0.5, np.int8(0))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(file.bytes())
+    lines = bench.run(path, golden.load(path), 2, 0)
+    assert len(lines) == 3
+    assert lines[2].startswith("  onnxruntime, QDQ")
+    assert lines[2].endswith("outputs equal")

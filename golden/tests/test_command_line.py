@@ -68,6 +68,12 @@ def test_compare_with_another_model(tmp_path, capsys):
     assert printed.endswith(f"wrote {picture}\n") and picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_compare_refuses_a_picture_of_no_format(capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"]) == 2
+    assert "suffix '.txt' is no picture format" in capsys.readouterr().err
+
+
 def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
     pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
@@ -110,7 +116,6 @@ def test_names_with_slashes_survive_the_file(tmp_path):
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
         (["compare", str(DIGITS), "missing.onnx"], "missing.onnx: no such model file"),
-        (["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"], "suffix '.txt' is no picture format"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):

@@ -107,7 +107,7 @@ def networks(draw, float32_exact=False):
     return network, x
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(networks())
 def test_trace_is_the_definition_layer_by_layer(case):
     network, x = case
@@ -127,7 +127,7 @@ def test_trace_is_the_definition_layer_by_layer(case):
     np.testing.assert_array_equal(network.predict(x[1:]), trace[network.output][1:])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(networks(float32_exact=True))
 def test_written_file_computes_the_same_in_float32_and_reads_back(case):
     network, x = case

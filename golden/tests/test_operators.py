@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from golden import ConfigurationError, GoldenError, IntFormat
 from golden.operators import _exact_dtype, conv2d, max_pool, quantise, scale_bias
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 formats = st.builds(IntFormat, st.integers(1, 16), st.booleans())
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 pads = st.tuples(*[st.integers(0, 2)] * 4)
@@ -140,7 +140,7 @@ def test_scale_bias_refuses_what_may_not_fit():
         scale_bias(np.zeros((4, 2), int), np.ones(2, int), np.zeros(3, int))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-70000, 70000),
     st.integers(0, 62),

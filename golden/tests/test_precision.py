@@ -54,7 +54,7 @@ TYPES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     TYPES,
     st.one_of(
@@ -77,7 +77,7 @@ def test_ap_fixed_of_quantised_integers(t, scale, zero_point):
         assert after == min(max(low + up + zero_point, -128), 127)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 12),
     st.booleans(),
@@ -96,7 +96,7 @@ def test_integer_formats_saturate_around_the_zero_point(bits, signed, quantisati
     assert seen.tolist() == expected and seen.dtype == np.int8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TYPES, st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=6))
 def test_ap_fixed_of_floats(t, values):
     seen = Precision("t", t, FLOAT)(np.array(values, np.float32))

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from golden import ConfigurationError, GoldenError
@@ -16,7 +16,6 @@ from golden.schemes.qkeras import PowerOfTwo, binary, quantized_bits, quantized_
 FLOATS = st.lists(st.floats(-40, 40, width=32), min_size=1, max_size=9)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(-2, 4), st.booleans(), st.booleans(), FLOATS)
 @example(4, 0, True, True, [-1.0, -0.9375, -40.0, 0.0625, 0.1875])
 @example(4, 0, False, True, [-1.0, -0.9375, -40.0, 0.0625, 0.1875])
@@ -29,7 +28,6 @@ def test_quantized_bits(bits, integer, symmetric, keep_negative, values):
     assert [t.value(raw) for raw in t.from_float(np.array(values))] == expected
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(-2, 4), FLOATS)
 def test_quantized_relu(bits, integer, values):
     t = quantized_relu(bits, integer)
@@ -46,7 +44,6 @@ def nearest_exponent(x: Fraction) -> int:
     return e
 
 
-@settings(deadline=None)
 @given(
     st.integers(3, 7),
     st.sampled_from([None, 0.5, 1.0, 6.0, 16.0]),

@@ -165,10 +165,17 @@ NODE = r"^model: node 'Quant_0' \(Quant\): "
         (lambda: quant(bits=np.float32([8, 8])), UnsupportedOperatorError, "bit width has 2 values, but must have 1"),
         (lambda: quant(scale=NONE), ModelFormatError, NODE + "scale is 0.0, but must be finite and above 0$"),
         (lambda: quant(scale=np.float32(-1)), ModelFormatError, "scale is -1.0"),
-        (lambda: quant(scale=np.float32(np.nan)), ModelFormatError, "holds NaN or infinity, but must be finite"),
-        (lambda: quant(zero=np.float32(np.inf)), ModelFormatError, "holds NaN or infinity"),
-        (lambda: quant(scale=np.float64(1)), UnsupportedOperatorError, "has element type 11, but must have one of"),
-        (lambda: quant(scale=np.int32(1)), UnsupportedOperatorError, "scale 'c0' is int32, but must be float32"),
+        (lambda: quant(scale=np.float32(np.nan)), ModelFormatError, "holds NaN, but must hold numbers"),
+        (lambda: quant(zero=np.float32(np.inf)), ModelFormatError, NODE + "zero point is inf, but must be finite"),
+        (lambda: quant(scale=np.float16(1)), UnsupportedOperatorError, "has element type 10, but must have one of"),
+        (lambda: quant(scale=np.int16(1)), UnsupportedOperatorError, "scale 'c0' is int16, but must be float32 or"),
+        (lambda: quant(scale=np.float64(0.1)), ModelFormatError, "scale is 0.1, but must be a number of float32$"),
+        (lambda: quant(scale=np.float64(1e300)), ModelFormatError, r"scale is 1e\+300, but must be a number of"),
+        (lambda: quant(zero=np.int64(2**24 + 1)), ModelFormatError, "zero point is 16777217, but must be a num"),
+        (lambda: quant(zero=np.int64(2**63 - 1)), ModelFormatError, "zero point is 9223372036854775807, but"),
+        (lambda: quant(bits=np.float64(8.5)), ModelFormatError, "bit width is 8.5"),
+        (lambda: quant(zero=np.int64(0), bits=np.int64(25)), ModelFormatError, "a whole number from 1 to 24 beside"),
+        (lambda: one("BipolarQuant", np.float64(0.1)), ModelFormatError, r"\(BipolarQuant\): scale is 0.1, but must"),
         (lambda: quant(scale=np.ones(2, np.float32)), UnsupportedOperatorError, r"shape \[2\], but must broadcast to"),
         (lambda: quant(scale=np.ones((1, 1, 1), np.float32)), UnsupportedOperatorError, "must broadcast to"),
         (computed_scale, UnsupportedOperatorError, "scale 'y0' is computed by the network, but must be a constant"),
@@ -253,6 +260,37 @@ def test_weights_stored_as_integers_and_cast():
     assert {"Cast", "Quant", "Conv"} <= {node.kind for node in graph.nodes}
     assert sum(isinstance(t.quantisation, Quant) for t in graph.tensors.values()) > 4
     assert "MACs" in graph.summary()
+
+
+@pytest.mark.parametrize("zero", [np.int64(0), np.float64(3), np.int32(-7), np.float32(1)])
+@pytest.mark.parametrize(
+    "scale", [np.float64(0.25), np.float64(np.float32(0.3)), np.int64(3), np.float32(0.3)]
+)
+def test_parameters_of_other_types(scale, zero):
+    """As qonnx's converter from Keras writes them: qonnx computes with them in float64, which shows near ties."""
+    rng = np.random.default_rng(0)
+    for mode in ("ROUND", "FLOOR", "HALF_UP"):
+        for bits in (1, 4, 20):
+            file = OnnxFile(13)
+            attributes = QUANT | {"rounding_mode": mode}
+            file.node("Quant", file.input((1, 3, 200)), scale, zero, np.int64(bits), **attributes)
+            halves = np.round(rng.standard_normal((6, 3, 200)) * 2.0 ** min(bits, 9)) / 2 * float(scale)
+            near = np.nextafter(halves.astype(np.float32), np.float32(rng.choice([-np.inf, np.inf])))
+            check(file, rng, x={"x0": np.concatenate([halves.astype(np.float32), near])})
+
+
+def test_a_network_has_the_same_numbers_with_parameters_of_other_types():
+    x = np.random.default_rng(0).integers(0, 16, (9, 6, 6, 3))
+    files = fused(), fused()
+    for tensor in files[1].constants:
+        array = numpy_helper.to_array(tensor)
+        if array.ndim == 0:
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float64), tensor.name))
+    plain, wide = (importer.loads(file.bytes()) for file in files)
+    assert isinstance(plain, Network) and isinstance(wide, Network)
+    theirs = plain.trace(x)
+    for name, array in wide.trace(x).items():
+        np.testing.assert_array_equal(array, theirs[name])
 
 
 def test_initialisers_may_be_listed_as_inputs():

@@ -154,8 +154,59 @@ def test_pools(shape, opset):
         if not dilated or all(n > (k - 1) * 2 for n, k in zip(shape[2:], kernel, strict=True)):
             file.node("MaxPool", x, **window, **dilated)
         file.node("AveragePool", x, **window)
+        if opset >= 10:
+            file.node("MaxPool", x, **window, ceil_mode=1)
+            file.node("AveragePool", x, **window, ceil_mode=1, count_include_pad=attempt % 2)
         file.node("GlobalAveragePool", x)
         check(file, rng, runs=2)
+
+
+@pytest.mark.parametrize("axes", [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]])
+def test_signs_of_zeros(axes):
+    """Of sums, which start from +0 or from their first value, and of PRelu."""
+    file = OnnxFile(13)
+    x = file.input((3, 5, 4))
+    file.node("ReduceSum", x, np.array(axes))
+    file.node("ReduceMean", x, axes=axes)
+    file.node("PRelu", x, np.float32([-2, 0, 3, np.inf]))
+    file.quant(x, 2, 1)
+    zeros = np.full((2, 3, 5, 4), -0.0, np.float32)
+    zeros[1] = np.random.default_rng(0).choice([0.0, -0.0], (3, 5, 4))
+    check(file, np.random.default_rng(0), x={"x0": zeros})
+
+
+def test_operators_between_quantisers():
+    """Those that QDQ files have, in a session for each node."""
+    rng = np.random.default_rng(0)
+    file = OnnxFile(17)
+    x = file.quant(file.input((2, 8, 5, 7)), 6, 0.11)
+    shape = file.node("Concat", file.node("Shape", x, end=2), np.array([-1]), axis=0)
+    rows = file.node("Reshape", x, shape)
+    file.node("Gather", rows, np.array([0, -1, 3]), axis=2)
+    numbers = rng.standard_normal((2, 35)).astype(np.float32)
+    file.node("LayerNormalization", rows, *numbers)
+    file.node("InstanceNormalization", rows, *numbers[:, :8])
+    for axis in (1, 2):
+        file.node("Softmax", rows, axis=axis)
+    for kind in ("Erf", "Exp", "HardSwish", "Elu", "Softsign"):
+        file.node(kind, rows)
+    file.node("DepthToSpace", x, blocksize=2, mode="CRD")
+    file.node("Pad", x, np.array([0, 0, 2, 1, 0, 0, 4, 3]), mode="reflect")
+    file.node("Resize", x, None, np.float32([1, 1, 1.15, 2]), mode="nearest")
+    file.node("Resize", x, None, np.float32([1, 1, 1.6, 2]), mode="linear")
+    weight = file.quant(rng.standard_normal((8, 4, 3, 2)).astype(np.float32), 4, 0.2)
+    file.node("ConvTranspose", x, weight, strides=[2, 1])
+    y = file.node("MatMul", rows, rng.standard_normal((35, 9)).astype(np.float32))
+    long = file.node(
+        "Reshape", x, np.array([1, -1])
+    )  # a product of one row, which a packed matrix sums otherwise
+    file.node("MatMul", long, rng.standard_normal((560, 5)).astype(np.float32))
+    file.node("Gemm", long, rng.standard_normal((560, 5)).astype(np.float32))
+    file.node("ConvTranspose", x, rng.standard_normal((8, 4, 3, 2)).astype(np.float32))
+    file.node("Where", file.node("Greater", y, np.float32(0)), y, np.float32(-1))
+    names = file.node("DynamicQuantizeLinear", y, outputs=3)
+    file.node("MatMulInteger", names[0], np.arange(27, dtype=np.uint8).reshape(9, 3), names[2])
+    check(file, rng)
 
 
 @pytest.mark.parametrize("layout, shape, axis", [

@@ -79,7 +79,7 @@ def cases(draw):
     return x, scale, zero, bits
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(cases(), st.booleans(), st.booleans(), st.sampled_from(MODES))
 @example((0.5 - 2.0**-25, 1.0, 0.0, 4), True, False, "HALF_UP")  # goes to 1
 @example((-0.5, 1.0, 0.0, 4), True, False, "HALF_DOWN")
@@ -102,7 +102,7 @@ def test_bipolar_quant_is_the_definition(x, scale):
         )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.integers(-(2**15), 2**15), SCALES, st.integers(-64, 64), st.integers(1, 16), st.integers(0, 12), st.booleans(),
     st.booleans(), st.sampled_from(MODES),

@@ -44,7 +44,9 @@ def test_the_hardware_answers_as_the_golden_model(digits, jobs):
         assert comparison.exact and len(comparison.tensors) == len(expected)
         # The golden model compares itself with the hardware in the same words.
         assert network.compare(images[:1], rtl).exact
-        assert rtl.report().splitlines()[-1].startswith("all")
+        *_, total, moved, hosted = rtl.report().splitlines()
+        assert total.startswith("all") and moved == "moves in memory: reshape_10 (RESHAPE)"
+        assert hosted.startswith("done by the host: ")
 
 
 def test_a_dead_simulator_is_an_error_that_names_its_log(digits):

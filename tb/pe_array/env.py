@@ -17,7 +17,7 @@ from golden.pe_array.functional import explain, outputs
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
-from tb.agents.burst import NEVER, Beats
+from tb.agents.burst import NEVER, Beats, StreamError, StreamUnknown
 from tb.agents.interrupt import Interrupt
 from tb.agents.register import RegisterAgent, RegisterPort
 from tb.agents.request_response import request_format, response_format
@@ -230,7 +230,7 @@ class PeArrayEnv(uvm_env):
                 role,
                 seed=self.report.seed,
                 clock_ns=CLOCK_NS,
-                on_error=self.fail,
+                on_error=self._out_error if name == "out" else self.fail,
             )
             if name == "wgt":
                 config.timeout_clocks = _WEIGHTS_TIMEOUT
@@ -330,6 +330,11 @@ class PeArrayEnv(uvm_env):
         return self.formats["out"].pack(
             data=output_packets(beats, self.params), keep=keep, last=beats.last.astype(np.uint8)
         )
+
+    def _out_error(self, error: StreamError) -> None:
+        """X within a beat is left to the scoreboard, which knows the tile it belongs to."""
+        if not (isinstance(error, StreamUnknown) and error.cycle >= 0):
+            self.fail(error)
 
     def _beats_came(self, beats: Beats) -> None:
         last = self.formats["out"].width - 1

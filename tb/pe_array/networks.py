@@ -157,9 +157,7 @@ def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) ->
     at = np.argwhere(layer.output(memory))
     if not len(at):
         return "nothing of the output"
-    index = at[0].tolist()
-    if layer.shape[1:2] == (1,):
-        del index[1]  # the file's own batch axis, whose place the runs take
+    index = at[0].tolist()[1:]  # the first axis counts runs, of which there is one
     names: Sequence[str] = [f"axis {axis}" for axis in range(len(index))]
     if len(index) == 4:
         names = ("image", "channel", "row", "column") if layer.channels_first else _AXES

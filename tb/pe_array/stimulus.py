@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.pe_array.functional import outputs
+from golden.pe_array.functional import accumulators, outputs
 from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
@@ -131,10 +131,11 @@ class Stimulus:
         return -(-((rows - 1) * row_stride + kernel_rows) // rows)
 
     def zero(self, signed: bool) -> int:
-        """A zero point: often 0, an end or anything of the operands' width."""
+        """A zero point: often 0, an end or anything of the operands' width, now and then anything of the field's."""
         half = 1 << self.params.data_width - 1
         low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
-        return self.random.choice((0, 0, low, high, self.random.randint(low, high)))
+        usual = (0, 0, low, high, self.random.randint(low, high), self.random.randint(low, high))
+        return self.random.choice((*usual, self.random.randint(-(1 << 16), (1 << 16) - 1)))
 
     def clamps(self) -> tuple[int, int]:
         """Least and greatest output."""
@@ -152,7 +153,8 @@ class Stimulus:
         """A 31-bit multiplier as TFLite normalises it; now and then any other."""
         r = self.random
         return r.choice(
-            (r.randint(1 << 30, (1 << 31) - 1),) * 4 + (0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
+            (r.randint(1 << 30, (1 << 31) - 1),) * 4
+            + (1 << 30, 1 << 30, 0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
         )
 
     def shift(self) -> int:
@@ -201,13 +203,15 @@ class Stimulus:
         vectors = self.rng.integers(0, p.vectors if r.random() < 0.7 else 1, p.columns)
         weights = self.words((header["extent.weight_beats"], p.columns), header["mode.weight_signed"])
         if r.random() < 0.3:
-            weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"]
+            weights[self.rng.random(weights.shape) < 0.5] = header["weight_zero"] & (1 << p.data_width) - 1
         table = self.words((1 << p.data_width,), 0) if header["mode.table"] else None
         table = self.exponentials() if header["mode.softmax"] else table
-        largest = header["packet.channels"] * header["window.kernel_rows"] << 2 * p.data_width - 1
-        largest = min(largest, (1 << 31) - 1)
-        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, largest), weights, table)
-        return tile, self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        tile = Tile(header, starts, vectors.astype(np.uint8), self.entries(header, 1), weights, table)
+        pixels = self.words(tile.pixel_shape(p), header["mode.input_signed"])
+        sums = np.abs(accumulators(tile, pixels, p))
+        # Factors that spread the sums over the outputs' range; a maximum of nothing is -2**31.
+        largest = int(np.quantile(sums[sums < 1 << 31], 0.9, method="lower")) if (sums < 1 << 31).any() else 1
+        return replace(tile, entries=self.entries(header, max(largest, 1))), pixels
 
     def words(self, shape: tuple[int, ...], signed: int) -> np.ndarray:
         """Random words: anything, or mostly the ends of the range, or small ones."""

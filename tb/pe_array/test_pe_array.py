@@ -13,10 +13,12 @@ import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
+from golden import DoesNotFitError
 from golden.graph import Node
 from golden.pe_array.mapping import map_operator
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
+from golden.pe_array.shapes import SHAPES
 from golden.pe_array.tile import OutputBeats, weight_packet
 from golden.pe_array.vectors import Vector, read
 from tb.agents.burst import ALWAYS, NEVER
@@ -151,6 +153,31 @@ class RandomLayerTiles(PeArrayTest):
 async def random_layers(dut: object) -> None:
     """Constrained random layers: kernels, strides, padding, groups, activations, pooling, pairs, tables."""
     await run(dut, RandomLayerTiles)
+
+
+class PublishedLayers(PeArrayTest):
+    """A sample of the layers of AlexNet, VGG-16 and ResNet-50, scaled: their clocks are published, and quoted."""
+
+    async def body(self) -> None:
+        played = 0
+        for network, shapes in SHAPES.items():
+            others = self.stimulus.rng.permutation(len(shapes) - 1)[: self.pick(2, 1)] + 1
+            for shape in (shapes[0], *(shapes[i] for i in others)):
+                try:
+                    layer = shape.scaled(self.pick(2_000_000, 40_000)).tiles(
+                        self.env.params, self.stimulus.rng
+                    )
+                except DoesNotFitError:
+                    continue  # an array smaller than these networks ask for
+                await self.play(layer_items(f"{network} {shape.name}", layer))
+                played += 1
+        self.report.notes["published layers"] = f"{played} of three networks, scaled"
+
+
+@cocotb.test()
+async def published_layers(dut: object) -> None:
+    """Layers of AlexNet, VGG-16 and ResNet-50, scaled, random numbers: output and clocks (try Rows=7 Columns=96)."""
+    await run(dut, PublishedLayers)
 
 
 class RandomTiles(PeArrayTest):

@@ -360,7 +360,7 @@ def random_registers(draw):
     return registers, 1 << CAUSE_BIT["countdown"] if excess % int(group) else 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(random_registers(), st.integers(0, 2**32))
 def test_any_job_without_padding(case, seed):
     registers, causes = case

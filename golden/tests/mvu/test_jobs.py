@@ -120,7 +120,7 @@ def layers(draw):
     return layer, size
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(layers(), st.integers(0, 2**32))
 def test_any_layer(case, seed):
     layer, size = case
