@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from golden.errors import ConfigurationError
 
-__all__ = ["WORD_BITS", "Field", "Register", "struct_members"]
+__all__ = ["WORD_BITS", "Field", "Register", "struct_members", "write_generated"]
 
 WORD_BITS = 32
 
@@ -100,3 +102,23 @@ def struct_members(register: Register, stem: str) -> list[str]:
     if position:
         lines.append(f"    logic [{position - 1}:0] unused_{stem}_0;")
     return lines
+
+
+def write_generated(module: str, block: str, files: Callable[[Path], Mapping[Path, str]]) -> None:
+    """The command line of a block's table: write what is generated from it, and print the paths.
+
+    Args:
+        module: that is run, for the help.
+        block: what the table belongs to, likewise.
+        files: gives, for the project's folder, path to text.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=f"Write the generated SystemVerilog package and the documentation of {block}.",
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path(__file__).resolve().parents[1], help="project folder"
+    )
+    for path, text in files(parser.parse_args().root).items():
+        path.write_text(text)
+        print(path)

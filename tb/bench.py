@@ -8,8 +8,10 @@ test that hands it to `run`.
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import cocotb
@@ -17,7 +19,7 @@ from cocotb.triggers import select
 from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
 from tb.agents.sequence import ItemSequence
-from tb.report import Report
+from tb.report import RUN_DIR, Report, write_json
 
 __all__ = ["BenchStopped", "BenchTest", "run", "run_planted"]
 
@@ -78,6 +80,13 @@ class BenchTest(uvm_test):
         if ended == 1 or self.env.failed.is_set():
             raise BenchStopped
         await self.driver.finish()
+
+    async def play_timed(self, items: Iterable[uvm_sequence_item]) -> None:
+        """`play`, whose clocks and seconds are left in ``speed.json`` for ``make bench``."""
+        before, started = int(self.env.dut.cycle_o.value), time.perf_counter()
+        await self.play(items)
+        seconds, clocks = time.perf_counter() - started, int(self.env.dut.cycle_o.value) - before
+        write_json(Path(os.environ[RUN_DIR]) / "speed.json", {"clocks": clocks, "seconds": seconds})
 
     async def run_phase(self) -> None:
         self.raise_objection()

@@ -7,7 +7,6 @@ the ones BARVINN does not have are marked so in their description.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from golden.mvu.parameters import (
     RESIDUAL_LOOPS,
     MvuParameters,
 )
-from golden.registers import WORD_BITS, Field, Register, struct_members
+from golden.registers import WORD_BITS, Field, Register, struct_members, write_generated
 
 
 def _value(name: str, width: int, signed: bool = False) -> tuple[Field, ...]:
@@ -338,18 +337,5 @@ def generated_files(root: Path) -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m golden.mvu.registers",
-        description="Write the MVU's generated SystemVerilog package and register documentation.",
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(__file__).resolve().parents[2], help="project folder"
-    )
-    for path, text in generated_files(parser.parse_args().root).items():
-        path.write_text(text)
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    write_generated("golden.mvu.registers", "the MVU", generated_files)

@@ -7,7 +7,6 @@ stream's packets (see docs/pe_array.md), `REGISTERS` those of the register port.
 
 from __future__ import annotations
 
-import argparse
 from enum import IntEnum
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from golden.pe_array.parameters import (
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
-from golden.registers import WORD_BITS, Field, Register, struct_members
+from golden.registers import WORD_BITS, Field, Register, struct_members, write_generated
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
 MAGIC = 0x5045  #: "PE", the mark of a header
@@ -330,18 +329,5 @@ def generated_files(root: Path) -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m golden.pe_array.registers",
-        description="Write the PE array's generated SystemVerilog package and register documentation.",
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(__file__).resolve().parents[2], help="project folder"
-    )
-    for path, text in generated_files(parser.parse_args().root).items():
-        path.write_text(text)
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    write_generated("golden.pe_array.registers", "the PE array", generated_files)

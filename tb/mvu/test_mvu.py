@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from tb.mvu.jobs import Image, JobDriver, JobItem
 from tb.mvu.networks import items, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
-from tb.report import RUN_DIR, write_json
+from tb.report import RUN_DIR
 
 
 class MvuTest(BenchTest):
@@ -772,14 +771,11 @@ class Speed(MvuTest):
 
         env.golden.run = keep
         env.stall(self.probability)
-        before, started = int(env.dut.cycle_o.value), time.perf_counter()
-        await self.play(items)
-        seconds, clocks = time.perf_counter() - started, int(env.dut.cycle_o.value) - before
+        await self.play_timed(items)
         for item, result in zip(items, results, strict=True):
             traffic.job(item, result)
         folder = Path(os.environ[RUN_DIR])
         traffic.save(folder / "traffic.bin", folder / "expected.bin")
-        write_json(folder / "speed.json", {"clocks": clocks, "seconds": seconds})
 
     def items(self) -> Iterator[JobItem]:
         lanes, depth = self.env.params.lanes, self.env.params.data_depth

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from tb.pe_array.networks import items, layer_items, load_workload
 from tb.pe_array.stimulus import Stimulus
 from tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
 from tb.pe_array.traffic import Traffic
-from tb.report import RUN_DIR, write_json
+from tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200, 240)
@@ -780,15 +779,12 @@ class Speed(PeArrayTest):
 
         env.expect = keep
         env.stall(self.probability)
-        before, started = int(env.dut.cycle_o.value), time.perf_counter()
-        await self.play(made)
-        seconds, clocks = time.perf_counter() - started, int(env.dut.cycle_o.value) - before
+        await self.play_timed(made)
         env.stall(NEVER)
         for item in made:
             traffic.item(item)
         folder = Path(os.environ[RUN_DIR])
         traffic.save(folder / "traffic.bin", folder / "expected.bin")
-        write_json(folder / "speed.json", {"clocks": clocks, "seconds": seconds})
 
     def items(self) -> Iterator[TileItem]:
         layers = RandomLayers(self.stimulus)
