@@ -496,6 +496,7 @@ class Iss:
         offset = state.pc - IMEM_BASE
         if state.interrupt or not 0 <= offset < 4 * self.parameters.imem_words:
             return self.step(hart)
+        state.waiting = False
         return self._traced[self.words[offset >> 2]](state)
 
     def run(self, count: int, readable: bool = False) -> int:
@@ -515,7 +516,8 @@ class Iss:
         done = 0
         limit, words, operations = 4 * self.parameters.imem_words, self.words, self._operations
         while done < count and self.exit_code is None:
-            if (self._changed or self.clock >= self._timer) and not self._poll():
+            stale = self._changed or not self._ready or self.clock >= self._timer
+            if stale and not self._poll():
                 break
             for hart in self._ready:
                 offset = hart.pc - IMEM_BASE
