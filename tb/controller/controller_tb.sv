@@ -11,9 +11,9 @@ module controller_tb
   parameter int Skip = DefaultSkip,
   parameter int MulDiv = DefaultMulDiv,
   parameter int Beats = 16,
-  parameter int Records = 256,
+  parameter int Records = 512,
   // Fields of a record at whole bytes: see tb/controller/trace.py.
-  parameter int RecordWidth = 8 * 58
+  parameter int RecordWidth = 8 * 61
 ) (
   input  logic             rst_ni,
 
@@ -132,8 +132,9 @@ module controller_tb
 
   // From the highest byte down; the first field of trace.py is the lowest.
   assign trace_data = {
-    order, csr, cause, mem_wdata, mem_rdata, mem_addr, pc_wdata, pc_rdata, rd_wdata, rs2_rdata, rs1_rdata, insn,
-    wmask, rmask, 3'b0, rd_addr, 3'b0, rs2_addr, 3'b0, rs1_addr, ixl, mode, 1'b0, intr, halt, trap, 4'b0, hart
+    2'b0, ixl, mode, 1'b0, halt, order, csr, mem_wdata, mem_rdata, 4'b0, wmask, 4'b0, rmask, mem_addr, pc_wdata,
+    rd_wdata, 3'b0, rd_addr, rs2_rdata, 3'b0, rs2_addr, rs1_rdata, 3'b0, rs1_addr, cause, 7'b0, intr, 7'b0, trap,
+    insn, pc_rdata, 4'b0, hart
   };
 
   `include "waves.svh"

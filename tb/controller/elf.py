@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from golden.controller.memory_map import IMEM_BASE
 from golden.controller.parameters import ControllerParameters
 from golden.errors import DoesNotFitError, ModelFormatError
 
-__all__ = ["Program", "load_elf"]
+__all__ = ["Program", "check", "load_elf"]
 
 #: Bits of e_flags that ask for what the controller does not have (RISC-V ELF psABI, chapter "File header").
 _RVC, _FLOAT_ABI, _RVE = 0x1, 0x6, 0x8
@@ -76,6 +77,11 @@ def load_elf(path: Path, params: ControllerParameters) -> Program:
     except (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError) as e:
         # pyelftools meets damaged tables with whatever the first bad number causes.
         raise ModelFormatError(f"{path} is a damaged ELF file: {e or type(e).__name__}") from None
+
+
+def check(path: str, parameters: Mapping[str, int]) -> None:
+    """Refuse a program that a build with these HDL parameters cannot run; raises as `load_elf`."""
+    load_elf(Path(path), ControllerParameters.of_rtl(parameters))
 
 
 def _read(path: Path, file: object, size: int, params: ControllerParameters) -> Program:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from golden.controller.iss import Retirement
 from tb.agents.beat_format import BeatFormat
 
-__all__ = ["INTR", "RECORD", "TRACE_FORMAT", "TRAP", "read_records"]
+__all__ = ["FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirements"]
 
-_BYTES = ("hart", "flags", "rs1_addr", "rs2_addr", "rd_addr", "masks")
-_WORDS = (
-    *("insn", "rs1_rdata", "rs2_rdata", "rd_wdata", "pc_rdata", "pc_wdata"),
-    *("mem_addr", "mem_rdata", "mem_wdata", "cause", "csr"),
-)
-#: Bits of ``flags``; mode is its bits 5:4, ixl 7:6. ``masks`` is rmask in its bits 3:0, wmask in 7:4.
-TRAP, HALT, INTR, MODE, IXL = 0x01, 0x02, 0x04, 0x30, 0xC0
+_BYTES = ("hart", "trap", "intr", "rs1_addr", "rs2_addr", "rd_addr", "mem_rmask", "mem_wmask")
+#: ``status``: rvfi_halt, rvfi_mode, rvfi_ixl; this is what it must always be: not halted, machine mode, 32 bits.
+STATUS = 0 | 3 << 2 | 1 << 4
 
-TRACE_FORMAT = BeatFormat(
-    [*((name, 8) for name in _BYTES), *((name, 32) for name in _WORDS), ("order", 64)]
+#: A record's fields with their bits: those of a `Retirement`, in its order, and what else RVFI has.
+FIELDS = (
+    *((name, 8 if name in _BYTES else 32) for name in Retirement._fields),
+    ("order", 64),
+    ("status", 8),
 )
-#: One record; ``cycle`` is the clock in which rvfi_valid was high, as the bench counts.
-RECORD = np.dtype(
-    [*((name, "u1") for name in _BYTES), *((name, "<u4") for name in _WORDS), ("order", "<u8")]
-)
+TRACE_FORMAT = BeatFormat(FIELDS)
+RECORD = np.dtype([(name, f"<u{bits // 8}") for name, bits in FIELDS])
 
 
 def read_records(payload: np.ndarray) -> np.ndarray:
     """RECORD[n] of what the tap hands over, uint8[n, bytes]."""
     return np.ascontiguousarray(payload).view(RECORD).reshape(-1)
+
+
+def retirements(records: np.ndarray) -> list[tuple[int, ...]]:
+    """RECORD[n] as the golden simulator says it: a tuple each, in the order of `Retirement`."""
+    return records[list(Retirement._fields)].tolist()
