@@ -34,6 +34,14 @@ endif
 run: $(ENVIRONMENT) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
 	@$(PY) -m sim run
 
+.PHONY: run-elf
+run-elf: $(ENVIRONMENT) ## Run the program ELF on the controller, in lock-step, until it writes tohost
+	@$(PY) -m sim run-elf
+
+.PHONY: soak
+soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are compared (TOPLEVEL=controller)
+	@$(PY) -m sim soak
+
 .PHONY: waves
 waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
 	@$(PY) -m sim waves
@@ -73,7 +81,7 @@ clean: ## Remove builds, runs and reports; .venv stays
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@printf '%s\n' '' 'Variables (cocotb'"'"'s names keep their meaning)' \
 	  '  TOPLEVEL=mvu             what to simulate; `make list` shows all' \
 	  '  SIM=verilator            or icarus' \
@@ -82,6 +90,8 @@ help: ## Show this list
 	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
 	  '  PARAMS="Lanes=8"         HDL parameters' \
   '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
+	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most' \
+	  '  N=10000000               instructions that `make soak` compares' \
 	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
 	  '  GUI=1                    write the waves and open them afterwards' \
 	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \
