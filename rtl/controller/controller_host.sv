@@ -46,7 +46,7 @@ module controller_host
   localparam int Depth = 4;
 
   logic active, own, own_done, own_error, own_pc, held, write_pc, done;
-  logic [15:0] hold_q;
+  logic [Harts-1:0] hold_q;
   logic [31:0] own_rdata, own_rdata_q;
   logic [4:0] clear_q;
   logic [$clog2(Patience)-1:0] waited_q;
@@ -61,13 +61,13 @@ module controller_host
   assign pc_word = req_addr_i[7:2] - HostPc[7:2];
   assign own_pc  = req_addr_i[7:2] >= HostPc[7:2] && pc_word < 6'(Harts);
   assign hart_o  = pc_word[HartWidth-1:0];
-  assign held    = own_pc && hold_q[4'(hart_o)];
+  assign held    = own_pc && hold_q[hart_o];
 
   always_comb begin
     own_error = req_addr_i[1:0] != 2'b00;
     own_rdata = '0;
     case ({req_addr_i[7:2], 2'b00})
-      HostHold:    own_rdata = {16'b0, hold_q};
+      HostHold:    own_rdata = 32'(hold_q);
       HostHarts:   own_rdata = Harts;
       HostRetired: own_rdata = retired_i;
       HostClocks:  own_rdata = clocks_i;
@@ -105,7 +105,7 @@ module controller_host
         answer_memory_q <= !own && !error_i && !req_write_i;
         answer_error_q <= own ? own_error : error_i;
         own_rdata_q     <= own && !req_write_i && !own_error ? own_rdata : '0;
-        if (own && req_write_i && req_addr_i[7:0] == HostHold) hold_q <= req_wdata_i[15:0];
+        if (own && req_write_i && req_addr_i[7:0] == HostHold) hold_q <= req_wdata_i[Harts-1:0];
       end
     end
   end
@@ -127,13 +127,13 @@ module controller_host
   );
 
   logic unused_wdata;
-  assign unused_wdata = ^req_wdata_i[31:16];
+  assign unused_wdata = ^req_wdata_i[31:Harts];
 
   // Zero while there is no answer, as the queue's content is unknown at first.
   assign rsp_valid_o = rsp_valid;
   assign rsp_rdata_o = rdata & {32{rsp_valid}};
   assign rsp_error_o = error & rsp_valid;
-  assign hold_o      = hold_q[Harts-1:0];
+  assign hold_o      = hold_q;
 
   `ASSERT(request_known, ^{req_valid_i, req_ready_o} !== 1'bx)
   `ASSERT_STREAM(response, 33, rsp_valid_o, rsp_ready_i, {rsp_error_o, rsp_rdata_o})
