@@ -207,8 +207,6 @@ class ControllerEnv(uvm_env):
         """Wait until everything in the pipeline has retired and is compared."""
         trace = self.agents["trace"].bus
         await Timer(CLOCK_NS * (4 * self.slots + 2 * self.mvus.latency + 60), "ns")
-        if self.mvus.unclaimed:
-            await Timer(CLOCK_NS * (8 * self.mvus.latency + 600), "ns")
         trace.eager = True
         await Timer(CLOCK_NS * 16, "ns")
         trace.eager = False

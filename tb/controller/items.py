@@ -9,7 +9,7 @@ from random import Random
 import cocotb
 import numpy as np
 from cocotb.task import Task
-from cocotb.triggers import SimTimeoutError, Timer, select, with_timeout
+from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
@@ -156,6 +156,8 @@ class ProgramDriver(uvm_driver):
         """Change lines at random clocks: pulses to some MVUs' lines, levels of some external ones."""
         env, r = self.env, self.random
         every = env.all_harts
+        # In the middle of a clock: at its edge it were open which clock sees a change.
+        await FallingEdge(env.dut.clk_i)
         while True:
             await Timer(r.randint(1, 2 * mean) * CLOCK_NS, "ns")
             kind = r.random()

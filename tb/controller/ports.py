@@ -180,11 +180,6 @@ class MvuModel:
         self.log: list[deque[BusAccess]] = [deque() for _ in range(self._params.harts)]
         self._era = getattr(self, "_era", 0) + 1
 
-    @property
-    def unclaimed(self) -> int:
-        """Accesses that no retirement has claimed so far."""
-        return sum(map(len, self.log))
-
     def _receive(self, beats: Beats) -> None:
         fields = BUS_REQUEST.unpack(beats.payload)
         for hart, mvu, register, wdata, write in zip(
