@@ -60,7 +60,8 @@ module controller_csr
   logic readable, inhibit, write_cycles, write_inhibit, write_retired, mvu_clear, mvu_set;
 
   assign one     = Harts'(1) << hart_i;
-  assign restart = Harts'(restart_i) << restart_hart_i;
+  // The number may be unknown while restart_i is low.
+  assign restart = restart_i ? Harts'(1) << restart_hart_i : '0;
 
   // --- interrupts ---
 

@@ -73,8 +73,8 @@ module controller_memory
   assign hart        = msip ? addr[2+:HartWidth] : addr[3+:HartWidth];
 
   assign misaligned_o = (size_i[0] && addr_i[0]) || (size_i[1] && addr_i[1:0] != 2'b00);
-  assign mvu_o        = mvu && word;
-  assign fault_o      = !(imem || dmem || (word && (device || mvu)));
+  assign mvu_o        = access_i && mvu && word;
+  assign fault_o      = access_i && !(imem || dmem || (word && (device || mvu)));
   assign host_done_o  = host_access_i && !access_i;
   assign host_error_o = !(imem || dmem || device) || host_addr_i[1:0] != 2'b00;
 

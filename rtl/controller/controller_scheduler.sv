@@ -49,11 +49,12 @@ module controller_scheduler
   logic [29:0] pc_q [Harts];
   logic any_ready, unused_pc;
 
-  assign one_f       = Harts'(issue_o) << hart_o;
-  assign one_m       = Harts'(m_valid_i) << m_hart_i;
-  assign one_w       = Harts'(w_valid_i) << w_hart_i;
-  assign one_answer  = Harts'(answer_valid_i) << answer_hart_i;
-  assign one_restart = Harts'(restart_i) << host_hart_i;
+  // A number may be unknown while its valid is low.
+  assign one_f       = issue_o ? Harts'(1) << hart_o : '0;
+  assign one_m       = m_valid_i ? Harts'(1) << m_hart_i : '0;
+  assign one_w       = w_valid_i ? Harts'(1) << w_hart_i : '0;
+  assign one_answer  = answer_valid_i ? Harts'(1) << answer_hart_i : '0;
+  assign one_restart = restart_i ? Harts'(1) << host_hart_i : '0;
 
   assign ready  = ~(hold_i | flight_q | parked_q | (wfi_q & ~wake_i));
   assign idle_o = ~(flight_q | parked_q);
