@@ -224,11 +224,11 @@ module controller
   end
 
   logic m_access, m_misaligned, m_memory_fault, m_mvu_word;
-  logic m_csr_legal, m_csr_mvu, m_csr_reads, m_csr_writes, m_bus, m_bus_more, m_park, m_answer_error;
+  logic m_csr_legal, m_csr_mvu, m_csr_reads, m_csr_writes, m_bus, m_bus_more, m_bus_write, m_park, m_answer_error;
   logic m_illegal, m_trap, m_retire;
   logic [4:0] m_cause;
   logic [31:0] m_trap_value, m_pc_next, m_sequential, m_handler, m_mepc, m_mcause, m_answer;
-  logic [31:0] m_csr_own, m_csr_old, m_csr_operand, m_csr_new, m_value;
+  logic [31:0] m_csr_own, m_csr_old, m_csr_operand, m_csr_new, m_bus_wdata, m_value;
 
   assign m_access = m_decoded.load || m_decoded.store;
 
@@ -248,10 +248,13 @@ module controller
   end
 
   // What waits: an access of the bus, of which one that reads and writes a CSR has a second, and a division.
-  assign m_bus      = m_csr_mvu || (m_access && m_mvu_word && !m_misaligned);
-  assign m_bus_more = m_bus && (m_phase == 2'd0 ||
+  assign m_bus       = m_csr_mvu || (m_access && m_mvu_word && !m_misaligned);
+  assign m_bus_more  = m_bus && (m_phase == 2'd0 ||
       (m_phase == 2'd1 && m_csr_mvu && m_csr_reads && m_csr_writes && !m_answer_error));
-  assign m_park     = m_bus_more || (m_decoded.divide && m_phase == 2'd0);
+  assign m_bus_write = m_csr_mvu ? m_phase != 2'd0 || !m_csr_reads : m_decoded.store;
+  // A read carries 0.
+  assign m_bus_wdata = !m_bus_write ? '0 : m_csr_mvu ? m_csr_new : m_rs2;
+  assign m_park      = m_bus_more || (m_decoded.divide && m_phase == 2'd0);
 
   // Traps. Of several reasons the first one counts; those of one instruction that can meet are in this order.
   assign m_illegal = m_decoded.illegal || (m_decoded.csr && (m_csr_mvu ? m_answer_error : !m_csr_legal));
@@ -422,10 +425,10 @@ module controller
     .request_i       (m_bus_more),
     .hart_i          (m_hart),
     .insn_i          (m_insn),
-    .write_i         (m_csr_mvu ? m_phase != 2'd0 || !m_csr_reads : m_decoded.store),
+    .write_i         (m_bus_write),
     .mvu_i           (m_csr_mvu ? 4'(m_hart) : m_result[13:10]),
     .addr_i          (m_csr_mvu ? {1'b0, m_insn[31], m_insn[25:20]} : m_result[9:2]),
-    .wdata_i         (m_csr_mvu ? m_csr_new : m_rs2),
+    .wdata_i         (m_bus_wdata),
     .keep_i          (m_phase != 2'd0),
     .rdata_o         (m_answer),
     .error_o         (m_answer_error),
