@@ -172,10 +172,10 @@ class _Generator:
             return [encode(row.name, rd=r.choice(free), rs1=pointer, imm=imm)]
         if dice < 0.94:
             return [r.choice((encode("ecall"), encode("ebreak"), random_illegal(r, bool(self.p.mul_div))))]
-        if dice < 0.96 and self.kind == "interrupts":
-            return [*_load(28, 50), encode("csrrs", rd=27, csr=0xB00), encode("wfi")] if r.random() < 0.3 else [
-                encode("csrrsi", imm=8, csr=0x300)
-            ]
+        if dice < 0.97 and self.kind == "interrupts":
+            if r.random() < 0.2:
+                return [encode("wfi")]
+            return [*_load(28, r.choice((0x10888, 0x10000, 0x800, 0x88))), encode("csrrs", rs1=28, csr=0x304), encode("csrrsi", imm=8, csr=0x300)]
         if dice < 0.98 and self.kind == "self_modifying":
             row = r.choice([i for i in INSTRUCTIONS if i.format in ("R", "I") and i.extension == "I"])
             word = random_word(row, r) & ~0xF80 | 26 << 7
