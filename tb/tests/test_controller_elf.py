@@ -37,7 +37,9 @@ def elf(
     table, body = b"", b""
     offset = 52 + 32 * len(segments)
     for address, content, length in segments:
-        table += struct.pack(order + "8I", 1, offset + len(body), address, address, len(content), length, 7, 4)
+        table += struct.pack(
+            order + "8I", 1, offset + len(body), address, address, len(content), length, 7, 4
+        )
         body += content
     return ident + header + table + body
 
@@ -84,7 +86,10 @@ def test_segments_that_share_a_word(tmp_path: Path) -> None:
         (elf(entry=0), "starts at 0x00000000"),
         (elf(segments=((0x1000, CODE, 8),)), "is outside the memories, 0x80000000 to 0x8000ffff"),
         (elf(segments=((END - 4, CODE, 8),)), "is outside the memories"),
-        (elf(segments=((IMEM_BASE, CODE, 0x7FFF_FFFF),)), "has 2,147,483,647 bytes: more than the memories' 65,536"),
+        (
+            elf(segments=((IMEM_BASE, CODE, 0x7FFF_FFFF),)),
+            "has 2,147,483,647 bytes: more than the memories' 65,536",
+        ),
         (elf(segments=((IMEM_BASE, CODE, 4),)), "the file is cut off"),
         (elf()[:90], "the file is cut off"),
         (elf()[:60], "is a damaged ELF file"),
