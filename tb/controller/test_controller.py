@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb import bridge, resume
+from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
