@@ -16,22 +16,25 @@ export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
+# The controller's programs are compiled: its runs need a RISC-V compiler beside the simulator.
 ifdef PYTHON
   # An interpreter that has everything already: nothing is installed.
   PY := $(PYTHON)
   ENVIRONMENT :=
   LINT_ENVIRONMENT :=
+  FIRMWARE_ENVIRONMENT :=
   TRAIN_ENVIRONMENT :=
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
   LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
+  FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
 
 ##@ Simulation
 .PHONY: run
-run: $(ENVIRONMENT) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
+run: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
 	@$(PY) -m sim run
 
 .PHONY: run-elf
@@ -47,7 +50,7 @@ waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure,
 	@$(PY) -m sim waves
 
 .PHONY: bench
-bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
+bench: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Measure the simulation speed of TOPLEVEL
 	@$(PY) -m sim bench
 
 .PHONY: coverage
@@ -60,7 +63,7 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 
 ##@ Project
 .PHONY: test
-test: $(ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
+test: $(ENVIRONMENT) $(FIRMWARE_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
 	@$(PY) -m sim check
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
@@ -113,7 +116,7 @@ help: ## Show this list
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-.venv/.installed-lint-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
+.venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@

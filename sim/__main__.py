@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(run, "--elf", "ELF", "run this program", "FILE")
     run.set_defaults(command=_run)
 
-    program = commands.add_parser("run-elf", help="run a program on the RTL in lock-step with the golden simulator")
+    program = commands.add_parser(
+        "run-elf", help="run a program on the RTL in lock-step with the golden simulator"
+    )
     _add_top(program, default="controller")
     _add_run(program)
     _add(program, "--elf", "ELF", "the program: RV32I, executable", "FILE")
@@ -124,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(program, "--limit", "LIMIT", "instructions after which it is ended", default="10000000")
     program.set_defaults(command=_run_elf)
 
-    soak = commands.add_parser("soak", help="random programs in lock-step until so many instructions are compared")
+    soak = commands.add_parser(
+        "soak", help="random programs in lock-step until so many instructions are compared"
+    )
     _add_top(soak, default="controller")
     _add_run(soak)
     _add(soak, "--instructions", "N", "instructions to compare", default="10000000")
@@ -354,7 +358,9 @@ def _run_elf(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
     harts = int(_number("HARTS", arguments.harts), 0)
     count = target.resolve_parameters(parameters)["Harts"]
     if harts >> count:
-        raise AssayError(f"HARTS={arguments.harts}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}")
+        raise AssayError(
+            f"HARTS={arguments.harts}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
+        )
     settings = {"HARTS": arguments.harts, "LIMIT": _number("LIMIT", arguments.limit)}
     return _run_and_report(arguments, _special(arguments, target, target.elf_test, parameters, settings))
 

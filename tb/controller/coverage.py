@@ -92,7 +92,9 @@ class ControllerCoverage:
                 CoverPoint("direction", {"backwards": 0, "forwards": 1}),
             ],
             crosses=[("instruction", "taken", "direction")],
-            impossible=lambda labels: labels.get("taken") == "no" and labels["instruction"] in ("jal", "jalr"),
+            impossible=lambda labels: (
+                labels.get("taken") == "no" and labels["instruction"] in ("jal", "jalr")
+            ),
         )
         memory = [i.name for i in INSTRUCTIONS if i.format in ("load", "S")]
         self.accesses = CoverGroup(
@@ -102,7 +104,16 @@ class ControllerCoverage:
                 CoverPoint("byte", range(4)),
                 CoverPoint(
                     "region",
-                    {"imem": 0, "dmem": 1, "msip": 2, "mtimecmp": 3, "mtime": 4, "mvu": 5, "first": 6, "last": 7},
+                    {
+                        "imem": 0,
+                        "dmem": 1,
+                        "msip": 2,
+                        "mtimecmp": 3,
+                        "mtime": 4,
+                        "mvu": 5,
+                        "first": 6,
+                        "last": 7,
+                    },
                 ),
                 CoverPoint("value", {"0": 0, "negative": 1, "other": 2}),
             ],
@@ -139,7 +150,10 @@ class ControllerCoverage:
             crosses=[("csr", "form"), ("csr", "operand"), ("form", "rd", "register")],
             impossible=lambda labels: (
                 labels.get("csr") in _READ_ONLY
-                and (labels.get("form") in ("csrrw", "csrrwi") or labels.get("operand") in ("all ones", "other"))
+                and (
+                    labels.get("form") in ("csrrw", "csrrwi")
+                    or labels.get("operand") in ("all ones", "other")
+                )
             ),
         )
         self.bus = CoverGroup(
@@ -196,7 +210,9 @@ class ControllerCoverage:
         done = (records["trap"] == 0) & (numbers != _ILLEGAL)
         records, numbers = records[done], numbers[done]
         rd = records["insn"] >> 7 & 31
-        kind = np.where(rd == 0, 0, np.where(rd == records["rs1_addr"], 1, np.where(rd == records["rs2_addr"], 2, 3)))
+        kind = np.where(
+            rd == 0, 0, np.where(rd == records["rs1_addr"], 1, np.where(rd == records["rs2_addr"], 2, 3))
+        )
         _sample(self.instructions, instruction=numbers, hart=records["hart"], rd=kind)
         self._count_operands(records, numbers)
         self._count_flow(records, numbers)

@@ -74,7 +74,15 @@ def load_elf(path: Path, params: ControllerParameters) -> Program:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ModelFormatError, DoesNotFitError):
         raise
-    except (ELFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError) as e:
+    except (
+        ELFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        AssertionError,
+    ) as e:
         # pyelftools meets damaged tables with whatever the first bad number causes.
         raise ModelFormatError(f"{path} is a damaged ELF file: {e or type(e).__name__}") from None
 
@@ -108,7 +116,9 @@ def _read(path: Path, file: object, size: int, params: ControllerParameters) -> 
         # Sizes first: nothing is allocated for a number that a damaged header claims.
         _check_place(place, start, length, params)
         if in_file > length or segment["p_offset"] + in_file > size:
-            raise ModelFormatError(f"{place} holds {in_file} bytes in the file, which has {size}: the file is cut off")
+            raise ModelFormatError(
+                f"{place} holds {in_file} bytes in the file, which has {size}: the file is cut off"
+            )
         content = bytearray(segment.data())
         content.extend(bytes(length - in_file))
         before = start % 4

@@ -161,7 +161,9 @@ class ProgramDriver(uvm_driver):
         while True:
             await Timer(r.randint(1, 2 * mean) * CLOCK_NS, "ns")
             kind = r.random()
-            some = r.getrandbits(env.params.harts) & (every if kind > 0.9 else 1 << r.randrange(env.params.harts))
+            some = r.getrandbits(env.params.harts) & (
+                every if kind > 0.9 else 1 << r.randrange(env.params.harts)
+            )
             if kind < 0.5:
                 env.lines.pulse(some)
             else:

@@ -60,7 +60,8 @@ def _divides(insn: int) -> bool:
 _AT = {name: index for index, name in enumerate(Retirement._fields)}
 _PC, _INSN, _TRAP, _INTR, _CAUSE = (_AT[n] for n in ("pc_rdata", "insn", "trap", "intr", "cause"))
 _RD, _RS1, _ADDR, _RMASK, _WMASK, _RDATA, _WDATA, _CSR = (
-    _AT[n] for n in ("rd_addr", "rs1_addr", "mem_addr", "mem_rmask", "mem_wmask", "mem_rdata", "mem_wdata", "csr")
+    _AT[n]
+    for n in ("rd_addr", "rs1_addr", "mem_addr", "mem_rmask", "mem_wmask", "mem_rdata", "mem_wdata", "csr")
 )
 
 
@@ -292,7 +293,9 @@ class Lockstep:
                 self.exited.set()
         return len(seen)
 
-    def _step_rare(self, hart: int, state: _HartState, record: tuple[int, ...], clock: int) -> tuple[int, ...]:
+    def _step_rare(
+        self, hart: int, state: _HartState, record: tuple[int, ...], clock: int
+    ) -> tuple[int, ...]:
         self.iss.clock = clock - 1  # that of stage M, in which memories, devices and CSRs are reached
         self._decide(hart, state, record, clock)
         insn = record[_INSN]
@@ -409,7 +412,9 @@ class Lockstep:
         if state.held == NEVER and issue - self._patience > start:
             _, every = self._window(hart, state, start, issue - self._patience)
             if every & enabled & _ANY:
-                raise _Wrong(f"the hart left wfi too late: woken by clock {start}, it issued in clock {issue}")
+                raise _Wrong(
+                    f"the hart left wfi too late: woken by clock {start}, it issued in clock {issue}"
+                )
 
     def _set_alarm(self, hart: int, state: _HartState, clock: int) -> None:
         """The clock from which on an enabled interrupt may be pending, by what is known."""
@@ -548,7 +553,9 @@ class Lockstep:
         """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
         odd = np.flatnonzero(records["status"] != STATUS)
         if len(odd):
-            self._report_at(records, cycles, int(odd[0]), "rvfi_mode, rvfi_ixl or rvfi_halt is not machine mode's")
+            self._report_at(
+                records, cycles, int(odd[0]), "rvfi_mode, rvfi_ixl or rvfi_halt is not machine mode's"
+            )
             return
         # One hart after the other, each in the order of time: within a hart order goes up by one.
         places = np.argsort(records["hart"], kind="stable")
@@ -626,9 +633,7 @@ class Lockstep:
     def _report_at(self, records: np.ndarray, cycles: np.ndarray, at: int, why: str) -> None:
         self._report(retirements(records[at : at + 1])[0], int(cycles[at]), None, why)
 
-    def _report(
-        self, seen: tuple[int, ...], clock: int, made: Iterable[int] | None, why: str
-    ) -> None:
+    def _report(self, seen: tuple[int, ...], clock: int, made: Iterable[int] | None, why: str) -> None:
         record = Retirement(*seen)
         hart = record.hart
         where = f"hart {hart}, pc 0x{record.pc_rdata:08x}: {self._disassemble(record.insn)}"
@@ -678,7 +683,9 @@ class Lockstep:
             mine = (records["hart"] == hart) & (cycles < clock)
             for record in records[mine][-HISTORY:]:
                 trap = " (trap)" if record["trap"] else ""
-                lines.append(f"0x{int(record['pc_rdata']):08x} {self._disassemble(int(record['insn']))}{trap}")
+                lines.append(
+                    f"0x{int(record['pc_rdata']):08x} {self._disassemble(int(record['insn']))}{trap}"
+                )
         return f"hart {hart} after {'; '.join(lines)}" if lines else f"hart {hart}, its first instruction"
 
     def _disassemble(self, insn: int) -> str:

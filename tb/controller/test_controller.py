@@ -9,19 +9,23 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
+from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from golden.controller import memory_map
 from golden.controller.csrs import INTERRUPT_FLAG
 from golden.controller.memory_map import IMEM_BASE
-from tb.bench import BenchTest, run, run_planted
+from golden.controller.programs import KINDS, shrink
+from golden.controller.programs import Program as RandomProgram
+from golden.errors import ConfigurationError
+from tb.bench import BenchStopped, BenchTest, run, run_planted
 from tb.controller.elf import load_elf
 from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
-from tb.controller.stimulus import Stimulus
+from tb.controller.stimulus import Stimulus, program_item
 from tb.controller.toolchain import build_program
-from tb.report import RUN_DIR, write_json
+from tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200)
@@ -95,7 +99,8 @@ class StalledPrograms(ControllerTest):
         for latency, stall in ((3, 0), (40, 64), (200, 200)):
             slow = Disturbance(latency=latency, stall=stall)
             await self.play(
-                self.program(name, self.env.all_harts, slow) for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
+                self.program(name, self.env.all_harts, slow)
+                for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
             )
 
 
@@ -125,7 +130,9 @@ class RunElf(ControllerTest):
             ]
         )
         if program.tohost is None:
-            self.report.notes["program"] = f"{program.name} has no symbol tohost: it ran for {limit:,} instructions"
+            self.report.notes["program"] = (
+                f"{program.name} has no symbol tohost: it ran for {limit:,} instructions"
+            )
         else:
             self.report.notes["program"] = f"{program.name} ended with tohost = 1: passed"
 
@@ -142,8 +149,8 @@ async def elf(dut: object) -> None:
 class RandomPrograms(ControllerTest):
     """Random programs on all harts at once, on shared memory."""
 
-    count = (8, 1)
-    length = (8_000, 600)
+    count = (6, 1)
+    length = (5_000, 300)
     kinds: tuple[str, ...] = ("mixed",)
 
     def disturbance(self) -> Disturbance:
@@ -305,7 +312,7 @@ class Resets(ControllerTest):
     async def body(self) -> None:
         r = self.stimulus.random
         for _ in range(self.pick(4, 2)):
-            item = self.stimulus.random_item("mixed", 1 << 30, Disturbance(latency=8))
+            item = self.stimulus.random_item("mixed", 3_000, Disturbance(latency=8))
             await self.env.load(item.image)
             await self.env.start(item.harts, item.entry)
             await ClockCycles(self.env.dut.clk_i, r.randint(50, 3_000))
@@ -316,7 +323,7 @@ class Resets(ControllerTest):
             await self.env.reset(r.randint(1, 5))
             self.env.lockstep.loaded = False  # a store may or may not have happened
             await self.driver.or_stop(self.check_reset())
-        await self.play([self.stimulus.random_item("mixed", self.pick(3_000, 400), Disturbance())])
+        await self.play([self.stimulus.random_item("mixed", self.pick(2_000, 200), Disturbance())])
 
     async def check_reset(self) -> None:
         """All harts are held at the reset pc."""
@@ -346,7 +353,7 @@ class HostRegisters(ControllerTest):
         await self.driver.or_stop(self.memories())
         await self.driver.or_stop(self.registers())
         await self.driver.or_stop(self.refused())
-        await self.play([self.stimulus.random_item("mixed", self.pick(2_000, 300), Disturbance())])
+        await self.play([self.stimulus.random_item("mixed", self.pick(2_000, 200), Disturbance())])
         await self.driver.or_stop(self.after_run())
         env.report.words_compared += 1
 
@@ -427,7 +434,7 @@ class Planted(ControllerTest):
     """Random programs whose trace is altered before it is compared."""
 
     kind = "mixed"
-    after = 300
+    after = 1_000
     interrupts = 0
 
     def alter(self, records: np.ndarray) -> None:
@@ -450,7 +457,7 @@ class Planted(ControllerTest):
         await self.play(
             [
                 self.stimulus.random_item(
-                    self.kind, self.pick(6_000, 1_500), Disturbance(interrupts=self.interrupts)
+                    self.kind, self.pick(2_000, 400), Disturbance(interrupts=self.interrupts)
                 )
             ]
         )
@@ -564,25 +571,27 @@ async def planted_line(dut: object) -> None:
 # Endurance and speed
 # -------------------------------------------------------------------------------------------------
 class Soak(ControllerTest):
-    """Random programs of every kind until so many instructions have retired."""
+    """Random programs of every kind until so many instructions have retired; one that fails is shrunk."""
 
     async def body(self) -> None:
-        goal = int(os.environ.get("ASSAY_N", "200000"))
+        goal = int(os.environ.get("ASSAY_N", "200000"), 0)
         r, env = self.stimulus.random, self.env
         started = told = time.monotonic()
         number = 0
         while env.lockstep.beats_compared < goal:
             number += 1
-            kind = r.choice(("mixed", "mixed", "interrupts", "interrupts", "csr", "self_modifying", "mvu"))
+            kind = r.choice(tuple(KINDS))
             disturbance = Disturbance(
                 interrupts=r.choice((20, 60, 200)) if kind == "interrupts" else 0,
                 latency=r.choice((0, 5, 60)) if kind == "mvu" else 0,
                 error_rate=0.1 if kind == "mvu" else 0.0,
             )
-            item = self.stimulus.random_item(kind, min(20_000, goal), disturbance)
-            if folder := os.environ.get(RUN_DIR):
-                write_json(Path(folder) / "program.json", self.stimulus.described)
-            await self.play([item])
+            item = self.stimulus.random_item(kind, 4_000, disturbance)
+            try:
+                await self.play([item])
+            except BenchStopped:
+                await self.shorten(disturbance)
+                raise
             if time.monotonic() - told > 5:
                 told = time.monotonic()
                 done = env.lockstep.beats_compared
@@ -591,6 +600,43 @@ class Soak(ControllerTest):
                     f"{done / (told - started):,.0f} instructions/s, all equal",
                     flush=True,
                 )
+
+    async def shorten(self, disturbance: Disturbance) -> None:
+        """A short program that still fails, written beside the run's log; the report keeps the first failure."""
+        report, env = self.report, self.env
+        failures, compared = list(report.failures), env.lockstep.beats_compared
+        print(f"soak: {failures[0]['message']}", flush=True)
+
+        @resume
+        async def fails(candidate: RandomProgram) -> bool:
+            report.failures.clear()
+            env.failed.clear()
+            env.lockstep.mismatches.clear()
+            await env.reset()
+            env.lockstep.loaded = False
+            try:
+                await self.driver.play(program_item(candidate, disturbance))
+            except BenchStopped:
+                return True
+            return False
+
+        def told(candidate: RandomProgram) -> None:
+            print(f"soak: shrunk to {candidate.length} lines", flush=True)
+
+        try:
+            short = await bridge(shrink)(self.stimulus.program, fails, 200, told)
+        except ConfigurationError:
+            report.notes["shrunk"] = "no: the program alone, at another time, does not fail"
+        else:
+            await bridge(fails)(short)
+            folder = Path(os.environ.get(RUN_DIR, "."))
+            (folder / "shrunk.txt").write_text(
+                f"{short.description}\n{report.failures[0]['message']}\n\n{short.listing()}\n"
+            )
+            report.notes["shrunk"] = f"to {short.length} lines: {folder.name}/shrunk.txt"
+        report.failures[:] = failures
+        env.lockstep.beats_compared = compared
+        env.failed.set()
 
 
 @cocotb.test(skip="ASSAY_N" not in os.environ)
