@@ -16,30 +16,41 @@ export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
+# The controller's programs are compiled: its runs need a RISC-V compiler beside the simulator.
 ifdef PYTHON
   # An interpreter that has everything already: nothing is installed.
   PY := $(PYTHON)
   ENVIRONMENT :=
   LINT_ENVIRONMENT :=
+  FIRMWARE_ENVIRONMENT :=
   TRAIN_ENVIRONMENT :=
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
   LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
+  FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
 
 ##@ Simulation
 .PHONY: run
-run: $(ENVIRONMENT) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
+run: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
 	@$(PY) -m sim run
+
+.PHONY: run-elf
+run-elf: $(ENVIRONMENT) ## Run the program ELF on the controller, in lock-step, until it writes tohost
+	@$(PY) -m sim run-elf
+
+.PHONY: soak
+soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are compared (TOPLEVEL=controller)
+	@$(PY) -m sim soak
 
 .PHONY: waves
 waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
 	@$(PY) -m sim waves
 
 .PHONY: bench
-bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
+bench: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Measure the simulation speed of TOPLEVEL
 	@$(PY) -m sim bench
 
 .PHONY: coverage
@@ -52,7 +63,7 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 
 ##@ Project
 .PHONY: test
-test: $(ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
+test: $(ENVIRONMENT) $(FIRMWARE_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
 	@$(PY) -m sim check
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
@@ -73,7 +84,7 @@ clean: ## Remove builds, runs and reports; .venv stays
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 	@printf '%s\n' '' 'Variables (cocotb'"'"'s names keep their meaning)' \
 	  '  TOPLEVEL=mvu             what to simulate; `make list` shows all' \
 	  '  SIM=verilator            or icarus' \
@@ -82,6 +93,8 @@ help: ## Show this list
 	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
 	  '  PARAMS="Lanes=8"         HDL parameters' \
   '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
+	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most' \
+	  '  N=10000000               instructions that `make soak` compares' \
 	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
 	  '  GUI=1                    write the waves and open them afterwards' \
 	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \
@@ -103,7 +116,7 @@ help: ## Show this list
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-.venv/.installed-lint-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
+.venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from golden import GoldenError
@@ -24,12 +25,14 @@ from sim.testcases import list_tests, select_tests
 
 INTERRUPTED = 130
 
+_FOREVER_S = 7 * 24 * 3600
+
 OVERRIDES = "ASSAY_OVERRIDES"
 """Environment variable: what the Makefile was given on make's command line."""
 
 VARIABLES = (
     *("SIM", "TOPLEVEL", "SEED", "COCOTB_RANDOM_SEED", "COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "PARAMS"),
-    *("MODEL", "IMAGES", "VECTORS", "WAVES", "GUI", "XRANDOM"),
+    *("MODEL", "IMAGES", "VECTORS", "ELF", "HARTS", "LIMIT", "N", "WAVES", "GUI", "XRANDOM"),
     *("BASE_PYTHON", "PYTHON", "WORKERS", "PYTEST_ARGS"),
 )
 """What make's command line may set for this project: the first two rows are read here, the third by the Makefile."""
@@ -93,8 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
     _add_top(run)
-    _add_sim(run)
-    _add_build(run)
+    _add_run(run)
     run.add_argument(
         "--test",
         action="append",
@@ -111,12 +113,26 @@ def _parser() -> argparse.ArgumentParser:
         "FILE",
     )
     _add(run, "--vectors", "VECTORS", "play this vector set", "FOLDER")
-    run.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
-    run.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
-    run.add_argument(
-        "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
-    )
+    _add(run, "--elf", "ELF", "run this program", "FILE")
     run.set_defaults(command=_run)
+
+    program = commands.add_parser(
+        "run-elf", help="run a program on the RTL in lock-step with the golden simulator"
+    )
+    _add_top(program, default="controller")
+    _add_run(program)
+    _add(program, "--elf", "ELF", "the program: RV32I, executable", "FILE")
+    _add(program, "--harts", "HARTS", "mask of the harts that run it", default="1")
+    _add(program, "--limit", "LIMIT", "instructions after which it is ended", default="10000000")
+    program.set_defaults(command=_run_elf)
+
+    soak = commands.add_parser(
+        "soak", help="random programs in lock-step until so many instructions are compared"
+    )
+    _add_top(soak, default="controller")
+    _add_run(soak)
+    _add(soak, "--instructions", "N", "instructions to compare", default="10000000")
+    soak.set_defaults(command=_soak)
 
     predict = commands.add_parser(
         "predict",
@@ -196,8 +212,19 @@ def _add(
     )
 
 
-def _add_top(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "--top", "TOPLEVEL", "target", default="mvu")
+def _add_top(parser: argparse.ArgumentParser, default: str = "mvu") -> None:
+    _add(parser, "--top", "TOPLEVEL", "target", default=default)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """What every command that runs a simulation takes."""
+    _add_sim(parser)
+    _add_build(parser)
+    parser.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
+    parser.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
+    parser.add_argument(
+        "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
+    )
 
 
 def _add_sim(parser: argparse.ArgumentParser) -> None:
@@ -270,6 +297,24 @@ def _check_workload(target: Target, arguments: argparse.Namespace, parameters: M
         raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
 
 
+def _check_elf(target: Target, path: str, parameters: Mapping[str, int]) -> None:
+    """Refuse a program that the target cannot run, before anything is built."""
+    if not target.elf_test:
+        raise AssayError(f"ELF={path}: {target.name} runs no programs")
+    module, _, function = target.elf_check.partition(":")
+    getattr(importlib.import_module(module), function)(path, target.resolve_parameters(parameters))
+
+
+def _number(name: str, text: str) -> str:
+    """A positive number of make's command line, as it was given."""
+    try:
+        if int(text, 0) > 0:
+            return text
+    except ValueError:
+        pass
+    raise AssayError(f"{name}={text}: must be a positive integer")
+
+
 def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
     target = find_target(arguments.top, targets)
     testcases = arguments.test or [
@@ -280,6 +325,10 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         parameters = _vector_parameters(target, arguments.vectors, parameters)
         testcases = testcases or [target.vector_test]
     _check_workload(target, arguments, parameters)
+    settings = {name: _number(name, text) for name in ("HARTS", "LIMIT", "N") if (text := _variable(name))}
+    if arguments.elf:
+        _check_elf(target, arguments.elf, parameters)
+        testcases = testcases or [target.elf_test]
     return Job(
         target=target,
         simulator=arguments.sim,
@@ -289,13 +338,67 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         model=arguments.model,
         images=arguments.images,
         vectors=arguments.vectors,
+        elf=arguments.elf,
+        settings=settings,
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )
 
 
 def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    job = _job(arguments, targets)
+    return _run_and_report(arguments, _job(arguments, targets))
+
+
+def _run_elf(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    target = find_target(arguments.top, targets)
+    if not arguments.elf:
+        raise AssayError("no program: name one with ELF=path")
+    parameters = _parameters(arguments, target)
+    _check_elf(target, arguments.elf, parameters)
+    harts = int(_number("HARTS", arguments.harts), 0)
+    count = target.resolve_parameters(parameters)["Harts"]
+    if harts >> count:
+        raise AssayError(
+            f"HARTS={arguments.harts}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
+        )
+    settings = {"HARTS": arguments.harts, "LIMIT": _number("LIMIT", arguments.limit)}
+    return _run_and_report(arguments, _special(arguments, target, target.elf_test, parameters, settings))
+
+
+def _soak(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+    target = find_target(arguments.top, targets)
+    if not target.soak_test:
+        having = [name for name, other in targets.items() if other.soak_test]
+        raise AssayError(f"{target.name} has no soak; targets that have one: {', '.join(having) or 'none'}")
+    settings = {"N": _number("N", arguments.instructions)}
+    # It takes as long as its user wants.
+    endless = replace(target, timeout_s=_FOREVER_S)
+    job = _special(arguments, endless, target.soak_test, _parameters(arguments, target), settings)
+    return _run_and_report(arguments, job)
+
+
+def _special(
+    arguments: argparse.Namespace,
+    target: Target,
+    test: str,
+    parameters: Mapping[str, int],
+    settings: Mapping[str, str],
+) -> Job:
+    """A job of a command of its own: one test, with settings."""
+    return Job(
+        target=target,
+        simulator=arguments.sim,
+        seed=choose_seed(arguments.seed or None),
+        tests=(test,),
+        parameters=parameters,
+        elf=getattr(arguments, "elf", ""),
+        settings=settings,
+        x_random=arguments.x_random or _switch("XRANDOM"),
+        waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
+    )
+
+
+def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
     outcome = run_job(job, _announce, live=lambda line: print(line, flush=True))
     for line in report(outcome):
         _announce(line)

@@ -6,7 +6,9 @@ What the bench sees (environment variables):
 - ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
 - ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
 - ``ASSAY_REPLAY``: the command that replays this run;
-- ``ASSAY_MODEL``, ``ASSAY_IMAGES``, ``ASSAY_VECTORS``: the user's own model, its inputs, a vector set, where given;
+- ``ASSAY_MODEL``, ``ASSAY_IMAGES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
+  a program, where given;
+- ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_N``: a program's harts (a mask) and its longest run, a soak's length;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -91,6 +93,10 @@ class Job:
     """Path of that model's inputs; empty: random ones."""
     vectors: str = ""
     """Folder of a vector set."""
+    elf: str = ""
+    """Path of a program for a processor."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """More of make's variables that the bench sees (as ASSAY_name): HARTS, LIMIT, N."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables that the bench sees."""
     name_suffix: str = ""
@@ -99,9 +105,8 @@ class Job:
     @property
     def given(self) -> dict[str, str]:
         """The user's files, under the names of their variables."""
-        return {
-            n: p for n, p in (("MODEL", self.model), ("IMAGES", self.images), ("VECTORS", self.vectors)) if p
-        }
+        files = {"MODEL": self.model, "IMAGES": self.images, "VECTORS": self.vectors, "ELF": self.elf}
+        return {name: path for name, path in files.items() if path}
 
     @property
     def name(self) -> str:
@@ -133,7 +138,7 @@ class Job:
             words.append(
                 "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
             )
-        words += [f"{name}={shlex.quote(path)}" for name, path in self.given.items()]
+        words += [f"{name}={shlex.quote(text)}" for name, text in {**self.given, **self.settings}.items()]
         if self.tests == select_tests(self.target, test_filter="."):
             words.append("COCOTB_TEST_FILTER=.")
         elif self.tests != self.target.default_tests:
@@ -347,6 +352,7 @@ def _simulate(
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
+        **{f"ASSAY_{name}": text for name, text in job.settings.items()},
         **job.environment,
         "PYTHONUNBUFFERED": "1",
         # The golden model's products are small: more threads would only wait for each other, on cores that other
@@ -471,6 +477,8 @@ def _write_record(outcome: Outcome) -> None:
         "model": job.model,
         "images": job.images,
         "vectors": job.vectors,
+        "elf": job.elf,
+        "settings": dict(job.settings),
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
         "waves": outcome.waves.name if outcome.waves else None,

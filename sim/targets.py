@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golden.controller.parameters import MAX_HARTS, ControllerParameters
 from golden.mvu.parameters import MvuParameters
 from golden.pe_array.parameters import PeArrayParameters
 from sim import ROOT
@@ -92,6 +93,13 @@ class Target:
     """cocotb test that plays a vector set (VECTORS=folder); empty: none does."""
     vector_parameters: str = ""
     """``module:function`` that reads a vector set, checks it and gives the HDL parameters it was made for."""
+    elf_test: str = ""
+    """cocotb test that runs a program (ELF=path); empty: none does."""
+    elf_check: str = ""
+    """``module:function`` that refuses, before a simulation, a program that the target cannot run; called as
+    ``function(path, parameters)``."""
+    soak_test: str = ""
+    """cocotb test that goes on until N instructions have retired (``make soak``); empty: none does."""
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
     engine: str = ""
@@ -156,12 +164,17 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
 
 MVU = MvuParameters()
 PE_ARRAY = PeArrayParameters()
+CONTROLLER = ControllerParameters()
+_MEMORIES = tuple(1 << n for n in range(8, 17))
 _POWERS = tuple(1 << n for n in range(1, 16))
 
 # Small arrays of the PE array's regression: odd sizes, one vector, one lane, each width.
 _SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
 _WIDE = {**_SMALL, "Rows": 2, "Columns": 9, "DataWidth": 16}
 _NARROW = {**_SMALL, "Rows": 4, "Columns": 5, "DataWidth": 4, "Vectors": 1, "Lanes": 1}
+
+# What the controller's further variants run.
+_FEW = r"\.?(programs|random_programs|random_interrupts|registers)$"
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -261,6 +274,43 @@ TARGETS: dict[str, Target] = {
                 Variant("w4", {"DataWidth": 4, "Rows": 7, "Columns": 5}, simulators=("verilator",)),
                 Variant("w16", {"DataWidth": 16, "Lanes": 3}, simulators=("verilator",)),
                 Variant("small", {"Rows": 3, "Lanes": 2, "Columns": 7}, simulators=("icarus",)),
+            ),
+        ),
+        Target(
+            name="controller",
+            summary="RISC-V barrel controller, in lock-step with its instruction-set simulator",
+            hdl_top="controller_tb",
+            sources=(
+                "rtl/controller/controller.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/controller/controller_tb.sv",
+            ),
+            lint_top="controller",
+            lint_sources=("rtl/controller/controller.f",),
+            test_modules=("tb.controller.test_controller",),
+            timing=True,
+            default_tests=("programs", "random_programs"),
+            coverage="tb.controller.coverage:ControllerCoverage",
+            elf_test="elf",
+            elf_check="tb.controller.elf:check",
+            soak_test="soak",
+            benchmark=Benchmark({"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp"),
+            parameters={
+                "Harts": Parameter(CONTROLLER.harts, range(1, MAX_HARTS + 1), "hardware threads"),
+                "ImemWords": Parameter(CONTROLLER.imem_words, _MEMORIES, "words of instruction memory"),
+                "DmemWords": Parameter(CONTROLLER.dmem_words, _MEMORIES, "words of data memory"),
+                "Skip": Parameter(CONTROLLER.skip, (0, 1), "slots of harts that wait go to others"),
+                "MulDiv": Parameter(CONTROLLER.mul_div, (0, 1), "M extension"),
+            },
+            variants=(
+                Variant("8harts"),
+                Variant("strict", {"Skip": 0}, simulators=("verilator",), tests=_FEW),
+                Variant(
+                    "3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=_FEW
+                ),
+                Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=_FEW),
+                Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=_FEW),
+                Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
             ),
         ),
         Target(

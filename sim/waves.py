@@ -75,6 +75,8 @@ def _write_waves(
         model=record["model"],
         images=record["images"],
         vectors=record["vectors"],
+        elf=record["elf"],
+        settings=record["settings"],
     )
     written = write_failure_waves(job, record["failure_ns"], announce)
     if written is None:

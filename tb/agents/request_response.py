@@ -108,8 +108,15 @@ class RequestResponse:
         addresses = np.atleast_1d(addresses)
         if not len(addresses):
             return np.empty((0, self.word_bytes), np.uint8)
-        beats = self.request.format.pack(wdata=0, addr=addresses, write=0)
-        read = _Read(len(addresses))
+        return await self.answers(self.request.format.pack(wdata=0, addr=addresses, write=0))
+
+    async def answers(self, beats: np.ndarray) -> np.ndarray:
+        """Send requests [n], n > 0, each of which is answered; gives the answers, uint8[n, bytes].
+
+        Raises:
+            StreamTimeout, StreamReset: as `read_at`.
+        """
+        read = _Read(len(beats))
         # No await between these two: answers are matched to reads by order.
         self._reads.append(read)
         self.request.enqueue(beats)

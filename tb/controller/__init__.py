@@ -1,0 +1,1 @@
+"""Bench of the controller: lock-step with the instruction-set simulator."""

@@ -1,0 +1,142 @@
+// Bench top of the controller: host port and MVU bus behind burst adapters, and the retirement trace packed into records
+// that a tap hands over many at a time, so that Python never wakes for one retirement.
+`include "burst_ports.svh"
+
+module controller_tb
+  import controller_pkg::*;
+#(
+  parameter int Harts = DefaultHarts,
+  parameter int ImemWords = DefaultImemWords,
+  parameter int DmemWords = DefaultDmemWords,
+  parameter int Skip = DefaultSkip,
+  parameter int MulDiv = DefaultMulDiv,
+  parameter int Beats = 16,
+  parameter int Records = 512,
+  // Fields of a record at whole bytes: see tb/controller/trace.py.
+  parameter int RecordWidth = 8 * 61
+) (
+  input  logic             rst_ni,
+
+  `BURST_SOURCE_PORTS(host_req, 65, 64),
+  `BURST_SINK_PORTS(host_rsp, 33, 64),
+  `BURST_SINK_PORTS(bus_req, 49, Beats),
+  `BURST_SOURCE_PORTS(bus_rsp, 37, Beats),
+  `BURST_SINK_PORTS(trace, RecordWidth, Records),
+
+  // A change is one clock of mvu_irq_i of the device.
+  input  logic [Harts-1:0] mvu_pulse_i,
+  input  logic [Harts-1:0] ext_irq_i,
+
+  output logic [31:0]      cycle_o
+);
+
+  // The simulator makes the clock itself: one from cocotb costs a call into it for each edge.
+  logic clk_i = 1'b0;
+  always #5 clk_i = ~clk_i;
+
+  logic [31:0] cycle;
+
+  `BURST_SOURCE(host_req, 65, 64)
+  `BURST_SINK(host_rsp, 33, 64, 1'b0)
+  `BURST_SINK(bus_req, 49, Beats, 1'b0)
+  `BURST_SOURCE(bus_rsp, 37, Beats)
+  `BURST_SINK_PATIENT(trace, RecordWidth, Records, 1'b1, 512)
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) cycle <= '0;
+    else cycle <= cycle + 32'd1;
+  end
+
+  assign cycle_o = cycle;
+
+  // Python writes somewhere inside a clock; the device sees it as from a register, in the whole next clock.
+  logic [Harts-1:0] pulse_q, mvu_irq_q, ext_irq_q;
+
+  always_ff @(posedge clk_i or negedge rst_ni) begin
+    if (!rst_ni) begin
+      pulse_q   <= '0;
+      mvu_irq_q <= '0;
+      ext_irq_q <= '0;
+    end else begin
+      pulse_q   <= mvu_pulse_i;
+      mvu_irq_q <= mvu_pulse_i ^ pulse_q;
+      ext_irq_q <= ext_irq_i;
+    end
+  end
+
+  logic [63:0] order;
+  logic [3:0]  hart, rmask, wmask;
+  logic [31:0] insn, rs1_rdata, rs2_rdata, rd_wdata, pc_rdata, pc_wdata;
+  logic [31:0] mem_addr, mem_rdata, mem_wdata, cause, csr;
+  logic [4:0]  rs1_addr, rs2_addr, rd_addr;
+  logic [1:0]  mode, ixl;
+  logic        trap, halt, intr;
+
+  controller #(
+    .Harts    (Harts),
+    .ImemWords(ImemWords),
+    .DmemWords(DmemWords),
+    .Skip     (Skip),
+    .MulDiv   (MulDiv)
+  ) dut (
+    .clk_i,
+    .rst_ni,
+    .host_req_valid_i(host_req_valid),
+    .host_req_ready_o(host_req_ready),
+    .host_req_write_i(host_req_data[64]),
+    .host_req_addr_i (host_req_data[32+:32]),
+    .host_req_wdata_i(host_req_data[31:0]),
+    .host_rsp_valid_o(host_rsp_valid),
+    .host_rsp_ready_i(host_rsp_ready),
+    .host_rsp_rdata_o(host_rsp_data[31:0]),
+    .host_rsp_error_o(host_rsp_data[32]),
+    .bus_req_valid_o (bus_req_valid),
+    .bus_req_ready_i (bus_req_ready),
+    .bus_req_write_o (bus_req_data[48]),
+    .bus_req_mvu_o   (bus_req_data[44+:4]),
+    .bus_req_addr_o  (bus_req_data[36+:8]),
+    .bus_req_hart_o  (bus_req_data[32+:4]),
+    .bus_req_wdata_o (bus_req_data[31:0]),
+    .bus_rsp_valid_i (bus_rsp_valid),
+    .bus_rsp_ready_o (bus_rsp_ready),
+    .bus_rsp_rdata_i (bus_rsp_data[31:0]),
+    .bus_rsp_hart_i  (bus_rsp_data[32+:4]),
+    .bus_rsp_error_i (bus_rsp_data[36]),
+    .mvu_irq_i       (mvu_irq_q),
+    .ext_irq_i       (ext_irq_q),
+    .rvfi_valid      (trace_valid),
+    .rvfi_order      (order),
+    .rvfi_hart       (hart),
+    .rvfi_insn       (insn),
+    .rvfi_trap       (trap),
+    .rvfi_halt       (halt),
+    .rvfi_intr       (intr),
+    .rvfi_mode       (mode),
+    .rvfi_ixl        (ixl),
+    .rvfi_rs1_addr   (rs1_addr),
+    .rvfi_rs2_addr   (rs2_addr),
+    .rvfi_rs1_rdata  (rs1_rdata),
+    .rvfi_rs2_rdata  (rs2_rdata),
+    .rvfi_rd_addr    (rd_addr),
+    .rvfi_rd_wdata   (rd_wdata),
+    .rvfi_pc_rdata   (pc_rdata),
+    .rvfi_pc_wdata   (pc_wdata),
+    .rvfi_mem_addr   (mem_addr),
+    .rvfi_mem_rmask  (rmask),
+    .rvfi_mem_wmask  (wmask),
+    .rvfi_mem_rdata  (mem_rdata),
+    .rvfi_mem_wdata  (mem_wdata),
+    .rvfi_cause      (cause),
+    .rvfi_csr        (csr)
+  );
+
+  // From the highest byte down; the first field of trace.py is the lowest.
+  assign trace_data = {
+    2'b0, ixl, mode, 1'b0, halt, order, csr, mem_wdata, mem_rdata, 4'b0, wmask, 4'b0, rmask, mem_addr, pc_wdata,
+    rd_wdata, 3'b0, rd_addr, rs2_rdata, 3'b0, rs2_addr, rs1_rdata, 3'b0, rs1_addr, cause, 7'b0, intr, 7'b0, trap,
+    insn, pc_rdata, 4'b0, hart
+  };
+
+  `include "waves.svh"
+
+endmodule : controller_tb

@@ -1,0 +1,340 @@
+"""Functional coverage of the controller's bench: what the harts executed, on which operands, and what interrupted them.
+
+Retirements are gathered and counted many thousands at a time; what is alike within such a lot counts as one hit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from golden.controller import memory_map
+from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
+from golden.controller.instructions import INSTRUCTIONS
+from golden.controller.parameters import MAX_HARTS, ControllerParameters
+from tb.coverage import CoverGroup, CoverPoint
+
+if TYPE_CHECKING:
+    from tb.controller.ports import BusAccess
+
+_LOT = 1 << 15  #: retirements counted at a time
+_BASE = [i for i in INSTRUCTIONS if i.extension != "M"]
+_MUL_DIV = [i for i in INSTRUCTIONS if i.extension == "M"]
+_BY_NUMBER = [*_BASE, *_MUL_DIV]
+_NAMES = [i.name for i in _BY_NUMBER]
+_NUMBER = {name: number for number, name in enumerate(_NAMES)}
+_ILLEGAL = len(_NAMES)
+_CORNERS = {"0": 0, "1": 1, "-1": 2, "greatest": 3, "least": 4, "other": 5}
+_FORMS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
+#: CSRs that differ from their neighbours, and groups of alike ones.
+_CSR_NAMES = [c.name for c in CSRS if not c.name.startswith("mhpm")]
+_CSR_POINTS = {
+    **{c.name: c.address for c in CSRS if c.name in _CSR_NAMES},
+    "mhpm": [c.address for c in CSRS if c.name not in _CSR_NAMES],
+    "mvu": [first + i for first, _ in MVU_CSR_FIRST for i in range(MVU_CSRS)],
+}
+_KNOWN_CSRS = np.zeros(1 << 12, bool)
+_KNOWN_CSRS[[c.address for c in CSRS]] = True
+_KNOWN_CSRS[_CSR_POINTS["mvu"]] = True
+_READ_ONLY = {c.name for c in CSRS if c.read_only}
+_HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
+#: Where the hart stood when its interrupt became pending.
+_PHASES = {name: i for i, name in enumerate(("F", "D", "X", "M", "W", "between", "wfi", "disabled before"))}
+
+
+class ControllerCoverage:
+    """Cover groups of one run.
+
+    Attributes:
+        instructions: every instruction on every hart, and with which registers.
+        operands: corners of both operands.
+        flow: branches and jumps.
+        accesses: loads and stores.
+        traps: exceptions.
+        interrupts: by number, hart, phase.
+        csrs: Zicsr by CSR, form and operand.
+        bus: accesses to MVUs.
+    """
+
+    def __init__(self, params: ControllerParameters | None = None) -> None:
+        self.params = params or ControllerParameters()
+        two = [i.name for i in _BY_NUMBER if i.format in ("R", "B")]
+        one = [i.name for i in _BY_NUMBER if i.format in ("I", "shift")]
+        self.instructions = CoverGroup(
+            "controller_instructions",
+            [
+                CoverPoint("instruction", _NUMBER),
+                CoverPoint("hart", _HARTS),
+                CoverPoint("rd", {"x0": 0, "rs1": 1, "rs2": 2, "other": 3}),
+            ],
+            crosses=[("instruction", "hart"), ("instruction", "rd")],
+            impossible=_impossible_registers,
+        )
+        self.operands = CoverGroup(
+            "controller_operands",
+            [
+                CoverPoint("instruction", {name: _NUMBER[name] for name in (*two, *one)}),
+                CoverPoint("rs1", _CORNERS),
+                CoverPoint("rs2", {**_CORNERS, "immediate": 6}),
+            ],
+            crosses=[("instruction", "rs1", "rs2")],
+            impossible=lambda labels: (
+                "rs2" in labels and (labels["rs2"] == "immediate") != (labels["instruction"] in one)
+            ),
+        )
+        branches = [i.name for i in INSTRUCTIONS if i.format == "B"]
+        self.flow = CoverGroup(
+            "controller_flow",
+            [
+                CoverPoint("instruction", {n: _NUMBER[n] for n in (*branches, "jal", "jalr")}),
+                CoverPoint("taken", {"no": 0, "yes": 1}),
+                CoverPoint("direction", {"backwards": 0, "forwards": 1}),
+            ],
+            crosses=[("instruction", "taken", "direction")],
+            impossible=lambda labels: (
+                labels.get("taken") == "no" and labels["instruction"] in ("jal", "jalr")
+            ),
+        )
+        memory = [i.name for i in INSTRUCTIONS if i.format in ("load", "S")]
+        self.accesses = CoverGroup(
+            "controller_accesses",
+            [
+                CoverPoint("instruction", {n: _NUMBER[n] for n in memory}),
+                CoverPoint("byte", range(4)),
+                CoverPoint(
+                    "region",
+                    {
+                        "imem": 0,
+                        "dmem": 1,
+                        "msip": 2,
+                        "mtimecmp": 3,
+                        "mtime": 4,
+                        "mvu": 5,
+                        "first": 6,
+                        "last": 7,
+                    },
+                ),
+                CoverPoint("value", {"0": 0, "negative": 1, "other": 2}),
+            ],
+            crosses=[("instruction", "byte", "region"), ("instruction", "value")],
+            impossible=_impossible_access,
+        )
+        self.traps = CoverGroup(
+            "controller_traps",
+            [
+                CoverPoint("cause", {c.name.lower(): int(c) for c in Cause}),
+                CoverPoint("hart", _HARTS),
+                CoverPoint("again", {"no": 0, "right after a trap": 1}),
+            ],
+            crosses=[("cause", "hart"), ("cause", "again")],
+        )
+        self.interrupts = CoverGroup(
+            "controller_interrupts",
+            [
+                CoverPoint("interrupt", {i.name.lower(): int(i) for i in Interrupt}),
+                CoverPoint("hart", _HARTS),
+                CoverPoint("phase", _PHASES),
+            ],
+            crosses=[("interrupt", "hart"), ("interrupt", "phase")],
+        )
+        self.csrs = CoverGroup(
+            "controller_csrs",
+            [
+                CoverPoint("csr", _CSR_POINTS),
+                CoverPoint("form", _FORMS),
+                CoverPoint("operand", {"0": 0, "all ones": 1, "other": 2}),
+                CoverPoint("rd", {"x0": 0, "other": 1}),
+                CoverPoint("register", {"x0": 0, "other": 1}),
+            ],
+            crosses=[("csr", "form"), ("csr", "operand"), ("form", "rd", "register")],
+            impossible=lambda labels: (
+                labels.get("csr") in _READ_ONLY
+                and (
+                    labels.get("form") in ("csrrw", "csrrwi")
+                    or labels.get("operand") in ("all ones", "other")
+                )
+            ),
+        )
+        self.bus = CoverGroup(
+            "controller_bus",
+            [
+                CoverPoint("hart", _HARTS),
+                CoverPoint("access", {"read": 0, "write": 1}),
+                CoverPoint("answer", {"data": 0, "error": 1}),
+                CoverPoint("mvu", {"own": 0, "another": 1}),
+            ],
+            crosses=[("hart", "access", "answer"), ("access", "mvu")],
+        )
+        self._lot: list[np.ndarray] = []
+        self._size = 0
+        self._trapped = np.zeros(MAX_HARTS, bool)
+
+    @property
+    def groups(self) -> tuple[CoverGroup, ...]:
+        """All groups, with everything counted that has come."""
+        self._count()
+        executed = (self.instructions, self.operands, self.flow, self.accesses)
+        return (*executed, self.traps, self.interrupts, self.csrs, self.bus)
+
+    def sample(self, records: np.ndarray, cycles: np.ndarray) -> None:
+        """Count retirements, RECORD[n]."""
+        self._lot.append(records)
+        self._size += len(records)
+        if self._size >= _LOT:
+            self._count()
+
+    def sample_interrupt(self, hart: int, number: int, phase: str) -> None:
+        """Count an interrupt that was taken."""
+        if number in set(Interrupt):
+            self.interrupts.sample(interrupt=number, hart=hart, phase=_PHASES[phase])
+
+    def sample_bus(self, hart: int, access: BusAccess) -> None:
+        """Count an access that an instruction made."""
+        self.bus.sample(
+            hart=hart, access=int(access.write), answer=int(access.error), mvu=int(access.mvu != hart)
+        )
+
+    def _count(self) -> None:
+        if not self._lot:
+            return
+        records = np.concatenate(self._lot)
+        self._lot, self._size = [], 0
+        words = records["insn"]
+        numbers = np.full(len(words), _ILLEGAL, np.uint8)
+        for number, instruction in enumerate(_BY_NUMBER):
+            if instruction.extension == "M" and not self.params.mul_div:
+                continue
+            numbers[words & np.uint32(instruction.mask) == instruction.match] = number
+        self._count_traps(records)
+        done = (records["trap"] == 0) & (numbers != _ILLEGAL)
+        records, numbers = records[done], numbers[done]
+        rd = records["insn"] >> 7 & 31
+        kind = np.where(
+            rd == 0, 0, np.where(rd == records["rs1_addr"], 1, np.where(rd == records["rs2_addr"], 2, 3))
+        )
+        _sample(self.instructions, instruction=numbers, hart=records["hart"], rd=kind)
+        self._count_operands(records, numbers)
+        self._count_flow(records, numbers)
+        self._count_accesses(records, numbers)
+        self._count_csrs(records, numbers)
+
+    def _count_traps(self, records: np.ndarray) -> None:
+        trap, hart = records["trap"] == 1, records["hart"]
+        before = np.zeros(len(records), bool)
+        for number in range(self.params.harts):
+            places = np.flatnonzero(hart == number)
+            if len(places):
+                mine = trap[places]
+                before[places] = np.concatenate([[self._trapped[number]], mine[:-1]])
+                self._trapped[number] = mine[-1]
+        # With rvfi_intr, cause is the interrupt's.
+        known = trap & (records["intr"] == 0)
+        _sample(
+            self.traps,
+            cause=records["cause"][known],
+            hart=hart[known],
+            again=before[known],
+        )
+
+    def _count_operands(self, records: np.ndarray, numbers: np.ndarray) -> None:
+        formats = np.array([i.format for i in _BY_NUMBER])[numbers]
+        two, one = np.isin(formats, ("R", "B")), np.isin(formats, ("I", "shift"))
+        here = two | one
+        second = np.where(one, 6, _corner(records["rs2_rdata"]))
+        _sample(
+            self.operands,
+            instruction=numbers[here],
+            rs1=_corner(records["rs1_rdata"])[here],
+            rs2=second[here],
+        )
+
+    def _count_flow(self, records: np.ndarray, numbers: np.ndarray) -> None:
+        labels = self.flow.points["instruction"].labels
+        here = np.isin(numbers, [_NUMBER[name] for name in labels])
+        records, numbers = records[here], numbers[here]
+        words = records["insn"]
+        taken = records["pc_wdata"] != records["pc_rdata"] + np.uint32(4)
+        jump = np.isin(numbers, [_NUMBER["jal"], _NUMBER["jalr"]])
+        # A branch that is not taken has its direction in its offset's sign.
+        forwards = np.where(
+            jump | taken, records["pc_wdata"] > records["pc_rdata"], (words >> np.uint32(31)) == 0
+        )
+        _sample(self.flow, instruction=numbers, taken=taken | jump, direction=forwards)
+
+    def _count_accesses(self, records: np.ndarray, numbers: np.ndarray) -> None:
+        here = (records["mem_rmask"] | records["mem_wmask"]) != 0
+        records, numbers = records[here], numbers[here]
+        address = records["mem_addr"].astype(np.int64)
+        imem, dmem = 4 * self.params.imem_words, 4 * self.params.dmem_words
+        base = memory_map.IMEM_BASE
+        region = np.full(len(records), 5)
+        region[(address >= base) & (address < base + imem)] = 0
+        region[(address >= base + imem) & (address < base + imem + dmem)] = 1
+        region[(address >= base) & (address < base + 4)] = 6
+        region[(address >= base + imem + dmem - 4) & (address < base + imem + dmem)] = 7
+        region[(address >= memory_map.MSIP_BASE) & (address < memory_map.MTIMECMP_BASE)] = 2
+        region[(address >= memory_map.MTIMECMP_BASE) & (address < memory_map.MTIME_BASE)] = 3
+        region[(address >> 3) == memory_map.MTIME_BASE >> 3] = 4
+        value = np.where(records["mem_wmask"] != 0, records["mem_wdata"], records["mem_rdata"])
+        size = np.maximum(records["mem_wmask"], records["mem_rmask"]).astype(np.uint32)
+        top = np.select([size == 1, size == 3], [np.uint32(0x80), np.uint32(0x8000)], np.uint32(0x80000000))
+        kind = np.where(value == 0, 0, np.where(value & top != 0, 1, 2))
+        _sample(self.accesses, instruction=numbers, byte=address & 3, region=region, value=kind)
+
+    def _count_csrs(self, records: np.ndarray, numbers: np.ndarray) -> None:
+        words = records["insn"]
+        here = (words & 0x7F == 0x73) & (words & 0x3000 != 0)
+        records, words = records[here], words[here]
+        known = _KNOWN_CSRS[words >> 20]
+        records, words = records[known], words[known]
+        form = words >> 12 & 7
+        field = words >> 15 & 31
+        operand = np.where(form >= 4, field, records["rs1_rdata"])
+        ones = operand == np.where(form >= 4, 31, 0xFFFFFFFF)
+        _sample(
+            self.csrs,
+            csr=words >> 20,
+            form=form,
+            operand=np.where(operand == 0, 0, np.where(ones, 1, 2)),
+            rd=words >> 7 & 31 != 0,
+            register=field != 0,
+        )
+
+
+def _sample(group: CoverGroup, **columns: np.ndarray) -> None:
+    """Sample each combination of values once."""
+    lengths = {len(column) for column in columns.values()}
+    if lengths == {0}:
+        return
+    key = np.zeros(lengths.pop(), np.int64)
+    for column in columns.values():
+        key = key << 12 | np.asarray(column).astype(np.int64)
+    _, places = np.unique(key, return_index=True)
+    group.sample(**{name: np.asarray(column)[places].astype(np.int64) for name, column in columns.items()})
+
+
+def _corner(values: np.ndarray) -> np.ndarray:
+    """Bin of an operand in _CORNERS."""
+    corners = [values == number for number in (0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000)]
+    return np.select(corners, list(range(5)), 5)
+
+
+def _impossible_registers(labels: dict[str, str]) -> bool:
+    """Combinations of instruction and destination that an encoding does not have."""
+    if "rd" not in labels or "instruction" not in labels:
+        return False
+    operands = _BY_NUMBER[_NUMBER[labels["instruction"]]].operands
+    if "rd" not in operands:
+        return labels["rd"] != "other"
+    return labels["rd"] in ("rs1", "rs2") and labels["rd"] not in operands
+
+
+def _impossible_access(labels: dict[str, str]) -> bool:
+    instruction = _BY_NUMBER[_NUMBER[labels["instruction"]]] if "instruction" in labels else None
+    if instruction is None:
+        return False
+    byte, region = int(labels.get("byte", 0)), labels.get("region", "dmem")
+    if byte % instruction.size:
+        return True
+    return region in ("msip", "mtimecmp", "mtime", "mvu") and instruction.size != 4

@@ -1,0 +1,180 @@
+"""What the bench plays: runs of programs, and the driver that loads, starts, watches and stops them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from random import Random
+
+import cocotb
+import numpy as np
+from cocotb.task import Task
+from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, select, with_timeout
+from cocotb.utils import get_sim_time
+from pyuvm import uvm_driver, uvm_sequence_item
+
+from tb.bench import BenchStopped
+from tb.controller.env import CLOCK_NS, ControllerEnv
+
+__all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
+
+#: Clocks in which something must retire while harts are released.
+_PATIENCE = 20_000
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What goes on beside a program.
+
+    Attributes:
+        interrupts: mean clocks between two changes of the interrupt lines; 0: none.
+        latency, error_rate: of the MVU model.
+        stall: of the ports, in 1/256.
+    """
+
+    interrupts: int = 0
+    latency: int = 0
+    error_rate: float = 0.0
+    stall: int = 0
+
+
+class ProgramItem(uvm_sequence_item):
+    """A run: both memories' contents, and the harts that start.
+
+    Args:
+        name: for messages.
+        image: uint32[imem_words + dmem_words].
+        entry: where each hart of `harts` (a mask) starts.
+        tohost: address whose odd value ends the run; it must be 1. None: `retirements` end it.
+        retirements: the run's length; with `tohost`, its limit.
+        disturbance: what goes on beside it.
+        beside: played beside it, cancelled at its end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        image: np.ndarray,
+        entry: int,
+        harts: int,
+        tohost: int | None = None,
+        retirements: int = 100_000,
+        disturbance: Disturbance | None = None,
+        beside: Callable[[ControllerEnv], Coroutine[None, None, None]] | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.image = image
+        self.entry = entry
+        self.harts = harts
+        self.tohost = tohost
+        self.retirements = retirements
+        self.disturbance = disturbance or Disturbance()
+        self.beside = beside
+
+
+@dataclass
+class _Measure:
+    """What runs took so far."""
+
+    retired: int = 0
+    clocks: int = 0
+    codes: list[int] = field(default_factory=list)
+
+
+class ProgramDriver(uvm_driver):
+    """Plays `ProgramItem`s one after the other; the ConfigDB gives ``env``."""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.env: ControllerEnv = self.cdb_get("env")
+        self.random = Random(self.env.report.seed)
+        self.measure = _Measure()
+
+    async def run_phase(self) -> None:
+        while True:
+            item: ProgramItem = await self.seq_item_port.get_next_item()
+            try:
+                await self.play(item)
+            except BenchStopped:
+                return  # the test has been woken by the failure itself
+            self.seq_item_port.item_done()
+
+    async def play(self, item: ProgramItem) -> None:
+        """Load, start, watch, stop."""
+        env = self.env
+        await self.or_stop(env.load(item.image))
+        env.lockstep.tohost = item.tohost
+        env.mvus.latency, env.mvus.error_rate = item.disturbance.latency, item.disturbance.error_rate
+        env.stall(item.disturbance.stall)
+        before, clock = env.lockstep.beats_compared, env.clock()
+        await self.or_stop(env.start(item.harts, item.entry))
+        tasks = []
+        if item.disturbance.interrupts:
+            tasks.append(cocotb.start_soon(self._interrupts(item.disturbance.interrupts)))
+        if item.beside is not None:
+            tasks.append(cocotb.start_soon(item.beside(env)))
+        try:
+            await self._watch(item, before + item.retirements)
+        finally:
+            for task in tasks:
+                if not task.done():
+                    task.cancel()
+        self.measure.clocks += env.clock() - clock
+        env.unstall()
+        await self.or_stop(env.stop())
+        self.measure.retired += env.lockstep.beats_compared - before
+        env.report.clocks += env.clock() - clock
+
+    async def _watch(self, item: ProgramItem, limit: int) -> None:
+        """Until `tohost` is written, or enough has retired."""
+        env = self.env
+        while env.lockstep.beats_compared < limit and not env.lockstep.exited.is_set():
+            env.lockstep.progress.clear()
+            try:
+                await self.or_stop(with_timeout(env.lockstep.progress.wait(), _PATIENCE * CLOCK_NS, "ns"))
+            except SimTimeoutError:
+                env.fail(
+                    f"{item.get_name()}: nothing has retired for {_PATIENCE} clocks, after "
+                    f"{env.lockstep.beats_compared:,} retirements; released are harts 0x{item.harts:x}",
+                    kind="stuck",
+                    time_ns=get_sim_time("ns"),
+                )
+                raise BenchStopped from None
+        if item.tohost is None:
+            return
+        code = env.lockstep.exit_code
+        if code is None:
+            text = f"{item.get_name()} has not written tohost after {item.retirements:,} retirements"
+        elif code != 1:
+            text = f"{item.get_name()} ended with code {code >> 1}: its own check of that number failed"
+        else:
+            return
+        env.fail(text, kind="program", time_ns=get_sim_time("ns"))
+        raise BenchStopped
+
+    async def _interrupts(self, mean: int) -> None:
+        """Change lines at random clocks: pulses to some MVUs' lines, levels of some external ones."""
+        env, r = self.env, self.random
+        every = env.all_harts
+        # In the middle of a clock: at its edge it were open which clock sees a change.
+        await FallingEdge(env.dut.clk_i)
+        while True:
+            await Timer(r.randint(1, 2 * mean) * CLOCK_NS, "ns")
+            kind = r.random()
+            some = r.getrandbits(env.params.harts) & (
+                every if kind > 0.9 else 1 << r.randrange(env.params.harts)
+            )
+            if kind < 0.5:
+                env.lines.pulse(some)
+            else:
+                env.lines.set_level(some, r.getrandbits(1))
+
+    async def finish(self) -> None:
+        """Nothing to wait for: a run is checked when it ends."""
+
+    async def or_stop(self, work: Coroutine[object, object, object] | Task) -> None:
+        """Await `work` unless a failure is recorded meanwhile."""
+        ended, result = await select(work, self.env.failed.wait())
+        if ended == 1 or self.env.failed.is_set():
+            raise BenchStopped
+        return result

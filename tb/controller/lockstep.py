@@ -1,0 +1,692 @@
+"""Scoreboard of the retirement trace: each retirement steps the golden simulator, which must say the same.
+
+What depends on clocks is handed to the simulator when the device shows it, and checked against what the bench knows:
+an interrupt must be pending, enabled and of the highest priority in the clock of its decision, and one that is must be
+taken; mip, mcycle and mtime must be what lines, stores and the bench's clock make them; a hart that can go on goes on.
+
+A retirement that has nothing to do with any of this costs one call of the simulator and one comparison of tuples.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from cocotb.triggers import Event
+
+from golden.controller import memory_map
+from golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
+from golden.controller.instructions import OPCODES, disassemble
+from golden.controller.iss import Iss, Retirement
+from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from tb.agents.burst import Beats
+from tb.controller.coverage import ControllerCoverage
+from tb.controller.ports import InterruptLines, MvuModel
+from tb.controller.trace import STATUS, read_records, retirements
+from tb.scoreboard import Mismatch
+
+__all__ = ["Lockstep"]
+
+#: Clocks from the decision in stage F to the retirement in stage W.
+ISSUE = PIPELINE_STAGES - 1
+#: Clocks from a hart's restart until the bench knows of it.
+RESTART = 128
+KEPT_BATCHES = 8
+HISTORY = 6  #: instructions of the hart that a report shows
+NEVER = 1 << 62
+
+_MASK64 = (1 << 64) - 1
+_WFI = 0x1050_0073
+_MRET = 0x3020_0073
+_SYSTEM = OPCODES["system"]
+_MIE = BY_NAME["mstatus"].field("mie").mask
+_MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
+_MIP = BY_NAME["mip"].address
+_CYCLES = {BY_NAME["mcycle"].address: 0, BY_NAME["mcycleh"].address: 1}
+_IMEM = memory_map.IMEM_BASE
+_MTIME, _MTIMECMP, _MSIP = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE, memory_map.MSIP_BASE
+_MVU_END = memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE
+_ANY = sum(1 << number for number in PRIORITY)
+
+
+def _divides(insn: int) -> bool:
+    """div, divu, rem, remu: they wait for the divider."""
+    return insn & 0xFE00407F == 0x02004033
+
+
+# Places in a retirement's tuple.
+_AT = {name: index for index, name in enumerate(Retirement._fields)}
+_PC, _INSN, _TRAP, _INTR, _CAUSE = (_AT[n] for n in ("pc_rdata", "insn", "trap", "intr", "cause"))
+_RD, _RS1, _ADDR, _RMASK, _WMASK, _RDATA, _WDATA, _CSR = (
+    _AT[n]
+    for n in ("rd_addr", "rs1_addr", "mem_addr", "mem_rmask", "mem_wmask", "mem_rdata", "mem_wdata", "csr")
+)
+
+
+class _Line:
+    """A value over the clocks: changes in order of their clock, the latest few."""
+
+    def __init__(self, value: int) -> None:
+        self.clocks = [-1]
+        self.values = [value]
+
+    def set(self, clock: int, value: int) -> None:
+        """From `clock` on."""
+        if len(self.clocks) > 64:
+            del self.clocks[:32], self.values[:32]
+        at = bisect_right(self.clocks, clock)
+        self.clocks.insert(at, clock)
+        self.values.insert(at, value)
+
+    def at(self, clock: int) -> int:
+        return self.values[max(bisect_right(self.clocks, clock) - 1, 0)]
+
+    @property
+    def last(self) -> int:
+        return self.values[-1]
+
+
+class _Wrong(Exception):
+    """What a retirement shows cannot be; the text says why."""
+
+
+class _HartState:
+    """What the scoreboard keeps of a hart beside the simulator's state."""
+
+    def __init__(self) -> None:
+        self.order: int | None = 0  #: expected rvfi_order; None: any
+        self.retired = -1  #: clock of the last retirement
+        self.alarm = 0  #: first clock in which an enabled interrupt may be pending
+        self.asleep = False  #: the last retirement was a wfi
+        self.released = NEVER  #: clock since which it may issue
+        self.held = -1  #: clock since which it may not
+        self.cycle: int | None = 0  #: mcycle minus the simulator's; None: not known
+        self.software = _Line(0)  #: msip
+        self.compare = _Line(_MASK64)  #: mtimecmp
+        self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
+
+
+class Lockstep:
+    """Compares retirements with the golden simulator.
+
+    Args:
+        params: of the build.
+        mvus: what answered on the bus.
+        lines: what the interrupt lines did.
+        coverage: sampled with every batch.
+        on_mismatch: called with the first `Mismatch`; after it nothing more is compared.
+        clock_ns: clock period.
+
+    Attributes:
+        iss: the golden simulator.
+        beats_compared, values_compared: retirements, and their fields.
+        tohost: address whose odd value ends a program.
+        exited: set when it was stored; ``exit_code`` is the value.
+        progress: set by every batch.
+        origin_ns: simulation time of the bench's clock 0.
+        alter: for tests of this scoreboard: changes a batch of records before it is compared.
+    """
+
+    name = "trace"
+
+    def __init__(
+        self,
+        params: ControllerParameters,
+        mvus: MvuModel,
+        lines: InterruptLines,
+        coverage: ControllerCoverage,
+        on_mismatch: Callable[[Mismatch], None],
+        clock_ns: float = 10,
+    ) -> None:
+        self.params = params
+        self.mvus = mvus
+        self.lines = lines
+        self.coverage = coverage
+        self.on_mismatch = on_mismatch
+        self.clock_ns = clock_ns
+        self.origin_ns = 0.0
+        self.iss = Iss(params, self._bus)
+        self.loaded = False
+        self.beats_compared = 0
+        self.mismatches: list[Mismatch] = []
+        self.exited = Event()
+        self.progress = Event()
+        self.alter: Callable[[np.ndarray], np.ndarray] | None = None
+        self.taken = 0  #: interrupts
+        self.clocks = 0  #: in which something retired, from the first to the last of each run
+        self._slots = max(params.harts, PIPELINE_STAGES)
+        self._patience = 2 * self._slots + 2 * PIPELINE_STAGES
+        self.reset()
+
+    # ---------------------------------------------------------------------------------------------
+    # What the bench does to the device
+    # ---------------------------------------------------------------------------------------------
+    def reset(self) -> None:
+        """The device is in reset: harts and devices start afresh, the memories keep their contents."""
+        words = self.iss.words
+        self.iss = Iss(self.params, self._bus)
+        self.iss.bytes[:] = memoryview(words).cast("B")
+        self.harts = [_HartState() for _ in range(self.params.harts)]
+        self._time = _Line(0)  # mtime minus the clock
+        self._batches: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=KEPT_BATCHES)
+        self.tohost = None
+        self._lines_seen = 0
+        self._now = 0
+
+    @property
+    def tohost(self) -> int | None:
+        return self.iss.tohost
+
+    @tohost.setter
+    def tohost(self, address: int | None) -> None:
+        self.iss.tohost = address
+        self.iss.exit_code = None
+        self.exited.clear()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The value that was stored to `tohost`."""
+        return self.iss.exit_code
+
+    def memory(self) -> np.ndarray:
+        """Both memories, uint32[words]: a view, to be read only."""
+        return np.frombuffer(self.iss.words, np.uint32)
+
+    def load(self, image: np.ndarray) -> None:
+        """The host has made the memories hold `image`."""
+        self.iss.load(_IMEM, np.ascontiguousarray(image, "<u4").tobytes())
+        self.loaded = True
+
+    def start(self, hart: int, pc: int, clock: int) -> None:
+        """The host has written the pc of a held hart."""
+        self.iss.clock = clock
+        self.iss.release(hart, pc)
+        state = self.harts[hart]
+        state.asleep = False
+        state.cycle = None
+        state.order = None
+        # What a held instruction has asked of the bus is lost with it.
+        self.mvus.log[hart].clear()
+        state.mvu.set(clock, 0)
+
+    def holding(self, released: int, clock: int) -> None:
+        """From `clock` on the host may hold all harts but these, or release these."""
+        for hart, state in enumerate(self.harts):
+            if released >> hart & 1:
+                state.held = -1 if state.released == NEVER else state.held
+            else:
+                state.released = NEVER
+
+    def held(self, released: int, clock: int) -> None:
+        """At `clock` it has done so."""
+        for hart, state in enumerate(self.harts):
+            if released >> hart & 1:
+                if state.released == NEVER:
+                    state.released = clock
+                state.held = NEVER
+            else:
+                state.held = min(clock, state.held) if state.held >= 0 else clock
+
+    # ---------------------------------------------------------------------------------------------
+    # Retirements
+    # ---------------------------------------------------------------------------------------------
+    @property
+    def values_compared(self) -> int:
+        """Fields compared so far."""
+        return self.beats_compared * len(Retirement._fields)
+
+    def write(self, beats: Beats) -> None:
+        """Retirements that passed, in order: the callback for the tap."""
+        if self.mismatches:
+            return
+        records = read_records(beats.payload)
+        if self.alter is not None:
+            records = self.alter(records)
+        cycles = beats.cycles
+        self._batches.append((records, cycles))
+        self._wake_by_lines()
+        expected = retirements(records)
+        clocks = cycles.tolist()
+        done = self._compare(expected, clocks, self._rare(records).tolist())
+        self.beats_compared += done
+        if done:
+            self._now = clocks[done - 1]
+            self.coverage.sample(records[:done], cycles[:done])
+        if done == len(records) and not self.mismatches:
+            self._check_order(records, cycles)
+            self._check_liveness()
+        self.progress.set()
+
+    def _rare(self, records: np.ndarray) -> np.ndarray:
+        """Which retirements need more than a step: traps, interrupts, system instructions, devices."""
+        outside = (records["mem_addr"] - np.uint32(_IMEM) >= self.iss.bytes.nbytes) & (
+            (records["mem_rmask"] | records["mem_wmask"]) != 0
+        )
+        return (
+            (records["insn"] & 0x7F == _SYSTEM) | (records["trap"] | records["intr"]).astype(bool) | outside
+        )
+
+    def _compare(self, seen: list[tuple[int, ...]], clocks: list[int], rare: list[bool]) -> int:
+        """Step through a batch; how many retirements were compared, the unlike one included."""
+        step, harts = self.iss.step_fast, self.harts
+        for index, record in enumerate(seen):
+            hart, clock = record[0], clocks[index]
+            if hart >= len(harts):
+                self._report(record, clock, None, f"hart {hart} does not exist")
+                return index + 1
+            state = harts[hart]
+            try:
+                if rare[index] or state.asleep or clock >= state.alarm:
+                    made = self._step_rare(hart, state, record, clock)
+                else:
+                    made = step(hart)
+            except _Wrong as wrong:
+                self._report(record, clock, None, str(wrong))
+                return index + 1
+            if made != record:
+                self._report(record, clock, made, "")
+                return index + 1
+            state.retired = clock
+            if self.iss.exit_code is not None and not self.exited.is_set():
+                self.exited.set()
+        return len(seen)
+
+    def _step_rare(
+        self, hart: int, state: _HartState, record: tuple[int, ...], clock: int
+    ) -> tuple[int, ...]:
+        self.iss.clock = clock - 1  # that of stage M, in which memories, devices and CSRs are reached
+        self._decide(hart, state, record, clock)
+        insn = record[_INSN]
+        writes_mip = False
+        if insn & 0x7F == _SYSTEM and insn & 0x7000 and not record[_TRAP]:
+            writes_mip = self._observe_csr(state, hart, record, clock)
+        elif record[_RMASK] and record[_ADDR] >> 3 == _MTIME >> 3:
+            self.iss.observed = self._observe_time(record, clock)
+        made = self.iss.step_fast(hart)
+        golden = self.iss.harts[hart]
+        if writes_mip:
+            state.mvu.set(clock, golden.mvu_pending)
+        if record[_WMASK] and record[_ADDR] < memory_map.MVU_BASE:
+            self._stored(record, clock)
+        state.asleep = insn == _WFI and not record[_TRAP]
+        self._set_alarm(hart, state, clock)
+        return tuple(made)
+
+    # ---------------------------------------------------------------------------------------------
+    # Interrupts
+    # ---------------------------------------------------------------------------------------------
+    def _pending(self, hart: int, state: _HartState, clock: int) -> int:
+        """mip in a clock, by what lines and stores did."""
+        mip = state.software.at(clock) << Interrupt.SOFTWARE
+        mip |= ((self._time.at(clock) + clock & _MASK64) >= state.compare.at(clock)) << Interrupt.TIMER
+        levels = self.lines.levels[hart]
+        mip |= levels[bisect_right(levels, (clock, 2)) - 1][1] << Interrupt.EXTERNAL
+        return mip | self._mvu_pending(hart, state, clock) << Interrupt.MVU
+
+    def _mvu_pending(self, hart: int, state: _HartState, clock: int) -> int:
+        """mip.16: a pulse is seen one clock later; in the clock of a write it wins."""
+        written = state.mvu.clocks[max(bisect_right(state.mvu.clocks, clock) - 1, 0)]
+        pulses = self.lines.pulses[hart]
+        first = bisect_left(pulses, written - 1)
+        if first < len(pulses) and pulses[first] < clock:
+            return 1
+        return state.mvu.at(clock)
+
+    def _window(self, hart: int, state: _HartState, first: int, last: int) -> tuple[int, int]:
+        """Bits of mip that were set in some and in all clocks from `first` to `last`."""
+        some, every = 0, -1
+        for clock in range(first, last + 1):
+            mip = self._pending(hart, state, clock)
+            some |= mip
+            every &= mip
+        return some, every
+
+    def _decide(self, hart: int, state: _HartState, record: tuple[int, ...], clock: int) -> None:
+        """Whether this retirement's interrupt, or its absence, is right; hand it to the simulator.
+
+        Decided is in the clock in which the hart issues. An instruction that waited for an answer, or that opens a
+        handler, was decided upon some time since the hart's last retirement.
+        """
+        csrs = self.iss.harts[hart].csrs
+        enabled = csrs[_MIE_CSR]
+        armed = enabled if csrs[_MSTATUS] & _MIE else 0
+        first = last = clock - ISSUE
+        if record[_INTR]:
+            first, last = state.retired + 1, clock - ISSUE - PIPELINE_STAGES
+        elif self.mvus.log[hart] or _divides(record[_INSN]):
+            first = state.retired + 1
+        some, every = 0, 0
+        if armed or state.asleep:
+            some, every = self._window(hart, state, max(first, last - 2 * self._patience), last)
+        if record[_INTR]:
+            number = record[_CAUSE] & ~INTERRUPT_FLAG
+            if not record[_CAUSE] & INTERRUPT_FLAG or number not in PRIORITY:
+                raise _Wrong(f"rvfi_intr with cause 0x{record[_CAUSE]:08x}, which is no interrupt's")
+            if not armed >> number & 1:
+                raise _Wrong(
+                    f"interrupt {number} is taken, which is not enabled: mie 0x{enabled:05x}, "
+                    f"mstatus 0x{csrs[_MSTATUS]:08x}"
+                )
+            if not some >> number & 1:
+                raise _Wrong(
+                    f"interrupt {number} is taken, which is not pending: mip 0x{some & _ANY:05x} in the clocks "
+                    f"{first} to {last}"
+                )
+            higher = next(n for n in PRIORITY if n == number or every & armed & 1 << n)
+            if higher != number:
+                raise _Wrong(f"interrupt {number} is taken, but interrupt {higher} comes first")
+            self.coverage.sample_interrupt(hart, number, self._phase(hart, state, number, last))
+            self.iss.take_interrupt(hart, number)
+            self.taken += 1
+        elif every & armed & _ANY:
+            number = next(n for n in PRIORITY if every & armed & 1 << n)
+            raise _Wrong(
+                f"interrupt {number} is pending and enabled (mip 0x{every & _ANY:05x}, mie 0x{enabled:05x}) "
+                f"in clock {last}, in which the hart issues, and not taken: too late or never"
+            )
+        if state.asleep:
+            self._check_wake(hart, state, enabled, last)
+
+    def _phase(self, hart: int, state: _HartState, number: int, issue: int) -> str:
+        """Where the hart's instruction before stood when the interrupt became pending."""
+        if state.asleep:
+            return "wfi"
+        since = issue
+        for _ in range(3 * PIPELINE_STAGES):
+            if not self._pending(hart, state, since - 1) >> number & 1:
+                stage = since - (state.retired - ISSUE)
+                return "FDXMW"[stage] if 0 <= stage < PIPELINE_STAGES else "between"
+            since -= 1
+        return "disabled before"
+
+    def _check_wake(self, hart: int, state: _HartState, enabled: int, issue: int) -> None:
+        """A hart in wfi goes on when, and only when, something enabled is pending."""
+        some, _ = self._window(hart, state, max(state.retired, issue - 2 * self._patience), issue)
+        if not some & enabled:
+            raise _Wrong(
+                f"the hart left wfi by itself: mip 0x{some & _ANY:05x}, mie 0x{enabled:05x} in clock {issue}"
+            )
+        start = max(state.retired, state.released, issue - 2 * self._patience)
+        if state.held == NEVER and issue - self._patience > start:
+            _, every = self._window(hart, state, start, issue - self._patience)
+            if every & enabled & _ANY:
+                raise _Wrong(
+                    f"the hart left wfi too late: woken by clock {start}, it issued in clock {issue}"
+                )
+
+    def _set_alarm(self, hart: int, state: _HartState, clock: int) -> None:
+        """The clock from which on an enabled interrupt may be pending, by what is known."""
+        csrs = self.iss.harts[hart].csrs
+        armed = csrs[_MIE_CSR] if csrs[_MSTATUS] & _MIE else 0
+        alarm = NEVER
+        if armed >> Interrupt.SOFTWARE & 1 and state.software.last:
+            alarm = 0
+        if armed >> Interrupt.EXTERNAL & 1:
+            levels = self.lines.levels[hart]
+            at = bisect_right(levels, (clock, 2)) - 1
+            alarm = min(alarm, next((c for c, level in levels[at:] if level), NEVER))
+        if armed >> Interrupt.MVU & 1:
+            if self._mvu_pending(hart, state, clock):
+                alarm = 0
+            else:
+                pulses = self.lines.pulses[hart]
+                at = bisect_left(pulses, clock - PIPELINE_STAGES)
+                alarm = min(alarm, pulses[at] if at < len(pulses) else NEVER)
+        if armed >> Interrupt.TIMER & 1:
+            due = state.compare.last - self._time.last
+            alarm = min(alarm, max(due, 0))
+        state.alarm = alarm
+
+    def _wake_by_lines(self) -> None:
+        """Lines that changed since the last batch may ring earlier."""
+        events = sum(map(len, self.lines.pulses)) + sum(map(len, self.lines.levels))
+        if events != self._lines_seen:
+            self._lines_seen = events
+            for hart, state in enumerate(self.harts):
+                self._set_alarm(hart, state, self._now)
+
+    # ---------------------------------------------------------------------------------------------
+    # What depends on clocks
+    # ---------------------------------------------------------------------------------------------
+    def _observe_csr(self, state: _HartState, hart: int, record: tuple[int, ...], clock: int) -> bool:
+        """Check what was read from mip, mcycle or mcycleh and hand it over; whether mip is written."""
+        insn = record[_INSN]
+        address, form, source = insn >> 20, insn >> 12 & 3, insn >> 15 & 31
+        reads, writes = form != 1 or insn >> 7 & 31 != 0, form == 1 or source != 0
+        value = record[_CSR]
+        if address == _MIP and reads:
+            some, every = self._window(hart, state, clock - 1, clock - 1)
+            wrong = value & ~some | every & _ANY & ~value
+            if wrong:
+                raise _Wrong(f"mip reads 0x{value:08x}, its bits 0x{wrong & 0xFFFFFFFF:x} cannot be so")
+            self.iss.observed = value
+        elif address in _CYCLES:
+            half = _CYCLES[address]
+            if reads:
+                self._check_cycle(hart, state, half, value, clock)
+                self.iss.observed = value
+        if writes and address in _CYCLES and not _CYCLES[address]:
+            state.cycle = 0
+        return address == _MIP and writes
+
+    def _check_cycle(self, hart: int, state: _HartState, half: int, value: int, clock: int) -> None:
+        """mcycle, by the simulator's counter; after a restart the first reading tells when it began."""
+        golden = self.iss.harts[hart].cycles.read(clock - 1)
+        if state.cycle is None:
+            low, high = golden, golden + RESTART
+        else:
+            low = high = golden + state.cycle
+        if half:
+            if value not in ((low & _MASK64) >> 32, (high & _MASK64) >> 32):
+                raise _Wrong(f"mcycleh reads 0x{value:08x} instead of 0x{(high & _MASK64) >> 32:08x}")
+            return
+        ahead = value - low & 0xFFFFFFFF
+        if ahead > high - low:
+            raise _Wrong(
+                f"mcycle reads 0x{value:08x} instead of 0x{low & 0xFFFFFFFF:08x} to 0x{high & 0xFFFFFFFF:08x}"
+            )
+        state.cycle = low + ahead - golden
+
+    def _observe_time(self, record: tuple[int, ...], clock: int) -> int:
+        """Check a load of mtime."""
+        value = record[_RDATA]
+        now = self._time.last + clock - 1 & _MASK64
+        expected = now >> 32 if record[_ADDR] & 4 else now & 0xFFFFFFFF
+        if value != expected:
+            raise _Wrong(f"mtime reads 0x{value:08x} instead of 0x{expected:08x}")
+        return value
+
+    def _stored(self, record: tuple[int, ...], clock: int) -> None:
+        """A store to msip, mtimecmp or mtime."""
+        address = record[_ADDR]
+        if address >> 3 == _MTIME >> 3:
+            shift = 32 * (address >> 2 & 1)
+            now = self._time.last + clock - 1 & _MASK64
+            new = now & ~(0xFFFFFFFF << shift) | record[_WDATA] << shift
+            self._time.set(clock, new - clock)
+        elif _MTIMECMP <= address < _MTIME:
+            hart = address - _MTIMECMP >> 3
+            self.harts[hart].compare.set(clock, self.iss.mtimecmp[hart])
+        elif address < _MTIMECMP:
+            hart = address - _MSIP >> 2
+            self.harts[hart].software.set(clock, self.iss.msip[hart])
+        for hart, state in enumerate(self.harts):
+            self._set_alarm(hart, state, clock)
+
+    def host_stored(self, address: int, value: int, clock: int) -> None:
+        """The host has written msip, mtimecmp or mtime, while all harts were held."""
+        self.iss.clock = clock - 1
+        where = memory_map.region(address, self.params)
+        self.iss._write_device(self.iss.harts[0], where, address, value)
+        record = [0] * len(Retirement._fields)
+        record[_ADDR], record[_WDATA] = address, value
+        self._stored(tuple(record), clock)
+
+    # ---------------------------------------------------------------------------------------------
+    # The bus
+    # ---------------------------------------------------------------------------------------------
+    def _on_bus(self, record: tuple[int, ...]) -> bool:
+        """Whether the instruction waited for an MVU."""
+        return bool(self.mvus.log[record[0]])
+
+    def _bus(self, hart: int, write: bool, mvu: int, register: int, wdata: int) -> tuple[int, bool]:
+        """The simulator's access to an MVU register: the answer that the device got for the same access."""
+        log = self.mvus.log[hart]
+        said = f"{'write' if write else 'read'} of register {register} of MVU {mvu}"
+        if not log:
+            raise _Wrong(f"the {said} never came to the bus")
+        access = log.popleft()
+        wanted = (write, mvu, register, wdata if write else access.wdata)
+        if wanted != (access.write, access.mvu, access.register, access.wdata):
+            raise _Wrong(
+                f"the bus carried {access} instead of the {said}{f' with 0x{wdata:08x}' if write else ''}"
+            )
+        self.coverage.sample_bus(hart, access)
+        return access.rdata, access.error
+
+    # ---------------------------------------------------------------------------------------------
+    # Order and liveness
+    # ---------------------------------------------------------------------------------------------
+    def _check_order(self, records: np.ndarray, cycles: np.ndarray) -> None:
+        """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
+        odd = np.flatnonzero(records["status"] != STATUS)
+        if len(odd):
+            self._report_at(
+                records, cycles, int(odd[0]), "rvfi_mode, rvfi_ixl or rvfi_halt is not machine mode's"
+            )
+            return
+        # One hart after the other, each in the order of time: within a hart order goes up by one.
+        places = np.argsort(records["hart"], kind="stable")
+        harts, orders = records["hart"][places], records["order"][places]
+        first = np.flatnonzero(np.diff(harts, prepend=255))
+        expected = np.arange(len(orders), dtype=np.uint64)
+        for at, hart in zip(first.tolist(), harts[first].tolist(), strict=True):
+            state = self.harts[hart]
+            known = int(orders[at]) if state.order is None else state.order
+            expected[at:] = np.uint64(known) + np.arange(len(orders) - at, dtype=np.uint64)
+        wrong = np.flatnonzero(orders != expected)
+        if len(wrong):
+            at = int(wrong[0])
+            why = f"rvfi_order is {int(orders[at])} instead of {int(expected[at])}"
+            self._report_at(records, cycles, int(places[at]), why)
+            return
+        last = np.append(first[1:], len(orders)) - 1
+        for at, hart in zip(last.tolist(), harts[last].tolist(), strict=True):
+            state = self.harts[hart]
+            state.order = int(orders[at]) + 1
+            # One that waits for the bus may retire long after it was held.
+            grace = self._patience + 4 * self.mvus.latency + 100
+            if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
+                why = f"the hart is held since clock {state.held}"
+                self._report_at(records, cycles, int(places[at]), why)
+                return
+
+    def _check_liveness(self) -> None:
+        """Every hart that can go on has gone on."""
+        if self.mvus.latency or any(self.mvus.log):
+            return
+        for hart, state in enumerate(self.harts):
+            since = max(state.retired, state.released)
+            if self._now - since <= 4 * self._patience + 64:
+                continue
+            if state.asleep:
+                enabled = self.iss.harts[hart].csrs[_MIE_CSR]
+                _, every = self._window(hart, state, self._now - 2 * self._patience, self._now)
+                if not every & enabled & _ANY:
+                    continue
+                why = f"interrupt pending (mip 0x{every & _ANY:05x}, mie 0x{enabled:05x}) and yet in wfi"
+            else:
+                why = "neither held nor in wfi"
+            self._fail(
+                Mismatch(
+                    self.name,
+                    "stuck",
+                    self.beats_compared,
+                    f"hart {hart} has not retired anything since clock {since}, now is {self._now}: {why}",
+                    cycle=self._now,
+                    time_ns=self._time_ns(self._now),
+                    where=self._history(hart, self._now + 1),
+                )
+            )
+            return
+
+    # ---------------------------------------------------------------------------------------------
+    # The end, and what is wrong
+    # ---------------------------------------------------------------------------------------------
+    def finish(self) -> list[Mismatch]:
+        """End of the test: at least one retirement was compared and the bus carried nothing else."""
+        if not self.mismatches:
+            # An instruction of a hart that was held meanwhile has made up to two accesses.
+            left = next((log[0] for log in self.mvus.log if len(log) > 2), None)
+            if left is not None:
+                self._fail(
+                    Mismatch(self.name, "bus", -1, f"the bus carried {left}, which no instruction asked for")
+                )
+            elif not self.beats_compared:
+                self._fail(
+                    Mismatch(self.name, "nothing compared", -1, "not a single retirement was compared")
+                )
+        return self.mismatches
+
+    def _report_at(self, records: np.ndarray, cycles: np.ndarray, at: int, why: str) -> None:
+        self._report(retirements(records[at : at + 1])[0], int(cycles[at]), None, why)
+
+    def _report(self, seen: tuple[int, ...], clock: int, made: Iterable[int] | None, why: str) -> None:
+        record = Retirement(*seen)
+        hart = record.hart
+        where = f"hart {hart}, pc 0x{record.pc_rdata:08x}: {self._disassemble(record.insn)}"
+        expected = shown = names = ""
+        kind = "check"
+        if made is not None:
+            kind = "mismatch"
+            golden = Retirement(*made)
+            unlike = [n for n in Retirement._fields if getattr(golden, n) != getattr(record, n)]
+            names = ", ".join(unlike)
+            expected = " ".join(f"{n}=0x{getattr(golden, n):x}" for n in unlike)
+            shown = " ".join(f"{n}=0x{getattr(record, n):x}" for n in unlike)
+            if "insn" in unlike:
+                expected += f" ({self._disassemble(golden.insn)})"
+            why = f"{names} {'differs' if len(unlike) == 1 else 'differ'}; expected {expected}, seen {shown}"
+        if record.trap:
+            where += f", which traps with cause {record.cause}"
+        elif record.intr:
+            where += f", first of the handler of 0x{record.cause:08x}"
+        message = f"{where}: {why}; clock {clock}, {self._time_ns(clock):,.0f} ns"
+        self._fail(
+            Mismatch(
+                self.name,
+                kind,
+                self.beats_compared,
+                message,
+                expected,
+                shown,
+                names,
+                clock,
+                self._time_ns(clock),
+                self._history(hart, clock),
+            )
+        )
+
+    def _fail(self, mismatch: Mismatch) -> None:
+        self.mismatches.append(mismatch)
+        self.on_mismatch(mismatch)
+
+    def _time_ns(self, clock: int) -> float:
+        return self.origin_ns + clock * self.clock_ns
+
+    def _history(self, hart: int, clock: int) -> str:
+        """The hart's last instructions before `clock`."""
+        lines: deque[str] = deque(maxlen=HISTORY)
+        for records, cycles in self._batches:
+            mine = (records["hart"] == hart) & (cycles < clock)
+            for record in records[mine][-HISTORY:]:
+                trap = " (trap)" if record["trap"] else ""
+                lines.append(
+                    f"0x{int(record['pc_rdata']):08x} {self._disassemble(int(record['insn']))}{trap}"
+                )
+        return f"hart {hart} after {'; '.join(lines)}" if lines else f"hart {hart}, its first instruction"
+
+    def _disassemble(self, insn: int) -> str:
+        return disassemble(insn, mul_div=bool(self.params.mul_div))

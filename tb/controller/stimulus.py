@@ -1,0 +1,55 @@
+"""Constrained-random stimulus of the controller's tests: random programs for all harts, from the run's seed."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+
+from golden.controller import memory_map
+from golden.controller.parameters import ControllerParameters
+from golden.controller.programs import Program as RandomProgram
+from golden.controller.programs import random_program
+from tb.controller.elf import Program
+from tb.controller.items import Disturbance, ProgramItem
+
+
+class Stimulus:
+    """Draws everything from one seed."""
+
+    def __init__(self, params: ControllerParameters, seed: int) -> None:
+        self.params = params
+        self.random = Random(seed)
+        self.rng = np.random.default_rng(seed)
+        self.program: RandomProgram | None = None  #: the last random one
+
+    def image_of(self, program: Program, harts: int) -> np.ndarray:
+        """Both memories with a program; a `hart_mask` that it may have tells it which harts run."""
+        image = program.image(self.params)
+        if "hart_mask" in program.symbols:
+            image[(program.symbols["hart_mask"] - memory_map.IMEM_BASE) // 4] = harts
+        return image
+
+    def random_item(self, kind: str, length: int, disturbance: Disturbance, reserve: int = 0) -> ProgramItem:
+        """A random program of a kind on all harts, of about so many lines; `reserve` words at the end of the data
+        memory are left alone."""
+        seed = self.random.getrandbits(32)
+        self.program = random_program(seed, self.params, length=length, kind=kind, reserve=reserve)
+        return program_item(self.program, disturbance)
+
+
+def program_item(program: RandomProgram, disturbance: Disturbance) -> ProgramItem:
+    """A run of a random program until it writes tohost."""
+    params = program.parameters
+    image = np.zeros(params.imem_words + params.dmem_words, np.uint32)
+    words = program.words()
+    image[: len(words)] = words
+    return ProgramItem(
+        f"random program ({program.description})",
+        image,
+        program.entry,
+        program.harts,
+        program.tohost,
+        retirements=100_000 + 100 * program.length,
+        disturbance=disturbance,
+    )

@@ -1,0 +1,682 @@
+"""Tests of the controller. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.task import bridge, resume
+from cocotb.triggers import ClockCycles, Timer
+from cocotb.utils import get_sim_time
+
+from golden.controller import memory_map
+from golden.controller.csrs import INTERRUPT_FLAG
+from golden.controller.memory_map import IMEM_BASE
+from golden.controller.programs import KINDS, shrink
+from golden.controller.programs import Program as RandomProgram
+from golden.errors import ConfigurationError
+from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.controller.elf import load_elf
+from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
+from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
+from tb.controller.stimulus import Stimulus, program_item
+from tb.controller.toolchain import build_program
+from tb.report import RUN_DIR
+
+#: Stall probabilities of the tests that stall, in 1/256.
+DENSITIES = (0, 16, 64, 128, 200)
+
+
+class ControllerTest(BenchTest):
+    """A test of the controller."""
+
+    toplevel = "controller"
+    environment = ControllerEnv
+    item_driver = ProgramDriver
+    item_stimulus = Stimulus
+    env: ControllerEnv
+    driver: ProgramDriver
+    stimulus: Stimulus
+
+    async def finish(self) -> None:
+        """Nothing may be left on the bus or unanswered; what was executed is counted."""
+        env = self.env
+        await self.driver.or_stop(env.stop())
+        self.report.add_scoreboard(env.lockstep)
+        env.host.check_finished()
+        for group in env.coverage.groups:
+            self.report.add_coverage(group)
+        measure = self.driver.measure
+        self.report.notes["retired"] = (
+            f"{measure.retired:,} instructions in {measure.clocks:,} clocks, {env.lockstep.taken:,} interrupts"
+        )
+
+    def program(self, name: str, harts: int, disturbance: Disturbance | None = None) -> ProgramItem:
+        """One of tb/controller/programs on a mask of harts."""
+        program = build_program(name, self.env.params)
+        return ProgramItem(
+            f"program {name} on harts 0x{harts:x}",
+            self.stimulus.image_of(program, harts),
+            program.entry,
+            harts,
+            program.tohost,
+            retirements=2_000_000,
+            disturbance=disturbance,
+        )
+
+
+# -------------------------------------------------------------------------------------------------
+# Programs
+# -------------------------------------------------------------------------------------------------
+class Programs(ControllerTest):
+    """The project's self-checking programs: each instruction, each trap, each interrupt, compiled C."""
+
+    async def body(self) -> None:
+        every, one = self.env.all_harts, 1 << self.stimulus.random.randrange(self.env.params.harts)
+        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared")
+        runs = [(name, every) for name in names]
+        if self.pick(1, 0):
+            runs += [(name, one) for name in ("isa", "traps", "interrupts")]
+        else:
+            runs = [("isa", one), ("traps", one), ("interrupts", every), ("mvu", every), ("shared", every)]
+        await self.play(self.program(*entry) for entry in runs)
+
+
+@cocotb.test()
+async def programs(dut: object) -> None:
+    """Self-checking programs in assembly and C: each instruction, trap and interrupt, MVU driver, shared memory."""
+    await run(dut, Programs)
+
+
+class StalledPrograms(ControllerTest):
+    """The programs that use the bus, with slow answers and stalls on every port."""
+
+    async def body(self) -> None:
+        for latency, stall in ((3, 0), (40, 64), (200, 200)):
+            slow = Disturbance(latency=latency, stall=stall)
+            await self.play(
+                self.program(name, self.env.all_harts, slow)
+                for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
+            )
+
+
+@cocotb.test()
+async def bus_stalls(dut: object) -> None:
+    """Programs that use the bus, with answers late and out of order and stalls on every port."""
+    await run(dut, StalledPrograms)
+
+
+class RunElf(ControllerTest):
+    """A program of the user's own."""
+
+    async def body(self) -> None:
+        program = load_elf(Path(os.environ["ASSAY_ELF"]), self.env.params)
+        harts = int(os.environ.get("ASSAY_HARTS", "1"), 0) & self.env.all_harts
+        limit = int(os.environ.get("ASSAY_LIMIT", "10000000"), 0)
+        await self.play(
+            [
+                ProgramItem(
+                    program.name,
+                    self.stimulus.image_of(program, harts),
+                    program.entry,
+                    harts,
+                    program.tohost,
+                    retirements=limit,
+                )
+            ]
+        )
+        if program.tohost is None:
+            self.report.notes["program"] = (
+                f"{program.name} has no symbol tohost: it ran for {limit:,} instructions"
+            )
+        else:
+            self.report.notes["program"] = f"{program.name} ended with tohost = 1: passed"
+
+
+@cocotb.test(skip="ASSAY_ELF" not in os.environ)
+async def elf(dut: object) -> None:
+    """The program in ELF, in lock-step until it writes tohost."""
+    await run(dut, RunElf)
+
+
+# -------------------------------------------------------------------------------------------------
+# Random programs
+# -------------------------------------------------------------------------------------------------
+class RandomPrograms(ControllerTest):
+    """Random programs on all harts at once, on shared memory."""
+
+    count = (6, 1)
+    length = (5_000, 300)
+    kinds: tuple[str, ...] = ("mixed",)
+
+    def disturbance(self) -> Disturbance:
+        """What goes on beside the next program."""
+        return Disturbance()
+
+    async def body(self) -> None:
+        count, length = self.pick(*self.count), self.pick(*self.length)
+        await self.play(
+            self.stimulus.random_item(kind, length, self.disturbance())
+            for _ in range(count)
+            for kind in self.kinds
+        )
+
+
+@cocotb.test()
+async def random_programs(dut: object) -> None:
+    """Random programs on all harts: hazards, branches both ways, accesses at all alignments and edges, traps."""
+    await run(dut, RandomPrograms)
+
+
+class RandomInterrupts(RandomPrograms):
+    """Random programs while the interrupt lines change at random clocks."""
+
+    kinds = ("interrupts",)
+
+    def disturbance(self) -> Disturbance:
+        return Disturbance(interrupts=self.stimulus.random.choice((20, 60, 200)))
+
+
+@cocotb.test()
+async def random_interrupts(dut: object) -> None:
+    """Random programs while interrupt lines change at random clocks; wfi, timers, software interrupts, vectors."""
+    await run(dut, RandomInterrupts)
+
+
+class CsrStorm(RandomPrograms):
+    """Mostly CSR instructions."""
+
+    count = (3, 1)
+    kinds = ("csr",)
+
+
+@cocotb.test()
+async def csr_storm(dut: object) -> None:
+    """Random programs of CSR instructions: every CSR, every form, corner operands."""
+    await run(dut, CsrStorm)
+
+
+class SelfModifying(RandomPrograms):
+    """Programs that write their own code."""
+
+    count = (3, 1)
+    kinds = ("self_modifying",)
+
+
+@cocotb.test()
+async def self_modifying(dut: object) -> None:
+    """Random programs that change their own code, with fence.i."""
+    await run(dut, SelfModifying)
+
+
+class BusErrors(RandomPrograms):
+    """Accesses to MVUs, some of them refused, answered late and out of order."""
+
+    count = (3, 1)
+    kinds = ("mvu",)
+
+    def disturbance(self) -> Disturbance:
+        r = self.stimulus.random
+        return Disturbance(latency=r.choice((0, 5, 60)), error_rate=0.2, stall=r.choice(DENSITIES))
+
+
+@cocotb.test()
+async def bus_errors(dut: object) -> None:
+    """Random programs on MVU registers, as CSRs and in the window, with bus errors and late answers."""
+    await run(dut, BusErrors)
+
+
+# -------------------------------------------------------------------------------------------------
+# The host
+# -------------------------------------------------------------------------------------------------
+class HostTraffic(RandomPrograms):
+    """The host reads and writes words that no hart touches, while random programs run."""
+
+    count = (2, 1)
+
+    async def body(self) -> None:
+        items = [
+            self.stimulus.random_item("mixed", self.pick(*self.length), Disturbance(), reserve=16)
+            for _ in range(self.pick(*self.count))
+        ]
+        for item in items:
+            item.beside = self.traffic
+        await self.play(items)
+        self.report.notes["host"] = f"{self.words:,} words written and read beside programs"
+
+    words = 0
+
+    async def traffic(self, env: ControllerEnv) -> None:
+        r = self.stimulus.random
+        base = IMEM_BASE + 4 * (env.params.imem_words + env.params.dmem_words - 16)
+        while True:
+            count = r.randint(1, 16)
+            first = r.randrange(16 - count + 1)
+            words = self.stimulus.rng.integers(0, 1 << 32, count, np.uint32)
+            await env.host.write(base + 4 * first, words)
+            got = await env.host.read(base + 4 * first, count)
+            env.lockstep.iss.load(base + 4 * first, words.astype("<u4").tobytes())
+            self.words += count
+            if not np.array_equal(got, words):
+                at = int(np.argmax(got != words))
+                env.fail(
+                    f"the host wrote 0x{int(words[at]):08x} to 0x{base + 4 * (first + at):08x} and reads "
+                    f"0x{int(got[at]):08x} beside running harts",
+                    kind="host",
+                    time_ns=get_sim_time("ns"),
+                )
+                return
+            await Timer(CLOCK_NS * r.randint(1, 40), "ns")
+
+
+@cocotb.test()
+async def host_traffic(dut: object) -> None:
+    """The host reads and writes memory beside running harts."""
+    await run(dut, HostTraffic)
+
+
+class HoldRelease(RandomPrograms):
+    """The host holds and releases harts in mid-run; a held one does not retire, a released one goes on where it was."""
+
+    count = (2, 1)
+
+    async def body(self) -> None:
+        items = [
+            self.stimulus.random_item("mixed", self.pick(*self.length), Disturbance())
+            for _ in range(self.pick(*self.count))
+        ]
+        for item in items:
+            item.beside = self.holding
+        await self.play(items)
+
+    async def holding(self, env: ControllerEnv) -> None:
+        r = self.stimulus.random
+        while True:
+            await Timer(CLOCK_NS * r.randint(20, 600), "ns")
+            await env.release(r.getrandbits(env.params.harts) | 1 << r.randrange(env.params.harts))
+
+
+@cocotb.test()
+async def hold_release(dut: object) -> None:
+    """Harts are held and released by the host at random clocks."""
+    await run(dut, HoldRelease)
+
+
+class Resets(ControllerTest):
+    """Resets at random clocks in the middle of programs; then everything starts from the beginning."""
+
+    async def body(self) -> None:
+        r = self.stimulus.random
+        for _ in range(self.pick(4, 2)):
+            item = self.stimulus.random_item("mixed", 3_000, Disturbance(latency=8))
+            await self.env.load(item.image)
+            await self.env.start(item.harts, item.entry)
+            await ClockCycles(self.env.dut.clk_i, r.randint(50, 3_000))
+            # What has left the pipeline is compared first: the memories keep what the stores did.
+            await self.driver.or_stop(self.env.stop())
+            await self.env.start(r.getrandbits(self.env.params.harts) | 1, item.entry)
+            await ClockCycles(self.env.dut.clk_i, r.randint(1, 40))
+            await self.env.reset(r.randint(1, 5))
+            self.env.lockstep.loaded = False  # a store may or may not have happened
+            await self.driver.or_stop(self.check_reset())
+        await self.play([self.stimulus.random_item("mixed", self.pick(2_000, 200), Disturbance())])
+
+    async def check_reset(self) -> None:
+        """All harts are held at the reset pc."""
+        env = self.env
+        hold = int((await env.host.read(HOLD))[0])
+        pcs = await env.host.read(PC, env.params.harts)
+        retired = int((await env.host.read(RETIRED))[0])
+        if hold != env.all_harts or (pcs != memory_map.RESET_PC).any() or retired:
+            env.fail(
+                f"after reset hold is 0x{hold:x}, the pcs are {[hex(int(pc)) for pc in pcs]}, {retired} retired",
+                kind="reset",
+                time_ns=get_sim_time("ns"),
+            )
+
+
+@cocotb.test()
+async def resets(dut: object) -> None:
+    """Resets at random clocks in mid-run."""
+    await run(dut, Resets)
+
+
+class HostRegisters(ControllerTest):
+    """The host port's own registers, its view of the memories and devices, and what it refuses."""
+
+    async def body(self) -> None:
+        env = self.env
+        await self.driver.or_stop(self.memories())
+        await self.driver.or_stop(self.registers())
+        await self.driver.or_stop(self.refused())
+        await self.play([self.stimulus.random_item("mixed", self.pick(2_000, 200), Disturbance())])
+        await self.driver.or_stop(self.after_run())
+        env.report.words_compared += 1
+
+    def expect(self, what: str, seen: int, expected: int) -> None:
+        if seen != expected:
+            self.env.fail(
+                f"the host reads {what} as 0x{seen:x} instead of 0x{expected:x}",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+
+    async def memories(self) -> None:
+        """Both memories from end to end, the first and last words of each twice."""
+        env = self.env
+        total = env.params.imem_words + env.params.dmem_words
+        words = self.stimulus.rng.integers(0, 1 << 32, total, np.uint32)
+        await env.load(words)
+        got = await env.host.read(IMEM_BASE, total)
+        wrong = np.flatnonzero(got != words)
+        if len(wrong):
+            at = int(wrong[0])
+            self.expect(f"0x{IMEM_BASE + 4 * at:08x}", int(got[at]), int(words[at]))
+
+    async def registers(self) -> None:
+        env = self.env
+        self.expect("the number of harts", int((await env.host.read(HOST_HARTS))[0]), env.params.harts)
+        self.expect("hold after reset", int((await env.host.read(HOLD))[0]), env.all_harts)
+        self.expect("retired after reset", int((await env.host.read(RETIRED))[0]), 0)
+        first = int((await env.host.read(CLOCKS))[0])
+        before = env.clock()
+        await ClockCycles(env.dut.clk_i, 500)
+        passed = int((await env.host.read(CLOCKS))[0]) - first
+        if abs(passed - (env.clock() - before)) > 40:
+            self.expect("clocks of 500 and some", passed, env.clock() - before)
+        for hart in range(env.params.harts):
+            pc = IMEM_BASE + 4 * self.stimulus.random.randrange(env.params.imem_words)
+            await env.host.write(PC + 4 * hart, [pc])
+            self.expect(f"the pc of hart {hart}", int((await env.host.read(PC + 4 * hart))[0]), pc)
+
+    async def refused(self) -> None:
+        """Addresses that are nothing answer with an error, reads and writes; the next access is fine."""
+        env = self.env
+        end = IMEM_BASE + 4 * (env.params.imem_words + env.params.dmem_words)
+        for address in (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4):
+            for write in (False, True):
+                _, errors = await env.host.access(np.array([address], np.uint64), 0, write)
+                if not errors[0]:
+                    env.fail(
+                        f"the host's {'write' if write else 'read'} of 0x{address:08x}, which is nothing, has no error",
+                        kind="host",
+                        time_ns=get_sim_time("ns"),
+                    )
+        self.expect("the number of harts", int((await env.host.read(HOST_HARTS))[0]), env.params.harts)
+
+    async def after_run(self) -> None:
+        """pcs of the stopped harts and the memories are the golden simulator's."""
+        env = self.env
+        for hart in range(env.params.harts):
+            golden = env.lockstep.iss.harts[hart].pc
+            self.expect(f"the pc of hart {hart}", int((await env.host.read(PC + 4 * hart))[0]), golden)
+        got = await env.host.read(IMEM_BASE, env.params.imem_words + env.params.dmem_words)
+        wrong = np.flatnonzero(got != env.lockstep.memory())
+        if len(wrong):
+            at = int(wrong[0])
+            self.expect(f"0x{IMEM_BASE + 4 * at:08x}", int(got[at]), int(env.lockstep.memory()[at]))
+
+
+@cocotb.test()
+async def registers(dut: object) -> None:
+    """The host port: its own registers, the memories from end to end, refused addresses, state after a run."""
+    await run(dut, HostRegisters)
+
+
+# -------------------------------------------------------------------------------------------------
+# Planted faults: each must be found, and named
+# -------------------------------------------------------------------------------------------------
+class Planted(ControllerTest):
+    """Random programs whose trace is altered before it is compared."""
+
+    kind = "mixed"
+    after = 1_000
+    interrupts = 0
+
+    def alter(self, records: np.ndarray) -> None:
+        """Change records in place."""
+        raise NotImplementedError
+
+    async def body(self) -> None:
+        self.seen = 0
+        self.planted = False
+
+        def altered(records: np.ndarray) -> np.ndarray:
+            self.seen += len(records)
+            if self.seen < self.after or self.planted:
+                return records
+            records = records.copy()
+            self.alter(records)
+            return records
+
+        self.env.lockstep.alter = altered
+        await self.play(
+            [
+                self.stimulus.random_item(
+                    self.kind, self.pick(2_000, 400), Disturbance(interrupts=self.interrupts)
+                )
+            ]
+        )
+
+
+class PlantedResult(Planted):
+    """One bit of one result."""
+
+    def alter(self, records: np.ndarray) -> None:
+        places = np.flatnonzero((records["rd_addr"] != 0) & (records["trap"] == 0))
+        if len(places):
+            records["rd_wdata"][places[len(places) // 2]] ^= 1 << 7
+            self.planted = True
+
+
+@cocotb.test()
+async def planted_result(dut: object) -> None:
+    """Self-check: a flipped bit of a register write is found."""
+    await run_planted(dut, PlantedResult, "mismatch", "rd_wdata")
+
+
+class PlantedStore(Planted):
+    """One bit of a store's data."""
+
+    def alter(self, records: np.ndarray) -> None:
+        places = np.flatnonzero(records["mem_wmask"] != 0)
+        if len(places):
+            records["mem_wdata"][places[0]] ^= 1
+            self.planted = True
+
+
+@cocotb.test()
+async def planted_store(dut: object) -> None:
+    """Self-check: a flipped bit of a store is found."""
+    await run_planted(dut, PlantedStore, "mismatch", "mem_wdata")
+
+
+class PlantedCause(Planted):
+    """A trap with another cause."""
+
+    def alter(self, records: np.ndarray) -> None:
+        places = np.flatnonzero((records["trap"] != 0) & (records["intr"] == 0))
+        if len(places):
+            records["cause"][places[0]] ^= 1
+            self.planted = True
+
+
+@cocotb.test()
+async def planted_cause(dut: object) -> None:
+    """Self-check: a trap with a wrong cause is found."""
+    await run_planted(dut, PlantedCause, "mismatch", "cause")
+
+
+class PlantedLoss(Planted):
+    """A retirement that never came."""
+
+    def alter(self, records: np.ndarray) -> None:
+        at = len(records) // 2
+        records[at:-1] = records[at + 1 :]
+        records[-1] = records[-2]
+        self.planted = True
+
+
+@cocotb.test()
+async def planted_loss(dut: object) -> None:
+    """Self-check: a lost retirement is found."""
+    await run_planted(dut, PlantedLoss, "mismatch", "pc")
+
+
+class PlantedInterrupt(Planted):
+    """An interrupt that nobody raised."""
+
+    kind = "interrupts"
+
+    def alter(self, records: np.ndarray) -> None:
+        places = np.flatnonzero((records["intr"] == 0) & (records["trap"] == 0))
+        if len(places):
+            records["intr"][places[0]] = 1
+            records["cause"][places[0]] = INTERRUPT_FLAG | 11
+            self.planted = True
+
+
+@cocotb.test()
+async def planted_interrupt(dut: object) -> None:
+    """Self-check: an interrupt that is not pending or not enabled is found."""
+    await run_planted(dut, PlantedInterrupt, "check", "interrupt 11 is taken, which is not")
+
+
+class PlantedLine(Planted):
+    """Interrupt lines that the device never sees."""
+
+    kind = "interrupts"
+    interrupts = 0
+
+    async def body(self) -> None:
+        for hart in range(self.env.params.harts):
+            self.env.lines.levels[hart].append((100, 1))
+        await super().body()
+
+    def alter(self, records: np.ndarray) -> None:
+        self.planted = True
+
+
+@cocotb.test()
+async def planted_line(dut: object) -> None:
+    """Self-check: an interrupt that is pending, enabled and never taken is found."""
+    await run_planted(dut, PlantedLine, "check", "not taken: too late or never")
+
+
+# -------------------------------------------------------------------------------------------------
+# Endurance and speed
+# -------------------------------------------------------------------------------------------------
+class Soak(ControllerTest):
+    """Random programs of every kind until so many instructions have retired; one that fails is shrunk."""
+
+    async def body(self) -> None:
+        goal = int(os.environ.get("ASSAY_N", "200000"), 0)
+        r, env = self.stimulus.random, self.env
+        started = told = time.monotonic()
+        number = 0
+        while env.lockstep.beats_compared < goal:
+            number += 1
+            kind = r.choice(tuple(KINDS))
+            disturbance = Disturbance(
+                interrupts=r.choice((20, 60, 200)) if kind == "interrupts" else 0,
+                latency=r.choice((0, 5, 60)) if kind == "mvu" else 0,
+                error_rate=0.1 if kind == "mvu" else 0.0,
+            )
+            item = self.stimulus.random_item(kind, 4_000, disturbance)
+            try:
+                await self.play([item])
+            except BenchStopped:
+                await self.shorten(disturbance)
+                raise
+            if time.monotonic() - told > 5:
+                told = time.monotonic()
+                done = env.lockstep.beats_compared
+                print(
+                    f"soak: {done:,} of {goal:,} instructions, {number} programs, "
+                    f"{done / (told - started):,.0f} instructions/s, all equal",
+                    flush=True,
+                )
+
+    async def shorten(self, disturbance: Disturbance) -> None:
+        """A short program that still fails, written beside the run's log; the report keeps the first failure."""
+        report, env = self.report, self.env
+        failures, compared = list(report.failures), env.lockstep.beats_compared
+        print(f"soak: {failures[0]['message']}", flush=True)
+
+        @resume
+        async def fails(candidate: RandomProgram) -> bool:
+            report.failures.clear()
+            env.failed.clear()
+            env.lockstep.mismatches.clear()
+            await env.reset()
+            env.lockstep.loaded = False
+            try:
+                await self.driver.play(program_item(candidate, disturbance))
+            except BenchStopped:
+                return True
+            return False
+
+        def told(candidate: RandomProgram) -> None:
+            print(f"soak: shrunk to {candidate.length} lines", flush=True)
+
+        try:
+            short = await bridge(shrink)(self.stimulus.program, fails, 200, told)
+        except ConfigurationError:
+            report.notes["shrunk"] = "no: the program alone, at another time, does not fail"
+        else:
+            await bridge(fails)(short)
+            folder = Path(os.environ.get(RUN_DIR, "."))
+            (folder / "shrunk.txt").write_text(
+                f"{short.description}\n{report.failures[0]['message']}\n\n{short.listing()}\n"
+            )
+            report.notes["shrunk"] = f"to {short.length} lines: {folder.name}/shrunk.txt"
+        report.failures[:] = failures
+        env.lockstep.beats_compared = compared
+        env.failed.set()
+
+
+@cocotb.test(skip="ASSAY_N" not in os.environ)
+async def soak(dut: object) -> None:
+    """Random programs of every kind until N instructions have retired."""
+    await run(dut, Soak)
+
+
+class Speed(ControllerTest):
+    """One program on all harts, with the scoreboard on; leaves what the C++ harness needs to run it alone."""
+
+    async def body(self) -> None:
+        program = build_program("sort", self.env.params)
+        harts = self.env.all_harts
+        item = self.program("sort", harts)
+        self.write_traffic(item.image, program.entry, harts, program.tohost or 0)
+        await self.play([item])  # once before the clock runs: the simulator's functions are made
+        retired, clock, started = self.env.lockstep.beats_compared, self.env.clock(), time.perf_counter()
+        for _ in range(4):
+            await self.play([self.program("sort", harts)])
+        seconds = time.perf_counter() - started
+        retired = self.env.lockstep.beats_compared - retired
+        clocks = self.env.clock() - clock
+        rate = f"{retired / seconds:,.0f} instructions/s with the scoreboard on"
+        self.report.notes["speed"] = rate
+        if folder := os.environ.get(RUN_DIR):
+            (Path(folder) / "speed.json").write_text(json.dumps({"clocks": clocks, "seconds": seconds}))
+        cocotb.log.info(rate)
+
+    def write_traffic(self, image: np.ndarray, entry: int, harts: int, tohost: int) -> None:
+        """``traffic.bin`` for the harness, ``expected.bin`` that it must answer with."""
+        folder = os.environ.get(RUN_DIR)
+        if not folder:
+            return
+        head = np.array([len(image), entry, harts, tohost], "<u4")
+        (Path(folder) / "traffic.bin").write_bytes(head.tobytes() + image.astype("<u4").tobytes())
+        (Path(folder) / "expected.bin").write_bytes(np.array([1], "<u4").tobytes())
+
+
+@cocotb.test()
+async def speed(dut: object) -> None:
+    """Instructions a second with the scoreboard on (`make bench`)."""
+    await run(dut, Speed)
