@@ -1,0 +1,830 @@
+"""Random programs for all harts from a seed, and their shrinking.
+
+A program is a list of lines for each hart, in groups that stay together: a loop with its counter, a wfi with what ends
+it, a patch with the instruction it changes. Whatever groups are left out, it ends by storing 1 to `tohost`, so that
+`shrink` may leave out what it likes. The trap handler, shared by all harts, skips the instruction that trapped and
+silences the interrupt that came; some of its own instructions trap.
+
+x25 to x31 belong to the frame: x25 depth of the handler, x26 its saved mepc, x27 loop counter, x29 where a fetch
+fault goes on, x30 and x31 the handler's. x8 points to memory that all harts write, x9 to the hart's own.
+Programs change only their own hart's code.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from golden.controller import memory_map
+from golden.controller.csrs import BY_NAME as CSR_BY_NAME
+from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
+from golden.controller.instructions import (
+    BY_NAME,
+    INSTRUCTIONS,
+    disassemble,
+    encode,
+    random_illegal,
+    random_word,
+    unsigned,
+)
+from golden.controller.iss import Bus, Iss
+from golden.controller.parameters import ControllerParameters
+from golden.errors import ConfigurationError, DoesNotFitError
+
+__all__ = ["KINDS", "Line", "Program", "random_program", "shrink"]
+
+# Bytes from the start of the data memory. What lies before `_TOHOST` is for accesses at the region's edge.
+_TOHOST = 32
+_FLAGS = 36  # one word a hart: it has finished
+_DATA = 128
+
+_POOL = tuple(r for r in range(25) if r not in (8, 9))  # registers that random instructions write
+_SOURCES = tuple(range(26))
+_TEMP, _POINTER = 6, 7
+_CORNERS = (
+    0,
+    1,
+    2,
+    0xFFFF_FFFF,
+    0x8000_0000,
+    0x7FFF_FFFF,
+    0xFFFF_FFFE,
+    0x5555_5555,
+    0x0000_FFFF,
+    0xFFFF_8000,
+)
+
+#: Weights of the groups (see `_Maker`) in each kind of program.
+_MIXED = {
+    "alu": 30,
+    "access": 20,
+    "misaligned": 4,
+    "edge": 8,
+    "wild": 3,
+    "branch": 12,
+    "loop": 8,
+    "jump": 6,
+    "bad_jump": 3,
+    "fetch_fault": 2,
+    "csr": 10,
+    "vector": 2,
+    "return": 2,
+    "environment": 4,
+    "illegal": 4,
+    "wait": 2,
+    "software": 3,
+    "patch": 3,
+    "time": 2,
+    "fence": 2,
+    "mvu": 1,
+}
+KINDS = {
+    "mixed": _MIXED,
+    "csr": {
+        "csr": 60,
+        "alu": 8,
+        "vector": 6,
+        "return": 6,
+        "environment": 4,
+        "illegal": 4,
+        "branch": 4,
+        "loop": 2,
+    },
+    "interrupts": {**_MIXED, "wait": 12, "software": 16, "enable": 20, "time": 8, "vector": 6, "return": 5},
+    "self_modifying": {"patch": 30, "alu": 15, "branch": 8, "loop": 12, "access": 8, "fence": 4},
+    "mvu": {"mvu": 50, "alu": 20, "access": 10, "branch": 6, "loop": 5, "csr": 5},
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One instruction. With a `target` its immediate is the distance to that label, from `base` or from itself.
+
+    Labels count up in the order of the lines; one that is left out stands for the next that is not. Lines of one
+    `group` are left out together, those of a `loose` one also singly.
+    """
+
+    name: str  #: of the instruction, or "" for a plain `word`
+    label: int
+    group: int
+    loose: bool = False
+    rd: int = 0
+    rs1: int = 0
+    rs2: int = 0
+    imm: int = 0
+    csr: int = 0
+    word: int = 0
+    target: int | None = None
+    base: int | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program: `lines` of each hart that runs. `describe` says how to make the random one again."""
+
+    parameters: ControllerParameters
+    lines: dict[int, tuple[Line, ...]]
+    description: str = ""
+    entry: int = memory_map.IMEM_BASE
+
+    @property
+    def harts(self) -> int:
+        """Mask of the harts that run."""
+        return sum(1 << hart for hart in self.lines)
+
+    @property
+    def tohost(self) -> int:
+        """Address to which 1 is stored at the end."""
+        return _dmem(self.parameters) + _TOHOST
+
+    @property
+    def length(self) -> int:
+        """Lines of all harts, without the frame."""
+        return sum(len(lines) for lines in self.lines.values())
+
+    def words(self) -> list[int]:
+        """The image, from the start of the instruction memory.
+
+        Raises `DoesNotFitError` when it is longer than that.
+        """
+        words = list(_frame(self.parameters))
+        dispatch = len(words)
+        words += [0] * (3 * len(self.lines))
+        for number, (hart, lines) in enumerate(self.lines.items()):
+            at = dispatch + 3 * number
+            words[at : at + 3] = [
+                encode("addi", rd=2, imm=hart),
+                encode("bne", rs1=1, rs2=2, imm=8),
+                encode("jal", imm=4 * (len(words) - at - 2)),
+            ]
+            words += _assemble(lines, len(words))
+            words += self._end(hart)
+        if len(words) > self.parameters.imem_words - 1:
+            raise DoesNotFitError(
+                f"a program of {len(words)} words: imem_words = {self.parameters.imem_words}"
+            )
+        return words
+
+    def image(self) -> bytes:
+        """`words` as bytes."""
+        return b"".join(word.to_bytes(4, "little") for word in self.words())
+
+    def _end(self, hart: int) -> list[int]:
+        """Set the hart's flag; the first hart waits for the others' and writes tohost."""
+        flags = _dmem(self.parameters) + _FLAGS
+        words = [*_li(_POINTER, flags + 4 * hart), encode("addi", rd=_TEMP, imm=1)]
+        words.append(encode("sw", rs1=_POINTER, rs2=_TEMP))
+        if hart == next(iter(self.lines)):
+            for other in self.lines:
+                words += _li(_POINTER, flags + 4 * other)
+                words += [
+                    encode("lw", rd=_TEMP, rs1=_POINTER),
+                    encode("beq", rs1=_TEMP, rs2=0, imm=-4),
+                ]
+            words += [*_li(_POINTER, self.tohost), encode("addi", rd=_TEMP, imm=1)]
+            words.append(encode("sw", rs1=_POINTER, rs2=_TEMP))
+        words.append(encode("csrrw", csr=CSR_BY_NAME["mie"].address))
+        return [*words, encode("wfi"), encode("jal", imm=-4)]
+
+    def listing(self) -> str:
+        """Every word with its address and text."""
+        base = memory_map.IMEM_BASE
+        return "\n".join(
+            f"{base + 4 * i:08x}: {word:08x}  {disassemble(word, base + 4 * i)}"
+            for i, word in enumerate(self.words())
+        )
+
+    def start(self, bus: Bus | None = None) -> Iss:
+        """A simulator with the program loaded and its harts released."""
+        iss = Iss(self.parameters, bus)
+        iss.load(memory_map.IMEM_BASE, self.image())
+        iss.tohost = self.tohost
+        for hart in self.lines:
+            iss.release(hart)
+        return iss
+
+
+def _dmem(parameters: ControllerParameters) -> int:
+    return memory_map.IMEM_BASE + 4 * parameters.imem_words
+
+
+def _li(rd: int, value: int) -> list[int]:
+    low = (value & 0xFFF ^ 0x800) - 0x800
+    return [encode("lui", rd=rd, imm=(value - low >> 12) & 0xFFFFF), encode("addi", rd=rd, rs1=rd, imm=low)]
+
+
+def _assemble(lines: Iterable[Line], first: int) -> list[int]:
+    """Words of `lines`, the first of them at word `first`."""
+    lines = tuple(lines)
+    labels = [line.label for line in lines]
+
+    words = []
+    for index, line in enumerate(lines):
+        imm = line.imm
+        if line.target is not None:
+            base = index if line.base is None else bisect_left(labels, line.base)
+            imm += 4 * (bisect_left(labels, line.target) - base)
+        words.append(
+            encode(line.name, line.rd, line.rs1, line.rs2, imm, line.csr) if line.name else line.word
+        )
+    return words
+
+
+_HANDLER_WORD = 4  # words of `_frame` before the handler
+
+
+def _handler() -> list[int]:
+    """The trap handler, x30 and x31 its own."""
+    csr = {name: CSR_BY_NAME[name].address for name in ("mcause", "mepc", "mie", "mip", "mhartid")}
+    interrupt = [
+        encode("slli", rd=30, rs1=30, imm=1),
+        encode("srli", rd=30, rs1=30, imm=1),
+        encode("addi", rd=31, imm=1),
+        encode("sll", rd=31, rs1=31, rs2=30),
+        # Without its enable the interrupt cannot come again before the program wants it: there is progress.
+        encode("csrrc", csr=csr["mie"], rs1=31),
+        encode("csrrc", csr=csr["mip"], rs1=31),
+        encode("addi", rd=31, imm=3),
+        encode("bne", rs1=30, rs2=31, imm=28),
+        encode("csrrs", rd=30, csr=csr["mhartid"]),
+        encode("slli", rd=30, rs1=30, imm=2),
+        encode("lui", rd=31, imm=memory_map.MSIP_BASE >> 12),
+        encode("add", rd=30, rs1=30, rs2=31),
+        encode("sw", rs1=30, rs2=0),
+        encode("mret"),
+        encode("addi", rd=31, imm=7),
+        encode("bne", rs1=30, rs2=31, imm=28),
+        encode("csrrs", rd=30, csr=csr["mhartid"]),
+        encode("slli", rd=30, rs1=30, imm=3),
+        encode("lui", rd=31, imm=memory_map.MTIMECMP_BASE >> 12),
+        encode("add", rd=30, rs1=30, rs2=31),
+        encode("addi", rd=31, imm=-1),
+        encode("sw", rs1=30, rs2=31, imm=4),
+        encode("mret"),
+    ]
+    nested = [  # an ecall: the handler traps itself, four times
+        encode("addi", rd=25, imm=1),
+        encode("csrrs", rd=26, csr=csr["mepc"]),
+        encode("ebreak"),
+        0,
+        encode("lw", rd=30, rs1=0, imm=1),
+        encode("sw", rs1=0, rs2=30, imm=0),
+        encode("addi", rd=25),
+        encode("csrrw", csr=csr["mepc"], rs1=26),
+        encode("jal", imm=16),  # to the resumption
+    ]
+    resume = [
+        encode("addi", rd=31, imm=1),
+        encode("beq", rs1=30, rs2=31, imm=24),
+        encode("jal", imm=4),
+        encode("csrrs", rd=30, csr=csr["mepc"]),
+        encode("addi", rd=30, rs1=30, imm=4),
+        encode("csrrw", csr=csr["mepc"], rs1=30),
+        encode("mret"),
+        encode("csrrw", csr=csr["mepc"], rs1=29),
+        encode("mret"),
+    ]
+    test = [
+        encode("bne", rs1=25, rs2=0, imm=4 * (3 + len(nested))),
+        encode("addi", rd=31, imm=11),
+        encode("bne", rs1=30, rs2=31, imm=4 * (1 + len(nested))),
+    ]
+    exception = [*test, *nested, *resume]
+    return [
+        encode("csrrs", rd=30, csr=csr["mcause"]),
+        encode("blt", rs1=30, rs2=0, imm=4 * (1 + len(exception))),
+        *exception,
+        *interrupt,
+    ]
+
+
+def _frame(parameters: ControllerParameters) -> list[int]:
+    """Start, handler, vectors; then the dispatch to the harts' code follows."""
+    handler = _handler()
+    vectors = _HANDLER_WORD + len(handler)
+    jumps = [encode("jal", imm=4 * (_HANDLER_WORD - vectors - i)) for i in range(17)]
+    words = [
+        *_li(1, memory_map.IMEM_BASE + 4 * _HANDLER_WORD),
+        encode("csrrw", csr=CSR_BY_NAME["mtvec"].address, rs1=1),
+        encode("jal", imm=4 * (len(handler) + len(jumps) + 1)),
+        *handler,
+        *jumps,
+        encode("csrrs", rd=1, csr=CSR_BY_NAME["mhartid"].address),
+    ]
+    return words
+
+
+_VECTORS = memory_map.IMEM_BASE + 4 * (_HANDLER_WORD + len(_handler()))
+_HANDLER = memory_map.IMEM_BASE + 4 * _HANDLER_WORD
+
+
+@dataclass
+class _Maker:
+    """Makes the lines of one hart; each method that a weight names appends one group."""
+
+    parameters: ControllerParameters
+    hart: int
+    harts: tuple[int, ...]
+    reserve: int
+    rng: Random
+    lines: list[Line] = field(default_factory=list)
+    label: int = 0
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        p = self.parameters
+        self.alu_rows = [
+            row
+            for row in INSTRUCTIONS
+            if row.format in ("R", "I", "shift", "U") and (p.mul_div or row.extension != "M")
+        ]
+        area = 4 * (p.dmem_words - self.reserve) - _DATA
+        if area < 16 * (p.harts + 1):
+            raise ConfigurationError(f"reserve = {self.reserve}: too much of dmem_words = {p.dmem_words}")
+        self.span = min(area // (p.harts + 1) & ~15, 2048)
+        self.shared = _dmem(p) + _DATA
+        self.private = self.shared + self.span * (1 + self.hart)
+
+    # --- lines ---
+    def open(self) -> None:
+        self.group += 1
+
+    def add(self, name: str, **operands: int | bool | None) -> int:
+        self.label += 1
+        self.lines.append(Line(name, self.label, self.group, **operands))  # type: ignore[arg-type]
+        return self.label
+
+    def raw(self, word: int, loose: bool = False) -> int:
+        return self.add("", word=word, loose=loose)
+
+    def li(self, rd: int, value: int) -> None:
+        low = (value & 0xFFF ^ 0x800) - 0x800
+        self.add("lui", rd=rd, imm=(value - low >> 12) & 0xFFFFF)
+        self.add("addi", rd=rd, rs1=rd, imm=low)
+
+    def patch_target(self, label: int, target: int) -> None:
+        """Let the line at `label` go to `target`, which was not known before."""
+        index = next(i for i in reversed(range(len(self.lines))) if self.lines[i].label == label)
+        self.lines[index] = replace(self.lines[index], target=target)
+
+    def la(self, rd: int) -> int:
+        """The address of a label that comes later; returns the line for `patch_target`."""
+        base = self.add("auipc", rd=rd)
+        return self.add("addi", rd=rd, rs1=rd, base=base)
+
+    def value(self) -> int:
+        r = self.rng
+        return r.choice(_CORNERS) if r.random() < 0.4 else r.getrandbits(r.choice((4, 12, 32)))
+
+    # --- groups ---
+    def start(self) -> None:
+        for register in (*_POOL[1:], 25):
+            self.open()
+            self.li(register, 0 if register == 25 else self.value())
+        self.open()
+        self.li(8, self.shared)
+        self.li(9, self.private)
+
+    def alu(self, least: int = 2) -> None:
+        """A chain on few registers, so that each instruction needs the results before it."""
+        self.open()
+        few = tuple(self.rng.sample(_POOL, 3))
+        for _ in range(self.rng.randint(least, 8)):
+            row = self.rng.choice(self.alu_rows)
+            self.raw(random_word(row, self.rng, few if self.rng.random() < 0.8 else _POOL), loose=True)
+
+    def _access(self, base: int, offset: int, size: int, store: bool) -> None:
+        if store:
+            name = {1: "sb", 2: "sh", 4: "sw"}[size]
+            self.add(name, rs1=base, rs2=self.rng.choice(_SOURCES), imm=offset, loose=True)
+        else:
+            name = self.rng.choice({1: ("lb", "lbu"), 2: ("lh", "lhu"), 4: ("lw",)}[size])
+            self.add(name, rd=self.rng.choice(_POOL), rs1=base, imm=offset, loose=True)
+
+    def access(self, aligned: bool = True) -> None:
+        self.open()
+        r = self.rng
+        base, near = r.choice((8, 8, 9)), r.randrange(0, self.span, 8)
+        for _ in range(r.randint(1, 6)):
+            size = r.choice((1, 2, 4))
+            offset = near + r.randrange(0, 8) if r.random() < 0.7 else r.randrange(self.span)
+            self._access(base, offset & ~(size - 1) if aligned else offset, size, r.random() < 0.5)
+
+    def misaligned(self) -> None:
+        self.access(aligned=False)
+
+    def edge(self) -> None:
+        """At and beyond the ends of every region."""
+        r, p = self.rng, self.parameters
+        dmem = _dmem(p)
+        end = dmem + 4 * p.dmem_words
+        msip, compare = memory_map.MSIP_BASE + 4 * p.harts, memory_map.MTIMECMP_BASE + 8 * p.harts
+        free = [dmem - 4, dmem, end, memory_map.IMEM_BASE - 4, memory_map.MSIP_BASE - 4, msip, compare]
+        free += [memory_map.MTIMECMP_BASE - 4, memory_map.MTIME_BASE - 4, memory_map.MTIME_BASE + 8]
+        free += [memory_map.MVU_BASE - 4, memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE]
+        free += [memory_map.HOST_BASE, 0, 0xFFFF_FFFC]
+        free += [] if self.reserve else [end - 4]
+        devices = [
+            memory_map.MSIP_BASE,
+            msip - 4,
+            memory_map.MTIMECMP_BASE,
+            compare - 4,
+            memory_map.MTIME_BASE,
+        ]
+        devices += [memory_map.MTIME_BASE + 4]
+        self.open()
+        size = r.choice((1, 2, 4, 4))
+        device = r.random() < 0.3
+        address = r.choice(devices if device else free)
+        offset = r.randrange(-2048, 2048)
+        self.li(_POINTER, unsigned(address - offset))
+        # A store to a device is only made where it faults.
+        store = r.random() < 0.5 and (not device or size < 4)
+        inside = r.randrange(4) if r.random() < 0.5 else r.randrange(0, 4, size)
+        if offset + inside > 2047:
+            inside = 0
+        self._access(_POINTER, offset + inside, size, store)
+
+    def wild(self) -> None:
+        """A load through any register."""
+        self.open()
+        self._access(
+            self.rng.choice(_SOURCES), self.rng.randrange(-2048, 2048), self.rng.choice((1, 2, 4)), False
+        )
+
+    def branch(self) -> None:
+        """Forward over some instructions, taken or not; both operands often alike."""
+        self.open()
+        r = self.rng
+        name = r.choice(("beq", "bne", "blt", "bge", "bltu", "bgeu"))
+        rs1 = r.choice(_SOURCES)
+        rs2 = r.choice((rs1, 0, *_SOURCES[:8]))
+        branch = self.add(name, rs1=rs1, rs2=rs2)
+        for _ in range(r.randint(0, 5)):
+            self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
+        self.patch_target(branch, self.label + 1)
+
+    def loop(self) -> None:
+        """Backward, a few times over some groups."""
+        self.open()
+        loop = self.group
+        r = self.rng
+        self.add("addi", rd=27, imm=r.randint(1, 6))
+        top = self.label + 1
+        for _ in range(r.randint(1, 3)):
+            getattr(self, r.choice(("alu", "access", "branch", "misaligned", "jump", "csr")))()
+        inner, self.group = self.group, loop
+        # Whatever of the body is left out, `top` is then the decrement.
+        self.add("addi", rd=27, rs1=27, imm=-1)
+        self.add(r.choice(("bne", "blt")) if r.random() < 0.5 else "bne", rs1=27, rs2=0, target=top)
+        if self.lines[-1].name == "blt":  # 0 < x27
+            self.lines[-1] = replace(self.lines[-1], rs1=0, rs2=27)
+        self.group = inner
+
+    def jump(self) -> None:
+        """jal or jalr forward, over some instructions."""
+        self.open()
+        r = self.rng
+        if r.random() < 0.5:
+            jump = self.add("jal", rd=r.choice(_POOL))
+        else:
+            jump = self.la(_POINTER)
+            offset = r.choice((0, 0, 1, 2, 4, -4, 17, 1023, -1024))
+            self.lines[-1] = replace(self.lines[-1], imm=-(offset & ~1))
+            self.add("jalr", rd=r.choice((*_POOL, _POINTER)), rs1=_POINTER, imm=offset)
+        for _ in range(r.randint(0, 4)):
+            self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
+        self.patch_target(jump, self.label + 1)
+
+    def bad_jump(self) -> None:
+        """To a misaligned target; a branch only traps when it is taken."""
+        self.open()
+        r = self.rng
+        match r.randrange(3):
+            case 0:
+                self.add("jal", rd=r.choice(_POOL), imm=4 * r.randint(-8, 8) + 2)
+            case 1:
+                self.li(_POINTER, memory_map.IMEM_BASE + 4 * r.randrange(64) + 2)
+                self.add("jalr", rd=r.choice(_POOL), rs1=_POINTER, imm=r.choice((0, 1, 4, -4)))
+            case _:
+                rs1 = r.choice(_SOURCES)
+                # Not taken it may go on; taken it traps.
+                self.add(r.choice(("beq", "bne", "bge", "bltu")), rs1=rs1, rs2=r.choice((rs1, 3)), imm=6)
+
+    def fetch_fault(self) -> None:
+        """To an address without instructions; the handler goes on at x29."""
+        self.open()
+        r = self.rng
+        p = self.parameters
+        back = self.la(29)
+        end = _dmem(p)
+        self.li(
+            _POINTER,
+            r.choice((0, end, end + 4, end + 4 * p.dmem_words, memory_map.IMEM_BASE - 4, 0xFFFF_FFFC)),
+        )
+        self.add("jalr", rd=r.choice(_POOL), rs1=_POINTER)
+        self.patch_target(back, self.label + 1)
+
+    def csr(self) -> None:
+        """Any CSR, in any form. mtvec is changed by `vector`, and mip and mie by all."""
+        self.open()
+        r = self.rng
+        for _ in range(r.randint(1, 4)):
+            row = BY_NAME[r.choice(("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"))]
+            chance = r.random()
+            if chance < 0.7:
+                address = r.choice([c for c in CSRS if not c.name.startswith("mhpm")]).address
+            elif chance < 0.85:
+                address = r.choice(CSRS).address
+            elif chance < 0.95:
+                address = r.choice(CSRS).address ^ 1 << r.randrange(12)
+            else:
+                address = r.randrange(1 << 12)
+            operand = (
+                0 if r.random() < 0.2 else r.randrange(32) if row.format == "csri" else r.choice(_SOURCES)
+            )
+            if address == CSR_BY_NAME["mtvec"].address:
+                row, operand = BY_NAME["csrrs"], 0
+            operands = {"imm" if row.format == "csri" else "rs1": operand}
+            self.add(row.name, rd=r.choice((0, *_POOL)), csr=address, loose=True, **operands)
+
+    def _quiet(self) -> None:
+        """No interrupts."""
+        self.add("csrrci", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+
+    def vector(self) -> None:
+        """mtvec: any value while nothing can trap, then the handler, direct or through the vectors."""
+        self.open()
+        r = self.rng
+        mtvec = CSR_BY_NAME["mtvec"].address
+        self._quiet()
+        self.add("csrrw", rd=r.choice(_POOL), csr=mtvec, rs1=r.choice(_SOURCES))
+        self.add("csrrs", rd=r.choice(_POOL), csr=mtvec)
+        self.li(_POINTER, r.choice((_HANDLER, _HANDLER + 2, _VECTORS + 1, _VECTORS + 3)))
+        self.add("csrrw", rd=r.choice((0, *_POOL)), csr=mtvec, rs1=_POINTER)
+        if r.random() < 0.7:
+            self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+
+    def enable(self) -> None:
+        """Interrupts: all of them, and mstatus.MIE."""
+        self.open()
+        self.li(_POINTER, self.rng.choice((0x10888, 0x10000, 0x800, 0xFFFF_FFFF)))
+        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_POINTER)
+        self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+
+    # `return` is a keyword: see `random_program`.
+    def return_(self) -> None:
+        """mret outside the handler."""
+        self.open()
+        r = self.rng
+        self._quiet()
+        back = self.la(_POINTER)
+        self.add("csrrw", csr=CSR_BY_NAME["mepc"].address, rs1=_POINTER)
+        self.add("mret")
+        for _ in range(r.randint(0, 2)):
+            self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
+        self.patch_target(back, self.label + 1)
+
+    def environment(self) -> None:
+        self.open()
+        self.add(self.rng.choice(("ecall", "ebreak")))
+
+    def illegal(self) -> None:
+        self.open()
+        self.raw(random_illegal(self.rng, bool(self.parameters.mul_div)))
+
+    def wait(self) -> None:
+        """wfi, with a software or timer interrupt to come, which is then taken or not."""
+        self.open()
+        r = self.rng
+        mie, mstatus = CSR_BY_NAME["mie"].address, CSR_BY_NAME["mstatus"].address
+        self._quiet()
+        software = r.random() < 0.5
+        if software:
+            self.add("csrrsi", csr=mie, imm=8)
+            self.li(_POINTER, memory_map.MSIP_BASE + 4 * self.hart)
+            self.add("addi", rd=_TEMP, imm=1)
+            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+        else:
+            self._timer(r.choice((0, 5, 40, 200)))
+            self.add("addi", rd=_TEMP, imm=0x80)
+            self.add("csrrs", csr=mie, rs1=_TEMP)
+        self.add("wfi")
+        if r.random() < 0.7:
+            self.add("csrrsi", csr=mstatus, imm=8)
+        if software:
+            self.add("sw", rs1=_POINTER, rs2=0)
+
+    def _timer(self, clocks: int) -> None:
+        """mtimecmp: some clocks from now."""
+        self.li(_POINTER, memory_map.MTIME_BASE)
+        self.add("lw", rd=_TEMP, rs1=_POINTER)
+        self.add("lw", rd=5, rs1=_POINTER, imm=4)
+        self.add("addi", rd=_TEMP, rs1=_TEMP, imm=clocks)
+        self.li(_POINTER, memory_map.MTIMECMP_BASE + 8 * self.hart)
+        self.add("sw", rs1=_POINTER, rs2=_TEMP)
+        self.add("sw", rs1=_POINTER, rs2=5, imm=4)
+
+    def time(self) -> None:
+        """A timer interrupt later, or mtime set on."""
+        self.open()
+        if self.rng.random() < 0.8:
+            self._timer(self.rng.choice((10, 100, 500)))
+            self.add("addi", rd=_TEMP, imm=0x80)
+            self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_TEMP)
+        else:
+            self.li(_POINTER, memory_map.MTIME_BASE)
+            self.add("lw", rd=_TEMP, rs1=_POINTER)
+            self.add("addi", rd=_TEMP, rs1=_TEMP, imm=self.rng.randrange(100))
+            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+
+    def software(self) -> None:
+        """msip of any hart set; only its handler clears it."""
+        self.open()
+        self.li(_POINTER, memory_map.MSIP_BASE + 4 * self.rng.choice(self.harts))
+        self.add("csrrsi", csr=CSR_BY_NAME["mie"].address, imm=8)
+        self.add("addi", rd=_TEMP, imm=self.rng.choice((1, 1, 3, -1)))
+        self.add("sw", rs1=_POINTER, rs2=_TEMP)
+        self.add("lw", rd=self.rng.choice(_POOL), rs1=_POINTER)
+
+    def patch(self) -> None:
+        """An instruction further on is overwritten, whole or in part."""
+        self.open()
+        r = self.rng
+        few = tuple(r.sample(_POOL, 3))
+        old, new = (random_word(r.choice(self.alu_rows), r, few) for _ in range(2))
+        size = r.choice((4, 4, 2))
+        if size == 2:  # only the upper half changes: another immediate
+            old = encode("addi", rd=few[0], rs1=few[1], imm=r.randrange(-2048, 2048))
+            new = old & 0xFFFFF | r.getrandbits(12) << 20
+        place = self.la(_POINTER)
+        self.li(_TEMP, new if size == 4 else new >> 16)
+        if size == 4:
+            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+        else:
+            self.add("sh", rs1=_POINTER, rs2=_TEMP, imm=2)
+        if r.random() < 0.7:
+            self.add("fence.i")
+        for _ in range(r.randint(0, 2)):
+            self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
+        self.patch_target(place, self.raw(old))
+
+    def fence(self) -> None:
+        self.open()
+        name = self.rng.choice(("fence", "fence.i"))
+        self.raw(random_word(BY_NAME[name], self.rng))
+
+    def mvu(self) -> None:
+        """Registers of the hart's MVU as CSRs, or of any in the window."""
+        self.open()
+        r = self.rng
+        for _ in range(r.randint(1, 3)):
+            if r.random() < 0.5:
+                row = BY_NAME[r.choice(("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"))]
+                address = r.choice(MVU_CSR_FIRST)[0] + r.randrange(MVU_CSRS)
+                operand = 0 if r.random() < 0.3 else r.randrange(25)
+                operands = {"imm" if row.format == "csri" else "rs1": operand}
+                self.add(row.name, rd=r.choice((0, *_POOL)), csr=address, **operands)
+            else:
+                mvu, register = r.choice((*self.harts, r.randrange(memory_map.MVUS))), r.randrange(128)
+                self.li(_POINTER, memory_map.MVU_BASE + memory_map.MVU_STRIDE * mvu + 4 * register)
+                self._access(_POINTER, 0, r.choice((4, 4, 4, 2, 1)), r.random() < 0.5)
+
+
+def random_program(
+    seed: int,
+    parameters: ControllerParameters | None = None,
+    harts: int | None = None,
+    length: int = 2000,
+    kind: str = "mixed",
+    reserve: int = 0,
+) -> Program:
+    """A random program.
+
+    Args:
+        seed: same seed, same program.
+        parameters: of the controller.
+        harts: mask of the harts that run; default: all.
+        length: lines in all harts, about; fewer when the instruction memory is smaller. A line is executed about
+            twice.
+        kind: one of `KINDS`.
+        reserve: words at the end of the data memory that it does not touch.
+
+    Raises `ConfigurationError` for a mask or a kind that there is not.
+    """
+    parameters = parameters or ControllerParameters()
+    everyone = (1 << parameters.harts) - 1
+    mask = everyone if harts is None else harts
+    if not 0 < mask <= everyone:
+        raise ConfigurationError(f"harts = {mask}: must be a mask from 1 to {everyone}")
+    if kind not in KINDS:
+        raise ConfigurationError(f"kind {kind}: must be one of {', '.join(KINDS)}")
+    numbers = tuple(hart for hart in range(parameters.harts) if mask >> hart & 1)
+    # The frame, then an end for each hart, and that of the first, which waits for all.
+    room = parameters.imem_words - len(_frame(parameters)) - 20 * len(numbers) - 16
+    share = min(length, room) // len(numbers)
+    rng = Random(f"{seed} {kind}")
+    lines: dict[int, tuple[Line, ...]] = {}
+    for hart in numbers:
+        maker = _Maker(parameters, hart, numbers, reserve, rng)
+        maker.start()
+        kinds, weights = zip(*KINDS[kind].items(), strict=True)
+        good = len(maker.lines)
+        while len(maker.lines) < share:
+            good = len(maker.lines)
+            name = rng.choices(kinds, weights)[0]
+            getattr(maker, "return_" if name == "return" else name)()
+        # A group that went beyond the share is left out.
+        lines[hart] = tuple(maker.lines if len(maker.lines) <= share else maker.lines[:good])
+    description = f"seed {seed}, kind {kind}, length {length}, harts 0x{mask:x}, reserve {reserve}"
+    return Program(parameters, lines, description)
+
+
+def shrink(
+    program: Program,
+    fails: Callable[[Program], bool],
+    limit: int = 1000,
+    progress: Callable[[Program], None] | None = None,
+) -> Program:
+    """A short program that still fails: harts, groups, single lines are left out, then operands made simple.
+
+    Args:
+        program: one that fails.
+        fails: whether a program does; called at most `limit` times.
+        progress: called with each shorter program that fails.
+
+    Raises `ConfigurationError` when `program` does not fail.
+    """
+    calls = 0
+
+    def try_out(candidate: Program) -> bool:
+        nonlocal calls, program
+        if calls >= limit:
+            return False
+        calls += 1
+        if not fails(candidate):
+            return False
+        program = replace(candidate, description=f"shrunk from: {origin}")
+        if progress is not None:
+            progress(program)
+        return True
+
+    origin = program.description
+    if not fails(program):
+        raise ConfigurationError("the program to be shrunk does not fail")
+
+    for hart in reversed(program.lines):
+        rest = {other: lines for other, lines in program.lines.items() if other != hart}
+        if rest:
+            try_out(replace(program, lines=rest))
+
+    def units(loose: bool) -> list[tuple[int, int]]:
+        """What may be left out at once: (hart, group), or (hart, label) of loose lines."""
+        found = dict.fromkeys(
+            (hart, line.label if loose else line.group)
+            for hart, lines in program.lines.items()
+            for line in lines
+            if line.loose or not loose
+        )
+        return list(found)
+
+    def without(dropped: set[tuple[int, int]], loose: bool) -> Program:
+        return replace(
+            program,
+            lines={
+                hart: tuple(
+                    line
+                    for line in lines
+                    if (hart, line.label if loose else line.group) not in dropped
+                    or (loose and not line.loose)
+                )
+                for hart, lines in program.lines.items()
+            },
+        )
+
+    for loose in (False, True):  # Zeller's ddmin over groups, then over lines
+        size = max(len(units(loose)) // 2, 1)
+        while calls < limit:
+            at, shorter = len(units(loose)), False
+            while at > 0:
+                # From the end, where what comes after the failure lies.
+                part = set(units(loose)[max(at - size, 0) : at])
+                shorter |= try_out(without(part, loose))
+                at -= size
+            if size == 1 and not shorter:
+                break
+            size = max(size // 2, 1)
+
+    for hart in program.lines:
+        for index in range(len(program.lines[hart])):
+            line = program.lines[hart][index]
+            for change in ({"imm": 0}, {"rs1": 0}, {"rs2": 0}):
+                (operand,) = change
+                if line.loose and line.target is None and getattr(line, operand):
+                    lines = list(program.lines[hart])
+                    lines[index] = simpler = replace(line, **change)
+                    if try_out(replace(program, lines={**program.lines, hart: tuple(lines)})):
+                        line = simpler
+    return program
