@@ -434,7 +434,7 @@ class Planted(ControllerTest):
     """Random programs whose trace is altered before it is compared."""
 
     kind = "mixed"
-    after = 1_000
+    after = 300
     interrupts = 0
 
     def alter(self, records: np.ndarray) -> None:
