@@ -174,7 +174,7 @@ _WIDE = {**_SMALL, "Rows": 2, "Columns": 9, "DataWidth": 16}
 _NARROW = {**_SMALL, "Rows": 4, "Columns": 5, "DataWidth": 4, "Vectors": 1, "Lanes": 1}
 
 # What the controller's further variants run.
-_FEW = r"\.?(programs|random_programs|random_interrupts|registers)$"
+_FEW = "^(programs|random_programs|random_interrupts|registers)$"
 
 TARGETS: dict[str, Target] = {
     target.name: target
@@ -303,7 +303,13 @@ TARGETS: dict[str, Target] = {
                 "MulDiv": Parameter(CONTROLLER.mul_div, (0, 1), "M extension"),
             },
             variants=(
-                Variant("8harts"),
+                Variant("8harts", simulators=("verilator",)),
+                Variant(
+                    "2harts",
+                    {"Harts": 2, "ImemWords": 4096, "DmemWords": 1024},
+                    simulators=("icarus",),
+                    tests=rf"{_FEW}|planted_(result|line)",
+                ),
                 Variant("strict", {"Skip": 0}, simulators=("verilator",), tests=_FEW),
                 Variant(
                     "3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=_FEW
