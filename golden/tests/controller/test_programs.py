@@ -1,0 +1,120 @@
+"""Random programs end, for every kind and size; shrinking keeps the failure and loses the rest."""
+
+import pytest
+
+from golden.controller.instructions import decode
+from golden.controller.memory_map import IMEM_BASE
+from golden.controller.parameters import ControllerParameters
+from golden.controller.programs import KINDS, random_program, shrink
+from golden.errors import ConfigurationError
+
+SMALL = ControllerParameters(harts=2, imem_words=1024, dmem_words=256)
+LIMIT = 100_000
+
+
+def run(program, bus=None):
+    iss = program.start(bus)
+    iss.run(LIMIT)
+    return iss
+
+
+@pytest.mark.parametrize("parameters", [ControllerParameters(mul_div=1), SMALL], ids=["8", "2"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_programs_end(kind, parameters):
+    for seed in range(3):
+        program = random_program(seed, parameters, kind=kind, length=1500, reserve=16 * (seed & 1))
+        iss = run(program)
+        assert iss.exit_code == 1
+        assert sum(hart.retired for hart in iss.harts) > program.length // 2
+
+
+def test_same_seed_same_program():
+    first, again, other = (random_program(seed, SMALL) for seed in (4, 4, 5))
+    assert first.words() == again.words() != other.words()
+
+
+def test_reserved_words_are_not_touched():
+    parameters = ControllerParameters()
+    for seed in range(3):
+        iss = run(random_program(seed, parameters, reserve=16))
+        assert not any(iss.words[-16:])
+
+
+def test_bus_answers():
+    """With a bus that answers, MVU registers are read and written."""
+    seen = []
+
+    def bus(hart, write, mvu, register, wdata):
+        seen.append((hart, write, mvu))
+        return 5, False
+
+    assert run(random_program(1, SMALL, kind="mvu", length=600), bus).exit_code == 1
+    assert {write for _, write, _ in seen} == {False, True}
+
+
+def test_every_instruction_and_trap_is_made():
+    names, causes = set(), set()
+    for seed in range(4):
+        program = random_program(seed, ControllerParameters(harts=2, mul_div=1), length=3000, kind="mixed")
+        iss = program.start()
+        step = iss.step
+
+        def record(hart, step=step):
+            seen = step(hart)
+            decoded = decode(seen.insn)
+            names.add(decoded.instruction.name if decoded else "illegal")
+            if seen.trap or seen.intr:
+                causes.add(seen.cause)
+            return seen
+
+        iss.step = record
+        iss.run(LIMIT, readable=True)
+    assert len(names) >= 55
+    assert causes >= {0, 1, 2, 3, 4, 5, 6, 7, 11, 0x8000_0003}
+
+
+def test_refusals():
+    with pytest.raises(ConfigurationError, match="harts = 256: must be a mask from 1 to 255"):
+        random_program(0, harts=256)
+    with pytest.raises(ConfigurationError, match="kind storm: must be one of mixed"):
+        random_program(0, kind="storm")
+    with pytest.raises(ConfigurationError, match="does not fail"):
+        shrink(random_program(0, SMALL, length=200), lambda program: False)
+
+
+def _retires(name, hart):
+    """A stand-in for a bug: fails when `hart` retires instruction `name` with a result that is odd."""
+
+    def fails(program):
+        iss = program.start()
+        found = False
+        step = iss.step
+
+        def watch(number):
+            nonlocal found
+            seen = step(number)
+            decoded = decode(seen.insn)
+            found |= bool(
+                number == hart and decoded and decoded.instruction.name == name and seen.rd_wdata & 1
+            )
+            return seen
+
+        iss.step = watch
+        iss.run(20_000, readable=True)
+        assert iss.exit_code == 1, "a shrunk program does not end"
+        return found
+
+    return fails
+
+
+@pytest.mark.parametrize("name", ["sra", "slt", "lbu"])
+def test_shrink(name):
+    fails = _retires(name, 1)
+    program = next(filter(fails, (random_program(seed, SMALL, length=500) for seed in range(20))))
+    steps = []
+    short = shrink(program, fails, limit=150, progress=steps.append)
+    assert fails(short)
+    assert short.harts == 2
+    assert short.length <= 8
+    assert steps[-1] == short
+    assert f"{IMEM_BASE:08x}" in short.listing()
