@@ -775,10 +775,11 @@ def shrink(
     if not fails(program):
         raise ConfigurationError("the program to be shrunk does not fail")
 
-    for hart in reversed(program.lines):
-        rest = {other: lines for other, lines in program.lines.items() if other != hart}
-        if rest:
-            try_out(replace(program, lines=rest))
+    def fewer_harts() -> None:
+        for hart in reversed(program.lines):
+            rest = {other: lines for other, lines in program.lines.items() if other != hart}
+            if rest:
+                try_out(replace(program, lines=rest))
 
     def units(loose: bool) -> list[tuple[int, int]]:
         """What may be left out at once: (hart, group), or (hart, label) of loose lines."""
@@ -804,6 +805,7 @@ def shrink(
             },
         )
 
+    fewer_harts()
     for loose in (False, True):  # Zeller's ddmin over groups, then over lines
         size = max(len(units(loose)) // 2, 1)
         while calls < limit:
@@ -816,6 +818,7 @@ def shrink(
             if size == 1 and not shorter:
                 break
             size = max(size // 2, 1)
+        fewer_harts()  # one may have been needed only for what is gone now
 
     for hart in program.lines:
         for index in range(len(program.lines[hart])):
