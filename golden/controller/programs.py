@@ -805,8 +805,8 @@ def shrink(
             },
         )
 
-    fewer_harts()
-    for loose in (False, True):  # Zeller's ddmin over groups, then over lines
+    def fewer_lines(loose: bool) -> None:
+        """Zeller's ddmin over groups, or over loose lines."""
         size = max(len(units(loose)) // 2, 1)
         while calls < limit:
             at, shorter = len(units(loose)), False
@@ -818,16 +818,24 @@ def shrink(
             if size == 1 and not shorter:
                 break
             size = max(size // 2, 1)
-        fewer_harts()  # one may have been needed only for what is gone now
 
-    for hart in program.lines:
-        for index in range(len(program.lines[hart])):
-            line = program.lines[hart][index]
-            for change in ({"imm": 0}, {"rs1": 0}, {"rs2": 0}):
-                (operand,) = change
-                if line.loose and line.target is None and getattr(line, operand):
-                    lines = list(program.lines[hart])
-                    lines[index] = simpler = replace(line, **change)
-                    if try_out(replace(program, lines={**program.lines, hart: tuple(lines)})):
-                        line = simpler
+    def simpler_operands() -> None:
+        for hart in program.lines:
+            for index in range(len(program.lines[hart])):
+                for operand in ("imm", "rs1", "rs2"):
+                    line = program.lines[hart][index]
+                    if line.loose and line.target is None and getattr(line, operand):
+                        lines = list(program.lines[hart])
+                        lines[index] = replace(line, **{operand: 0})
+                        try_out(replace(program, lines={**program.lines, hart: tuple(lines)}))
+
+    before = None
+    while (
+        program.lines != before and calls < limit
+    ):  # what is gone may have been what the rest was needed for
+        before = program.lines
+        fewer_harts()
+        fewer_lines(loose=False)
+        fewer_lines(loose=True)
+        simpler_operands()
     return program
