@@ -775,10 +775,11 @@ def shrink(
     if not fails(program):
         raise ConfigurationError("the program to be shrunk does not fail")
 
-    for hart in reversed(program.lines):
-        rest = {other: lines for other, lines in program.lines.items() if other != hart}
-        if rest:
-            try_out(replace(program, lines=rest))
+    def fewer_harts() -> None:
+        for hart in reversed(program.lines):
+            rest = {other: lines for other, lines in program.lines.items() if other != hart}
+            if rest:
+                try_out(replace(program, lines=rest))
 
     def units(loose: bool) -> list[tuple[int, int]]:
         """What may be left out at once: (hart, group), or (hart, label) of loose lines."""
@@ -804,7 +805,8 @@ def shrink(
             },
         )
 
-    for loose in (False, True):  # Zeller's ddmin over groups, then over lines
+    def fewer_lines(loose: bool) -> None:
+        """Zeller's ddmin over groups, or over loose lines."""
         size = max(len(units(loose)) // 2, 1)
         while calls < limit:
             at, shorter = len(units(loose)), False
@@ -817,14 +819,23 @@ def shrink(
                 break
             size = max(size // 2, 1)
 
-    for hart in program.lines:
-        for index in range(len(program.lines[hart])):
-            line = program.lines[hart][index]
-            for change in ({"imm": 0}, {"rs1": 0}, {"rs2": 0}):
-                (operand,) = change
-                if line.loose and line.target is None and getattr(line, operand):
-                    lines = list(program.lines[hart])
-                    lines[index] = simpler = replace(line, **change)
-                    if try_out(replace(program, lines={**program.lines, hart: tuple(lines)})):
-                        line = simpler
+    def simpler_operands() -> None:
+        for hart in program.lines:
+            for index in range(len(program.lines[hart])):
+                for operand in ("imm", "rs1", "rs2"):
+                    line = program.lines[hart][index]
+                    if line.loose and line.target is None and getattr(line, operand):
+                        lines = list(program.lines[hart])
+                        lines[index] = replace(line, **{operand: 0})
+                        try_out(replace(program, lines={**program.lines, hart: tuple(lines)}))
+
+    before = None
+    while (
+        program.lines != before and calls < limit
+    ):  # what is gone may have been what the rest was needed for
+        before = program.lines
+        fewer_harts()
+        fewer_lines(loose=False)
+        fewer_lines(loose=True)
+        simpler_operands()
     return program

@@ -158,6 +158,8 @@ class Lockstep:
         self.clocks = 0  #: in which something retired, from the first to the last of each run
         self._slots = max(params.harts, PIPELINE_STAGES)
         self._patience = 2 * self._slots + 2 * PIPELINE_STAGES
+        # All harts may wait for the one divider, some 40 clocks each.
+        self._divisions = 40 * params.harts * params.mul_div
         self.reset()
 
     # ---------------------------------------------------------------------------------------------
@@ -353,10 +355,11 @@ class Lockstep:
         enabled = csrs[_MIE_CSR]
         armed = enabled if csrs[_MSTATUS] & _MIE else 0
         first = last = clock - ISSUE
+        parked = False
         if record[_INTR]:
             first, last = state.retired + 1, clock - ISSUE - PIPELINE_STAGES
         elif self.mvus.log[hart] or _divides(record[_INSN]):
-            first = state.retired + 1
+            first, parked = state.retired + 1, True
         some, every = 0, 0
         if armed or state.asleep:
             some, every = self._window(hart, state, max(first, last - 2 * self._patience), last)
@@ -387,7 +390,7 @@ class Lockstep:
                 f"in clock {last}, in which the hart issues, and not taken: too late or never"
             )
         if state.asleep:
-            self._check_wake(hart, state, enabled, last)
+            self._check_wake(hart, state, enabled, last, parked)
 
     def _phase(self, hart: int, state: _HartState, number: int, issue: int) -> str:
         """Where the hart's instruction before stood when the interrupt became pending."""
@@ -401,7 +404,7 @@ class Lockstep:
             since -= 1
         return "disabled before"
 
-    def _check_wake(self, hart: int, state: _HartState, enabled: int, issue: int) -> None:
+    def _check_wake(self, hart: int, state: _HartState, enabled: int, issue: int, parked: bool) -> None:
         """A hart in wfi goes on when, and only when, something enabled is pending."""
         some, _ = self._window(hart, state, max(state.retired, issue - 2 * self._patience), issue)
         if not some & enabled:
@@ -409,7 +412,7 @@ class Lockstep:
                 f"the hart left wfi by itself: mip 0x{some & _ANY:05x}, mie 0x{enabled:05x} in clock {issue}"
             )
         start = max(state.retired, state.released, issue - 2 * self._patience)
-        if state.held == NEVER and issue - self._patience > start:
+        if state.held == NEVER and not parked and issue - self._patience > start:
             _, every = self._window(hart, state, start, issue - self._patience)
             if every & enabled & _ANY:
                 raise _Wrong(
@@ -577,7 +580,7 @@ class Lockstep:
             state = self.harts[hart]
             state.order = int(orders[at]) + 1
             # One that waits for the bus may retire long after it was held.
-            grace = self._patience + 4 * self.mvus.latency + 100
+            grace = self._patience + 4 * self.mvus.latency + 100 + self._divisions
             if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
                 why = f"the hart is held since clock {state.held}"
                 self._report_at(records, cycles, int(places[at]), why)
@@ -589,7 +592,7 @@ class Lockstep:
             return
         for hart, state in enumerate(self.harts):
             since = max(state.retired, state.released)
-            if self._now - since <= 4 * self._patience + 64:
+            if self._now - since <= 4 * self._patience + 64 + self._divisions:
                 continue
             if state.asleep:
                 enabled = self.iss.harts[hart].csrs[_MIE_CSR]

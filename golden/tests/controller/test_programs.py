@@ -112,7 +112,7 @@ def test_shrink(name):
     fails = _retires(name, 1)
     program = next(filter(fails, (random_program(seed, SMALL, length=500) for seed in range(20))))
     steps = []
-    short = shrink(program, fails, limit=150, progress=steps.append)
+    short = shrink(program, fails, limit=500, progress=steps.append)
     assert fails(short)
     assert short.harts == 2
     assert short.length <= 8
