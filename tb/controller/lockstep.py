@@ -362,7 +362,9 @@ class Lockstep:
             first, parked = state.retired + 1, True
         some, every = 0, 0
         if armed or state.asleep:
-            some, every = self._window(hart, state, max(first, last - 2 * self._patience), last)
+            # A wait for an answer is looked at from its beginning, in which was decided; of a sleep its end is enough.
+            begin = first if parked else max(first, last - 2 * self._patience)
+            some, every = self._window(hart, state, begin, last)
         if record[_INTR]:
             number = record[_CAUSE] & ~INTERRUPT_FLAG
             if not record[_CAUSE] & INTERRUPT_FLAG or number not in PRIORITY:
