@@ -311,8 +311,10 @@ TARGETS: dict[str, Target] = {
                     tests=rf"{_FEW}|planted_(result|line)",
                 ),
                 Variant("strict", {"Skip": 0}, simulators=("verilator",), tests=_FEW),
-                Variant("3harts", {"Harts": 3, "Skip": 0}, simulators=("verilator",), tests=_FEW),
-                Variant("16harts", {"Harts": 16}, simulators=("verilator",), tests=_FEW),
+                Variant(
+                    "3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=_FEW
+                ),
+                Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
             ),
