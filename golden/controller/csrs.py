@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from golden.controller import memory_map
 from golden.controller.instructions import INSTRUCTIONS, OPCODES
 from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from golden.registers import WORD_BITS, Field, Register
+from golden.registers import WORD_BITS, Field, Register, write_generated
 
 MISA = 0x4000_0100  #: MXL = 32 bits, extension I
 MISA_M = 0x1000  #: extension M, added with mul_div
@@ -342,19 +341,5 @@ def generated_files(root: Path) -> dict[Path, str]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m golden.controller.csrs",
-        description="Write the controller's generated SystemVerilog package and CSR documentation.",
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path(__file__).resolve().parents[2], help="project folder"
-    )
-    for path, text in generated_files(parser.parse_args().root).items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    write_generated("golden.controller.csrs", "the controller", generated_files)
