@@ -47,7 +47,9 @@ class AcceleratorParameters:
         mvus = parameters.get("Mvus", cls().mvus)
         controller = {name: parameters[name] for name in _CONTROLLER if name in parameters}
         mvu = {name: value for name, value in parameters.items() if name not in (*_CONTROLLER, "Mvus")}
-        return cls(mvus, MvuParameters.of_rtl(mvu), ControllerParameters.of_rtl({"Harts": mvus, **controller}))
+        return cls(
+            mvus, MvuParameters.of_rtl(mvu), ControllerParameters.of_rtl({"Harts": mvus, **controller})
+        )
 
     @property
     def rtl(self) -> dict[str, int]:

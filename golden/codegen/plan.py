@@ -11,7 +11,7 @@ from golden.formats import IntFormat
 from golden.mvu.jobs import Job
 from golden.network import Network
 
-__all__ = ["WEIGHTS", "SCALERS", "BIASES", "Firmware", "Load", "Phase", "Place", "Plan", "Step", "Wait"]
+__all__ = ["BIASES", "SCALERS", "WEIGHTS", "Firmware", "Load", "Phase", "Place", "Plan", "Step", "Wait"]
 
 WEIGHTS, SCALERS, BIASES = 0, 1, 2  #: `prm_select` of an MVU's parameter port
 
