@@ -1,1 +1,1 @@
-"""The accelerator: MVUs, crossbar, controller and host port. Parameters, registers, memory map, transposer, system model. See docs/accelerator.md."""
+"""The accelerator: MVUs, crossbar, controller, host port. See docs/accelerator.md."""

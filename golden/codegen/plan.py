@@ -1,4 +1,4 @@
-"""What the code generator makes of a network: placed tensors, phases of loads and steps, firmware. See docs/accelerator.md."""
+"""What the code generator makes of a network: places, phases of loads and steps, firmware. See docs/accelerator.md."""
 
 from __future__ import annotations
 
