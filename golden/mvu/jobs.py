@@ -171,6 +171,10 @@ def map_layer(
             is not a 27-bit number times a power of two.
     """
     fits = _Limits(layer.name)
+    if layer.groups != 1:
+        raise DoesNotFitError(
+            f"layer {layer.name}: a depthwise layer of {layer.groups} groups has no mapping to MVU jobs"
+        )
     height, width = size
     rows, columns = layer.output_size(size)
     lanes = params.lanes
