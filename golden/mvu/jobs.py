@@ -35,6 +35,7 @@ __all__ = [
     "map_matmul",
     "map_part",
     "read_rows",
+    "row_clocks",
 ]
 
 # mvuconfig1.acc_select and pool_select of the mapping: an output ends with the pool column (loop 4), a pool group
@@ -162,11 +163,15 @@ def countdown(
     """
     if blocks is None:
         blocks = channel_blocks(layer.output_channels, lanes)
+    clocks = row_clocks(layer, size, lanes)
+    return int((clocks if rows is None else clocks[rows.start : rows.stop]).sum()) * blocks
+
+
+def row_clocks(layer: Layer, size: tuple[int, int], lanes: int) -> np.ndarray:
+    """Multiply clocks of one output block of each output row, int64 `[rows]`."""
     taps = [_valid_taps(layer, size, axis) for axis in (0, 1)]
-    if rows is not None:
-        taps[0] = taps[0][rows.start : rows.stop]
-    tiles = _input_blocks(layer, lanes) * blocks
-    return int(taps[0].sum() * taps[1].sum()) * tiles * layer.input_format.bits * layer.weight_format.bits
+    tile = _input_blocks(layer, lanes) * layer.input_format.bits * layer.weight_format.bits
+    return taps[0].sum(axis=1) * int(taps[1].sum()) * tile
 
 
 def block_words(layer: Layer, lanes: int) -> int:
