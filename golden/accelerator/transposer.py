@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from golden.accelerator.registers import BEAT_BYTES, ELEMENT_BITS
 from golden.errors import ConfigurationError
 from golden.formats import IntFormat
 from golden.mvu.layout import channel_blocks, pack_bits, unpack_bits, values_of_planes, word_bytes
 
-__all__ = ["BEAT_BITS", "ELEMENT_BITS", "Transposer"]
+__all__ = ["BEAT_BITS", "Transposer"]
 
-BEAT_BITS = 64
-ELEMENT_BITS = (2, 4, 8, 16)  #: sizes of an element as the host has it
+BEAT_BITS = 8 * BEAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Transposer:
                 f"beats are {beats.dtype} {list(beats.shape)}, but must be uint64 [n], n a multiple of the "
                 f"{self.position_beats} of a position"
             )
-        octets = beats.astype("<u8").view(np.uint8).reshape(-1, self.position_beats * 8)
+        octets = beats.astype("<u8").view(np.uint8).reshape(-1, self.position_beats * BEAT_BYTES)
         bits = unpack_bits(octets, self.position_beats * BEAT_BITS)
         blocks, first = [], 0
         for channels, count in zip(self.block_channels, self.block_beats, strict=True):

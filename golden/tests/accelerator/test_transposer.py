@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.accelerator.transposer import ELEMENT_BITS, Transposer
+from golden.accelerator.registers import ELEMENT_BITS
+from golden.accelerator.transposer import Transposer
 from golden.errors import ConfigurationError
 from golden.formats import IntFormat
 from golden.mvu.layout import pack_activations
