@@ -1,7 +1,8 @@
 """Golden model of the crossbar: which word arrives where in which clock.
 
 Each destination takes one word a clock, from the source it served longest ago; a word leaves its source in the clock
-in which the last of its destinations takes it. Nothing else is kept. See docs/accelerator.md.
+in which the last of its destinations takes it. A destination that is not ready stays with the word it has been offered.
+Nothing else is kept. See docs/accelerator.md.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Crossbar:
         mvus: ports on each side.
         orders: of each destination.
         waiting: of each source, the destinations that still want the word it offers now; 0 when it begins a new one.
+        held: of each destination, the source whose word it was offered and did not take in the last clock, or None.
     """
 
     def __init__(self, mvus: int) -> None:
@@ -70,6 +72,7 @@ class Crossbar:
         self.every = (1 << mvus) - 1
         self.orders = [LeastRecent(mvus) for _ in range(mvus)]
         self.waiting = [0] * mvus
+        self.held: list[int | None] = [None] * mvus
 
     def requests(self, dests: Sequence[int | None]) -> list[int]:
         """What each source's word still wants in this clock, and 0 for one that offers none.
@@ -86,9 +89,11 @@ class Crossbar:
         """The source whose word each destination is offered in this clock, or None."""
         requests = self.requests(dests)
         chosen: list[int | None] = []
-        for destination in range(self.mvus):
-            wanting = sum(1 << source for source, r in enumerate(requests) if r >> destination & 1)
-            chosen.append(self.orders[destination].choose(wanting) if wanting else None)
+        for destination, held in enumerate(self.held):
+            if held is None:
+                wanting = sum(1 << source for source, r in enumerate(requests) if r >> destination & 1)
+                held = self.orders[destination].choose(wanting) if wanting else None
+            chosen.append(held)
         return chosen
 
     def clock(
@@ -109,9 +114,13 @@ class Crossbar:
         arrived: list[tuple[int, int]] = []
         requests = self.requests(dests)
         for destination, source in enumerate(self.choices(dests)):
-            if source is not None and ready >> destination & 1:
+            if source is None:
+                continue
+            self.orders[destination].served(source)
+            takes = ready >> destination & 1
+            self.held[destination] = None if takes else source
+            if takes:
                 arrived.append((source, destination))
-                self.orders[destination].served(source)
                 requests[source] &= ~(1 << destination)
         taken = sum(1 << s for s, dest in enumerate(dests) if dest is not None and not requests[s])
         self.waiting = requests

@@ -70,6 +70,16 @@ def test_a_word_arrives_in_different_clocks():
     assert arrived == [(1, 1)] and taken == 0b10
 
 
+def test_a_destination_stays_with_a_word():
+    """0 was served before 1, but 1 is offered already when 0 asks again."""
+    crossbar = Crossbar(3)
+    assert crossbar.clock([1, None, None]) == ([(0, 0)], 1)
+    assert crossbar.clock([None, 1, None], ready=0) == ([], 0)
+    assert crossbar.choices([None, 1, 1]) == [1, None, None]
+    assert crossbar.clock([None, 1, 1]) == ([(1, 0)], 0b010)
+    assert crossbar.clock([1, 1, 1]) == ([(2, 0)], 0b100)
+
+
 def test_units_that_do_not_exist():
     """Are ignored; a word for them alone is taken and dropped."""
     assert Crossbar(2).clock([0b1100, 0b101]) == ([(1, 0)], 0b11)
