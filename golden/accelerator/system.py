@@ -540,7 +540,9 @@ class System:
             idle = [name for name in used if name.startswith(_OF_RESIDUAL) and not flags["residual"]]
             idle += [name for name in used if name.startswith(_OF_PADDING) and not flags["padding"]]
             # The jump of a loop that runs once is never taken.
-            idle += [name for name in used if "jump" in name and not used.get(name.replace("jump", "length"), 1)]
+            idle += [
+                name for name in used if "jump" in name and not used.get(name.replace("jump", "length"), 1)
+            ]
             self._expectations[key] = {name: word for name, word in used.items() if name not in idle}
         return self._expectations[key]
 
