@@ -262,14 +262,14 @@ class _Reader:
                 name = node.input[0]
                 if node.op_type in _HOST:
                     end = name
-                    host.update(dict.fromkeys(reversed(behind)))
+                    host.update(dict.fromkeys(behind))
                     behind = []
             ends.add(end)
         if len(ends) != 1:
             raise ModelFormatError(
                 f"the graph has {len(self._graph.input)} inputs and {len(ends)} outputs, but must have one of each"
             )
-        return ends.pop(), list(host)
+        return ends.pop(), list(host)[::-1]
 
     def _needed(self, end: str) -> list[Any]:
         wanted, nodes = {end}, []
