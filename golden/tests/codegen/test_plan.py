@@ -10,12 +10,13 @@ import golden.codegen
 import vectors
 from golden.codegen.planner import fold, folds
 from golden.errors import ConfigurationError, DoesNotFitError
+from golden.formats import IntFormat
 from golden.mvu.agu import addresses, padded_addresses
 from golden.mvu.functional import Configuration
 from golden.mvu.jobs import countdown
 from golden.mvu.layout import channel_blocks
 from golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
-from golden.network import Network
+from golden.network import Layer, Network
 from golden.tests.codegen.machine import Machine
 from golden.tests.codegen.networks import accelerator, random_network
 
@@ -235,41 +236,56 @@ def test_small_memories(seed, mapping):
     check_run(plan, seed)
 
 
-def test_words_are_used_again():
-    """A chain of layers in a memory that holds three of its tensors."""
-    network = random_network(3)
-    layer = network.layers[0]
-    fmt = layer.output_format
-    weight = np.random.default_rng(0).integers(0, 2, (8, 3, 3, 8))
-    chain = []
-    for number in range(6):
-        chain.append(
-            replace(
-                layer,
+def chain(layers: int, size: int = 8) -> Network:
+    """Layers of one block that keep the map's size, all tensors equally large."""
+    fmt = IntFormat(2, signed=False)
+    return Network(
+        "chain",
+        "t0",
+        (size, size, 8),
+        tuple(
+            Layer(
                 name=f"conv{number}",
                 input=f"t{number}",
                 output=f"t{number + 1}",
-                weight=weight,
-                weight_format=replace(layer.weight_format, bits=2),
+                weight=np.random.default_rng(number).integers(-2, 2, (8, 3, 3, 8)),
+                weight_format=IntFormat(2, signed=True),
                 input_format=fmt,
+                output_format=fmt,
                 multiplier=np.full(8, 3),
                 bias=np.arange(8),
-                stride=(1, 1),
+                shift=4,
                 padding=(1, 1, 1, 1),
-                groups=1,
-                pool=None,
-                residual=None,
             )
+            for number in range(layers)
+        ),
+    )
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_words_are_used_again(mapping):
+    """A chain of layers in a memory that holds two of its tensors."""
+    params = accelerator(4, data_banks=2, bank_depth=128)
+    plan = golden.codegen.plan(chain(6), params, mapping)
+    assert {place.words for place in plan.places.values()} == {128}
+    if mapping == "distributed":
+        assert overwritten(plan) and all(
+            len(place.mvus) == 4 for name, place in plan.places.items() if name != "t6"
         )
-    network = Network("chain", "t0", (8, 8, 8), tuple(chain))
-    words = 64 * fmt.bits
-    params = accelerator(4, data_banks=2, bank_depth=1 << (3 * words - 1).bit_length() - 1)
-    for mapping in MAPPINGS:
-        plan = golden.codegen.plan(network, params, mapping)
-        if mapping == "distributed":
-            assert overwritten(plan)
-        check_dependencies(plan)
-        check_run(plan)
+    check_dependencies(plan)
+    check_run(plan)
+
+
+def test_teams_where_two_tensors_do_not_fit():
+    """A memory of one tensor: even layers on one half of the MVUs, odd ones on the other."""
+    params = accelerator(4, data_banks=2, bank_depth=64)
+    plan = golden.codegen.plan(chain(5), params, "distributed")
+    assert [sorted(plan.places[f"t{n}"].mvus) for n in range(5)] == [[0, 1], [2, 3]] * 2 + [[0, 1]]
+    check_coverage(plan)
+    check_dependencies(plan)
+    check_run(plan)
+    with pytest.raises(DoesNotFitError, match="layer conv0 needs 256 words of data memory"):
+        golden.codegen.plan(chain(5), accelerator(1, data_banks=2, bank_depth=64), "distributed")
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
@@ -331,9 +347,9 @@ def test_auto_takes_the_faster(digits):
     [
         ({"weight_depth": 16}, r"layer conv2 needs 36 weight words for one output block, but an MVU has 16"),
         (
-            {"data_banks": 2, "bank_depth": 128},
+            {"data_banks": 2, "bank_depth": 64},
             r"network digits_w2a2: layer conv1 needs 384 words of data memory with all tensors that are alive then, "
-            r"but an MVU has 256",
+            r"but an MVU has 128",
         ),
         (
             {"controller": {"imem_words": 256}},
