@@ -19,12 +19,21 @@ import numpy as np
 from golden.accelerator.crossbar import Crossbar, LeastRecent
 from golden.errors import GoldenError
 from golden.mvu.agu import addresses, padded_addresses
-from golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence
+from golden.mvu.clocks import (
+    DRAIN,
+    FILL,
+    PIPELINE,
+    RESIDUAL_FREED,
+    RESIDUAL_READY,
+    RESIDUAL_START,
+    Recurrence,
+)
 from golden.mvu.functional import (
     CAUSE_BIT,
     Configuration,
     JobResult,
     Memories,
+    plane_order,
     run_job,
 )
 from golden.mvu.parameters import (
@@ -32,6 +41,7 @@ from golden.mvu.parameters import (
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
     OUTPUT_LOOPS,
+    RESIDUAL_FIFO_DEPTH,
     RESIDUAL_LOOPS,
     MvuParameters,
 )
@@ -125,25 +135,62 @@ class _Program:
         )
 
     @cached_property
+    def _input_blocks(self) -> np.ndarray:
+        """Address of the element block that each step reads, int64 `[steps]`."""
+        config, depth, steps = self.config, self.params.data_depth, sum(self.work)
+        program = config.program("i", NUM_LOOPS)
+        if not config.padding:
+            return addresses(program, steps, depth)
+        skip = (config.value("mvuiskip0"), config.value("mvuiskip1"))
+        return padded_addresses(program, skip, config.windows, steps, depth)
+
+    def _residual_words(self, outputs: int) -> np.ndarray:
+        """Addresses of the residual words of the first outputs, int64."""
+        program = self.config.program("r", RESIDUAL_LOOPS)
+        return addresses(program, outputs * self.residual, self.params.data_depth)
+
+    @cached_property
     def reads(self) -> np.ndarray:
         """Words of the own data memory that the job reads, bool `[data_depth]`."""
-        config, depth = self.config, self.params.data_depth
-        read = np.zeros(depth, bool)
-        steps = sum(self.work)
-        program = config.program("i", NUM_LOOPS)
-        if config.padding:
-            skip = (config.value("mvuiskip0"), config.value("mvuiskip1"))
-            blocks = padded_addresses(program, skip, config.windows, steps, depth)
-        else:
-            blocks = addresses(program, steps, depth)
-        first = np.zeros(depth, bool)
-        first[blocks] = True
-        for plane in range(config.format("input").bits):
+        depth = self.params.data_depth
+        read, first = np.zeros(depth, bool), np.zeros(depth, bool)
+        first[self._input_blocks] = True
+        for plane in range(self.config.format("input").bits):
             read |= np.roll(first, plane)
         if self.residual:
-            program = config.program("r", RESIDUAL_LOOPS)
-            read[addresses(program, len(self.work) * self.residual, depth)] = True
+            read[self._residual_words(len(self.work))] = True
         return read
+
+    @cached_property
+    def shares_banks(self) -> bool:
+        """Whether input and residual have a bank in common."""
+        if not self.residual:
+            return False
+        inputs = np.unique(self._input_blocks // self.params.bank_depth)
+        bits = self.config.format("input").bits
+        if bits > 1:  # a block may reach into the next bank
+            inputs = np.unique(((self._input_blocks[:, None] + (0, bits - 1)) // self.params.bank_depth))
+        residuals = self._residual_words(len(self.work) + RESIDUAL_FIFO_DEPTH) // self.params.bank_depth
+        return bool(np.isin(inputs % self.params.data_banks, residuals).any())
+
+    @cached_property
+    def input_banks(self) -> list[int]:
+        """Bank of each step's input word."""
+        x, w = self.config.format("input").bits, self.config.format("weight").bits
+        work = np.array(self.work)
+        first = np.cumsum(work) - work
+        output = np.repeat(np.arange(len(work)), work)
+        tiles = (work // (x * w))[output]
+        pair = (np.arange(len(output)) - first[output]) // tiles
+        plane = np.array([i for i, _ in plane_order(x, w)])[pair]
+        word = (self._input_blocks + (x - 1 - plane)) % self.params.data_depth
+        return (word // self.params.bank_depth).tolist()
+
+    @cached_property
+    def residual_banks(self) -> list[int]:
+        """Bank of each residual word, with those that are read ahead and never used."""
+        words = self._residual_words(len(self.work) + RESIDUAL_FIFO_DEPTH)
+        return (words // self.params.bank_depth).tolist()
 
     @cached_property
     def writes(self) -> np.ndarray:
@@ -151,6 +198,60 @@ class _Program:
         written = np.zeros(self.params.data_depth, bool)
         written[self.written % self.params.data_depth] = True
         return written
+
+
+class _SharedReads:
+    """As `Recurrence`, for a job whose input and residual lie in the same banks: clock by clock.
+
+    Each clock reads at most one word of the input and one of the residual, and only one of a bank.
+    """
+
+    def __init__(self, program: _Program, order: LeastRecent) -> None:
+        self._program = program
+        self._order = order  # of the read ports: input, residual
+        self._clock = RESIDUAL_START  # next
+        self._output = self._step = 0  # outputs issued, steps issued
+        self._left = 0  # steps of the output that are left
+        self._words = 0  # residual words read
+        self._ready: deque[int] = deque()  # clocks from which the values that no output has used can be used
+        self._freed: deque[int] = deque([RESIDUAL_START] * RESIDUAL_FIFO_DEPTH)  # clocks from which a place is free
+
+    def issue(self, freed: int) -> int:
+        """Clock in which the last step of the next group is issued, see `Recurrence.issue`."""
+        program = self._program
+        inputs, residuals = program.input_banks, program.residual_banks
+        words, work = program.residual, program.work
+        end = self._output + program.group
+        clock, order = self._clock, self._order
+        while self._output < end:
+            if not self._left:
+                self._left = work[self._output]
+            reads = bool(self._words % words) or (bool(self._freed) and clock >= self._freed[0])
+            issues = clock >= 1
+            if issues and self._left == 1:
+                last = self._output + 1 == end
+                issues = bool(self._ready) and clock >= self._ready[0] and (not last or clock > freed)
+            if reads and issues and inputs[self._step] == residuals[self._words % len(residuals)]:
+                winner = order.choose(0b11)
+                reads, issues = winner == 1, winner == 0
+            if reads != issues:
+                order.served(int(reads))
+            if reads:
+                if not self._words % words:
+                    self._freed.popleft()
+                self._words += 1
+                if not self._words % words:
+                    self._ready.append(clock + RESIDUAL_READY)
+            if issues:
+                self._step += 1
+                self._left -= 1
+                if not self._left:
+                    self._output += 1
+                    self._ready.popleft()
+                    self._freed.append(clock + RESIDUAL_FREED)
+            clock += 1
+        self._clock = clock
+        return clock - 1
 
 
 class _Run:
@@ -164,7 +265,11 @@ class _Run:
         self.own = program.dest == 0
         self.result: JobResult | None = None
         if program.runs:
-            self.recurrence = Recurrence(program.work, program.group, program.residual)
+            self.recurrence: Recurrence | _SharedReads = (
+                _SharedReads(program, unit.readers)
+                if program.shares_banks
+                else Recurrence(program.work, program.group, program.residual)
+            )
             self.groups = 0  # that left
             self.taken: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
             self.left = 0  # words of the group that is offered
@@ -199,6 +304,7 @@ class Unit:
         self.cause = self.jobs = 0
         self.run: _Run | None = None
         self.blocked: deque[tuple[int, int, Callable[[int, int], None]]] = deque()
+        self.readers = LeastRecent(2)  # of the data memory: input, residual
         self.port_free = 0  # clock in which the register port takes the next access
 
     @property
