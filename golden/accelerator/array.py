@@ -214,7 +214,9 @@ class _SharedReads:
         self._left = 0  # steps of the output that are left
         self._words = 0  # residual words read
         self._ready: deque[int] = deque()  # clocks from which the values that no output has used can be used
-        self._freed: deque[int] = deque([RESIDUAL_START] * RESIDUAL_FIFO_DEPTH)  # clocks from which a place is free
+        self._freed: deque[int] = deque(
+            [RESIDUAL_START] * RESIDUAL_FIFO_DEPTH
+        )  # clocks from which a place is free
 
     def issue(self, freed: int) -> int:
         """Clock in which the last step of the next group is issued, see `Recurrence.issue`."""

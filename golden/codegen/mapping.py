@@ -131,7 +131,8 @@ def _splits(
             groups = _balanced(clocks, row_groups)
             multiply = max(int(clocks[some.start : some.stop].sum()) for some in groups) * share
             written = max(len(some) for some in groups) * columns * share * bits
-            crossed = rows * columns * blocks * bits  # all words arrive at every MVU, one a clock
+            # Words arrive at an MVU one a clock: all of the rows that it and its neighbours make.
+            crossed = rows * columns * blocks * bits * min(3, row_groups) // row_groups
             job = max(multiply, written) + chunks * (FILL + PIPELINE + bits - 1 + DRAIN + STEP_CLOCKS)
             yield _Split(
                 row_groups,

@@ -314,6 +314,7 @@ class _Planner:
         """Of each phase the loads, and the items with everybody's steps."""
         loads: list[list[Load]] = []
         program: list[list[Shares]] = []
+        needed = self._needed([shared.item for phase in phases for shared in phase])
         order = _Dependencies(self.params)
         mvu = self.params.mvu
         for phase in phases:
@@ -338,6 +339,8 @@ class _Planner:
                 for m, parts in item.parts.items():
                     for part in parts:
                         place = self.places[layer.output]
+                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
+                        targets = needed.targets(place, words)
                         job = map_part(
                             layer,
                             item.size,
@@ -349,17 +352,29 @@ class _Planner:
                             weight_base=shared.weight_base,
                             channel_base=shared.channel_base,
                             residual_base=layer.residual and self.places[layer.residual.tensor].base,
-                            dest=0 if place.mvus == {m} else sum(1 << target for target in place.mvus),
+                            dest=0 if targets == {m} else sum(1 << target for target in targets),
                             loaded=loaded[part.blocks],
                         )
-                        reads = self._reads(item, part)
-                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
-                        number, waits = order.add(m, reads, words, place.mvus)
+                        reads = np.concatenate([words for _, words in self._reads(item, part)])
+                        number, waits = order.add(m, reads, words, targets)
                         program[-1][-1][m].append(Step(m, number, job, layer.name, part.rows, waits))
         return loads, program
 
-    def _reads(self, item: Item, part: mappings.Part) -> np.ndarray:
-        """Words of its own data memory that a part reads."""
+    def _needed(self, items: list[Item]) -> _Needed:
+        """Which words of each tensor which MVUs read; of the network's output, all, by the host."""
+        needed = _Needed(self.places, self.params.mvus)
+        for item in items:
+            for m, parts in item.parts.items():
+                for part in parts:
+                    for place, words in self._reads(item, part):
+                        needed.add(place, m, words)
+        output = self.places[self.network.output]
+        for m in output.mvus:
+            needed.add(output, m, np.arange(output.base, output.base + output.words))
+        return needed
+
+    def _reads(self, item: Item, part: mappings.Part) -> list[tuple[Place, np.ndarray]]:
+        """Tensors that a part reads, and the words of them."""
         layer, lanes = item.layer, self.params.mvu.lanes
         columns = range(layer.output_size(item.size)[1])
         read, summed = zip(
@@ -367,10 +382,28 @@ class _Planner:
             strict=True,
         )
         blocks = part.blocks if layer.groups > 1 else range(channel_blocks(layer.input_channels, lanes))
-        words = [_words(self.places[layer.input], *read, blocks, lanes)]
+        place = self.places[layer.input]
+        found = [(place, _words(place, *read, blocks, lanes))]
         if layer.residual is not None:
-            words.append(_words(self.places[layer.residual.tensor], *summed, part.blocks, lanes))
-        return np.concatenate(words)
+            place = self.places[layer.residual.tensor]
+            found.append((place, _words(place, *summed, part.blocks, lanes)))
+        return found
+
+
+class _Needed:
+    """Which words of each tensor which MVUs need."""
+
+    def __init__(self, places: dict[str, Place], mvus: int) -> None:
+        self._masks = {name: np.zeros((mvus, place.words), bool) for name, place in places.items()}
+
+    def add(self, place: Place, mvu: int, words: np.ndarray) -> None:
+        """`mvu` needs the words at these addresses."""
+        self._masks[place.tensor][mvu, words - place.base] = True
+
+    def targets(self, place: Place, words: np.ndarray) -> frozenset[int]:
+        """MVUs that need some of these words; if none does, one that has room for them."""
+        needing = np.flatnonzero(self._masks[place.tensor][:, words - place.base].any(axis=1))
+        return frozenset(needing.tolist()) or frozenset({min(place.mvus)})
 
 
 class _Dependencies:

@@ -172,15 +172,38 @@ def check_run(plan, seed: int = 0, runs: int = 1) -> None:
         found = machine.run(x)
         trace = network.trace(x[None])
         shared = overwritten(plan)
+        rows = made_rows(plan)
         for (tensor, mvu), values in found.items():
             if tensor in shared:
                 continue
             expected = trace[tensor][0]
-            if tensor == network.input and plan.folded:
-                expected = fold(network.layers[0], expected)
-            assert np.array_equal(values, expected), f"{tensor} in MVU {mvu}"
+            if tensor == network.input:
+                expected = fold(network.layers[0], expected) if plan.folded else expected
+                assert np.array_equal(values, expected)
+                continue
+            for row, blocks in rows[tensor, mvu].items():
+                for block in blocks:
+                    channels = slice(block * plan.params.mvu.lanes, (block + 1) * plan.params.mvu.lanes)
+                    assert np.array_equal(values[row, :, channels], expected[row, :, channels]), (
+                        f"{tensor} in MVU {mvu}, row {row}, block {block}"
+                    )
+        (mvu,) = plan.places[network.output].mvus
+        assert np.array_equal(found[network.output, mvu], trace[network.output][0])
         for m, steps in enumerate(zip(*(phase.steps for phase in plan.phases), strict=True)):
             assert machine.word("ended", m) == sum(map(len, steps)) == machine.word("current", m)
+
+
+def made_rows(plan) -> dict[tuple[str, int], dict[int, set[int]]]:
+    """Tensor and MVU -> rows and blocks that arrive there."""
+    outputs = {layer.name: layer.output for layer in plan.network.layers}
+    found: dict[tuple[str, int], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for step in steps_of(plan):
+        for target in words_written(step, plan.params.mvu)[1]:
+            assert target in plan.places[outputs[step.layer]].mvus
+            for row in step.rows:
+                blocks = range(step.job.first_block, step.job.first_block + step.job.blocks)
+                found[outputs[step.layer], target][row].update(blocks)
+    return found
 
 
 def overwritten(plan) -> set[str]:
