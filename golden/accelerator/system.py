@@ -674,16 +674,19 @@ class System:
         )
 
     def _made(self, tensor: str) -> np.ndarray:
-        """A tensor from the words that arrived at the MVUs of its place, which must all have all of it."""
+        """A tensor from the words that arrived at the MVUs of its place, which hold all of it together."""
         place = self.plan.places[tensor]
-        for mvu, (_, written) in self._images[tensor].items():
-            if not written.all():
-                missing = int(np.argmin(written))
-                raise SystemFault(
-                    f"MVU {mvu} never got word {place.base + missing} of tensor {tensor} "
-                    f"({int(np.count_nonzero(~written))} of its {place.words} words are missing)"
-                )
-        image, _ = self._images[tensor][min(place.mvus)]
+        image = np.zeros((place.words, word_bytes(self.params.mvu.lanes)), np.uint8)
+        anywhere = np.zeros(place.words, bool)
+        for words, written in self._images[tensor].values():
+            image[written] = words[written]
+            anywhere |= written
+        if not anywhere.all():
+            missing = int(np.argmin(anywhere))
+            raise SystemFault(
+                f"no MVU ever got word {place.base + missing} of tensor {tensor} "
+                f"({int(np.count_nonzero(~anywhere))} of its {place.words} words are missing)"
+            )
         return unpack_activations(image, place.shape, place.fmt, self.params.mvu.lanes)
 
     def report(self, run: Run) -> Report:
