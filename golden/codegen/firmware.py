@@ -22,7 +22,7 @@ from golden.controller.parameters import MAX_HARTS
 from golden.errors import DoesNotFitError
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 
-__all__ = ["TRAP_JOB", "TRAP_TRAP", "firmware"]
+__all__ = ["TRAP_JOB", "TRAP_TRAP", "FirmwareDoesNotFitError", "firmware"]
 
 TRAP_TRAP, TRAP_JOB = 1, 2  #: first word of `trap`: a trap of the hart, or a job in error
 
@@ -46,6 +46,11 @@ _WAITS = (
     ("s10", "s11"),
 )
 
+
+class FirmwareDoesNotFitError(DoesNotFitError):
+    """The controller's memories are too small for a plan's firmware."""
+
+
 #: What the harts with a share in an item do there: hart to its steps.
 Shares = dict[int, list[Step]]
 
@@ -59,7 +64,7 @@ def firmware(phases: Sequence[Sequence[Shares]], params: AcceleratorParameters, 
         name: of the network, for the comments.
 
     Raises:
-        DoesNotFitError: the controller's memories are too small; the message has the numbers.
+        FirmwareDoesNotFitError: the controller's memories are too small; the message has the numbers.
     """
     writer = _Writer(params, name)
     for number, items in enumerate(phases):
@@ -74,7 +79,7 @@ def firmware(phases: Sequence[Sequence[Shares]], params: AcceleratorParameters, 
         ("data", len(made.data), controller.dmem_words),
     ):
         if words > most:
-            raise DoesNotFitError(
+            raise FirmwareDoesNotFitError(
                 f"the firmware of network {name} needs {words} words of {what} memory, but the controller has {most}"
             )
     return Firmware(made.text, made.data, made.symbols, source)
