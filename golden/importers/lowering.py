@@ -166,9 +166,13 @@ class Open:
     @property
     def plain(self) -> bool:
         """Whether it is a tensor times one factor, plus offsets: what a layer can add as its residual."""
+        return self.passes and isinstance(self.source, Tensor)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is its source times one factor, plus offsets."""
         return (
             self.linear
-            and isinstance(self.source, Tensor)
             and self.residual is None
             and self.weight.shape[1:] == (1, 1, 1)
             and self.weight_format == _ONE
@@ -216,6 +220,7 @@ class Lowering:
     input: Tensor | None = None
     _names: set[str] = field(default_factory=set)
     _centred: dict[str, Tensor] = field(default_factory=dict)
+    _wides: dict[tuple[int, Fraction], tuple[Open, Tensor]] = field(default_factory=dict)
 
     def network(self, name: str, output: Tensor, host: Sequence[str]) -> Network:
         """What has been collected, ending with `output`: layers that it does not depend on are left out."""
@@ -312,7 +317,7 @@ class Lowering:
         if a.residual is not None:
             a = self.alone(name, a)
         a = self.scaled(a, (factors[0],) * len(a.factors))
-        if b.plain:
+        if b.passes:
             offsets = tuple(x + factors[1] * y for x, y in zip(a.offsets, b.offsets, strict=True))
             return dataclasses.replace(
                 a,
@@ -453,9 +458,26 @@ class Lowering:
             layer = dataclasses.replace(layer, factors=tuple(factors), offsets=tuple(offsets))
         layer = dataclasses.replace(layer, offsets=tuple(offset + scale for offset in layer.offsets))
         made = self.closed(layer, Quantiser(where, name, scale, 0, _ONE, 0, 1, "FLOOR"))
-        made = dataclasses.replace(made, scale=2 * scale, zero=Fraction(1, 2))
+        return self.rescaled(dataclasses.replace(made, zero=Fraction(1, 2)), 2 * scale)
+
+    def rescaled(self, made: Tensor, scale: Fraction) -> Tensor:
+        """A tensor that has just been made, of another scale."""
+        made = dataclasses.replace(made, scale=scale)
         self._remember(made)
         return made
+
+    @staticmethod
+    def signed(layer: Open) -> bool:
+        """Whether a layer's values may be negative, as far as that is known before it is closed."""
+        return not isinstance(layer.source, Tensor) or layer.residual is not None or _reach(layer)[0] < 0
+
+    @staticmethod
+    def multiples(layer: Open, scale: Fraction) -> bool:
+        """Whether a layer's values are integers times `scale`."""
+        if not isinstance(layer.source, Tensor) or layer.residual is not None:
+            return False
+        step = _exact_step(layer)
+        return step is not None and (step / scale).denominator == 1
 
     def ended(self, layer: Open, where: str, name: str) -> Tensor:
         """The network's output where the file does not quantise it: 16 bits."""
@@ -517,7 +539,10 @@ class Lowering:
     def _source(self, value: Tensor | Open, cap: Fraction, where: str) -> Tensor:
         if isinstance(value, Tensor):
             return value
-        return self._wide(value, self._new(f"{value.name}.wide"), where, cap)
+        key = id(value), cap
+        if key not in self._wides:  # with the layer itself, so that no other gets its id
+            self._wides[key] = value, self._wide(value, self._new(f"{value.name}.wide"), where, cap)
+        return self._wides[key][1]
 
     def _wide(self, layer: Open, name: str, where: str, cap: Fraction | None) -> Tensor:
         """A tensor of 16 bits of what the file does not quantise; `cap`, if given, bounds its values."""
