@@ -20,6 +20,10 @@ What no single layer computes becomes several, without a rounding between them:
   must be the least value there, so a signed tensor becomes an unsigned one before (`name.unsigned`);
 - bounds inside the format (Clip, narrow ranges, ReLU to a tensor whose zero is not n = 0): bound - relu(bound - n).
 
+- a rounding of ties to even, which the hardware does not have, is one up after the last bit of the result rounded down
+  is added, that a first layer computes (`name.odd`): with scales "exact" wherever ties can be, with "nearest" only in
+  depthwise layers of few fraction bits, as averages are.
+
 A sum or an average of what the file does not quantise is kept in 16 bits (`name.wide`): exact if it fits, else only
 with scales "nearest".
 """
@@ -61,6 +65,8 @@ MAX_ELEMENTS = 1 << 24
 Padding = tuple[int, int, int, int]
 
 _ONE = IntFormat(1, False)
+# With scales "nearest", ties of so many fraction bits are rarer than what the nearest scales do anyway.
+_SELDOM = 6
 _BIAS_BITS = MvuParameters().bias_width
 _HINT = '; scales="nearest" would take the nearest that the hardware holds'
 
@@ -210,11 +216,13 @@ class Lowering:
 
     Attributes:
         nearest: whether numbers that are no integers over a power of two become the nearest that are.
+        several: whether a layer may be computed twice, to round ties to even.
         layers: so far, in order.
         origins: what each tensor is in the file.
     """
 
     nearest: bool
+    several: bool
     layers: list[Layer] = field(default_factory=list)
     origins: dict[str, Origin] = field(default_factory=dict)
     input: Tensor | None = None
@@ -531,10 +539,79 @@ class Lowering:
             if not self.nearest:
                 raise
             made = None
-        if made is None or (self.nearest and not numbers.holds(made)):
+        exactly = made is not None and (not self.nearest or numbers.holds(made))
+        if not exactly:
             made = numbers.nearest()
+        if quantiser.mode in ("ROUND", "HALF_EVEN") and exactly and self._rounded_to_even(made, unit):
+            return
         rounding, extra = _rounding(quantiser, made.shift, nonnegative, exact=not self.nearest)
         self.layers.append(dataclasses.replace(made, rounding=rounding, bias=made.bias + extra))
+
+    def _rounded_to_even(self, layer: Layer, unit: Fraction) -> bool:
+        """Append what rounds ties to even: floor((v + 2**(shift-1) - 1 + odd) / 2**shift), where odd is the last bit of
+        floor(v / 2**shift), which a first layer makes.
+
+        Gives False, and appends nothing, where that is not to be: not allowed, no fraction bits, sums of more than 16
+        bits; and with scales "nearest" where it would not be cheap, where ties are rare, or where the framework's own
+        floats decide them, as the output's step `unit` is no power of two.
+        """
+        if not self.several or not layer.shift:
+            return False
+        costly = layer.groups == 1 < layer.input_channels or layer.shift > _SELDOM
+        if self.nearest and (
+            costly or unit.numerator & (unit.numerator - 1) or unit.denominator & (unit.denominator - 1)
+        ):
+            return False
+        if layer.residual is not None:
+            # There is room for one residual: the sum becomes a tensor first.
+            low, high = layer.accumulator_range
+            ends = np.sort([low * layer.multiplier, high * layer.multiplier], axis=0) + layer.bias
+            residual = layer.residual
+            added = sorted(
+                (residual.multiplier << residual.shift) * end
+                for end in (residual.format.min, residual.format.max)
+            )
+            try:
+                total = smallest_format(int(ends[0].min()) + added[0], int(ends[1].max()) + added[1])
+            except ConfigurationError:
+                return False
+            name = self._new(f"{layer.output}.sum")
+            self.layers.append(
+                dataclasses.replace(layer, output=name, output_format=total, shift=0, relu=False, pool=None)
+            )
+            channels = layer.output_channels
+            layer = dataclasses.replace(
+                layer,
+                name=self._new(f"{layer.name}.round", layers=True),
+                input=name,
+                input_format=total,
+                weight=np.ones((channels, 1, 1, 1), np.int64),
+                weight_format=_ONE,
+                multiplier=np.ones(channels, np.int64),
+                bias=np.zeros(channels, np.int64),
+                stride=(1, 1),
+                padding=(0, 0, 0, 0),
+                groups=channels,
+                residual=None,
+            )
+        odd = self._new(f"{layer.output}.odd")
+        self.layers.append(
+            dataclasses.replace(
+                layer,
+                name=self._new(f"{layer.name}.odd", layers=True),
+                output=odd,
+                output_format=_ONE,
+                relu=False,
+                pool=None,
+                rounding="truncate",
+                saturate=False,
+            )
+        )
+        bias = layer.bias + ((1 << layer.shift - 1) - 1)
+        self.layers.append(
+            dataclasses.replace(layer, bias=bias, residual=Residual(odd, _ONE, 1), rounding="truncate")
+        )
+        return True
 
     def _source(self, value: Tensor | Open, cap: Fraction, where: str) -> Tensor:
         if isinstance(value, Tensor):

@@ -153,7 +153,7 @@ class _Reader:
     def __init__(self, graph: Any, nearest: bool, ends: bool) -> None:
         self._graph = graph
         self._values: dict[str, Any] = {}
-        self._lowering = Lowering(nearest)
+        self._lowering = Lowering(nearest, several=ends or nearest)
         self._ends = ends
         self._layered = (Tensor, Open) if ends or nearest else (Tensor,)
         self._operators = {
