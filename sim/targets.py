@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golden.accelerator.parameters import LANES, AcceleratorParameters
 from golden.controller.parameters import MAX_HARTS, ControllerParameters
-from golden.mvu.parameters import MvuParameters
+from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
 from golden.pe_array.parameters import PeArrayParameters
 from sim import ROOT
 from sim.errors import AssayError, unknown
@@ -165,7 +166,9 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
 MVU = MvuParameters()
 PE_ARRAY = PeArrayParameters()
 CONTROLLER = ControllerParameters()
+ACCELERATOR = AcceleratorParameters()
 _MEMORIES = tuple(1 << n for n in range(8, 17))
+_DEPTHS = tuple(1 << n for n in range(4, 13))
 _POWERS = tuple(1 << n for n in range(1, 16))
 
 # Small arrays of the PE array's regression: odd sizes, one vector, one lane, each width.
@@ -206,6 +209,38 @@ TARGETS: dict[str, Target] = {
                 Variant("lanes8", {"Lanes": 8}),
                 Variant(
                     "lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True
+                ),
+            ),
+        ),
+        Target(
+            name="mvu_array",
+            summary="matrix-vector units and the crossbar between them",
+            hdl_top="mvu_array_tb",
+            sources=(
+                "rtl/accelerator/mvu_array.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/mvu_array/mvu_array_tb.sv",
+            ),
+            lint_top="mvu_array",
+            lint_sources=("rtl/accelerator/mvu_array.f",),
+            test_modules=("tb.mvu_array.test_mvu_array",),
+            timing=True,
+            default_tests=("random_rounds", "storms"),
+            coverage="tb.mvu_array.coverage:CrossbarCoverage",
+            parameters={
+                "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units"),
+                "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
+                "WeightDepth": Parameter(MVU.weight_depth, _DEPTHS, "weight words of a unit"),
+            },
+            variants=(
+                Variant("4x8", {"Mvus": 4, "Lanes": 8, "WeightDepth": 64}),
+                Variant("8x64", simulators=("verilator",), tests="random_rounds|storms"),
+                Variant(
+                    "3x8-xrandom",
+                    {"Mvus": 3, "Lanes": 8, "WeightDepth": 64},
+                    simulators=("verilator",),
+                    tests="reset",
+                    x_random=True,
                 ),
             ),
         ),
