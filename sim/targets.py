@@ -104,8 +104,10 @@ class Target:
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
     engine: str = ""
-    """Python module whose cocotb test ``serve`` plays what :mod:`sim.engine` sends; empty: the target runs no networks
-    layer by layer."""
+    """Python module whose cocotb test ``serve`` plays what `engine_model` sends; empty: the target runs no networks of
+    :mod:`sim.engine`."""
+    engine_model: str = ""
+    """``module:class`` of the model that sends it, a :class:`sim.model.EngineModel`."""
     root: Path = ROOT
 
     def source_files(self) -> list[Path]:
@@ -257,6 +259,7 @@ TARGETS: dict[str, Target] = {
             coverage="tb.pe_array.coverage:PeArrayCoverage",
             workload_check="tb.pe_array.networks:check",
             engine="tb.pe_array.engine",
+            engine_model="sim.pe_array:ArrayModel",
             vector_test="vector_set",
             vector_parameters="golden.pe_array.vectors:parameters",
             benchmark=Benchmark(

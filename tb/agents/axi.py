@@ -1,8 +1,8 @@
 """AXI4 manager: the five channels as streams, bursts as arrays.
 
-The channels are `burst_source` and `burst_sink` adapters of the bench top; a call hands over all bursts of a transfer at
-once, so that Python wakes for bursts of beats and never for a clock. Subordinates that answer in order are meant: answers
-are matched to requests by order, and each answer's ID, number of beats and RLAST are checked.
+The channels are `burst_source` and `burst_sink` adapters of the bench top; a call hands over all bursts of a transfer
+at once, so that Python wakes for bursts of beats and never for a clock. Subordinates that answer in order are meant:
+answers are matched to requests by order, and each answer's ID, number of beats and RLAST are checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import BurstDriver, BurstMonitor, StreamError
 from tb.agents.request_response import RequestResponse
 
-__all__ = ["CHANNELS", "FIXED", "INCR", "OKAY", "RESPONSES", "AxiAnswer", "AxiError", "AxiManager", "channel_formats"]
+__all__ = [
+    "CHANNELS",
+    "FIXED",
+    "INCR",
+    "OKAY",
+    "RESPONSES",
+    "AxiAnswer",
+    "AxiError",
+    "AxiManager",
+    "channel_formats",
+]
 
 FIXED, INCR = 0, 1  #: AxBURST
 OKAY = 0
@@ -28,7 +38,9 @@ BOUNDARY = 4096  #: bytes; no INCR burst crosses a multiple of it
 CHANNELS = {"aw": "source", "w": "source", "b": "sink", "ar": "source", "r": "sink"}
 
 
-def channel_formats(address_width: int = 32, data_width: int = 64, id_width: int = 4) -> dict[str, BeatFormat]:
+def channel_formats(
+    address_width: int = 32, data_width: int = 64, id_width: int = 4
+) -> dict[str, BeatFormat]:
     """Payload of every channel, lowest field first."""
     address = [("addr", address_width), ("len", 8), ("size", 3), ("burst", 2), ("id", id_width)]
     return {
@@ -150,7 +162,9 @@ class AxiManager:
         if len(wrong):
             at = int(wrong[0])
             said = "is missing" if last[at] else "comes too early"
-            self._on_error(AxiError("r", f"RLAST {said} at beat {at} of bursts of {lengths.tolist()[:8]} beats"))
+            self._on_error(
+                AxiError("r", f"RLAST {said} at beat {at} of bursts of {lengths.tolist()[:8]} beats")
+            )
         self.beats += len(payload)
         return AxiAnswer(fields["resp"].astype(np.uint8), fields["data"])
 
@@ -227,7 +241,8 @@ class AxiManager:
             at = int(np.argmax(answer.resp != OKAY))
             channel = "r" if what == "read" else "b"
             raise AxiError(
-                channel, f"a {what} from 0x{int(addresses[at]):08x} on is answered {RESPONSES[answer.resp[at]]}"
+                channel,
+                f"a {what} from 0x{int(addresses[at]):08x} on is answered {RESPONSES[answer.resp[at]]}",
             )
 
     @staticmethod

@@ -242,7 +242,9 @@ class MvuUnit(uvm_env):
             self.cdb_set("config", config, name)
             self.agents[name] = StreamAgent(name, self)
         self.subscribers = {
-            name: Subscriber(f"{name}_subscriber", self) for name in ("trc", "xbo", "job") if name in self.roles
+            name: Subscriber(f"{name}_subscriber", self)
+            for name in ("trc", "xbo", "job")
+            if name in self.roles
         }
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
@@ -307,9 +309,7 @@ class MvuUnit(uvm_env):
 
     def waits(self) -> dict[str, int]:
         """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
-        return {
-            name: int(getattr(self.dut, f"{self.prefix}{name}_waits_o").value) for name in REQUESTERS
-        }
+        return {name: int(getattr(self.dut, f"{self.prefix}{name}_waits_o").value) for name in REQUESTERS}
 
     async def settle(self) -> None:
         """Wait until every word so far has reached its scoreboard."""
@@ -371,9 +371,11 @@ class MvuUnit(uvm_env):
             **bits,
         )
 
-    def compare_words(self, what: str, base: int, words: np.ndarray) -> None:
-        """Compare data memory words uint8[n, lanes/8] with the golden MVU's."""
-        golden = self.golden.memories.data[base : base + len(words)]
+    def compare_words(self, what: str, addresses: int | np.ndarray, words: np.ndarray) -> None:
+        """Compare data memory words uint8[n, lanes/8], at addresses [n] or from one on, with the golden MVU's."""
+        if np.ndim(addresses) == 0:
+            addresses = addresses + np.arange(len(words))
+        golden = self.golden.memories.data[addresses]
         self.report.words_compared += len(words)
         wrong = (words != golden).any(axis=1)
         if wrong.any():
@@ -381,7 +383,7 @@ class MvuUnit(uvm_env):
             expected, seen = (f"0x{w[at].tobytes()[::-1].hex()}" for w in (golden, words))
             self.fail(
                 f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, "
-                f"the first at address {base + at}: expected {expected}, seen {seen}: "
+                f"the first at address {int(addresses[at])}: expected {expected}, seen {seen}: "
                 "an access was lost or hit the wrong word",
                 kind="memory",
                 time_ns=get_sim_time("ns"),

@@ -1,9 +1,9 @@
 """Scoreboard of the crossbar: what every destination got from every source, and who had to wait how long.
 
-Words are compared for each pair of source and destination: each one exactly once, in order. Beside that the arbitration
-is watched, clock by clock, from records of the control signals alone: a destination that is ready takes a word in every
-clock in which one is offered to it, nobody is passed over more often than there are others, and a word leaves its source
-in the clock in which the last destination has it.
+Words are compared for each pair of source and destination: each one exactly once, in order. Beside that the
+arbitration is watched, clock by clock, from records of the control signals alone: a destination that is ready takes a
+word in every clock in which one is offered to it, nobody is passed over more often than there are others, and a word
+leaves its source in the clock in which the last destination has it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tb.scoreboard import Mismatch
 
 __all__ = ["RECORD", "Arbitration", "CrossbarScoreboard", "delivered_format"]
 
-#: A clock of the crossbar in which a word is offered, as the bench top packs it: by source what is offered and taken and
-#: for whom, by destination what is offered and taken and from whom.
+#: A clock of the crossbar in which a word is offered, as the bench top packs it: by source what is offered and taken
+#: and for whom, by destination what is offered and taken and from whom.
 RECORD = BeatFormat(
     [
         ("offered", CROSSBAR_PORTS),
@@ -133,7 +133,9 @@ class Arbitration:
     def flush(self) -> None:
         """A reset: nobody waits."""
         self._have = [0] * self.mvus  # destinations that already have the word offered now
-        self._passed = np.zeros((self.mvus, self.mvus), np.int64)  # [source, destination]: words of others since
+        self._passed = np.zeros(
+            (self.mvus, self.mvus), np.int64
+        )  # [source, destination]: words of others since
         self._pass_clocks = [0] * self.mvus
 
     def write(self, beats: Beats) -> None:
@@ -149,7 +151,9 @@ class Arbitration:
             if said:
                 self._failed = True
                 time_ns = self.origin_ns + clock * CLOCK_NS
-                self._fail(f"crossbar: {said}; clock {clock}, {time_ns:,.0f} ns", kind="crossbar", time_ns=time_ns)
+                self._fail(
+                    f"crossbar: {said}; clock {clock}, {time_ns:,.0f} ns", kind="crossbar", time_ns=time_ns
+                )
                 return
             self.clocks += 1
         self.coverage.flush()
@@ -158,7 +162,8 @@ class Arbitration:
         """One clock; what is wrong with it, or nothing."""
         every = (1 << self.mvus) - 1
         wants = [
-            now[f"dest{s}"] & every & ~self._have[s] if now["offered"] >> s & 1 else 0 for s in range(self.mvus)
+            now[f"dest{s}"] & every & ~self._have[s] if now["offered"] >> s & 1 else 0
+            for s in range(self.mvus)
         ]
         got = [0] * self.mvus
         for dest in range(self.mvus):
@@ -174,7 +179,9 @@ class Arbitration:
                 continue
             source = now[f"source{dest}"]
             if source not in waiting:
-                return f"unit {dest} takes a word of unit {source}, which does not offer one; units {waiting} do"
+                return (
+                    f"unit {dest} takes a word of unit {source}, which does not offer one; units {waiting} do"
+                )
             self.coverage.word(source, dest, len(waiting))
             got[source] |= 1 << dest
             for other in waiting:

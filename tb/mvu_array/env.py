@@ -152,14 +152,9 @@ class MvuArrayEnv(uvm_env):
         for agent in self.taps.values():
             agent.bus.eager = False
 
-    async def compare_memories(self, first: int, count: int) -> None:
-        """Read a stretch of every unit's data memory and compare it with the golden MVU's."""
+    async def compare_memories(self, first: int, most: int) -> None:
+        """Read the known words of every unit's data memory from word `first` on, at most so many, and compare them."""
         for unit in self.units:
-            words = await unit.memory.read(first, count)
-            known = unit.golden.written[first : first + count]
-            golden = unit.golden.memories.data[first : first + count]
-            unit.compare_words(
-                f"unit {unit.number}, after everything has arrived",
-                first,
-                np.where(known[:, None], words, golden),
-            )
+            known = first + np.flatnonzero(unit.golden.written[first:])[:most]
+            words = await unit.memory.read_at(known)
+            unit.compare_words(f"unit {unit.number}, after everything has arrived", known, words)

@@ -36,7 +36,10 @@ class ArrayTest(BenchTest):
             if scoreboard.beats_compared or scoreboard.outstanding:
                 self.report.add_scoreboard(scoreboard)
         if not env.crossbar.words:
-            env.fail("not a single word went through the crossbar, so nothing was verified", kind="nothing compared")
+            env.fail(
+                "not a single word went through the crossbar, so nothing was verified",
+                kind="nothing compared",
+            )
         for unit in env.units:
             for port in (unit.registers, unit.memory):
                 port.check_finished()
