@@ -81,13 +81,16 @@ class Layer:
     Attributes:
         name: of the layer, unique in its network.
         input, output: names of tensors.
-        weight: integers `[K, fH, fW, C]` within `weight_format`.
+        weight: integers `[K, fH, fW, C / groups]` within `weight_format`.
         input_format, output_format: formats of the two tensors.
         multiplier: integers `[K]`, signed 16 bit.
         bias: integers `[K]`, in units of acc * multiplier (added after the multiplication).
         shift: right shift of the quantiser, 0 to 62.
         stride: (rows, columns).
         padding: zero rows and columns at (top, left, bottom, right).
+        groups: 1, or C for a depthwise layer: channel k of the output reads channel k of the input alone, and K is C.
+            Average pooling is one with weights of 1; a kernel of 1x1 with weight 1 makes a layer of what stands alone:
+            an addition, a pooling, a quantiser.
         residual, pool: None, or what to add and how to pool.
         rounding: "truncate" or "half_up"; see `golden.operators.quantise`.
         saturate: clamp to `output_format`, or else keep the low bits.
@@ -108,6 +111,7 @@ class Layer:
     shift: int
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
     residual: Residual | None = None
     relu: bool = False
     pool: Pool | None = None
@@ -139,6 +143,13 @@ class Layer:
                     f"{where}: {attribute} has {len(getattr(self, attribute))} values, "
                     f"but the weight has {len(self.weight)} output channels"
                 )
+        if not _is_whole(self.groups) or (
+            self.groups != 1 and (self.weight.shape[3], self.groups) != (1, len(self.weight))
+        ):
+            raise ConfigurationError(
+                f"{where}: groups is {self.groups!r} for a weight of {list(self.weight.shape)}, but must be 1, "
+                f"or as many as output channels that read one input channel each"
+            )
         if not _is_whole(self.shift) or not 0 <= self.shift <= MAX_SHIFT:
             raise ConfigurationError(
                 f"{where}: shift is {self.shift!r}, but must be a whole number from 0 to {MAX_SHIFT}"
@@ -158,7 +169,7 @@ class Layer:
     @property
     def input_channels(self) -> int:
         """C, channels of the input tensor."""
-        return self.weight.shape[3]
+        return self.weight.shape[3] * self.groups
 
     @property
     def output_channels(self) -> int:
@@ -197,7 +208,7 @@ class Layer:
     def accumulate(self, x: np.ndarray) -> np.ndarray:
         """The convolution alone: integers `[N, H, W, C]` -> int64 `[N, oH, oW, K]`, before scaler and
         pooling."""
-        return conv2d(x, self.weight, self.stride, self.padding)
+        return conv2d(x, self.weight, self.stride, self.padding, self.groups)
 
     def post_process(self, acc: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
         """Everything after the convolution: scaler, bias, residual, ReLU, pooling, quantiser.
@@ -449,7 +460,8 @@ class Network:
         header = ("layer", "input", "formats", "kernel", "after it", "output", "MACs", "acc")
         rows = [header]
         for layer in self.layers:
-            steps = [f"+ {layer.residual.tensor}"] if layer.residual else []
+            steps = ["depthwise"] if layer.groups > 1 else []
+            steps += [f"+ {layer.residual.tensor}"] if layer.residual else []
             steps += ["relu"] if layer.relu else []
             steps += [f"pool {_by(layer.pool.window)}/{_by(layer.pool.stride)}"] if layer.pool else []
             rows.append(

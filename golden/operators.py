@@ -29,17 +29,19 @@ def conv2d(
     weight: np.ndarray,
     stride: tuple[int, int] = (1, 1),
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    groups: int = 1,
 ) -> np.ndarray:
     """Two-dimensional convolution (cross-correlation, as ONNX `Conv` defines it), exact.
 
-    y[n, i, j, k] = sum over fy, fx, c of x[n, i*stride[0] + fy - top, j*stride[1] + fx - left, c] *
-    weight[k, fy, fx, c], where x is zero outside its map.
+    y[n, i, j, k] = sum over fy, fx, c of x[n, i*stride[0] + fy - top, j*stride[1] + fx - left, first + c] *
+    weight[k, fy, fx, c], where x is zero outside its map and `first` is the first channel of k's group.
 
     Args:
         x: integers `[N, H, W, C]`, any integer dtype.
-        weight: integers `[K, fH, fW, C]`, any integer dtype.
+        weight: integers `[K, fH, fW, C / groups]`, any integer dtype.
         stride: rows and columns between outputs, each 1 or more.
         padding: zero rows and columns added at (top, left, bottom, right), each 0 or more.
+        groups: a common divisor of C and K; the g-th of so many parts of the outputs reads the g-th of the channels.
 
     Returns:
         int64 `[N, oH, oW, K]`, oH = (H + top + bottom - fH) // stride[0] + 1 and oW likewise.
@@ -51,25 +53,30 @@ def conv2d(
     x, weight = _integers(x, "x", 4), _integers(weight, "weight", 4)
     n, height, width, channels = x.shape
     outputs, kernel_h, kernel_w, weight_channels = weight.shape
-    if channels != weight_channels:
+    if channels != weight_channels * groups:
         raise GoldenError(
-            f"x has {channels} channels, but weight {list(weight.shape)} takes {weight_channels}"
+            f"x has {channels} channels, but weight {list(weight.shape)} takes {weight_channels * groups}"
+        )
+    if groups < 1 or outputs % groups:
+        raise GoldenError(
+            f"weight {list(weight.shape)} has {outputs} outputs, but must have a multiple of {groups}"
         )
     out_h, out_w = conv2d_output_size((height, width), (kernel_h, kernel_w), stride, padding)
     top, left, bottom, right = padding
 
-    terms = kernel_h * kernel_w * channels
+    terms = kernel_h * kernel_w * weight_channels
     dtype = _exact_dtype(_magnitude(x) * _magnitude(weight) * terms)
-    columns_weight = weight.reshape(outputs, terms).T.astype(dtype)
+    columns_weight = weight.reshape(groups, outputs // groups, terms).swapaxes(1, 2).astype(dtype)
     y = np.empty((n, out_h, out_w, outputs), np.int64)
-    step = max(1, _IM2COL_BYTES // (8 * max(1, out_h * out_w * terms)))
+    step = max(1, _IM2COL_BYTES // (8 * max(1, out_h * out_w * terms * groups)))
     for first in range(0, n, step):
         images = x[first : first + step].astype(dtype)
         images = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
         windows = sliding_window_view(images, (kernel_h, kernel_w), axis=(1, 2))
-        windows = windows[:, :: stride[0], :: stride[1]].transpose(0, 1, 2, 4, 5, 3)
-        sums = windows.reshape(-1, terms) @ columns_weight
-        y[first : first + step] = _to_int64(sums).reshape(-1, out_h, out_w, outputs)
+        windows = windows[:, :: stride[0], :: stride[1]]
+        windows = windows.reshape(*windows.shape[:3], groups, weight_channels, kernel_h, kernel_w)
+        sums = windows.transpose(3, 0, 1, 2, 5, 6, 4).reshape(groups, -1, terms) @ columns_weight
+        y[first : first + step] = _to_int64(sums).swapaxes(0, 1).reshape(-1, out_h, out_w, outputs)
     return y
 
 

@@ -102,6 +102,7 @@ class _Writer:
             kernel_shape=list(layer.kernel),
             strides=list(layer.stride),
             pads=list(layer.padding),
+            **({"group": layer.groups} if layer.groups > 1 else {}),
         )
         if layer.shift or (layer.multiplier != 1).any():
             factors = self._constant(f"{name}_multiplier", _per_map(layer.multiplier * unit))

@@ -126,6 +126,7 @@ class _OpenLayer:
     flat: bool
     factors: tuple[Fraction, ...]
     offsets: tuple[Fraction, ...]
+    groups: int = 1
     residual: _ScaledTensor | None = None
     relu: bool = False
     pool: Pool | None = None
@@ -328,20 +329,30 @@ class _Reader:
         source = self._read(node, 0, _Tensor)
         constant = self._read(node, 1, _QuantisedConstant)
         weight = constant.integers
-        if weight.ndim != 4 or source.flat or weight.shape[1] != source.size[2]:
+        groups = attributes.get("group", 1)
+        if (
+            weight.ndim != 4
+            or source.flat
+            or groups < 1
+            or weight.shape[1] * groups != source.size[2]
+            or weight.shape[0] % groups
+        ):
             raise UnsupportedOperatorError(
-                f"{_at(node)}: weight has shape {list(weight.shape)}, "
-                f"but must be [outputs, {source.size[2]}, rows, columns] without groups"
+                f"{_at(node)}: weight has shape {list(weight.shape)} and group is {groups}, "
+                f"but must be [outputs, {source.size[2]} / group, rows, columns]"
             )
         kernel = weight.shape[2:]
-        _allow(node, attributes, "group", 1)
+        if groups > 1 and (groups != source.size[2] or groups != len(weight)):
+            constant, groups = _ungrouped(constant, groups), 1
         _allow(node, attributes, "dilations", [1, 1])
         _allow(node, attributes, "kernel_shape", list(kernel))
         _allow(node, attributes, "auto_pad", "NOTSET", "VALID")
         stride = tuple(attributes.get("strides", (1, 1)))
         padding = tuple(attributes.get("pads", (0, 0, 0, 0)))
         size = self._size(node, source.size[:2], kernel, stride, padding)
-        return self._open(node, source, constant, (0, 2, 3, 1), weight.shape, stride, padding, size, 2)
+        shape = constant.integers.shape
+        layer = self._open(node, source, constant, (0, 2, 3, 1), shape, stride, padding, size, 2)
+        return dataclasses.replace(layer, groups=groups)
 
     def _gemm(self, node: Any, attributes: dict[str, Any]) -> _OpenLayer:
         _allow(node, attributes, "alpha", 1.0)
@@ -509,6 +520,7 @@ class _Reader:
             shift=shift,
             stride=layer.stride,
             padding=layer.padding,
+            groups=layer.groups,
             residual=residual,
             relu=layer.relu,
             pool=layer.pool,
@@ -665,6 +677,19 @@ def _quantised_constant(
     if not np.all(np.isfinite(integers)) or not np.all(np.isfinite(values)):
         raise ModelFormatError(f"{_at(node)}: a weight is not finite")
     return _QuantisedConstant(integers.astype(np.int64), target, quant.scale.astype(np.float64))
+
+
+def _ungrouped(constant: _QuantisedConstant, groups: int) -> _QuantisedConstant:
+    """The weight of a convolution in groups as one of all channels, 0 for those of the other groups."""
+    outputs, channels = constant.integers.shape[:2]
+    full = []
+    for values in (constant.integers, np.broadcast_to(constant.scale, constant.integers.shape)):
+        spread = np.zeros((groups, outputs // groups, groups, *values.shape[1:]), values.dtype)
+        for group, part in enumerate(values.reshape(groups, -1, *values.shape[1:])):
+            spread[group, :, group] = part
+        full.append(spread.reshape(outputs, groups * channels, *values.shape[2:]))
+    scale = np.where(full[1] == 0, full[1].max(axis=(1, 2, 3), keepdims=True), full[1])
+    return dataclasses.replace(constant, integers=full[0], scale=scale)
 
 
 def _residual(tensor: _Tensor, factor: int, where: str) -> Residual:

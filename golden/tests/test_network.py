@@ -34,17 +34,18 @@ U2, S2, U8, S16 = IntFormat(2, False), IntFormat(2, True), IntFormat(8, False), 
 
 def layer_by_loops(layer, x, residual):
     """A fused layer from its definition, on lists of Python integers."""
-    n, height, width, channels = x.shape
+    n, height, width, _ = x.shape
     out_h, out_w = layer.convolution_size((height, width))
     v = np.zeros((n, out_h, out_w, layer.output_channels), object)
     for place in np.ndindex(v.shape):
         image, i, j, k = place
         total = 0
-        for fy, fx, c in np.ndindex(*layer.kernel, channels):
+        first = k if layer.groups > 1 else 0
+        for fy, fx, c in np.ndindex(*layer.kernel, layer.weight.shape[3]):
             row = i * layer.stride[0] + fy - layer.padding[0]
             column = j * layer.stride[1] + fx - layer.padding[1]
             if 0 <= row < height and 0 <= column < width:
-                total += int(x[image, row, column, c]) * int(layer.weight[k, fy, fx, c])
+                total += int(x[image, row, column, first + c]) * int(layer.weight[k, fy, fx, c])
         total = total * int(layer.multiplier[k]) + int(layer.bias[k])
         if layer.residual is not None:
             total += int(residual[place]) * layer.residual.multiplier * 2**layer.residual.shift
@@ -76,13 +77,16 @@ def networks(draw, float32_exact=False):
         rounding = draw(st.sampled_from(["truncate", "half_up"]))
         if float32_exact and output.signed and not relu:
             rounding = "truncate"
+        depthwise = outputs == channels > 1 and draw(st.booleans())
         residual = Residual(tensor, target, int(rng.integers(-300, 300)), draw(st.integers(0, 2)))
         layers.append(
             Layer(
                 name=name,
                 input=tensor,
                 output=f"{name}_out",
-                weight=rng.integers(weight_format.min, weight_format.max + 1, (outputs, 3, 3, channels)),
+                weight=rng.integers(
+                    weight_format.min, weight_format.max + 1, (outputs, 3, 3, 1 if depthwise else channels)
+                ),
                 weight_format=weight_format,
                 input_format=target,
                 output_format=output,
@@ -91,6 +95,7 @@ def networks(draw, float32_exact=False):
                 shift=shift,
                 stride=(1, 1) if last else draw(st.tuples(*[st.integers(1, 2)] * 2)),
                 padding=(1, 1, 1, 1) if last else draw(st.tuples(*[st.integers(0, 2)] * 4)),
+                groups=channels if depthwise else 1,
                 residual=residual if last else None,
                 relu=relu,
                 pool=draw(st.sampled_from([None, ((2, 2), (1, 1)), ((2, 1), (2, 2))])) if last else None,
@@ -172,6 +177,10 @@ def simple_layer(**changes):
             "multiplier spans 32768 to 32768, but s16 allows -32768 to 32767",
         ),
         ({"bias": np.zeros(2, int)}, "bias has 2 values, but the weight has 1 output channels"),
+        (
+            {"groups": 2},
+            r"groups is 2 for a weight of \[1, 1, 1, 2\], but must be 1, or as many as output channels",
+        ),
         ({"shift": 63}, "shift is 63, but must be a whole number from 0 to 62"),
         ({"rounding": "up"}, "rounding is 'up', but must be one of truncate, half_up"),
     ],
@@ -379,6 +388,19 @@ def test_reads_residuals_from_either_side_and_scaled_after_the_sum(multiplied):
     assert (network.layers[1].residual.multiplier, network.layers[1].shift) == expected
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_reads_convolutions_in_groups(groups):
+    rng = np.random.default_rng(groups)
+    b = GraphBuilder(["N", 4, 6, 6]).quant(4, output="in")
+    for outputs in (4, 8):
+        weight = b.weights(rng.integers(-7, 8, (outputs, 4 // groups, 3, 3)), bits=4)
+        b.chain("Conv", weight, kernel_shape=[3, 3], group=groups)
+        b.chain("Relu")
+        b.quant(4, scale=16.0, rounding_mode="FLOOR", output="first" if outputs == 4 else "last")
+    network = agree(b, {"in": 1.0, "first": 16.0, "last": 16.0})
+    assert [layer.groups for layer in network.layers] == ([4, 1] if groups == 4 else [1, 1])
+
+
 def test_reads_flat_inputs_brevitas_domain_and_narrow_weights():
     b = GraphBuilder([1, 5]).quant(4, output="in")
     b.chain("MatMul", b.weights(RNG.integers(-20, 20, (5, 3)), narrow=1)).quant(9, 1, output="out")
@@ -411,7 +433,7 @@ def conv(b, weight=KERNEL, **attributes):
         (
             lambda: conv(start(), KERNEL[:, :1], group=3).quant(4),
             UnsupportedOperatorError,
-            r"\[2, 1, 3, 3\], but must be \[outputs, 3, rows, columns\] without groups",
+            r"\[2, 1, 3, 3\] and group is 3, but must be \[outputs, 3 / group, rows, columns\]",
         ),
         (
             lambda: conv(start(), dilations=[2, 2]).quant(4),

@@ -19,19 +19,19 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 pads = st.tuples(*[st.integers(0, 2)] * 4)
 
 
-def conv2d_by_loops(x, weight, stride, padding):
-    n, height, width, channels = x.shape
-    outputs, kernel_h, kernel_w, _ = weight.shape
+def conv2d_by_loops(x, weight, stride, padding, groups):
+    n, height, width, _ = x.shape
+    outputs, kernel_h, kernel_w, channels = weight.shape
     top, left, bottom, right = padding
     out_h = (height + top + bottom - kernel_h) // stride[0] + 1
     out_w = (width + left + right - kernel_w) // stride[1] + 1
     y = np.zeros((n, out_h, out_w, outputs), object)
     for image, i, j, k in np.ndindex(y.shape):
-        total = 0
+        total, first = 0, k // (outputs // groups) * channels
         for fy, fx, c in np.ndindex(kernel_h, kernel_w, channels):
             row, column = i * stride[0] + fy - top, j * stride[1] + fx - left
             if 0 <= row < height and 0 <= column < width:
-                total += int(x[image, row, column, c]) * int(weight[k, fy, fx, c])
+                total += int(x[image, row, column, first + c]) * int(weight[k, fy, fx, c])
         y[image, i, j, k] = total
     return y
 
@@ -43,9 +43,10 @@ def arrays(target, shape):
 @st.composite
 def convolutions(draw):
     size, channels = draw(st.tuples(st.integers(3, 6), st.integers(3, 6))), draw(st.integers(1, 3))
-    x = draw(arrays(draw(formats), (draw(st.integers(1, 2)), *size, channels)))
-    weight = draw(arrays(draw(formats), (draw(st.integers(1, 3)), *draw(pairs), channels)))
-    return x, weight, draw(pairs), draw(pads)
+    groups = draw(st.integers(1, 3))
+    x = draw(arrays(draw(formats), (draw(st.integers(1, 2)), *size, channels * groups)))
+    weight = draw(arrays(draw(formats), (draw(st.integers(1, 3)) * groups, *draw(pairs), channels)))
+    return x, weight, draw(pairs), draw(pads), groups
 
 
 @quick
