@@ -74,17 +74,23 @@ class JobItem(uvm_sequence_item):
         item.images += images or []
         item.output = job.output
 
-        def name_word(index: int) -> str:
-            at = locate(job, index)
-            first = at.block * lanes
-            last = min(first + lanes, job.output.shape[2]) - 1
-            return (
-                f"layer {job.name}, output row {at.row}, column {at.column}, channels {first} to {last} "
-                f"(data[i] is channel {first} + i), bit plane {at.plane} of {job.output.fmt}"
-            )
-
-        item.locate = name_word
+        item.locate = name_words(job, lanes)
         return item
+
+
+def name_words(job: Job, lanes: int) -> Callable[[int], str]:
+    """What names the n-th output word of a mapped layer."""
+
+    def name_word(index: int) -> str:
+        at = locate(job, index)
+        first = at.block * lanes
+        last = min(first + lanes, job.output.shape[2]) - 1
+        return (
+            f"layer {job.name}, output row {at.row}, column {at.column}, channels {first} to {last} "
+            f"(data[i] is channel {first} + i), bit plane {at.plane} of {job.output.fmt}"
+        )
+
+    return name_word
 
 
 @dataclass
