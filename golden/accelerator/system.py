@@ -18,6 +18,7 @@ from golden.accelerator.array import NEVER, JobRecord, MvuArray
 from golden.accelerator.crossbar import LeastRecent
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
+from golden.codegen.planner import fold
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.csrs import Cause, Interrupt
 from golden.controller.instructions import disassemble
@@ -26,7 +27,7 @@ from golden.controller.memory_map import IMEM_BASE
 from golden.controller.parameters import PIPELINE_STAGES
 from golden.errors import ConfigurationError, GoldenError
 from golden.mvu.functional import cause_names
-from golden.mvu.layout import pack_activations, unpack_activations
+from golden.mvu.layout import pack_activations, unpack_activations, word_bytes
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode
 
@@ -46,15 +47,14 @@ HOST_IRQ = 2
 #: Clocks from the first of an MVU's interrupt line to the first of mip.16.
 INTERRUPT = 1
 
-# The host looks every so often whether the harts have come to the end of a phase.
-_HOST_POLL = 64
 # Harts that did nothing but read for so long, while no job ran, will not do anything else.
 _SPIN = 50_000
 
 _MIE = CSRS["mstatus"].field("mie").mask
 _MSTATUS, _MIE_CSR, _MTVEC = (CSRS[name].address for name in ("mstatus", "mie", "mtvec"))
 _SYSTEM_REGISTERS = {register.address: register for register in system_registers.REGISTERS}
-_TRAP_WORDS = 4  # of the fixed block's `trap`, for each hart
+_TRAP_WORDS = 4  # of the fixed block's `trap`, for each hart: kind, mcause or mvustatus, mepc, mtval
+_REFUSED = 2  # kind of a job in error
 
 
 class SystemFault(GoldenError):
@@ -94,7 +94,7 @@ class Run:
         steps: in the order in which they ended.
         jobs: the same with registers, words and values; `result` None when only clocks were counted.
         retired: instructions.
-        tensors: name to int64 `[H, W, C]`, in the shapes of the memory; empty when only clocks were counted.
+        tensors: name to int64 `[H, W, C]` of every tensor that a step makes; empty when only clocks were counted.
     """
 
     clocks: int
@@ -166,7 +166,7 @@ class System:
         self._irq = NEVER  # clock of host_irq_o
         self._steps: list[list[Step]] = []
         self._first_job = [0] * count
-        self._images: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._images: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
 
     # --- the host ---------------------------------------------------------------------------------------------
 
@@ -189,10 +189,12 @@ class System:
 
         Args:
             tensor: name in the plan's places.
-            values: integers in the place's shape and format.
+            values: integers in the tensor's shape and format; of a folded input, those of the network.
         """
         place = self._place(tensor)
         values = np.asarray(values)
+        if self.plan.folded and tensor == self.plan.network.input:
+            values = fold(self.plan.network.layers[0], values)
         if values.shape != place.shape:
             raise ConfigurationError(
                 f"tensor {tensor} has shape {list(values.shape)}, but its place {list(place.shape)}"
@@ -253,17 +255,17 @@ class System:
         steps = [step for each in self._steps for step in each]
         if limit is None:
             limit = 8 * sum(step.job.countdown for step in steps) + 5_000 * len(steps) + 200_000
+        width = word_bytes(self.params.mvu.lanes)
         self._images = {
-            name: (
-                np.zeros((place.words, max(1, self.params.mvu.lanes // 8)), np.uint8),
-                np.zeros(place.words, bool),
-            )
+            name: {
+                mvu: (np.zeros((place.words, width), np.uint8), np.zeros(place.words, bool))
+                for mvu in sorted(place.mvus)
+            }
             for name, place in plan.places.items()
+            if self.functional and name != plan.network.input
         }
         self._start(plan)
-        self._phase, self._loading = 0, 0
-        if len(plan.phases) > 1:
-            self._at(_HOST_POLL, self._poll, host_clocks)
+        self._phase, self._loading, self._host_clocks = 0, 0, host_clocks
         try:
             self._go(limit)
         except SystemFault:
@@ -278,7 +280,7 @@ class System:
         """As the host does it: hold, write pc, clear the fixed block, load the first phase, release."""
         harts, count = self.harts, self.params.mvus
         self._shift_time()
-        entry = plan.firmware.symbols.get("_start", IMEM_BASE)
+        entry = plan.firmware.symbols["start"]
         harts.load(self._data_base, plan.firmware.data.astype("<u4").tobytes())
         self._load_phase(0)
         self._store("phase", 0, 1)
@@ -304,22 +306,8 @@ class System:
             raise ConfigurationError("a job still runs: a run can begin when the last one has ended")
         self.array.restart()
 
-    def _poll(self, clock: int, host_clocks: int) -> None:
-        """The host looks whether all harts have ended the phase's steps."""
-        assert self.plan is not None
-        total = [
-            sum(len(phase.steps[mvu]) for phase in self.plan.phases[: self._phase + 1])
-            for mvu in range(self.params.mvus)
-        ]
-        if all(self._word("ended", mvu) >= total[mvu] for mvu in range(self.params.mvus)):
-            self._phase += 1
-            self._loading += host_clocks
-            self._at(clock + host_clocks, self._next_phase)
-            if self._phase + 1 == len(self.plan.phases):
-                return
-        self._at(clock + host_clocks + _HOST_POLL, self._poll, host_clocks)
-
     def _next_phase(self, clock: int) -> None:
+        """The host has loaded it."""
         self._load_phase(self._phase)
         self._store("phase", 0, self._phase + 1)
         self._progress = clock
@@ -369,7 +357,7 @@ class System:
                     action(when, *arguments)
                 if self._irq < NEVER:
                     break
-                if when_limit(array_next, event) > limit:
+                if limit < min(event, array_next) < NEVER:
                     raise SystemFault(self._late(limit))
                 continue
             if clock >= NEVER:
@@ -503,7 +491,13 @@ class System:
         if self._system["failed"]:
             raise SystemFault(self._failed())
         if finished:
-            self._irq = clock + HOST_IRQ
+            self._phase += 1
+            if self._phase == len(self.plan.phases):
+                self._irq = clock + HOST_IRQ
+            else:
+                self._system["finished"] = 0
+                self._loading += self._host_clocks
+                self._at(clock + HOST_IRQ + self._host_clocks, self._next_phase)
         return 0, False
 
     # --- jobs -------------------------------------------------------------------------------------------------
@@ -547,7 +541,6 @@ class System:
         assert self.plan is not None
         layer = next(layer for layer in self.plan.network.layers if layer.name == step.layer)
         place = self.plan.places[layer.output]
-        image, written = self._images[layer.output]
         at = record.result.address - place.base
         inside = (at >= 0) & (at < place.words)
         if not inside.all():
@@ -556,8 +549,11 @@ class System:
                 f"MVU {record.mvu} step {step.number} (layer {step.layer}, {_rows(step)}) wrote word {wrong}, but "
                 f"tensor {place.tensor} lies at {place.base} to {place.base + place.words - 1}\n{self._state()}"
             )
-        image[at] = record.result.data
-        written[at] = True
+        dest = record.result.dest or 1 << record.mvu
+        for mvu, (image, written) in self._images[layer.output].items():
+            if dest >> mvu & 1:
+                image[at] = record.result.data
+                written[at] = True
 
     # --- results ----------------------------------------------------------------------------------------------
 
@@ -579,20 +575,21 @@ class System:
                     record.waited,
                 )
             )
-        tensors = {}
-        if self.functional:
-            for name, (image, written) in self._images.items():
-                place = self.plan.places[name]
-                if name == self.plan.network.input:
-                    image = self._memory(min(place.mvus))[place.base : place.base + place.words]
-                elif not written.all():
-                    missing = int(np.argmin(written))
-                    raise SystemFault(
-                        f"word {missing} of tensor {name} (address {place.base + missing}) was written by no step"
-                    )
-                tensors[name] = unpack_activations(image, place.shape, place.fmt, self.params.mvu.lanes)
+        tensors = {name: self._made(name) for name in self._images}
         retired = sum(hart.retired for hart in self.harts.harts)
         return Run(self._irq - self._loading, self._loading, tuple(steps), tuple(records), retired, tensors)
+
+    def _made(self, tensor: str) -> np.ndarray:
+        """A tensor from the words that arrived at the MVUs of its place, which must all have all of it."""
+        place = self.plan.places[tensor]
+        for mvu, (image, written) in self._images[tensor].items():
+            if not written.all():
+                missing = int(np.argmin(written))
+                raise SystemFault(
+                    f"MVU {mvu} never got word {place.base + missing} of tensor {tensor} "
+                    f"({int(np.count_nonzero(~written))} of its {place.words} words are missing)"
+                )
+        return unpack_activations(image, place.shape, place.fmt, self.params.mvu.lanes)
 
     # --- what went wrong --------------------------------------------------------------------------------------
 
@@ -611,7 +608,7 @@ class System:
             kind, cause, pc, value = (
                 self._word("trap", _TRAP_WORDS * hart + word) for word in range(_TRAP_WORDS)
             )
-            if kind == 2:
+            if kind == _REFUSED:
                 names = cause_names(MVU_REGISTERS["mvustatus"].field("cause").decode(cause))
                 lines.append(
                     f"hart {hart}: MVU {hart} refused a job, {self._where(hart, -1)}: {', '.join(names)}"
@@ -663,12 +660,6 @@ class System:
                 where += " in wfi"
             lines.append(f"  hart {hart} ({where}): MVU {hart} {doing}")
         return "\n".join(lines)
-
-
-def when_limit(*clocks: int) -> int:
-    """The earliest of some clocks, 0 when none comes."""
-    clock = min(clocks)
-    return 0 if clock >= NEVER else clock
 
 
 def _rows(step: Step) -> str:

@@ -87,6 +87,28 @@ def _csr(register: int) -> int:
     raise DoesNotFitError(f"MVU register {register} has no CSR")
 
 
+#: Jump of a loop inside the outermost to the loop's length.
+_LENGTHS = {
+    register.address: BY_NAME[register.name.replace("jump", "length")].address
+    for register in REGISTERS
+    if register.name.replace("jump", "length") in BY_NAME and "jump" in register.name
+}
+
+
+def _used(words: dict[int, int]) -> dict[int, int]:
+    """Registers of a job without the jumps of loops that run once: those are never taken."""
+    return {address: word for address, word in words.items() if words.get(_LENGTHS.get(address), 1)}
+
+
+def _completed(words: dict[int, list[dict[int, int]]]) -> dict[int, list[dict[int, int]]]:
+    """The same registers for all steps of all harts: one that a step does not use gets the value of another step."""
+    for own in words.values():
+        any_value = {r: value for step in own for r, value in step.items()}
+        own[:] = [any_value | step for step in own]
+    anybody = {r: value for own in words.values() for r, value in own[0].items()}
+    return {h: [anybody | step for step in own] for h, own in words.items()}
+
+
 class _Writer:
     """Text and tables, item after item."""
 
@@ -117,11 +139,9 @@ class _Writer:
         """The code of an item, and its words in the harts' tables."""
         number, self._items = self._items, self._items + 1
         harts = sorted(shares)
-        words = {h: [encode(step.job.registers) for step in shares[h]] for h in harts}
+        words = _completed({h: [_used(encode(step.job.registers)) for step in shares[h]] for h in harts})
         command = {h: [step.pop(_COMMAND.address) for step in words[h]] for h in harts}
-        varying = sorted(
-            {r for h in harts for step in words[h] for r in step if step[r] != words[h][0].get(r)}
-        )
+        varying = sorted({r for h in harts for step in words[h] for r in step if step[r] != words[h][0][r]})
         once = [
             r
             for r in sorted({r for h in harts for r in words[h][0]} - set(varying))

@@ -14,7 +14,7 @@ from golden.codegen.mapping import STEP_CLOCKS, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.mvu.clocks import job_clocks
-from golden.mvu.jobs import Images, images, map_part, read_rows
+from golden.mvu.jobs import Images, images, map_part
 from golden.mvu.layout import activation_words, channel_blocks
 from golden.network import Layer, Network
 
@@ -285,7 +285,7 @@ class _Planner:
                             loaded=loaded[part.blocks],
                         )
                         reads = self._reads(item, part)
-                        words = _words(place, part.rows, part.blocks, mvu.lanes)
+                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
                         number, waits = order.add(m, reads, words, place.mvus)
                         program[-1][-1][m].append(Step(m, number, job, layer.name, part.rows, waits))
         return loads, program
@@ -293,11 +293,15 @@ class _Planner:
     def _reads(self, item: Item, part: mappings.Part) -> np.ndarray:
         """Words of its own data memory that a part reads."""
         layer, lanes = item.layer, self.params.mvu.lanes
-        read, summed = read_rows(layer, item.size, part.rows)
+        columns = range(layer.output_size(item.size)[1])
+        read, summed = zip(
+            *(_read(layer, item.size, axis, made) for axis, made in enumerate((part.rows, columns))),
+            strict=True,
+        )
         blocks = part.blocks if layer.groups > 1 else range(channel_blocks(layer.input_channels, lanes))
-        words = [_words(self.places[layer.input], read, blocks, lanes)]
+        words = [_words(self.places[layer.input], *read, blocks, lanes)]
         if layer.residual is not None:
-            words.append(_words(self.places[layer.residual.tensor], summed, part.blocks, lanes))
+            words.append(_words(self.places[layer.residual.tensor], *summed, part.blocks, lanes))
         return np.concatenate(words)
 
 
@@ -360,12 +364,23 @@ def _operands(layer: Layer) -> list[str]:
     return [layer.input] + ([layer.residual.tensor] if layer.residual else [])
 
 
-def _words(place: Place, rows: range, blocks: range, lanes: int) -> np.ndarray:
-    """Addresses of some rows and blocks of a tensor."""
+def _read(layer: Layer, size: tuple[int, int], axis: int, made: range) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (axis 0) or columns of the input, and of the map before pooling, that make the given ones of the output."""
+    window, stride = (1, 1) if layer.pool is None else (layer.pool.window[axis], layer.pool.stride[axis])
+    summed = np.unique(np.array(made)[:, None] * stride + np.arange(window))
+    corner = summed * layer.stride[axis] - layer.padding[axis]
+    read = np.unique(corner[:, None] + np.arange(layer.kernel[axis]))
+    return read[(read >= 0) & (read < size[axis])], summed
+
+
+def _words(
+    place: Place, rows: np.ndarray | range, columns: np.ndarray | range, blocks: range, lanes: int
+) -> np.ndarray:
+    """Addresses of some rows, columns and blocks of a tensor."""
     _, width, channels = place.shape
     bits = place.fmt.bits
     total = channel_blocks(channels, lanes)
-    position = np.arange(rows.start * width, rows.stop * width)[:, None]
+    position = (np.array(rows)[:, None] * width + np.array(columns)).reshape(-1, 1)
     inside = np.arange(blocks.start * bits, blocks.stop * bits)
     return (place.base + position * (total * bits) + inside).reshape(-1)
 

@@ -138,12 +138,8 @@ def firmware(params: AcceleratorParameters, steps: list[list[Step]]) -> Firmware
     code.csr("csrrw", CSRS["mie"].address)
     code.add("wfi")
     code.jump("stop")
-    symbols = {
-        "phase": data,
-        "ended": data + 4 * ENDED,
-        "current": data + 4 * CURRENT,
-        "trap": data + 4 * TRAP,
-    }
+    symbols = {"start": IMEM_BASE, "phase": data, "ended": data + 4 * ENDED}
+    symbols |= {"current": data + 4 * CURRENT, "trap": data + 4 * TRAP}
     return Firmware(code.finish(), np.zeros(FIXED, np.uint32), symbols, "")
 
 

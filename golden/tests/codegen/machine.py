@@ -1,5 +1,8 @@
-"""A loose model of the accelerator, to run firmware on without any clocks: harts go on in random order, and a job lasts
-as long as chance has it and reads its operands at its begin or at its end, so that only what the plan says is relied on."""
+"""A loose model of the accelerator, to run firmware on without any clocks.
+
+Harts go on in random order, and a job lasts as long as chance has it and reads its operands at its begin or at its end,
+so that a run relies on nothing but what the plan says.
+"""
 
 from __future__ import annotations
 
