@@ -21,7 +21,7 @@ from golden.accelerator.registers import (
     system_address,
 )
 from golden.accelerator.transposer import Transposer
-from golden.codegen.plan import WEIGHTS, Load, Phase, Place, Plan, Step
+from golden.codegen.plan import WEIGHTS, Load, Place, Plan, Step
 from golden.controller.csrs import Cause
 from golden.controller.memory_map import HOST_BASE, HOST_REGISTERS, IMEM_BASE
 from golden.mvu.functional import cause_names
@@ -68,7 +68,8 @@ class Host:
         plan: that is loaded.
         on_load, on_write: called before parameters, and words of data memories, are written: for who keeps a golden copy.
         settle: awaited before a further phase's parameters are written: for who must have seen all jobs before.
-        late_hart: for tests: after the release this hart is held for so many clocks, (hart, clocks).
+        released_clock, irq_clock: give the clocks of the harts' last release and of the last rise of the interrupt,
+            where the bench knows them exactly.
         beside: for tests: awaited after the release, while the run goes on.
     """
 
@@ -80,10 +81,16 @@ class Host:
         self.params = params
         self.clock = clock
         self.plan: Plan | None = None
+        self._loaded: Plan | None = None  # whose only phase is in the memories
+        self.released_clock = self.irq_clock = clock
         self.on_load: Callable[[Load], None] = lambda load: None
         self.on_write: Callable[[Place, np.ndarray], None] = lambda place, values: None
         self.settle: Callable[[], Awaitable[None]] | None = None
         self.beside: Callable[[], Awaitable[None]] | None = None
+
+    def forget(self) -> None:
+        """A reset: nothing is loaded."""
+        self.plan = self._loaded = None
 
     @property
     def all_harts(self) -> int:
@@ -155,7 +162,7 @@ class Host:
 
     async def load_plan(self, plan: Plan) -> None:
         """Hold all harts and write the firmware."""
-        self.plan = plan
+        self.plan, self._loaded = plan, None
         await self.hold(self.all_harts)
         await self.write_memory(IMEM_BASE, plan.firmware.words)
 
@@ -221,28 +228,30 @@ class Host:
             await self.set_system(name, value)
         clocks = host_clocks = released = 0
         for number, phase in enumerate(plan.phases):
-            started = self.clock()
+            begun = self.clock()
             if number:
                 if self.settle is not None:
                     await self.settle()
                 await self.set_system("finished", 0xFF)
-            for load in phase.loads:
-                await self.load_parameters(load)
+            if self._loaded is not plan:
+                for load in phase.loads:
+                    await self.load_parameters(load)
             await self.axi.write_words(symbols["phase"], number + 1)
-            if not number:
+            if number:
+                started = self.clock()
+                host_clocks += started - begun
+            else:
+                self._loaded = plan if len(plan.phases) == 1 else None
                 self.irq.clear()
                 await self.hold(0)
-                released = started = self.clock()
+                started = released = self.released_clock()
                 if self.beside is not None:
                     await self.beside()
-            else:
-                host_clocks += self.clock() - started
-                started = self.clock()
             try:
                 await self.irq.wait(timeout_clocks=limit)
             except InterruptTimeout:
                 raise RunError(await self.late(limit)) from None
-            clocks += self.clock() - started
+            clocks += self.irq_clock() - started
             if await self.system("failed"):
                 raise RunError(await self.failure())
         await self.hold(self.all_harts)
@@ -333,7 +342,3 @@ def _cause(cause: int) -> str:
     except ValueError:
         return f"mcause 0x{cause:08x}"
 
-
-def phases_steps(phases: tuple[Phase, ...], mvu: int) -> list[Step]:
-    """All steps of an MVU, in order."""
-    return [step for phase in phases for step in phase.steps[mvu]]
