@@ -87,19 +87,6 @@ def _csr(register: int) -> int:
     raise DoesNotFitError(f"MVU register {register} has no CSR")
 
 
-#: Jump of a loop inside the outermost to the loop's length.
-_LENGTHS = {
-    register.address: BY_NAME[register.name.replace("jump", "length")].address
-    for register in REGISTERS
-    if register.name.replace("jump", "length") in BY_NAME and "jump" in register.name
-}
-
-
-def _used(words: dict[int, int]) -> dict[int, int]:
-    """Registers of a job without the jumps of loops that run once: those are never taken."""
-    return {address: word for address, word in words.items() if words.get(_LENGTHS.get(address), 1)}
-
-
 def _completed(words: dict[int, list[dict[int, int]]]) -> dict[int, list[dict[int, int]]]:
     """The same registers for all steps of all harts: one that a step does not use gets the value of another step."""
     for own in words.values():
@@ -139,7 +126,7 @@ class _Writer:
         """The code of an item, and its words in the harts' tables."""
         number, self._items = self._items, self._items + 1
         harts = sorted(shares)
-        words = _completed({h: [_used(encode(step.job.registers)) for step in shares[h]] for h in harts})
+        words = _completed({h: [encode(step.job.registers) for step in shares[h]] for h in harts})
         command = {h: [step.pop(_COMMAND.address) for step in words[h]] for h in harts}
         varying = sorted({r for h in harts for step in words[h] for r in step if step[r] != words[h][0][r]})
         once = [

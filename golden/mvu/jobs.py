@@ -70,7 +70,7 @@ class Job:
 
     Attributes:
         name: of the layer; a part of one also names its output blocks.
-        registers: register name to fields or value, for `golden.mvu.registers.encode`; those left out are 0.
+        registers: register name to fields or value, for `golden.mvu.registers.encode`; those left out are not used.
         weights: uint8 `[n_words, lanes*lanes/8]`, goes to weight word `weight_base` on.
         weight_base: word.
         scaler, bias: int64 `[blocks, lanes]`, go to entry `channel_base` on. A bias times 2**bias_shift is the layer's.
@@ -589,7 +589,8 @@ def _registers(
         program = AddressProgram.from_strides(base % depth, tuple(stride for _, stride in loops), lengths)
         registers[f"mvu{letter}baseptr"] = {"value": program.base}
         for number, jump in enumerate(program.jumps):
-            registers[f"mvu{letter}jump{number}"] = _signed_jump(jump, depth)
+            if number == 0 or lengths[number]:  # the jump of a loop that runs once is never taken
+                registers[f"mvu{letter}jump{number}"] = _signed_jump(jump, depth)
         for number, length in enumerate(lengths[1:], 1):
             registers[f"mvu{letter}length{number}"] = length
 

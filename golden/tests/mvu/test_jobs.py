@@ -140,7 +140,7 @@ def test_any_layer(case, seed):
 def test_any_parts(case, depthwise, seed, data):
     """Rows and output blocks in any partition, each reading nothing but its rows, make the whole tensor."""
     layer, size = case
-    params = replace(SMALL, data_banks=16, bank_depth=512)
+    params = replace(SMALL, data_banks=16, bank_depth=512, weight_depth=2048)
     if depthwise:
         count = layer.input_channels
         rng = np.random.default_rng(seed)
