@@ -170,6 +170,7 @@ PE_ARRAY = PeArrayParameters()
 CONTROLLER = ControllerParameters()
 ACCELERATOR = AcceleratorParameters()
 _MEMORIES = tuple(1 << n for n in range(8, 17))
+_BANKS = tuple(1 << n for n in range(1, 7))
 _DEPTHS = tuple(1 << n for n in range(4, 13))
 _POWERS = tuple(1 << n for n in range(1, 16))
 
@@ -355,6 +356,36 @@ TARGETS: dict[str, Target] = {
                 Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
+            ),
+        ),
+        Target(
+            name="accelerator",
+            summary="MVUs, crossbar, controller and host port: networks from the host's input to its output",
+            hdl_top="accelerator_tb",
+            sources=(
+                "rtl/accelerator/accelerator.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/accelerator/accelerator_tb.sv",
+            ),
+            lint_top="accelerator",
+            lint_sources=("rtl/accelerator/accelerator.f",),
+            test_modules=("tb.accelerator.test_accelerator",),
+            timing=True,
+            default_tests=("real_networks",),
+            parameters={
+                "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units, and harts"),
+                "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
+                "DataBanks": Parameter(MVU.data_banks, _BANKS, "banks of a data memory"),
+                "BankDepth": Parameter(MVU.bank_depth, _DEPTHS, "words of a bank"),
+                "WeightDepth": Parameter(MVU.weight_depth, _DEPTHS, "weight words of a unit"),
+                "ChannelDepth": Parameter(MVU.channel_depth, _DEPTHS, "scaler and bias entries of a unit"),
+                "ImemWords": Parameter(CONTROLLER.imem_words, _MEMORIES, "words of instruction memory"),
+                "DmemWords": Parameter(CONTROLLER.dmem_words, _MEMORIES, "words of data memory"),
+                "Skip": Parameter(CONTROLLER.skip, (0, 1), "slots of harts that wait go to others"),
+            },
+            variants=(
+                Variant("4x8", {"Mvus": 4, "Lanes": 8}),
+                Variant("8x64", simulators=("verilator",), tests="real_networks"),
             ),
         ),
         Target(

@@ -251,9 +251,9 @@ class Host:
                 await self.irq.wait(timeout_clocks=limit)
             except InterruptTimeout:
                 raise RunError(await self.late(limit)) from None
-            clocks += self.irq_clock() - started
             if await self.system("failed"):
                 raise RunError(await self.failure())
+            clocks += self.irq_clock() - started  # only now: a rise is counted in the clock after it
         await self.hold(self.all_harts)
         return HostRun(clocks, host_clocks, released)
 
