@@ -29,7 +29,6 @@ from golden.formats import IntFormat
 from golden.graph import Graph
 from golden.network import Layer, Network, Residual
 from golden.profile import Profile, profile
-from golden.schemes import qonnx
 from golden.schemes.ap_fixed import ApFixed
 
 if TYPE_CHECKING:
@@ -66,9 +65,10 @@ def load(
 
     Args:
         path: a QONNX file (.onnx with Quant, BipolarQuant or Trunc nodes): one of the pattern that the matrix-vector
-            unit runs (`golden.importers.qonnx`) is read into a `Network` of integers, any other into a `Graph`, whose
-            input is float32 as the file's. An ONNX file in QDQ or QOperator form (.onnx with QuantizeLinear or QLinear*
-            nodes), one with the attributes of the fixed-point scheme, or a TFLite int8 file (.tflite): into a `Graph`.
+            unit runs (`golden.importers.onnx_network`) is read into a `Network` of integers, any other into a `Graph`,
+            whose input is float32 as the file's. An ONNX file in QDQ or QOperator form (.onnx with QuantizeLinear or
+            QLinear* nodes), one with the attributes of the fixed-point scheme, or a TFLite int8 file (.tflite): into a
+            `Graph`.
         precision: name of a layer or tensor -> the format of its result, such as "ap_fixed<8,3,RND,SAT>" or "int4",
             for what the file says otherwise; see `golden.precision`.
 
@@ -90,20 +90,32 @@ def load(
     return model.with_precision(precision) if precision else model
 
 
-def load_network(path: str | PathLike[str]) -> Network:
-    """`load` for what runs integer networks alone, such as the matrix-vector unit.
+def load_network(path: str | PathLike[str], scales: str = "exact") -> Network:
+    """Read a model file into an integer network, for what runs those alone: the MVU and the accelerator.
+
+    Args:
+        path: an .onnx file in QONNX, QDQ or QOperator form (`golden.importers.onnx_network`), or a TFLite int8 file.
+        scales: "exact" refuses a file whose scales, factors and biases are no integers over a power of two: nothing is
+            rounded that the file does not round. "nearest" takes the nearest that the hardware holds and rounds half
+            up, so that some values are a step away from the framework's; `Network.compare` says which. TFLite's
+            arithmetic is of that kind.
+
+    The network ends before softmax and its like at the file's end (`Network.host` names them); an output in float
+    becomes one of 16 bits.
 
     Raises:
         GoldenError: as `load`, or the file is of another scheme.
-        ModelFormatError, UnsupportedOperatorError: as `load`, or what takes a QONNX file out of the pattern, by node.
+        ModelFormatError, UnsupportedOperatorError: as `load`, or what makes it no network, by node.
+        DoesNotFitError: with scales "nearest", numbers that the hardware does not hold.
+        ConfigurationError: other `scales`.
     """
     path = Path(path)
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        return importlib.import_module("golden.importers.onnx_network").load(path, scales, ends=True)
+    if path.suffix.lower() == ".tflite" and scales != "exact":
+        return importlib.import_module("golden.importers.tflite_network").load(path, scales)
     model = load(path)
-    if isinstance(model, Graph) and any(isinstance(node.operator, qonnx.QUANTISERS) for node in model.nodes):
-        # Read again, for the reason why it is no network.
-        return importlib.import_module("golden.importers.qonnx").load(path)
-    if isinstance(model, Graph):
-        raise GoldenError(
-            f"{path}: an integer network (QONNX) is needed here, but this is another scheme's graph"
-        )
-    return model
+    raise GoldenError(
+        f"{path}: an integer network is needed here, but TFLite's scales are not exact in integers over powers of two; "
+        f'scales="nearest" takes the nearest that the hardware holds: {model.name}'
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,11 +20,16 @@ import numpy as np
 from tqdm import tqdm
 
 import golden
+from golden import codegen
+from golden.accelerator.parameters import AcceleratorParameters
+from golden.codegen.networks import NETWORKS
+from golden.codegen.planner import MAPPINGS
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
 from golden.importers import model_file
 from golden.importers import onnx as onnx_importer
+from golden.importers.lowering import SCALES
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
@@ -65,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("model", type=Path, help="model file: .tflite or .onnx")
         return sub
 
-    command("summary", _summary, "Print the network's nodes, shapes, numbers and work.")
+    _scales_option(command("summary", _summary, "Print the network's nodes, shapes, numbers and work."))
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
@@ -88,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME=FORMAT",
             help="format of a layer's result, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; may be repeated",
         )
+        _scales_option(sub)
         if name == "compare":
             other = sub.add_mutually_exclusive_group()
             other.add_argument(
@@ -115,11 +122,37 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="FOLDER", help="new folder, or a set to replace"
     )
     _array_options(sub)
+    _scales_option(sub)
     sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
     sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
     sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
     _array_options(sub)
+    sub = command(
+        "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
+    )
+    sub.description += f" MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
+    sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
+    sub.add_argument(
+        "--mapping",
+        choices=("auto", *MAPPINGS),
+        default="auto",
+        help="default: what is predicted to be faster",
+    )
+    sub.add_argument(
+        "--fold",
+        choices=("auto", "no"),
+        default="auto",
+        help="whether the first layer may read whole windows, which the host lays out (default auto)",
+    )
+    for name, value in AcceleratorParameters().rtl.items():
+        option = re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
+        sub.add_argument(f"--{option}", type=int, dest=name, metavar="N", help=f"{name} (default {value})")
+    sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
+    sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    sub.add_argument(
+        "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
+    )
     sub = command(
         "bench",
         _bench,
@@ -128,6 +161,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
     return parser
+
+
+def _scales_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scales",
+        choices=SCALES,
+        help="read the file as an integer network, for the MVU and the accelerator: exact, or with the nearest scales "
+        "that they hold (default: as the file's framework computes)",
+    )
+
+
+def _load(options: argparse.Namespace) -> Graph | Network:
+    precision = _precision(getattr(options, "precision", []))
+    if options.scales is None:
+        return golden.load(options.model, precision)
+    network = golden.load_network(options.model, options.scales)
+    return network.with_precision(precision) if precision else network
 
 
 def _array_options(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +206,7 @@ def _array(options: argparse.Namespace) -> PeArrayParameters:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    model = golden.load(options.model, _precision(options.precision))
+    model = _load(options)
     progress = lambda batches: tqdm(batches, desc="golden", unit="batch", disable=None)  # noqa: E731
     profile = golden.profile(model, _rows(model, options), progress=progress)
     print(profile)
@@ -166,7 +216,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _vectors(options: argparse.Namespace) -> int:
-    model = golden.load(options.model)
+    model = _load(options)
     options.random = 1
     jobs = _VECTORS[options.block](model, options)
     for job in jobs:
@@ -228,6 +278,35 @@ def _cycles(options: argparse.Namespace) -> int:
     return 0
 
 
+def _codegen(options: argparse.Namespace) -> int:
+    from golden.accelerator.system import System
+    from golden.codegen import files, report
+
+    given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
+    params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
+    make = NETWORKS.get(str(options.model))
+    network = golden.load_network(options.model) if make is None else make()
+    if options.compat:
+        print("\n".join(report.compat(network, params.mvu.lanes)))
+        return 0
+    plan = codegen.plan(network, params, options.mapping, None if options.fold == "auto" else False)
+    system = System(params, functional=False)
+    system.load(plan)
+    run = system.run()
+    parts = (report.configuration(plan), report.memory_map(plan), report.clocks(plan, run.steps, run.clocks))
+    print("\n\n".join("\n".join(lines) for lines in parts))
+    if options.output is not None:
+        options.random = 1
+        (row,) = _one_row(network, options).values()
+        origin = f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+        written = files.write(plan, row[0], options.output, origin)
+        print(
+            f"wrote {len(written)} files to {options.output}; play them with: "
+            f"make TOPLEVEL=accelerator VECTORS={shlex.quote(str(options.output))}"
+        )
+    return 0
+
+
 def _bench(options: argparse.Namespace) -> int:
     if any(os.environ.get(name) != "1" for name in _THREADS):
         # Numpy's BLAS reads this once, when it is loaded.
@@ -247,12 +326,12 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _summary(options: argparse.Namespace) -> int:
-    print(golden.load(options.model).summary())
+    print(_load(options).summary())
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model = golden.load(options.model, _precision(options.precision))
+    model = _load(options)
     results = _run(model, _rows(model, options), model.outputs)
     if options.output is None:
         with np.printoptions(threshold=200, linewidth=110):
@@ -266,7 +345,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    model = golden.load(options.model, _precision(options.precision))
+    model = _load(options)
     tensors = _run(model, _rows(model, options))
     for name, values in tensors.items():
         print(f"{name}: {values.dtype} {list(values.shape)}, {values.min()} to {values.max()}")
@@ -276,7 +355,9 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    model = golden.load(options.model, _precision(options.precision))
+    if options.scales is not None and options.reference is None and options.other is None:
+        return _compare_network(options)
+    model = _load(options)
     if (
         isinstance(model, Network)
         and options.reference is None
@@ -292,6 +373,29 @@ def _compare(options: argparse.Namespace) -> int:
     if not comparison.exact and options.reference is None and options.other is None:
         for deviation in _known_deviations(options, model):
             print(deviation)
+    if options.plot is not None:
+        print(f"wrote {comparison.plot(options.plot)}")
+    return 0 if comparison.exact else 1
+
+
+def _compare_network(options: argparse.Namespace) -> int:
+    """An integer network against the framework's runtime: each layer on the runtime's own inputs, then all in turn."""
+    network = _load(options)
+    if options.precision:
+        raise GoldenError(
+            "--scales and --precision together have no runtime, name another model or --reference"
+        )
+    graph = (
+        onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
+        if options.model.suffix.lower() == ".onnx"
+        else golden.load(options.model)
+    )
+    rows = _rows(graph, options)
+    theirs = network.integers(_reference(options, graph, rows))
+    x = theirs[network.input]
+    alone = compare_traces(network.trace(x, theirs), theirs, network.inputs)
+    comparison = network.compare(x, theirs)
+    print(f"each layer on the reference's inputs:\n{alone}\n\nthe network on its own:\n{comparison}")
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
     return 0 if comparison.exact else 1

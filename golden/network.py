@@ -19,8 +19,9 @@ from golden.errors import ConfigurationError, GoldenError
 from golden.formats import IntFormat
 from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
 from golden.precision import Format, parse, unknown_name
+from golden.table import short
 
-__all__ = ["MULTIPLIER", "Layer", "Network", "Pool", "Residual"]
+__all__ = ["MULTIPLIER", "Layer", "Network", "Origin", "Pool", "Residual"]
 
 # The scaler's multiplier, per output channel and for the residual: signed 16 bit (BARVINN's scaler has one
 # too).
@@ -250,6 +251,43 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """Which values of a model file a network's tensor stands for: real = scale * (n - zero).
+
+    Attributes:
+        scale, zero: as above.
+        offset: where the file holds integers, they are n + offset.
+        size: (H, W, C).
+        index: int64 of the file's shape without its batch axis: where each element lies in `[H, W, C]`.
+    """
+
+    scale: float
+    zero: float
+    offset: int
+    size: tuple[int, int, int]
+    index: np.ndarray
+
+    def integers(self, values: np.ndarray) -> np.ndarray:
+        """The file's values `[N, *index.shape]`, real (float) or integers, as int64 `[N, H, W, C]`.
+
+        Raises:
+            GoldenError: another shape.
+        """
+        values = np.asarray(values)
+        if values.shape[1:] != self.index.shape:
+            raise GoldenError(
+                f"values have shape {list(values.shape)}, but must be [N, {', '.join(map(str, self.index.shape))}]"
+            )
+        if values.dtype.kind == "f":
+            values = np.rint(values.astype(np.float64) / self.scale + self.zero)
+        else:
+            values = values.astype(np.int64) - self.offset
+        made = np.empty((len(values), self.index.size), np.int64)
+        made[:, self.index.ravel()] = values.reshape(len(values), -1)
+        return made.reshape(-1, *self.size)
+
+
+@dataclass(frozen=True, eq=False)
 class Network:
     """An ordered list of layers; each reads the network's input or tensors that earlier layers made.
 
@@ -258,6 +296,8 @@ class Network:
         input: name of its input tensor.
         input_shape: (H, W, C) of that tensor.
         layers: in order of execution; the last one makes the network's output.
+        host: what of the model file comes after that and is left to the host, such as "Softmax 'probabilities'".
+        origins: tensor name -> what its values are in the model file, of a network that was read from one.
         shapes: tensor name -> (H, W, C), the input included (derived).
         formats: tensor name -> IntFormat, the input included (derived).
 
@@ -270,6 +310,8 @@ class Network:
     input: str
     input_shape: tuple[int, int, int]
     layers: tuple[Layer, ...]
+    host: tuple[str, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
     shapes: dict[str, tuple[int, int, int]] = field(init=False, repr=False)
     formats: dict[str, IntFormat] = field(init=False, repr=False)
 
@@ -375,19 +417,44 @@ class Network:
         """
         return self.trace(x)[self.output]
 
-    def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    def trace(self, x: np.ndarray, given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """Run the network and keep every tensor, in order of execution, the input first.
 
         Args and errors as for `predict`.
+
+        Args:
+            given: tensors by name that layers read instead of those that layers before them make: so each layer stands
+                alone, and what one does otherwise does not reach the next.
 
         Returns:
             tensor name -> int64 `[N, H, W, C]`.
         """
         tensors = {self.input: self._checked_input(x)}
+        read = {**tensors, **(given or {})}
         for layer in self.layers:
-            residual = None if layer.residual is None else tensors[layer.residual.tensor]
-            tensors[layer.output] = layer.run(tensors[layer.input], residual)
+            residual = None if layer.residual is None else read[layer.residual.tensor]
+            tensors[layer.output] = layer.run(read[layer.input], residual)
+            read.setdefault(layer.output, tensors[layer.output])
         return tensors
+
+    def integers(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The model file's tensors as this network's integers, in NHWC order, those that are tensors of both.
+
+        Args:
+            tensors: name -> real values (float) or the file's own integers, in its own order of axes, as the trace of
+                `golden.load(file)` or of a framework's runtime gives them.
+
+        Returns:
+            tensor name -> int64 `[N, H, W, C]`, in order of execution.
+
+        Raises:
+            GoldenError: a tensor of another shape.
+        """
+        made = {}
+        for name in self.shapes:
+            if name in tensors and name in self.origins:
+                made[name] = self.origins[name].integers(tensors[name])
+        return made
 
     def compare(self, x: np.ndarray, reference: Mapping[str, np.ndarray] | Any) -> Comparison:
         """Trace the network and hold every tensor against a reference's.
@@ -461,17 +528,17 @@ class Network:
         rows = [header]
         for layer in self.layers:
             steps = ["depthwise"] if layer.groups > 1 else []
-            steps += [f"+ {layer.residual.tensor}"] if layer.residual else []
+            steps += [f"+ {short(layer.residual.tensor)}"] if layer.residual else []
             steps += ["relu"] if layer.relu else []
             steps += [f"pool {_by(layer.pool.window)}/{_by(layer.pool.stride)}"] if layer.pool else []
             rows.append(
                 (
-                    layer.name,
-                    f"{layer.input} {_by(self.shapes[layer.input])}",
+                    short(layer.name),
+                    f"{short(layer.input)} {_by(self.shapes[layer.input])}",
                     f"{layer.weight_format} x {layer.input_format} -> {layer.output_format}",
                     f"{_by(layer.kernel)}/{_by(layer.stride)} pad {','.join(map(str, layer.padding))}",
                     " ".join(steps) or "-",
-                    f"{layer.output} {_by(self.shapes[layer.output])}",
+                    f"{short(layer.output)} {_by(self.shapes[layer.output])}",
                     f"{self.macs(layer):,}",
                     f"{layer.accumulator_bits} b",
                 )
@@ -482,6 +549,7 @@ class Network:
         lines.insert(
             0, f"network {self.name}: {len(self.layers)} layers, {weights:,} weights, {macs:,} MACs an image"
         )
+        lines += [f"left to the host: {what}" for what in self.host]
         return "\n".join(lines)
 
 

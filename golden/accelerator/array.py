@@ -25,7 +25,6 @@ from golden.mvu.functional import (
     Configuration,
     JobResult,
     Memories,
-    config_causes,
     run_job,
 )
 from golden.mvu.parameters import (
@@ -95,12 +94,8 @@ class _Program:
     def __init__(self, words: tuple[int, ...], params: MvuParameters) -> None:
         self.words = words
         self.params = params
-        self.registers = {
-            register.name: {field.name: field.decode(word) for field in register.fields}
-            for register, word in zip(_JOB_REGISTERS, words, strict=True)
-        }
-        self.config = config = Configuration(self.registers)
-        self.causes = config_causes(self.registers)
+        self.config = config = Configuration.of_words(words)
+        self.causes = config.causes
         self.runs = not self.causes & ~(1 << CAUSE_BIT["countdown"]) and config.countdown > 0
         self.dest = config.fields["mvuobaseptr"]["dest"]
         if not self.runs:
@@ -345,7 +340,7 @@ class MvuArray:
         else:
             if unit.memories is not None:
                 self._check_races(unit, program)
-                run.result = run_job(program.registers, unit.memories, self.params)
+                run.result = run_job(program.config.fields, unit.memories, self.params)
             run.ports = 1 << (_OWN + unit.number) if run.own else program.dest & self.crossbar.every
             heapq.heappush(self._offers, (run.next_group(0), unit.number))
         unit.pending = False

@@ -80,20 +80,24 @@ class Crossbar:
         Args:
             dests: of each source, the destinations of the word it offers, None without one.
         """
+        every = self.every
         return [
-            0 if dest is None else self.waiting[source] or dest & self.every
-            for source, dest in enumerate(dests)
+            0 if dest is None else waiting or dest & every
+            for dest, waiting in zip(dests, self.waiting, strict=True)
         ]
 
     def choices(self, dests: Sequence[int | None]) -> list[int | None]:
         """The source whose word each destination is offered in this clock, or None."""
-        requests = self.requests(dests)
-        chosen: list[int | None] = []
-        for destination, held in enumerate(self.held):
+        return self._choose(self.requests(dests))
+
+    def _choose(self, requests: Sequence[int]) -> list[int | None]:
+        chosen = list(self.held)
+        for destination, held in enumerate(chosen):
             if held is None:
-                wanting = sum(1 << source for source, r in enumerate(requests) if r >> destination & 1)
-                held = self.orders[destination].choose(wanting) if wanting else None
-            chosen.append(held)
+                for source in self.orders[destination].order:
+                    if requests[source] >> destination & 1:
+                        chosen[destination] = source
+                        break
         return chosen
 
     def clock(
@@ -113,16 +117,20 @@ class Crossbar:
         ready = self.every if ready is None else ready
         arrived: list[tuple[int, int]] = []
         requests = self.requests(dests)
-        for destination, source in enumerate(self.choices(dests)):
+        for destination, source in enumerate(self._choose(requests)):
             if source is None:
                 continue
             self.orders[destination].served(source)
-            takes = ready >> destination & 1
-            self.held[destination] = None if takes else source
-            if takes:
+            if ready >> destination & 1:
+                self.held[destination] = None
                 arrived.append((source, destination))
                 requests[source] &= ~(1 << destination)
-        taken = sum(1 << s for s, dest in enumerate(dests) if dest is not None and not requests[s])
+            else:
+                self.held[destination] = source
+        taken = 0
+        for source, dest in enumerate(dests):
+            if dest is not None and not requests[source]:
+                taken |= 1 << source
         self.waiting = requests
         return arrived, taken
 

@@ -56,6 +56,10 @@ _SYSTEM_REGISTERS = {register.address: register for register in system_registers
 _TRAP_WORDS = 4  # of the fixed block's `trap`, for each hart: kind, mcause or mvustatus, mepc, mtval
 _REFUSED = 2  # kind of a job in error
 
+# Beginnings of the names of registers that mean nothing without a residual, or without padding.
+_OF_RESIDUAL = ("mvurbaseptr", "mvurjump", "mvurlength", "mvurscaler")
+_OF_PADDING = ("mvuiskip", "mvuwskip", "mvuishape", "mvukernel", "mvustride")
+
 
 class SystemFault(GoldenError):
     """A run that did not come to its end: what happened, and where each hart was."""
@@ -165,6 +169,7 @@ class System:
         self._last = count - 1  # hart that issued last
         self._irq = NEVER  # clock of host_irq_o
         self._steps: list[list[Step]] = []
+        self._expectations: dict[tuple[int, int], dict[str, int]] = {}
         self._first_job = [0] * count
         self._images: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
 
@@ -180,6 +185,7 @@ class System:
         firmware = plan.firmware
         self.harts.load(IMEM_BASE, firmware.words.astype("<u4").tobytes())
         self._data_base = IMEM_BASE + 4 * self.params.controller.imem_words
+        self._expectations.clear()
         self._steps = [
             [step for phase in plan.phases for step in phase.steps[mvu]] for mvu in range(self.params.mvus)
         ]
@@ -515,14 +521,30 @@ class System:
                 f"MVU {mvu} was given job {job - self._first_job[mvu]}, but the plan has "
                 f"{len(self._steps[mvu])} steps for it\n{self._state()}"
             )
-        for name, value in step.job.registers.items():
+        for name, expected in self._expected(step).items():
             register = MVU_REGISTERS[name]
-            expected = encode({name: value})[register.address]
             if words[register.address] != expected:
                 raise SystemFault(
                     f"MVU {mvu} step {step.number} (layer {step.layer}, {_rows(step)}): {name} is "
                     f"0x{words[register.address]:08x}, but the plan has 0x{expected:08x}\n{self._state()}"
                 )
+
+    def _expected(self, step: Step) -> dict[str, int]:
+        """Words of the registers that decide what a step does; made once for each step."""
+        key = step.mvu, step.number
+        if key not in self._expectations:
+            words = encode(step.job.registers)
+            used = {name: words[MVU_REGISTERS[name].address] for name in step.job.registers}
+            config1 = MVU_REGISTERS["mvuconfig1"]
+            flags = {name: config1.field(name).decode(used["mvuconfig1"]) for name in ("residual", "padding")}
+            idle = [name for name in used if name.startswith(_OF_RESIDUAL) and not flags["residual"]]
+            idle += [name for name in used if name.startswith(_OF_PADDING) and not flags["padding"]]
+            # The jump of a loop that runs once is never taken.
+            idle += [
+                name for name in used if "jump" in name and not used.get(name.replace("jump", "length"), 1)
+            ]
+            self._expectations[key] = {name: word for name, word in used.items() if name not in idle}
+        return self._expectations[key]
 
     def _job_done(self, mvu: int, clock: int) -> None:
         self._progress = clock

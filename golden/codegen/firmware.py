@@ -16,6 +16,7 @@ from golden.accelerator.registers import SYSTEM_UNIT
 from golden.codegen.plan import Firmware, Step
 from golden.controller.assembler import assemble
 from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
+from golden.controller.instructions import unsigned
 from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
 from golden.controller.parameters import MAX_HARTS
 from golden.errors import DoesNotFitError
@@ -96,6 +97,15 @@ def _completed(words: dict[int, list[dict[int, int]]]) -> dict[int, list[dict[in
     return {h: [anybody | step for step in own] for h, own in words.items()}
 
 
+def _constant(register: str, value: int) -> list[str]:
+    """Instructions that load 32 bits."""
+    low = ((value & 0xFFF) ^ 0x800) - 0x800
+    upper = unsigned(value - low) >> 12
+    if not upper:
+        return [f"li {register}, {low}"]
+    return [f"lui {register}, 0x{upper:x}"] + ([f"addi {register}, {register}, {low}"] if low else [])
+
+
 class _Writer:
     """Text and tables, item after item."""
 
@@ -115,6 +125,7 @@ class _Writer:
         if number:
             self._say(f"phase {number - 1} has ended")
             self._add("jal ra, finish")
+            self._add("li s9, 0", "no job runs")
             self._add("sw s3, 0(s8)", "finished")
         self._say(f"phase {number} begins when the host has loaded it")
         self._add(f"li t1, {number}")
@@ -140,7 +151,7 @@ class _Writer:
             self._comment(h, f"{shares[h][0].job.name.split(',')[0]}: {self._share(shares[h])}")
 
         if len(harts) < self.params.mvus:
-            self._add(f"li t0, 0x{sum(1 << h for h in harts):x}", "harts with a share")
+            self._add(f"li t0, {sum(1 << h for h in harts)}", "harts with a share")
             self._add("and t0, t0, s3")
             self._add(f"beqz t0, item_{number}_end")
         counts = {h: len(shares[h]) for h in harts}
@@ -154,7 +165,7 @@ class _Writer:
                 self._known[h][r] = words[h][0][r]
         commands = {value for h in harts for value in command[h]}
         if len(commands) == 1:
-            self._add(f"li s7, 0x{commands.pop():x}", "mvucommand")
+            self._constant("s7", commands.pop(), "mvucommand")
             command = {}
         if offset:
             self._add(f"addi s1, s1, {4 * offset}")
@@ -181,9 +192,9 @@ class _Writer:
             self._label(f"item_{number}_wait_{wait}")
             self._add(f"lw t0, 0({address})", "ended")
             self._add(f"bltu t0, {count}, item_{number}_wait_{wait}")
+        self._add("csrw mvucommand, s7")
         self._add("addi t2, s2, 1")
         self._add(f"sw t2, {4 * (_CURRENT - _ENDED)}(s5)", "current")
-        self._add("csrw mvucommand, s7")
         self._add("li s9, 1", "a job runs")
         if looped:
             self._add("addi s6, s6, -1")
@@ -220,11 +231,11 @@ class _Writer:
                 *defines,
                 "",
                 *_START.format(
-                    data=self.data_base,
-                    interrupt=1 << Interrupt.MVU,
+                    data=_lines("s0", self.data_base),
+                    interrupt=1 << Interrupt.MVU - 12,
                     ended=4 * _ENDED,
                     tables=4 * _FIXED,
-                    finished=_system("finished"),
+                    finished=_lines("s8", _system("finished")),
                     busy=_STATUS.field("busy").mask,
                     clear=_STATUS.field("done").mask | _STATUS.field("error").mask,
                 ).splitlines(),
@@ -232,11 +243,10 @@ class _Writer:
                 "",
                 *_END.format(
                     clear=_STATUS.field("done").mask | _STATUS.field("error").mask,
-                    error=_STATUS.field("error").mask,
                     done=_STATUS.field("done").mask,
-                    data=self.data_base,
+                    data=_lines("t2", self.data_base),
                     trap=4 * _TRAP,
-                    failed=_system("failed"),
+                    failed=_lines("t2", _system("failed")),
                     trap_kind=TRAP_TRAP,
                     job_kind=TRAP_JOB,
                 ).splitlines(),
@@ -303,7 +313,7 @@ class _Writer:
     def _load(self, register: str, values: dict[int, int], offset: int, what: str) -> int:
         """A value into a register: an immediate if all harts' are one, else from the table."""
         if len(set(values.values())) == 1:
-            self._add(f"li {register}, 0x{next(iter(values.values())):x}", what if register != "t0" else "")
+            self._constant(register, next(iter(values.values())), what if register != "t0" else "")
             return offset
         self._add(f"lw {register}, {4 * offset}(s1)", what if register != "t0" else "")
         for hart, value in values.items():
@@ -324,11 +334,21 @@ class _Writer:
     def _add(self, instruction: str, comment: str = "") -> None:
         self._text.append(f"    {instruction:<26} // {comment}".rstrip(" /"))
 
+    def _constant(self, register: str, value: int, what: str) -> None:
+        *before, last = _constant(register, value)
+        for instruction in before:
+            self._add(instruction)
+        self._add(last, what and f"{what}: 0x{value:x}")
+
     def _put(self, hart: int, value: str, comment: str) -> None:
         self._tables[hart].append((value, comment))
 
     def _comment(self, hart: int, text: str) -> None:
         self._tables[hart].append(("", text))
+
+
+def _lines(register: str, value: int) -> str:
+    return "\n".join(f"    {instruction}" for instruction in _constant(register, value))
 
 
 def _system(name: str) -> int:
@@ -346,7 +366,7 @@ start:
     la t0, trapped
     csrw mtvec, t0
     csrw mstatus, zero
-    li s0, 0x{data:x}
+{data}
     csrr t0, mhartid
     li s3, 1
     sll s3, s3, t0
@@ -355,8 +375,8 @@ start:
     addi s5, t0, {ended}
     lw s1, {tables}(t0)
     li s2, 0
-    li s4, 0x{interrupt:x}
-    li s8, 0x{finished:x}
+    lui s4, 0x{interrupt:x}
+{finished}
     li s9, 0
 
 // A run before may have left a job; its end is nobody's.
@@ -377,31 +397,31 @@ park:
     wfi
     j park
 
-// Wait until the job that runs, if one does, has ended, and count it.
+// Wait until the job that runs, if one does, has ended, and count it. Few instructions lie between its end and the
+// word that others wait for.
 finish:
     beqz s9, finish_end
+    addi s2, s2, 1
+    li t1, {done}
 finish_wait:
     wfi
     csrr t0, mvustatus
-    andi t1, t0, {clear}
-    beqz t1, finish_early
-    andi t1, t0, {error}
-    bnez t1, job_error
-    addi s2, s2, 1
+    andi t0, t0, {clear}
+    bne t0, t1, finish_else
     sw s2, 0(s5)               // ended
     csrwi mvustatus, {done}
     csrc mip, s4
-    li s9, 0
 finish_end:
     ret
+finish_else:
+    bnez t0, job_error
 // Woken by what the job before left in mip: the line is still high if this one has ended now.
-finish_early:
     csrc mip, s4
     j finish_wait
 
 job_error:
     li a0, {job_kind}
-    mv a1, t0                  // mvustatus
+    csrr a1, mvustatus
     li a2, 0
     li a3, 0
     j fail
@@ -414,7 +434,7 @@ trapped:
 fail:
     csrr t0, mhartid
     slli t1, t0, 4
-    li t2, 0x{data:x}
+{data}
     add t1, t1, t2
     sw a1, {trap}+4(t1)
     sw a2, {trap}+8(t1)
@@ -422,7 +442,7 @@ fail:
     sw a0, {trap}(t1)
     li t1, 1
     sll t1, t1, t0
-    li t2, 0x{failed:x}
+{failed}
     sw t1, 0(t2)               // failed
     j park
 """

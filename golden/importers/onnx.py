@@ -12,7 +12,7 @@ its own nodes in numpy, every other in an onnxruntime session of that node alone
 constants. Float32 sums are those of onnxruntime on one thread; where scales are powers of two and sums stay below
 2**24 units, they are the same in every order and on every processor (`golden.layers.mlas.exact_product`). Annotations
 of tensors (`quantization_annotation`) change no number here; qonnx rounds what is annotated as integer and is none. A
-QONNX file of the pattern in `golden.importers.qonnx` becomes an integer `Network` instead.
+QONNX file of the pattern in `golden.importers.onnx_network` becomes an integer `Network`.
 
 The file is data: it is parsed with PyPI's `onnx`, copied under checks of every type and size, and only then turned into
 operators. Shapes are inferred here, whatever the file says, and are bounded before any array of that shape exists. A
@@ -37,7 +37,7 @@ from golden.errors import (
     UnsupportedOperatorError,
 )
 from golden.graph import Graph, Tensor
-from golden.importers import fixed_point, model_file, qonnx
+from golden.importers import fixed_point, model_file, onnx_network
 from golden.importers.onnx_float import FloatOperators
 from golden.importers.onnx_graph import EIGHT_BITS, MAX_ELEMENTS, MAX_RANK, QUANTISED, Operation
 from golden.layers import onnx as layers
@@ -79,8 +79,8 @@ def load(path: Path) -> Graph | Network:
 
 def loads(data: bytes, name: str = "model") -> Graph | Network:
     """Turn the bytes of an .onnx file into a graph; one with the attributes of the fixed-point scheme as
-    `golden.importers.fixed_point.from_model` does. A QONNX file of the pattern in `golden.importers.qonnx` becomes a
-    `Network`.
+    `golden.importers.fixed_point.from_model` does. A QONNX file of the pattern in `golden.importers.onnx_network`
+    becomes a `Network`.
 
     Args:
         data: the file.
@@ -97,7 +97,7 @@ def loads(data: bytes, name: str = "model") -> Graph | Network:
     model = model_file.parse_onnx(data, name)
     if _uses_qonnx(model):
         try:
-            return qonnx.from_model(model, name)
+            return onnx_network.from_model(model, name)
         except (ModelFormatError, UnsupportedOperatorError):
             return _graph(model, name)
     own = any(_quantises(node.op_type) for node in model.graph.node)

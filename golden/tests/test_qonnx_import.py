@@ -47,18 +47,23 @@ def test_the_pattern_is_a_network_and_anything_else_a_graph(tmp_path):
     assert isinstance(graph, Graph) and graph.name == "net"
     assert graph.tensors["x0"].dtype == np.float32
     assert str(graph.tensors["y4"].quantisation) == "uint4 4"
+    network = golden.load_network(path)
+    assert network.host == ("Sigmoid 'Sigmoid_5'",) and network.output == "y4"
+    assert "left to the host: Sigmoid 'Sigmoid_5'" in network.summary()
+    file.node("Elu", "y5")
+    path.write_bytes(file.bytes())
     with pytest.raises(
         UnsupportedOperatorError, match=r"net: node 'Sigmoid_5' .* is not among those supported"
     ):
         golden.load_network(path)
 
 
-def test_a_graph_is_needed_for_no_network(tmp_path):
+def test_a_file_without_layers_is_no_network(tmp_path):
     path = tmp_path / "qdq.onnx"
     file = OnnxFile()
     file.quantize(file.input((1, 3)), 1, np.int8(0))
     path.write_bytes(file.bytes())
-    with pytest.raises(golden.GoldenError, match=r"an integer network \(QONNX\) is needed here"):
+    with pytest.raises(golden.GoldenError, match=r"must be what the last layer's quantiser makes"):
         golden.load_network(path)
 
 

@@ -33,7 +33,7 @@ import golden
 import vectors
 from golden import IntFormat, Layer, Network, Residual
 from golden.exporters import qonnx as exporter
-from golden.importers import qonnx as importer
+from golden.importers import onnx_network as importer
 from golden.importers import tflite as tflite_importer
 from golden.network import MULTIPLIER
 from golden.schemes.qonnx import FLOAT32_EXACT
