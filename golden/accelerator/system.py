@@ -17,6 +17,7 @@ from golden.accelerator import registers as system_registers
 from golden.accelerator.array import NEVER, JobRecord, MvuArray
 from golden.accelerator.crossbar import LeastRecent
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.report import Report, StepRecord, report
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from golden.codegen.planner import fold
 from golden.controller.csrs import BY_NAME as CSRS
@@ -31,11 +32,11 @@ from golden.mvu.layout import pack_activations, unpack_activations, word_bytes
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode
 
-__all__ = ["Run", "StepRecord", "System", "SystemFault"]
+__all__ = ["Run", "System", "SystemFault"]
 
-# Clocks of the controller's pipeline: an instruction issued in clock c is in stage M in c + _STAGE_M, and its hart can
-# issue again in c + _FLIGHT.
-_STAGE_M = 3
+# Clocks of the controller's pipeline: an instruction issued in clock c is in stage M in c + _STAGE_M, shown in
+# c + _STAGE_W, and its hart can issue again in c + _FLIGHT.
+_STAGE_M, _STAGE_W = 3, 4
 _FLIGHT = PIPELINE_STAGES
 #: Clocks from stage M of an instruction that accesses the bus to the access at the register port.
 BUS_REQUEST = 2
@@ -47,6 +48,8 @@ HOST_IRQ = 2
 #: Clocks from the first of an MVU's interrupt line to the first of mip.16.
 INTERRUPT = 1
 
+# Clocks after `host_irq_o` in which the harts still go where they wait.
+_PARKING = 60
 # Harts that did nothing but read for so long, while no job ran, will not do anything else.
 _SPIN = 50_000
 
@@ -63,29 +66,6 @@ _OF_PADDING = ("mvuiskip", "mvuwskip", "mvuishape", "mvukernel", "mvustride")
 
 class SystemFault(GoldenError):
     """A run that did not come to its end: what happened, and where each hart was."""
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """Clocks of one step, whoever measured them.
-
-    Attributes:
-        mvu, number: of the step, see `golden.codegen.plan.Step`.
-        layer: name of the network's layer.
-        start, end: first and last clock of the MVU's ``busy``, counted from the release of the harts.
-        multiply: multiply clocks, the countdown.
-        stalls: clocks of ``busy`` beyond those of a job that never waits.
-        waited: those of `stalls` in which words waited at the crossbar or the data memory; 0 where not measured.
-    """
-
-    mvu: int
-    number: int
-    layer: str
-    start: int
-    end: int
-    multiply: int
-    stalls: int = 0
-    waited: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +148,7 @@ class System:
         self._clock = 0  # next clock in which an instruction can issue
         self._last = count - 1  # hart that issued last
         self._irq = NEVER  # clock of host_irq_o
+        self._retired: int | None = None  # instructions up to there
         self._steps: list[list[Step]] = []
         self._expectations: dict[tuple[int, int], dict[str, int]] = {}
         self._first_job = [0] * count
@@ -301,7 +282,7 @@ class System:
         self._traps = [False] * count
         self._answers = [[] for _ in range(count)]
         self._used = [0] * count
-        self._clock, self._irq = 0, NEVER
+        self._clock, self._irq, self._retired = 0, NEVER, None
         self._progress = 0
         self._first_job = [unit.jobs for unit in self.array.units]
         self._first_record = len(self.array.records)
@@ -354,7 +335,8 @@ class System:
             # What happens up to stage M of the instruction that would issue now comes first.
             event = events[0][0] if events else NEVER
             array_next = array.next
-            if min(event, array_next) <= clock + _STAGE_M:
+            coming = min(event, array_next)
+            if coming <= clock + _STAGE_M and coming < NEVER:
                 if array_next <= event:
                     array.advance(array_next)
                 else:
@@ -362,10 +344,15 @@ class System:
                     array.advance(when)
                     action(when, *arguments)
                 if self._irq < NEVER:
-                    break
-                if limit < min(event, array_next) < NEVER:
+                    limit = self._irq + _PARKING  # what the harts do behind it concerns the next run
+                elif coming > limit:
                     raise SystemFault(self._late(limit))
                 continue
+            if self._irq < NEVER:
+                if self._retired is None and clock + _STAGE_W > self._irq:
+                    self._retired = sum(state.retired for state in states)
+                if clock > limit:
+                    return
             if clock >= NEVER:
                 raise SystemFault(f"no hart can go on\n{self._state()}")
             if clock > limit:
@@ -539,10 +526,6 @@ class System:
             flags = {name: config1.field(name).decode(used["mvuconfig1"]) for name in ("residual", "padding")}
             idle = [name for name in used if name.startswith(_OF_RESIDUAL) and not flags["residual"]]
             idle += [name for name in used if name.startswith(_OF_PADDING) and not flags["padding"]]
-            # The jump of a loop that runs once is never taken.
-            idle += [
-                name for name in used if "jump" in name and not used.get(name.replace("jump", "length"), 1)
-            ]
             self._expectations[key] = {name: word for name, word in used.items() if name not in idle}
         return self._expectations[key]
 
@@ -598,20 +581,32 @@ class System:
                 )
             )
         tensors = {name: self._made(name) for name in self._images}
-        retired = sum(hart.retired for hart in self.harts.harts)
-        return Run(self._irq - self._loading, self._loading, tuple(steps), tuple(records), retired, tensors)
+        return Run(
+            self._irq - self._loading,
+            self._loading,
+            tuple(steps),
+            tuple(records),
+            self._retired or 0,
+            tensors,
+        )
 
     def _made(self, tensor: str) -> np.ndarray:
         """A tensor from the words that arrived at the MVUs of its place, which must all have all of it."""
         place = self.plan.places[tensor]
-        for mvu, (image, written) in self._images[tensor].items():
+        for mvu, (_, written) in self._images[tensor].items():
             if not written.all():
                 missing = int(np.argmin(written))
                 raise SystemFault(
                     f"MVU {mvu} never got word {place.base + missing} of tensor {tensor} "
                     f"({int(np.count_nonzero(~written))} of its {place.words} words are missing)"
                 )
+        image, _ = self._images[tensor][min(place.mvus)]
         return unpack_activations(image, place.shape, place.fmt, self.params.mvu.lanes)
+
+    def report(self, run: Run) -> Report:
+        """A run of the loaded plan in numbers."""
+        assert self.plan is not None
+        return report(self.plan, run.steps, run.clocks, run.retired)
 
     # --- what went wrong --------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Plans made by hand, independently of the code generator: layer l on MVU l mod Mvus, whole layers, the plainest firmware."""
+"""Plans made by hand, not by the code generator: layer l on MVU l mod Mvus, whole layers, the plainest firmware."""
 
 from __future__ import annotations
 
