@@ -372,6 +372,8 @@ TARGETS: dict[str, Target] = {
             test_modules=("tb.accelerator.test_accelerator",),
             timing=True,
             default_tests=("real_networks",),
+            engine="tb.accelerator.engine",
+            engine_model="sim.accelerator:AcceleratorModel",
             parameters={
                 "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units, and harts"),
                 "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),

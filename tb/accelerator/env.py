@@ -97,13 +97,16 @@ class AcceleratorEnv(uvm_env):
         self.host = Host(self.axi, self.irq, self.params, self.clock)
         self.host.released_clock = lambda: int(self.dut.release_clock_o.value)
         self.host.irq_clock = lambda: int(self.dut.irq_clock_o.value)
-        self.mvus = MvuWatch(
-            self.params.mvus, self.params.mvu, self.formats["u0_trc"], self.fail, CLOCK_NS
-        )
+        self.mvus = MvuWatch(self.params.mvus, self.params.mvu, self.formats["u0_trc"], self.fail, CLOCK_NS)
         log, lines = BusLog(self.params.controller), Lines(self.params.mvus)
         self.controller_coverage = ControllerCoverage(self.params.controller)
         self.lockstep = Lockstep(
-            self.params.controller, log, lines, self.controller_coverage, on_mismatch=self.fail, clock_ns=CLOCK_NS
+            self.params.controller,
+            log,
+            lines,
+            self.controller_coverage,
+            on_mismatch=self.fail,
+            clock_ns=CLOCK_NS,
         )
         self.harts = HartWatch(self.lockstep, log, lines, self.fail)
         self.host.on_load, self.host.on_write = self.mvus.load, self.mvus.write
@@ -200,10 +203,7 @@ class AcceleratorEnv(uvm_env):
         def receive(beats: Beats) -> None:
             self.mvus.units[mvu].trace.write(beats)
             if self.collector is not None:
-                fields = self.formats[f"u{mvu}_trc"].unpack(beats.payload)
-                width = self.params.mvu.lanes // 8
-                data = fields["data"].astype("<u8").view("u1").reshape(-1, 8)[:, :width]
-                self.collector.words(mvu, fields["addr"], data, beats.cycles)
+                self.collector.beats(mvu, self.formats[f"u{mvu}_trc"], beats)
 
         return receive
 

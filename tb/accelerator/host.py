@@ -1,5 +1,5 @@
-"""What a host does with the accelerator: loads a plan, writes inputs, starts, waits, reads, and says what is wrong when a
-run does not end. It knows the memory map and the plan, and of the hardware the AXI port and the interrupt line alone."""
+"""What a host does with the accelerator: loads a plan, writes inputs, starts, waits, reads, and says what is wrong when
+a run does not end. It knows the memory map and the plan, and of the hardware the AXI port and the interrupt alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.registers import (
     BY_NAME,
-    ID,
-    VERSION,
     WINDOW_BY_NAME,
     constants,
     data_address,
@@ -66,7 +64,7 @@ class Host:
 
     Attributes:
         plan: that is loaded.
-        on_load, on_write: called before parameters, and words of data memories, are written: for who keeps a golden copy.
+        on_load, on_write: called before parameters, and tensors, are written: for who keeps a golden copy.
         settle: awaited before a further phase's parameters are written: for who must have seen all jobs before.
         released_clock, irq_clock: give the clocks of the harts' last release and of the last rise of the interrupt,
             where the bench knows them exactly.
@@ -341,4 +339,3 @@ def _cause(cause: int) -> str:
         return Cause(cause).name.lower().replace("_", " ")
     except ValueError:
         return f"mcause 0x{cause:08x}"
-

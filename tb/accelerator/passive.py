@@ -1,8 +1,9 @@
 """The blocks' own scoreboards at unit boundaries, watching while the system runs.
 
-`MvuWatch` sees every register access that an MVU takes: a write of `mvucommand` lets the golden MVU run the job that the
-registers then say, and the words that follow on the unit's trace must be its. `HartWatch` feeds the controller's lock-step
-scoreboard: retirements, with the answers of the bus, the interrupt lines and the host's writes merged in by their clocks.
+`MvuWatch` sees every register access that an MVU takes: a write of `mvucommand` lets the golden MVU run the job that
+the registers then say, and the words that follow on the unit's trace must be its. `HartWatch` feeds the controller's
+lock-step scoreboard: retirements, with the answers of the bus, the interrupt lines and the host's writes merged in by
+their clocks.
 """
 
 from __future__ import annotations
@@ -154,7 +155,9 @@ class MvuWatch:
 
     def _begin(self, mvu: int, clock: int) -> None:
         unit = self.units[mvu]
-        registers = {row.name: row.decode(unit.shadow[row.address]) for row in REGISTERS if row.address != _STATUS}
+        registers = {
+            row.name: row.decode(unit.shadow[row.address]) for row in REGISTERS if row.address != _STATUS
+        }
         step = unit.steps[unit.begun] if unit.begun < len(unit.steps) else None
         name = f"job {unit.begun} of MVU {mvu}"
         locate: Callable[[int], str] = lambda index: f"{name}, output word {index}"  # noqa: E731
@@ -202,7 +205,9 @@ class MvuWatch:
         fields = JOB_END.unpack(beats.payload)
         unit = self.units[mvu]
         unit.ends += zip(
-            *(fields[n].tolist() for n in ("busy", "multiplied", "waited")), beats.cycles.tolist(), strict=True
+            *(fields[n].tolist() for n in ("busy", "multiplied", "waited")),
+            beats.cycles.tolist(),
+            strict=True,
         )
         self._check_ends(unit)
 
@@ -216,7 +221,11 @@ class MvuWatch:
             self.ideal += job.ideal
             self.busy += busy
             if multiplied != job.countdown:
-                self._wrong(f"{job.name} multiplied in {multiplied} clocks instead of {job.countdown}", clock, "clocks")
+                self._wrong(
+                    f"{job.name} multiplied in {multiplied} clocks instead of {job.countdown}",
+                    clock,
+                    "clocks",
+                )
             elif not job.ideal <= busy <= job.ideal + waited:
                 self._wrong(
                     f"{job.name} was busy for {busy} clocks; the formula gives {job.ideal}, and its accesses waited "

@@ -49,7 +49,9 @@ class Stimulus:
         made: list[Layer] = []
         while len(made) < layers:
             number = len(made)
-            source = "input" if not made else r.choice((made[-1].output, made[-1].output, r.choice(list(shapes))))
+            source = (
+                "input" if not made else r.choice((made[-1].output, made[-1].output, r.choice(list(shapes))))
+            )
             layer = self._layer(f"layer{number}", source, shapes[source], formats[source], shapes, formats)
             if layer is None:
                 continue
@@ -86,9 +88,7 @@ class Stimulus:
             tensor = r.choice(fitting)
             channels = shapes[tensor][2]
             residual = Residual(tensor, formats[tensor], r.randint(-200, 200), r.randint(0, 4))
-        weight = self.rng.integers(
-            weight_format.min, weight_format.max + 1, (channels, *kernel, shape[2])
-        )
+        weight = self.rng.integers(weight_format.min, weight_format.max + 1, (channels, *kernel, shape[2]))
         try:
             return Layer(
                 name,

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from golden.codegen.plan import Plan, Step
+from golden.codegen.planner import fold
 from golden.mvu.layout import unpack_activations
+from tb.agents.beat_format import BeatFormat
+from tb.agents.burst import Beats
 
-__all__ = ["TensorCollector", "stored_input"]
+__all__ = ["TensorCollector", "first_difference", "stored_input"]
 
 
 def stored_input(plan: Plan, x: np.ndarray) -> np.ndarray:
     """What the host writes for an input int[H, W, C]: it, or the windows of a folded first layer."""
     if not plan.folded:
         return x
-    from golden.codegen.planner import fold
-
     return fold(plan.network.layers[0], x)
 
 
@@ -50,13 +51,22 @@ class TensorCollector:
         self.ended: list[list[int]] = [[] for _ in self.steps]
         self.problem = ""
 
+    def beats(self, mvu: int, trc: BeatFormat, beats: Beats) -> None:
+        """Words that an MVU has written, as its trace carries them."""
+        fields = trc.unpack(beats.payload)
+        width = self.plan.params.mvu.lanes // 8
+        data = fields["data"].astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width]
+        self.words(mvu, fields["addr"], data, beats.cycles)
+
     def words(self, mvu: int, address: np.ndarray, data: np.ndarray, cycles: np.ndarray) -> None:
         """Words that an MVU has written, in order."""
         taken = 0
         while taken < len(address):
             step = self._current(mvu)
             if step is None:
-                self.problem = self.problem or f"MVU {mvu} writes {len(address) - taken} words after its last step"
+                self.problem = (
+                    self.problem or f"MVU {mvu} writes {len(address) - taken} words after its last step"
+                )
                 return
             count = min(self._left[mvu], len(address) - taken)
             place = self.plan.places[self._output(step)]

@@ -1,4 +1,4 @@
-"""Tests of the accelerator. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the accelerator. Each is a cocotb test; what it plays is its `body`, all else is the environment's."""
 
 from __future__ import annotations
 
@@ -67,7 +67,11 @@ class RealNetworks(AcceleratorTest):
                 item = RunItem(f"{network.name}, image {index}", plan, workload.images[index].astype(int))
                 await self.play([item])
                 cocotb.log.info(
-                    "%s, image %d, %s: all tensors equal, %d clocks", network.name, index, plan.mapping, item.run.clocks
+                    "%s, image %d, %s: all tensors equal, %d clocks",
+                    network.name,
+                    index,
+                    plan.mapping,
+                    item.run.clocks,
                 )
                 if workload.labels is not None:
                     right += int(item.output.argmax()) == int(workload.labels[index])
