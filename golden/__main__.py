@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 import golden
+from golden import codegen
+from golden.accelerator.parameters import AcceleratorParameters
+from golden.codegen.networks import NETWORKS
+from golden.codegen.planner import MAPPINGS
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
@@ -123,6 +128,31 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
     sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
     _array_options(sub)
+    sub = command(
+        "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
+    )
+    sub.description += f" MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
+    sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
+    sub.add_argument(
+        "--mapping",
+        choices=("auto", *MAPPINGS),
+        default="auto",
+        help="default: what is predicted to be faster",
+    )
+    sub.add_argument(
+        "--fold",
+        choices=("auto", "no"),
+        default="auto",
+        help="whether the first layer may read whole windows, which the host lays out (default auto)",
+    )
+    for name, value in AcceleratorParameters().rtl.items():
+        option = re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
+        sub.add_argument(f"--{option}", type=int, dest=name, metavar="N", help=f"{name} (default {value})")
+    sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
+    sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    sub.add_argument(
+        "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
+    )
     sub = command(
         "bench",
         _bench,
@@ -245,6 +275,35 @@ def _cycles(options: argparse.Namespace) -> int:
         plan = ArrayPlan(model, parameters)
         layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)
     print("\n".join(table(layer_clocks(layers, parameters), parameters)))
+    return 0
+
+
+def _codegen(options: argparse.Namespace) -> int:
+    from golden.accelerator.system import System
+    from golden.codegen import files, report
+
+    given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
+    params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
+    make = NETWORKS.get(str(options.model))
+    network = golden.load_network(options.model) if make is None else make()
+    if options.compat:
+        print("\n".join(report.compat(network, params.mvu.lanes)))
+        return 0
+    plan = codegen.plan(network, params, options.mapping, None if options.fold == "auto" else False)
+    system = System(params, functional=False)
+    system.load(plan)
+    run = system.run()
+    parts = (report.configuration(plan), report.memory_map(plan), report.clocks(plan, run.steps, run.clocks))
+    print("\n\n".join("\n".join(lines) for lines in parts))
+    if options.output is not None:
+        options.random = 1
+        (row,) = _one_row(network, options).values()
+        origin = f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+        written = files.write(plan, row[0], options.output, origin)
+        print(
+            f"wrote {len(written)} files to {options.output}; play them with: "
+            f"make TOPLEVEL=accelerator VECTORS={shlex.quote(str(options.output))}"
+        )
     return 0
 
 

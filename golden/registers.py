@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from golden.errors import ConfigurationError
@@ -25,11 +26,11 @@ class Field:
     access: str = "rw"
     signed: bool = False
 
-    @property
+    @cached_property
     def width(self) -> int:
         return self.msb - self.lsb + 1
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """The field's bits in the register's word."""
         return ((1 << self.width) - 1) << self.lsb

@@ -16,7 +16,8 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from golden.errors import ChecksumError, GoldenError
 
-__all__ = ["MANIFEST", "read", "write"]
+__all__ = ["MANIFEST", "arrays_of", "checked", "manifest_of", "packed", "read", "whole_folder", "write"]
 
 MANIFEST = "manifest.json"
 _LARGEST_FILE = 64 << 20  # bytes of an .npz, far above what a job takes
@@ -51,28 +52,49 @@ def write(
     Raises:
         GoldenError: `folder` holds something else; and what `jobs` raises.
     """
+    written = []
+    with whole_folder(folder) as partial:
+        for number, (described, arrays) in enumerate(jobs):
+            name = f"{number:02d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', described['name'])}.npz"
+            content = packed(arrays)
+            (partial / name).write_bytes(content)
+            written.append({**described, "file": name, "sha256": hashlib.sha256(content).hexdigest()})
+        text = json.dumps({**manifest, "jobs": written}, indent=1) + "\n"
+        (partial / MANIFEST).write_text(text, encoding="utf-8")
+    return [job["name"] for job in written]
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `folder` when all is written, or nothing at all.
+
+    Raises:
+        GoldenError: `folder` is there and holds no manifest, so it is something else; or it cannot be written.
+    """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise GoldenError(f"{folder}: exists and is no vector set: give a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        written = []
-        for number, (described, arrays) in enumerate(jobs):
-            name = f"{number:02d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', described['name'])}.npz"
-            content = io.BytesIO()
-            np.savez_compressed(content, **{k: a for k, a in arrays.items() if a is not None})
-            (partial / name).write_bytes(content.getvalue())
-            digest = hashlib.sha256(content.getvalue()).hexdigest()
-            written.append({**described, "file": name, "sha256": digest})
-        text = json.dumps({**manifest, "jobs": written}, indent=1) + "\n"
-        (partial / MANIFEST).write_text(text, encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise GoldenError(f"{folder} cannot be written: {error.strerror}") from None
+    try:
+        yield partial
         shutil.rmtree(folder, ignore_errors=True)
         os.chmod(partial, 0o755)
         os.replace(partial, folder)
+    except OSError as error:
+        raise GoldenError(f"{folder} cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return [job["name"] for job in written]
+
+
+def packed(arrays: Mapping[str, np.ndarray | None]) -> bytes:
+    """Arrays by name as the content of an .npz file; those of None are left out."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{k: a for k, a in arrays.items() if a is not None})
+    return content.getvalue()
 
 
 def read(
@@ -92,6 +114,16 @@ def read(
         GoldenError: no vector set, or one of another format.
         ChecksumError: a file is missing, altered or cut off.
     """
+    manifest = manifest_of(folder, form)
+    path = Path(folder) / MANIFEST
+    try:
+        return build(manifest, [(job, _arrays(folder, job)) for job in manifest["jobs"]])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ChecksumError(f"{path}: altered: {type(error).__name__} {error}") from None
+
+
+def manifest_of(folder: Path, form: str) -> dict[str, Any]:
+    """The manifest of a folder; errors as of `read`."""
     folder = Path(folder)
     path = folder / MANIFEST
     try:
@@ -105,32 +137,38 @@ def read(
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != form:
         raise GoldenError(f"{path}: format is {found!r}, but must be {form!r}")
-    try:
-        return build(manifest, [(job, _arrays(folder, job)) for job in manifest["jobs"]])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ChecksumError(f"{path}: altered: {type(error).__name__} {error}") from None
+    return manifest
 
 
-def _arrays(folder: Path, job: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    name = str(job["file"])
+def checked(folder: Path, name: str, sha256: str, largest: int = _LARGEST_FILE) -> bytes:
+    """Content of a file that the manifest names, at most `largest` bytes; errors as of `read`."""
+    folder = Path(folder)
     path = folder / name
     if Path(name).name != name:
         raise ChecksumError(f"{folder / MANIFEST}: file {name!r} lies outside the set")
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ChecksumError(
-                f"{path}: {path.stat().st_size} bytes, but {_LARGEST_FILE} is the most a job takes"
-            )
+        if path.stat().st_size > largest:
+            raise ChecksumError(f"{path}: {path.stat().st_size} bytes, but {largest} is the most a job takes")
         content = path.read_bytes()
     except OSError as error:
         raise ChecksumError(f"{path}: named in {MANIFEST}, but cannot be read: {error.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()
-    if digest != job["sha256"]:
+    if digest != sha256:
         raise ChecksumError(
-            f"{path}: altered or cut off: its sha256 is {digest}, but {MANIFEST} says {job['sha256']}"
+            f"{path}: altered or cut off: its sha256 is {digest}, but {MANIFEST} says {sha256}"
         )
+    return content
+
+
+def arrays_of(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file's content, as data: nothing in it is executed."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return dict(archive)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ChecksumError(f"{path}: not an archive of arrays: {error}") from None
+
+
+def _arrays(folder: Path, job: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    name = str(job["file"])
+    return arrays_of(Path(folder) / name, checked(folder, name, str(job.get("sha256"))))

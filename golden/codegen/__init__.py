@@ -1,1 +1,8 @@
-"""Integer networks to memory images and firmware of the accelerator. See docs/accelerator.md."""
+"""Integer networks to memory images and firmware of the accelerator. See docs/accelerator.md.
+
+`plan` maps a network; the types of what it gives are in the module of the same name, `golden.codegen.plan`.
+"""
+
+from golden.codegen.planner import fold, plan
+
+__all__ = ["fold", "plan"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from golden.mvu.jobs import countdown
 from golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
 from golden.network import Layer
 
-__all__ = ["JobClocks", "job_clocks", "layer_bound"]
+__all__ = ["JobClocks", "Recurrence", "job_clocks", "layer_bound"]
 
 # Pipeline lengths of the RTL, checked by the bench on every job.
 #: Clocks from the issue of an output's last step to its first word on the output port.
@@ -74,6 +76,50 @@ def layer_bound(layer: Layer, size: tuple[int, int], lanes: int = 64) -> int:
     return countdown(layer, size, lanes)
 
 
+class Recurrence:
+    """When a job's outputs are issued, one pool group after the other, for a caller who knows when words are taken.
+
+    Clocks count from 1 at the first issue.
+
+    Args:
+        work: multiply clocks of each output.
+        group: outputs in a pool group; only its last one enters the FIFO and can wait for room in it.
+        residual: words of a residual value, 0 without.
+    """
+
+    def __init__(self, work: Sequence[int], group: int, residual: int) -> None:
+        self._work = iter(work)
+        self._group = group
+        self._residual = residual
+        self._issues: deque[int] = deque(maxlen=RESIDUAL_FIFO_DEPTH)
+        self._read = RESIDUAL_START - 1
+        self._clock = 0
+
+    def issue(self, freed: int) -> int:
+        """Clock in which the last step of the next group is issued.
+
+        Args:
+            freed: clock in which the last word of the group `OUTPUT_FIFO_DEPTH` before it was taken, 0 without one.
+        """
+        t, residual = self._clock, self._residual
+        if not residual:
+            t += sum(islice(self._work, self._group))
+        else:
+            # A residual value's words wait for the value that leaves the residual FIFO.
+            issues, read = self._issues, self._read
+            for clocks in islice(self._work, self._group):
+                if len(issues) == RESIDUAL_FIFO_DEPTH:
+                    read = max(read, issues[0] + RESIDUAL_FREED - 1)
+                read += residual
+                t = max(t + clocks, read + RESIDUAL_READY)
+                issues.append(t)
+            self._read = read
+        self._clock = t = max(t, freed + 1)
+        if residual:
+            self._issues[-1] = t
+        return t
+
+
 def _last_issue_and_write(work: np.ndarray, group: int, words: int, residual: int) -> tuple[int, int]:
     """Clock of the last issue and of the last output word, counted from 1 at the first issue.
 
@@ -91,24 +137,12 @@ def _last_issue_and_write(work: np.ndarray, group: int, words: int, residual: in
         first_word = np.maximum.accumulate(issue + PIPELINE - busy) + busy
         if (issue[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
             return int(issue[-1]), int(first_word[-1]) + words - 1
-    # From the first stall on, each output depends on the one before, on the group that leaves the FIFO and on
-    # its residual value, whose words wait for the value that leaves the residual FIFO.
+    # From the first stall on, one group after the other.
+    recurrence = Recurrence(work.tolist(), group, residual)
     blocks: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
-    issues: deque[int] = deque(maxlen=RESIDUAL_FIFO_DEPTH)
-    t, s, read = 0, -words, RESIDUAL_START - 1
-    for output, clocks in enumerate(work.tolist(), start=1):
-        t += clocks
-        if residual:
-            if len(issues) == RESIDUAL_FIFO_DEPTH:
-                read = max(read, issues[0] + RESIDUAL_FREED - 1)
-            read += residual
-            t = max(t, read + RESIDUAL_READY)
-            issues.append(t)
-        if output % group == 0:
-            if len(blocks) == OUTPUT_FIFO_DEPTH:
-                t = max(t, blocks[0] + words)
-            s = max(t + PIPELINE, s + words)
-            blocks.append(s)
-            if residual:
-                issues[-1] = t
-    return t, s + words - 1
+    issue = last = 0
+    for number in range(len(work) // group):
+        issue = recurrence.issue(blocks[0] if number >= OUTPUT_FIFO_DEPTH else 0)
+        last = max(issue + PIPELINE, last + 1) + words - 1
+        blocks.append(last)
+    return issue, last

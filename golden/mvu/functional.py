@@ -8,9 +8,10 @@ program addresses the same tiles for every pair, and a test holds the two togeth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 
@@ -87,6 +88,13 @@ class Configuration:
         self.fields: dict[str, dict[str, int]] = {
             r.name: r.decode(words.get(r.address, 0)) for r in REGISTERS
         }
+
+    @classmethod
+    def of_words(cls, words: Sequence[int]) -> Configuration:
+        """From the words of the registers, those past the last 0."""
+        config = cls.__new__(cls)
+        config.fields = {r.name: r.decode(word) for r, word in zip_longest(REGISTERS, words, fillvalue=0)}
+        return config
 
     def value(self, register: str) -> int:
         """Value of a register's field called ``value``."""
@@ -165,6 +173,11 @@ class Configuration:
                 f"the weight lengths {weights.lengths[1:]}"
             )
         return enumerate_windows(self.geometry, weights.lengths, self.countdown)
+
+    @cached_property
+    def causes(self) -> int:
+        """Why the configuration is illegal, see `config_causes`."""
+        return _causes(self)
 
     def complete_outputs(self) -> np.ndarray:
         """Multiply clocks of each output of the job's complete pool groups, int64 `[groups * group_outputs]`.
@@ -394,7 +407,7 @@ def config_causes(registers: Registers) -> int:
     Raises:
         ConfigurationError: a padded job beyond what the contract defines, see `Configuration.windows`.
     """
-    return _causes(Configuration(registers))
+    return Configuration(registers).causes
 
 
 def cause_names(causes: int) -> list[str]:
@@ -429,7 +442,7 @@ def run_job(registers: Registers, memories: Memories, params: MvuParameters) -> 
     """
     memories.check(params)
     config = Configuration(registers)
-    causes = _causes(config)
+    causes = config.causes
     runs = not causes & ~(1 << CAUSE_BIT["countdown"]) and config.countdown
     if not runs:
         nothing = np.empty((0, params.lanes), np.int64)

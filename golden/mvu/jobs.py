@@ -1,8 +1,8 @@
 """Layers to MVU jobs: registers, memory images, and which output coordinate each word is.
 
-One job runs a whole layer (or some of its output blocks, where the weights of all do not fit), with the eight-loop
-mapping of `docs/mvu.md`: row, column, output block, pool row, pool column, plane pair, kernel row, kernel
-column x input block.
+One job runs a whole layer, or some rows and output blocks of it, with the eight-loop mapping of `docs/mvu.md`: row,
+column, output block, pool row, pool column, plane pair, kernel row, kernel column x input block. A depthwise layer has
+one input block for each output block, the same one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,21 @@ from golden.mvu.registers import BY_NAME
 from golden.network import Layer, Residual
 from golden.operators import conv2d_output_size
 
-__all__ = ["Coordinate", "Job", "TensorSpec", "countdown", "locate", "map_layer", "map_matmul"]
+__all__ = [
+    "Coordinate",
+    "Images",
+    "Job",
+    "TensorSpec",
+    "block_words",
+    "countdown",
+    "images",
+    "locate",
+    "map_layer",
+    "map_matmul",
+    "map_part",
+    "read_rows",
+    "row_clocks",
+]
 
 # mvuconfig1.acc_select and pool_select of the mapping: an output ends with the pool column (loop 4), a pool group
 # with the output block (loop 2).
@@ -56,15 +70,16 @@ class Job:
 
     Attributes:
         name: of the layer; a part of one also names its output blocks.
-        registers: register name to fields or value, for `golden.mvu.registers.encode`; those left out are 0.
+        registers: register name to fields or value, for `golden.mvu.registers.encode`; those left out are not used.
         weights: uint8 `[n_words, lanes*lanes/8]`, goes to weight word `weight_base` on.
         weight_base: word.
         scaler, bias: int64 `[blocks, lanes]`, go to entry `channel_base` on. A bias times 2**bias_shift is the layer's.
         channel_base: entry.
-        input, output: the whole tensors, also for a job that makes a part of the output.
+        input, output: the rows it reads and writes, with all their channels also for a job that makes some blocks.
         residual: likewise, or None.
         first_block, blocks: output channel blocks that this job makes.
         countdown: multiply clocks.
+        first_row: of the layer's output that this job makes.
     """
 
     name: str
@@ -80,6 +95,7 @@ class Job:
     first_block: int
     blocks: int
     countdown: int
+    first_row: int = 0
 
     @property
     def output_words(self) -> int:
@@ -92,8 +108,8 @@ class Job:
 
         Args:
             memories: modified in place.
-            x: integers `[H, W, C]` of the input.
-            residual: integers `[H, W, K]`, for a job with a residual.
+            x: integers `[H, W, C]` of the rows of the input.
+            residual: integers `[H, W, K]` of its rows, for a job with a residual.
         """
         lanes = memories.scaler.shape[1]
         memories.weights[self.weight_base : self.weight_base + len(self.weights)] = self.weights
@@ -117,10 +133,25 @@ def locate(job: Job, word_index: int) -> Coordinate:
     rest, plane = divmod(word_index, job.output.fmt.bits)
     rest, block = divmod(rest, job.blocks)
     row, column = divmod(rest, job.output.shape[1])
-    return Coordinate(row, column, job.first_block + block, job.output.fmt.bits - 1 - plane)
+    return Coordinate(job.first_row + row, column, job.first_block + block, job.output.fmt.bits - 1 - plane)
 
 
-def countdown(layer: Layer, size: tuple[int, int], lanes: int, blocks: int | None = None) -> int:
+class Images(NamedTuple):
+    """Parameters of some output blocks, as the memories hold them.
+
+    weights: uint8 `[n_words, lanes*lanes/8]`; scaler, bias: int64 `[blocks, lanes]`; the layer's biases are `bias`
+    times 2**bias_shift.
+    """
+
+    weights: np.ndarray
+    scaler: np.ndarray
+    bias: np.ndarray
+    bias_shift: int
+
+
+def countdown(
+    layer: Layer, size: tuple[int, int], lanes: int, blocks: int | None = None, rows: range | None = None
+) -> int:
     """Multiply clocks of a layer, kernel positions in the padding taking none.
 
     Args:
@@ -128,12 +159,48 @@ def countdown(layer: Layer, size: tuple[int, int], lanes: int, blocks: int | Non
         size: (H, W) of its input map.
         lanes: of the MVU.
         blocks: output channel blocks to make, by default all.
+        rows: output rows to make, by default all.
     """
     if blocks is None:
         blocks = channel_blocks(layer.output_channels, lanes)
-    taps = [int(_valid_taps(layer, size, axis).sum()) for axis in (0, 1)]
-    tiles = channel_blocks(layer.input_channels, lanes)
-    return taps[0] * taps[1] * tiles * blocks * layer.input_format.bits * layer.weight_format.bits
+    clocks = row_clocks(layer, size, lanes)
+    return int((clocks if rows is None else clocks[rows.start : rows.stop]).sum()) * blocks
+
+
+def row_clocks(layer: Layer, size: tuple[int, int], lanes: int) -> np.ndarray:
+    """Multiply clocks of one output block of each output row, int64 `[rows]`."""
+    taps = [_valid_taps(layer, size, axis) for axis in (0, 1)]
+    tile = _input_blocks(layer, lanes) * layer.input_format.bits * layer.weight_format.bits
+    return taps[0].sum(axis=1) * int(taps[1].sum()) * tile
+
+
+def block_words(layer: Layer, lanes: int) -> int:
+    """Weight words of one output block of a layer."""
+    shape = (lanes, *layer.kernel, _input_blocks(layer, lanes) * lanes)
+    return weight_words(shape, layer.weight_format, lanes)
+
+
+def images(layer: Layer, blocks: range, params: MvuParameters) -> Images:
+    """The parameters of some output blocks of a layer.
+
+    Raises:
+        ConfigurationError: a bias that is not a 27-bit number times a power of two.
+    """
+    lanes = params.lanes
+    channels = slice(blocks.start * lanes, blocks.stop * lanes)
+    weight = layer.weight[channels]
+    if layer.groups > 1:  # each output channel's only input channel is in the lane of its own number
+        lane = np.arange(len(weight)) % lanes
+        diagonal = np.zeros((*weight.shape[:3], lanes), np.int64)
+        diagonal[np.arange(len(weight)), :, :, lane] = weight[..., 0]
+        weight = diagonal
+    bias, bias_shift = _bias(layer, blocks.start, len(blocks), params)
+    return Images(
+        pack_weights(weight, layer.weight_format, lanes),
+        _by_block(layer.multiplier[channels], len(blocks), lanes),
+        bias,
+        bias_shift,
+    )
 
 
 def map_layer(
@@ -170,15 +237,70 @@ def map_layer(
         ConfigurationError: a base, `dest` or residual that makes no sense, tensors that overlap, or a bias that
             is not a 27-bit number times a power of two.
     """
-    fits = _Limits(layer.name)
-    if layer.groups != 1:
-        raise DoesNotFitError(
-            f"layer {layer.name}: a depthwise layer of {layer.groups} groups has no mapping to MVU jobs"
+    k_blocks = channel_blocks(layer.output_channels, params.lanes)
+    _check_base(layer.name, "weight", weight_base, params.weight_depth)
+    _check_base(layer.name, "channel", channel_base, params.channel_depth)
+    # Output blocks that fit at once: each takes its weights and one channel entry.
+    words = block_words(layer, params.lanes)
+    _Limits(layer.name).room("weight words of one output block", words, params.weight_depth - weight_base)
+    room = min((params.weight_depth - weight_base) // words, params.channel_depth - channel_base, k_blocks)
+    parts = -(-k_blocks // room)
+    even = -(-k_blocks // parts)  # parts of like size rather than full ones and a rest
+    return [
+        map_part(
+            layer,
+            size,
+            params,
+            input_base,
+            output_base,
+            blocks=range(first, min(first + even, k_blocks)),
+            weight_base=weight_base,
+            channel_base=channel_base,
+            residual_base=residual_base,
+            dest=dest,
+            allow_wrap=allow_wrap,
         )
-    height, width = size
-    rows, columns = layer.output_size(size)
+        for first in range(0, k_blocks, even)
+    ]
+
+
+def map_part(
+    layer: Layer,
+    size: tuple[int, int],
+    params: MvuParameters,
+    input_base: int,
+    output_base: int,
+    *,
+    rows: range | None = None,
+    blocks: range | None = None,
+    weight_base: int = 0,
+    channel_base: int = 0,
+    residual_base: int | None = None,
+    dest: int = 0,
+    allow_wrap: bool = False,
+    loaded: Images | None = None,
+) -> Job:
+    """Map some rows and output blocks of a layer to one job.
+
+    The job is that of a smaller layer: its input begins with the first row that it reads, at whose top there is padding
+    only where the layer's own padding is read, and ends with the last one.
+
+    Args:
+        layer, size, params, weight_base, channel_base, dest, allow_wrap: as for `map_layer`.
+        input_base, output_base, residual_base: first words of the whole tensors.
+        rows: of the layer's output, by default all.
+        blocks: output channel blocks, by default all.
+        loaded: `images` of these blocks, if they are at hand.
+
+    Raises:
+        DoesNotFitError, ConfigurationError: as `map_layer`; rows or blocks that the layer does not have.
+    """
+    fits = _Limits(layer.name)
     lanes = params.lanes
+    made_rows, columns = layer.output_size(size)
     k_blocks = channel_blocks(layer.output_channels, lanes)
+    rows = _within(layer.name, "output rows", rows, made_rows)
+    blocks = _within(layer.name, "output blocks", blocks, k_blocks)
     if (layer.residual is None) != (residual_base is None):
         raise ConfigurationError(
             f"layer {layer.name}: residual_base is {residual_base}, "
@@ -186,17 +308,19 @@ def map_layer(
         )
     if not 0 <= dest < 256:
         raise ConfigurationError(f"layer {layer.name}: dest is {dest}, but must be from 0 to 255")
-
     _check_base(layer.name, "weight", weight_base, params.weight_depth)
     _check_base(layer.name, "channel", channel_base, params.channel_depth)
-    made = (rows, columns, layer.output_channels)
-    source = _place(
-        fits, "input", (height, width, layer.input_channels), layer.input_format, input_base, params
-    )
+    fits.room("weight words", len(blocks) * block_words(layer, lanes), params.weight_depth - weight_base)
+    fits.room("channel entries", len(blocks), params.channel_depth - channel_base)
+
+    before_pool = (*layer.convolution_size(size), layer.output_channels)
+    whole = len(rows) == made_rows  # then also what strides leave out at the bottom
+    read, summed = (range(n) for n in (size[0], before_pool[0])) if whole else read_rows(layer, size, rows)
+    made = (made_rows, columns, layer.output_channels)
+    source = _place(fits, "input", (*size, layer.input_channels), layer.input_format, input_base, params)
     target = _place(fits, "output", made, layer.output_format, output_base, params)
     added = None
     if layer.residual is not None:
-        before_pool = (*layer.convolution_size(size), layer.output_channels)
         added = _place(fits, "residual", before_pool, layer.residual.format, residual_base, params)
         fits.limit("residual left shift", layer.residual.shift, ALIGN_MAX)
     if dest == 0:
@@ -204,57 +328,55 @@ def map_layer(
     fits.limit("quantiser MSB index", layer.shift + layer.output_format.bits - 1, POST_WIDTH - 1)
     if not allow_wrap:
         fits.room("accumulator bits", layer.accumulator_bits, params.acc_width)
-    padded = any(layer.padding)
-    if padded:
+    if any(layer.padding):
         _check_padding(fits, layer)
+    clocks = countdown(layer, size, lanes, len(blocks), rows)
+    fits.room("multiply clocks", clocks, (1 << BY_NAME["mvucommand"].field("countdown").width) - 1)
 
-    # Output blocks that fit at once: each takes its weights and one channel entry.
-    block_words = weight_words((lanes, *layer.weight.shape[1:]), layer.weight_format, lanes)
-    fits.room("weight words of one output block", block_words, params.weight_depth - weight_base)
-    room = min(
-        (params.weight_depth - weight_base) // block_words, params.channel_depth - channel_base, k_blocks
+    source, target = _rows_of(source, read), _rows_of(target, rows)
+    added = added and _rows_of(added, summed)
+    # Padding above the rows read: what of the layer's own the first window still reaches into.
+    top = max(0, layer.padding[0] - summed.start * layer.stride[0])
+    part = loaded or images(layer, blocks, params)
+    registers = _registers(layer, fits, params, source, target, added, top, blocks, weight_base, channel_base)
+    registers["mvuobaseptr"]["dest"] = dest
+    registers["mvuscaler"] = {"bias_shift": part.bias_shift}
+    registers["mvucommand"] = {
+        "countdown": clocks,
+        "max_pool": int(layer.pool is not None),
+        "multiply_mode": _AND_MODE,
+    }
+    check_configuration(registers)
+    name = layer.name
+    if len(blocks) < k_blocks:
+        name += f", output blocks {blocks.start} to {blocks.stop - 1}"
+    if len(rows) < made_rows:
+        name += f", rows {rows.start} to {rows.stop - 1}"
+    return Job(
+        name=name,
+        registers=registers,
+        weights=part.weights,
+        weight_base=weight_base,
+        scaler=part.scaler,
+        bias=part.bias,
+        channel_base=channel_base,
+        input=source,
+        output=target,
+        residual=added,
+        first_block=blocks.start,
+        blocks=len(blocks),
+        countdown=clocks,
+        first_row=rows.start,
     )
-    parts = -(-k_blocks // room)
-    even = -(-k_blocks // parts)  # parts of like size rather than full ones and a rest
 
-    jobs = []
-    for first in range(0, k_blocks, even):
-        blocks = min(even, k_blocks - first)
-        clocks = countdown(layer, size, lanes, blocks)
-        fits.room("multiply clocks", clocks, (1 << BY_NAME["mvucommand"].field("countdown").width) - 1)
-        bias, bias_shift = _bias(layer, first, blocks, params)
-        registers = _registers(
-            layer, fits, params, source, target, added, first, blocks, weight_base, channel_base
-        )
-        registers["mvuobaseptr"]["dest"] = dest
-        registers["mvuscaler"] = {"bias_shift": bias_shift}
-        registers["mvucommand"] = {
-            "countdown": clocks,
-            "max_pool": int(layer.pool is not None),
-            "multiply_mode": _AND_MODE,
-        }
-        check_configuration(registers)
-        channels = slice(first * lanes, (first + blocks) * lanes)
-        jobs.append(
-            Job(
-                name=layer.name
-                if parts == 1
-                else f"{layer.name}, output blocks {first} to {first + blocks - 1}",
-                registers=registers,
-                weights=pack_weights(layer.weight[channels], layer.weight_format, lanes),
-                weight_base=weight_base,
-                scaler=_by_block(layer.multiplier[channels], blocks, lanes),
-                bias=bias,
-                channel_base=channel_base,
-                input=source,
-                output=target,
-                residual=added,
-                first_block=first,
-                blocks=blocks,
-                countdown=clocks,
-            )
-        )
-    return jobs
+
+def read_rows(layer: Layer, size: tuple[int, int], rows: range) -> tuple[range, range]:
+    """Rows of the input, and of the map before pooling (so of the residual), that make the output rows `rows`."""
+    window, stride = (1, 1) if layer.pool is None else (layer.pool.window[0], layer.pool.stride[0])
+    summed = range(rows.start * stride, (rows.stop - 1) * stride + window)
+    first = summed.start * layer.stride[0] - layer.padding[0]
+    last = (summed.stop - 1) * layer.stride[0] - layer.padding[0] + layer.kernel[0]
+    return range(max(0, first), min(size[0], last)), summed
 
 
 def map_matmul(
@@ -327,6 +449,28 @@ class _Limits:
         """For what is a number in a register."""
         if value > most:
             raise DoesNotFitError(f"layer {self.layer}: {what} is {value}, but the MVU takes {most} at most")
+
+
+def _within(layer: str, what: str, given: range | None, count: int) -> range:
+    """`given`, checked, or all."""
+    if given is None:
+        return range(count)
+    if given.step != 1 or not 0 <= given.start < given.stop <= count:
+        raise ConfigurationError(
+            f"layer {layer}: {what} {given.start} to {given.stop - 1} are asked for, but it has 0 to {count - 1}"
+        )
+    return given
+
+
+def _rows_of(spec: TensorSpec, rows: range) -> TensorSpec:
+    height, width, channels = spec.shape
+    row = spec.words // height
+    return TensorSpec((len(rows), width, channels), spec.fmt, spec.base + rows.start * row, len(rows) * row)
+
+
+def _input_blocks(layer: Layer, lanes: int) -> int:
+    """Input blocks that an output block reads; a depthwise layer's reads its own alone."""
+    return 1 if layer.groups > 1 else channel_blocks(layer.input_channels, lanes)
 
 
 def _place(
@@ -415,12 +559,12 @@ def _registers(
     source: TensorSpec,
     target: TensorSpec,
     added: TensorSpec | None,
-    first: int,
-    blocks: int,
+    top: int,
+    blocks: range,
     weight_base: int,
     channel_base: int,
 ) -> dict[str, dict[str, int] | int]:
-    """All registers of a job but destination, bias shift and command."""
+    """All registers of a job but destination, bias shift and command; `top` rows of padding above `source`."""
     a, w, o = layer.input_format.bits, layer.weight_format.bits, layer.output_format.bits
     height, width, _ = source.shape
     rows, columns, _ = target.shape
@@ -429,7 +573,11 @@ def _registers(
     (kernel_h, kernel_w), (stride_y, stride_x) = layer.kernel, layer.stride
     (pool_h, pool_w), (pool_y, pool_x) = layer.pool or ((1, 1), (1, 1))
     group_y, group_x = _group_stride(layer)
-    top, left = layer.padding[:2]
+    left = layer.padding[1]
+    first = blocks.start
+    # Depthwise: the input goes from block to block with the output, and a kernel column has one tile.
+    tiles = _input_blocks(layer, params.lanes)
+    depthwise = layer.groups > 1
 
     registers: dict[str, dict[str, int] | int] = {}
 
@@ -441,30 +589,31 @@ def _registers(
         program = AddressProgram.from_strides(base % depth, tuple(stride for _, stride in loops), lengths)
         registers[f"mvu{letter}baseptr"] = {"value": program.base}
         for number, jump in enumerate(program.jumps):
-            registers[f"mvu{letter}jump{number}"] = _signed_jump(jump, depth)
+            if number == 0 or lengths[number]:  # the jump of a loop that runs once is never taken
+                registers[f"mvu{letter}jump{number}"] = _signed_jump(jump, depth)
         for number, length in enumerate(lengths[1:], 1):
             registers[f"mvu{letter}length{number}"] = length
 
     position = c_blocks * a  # words of an input position
     row = width * position
-    kernel = kernel_h * kernel_w * c_blocks * w  # words of an output block's weights
+    kernel = kernel_h * kernel_w * tiles * w  # words of an output block's weights
     # (iterations, input words, weight words) of the loops that weight and input generators share.
     shared = [
         (rows, group_y * row, 0),
         (columns, group_x * position, 0),
-        (blocks, 0, kernel),
+        (len(blocks), a if depthwise else 0, kernel),
         (pool_h, stride_y * row, 0),
         (pool_w, stride_x * position, 0),
         (a * w, 0, 0),
-        (kernel_h, row, kernel_w * c_blocks * w),
-        (kernel_w * c_blocks, a, w),
+        (kernel_h, row, kernel_w * tiles * w),
+        (kernel_w * tiles, position if depthwise else a, w),
     ]
-    corner = source.base - top * row - left * position
+    corner = source.base - top * row - left * position + (first * a if depthwise else 0)
     add("w", weight_base, params.weight_depth, [(n, weights) for n, _, weights in shared])
     add("i", corner, params.data_depth, [(n, words) for n, words, _ in shared])
     for letter in "sb":
-        add(letter, channel_base, params.channel_depth, [(rows * columns, 0), (blocks, 1)])
-    output_loops = [(1, 0), (rows, columns * k_blocks * o), (columns, k_blocks * o), (blocks, o), (o, 1)]
+        add(letter, channel_base, params.channel_depth, [(rows * columns, 0), (len(blocks), 1)])
+    output_loops = [(1, 0), (rows, columns * k_blocks * o), (columns, k_blocks * o), (len(blocks), o), (o, 1)]
     add("o", target.base + first * o, 1 << 16, output_loops)  # its port has 16 bits, whatever the memory
 
     precision = {"weight": w, "input": a, "output": o}
@@ -487,7 +636,7 @@ def _registers(
         residual_loops = [
             (rows, pool_y * row),
             (columns, pool_x * position),
-            (blocks, r),
+            (len(blocks), r),
             (pool_h, row),
             (pool_w, position),
             (r, 1),
@@ -501,8 +650,8 @@ def _registers(
         registers |= {
             "mvuiskip0": width * position % params.data_depth,
             "mvuiskip1": position % params.data_depth,
-            "mvuwskip0": kernel_w * c_blocks * w % params.weight_depth,
-            "mvuwskip1": c_blocks * w % params.weight_depth,
+            "mvuwskip0": kernel_w * tiles * w % params.weight_depth,
+            "mvuwskip1": tiles * w % params.weight_depth,
             "mvuishape": _fields(fits, "mvuishape", width=width, height=height),
             "mvukernel": _fields(
                 fits,
@@ -511,7 +660,7 @@ def _registers(
                 height=kernel_h,
                 pad_left=left,
                 pad_top=top,
-                blocks=c_blocks,
+                blocks=tiles,
             ),
             "mvustride": _fields(fits, "mvustride", x=stride_x, y=stride_y, group_x=group_x, group_y=group_y),
         }

@@ -70,7 +70,7 @@ module bank_arbiter #(
       if (!rst_ni) lost_q[i] <= '0;
       else lost_q[i] <= req_i[i] && !gnt[i] ? lost_q[i] + 32'd1 : '0;
     end
-    `ASSERT(nobody_starves, !(req_i[i] && !gnt[i]) || lost_q[i] < NumReq - 1)
+    `ASSERT(nobody_starves, !(req_i[i] && !gnt[i]) || lost_q[i] + 32'd1 < NumReq)
   end
 `endif
 

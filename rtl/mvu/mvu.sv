@@ -59,6 +59,8 @@ module mvu
   output logic [             7:0] trc_dest_o,
   output logic [            15:0] trc_addr_o,
   output logic [       Lanes-1:0] trc_data_o,
+  // Jobs: one waits, so that configuration writes wait; one runs; interrupt
+  output logic                    pending_o,
   output logic                    busy_o,
   output logic                    irq_o
 );
@@ -129,7 +131,8 @@ module mvu
     .pipe_busy_i     (pipe_busy)
   );
 
-  assign busy_o = busy;
+  assign pending_o = pending;
+  assign busy_o    = busy;
 
   // ---------------------------------------------------------------------------------------------
   // Memories

@@ -58,7 +58,7 @@ module mvu_tb
 
   assign cycle_o = cycle;
 
-  logic busy, busy_q;
+  logic busy, busy_q, pending;
   logic [31:0] busy_clocks_q;
 
   mvu #(
@@ -102,6 +102,7 @@ module mvu_tb
     .trc_dest_o     (trc_data[Lanes+16+:8]),
     .trc_addr_o     (trc_data[Lanes+:16]),
     .trc_data_o     (trc_data[Lanes-1:0]),
+    .pending_o      (pending),
     .busy_o         (busy),
     .irq_o
   );
@@ -145,9 +146,9 @@ module mvu_tb
     end
   end
 
-  // Passive taps are always taken.
+  // Passive taps are always taken; mvustatus tells what is pending.
   logic unused_ready;
-  assign unused_ready = trc_ready ^ job_ready;
+  assign unused_ready = trc_ready ^ job_ready ^ pending;
 
   `include "waves.svh"
 

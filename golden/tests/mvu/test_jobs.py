@@ -1,5 +1,6 @@
 """Layers mapped to jobs: what the MVU's model makes of them is what the layer's own arithmetic gives."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.formats import IntFormat
 from golden.mvu.functional import Configuration, Memories, cause_names, config_causes, run_job, wrap
-from golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul
-from golden.mvu.layout import channel_blocks, pack_activations, unpack_activations
+from golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul, map_part, read_rows
+from golden.mvu.layout import activation_words, channel_blocks, pack_activations, unpack_activations
 from golden.mvu.parameters import MvuParameters
 from golden.mvu.registers import encode
 from golden.network import Layer, Pool, Residual
@@ -132,6 +133,84 @@ def test_any_layer(case, seed):
         assert job.countdown == int(outputs.sum()) == job.registers["mvucommand"]["countdown"]
     assert sum(job.countdown for job in jobs) == countdown(layer, size, SMALL.lanes)
     assert sum(job.blocks for job in jobs) == channel_blocks(layer.output_channels, SMALL.lanes)
+
+
+@settings(max_examples=200)
+@given(layers(), st.booleans(), st.integers(0, 2**32), st.data())
+def test_any_parts(case, depthwise, seed, data):
+    """Rows and output blocks in any partition, each reading nothing but its rows, make the whole tensor."""
+    layer, size = case
+    params = replace(SMALL, data_banks=16, bank_depth=512, weight_depth=2048)
+    if depthwise:
+        count = layer.input_channels
+        rng = np.random.default_rng(seed)
+        layer = replace(
+            layer,
+            weight=random_tensor(rng, layer.weight_format, count, *layer.kernel, 1),
+            groups=count,
+            multiplier=rng.integers(-300, 300, count),
+            bias=rng.integers(-5000, 5000, count),
+        )
+    rng = np.random.default_rng(seed)
+    x = random_tensor(rng, layer.input_format, *size, layer.input_channels)
+    made, before_pool = layer.output_size(size), layer.convolution_size(size)
+    residual, residual_base = None, None
+    if layer.residual is not None:
+        residual = random_tensor(rng, layer.residual.format, *before_pool, layer.output_channels)
+        residual_base = params.data_depth // 4 * 3
+    blocks = channel_blocks(layer.output_channels, params.lanes)
+
+    def cuts(count: int) -> list[range]:
+        inner = data.draw(st.sets(st.integers(1, count - 1))) if count > 1 else set()
+        edges = [0, *sorted(inner), count]
+        return [range(*pair) for pair in itertools.pairwise(edges)]
+
+    output_base = params.data_depth // 4
+    result, total = None, 0
+    for rows in cuts(made[0]):
+        for part in cuts(blocks):
+            job = map_part(
+                layer, size, params, 3, output_base, rows=rows, blocks=part, residual_base=residual_base
+            )
+            read, summed = read_rows(layer, size, rows)
+            if len(rows) == made[0]:
+                read, summed = range(size[0]), range(before_pool[0])
+            memories = Memories.zeros(params)
+            memories.data[:] = rng.integers(0, 256, memories.data.shape, np.uint8)
+            memories.weights[:] = rng.integers(0, 256, memories.weights.shape, np.uint8)
+            job.load(
+                memories,
+                x[read.start : read.stop],
+                None if residual is None else residual[summed.start : summed.stop],
+            )
+            done = run_job(job.registers, memories, params)
+            assert done.causes == 0 and len(done.data) == job.output_words
+            assert job.countdown == int(Configuration(job.registers).complete_outputs().sum())
+            total += job.countdown
+            result = np.zeros_like(done.data_memory) if result is None else result
+            result[done.address] = done.data
+            for index in {0, len(done.data) - 1}:
+                at = locate(job, index)
+                assert at.row in rows and at.block in part
+                position = (at.row * made[1] + at.column) * blocks + at.block
+                bits = layer.output_format.bits
+                assert done.address[index] == output_base + position * bits + bits - 1 - at.plane
+    shape = (*made, layer.output_channels)
+    words = activation_words(shape, layer.output_format, params.lanes)
+    y = unpack_activations(
+        result[output_base : output_base + words], shape, layer.output_format, params.lanes
+    )
+    acc = wrap(layer.accumulate(x[None]), params.acc_width)
+    assert np.array_equal(y, layer.post_process(acc, None if residual is None else residual[None])[0])
+    assert total == countdown(layer, size, params.lanes)
+
+
+def test_parts_that_are_not_there():
+    layer = make_layer(outputs=20)
+    with pytest.raises(ConfigurationError, match="output rows 2 to 3 are asked for, but it has 0 to 2"):
+        map_part(layer, (5, 5), SMALL, 0, 512, rows=range(2, 4))
+    with pytest.raises(ConfigurationError, match="output blocks 1 to 0 are asked for, but it has 0 to 2"):
+        map_part(layer, (5, 5), SMALL, 0, 512, blocks=range(1, 1))
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 2, 2, 0), (0, 0, 1, 1)])

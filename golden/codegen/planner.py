@@ -1,0 +1,414 @@
+"""Network to plan: folding of the first layer, places of tensors and parameters, steps and what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from golden.accelerator.parameters import AcceleratorParameters
+from golden.codegen import mapping as mappings
+from golden.codegen.firmware import Shares, firmware
+from golden.codegen.mapping import STEP_CLOCKS, Item
+from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
+from golden.errors import ConfigurationError, DoesNotFitError
+from golden.mvu.clocks import job_clocks
+from golden.mvu.jobs import Images, images, map_part
+from golden.mvu.layout import activation_words, channel_blocks
+from golden.network import Layer, Network
+
+__all__ = ["MAPPINGS", "fold", "folds", "plan", "predicted_clocks"]
+
+MAPPINGS = {"distributed": mappings.distributed, "pipelined": mappings.pipelined}
+
+
+def plan(
+    network: Network,
+    params: AcceleratorParameters | None = None,
+    mapping: str = "auto",
+    folded: bool | None = None,
+) -> Plan:
+    """Map a network to an accelerator.
+
+    Args:
+        network: to run.
+        params: of the accelerator, by default the default ones.
+        mapping: "distributed", "pipelined", or "auto" for the one whose predicted clocks are fewer.
+        folded: whether the host writes windows of the first layer; by default if they fit the lanes.
+
+    Raises:
+        DoesNotFitError: a layer, the tensors or the firmware need more than there is; the message has the numbers.
+        ConfigurationError: another mapping, a first layer that cannot be folded, or a layer that no job can do.
+    """
+    params = AcceleratorParameters() if params is None else params
+    if mapping == "auto":
+        return _fastest(network, params, folded)
+    if mapping not in MAPPINGS:
+        raise ConfigurationError(f"mapping is {mapping!r}, but must be auto, {' or '.join(MAPPINGS)}")
+    can = folds(network, params.mvu.lanes)
+    if folded and not can:
+        first = network.layers[0]
+        raise ConfigurationError(
+            f"layer {first.name} cannot be folded: only a layer whose window of {'x'.join(map(str, first.kernel))} by "
+            f"{first.input_channels} channels fits the {params.mvu.lanes} lanes can, alone in reading the input"
+        )
+    folded = can if folded is None else folded
+    return _Planner(network, params, mapping, folded).plan()
+
+
+def _fastest(network: Network, params: AcceleratorParameters, folded: bool | None) -> Plan:
+    plans, errors = [], []
+    for mapping in MAPPINGS:
+        try:
+            plans.append(plan(network, params, mapping, folded))
+        except DoesNotFitError as error:
+            errors.append(error)
+    if not plans:
+        raise errors[0]
+    return min(plans, key=lambda made: (len(made.phases), predicted_clocks(made)))
+
+
+def folds(network: Network, lanes: int) -> bool:
+    """Whether the first layer's kernel window fits into the lanes, and no other layer reads the network's input."""
+    first, *others = network.layers
+    readers = [layer.input for layer in others] + [
+        layer.residual.tensor for layer in network.layers if layer.residual
+    ]
+    return (
+        first.input == network.input
+        and network.input not in readers
+        and first.groups == 1
+        and first.kernel != (1, 1)
+        and first.weight[0].size <= lanes
+    )
+
+
+def fold(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding."""
+    top, left, bottom, right = layer.padding
+    edges = [(0, 0)] * (x.ndim - 3) + [(top, bottom), (left, right), (0, 0)]
+    x = np.pad(x, edges)
+    windows = np.lib.stride_tricks.sliding_window_view(x, layer.kernel, axis=(-3, -2))
+    windows = windows[..., :: layer.stride[0], :: layer.stride[1], :, :, :]
+    windows = np.moveaxis(windows, -3, -1)  # fH, fW, C
+    return windows.reshape(*windows.shape[:-3], -1)
+
+
+def predicted_clocks(made: Plan) -> int:
+    """Clocks of a plan's steps one after the other as their waits allow: an estimate, without the crossbar's."""
+    start = 0
+    known: dict[tuple, int] = {}
+    for phase in made.phases:
+        ends: dict[tuple[int, int], int] = {}
+        free = [start] * made.params.mvus
+        for step in _in_order(phase):
+            words = {name: value for name, value in step.job.registers.items() if "baseptr" not in name}
+            key = (step.layer, repr(words))
+            if key not in known:
+                known[key] = job_clocks(step.job.registers).total
+            ready = [ends.get((wait.mvu, wait.count - 1), start) for wait in step.waits]
+            free[step.mvu] = max([free[step.mvu], *ready]) + known[key] + STEP_CLOCKS
+            ends[step.mvu, step.number] = free[step.mvu]
+        start = max(free)
+    return start
+
+
+def _in_order(phase: Phase) -> Iterable[Step]:
+    """Steps of a phase so that each follows those it waits for."""
+    left = [list(steps) for steps in phase.steps]
+    ended = [steps[0].number if steps else 0 for steps in left]
+    first = list(ended)
+    while any(left):
+        before = sum(ended)
+        for mvu, steps in enumerate(left):
+            while steps and all(
+                wait.count <= max(ended[wait.mvu], first[wait.mvu]) for wait in steps[0].waits
+            ):
+                yield steps.pop(0)
+                ended[mvu] += 1
+        if sum(ended) == before:
+            raise ConfigurationError("the steps of a phase wait for each other")
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """An item with where its parameters lie."""
+
+    item: Item
+    weight_base: int
+    channel_base: int
+
+
+class _Planner:
+    """Holds what the stages of planning share."""
+
+    def __init__(self, network: Network, params: AcceleratorParameters, mapping: str, folded: bool) -> None:
+        self.network = network
+        self.params = params
+        self.mapping = mapping
+        self.folded = folded
+        self.shapes = dict(network.shapes)
+        layers = list(network.layers)
+        if folded:
+            layers[0], self.shapes[network.input] = _folded(layers[0], network.input_shape)
+        self.layers = [(layer, self.shapes[layer.input][:2]) for layer in layers]
+
+    def plan(self) -> Plan:
+        items = list(MAPPINGS[self.mapping](self.layers, self.params))
+        phases = self._phases(items)
+        self.places = self._places(items)
+        loads, program = self._steps(phases)
+        network, params = self.network, self.params
+        made = tuple(
+            Phase(
+                tuple(load),
+                tuple(tuple(step for item in items for step in item.get(m, [])) for m in range(params.mvus)),
+            )
+            for load, items in zip(loads, program, strict=True)
+        )
+        return Plan(
+            network,
+            params,
+            self.mapping,
+            self.folded,
+            self.places,
+            made,
+            firmware(program, params, network.name),
+        )
+
+    def _phases(self, items: list[Item]) -> list[list[_Shared]]:
+        """Items with bases of their parameters, a new phase where a memory is full."""
+        mvu = self.params.mvu
+        phases: list[list[_Shared]] = [[]]
+        weights, channels = [0] * self.params.mvus, [0] * self.params.mvus
+        for item in items:
+            share = {m: len(item.blocks(m)) for m in item.parts}
+            words = mappings.block_words(item.layer, mvu.lanes)
+            # The same base in all MVUs of an item: one image for all, one register value for all.
+            weight_base, channel_base = max(weights[m] for m in share), max(channels[m] for m in share)
+            if (
+                weight_base + max(share.values()) * words > mvu.weight_depth
+                or channel_base + max(share.values()) > mvu.channel_depth
+            ):
+                phases.append([])
+                weights, channels = [0] * self.params.mvus, [0] * self.params.mvus
+                weight_base = channel_base = 0
+            phases[-1].append(_Shared(item, weight_base, channel_base))
+            for m, blocks in share.items():
+                weights[m], channels[m] = weight_base + blocks * words, channel_base + blocks
+        return phases
+
+    def _places(self, items: list[Item]) -> dict[str, Place]:
+        """Tensors in banks of their own while there is room, then closer together, then where others were."""
+        holders: dict[str, set[int]] = {tensor: set() for tensor in self.shapes}
+        makers: dict[str, set[int]] = {}
+        made, last = {self.network.input: -1}, dict.fromkeys(self.shapes, -1)
+        for number, item in enumerate(items):
+            made.setdefault(item.layer.output, number)
+            makers.setdefault(item.layer.output, set()).update(item.parts)
+            for tensor in _operands(item.layer):
+                holders[tensor] |= set(item.parts)
+                last[tensor] = number
+            last[item.layer.output] = max(last[item.layer.output], number)
+        for tensor, mvus in holders.items():
+            if not mvus:  # read by the host alone
+                mvus.add(min(makers[tensor]))
+        last[self.network.output] = len(items)
+        needs = {
+            tensor: activation_words(shape, self.network.formats[tensor], self.params.mvu.lanes)
+            for tensor, shape in self.shapes.items()
+        }
+        life = {tensor: (made[tensor], last[tensor]) for tensor in self.shapes}
+        bank = self.params.mvu.bank_depth
+        for step, reuse in ((bank, False), (1, False), (bank, True), (1, True)):
+            bases = _allocate(needs, holders, life, self.params.mvu.data_depth, step, reuse)
+            if bases is not None:
+                break
+        else:
+            total, number = max(
+                (sum(needs[t] for t, (a, b) in life.items() if a <= number <= b), -number)
+                for number in range(len(items))
+            )
+            raise DoesNotFitError(
+                f"network {self.network.name}: layer {items[-number].layer.name} needs {total} words of data memory "
+                f"with all tensors that are alive then, but an MVU has {self.params.mvu.data_depth}"
+            )
+        formats = self.network.formats
+        return {
+            tensor: Place(
+                tensor, shape, formats[tensor], bases[tensor], needs[tensor], frozenset(holders[tensor])
+            )
+            for tensor, shape in self.shapes.items()
+        }
+
+    def _steps(self, phases: list[list[_Shared]]) -> tuple[list[list[Load]], list[list[Shares]]]:
+        """Of each phase the loads, and the items with everybody's steps."""
+        loads: list[list[Load]] = []
+        program: list[list[Shares]] = []
+        order = _Dependencies(self.params)
+        mvu = self.params.mvu
+        for phase in phases:
+            order.barrier()
+            loads.append([])
+            program.append([])
+            for shared in phase:
+                item = shared.item
+                layer = item.layer
+                loaded: dict[range, Images] = {}
+                for m in item.parts:
+                    loaded.setdefault(item.blocks(m), images(layer, item.blocks(m), mvu))
+                for blocks, made in loaded.items():
+                    mvus = frozenset(m for m in item.parts if item.blocks(m) == blocks)
+                    for select, first, image in (
+                        (WEIGHTS, shared.weight_base, made.weights),
+                        (SCALERS, shared.channel_base, made.scaler),
+                        (BIASES, shared.channel_base, made.bias),
+                    ):
+                        loads[-1].append(Load(mvus, select, first, image))
+                program[-1].append({m: [] for m in item.parts})
+                for m, parts in item.parts.items():
+                    for part in parts:
+                        place = self.places[layer.output]
+                        job = map_part(
+                            layer,
+                            item.size,
+                            mvu,
+                            self.places[layer.input].base,
+                            place.base,
+                            rows=part.rows,
+                            blocks=part.blocks,
+                            weight_base=shared.weight_base,
+                            channel_base=shared.channel_base,
+                            residual_base=layer.residual and self.places[layer.residual.tensor].base,
+                            dest=0 if place.mvus == {m} else sum(1 << target for target in place.mvus),
+                            loaded=loaded[part.blocks],
+                        )
+                        reads = self._reads(item, part)
+                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
+                        number, waits = order.add(m, reads, words, place.mvus)
+                        program[-1][-1][m].append(Step(m, number, job, layer.name, part.rows, waits))
+        return loads, program
+
+    def _reads(self, item: Item, part: mappings.Part) -> np.ndarray:
+        """Words of its own data memory that a part reads."""
+        layer, lanes = item.layer, self.params.mvu.lanes
+        columns = range(layer.output_size(item.size)[1])
+        read, summed = zip(
+            *(_read(layer, item.size, axis, made) for axis, made in enumerate((part.rows, columns))),
+            strict=True,
+        )
+        blocks = part.blocks if layer.groups > 1 else range(channel_blocks(layer.input_channels, lanes))
+        words = [_words(self.places[layer.input], *read, blocks, lanes)]
+        if layer.residual is not None:
+            words.append(_words(self.places[layer.residual.tensor], *summed, part.blocks, lanes))
+        return np.concatenate(words)
+
+
+class _Dependencies:
+    """What every word of every data memory was last written by and read by, as steps are added in a fixed order.
+
+    A step waits for the steps that wrote what it reads, and for those that read or wrote what it overwrites; not for
+    what the steps it waits for, or the one before it on its own MVU, have waited for already.
+    """
+
+    def __init__(self, params: AcceleratorParameters) -> None:
+        mvus, depth = params.mvus, params.mvu.data_depth
+        self._writer = np.full((mvus, depth), -1)  # number in the order of adding
+        self._reader = np.full((mvus, depth), -1)
+        self._added: list[tuple[int, int]] = []  # MVU and number there
+        self._known: list[list[int]] = []  # ended steps of each MVU when this one had ended
+        self._ended = [0] * mvus
+        self._latest: list[list[int]] = [[0] * mvus for _ in range(mvus)]  # of each MVU's last step
+
+    def barrier(self) -> None:
+        """All steps so far have ended before any later one begins."""
+        self._latest = [list(self._ended) for _ in self._ended]
+
+    def add(
+        self, mvu: int, reads: np.ndarray, writes: np.ndarray, targets: frozenset[int]
+    ) -> tuple[int, tuple[Wait, ...]]:
+        """A step of `mvu`: words it reads there, and words it writes in `targets`; gives its number and waits."""
+        before = {int(step) for step in np.unique(self._writer[mvu, reads])}
+        for target in targets:
+            before |= {int(step) for step in np.unique(self._writer[target, writes])}
+            before |= {int(step) for step in np.unique(self._reader[target, writes])}
+        before.discard(-1)
+        known = list(self._latest[mvu])
+        waits = {}
+        for step in sorted(before, reverse=True):
+            other, number = self._added[step]
+            if known[other] <= number:
+                waits[other] = Wait(other, number + 1)
+                known = [max(pair) for pair in zip(known, self._known[step], strict=True)]
+        step, number = len(self._added), self._ended[mvu]
+        known[mvu] = self._ended[mvu] = number + 1
+        self._added.append((mvu, number))
+        self._known.append(known)
+        self._latest[mvu] = known
+        self._reader[mvu, reads] = step
+        for target in targets:
+            self._writer[target, writes] = step
+        return number, tuple(waits[other] for other in sorted(waits))
+
+
+def _folded(layer: Layer, shape: tuple[int, int, int]) -> tuple[Layer, tuple[int, int, int]]:
+    """The first layer as a 1x1 convolution over its windows, and the shape of those."""
+    outputs = layer.output_channels
+    weight = layer.weight.reshape(outputs, 1, 1, -1)
+    size = layer.convolution_size(shape[:2])
+    return replace(layer, weight=weight, stride=(1, 1), padding=(0, 0, 0, 0)), (*size, weight.shape[3])
+
+
+def _operands(layer: Layer) -> list[str]:
+    return [layer.input] + ([layer.residual.tensor] if layer.residual else [])
+
+
+def _read(layer: Layer, size: tuple[int, int], axis: int, made: range) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (axis 0) or columns of the input, and of the map before pooling, that make the given ones of the output."""
+    window, stride = (1, 1) if layer.pool is None else (layer.pool.window[axis], layer.pool.stride[axis])
+    summed = np.unique(np.array(made)[:, None] * stride + np.arange(window))
+    corner = summed * layer.stride[axis] - layer.padding[axis]
+    read = np.unique(corner[:, None] + np.arange(layer.kernel[axis]))
+    return read[(read >= 0) & (read < size[axis])], summed
+
+
+def _words(
+    place: Place, rows: np.ndarray | range, columns: np.ndarray | range, blocks: range, lanes: int
+) -> np.ndarray:
+    """Addresses of some rows, columns and blocks of a tensor."""
+    _, width, channels = place.shape
+    bits = place.fmt.bits
+    total = channel_blocks(channels, lanes)
+    position = (np.array(rows)[:, None] * width + np.array(columns)).reshape(-1, 1)
+    inside = np.arange(blocks.start * bits, blocks.stop * bits)
+    return (place.base + position * (total * bits) + inside).reshape(-1)
+
+
+def _allocate(
+    needs: dict[str, int],
+    holders: dict[str, set[int]],
+    life: dict[str, tuple[int, int]],
+    depth: int,
+    align: int,
+    reuse: bool,
+) -> dict[str, int] | None:
+    """First words, multiples of `align`; two tensors share words only in different MVUs or, with `reuse`, if one is
+    made after the last reader of the other has begun to be the past. None if there is no room."""
+    bases: dict[str, int] = {}
+    for tensor, words in needs.items():
+        taken = sorted(
+            (bases[other], bases[other] + needs[other])
+            for other in bases
+            if holders[other] & holders[tensor]
+            and not (reuse and (life[other][1] < life[tensor][0] or life[tensor][1] < life[other][0]))
+        )
+        base = 0
+        for first, end in taken:
+            if base + words <= first:
+                break
+            base = max(base, -(-end // align) * align)
+        if base + words > depth:
+            return None
+        bases[tensor] = base
+    return bases

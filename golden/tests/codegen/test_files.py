@@ -1,0 +1,256 @@
+"""Folders of a plan: what is read back is what was written, altered files are told, tables and command line."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from elftools.elf.elffile import ELFFile
+
+import golden.codegen
+import vectors
+from golden.__main__ import main
+from golden.accelerator.parameters import AcceleratorParameters
+from golden.codegen import files, report
+from golden.codegen.networks import NETWORKS, resnet18
+from golden.codegen.plan import SCALERS, WEIGHTS
+from golden.controller.memory_map import IMEM_BASE
+from golden.errors import ChecksumError, ConfigurationError, GoldenError
+from golden.mvu.jobs import countdown
+from golden.mvu.layout import pack_activations
+from golden.mvu.registers import encode
+from golden.tests.codegen.machine import Machine
+from golden.tests.codegen.networks import accelerator, random_network
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A plan with two phases, its image and its folder."""
+    network = random_network(4, layers=5)
+    params = accelerator(3, weight_depth=64)
+    plan = golden.codegen.plan(network, params, "distributed")
+    assert len(plan.phases) > 1
+    low, high = network.input_format.min, network.input_format.max
+    image = np.random.default_rng(0).integers(low, high, network.input_shape, endpoint=True)
+    folder = tmp_path_factory.mktemp("saved") / "set"
+    files.write(plan, image, folder, "random")
+    return plan, image, folder
+
+
+def test_read_is_what_was_written(saved):
+    plan, image, folder = saved
+    found = files.read(folder)
+    again = found.plan
+    assert (again.mapping, again.folded, again.params, again.places) == (
+        plan.mapping,
+        plan.folded,
+        plan.params,
+        plan.places,
+    )
+    assert np.array_equal(again.firmware.words, plan.firmware.words)
+    assert np.array_equal(again.firmware.data, plan.firmware.data)
+    assert again.firmware.symbols == plan.firmware.symbols
+    for mine, theirs in zip(plan.phases, again.phases, strict=True):
+        for a, b in zip(mine.loads, theirs.loads, strict=True):
+            assert (a.mvus, a.select, a.first) == (b.mvus, b.select, b.first)
+            assert np.array_equal(a.image, b.image) and a.image.dtype == b.image.dtype
+        for own, read in zip(mine.steps, theirs.steps, strict=True):
+            for a, b in zip(own, read, strict=True):
+                assert (a.mvu, a.number, a.layer, a.rows, a.waits) == (
+                    b.mvu,
+                    b.number,
+                    b.layer,
+                    b.rows,
+                    b.waits,
+                )
+                assert encode(a.job.registers) == encode(b.job.registers)
+                for name in (
+                    "input",
+                    "output",
+                    "residual",
+                    "first_block",
+                    "blocks",
+                    "countdown",
+                    "first_row",
+                    "name",
+                ):
+                    assert getattr(a.job, name) == getattr(b.job, name)
+                for name in ("weights", "scaler", "bias"):
+                    assert np.array_equal(getattr(a.job, name), getattr(b.job, name))
+    assert np.array_equal(found.image, image)
+    for name, values in plan.network.trace(image[None]).items():
+        assert np.array_equal(found.tensors[name], values[0])
+    assert found.plan.network.summary() == plan.network.summary()
+    output = plan.network.output
+    (mvu,) = plan.places[output].mvus
+    assert np.array_equal(Machine(again).run(found.image)[output, mvu], found.tensors[output])
+    assert files.parameters(folder) == plan.params.rtl
+
+
+def read_hex(path, size):
+    return [bytes.fromhex(line)[::-1] for line in path.read_text().splitlines() if len(line) == 2 * size]
+
+
+def test_hex_images(saved):
+    """The images of every phase and MVU, the controller's memories and the input, as $readmemh takes them."""
+    plan, image, folder = saved
+    lanes = plan.params.mvu.lanes
+    for number, phase in enumerate(plan.phases):
+        for load in phase.loads:
+            for mvu in load.mvus:
+                if load.select == WEIGHTS:
+                    words = read_hex(folder / f"phase{number}_mvu{mvu}_weights.hex", lanes * lanes // 8)
+                    expected = [word.tobytes() for word in load.image]
+                elif load.select == SCALERS:
+                    words = read_hex(folder / f"phase{number}_mvu{mvu}_scalers.hex", lanes * 2)
+                    expected = [word.astype("<i2").tobytes() for word in load.image]
+                else:
+                    continue
+                assert words[load.first : load.first + len(expected)] == expected
+    place = plan.places["input"]
+    for mvu in place.mvus:
+        words = read_hex(folder / f"mvu{mvu}_data.hex", lanes // 8)
+        if not plan.folded:
+            expected = pack_activations(image, place.fmt, lanes)
+            assert words[place.base :] == [word.tobytes() for word in expected]
+    for name, expected in (("imem", plan.firmware.words), ("dmem", plan.firmware.data)):
+        assert [int(line, 16) for line in (folder / f"{name}.hex").read_text().split()] == expected.tolist()
+
+
+def test_elf(saved):
+    plan, _, folder = saved
+    with open(folder / "firmware.elf", "rb") as file:
+        elf = ELFFile(file)
+        assert (elf["e_machine"], elf["e_type"], elf["e_flags"]) == ("EM_RISCV", "ET_EXEC", 0)
+        assert elf["e_entry"] == plan.firmware.symbols["start"]
+        text, data = elf.iter_segments()
+        assert (text["p_paddr"], data["p_paddr"]) == (IMEM_BASE, IMEM_BASE + 4 * 8192)
+        assert text.data() == plan.firmware.words.astype("<u4").tobytes()
+        assert data.data() == plan.firmware.data.astype("<u4").tobytes()
+        symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name}
+        assert symbols == plan.firmware.symbols
+        assert elf.get_section_by_name(".text").data() == text.data()
+
+
+def test_listing(saved):
+    """Every word of the text is there at its address, in order."""
+    plan, _, folder = saved
+    lines = (folder / "firmware.lst").read_text()
+    found = [
+        tuple(int(x, 16) for x in pair) for pair in re.findall(r"^([0-9a-f]{8}) ([0-9a-f]{8})", lines, re.M)
+    ]
+    assert found == [(IMEM_BASE + 4 * n, word) for n, word in enumerate(plan.firmware.words.tolist())]
+
+
+@pytest.mark.parametrize("name", ["firmware.S", "loads.npz", "imem.hex", "vectors.npz"])
+def test_an_altered_file_is_told(saved, tmp_path, name):
+    plan, image, _ = saved
+    folder = tmp_path / "set"
+    files.write(plan, image, folder)
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ChecksumError, match=rf"{name}: altered or cut off"):
+        files.read(folder)
+    path.unlink()
+    with pytest.raises(ChecksumError, match=rf"{name}: named in manifest.json, but cannot be read"):
+        files.read(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("places"),
+        lambda m: m["network"]["layers"].pop(),
+        lambda m: m["phases"][0]["steps"][0][0].update(load="x"),
+        lambda m: m["parameters"].update(Lanes=7),
+        lambda m: m["places"]["input"].update(format="q3"),
+        lambda m: m["places"]["input"].update(words=3),
+        lambda m: m["files"].pop("loads.npz"),
+        lambda m: m.update(phases=3),
+    ],
+)
+def test_an_altered_manifest_is_told(saved, tmp_path, change):
+    plan, image, _ = saved
+    folder = tmp_path / "set"
+    files.write(plan, image, folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(GoldenError, match=r"manifest\.json"):
+        files.read(folder)
+
+
+def test_nothing_half_written(saved, tmp_path):
+    plan, image, _ = saved
+    with pytest.raises(GoldenError, match=r"image has shape \[2, 2, 1\], but network random4 takes"):
+        files.write(plan, np.zeros((2, 2, 1), int), tmp_path / "set")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(GoldenError, match="exists and is no vector set"):
+        files.write(plan, image, tmp_path / "mine")
+    with pytest.raises(GoldenError, match="no vector set"):
+        files.read(tmp_path / "mine")
+
+
+def test_resnet18_clocks():
+    """The bound with padding skipped, and what BARVINN's padded rows take."""
+    network = resnet18()
+    assert len(network.layers) == 17
+    assert sum(countdown(layer, network.shapes[layer.input][:2], 64) for layer in network.layers) == 498_104
+    assert report.compat_total(network, 64) == 532_872
+    table = report.compat(network, 64)
+    assert len(table) == 3 + 2 * 17 + 1 and table[-1] == "Total countdown: 532872"
+    assert table[3] == (
+        "| [1, 32, 32] | [1, 3, 3] | [0, 3, 2, 2, 0]   | [-132, -132, 60, 2, 0] | [0, 0, 3, 8, 0]  "
+        "| [-16, 2, -16, 2, 0]    | 1080      | 36720                 |"
+    )
+
+
+def test_small_resnets_run():
+    """The named networks, made small, with and without the additions."""
+    for residual in (False, True):
+        network = resnet18(residual, size=8, width=8)
+        plan = golden.codegen.plan(network, accelerator(4), "distributed")
+        x = np.random.default_rng(0).integers(0, 4, network.input_shape)
+        found = Machine(plan).run(x)
+        for (tensor, mvu), values in found.items():
+            if tensor != "input":
+                assert np.array_equal(values, network.trace(x[None])[tensor][0]), (tensor, mvu)
+        # The random weights are of a size that keeps the values alive.
+        assert len(np.unique(network.predict(x[None]))) > 2
+
+
+def test_compat_refuses_what_barvinn_cannot():
+    network = next(
+        network
+        for network in map(random_network, range(50))
+        if any(layer.groups > 1 for layer in network.layers)
+    )
+    with pytest.raises(
+        ConfigurationError, match="but BARVINN's generator has convolutions within a map only"
+    ):
+        report.compat(network, 8)
+
+
+def test_command_line(tmp_path, capsys):
+    model = str(vectors.path("digits/digits_w2a2.onnx"))
+    assert main(["codegen", model, "--lanes", "16", "--mvus", "4", "--output", str(tmp_path / "set")]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "iShape",
+        "data memory of every MVU, 32 banks of 1024 words",
+        "utilisation",
+        "make TOPLEVEL=accelerator VECTORS=",
+    ):
+        assert part in text
+    plan = files.read(tmp_path / "set").plan
+    assert (plan.params.mvus, plan.params.mvu.lanes) == (4, 16)
+    assert main(["codegen", "resnet18", "--compat"]) == 0
+    assert capsys.readouterr().out.endswith("Total countdown: 532872\n")
+    assert main(["codegen", model, "--weight-depth", "8", "--mapping", "pipelined"]) == 2
+    assert "weight words for one output block, but an MVU has 8" in capsys.readouterr().err
+    assert set(NETWORKS) == {"resnet18", "resnet18-residual"}
+    assert AcceleratorParameters().rtl["Mvus"] == 8

@@ -1,0 +1,360 @@
+"""Plans: every output made once, places apart, waits enough and no more, runs that end with the right tensors."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import golden.codegen
+import vectors
+from golden.codegen.planner import fold, folds
+from golden.errors import ConfigurationError, DoesNotFitError
+from golden.mvu.agu import addresses, padded_addresses
+from golden.mvu.functional import Configuration
+from golden.mvu.jobs import countdown
+from golden.mvu.layout import channel_blocks
+from golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
+from golden.network import Network
+from golden.tests.codegen.machine import Machine
+from golden.tests.codegen.networks import accelerator, random_network
+
+MAPPINGS = ("distributed", "pipelined")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Network:
+    return vectors.digits("digits_w2a2")[0]
+
+
+def steps_of(plan):
+    return [step for phase in plan.phases for steps in phase.steps for step in steps]
+
+
+def words_read(step, params) -> set[int]:
+    """Words of its own data memory that a job reads, by its registers alone."""
+    config = Configuration(step.job.registers)
+    program = config.program("i", NUM_LOOPS)
+    if config.padding:
+        skip = (config.value("mvuiskip0"), config.value("mvuiskip1"))
+        first = padded_addresses(program, skip, config.windows, config.countdown, params.data_depth)
+    else:
+        first = addresses(program, config.countdown, params.data_depth)
+    words = np.unique(first)[:, None] + np.arange(config.format("input").bits)
+    found = set((words % params.data_depth).reshape(-1).tolist())
+    if config.fields["mvuconfig1"]["residual"]:
+        count = len(config.complete_outputs()) * config.format("residual").bits
+        found |= set(addresses(config.program("r", RESIDUAL_LOOPS), count, params.data_depth).tolist())
+    return found
+
+
+def words_written(step, params) -> tuple[set[int], list[int]]:
+    """Words that a job writes, and the MVUs they go to."""
+    config = Configuration(step.job.registers)
+    count = step.job.output_words
+    dest = config.fields["mvuobaseptr"]["dest"]
+    words = addresses(config.program("o", OUTPUT_LOOPS), count, 1 << 16)
+    assert len(np.unique(words)) == count
+    return set(words.tolist()), [m for m in range(8) if dest >> m & 1] or [step.mvu]
+
+
+def check_dependencies(plan) -> None:
+    """Any two steps that touch the same word, one of them writing, are ordered by waits; and each wait is needed."""
+    params = plan.params.mvu
+    steps = {(step.mvu, step.number): step for step in steps_of(plan)}
+    # What has ended when a step begins: a number for each MVU. Phases are barriers.
+    began: dict[tuple[int, int], list[int]] = {}
+    ended_before = [0] * plan.params.mvus
+    for phase in plan.phases:
+        open_steps = [list(own) for own in phase.steps]
+        progress = True
+        while progress:
+            progress = False
+            for mvu, own in enumerate(open_steps):
+                if not own:
+                    continue
+                step = own[0]
+                known = list(ended_before)
+                if step.number and (mvu, step.number - 1) in began:
+                    known = [max(p) for p in zip(known, began[mvu, step.number - 1], strict=True)]
+                known[mvu] = step.number
+                needed = [(wait.mvu, wait.count - 1) for wait in step.waits]
+                if all(key in began for key in needed):
+                    for key in needed:
+                        known = [max(p) for p in zip(known, began[key], strict=True)]
+                        known[key[0]] = max(known[key[0]], key[1] + 1)
+                    began[mvu, step.number] = known
+                    own.pop(0)
+                    progress = True
+        assert not any(open_steps), "steps wait for each other"
+        ended_before = [e + len(own) for e, own in zip(ended_before, phase.steps, strict=True)]
+
+    def ordered(a, b) -> bool:
+        return began[b][a[0]] > a[1]
+
+    readers, writers = defaultdict(set), defaultdict(set)  # (MVU, word) -> steps
+    for key, step in steps.items():
+        for word in words_read(step, params):
+            readers[step.mvu, word].add(key)
+        words, targets = words_written(step, params)
+        for target in targets:
+            for word in words:
+                writers[target, word].add(key)
+    conflicts = set()
+    for place, writing in writers.items():
+        for writer in writing:
+            conflicts |= {(writer, other) for other in (writing | readers[place]) - {writer}}
+    for a, b in conflicts:
+        assert ordered(a, b) or ordered(b, a), f"{a} and {b} touch the same word"
+    for key, step in steps.items():
+        for wait in step.waits:
+            other = (wait.mvu, wait.count - 1)
+            assert wait.mvu != step.mvu
+            assert (other, key) in conflicts or (key, other) in conflicts, f"{key} waits for {other} in vain"
+
+
+def check_coverage(plan) -> None:
+    """Every block of every row of every layer is made by one step, and the countdowns are the layers'."""
+    lanes = plan.params.mvu.lanes
+    made = defaultdict(int)
+    clocks = defaultdict(int)
+    for step in steps_of(plan):
+        clocks[step.layer] += step.job.countdown
+        assert step.rows.start == step.job.first_row
+        for row in step.rows:
+            for block in range(step.job.first_block, step.job.first_block + step.job.blocks):
+                made[step.layer, row, block] += 1
+    expected = {}
+    for layer in plan.network.layers:
+        rows, _, channels = plan.network.shapes[layer.output]
+        expected |= {
+            (layer.name, row, block): 1
+            for row in range(rows)
+            for block in range(channel_blocks(channels, lanes))
+        }
+        if not (plan.folded and layer is plan.network.layers[0]):
+            assert clocks[layer.name] == countdown(layer, plan.network.shapes[layer.input][:2], lanes)
+    assert made == expected
+
+
+def check_loads(plan) -> None:
+    """Loads of a phase lie inside the memories and do not overlap, and hold what the jobs need."""
+    params = plan.params.mvu
+    depth = (params.weight_depth, params.channel_depth, params.channel_depth)
+    for phase in plan.phases:
+        taken = [[{} for _ in depth] for _ in range(plan.params.mvus)]
+        for load in phase.loads:
+            for m in load.mvus:
+                for word, content in enumerate(load.image, load.first):
+                    assert word < depth[load.select] and word not in taken[m][load.select]
+                    taken[m][load.select][word] = content
+        for steps in phase.steps:
+            for step in steps:
+                job = step.job
+                for select, first, image in (
+                    (0, job.weight_base, job.weights),
+                    (1, job.channel_base, job.scaler),
+                    (2, job.channel_base, job.bias),
+                ):
+                    for word, content in enumerate(image, first):
+                        assert np.array_equal(taken[step.mvu][select][word], content)
+
+
+def check_run(plan, seed: int = 0, runs: int = 1) -> None:
+    """The firmware's run gives every tensor that is still in the memories; the output always is."""
+    network = plan.network
+    rng = np.random.default_rng(seed)
+    machine = Machine(plan, seed)
+    for _ in range(runs):
+        low, high = network.input_format.min, network.input_format.max
+        x = rng.integers(low, high, network.input_shape, endpoint=True)
+        found = machine.run(x)
+        trace = network.trace(x[None])
+        shared = overwritten(plan)
+        for (tensor, mvu), values in found.items():
+            if tensor in shared:
+                continue
+            expected = trace[tensor][0]
+            if tensor == network.input and plan.folded:
+                expected = fold(network.layers[0], expected)
+            assert np.array_equal(values, expected), f"{tensor} in MVU {mvu}"
+        for m, steps in enumerate(zip(*(phase.steps for phase in plan.phases), strict=True)):
+            assert machine.word("ended", m) == sum(map(len, steps)) == machine.word("current", m)
+
+
+def overwritten(plan) -> set[str]:
+    """Tensors whose words are used again."""
+    places = plan.places
+    names = list(places)
+    return {
+        name
+        for i, name in enumerate(names)
+        for other in names[i + 1 :]
+        if places[name].mvus & places[other].mvus
+        and places[name].base < places[other].base + places[other].words
+        and places[other].base < places[name].base + places[name].words
+    }
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks(seed, mapping):
+    rng = np.random.default_rng(seed)
+    network = random_network(seed)
+    params = accelerator(int(rng.choice([1, 2, 3, 5, 8])))
+    plan = golden.codegen.plan(network, params, mapping)
+    check_coverage(plan)
+    check_loads(plan)
+    check_dependencies(plan)
+    check_run(plan, seed)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("seed", [1, 4, 7])
+def test_small_memories(seed, mapping):
+    """Several phases, and words that are used again."""
+    network = random_network(seed, layers=7)
+    generous = golden.codegen.plan(network, accelerator(3), mapping)
+    biggest = max(step.job.blocks and len(step.job.weights) // step.job.blocks for step in steps_of(generous))
+    needs = sum(place.words for place in generous.places.values())
+    depth = 1 << (needs - 1).bit_length() - 1
+    params = accelerator(
+        3,
+        weight_depth=1 << max(1, int(biggest - 1).bit_length()),
+        bank_depth=max(2, depth // 32),
+    )
+    try:
+        plan = golden.codegen.plan(network, params, mapping)
+    except DoesNotFitError:
+        params = replace(params, mvu=replace(params.mvu, bank_depth=2 * params.mvu.bank_depth))
+        plan = golden.codegen.plan(network, params, mapping)
+    assert len(plan.phases) > 1 or mapping == "pipelined"
+    check_coverage(plan)
+    check_loads(plan)
+    check_dependencies(plan)
+    check_run(plan, seed)
+
+
+def test_words_are_used_again():
+    """A chain of layers in a memory that holds three of its tensors."""
+    network = random_network(3)
+    layer = network.layers[0]
+    fmt = layer.output_format
+    weight = np.random.default_rng(0).integers(0, 2, (8, 3, 3, 8))
+    chain = []
+    for number in range(6):
+        chain.append(
+            replace(
+                layer,
+                name=f"conv{number}",
+                input=f"t{number}",
+                output=f"t{number + 1}",
+                weight=weight,
+                weight_format=replace(layer.weight_format, bits=2),
+                input_format=fmt,
+                multiplier=np.full(8, 3),
+                bias=np.arange(8),
+                stride=(1, 1),
+                padding=(1, 1, 1, 1),
+                groups=1,
+                pool=None,
+                residual=None,
+            )
+        )
+    network = Network("chain", "t0", (8, 8, 8), tuple(chain))
+    words = 64 * fmt.bits
+    params = accelerator(4, data_banks=2, bank_depth=1 << (3 * words - 1).bit_length() - 1)
+    for mapping in MAPPINGS:
+        plan = golden.codegen.plan(network, params, mapping)
+        if mapping == "distributed":
+            assert overwritten(plan)
+        check_dependencies(plan)
+        check_run(plan)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_digits(digits, mapping):
+    """The folded first layer, a residual, pooling and a dense layer; two runs, the second from what the first left."""
+    plan = golden.codegen.plan(digits, accelerator(8, lanes=16, weight_depth=512), mapping)
+    assert plan.folded and plan.places["input"].shape == (8, 8, 9)
+    check_coverage(plan)
+    check_dependencies(plan)
+    check_run(plan, runs=2)
+
+
+def test_places_of_their_own_banks(digits):
+    plan = golden.codegen.plan(digits, accelerator(4, lanes=16), "distributed")
+    banks = [
+        bank
+        for place in plan.places.values()
+        for bank in range(place.base // 256, -(-(place.base + place.words) // 256))
+    ]
+    assert len(set(banks)) == len(banks)
+
+
+def test_unfolded(digits):
+    plan = golden.codegen.plan(digits, accelerator(4, lanes=16), "distributed", folded=False)
+    assert not plan.folded and plan.places["input"].shape == (8, 8, 1)
+    check_run(plan)
+    check_coverage(plan)
+
+
+def test_fold_is_a_convolution():
+    """Windows by Python loops."""
+    network = random_network(3)
+    layer = replace(network.layers[0], padding=(1, 0, 2, 1), stride=(2, 1), residual=None, pool=None)
+    layer = replace(layer, weight=np.zeros((4, 3, 2, 3), int), groups=1, multiplier=[1] * 4, bias=[0] * 4)
+    x = np.random.default_rng(0).integers(-5, 5, (5, 4, 3))
+    windows = fold(layer, x)
+    rows, columns = layer.convolution_size((5, 4))
+    assert windows.shape == (rows, columns, 18)
+    for row in range(rows):
+        for column in range(columns):
+            for y in range(3):
+                for k in range(2):
+                    for c in range(3):
+                        at = (row * 2 + y - 1, column + k)
+                        inside = 0 <= at[0] < 5 and 0 <= at[1] < 4
+                        assert windows[row, column, (y * 2 + k) * 3 + c] == (x[(*at, c)] if inside else 0)
+
+
+def test_auto_takes_the_faster(digits):
+    params = accelerator(8, lanes=16)
+    plans = [golden.codegen.plan(digits, params, mapping) for mapping in MAPPINGS]
+    clocks = [golden.codegen.planner.predicted_clocks(plan) for plan in plans]
+    auto = golden.codegen.plan(digits, params)
+    assert auto.mapping == MAPPINGS[int(np.argmin(clocks))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight_depth": 16}, r"layer conv2 needs 36 weight words for one output block, but an MVU has 16"),
+        (
+            {"data_banks": 2, "bank_depth": 128},
+            r"network digits_w2a2: layer conv1 needs 384 words of data memory with all tensors that are alive then, "
+            r"but an MVU has 256",
+        ),
+        (
+            {"controller": {"imem_words": 256}},
+            r"the firmware of network digits_w2a2 needs \d+ words of instruction memory",
+        ),
+        ({"controller": {"dmem_words": 256}}, r"needs \d+ words of data memory, but the controller has 256"),
+    ],
+)
+def test_refusals(digits, changes, message):
+    params = accelerator(8, **({"lanes": 16} | changes))
+    with pytest.raises(DoesNotFitError, match=message):
+        golden.codegen.plan(digits, params, "distributed")
+
+
+def test_bad_arguments(digits):
+    with pytest.raises(
+        ConfigurationError, match="mapping is 'both', but must be auto, distributed or pipelined"
+    ):
+        golden.codegen.plan(digits, mapping="both")
+    assert not folds(digits, 8)
+    with pytest.raises(
+        ConfigurationError, match=r"layer conv1 cannot be folded: .* 3x3 by 1 channels fits the 8 lanes"
+    ):
+        golden.codegen.plan(digits, accelerator(4), folded=True)
