@@ -1,9 +1,9 @@
 // Crossbar between MVUs: every unit's output words to any set of units' data memories.
 //
-// A word goes to all units of its dest that exist; without any it is taken and dropped. Every destination takes one word
-// a clock, from the source it served longest ago, and stays with a word it has begun to offer. Destinations of one word
-// may take it in different clocks: served_q is the set of those that have it. xbo_ready_o is high in the clock in which
-// the last of them takes it, so that nothing is ever stored here and the order of a source's words is kept.
+// A word goes to all units of its dest that exist; without any it is taken and dropped. Every destination takes one
+// word a clock, from the source it served longest ago, and stays with a word that it has been offered. Destinations of
+// one word may take it in different clocks: served_q is the set of those that have it. xbo_ready_o is high in the
+// clock in which the last of them takes it, so that nothing is ever stored here and a source's words keep their order.
 //
 // xbo_ready_o speaks of a valid word only; xbi_valid_o does not depend on xbi_ready_i. Unit m's part of a vector is
 // m*Width +: Width.

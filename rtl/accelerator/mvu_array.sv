@@ -1,6 +1,7 @@
 // MVUs and the crossbar between them. See docs/accelerator.md.
 //
-// All ports are those of `mvu` (docs/mvu.md), unit m in bits m*Width +: Width; the crossbar's side of the units is inside.
+// All ports are those of `mvu` (docs/mvu.md), unit m in bits m*Width +: Width; the crossbar's side of the units is
+// inside.
 module mvu_array
   import mvu_pkg::*;
 #(
