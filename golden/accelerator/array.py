@@ -47,7 +47,7 @@ from golden.mvu.parameters import (
 )
 from golden.mvu.registers import BY_NAME, REGISTERS
 
-__all__ = ["NEVER", "JobRecord", "MvuArray", "RaceError", "Unit"]
+__all__ = ["NEVER", "JobRecord", "MvuArray", "Program", "RaceError", "Unit"]
 
 NEVER = 1 << 62  #: a clock that does not come
 
@@ -98,8 +98,18 @@ class JobRecord:
     result: JobResult | None
 
 
-class _Program:
-    """What registers amount to; made once for each content."""
+class Program:
+    """What a job's registers amount to; made once for each content.
+
+    Attributes:
+        words: of the registers below ``mvustatus``.
+        config: the same, read.
+        causes: why it is illegal, 0 if it is not.
+        runs: whether it is legal enough to run.
+        dest: set of destinations, 0 for the own data memory.
+        work, group, groups: multiply clocks of each output, outputs in a pool group, pool groups.
+        words_each, residual: words of an output block and of a residual value, 0 without.
+    """
 
     def __init__(self, words: tuple[int, ...], params: MvuParameters) -> None:
         self.words = words
@@ -169,7 +179,7 @@ class _Program:
         inputs = np.unique(self._input_blocks // self.params.bank_depth)
         bits = self.config.format("input").bits
         if bits > 1:  # a block may reach into the next bank
-            inputs = np.unique(((self._input_blocks[:, None] + (0, bits - 1)) // self.params.bank_depth))
+            inputs = np.unique((self._input_blocks[:, None] + (0, bits - 1)) // self.params.bank_depth)
         residuals = self._residual_words(len(self.work) + RESIDUAL_FIFO_DEPTH) // self.params.bank_depth
         return bool(np.isin(inputs % self.params.data_banks, residuals).any())
 
@@ -206,7 +216,7 @@ class _SharedReads:
     Each clock reads at most one word of the input and one of the residual, and only one of a bank.
     """
 
-    def __init__(self, program: _Program, order: LeastRecent) -> None:
+    def __init__(self, program: Program, order: LeastRecent) -> None:
         self._program = program
         self._order = order  # of the read ports: input, residual
         self._clock = RESIDUAL_START  # next
@@ -259,7 +269,7 @@ class _SharedReads:
 class _Run:
     """A job that runs: where its words are."""
 
-    def __init__(self, unit: Unit, program: _Program, load: int) -> None:
+    def __init__(self, unit: Unit, program: Program, load: int) -> None:
         self.unit = unit
         self.program = program
         self.start = load + 1
@@ -340,7 +350,7 @@ class MvuArray:
     Attributes:
         units: the MVUs.
         records: jobs that ended, in that order.
-        on_load: called with (mvu, number of its job, `Configuration`, clock) when a job is loaded; may raise.
+        on_load: called with (mvu, number of its job, `Program`) when a job is loaded; may raise.
         on_done: called with (mvu, clock) for the first clock in which ``irq_o`` is high because a job ended.
         on_write: called with (record) when a job's words are in the memories.
     """
@@ -350,13 +360,13 @@ class MvuArray:
         self.units = [Unit(number, params, functional) for number in range(mvus)]
         self.crossbar = Crossbar(mvus)
         self.records: list[JobRecord] = []
-        self.on_load: Callable[[int, int, tuple[int, ...], int], None] = lambda *_: None
+        self.on_load: Callable[[int, int, Program], None] = lambda *_: None
         self.on_done: Callable[[int, int], None] = lambda *_: None
         self.on_write: Callable[[JobRecord], None] = lambda *_: None
         self._writers = [
             LeastRecent(2) for _ in range(mvus)
         ]  # of each data memory: own words, the crossbar's
-        self._programs: dict[tuple[int, ...], _Program] = {}
+        self._programs: dict[tuple[int, ...], Program] = {}
         self._events: list[tuple[int, int, bool]] = []  # clock, MVU, whether it is an end (else a load)
         self._offers: list[tuple[int, int]] = []  # clock, MVU: a group's first word
         self._active: list[_Run] = []  # that offer a word in clock _clock
@@ -438,10 +448,10 @@ class MvuArray:
     def _load(self, unit: Unit, clock: int) -> None:
         """A job leaves the registers, `clock` being the last in which it is pending."""
         words = tuple(unit.registers)
-        self.on_load(unit.number, unit.jobs, words, clock)
         program = self._programs.get(words)
         if program is None:
-            program = self._programs[words] = _Program(words, self.params)
+            program = self._programs[words] = Program(words, self.params)
+        self.on_load(unit.number, unit.jobs, program)
         unit.run = run = _Run(unit, program, clock)
         if not program.runs:
             heapq.heappush(self._events, (clock + _REFUSED, unit.number, True))
@@ -504,7 +514,7 @@ class MvuArray:
             return [run.unit.number]
         return [unit.number for unit in self.units if run.program.dest >> unit.number & 1]
 
-    def _check_races(self, unit: Unit, program: _Program) -> None:
+    def _check_races(self, unit: Unit, program: Program) -> None:
         """Whether the job that `unit` begins disturbs one that runs, or the other way round."""
         targets = [unit.number] if program.dest == 0 else None
         for other in self.units:

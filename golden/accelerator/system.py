@@ -14,18 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.accelerator import registers as system_registers
-from golden.accelerator.array import NEVER, JobRecord, MvuArray
+from golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
 from golden.accelerator.crossbar import LeastRecent
+from golden.accelerator.order import StepOrder
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.report import Report, StepRecord, report
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from golden.codegen.planner import fold
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.csrs import Cause, Interrupt
-from golden.controller.instructions import disassemble
-from golden.controller.iss import Hart, Iss
+from golden.controller.instructions import Decoded, decode, disassemble
+from golden.controller.iss import Bus, Hart, Iss
 from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import PIPELINE_STAGES
+from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from golden.errors import ConfigurationError, GoldenError
 from golden.mvu.functional import cause_names
 from golden.mvu.layout import pack_activations, unpack_activations, word_bytes
@@ -96,15 +97,60 @@ class _Parked(Exception):
 class _Harts(Iss):
     """The simulator, and what of it depends on clocks."""
 
+    #: Words of the data memory that are watched, and who is told: (hart, index, value, whether it is stored). A hart
+    #: that loads one knows no more of it than the branch behind tells: at least the value it was compared with.
+    watched = range(0)
+    on_watched: Callable[[int, int, int, bool], None]
+
+    def __init__(self, parameters: ControllerParameters, bus: Bus) -> None:
+        super().__init__(parameters, bus)
+        self._loaded: list[tuple[int, int] | None] = [
+            None
+        ] * parameters.harts  # register, index of a watched word
+
     def execute(self, hart: Hart) -> bool:
         """The next instruction; whether it may have changed interrupts, waiting or devices."""
         offset = hart.pc - IMEM_BASE
         if hart.interrupt or not 0 <= offset < 4 * self.parameters.imem_words:
             self.step(hart.number)
         else:
-            self._operations[self.words[offset >> 2]](hart)
+            word = self.words[offset >> 2]
+            if self.watched and word & 0x1F == 0x03:  # loads, stores, branches
+                self._watch(hart, word)
+            self._operations[word](hart)
         changed, self._changed = self._changed, False
         return changed
+
+    def _watch(self, hart: Hart, word: int) -> None:
+        """Tell of a store to a watched word, or of a branch that compared one, before it executes."""
+        decoded = decode(word)
+        if decoded is None:
+            return
+        if decoded.instruction.format == "B":
+            self._compared(hart, decoded)
+            return
+        address = hart.x[decoded.rs1] + decoded.imm & 0xFFFF_FFFF
+        if decoded.instruction.size != 4 or address not in self.watched:
+            return
+        index = self.watched.index(address)
+        if decoded.instruction.format == "S":
+            self.on_watched(hart.number, index, hart.x[decoded.rs2], True)
+        else:
+            self._loaded[hart.number] = decoded.rd, index
+
+    def _compared(self, hart: Hart, decoded: Decoded) -> None:
+        loaded = self._loaded[hart.number]
+        if loaded is None or loaded[0] not in (decoded.rs1, decoded.rs2):
+            return
+        first, second = hart.x[decoded.rs1], hart.x[decoded.rs2]
+        if loaded[0] == decoded.rs2:  # as if it stood first
+            least = first if first == second else first + 1 if first < second else 0
+        else:
+            least = second if first >= second else 0
+        if decoded.instruction.name in ("beq", "bne") and first != second:
+            least = 0
+        self.on_watched(hart.number, loaded[1], least, False)
+        self._loaded[hart.number] = None
 
     def forget(self) -> None:
         """The instruction did not execute."""
@@ -119,7 +165,8 @@ class System:
     Args:
         params: sizes.
         functional: execute jobs; else only clocks are counted.
-        strict: a job whose registers are not those of its step is a fault.
+        strict: a job whose registers are not those of its step is a fault, and one that begins before its hart has made
+            sure that what it needs has ended, even if it happens to be so.
     """
 
     def __init__(self, params: AcceleratorParameters, functional: bool = True, strict: bool = True) -> None:
@@ -271,6 +318,11 @@ class System:
         harts.load(self._data_base, plan.firmware.data.astype("<u4").tobytes())
         self._load_phase(0)
         self._store("phase", 0, 1)
+        if self.functional and self.strict:
+            first = self._address("ended", 0)
+            harts.watched = range(first, first + 4 * count, 4)
+            harts.on_watched = self._counted
+        self._order = StepOrder(count, self.params.mvu.data_depth)
         harts.clock = 0
         for hart in range(count):
             harts.release(hart, entry)
@@ -296,6 +348,9 @@ class System:
     def _next_phase(self, clock: int) -> None:
         """The host has loaded it."""
         self._load_phase(self._phase)
+        self._order.barrier(
+            [unit.jobs - first for unit, first in zip(self.array.units, self._first_job, strict=True)]
+        )
         self._store("phase", 0, self._phase + 1)
         self._progress = clock
 
@@ -499,10 +554,10 @@ class System:
         number = job - self._first_job[mvu]
         return self._steps[mvu][number] if 0 <= number < len(self._steps[mvu]) else None
 
-    def _job_starts(self, mvu: int, job: int, words: tuple[int, ...], clock: int) -> None:
+    def _job_starts(self, mvu: int, job: int, program: Program) -> None:
+        step = self._step(mvu, job)
         if not self.strict:
             return
-        step = self._step(mvu, job)
         if step is None:
             raise SystemFault(
                 f"MVU {mvu} was given job {job - self._first_job[mvu]}, but the plan has "
@@ -510,11 +565,39 @@ class System:
             )
         for name, expected in self._expected(step).items():
             register = MVU_REGISTERS[name]
-            if words[register.address] != expected:
+            if program.words[register.address] != expected:
                 raise SystemFault(
-                    f"MVU {mvu} step {step.number} (layer {step.layer}, {_rows(step)}): {name} is "
-                    f"0x{words[register.address]:08x}, but the plan has 0x{expected:08x}\n{self._state()}"
+                    f"{_named(step)}: {name} is 0x{program.words[register.address]:08x}, but the plan has "
+                    f"0x{expected:08x}\n{self._state()}"
                 )
+        if self.functional and program.runs:
+            self._check_order(step, program)
+
+    def _check_order(self, step: Step, program: Program) -> None:
+        """Whether the firmware has waited for what the step needs."""
+        dest = program.dest or 1 << step.mvu
+        targets = [mvu for mvu in range(self.params.mvus) if dest >> mvu & 1]
+        wrong = self._order.begin(step.mvu, step.number, program.reads, program.writes, targets)
+        if wrong is not None:
+            other = self._steps[wrong.mvu][wrong.number]
+            raise SystemFault(
+                f"{_named(step)} {wrong.does} word {wrong.word} of MVU {wrong.memory}, which {_named(other)} "
+                f"{wrong.other_does}, without having waited for that: hart {step.mvu} knows of "
+                f"{self._order.known[step.mvu][wrong.mvu]} ended steps of MVU {wrong.mvu}\n{self._state()}"
+            )
+
+    def _counted(self, hart: int, mvu: int, steps: int, stores: bool) -> None:
+        """A hart writes a word of `ended`, or has found it to be at least `steps`."""
+        if not stores:
+            self._order.sees(hart, mvu, steps)
+            return
+        unit = self.array.units[mvu]
+        ended = unit.jobs - self._first_job[mvu]
+        if hart != mvu or steps > ended:
+            raise SystemFault(
+                f"hart {hart} counts {steps} steps of MVU {mvu} as ended, which has ended {ended}\n{self._state()}"
+            )
+        self._order.counts(hart, mvu, steps)
 
     def _expected(self, step: Step) -> dict[str, int]:
         """Words of the registers that decide what a step does; made once for each step."""
@@ -551,8 +634,8 @@ class System:
         if not inside.all():
             wrong = int(record.result.address[np.argmin(inside)])
             raise SystemFault(
-                f"MVU {record.mvu} step {step.number} (layer {step.layer}, {_rows(step)}) wrote word {wrong}, but "
-                f"tensor {place.tensor} lies at {place.base} to {place.base + place.words - 1}\n{self._state()}"
+                f"{_named(step)} wrote word {wrong}, but tensor "
+                f" {place.tensor} lies at {place.base} to {place.base + place.words - 1}\n{self._state()}"
             )
         dest = record.result.dest or 1 << record.mvu
         for mvu, (image, written) in self._images[layer.output].items():
@@ -680,6 +763,10 @@ class System:
                 where += " in wfi"
             lines.append(f"  hart {hart} ({where}): MVU {hart} {doing}")
         return "\n".join(lines)
+
+
+def _named(step: Step) -> str:
+    return f"MVU {step.mvu} step {step.number} (layer {step.layer}, {_rows(step)})"
 
 
 def _rows(step: Step) -> str:

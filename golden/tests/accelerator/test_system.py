@@ -70,7 +70,7 @@ def test_digits(mapping, name, mvus, lanes):
     second = system.run({network.input: images[1]})
     for tensor, values in second.tensors.items():
         assert np.array_equal(values, network.trace(images[1:2])[tensor][0])
-    assert abs(second.clocks - first.clocks) < 0.01 * first.clocks
+    assert abs(second.clocks - first.clocks) < 0.03 * first.clocks  # other orders of service at first
 
 
 @pytest.mark.parametrize("skip", [0, 1])
@@ -86,7 +86,7 @@ def test_phases():
     params = AcceleratorParameters.of_rtl({"Mvus": 2, "Lanes": 16, "WeightDepth": 256})
     plan = code_plan(network, params, "distributed")
     assert len(plan.phases) > 1
-    system, run = run_and_compare(plan, images[0])
+    _, run = run_and_compare(plan, images[0])
     slow = System(params)
     slow.load(plan)
     other = slow.run({network.input: images[0]}, host_clocks=5000)
@@ -142,18 +142,22 @@ def patched(plan, changes):
 
 
 def test_a_wait_left_out():
-    """Each wait of a plan made by hand is needed: without any one of them two jobs disturb each other, or data are old."""
+    """Each wait of a plan made by hand is needed, whether or not the clocks happen to hide that one is missing."""
     network = random_network(0)
+    assert not any(layer.residual for layer in network.layers)
     plan = hand_plan.plan(network, parameters(3))
     found = 0
     for mvu, steps in enumerate(plan.phases[0].steps):
         for number, step in enumerate(steps):
             for wait in step.waits:
-                changed = [list(each) for each in plan.phases[0].steps]
-                changed[mvu][number] = replace(step, waits=tuple(w for w in step.waits if w != wait))
-                message = faulty(hand_plan.with_steps(plan, changed), image_of(network))
-                assert "at the same time" in message or message.startswith("wrong: "), message
-                found += 1
+                for instead in ((), (replace(wait, count=wait.count - 1),)):
+                    changed = [list(each) for each in plan.phases[0].steps]
+                    changed[mvu][number] = replace(step, waits=instead)
+                    message = faulty(hand_plan.with_steps(plan, changed), image_of(network))
+                    assert "without having waited for that" in message
+                    for one, which in ((mvu, number), (wait.mvu, wait.count - 1)):
+                        assert f"MVU {one} step {which} (layer" in message.splitlines()[0]
+                    found += 1
     assert found >= 3
 
 
@@ -164,8 +168,31 @@ def test_no_wait_at_all(mapping):
     waits = [a for name, a in plan.firmware.symbols.items() if "_wait_" in name]
     assert waits
     # A wait is a load and a branch back to it.
-    message = faulty(patched(plan, {address + 4: NOP for address in waits}), images[0])
-    assert "at the same time" in message or message.startswith("wrong: ")
+    message = faulty(patched(plan, {a: NOP for address in waits for a in (address, address + 4)}), images[0])
+    assert "without having waited" in message
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_each_wait(mapping):
+    """Of the code generator's waits, those that are no padding of its tables are needed one by one."""
+    network, images, _ = vectors.digits("digits_w2a2")
+    plan = code_plan(network, AcceleratorParameters.of_rtl({"Mvus": 2, "Lanes": 32}), mapping)
+    waits = sorted(a for name, a in plan.firmware.symbols.items() if "_wait_" in name)
+    assert len(waits) > 2
+    for address in waits:
+        message = faulty(patched(plan, {address: NOP, address + 4: NOP}), images[0])
+        assert "without having waited" in message
+
+
+def test_counted_too_early():
+    """The firmware counts a step before it has waited for its end."""
+    network = random_network(1)
+    plan = hand_plan.plan(network, parameters(2))
+    sleep = encode("wfi")
+    first = next(i for i, word in enumerate(plan.firmware.words) if word == sleep)
+    message = faulty(patched(plan, {0x8000_0000 + 4 * first: NOP}), image_of(network))
+    assert message.startswith("hart 0 counts 1 steps of MVU 0 as ended, which has ended 0")
+    assert "MVU 0 runs step 0 (layer layer0" in message
 
 
 def test_wrong_destinations():
