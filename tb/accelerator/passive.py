@@ -86,6 +86,7 @@ class MvuWatch:
         units: with ``trace``, the scoreboard of each unit's words.
         jobs: that were handed over.
         strict: whether registers that a step of the plan gives must be those of the job.
+        watching: whether jobs are looked at at all.
         multiplied, ideal, busy: clocks of all legal jobs that have ended.
     """
 
@@ -94,7 +95,7 @@ class MvuWatch:
     ) -> None:
         self.params = params
         self.coverage = MvuCoverage()
-        self.strict = True
+        self.strict = self.watching = True
         self.jobs = 0
         self.multiplied = self.ideal = self.busy = 0
         self.origin_ns = 0.0
@@ -150,7 +151,7 @@ class MvuWatch:
             address, word = int(fields[f"addr{m}"][row]), int(fields[f"wdata{m}"][row])
             if address < _STATUS:
                 self.units[m].shadow[address] = word
-                if address == _COMMAND:
+                if address == _COMMAND and self.watching:
                     self._begin(m, int(beats.cycles[row]))
 
     def _begin(self, mvu: int, clock: int) -> None:

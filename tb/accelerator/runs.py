@@ -113,7 +113,7 @@ class RunDriver(uvm_driver):
         env.begin(plan)
         expected = predicted_clocks(plan)
         limit = item.limit or _LIMIT_FACTOR * expected + _LIMIT_CLOCKS
-        host.beside = None if item.released is None else (lambda: item.released(env))
+        host.beside = None if item.released is None else lambda: item.released(env)
         beside = None if item.beside is None else cocotb.start_soon(item.beside(env))
         try:
             await self.or_stop(self._run(item, limit))
