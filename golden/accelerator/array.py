@@ -636,9 +636,10 @@ class MvuArray:
                             del own[destination]
                 elif mine is not None:
                     writers.served(0)
-                elif source is not None:
-                    writers.served(1)
-        _, taken = self.crossbar.clock(dests, ready)
+        arrived, taken = self.crossbar.clock(dests, ready)
+        for _, destination in arrived:
+            if destination not in own:
+                self._writers[destination].served(1)
         for run in active:
             gone = run.unit.number in own if run.own else taken >> run.unit.number & 1
             if gone:
