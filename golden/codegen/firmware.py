@@ -14,9 +14,8 @@ from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
 from golden.accelerator.registers import SYSTEM_UNIT
 from golden.codegen.plan import Firmware, Step
-from golden.controller.assembler import assemble
+from golden.controller.assembler import assemble, load_constant
 from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
-from golden.controller.instructions import unsigned
 from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
 from golden.controller.parameters import MAX_HARTS
 from golden.errors import DoesNotFitError
@@ -104,11 +103,7 @@ def _completed(words: dict[int, list[dict[int, int]]]) -> dict[int, list[dict[in
 
 def _constant(register: str, value: int) -> list[str]:
     """Instructions that load 32 bits."""
-    low = ((value & 0xFFF) ^ 0x800) - 0x800
-    upper = unsigned(value - low) >> 12
-    if not upper:
-        return [f"li {register}, {low}"]
-    return [f"lui {register}, 0x{upper:x}"] + ([f"addi {register}, {register}, {low}"] if low else [])
+    return [f"{name} {', '.join(operands)}" for name, *operands in load_constant(register, value)]
 
 
 class _Writer:
