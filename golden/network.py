@@ -429,7 +429,7 @@ class Network:
         Returns:
             tensor name -> int64 `[N, H, W, C]`.
         """
-        tensors = {self.input: self._checked_input(x)}
+        tensors = {self.input: self.checked_input(x)}
         read = {**tensors, **(given or {})}
         for layer in self.layers:
             residual = None if layer.residual is None else read[layer.residual.tensor]
@@ -504,7 +504,8 @@ class Network:
             changed[layer.output] = made.output_format
         return replace(self, layers=tuple(_reading(layer, changed) for layer in layers))
 
-    def _checked_input(self, x: np.ndarray) -> np.ndarray:
+    def checked_input(self, x: np.ndarray) -> np.ndarray:
+        """`x` as int64; errors as for `predict`."""
         x = np.asarray(x)
         if x.ndim != 4 or x.shape[1:] != self.input_shape:
             expected = ", ".join(str(n) for n in self.input_shape)

@@ -134,34 +134,15 @@ def _parser() -> argparse.ArgumentParser:
     _add(soak, "--instructions", "N", "instructions to compare", default="10000000")
     soak.set_defaults(command=_soak)
 
-    predict = commands.add_parser(
-        "predict",
-        help="run a network layer by layer on simulated hardware and hold every tensor against its golden model",
-    )
-    predict.add_argument("model", help="model file, or the name of one of the project's own networks")
-    predict.add_argument("--engine", default="pe_array", help="target that runs networks (default: pe_array)")
-    predict.add_argument(
-        "--images", type=int, default=1, metavar="N", help="inputs to run, drawn with the seed (default: 1)"
-    )
-    predict.add_argument(
-        "--inputs", default="", metavar="FILE", help="draw them from this .npy [M, ...], not at random"
-    )
-    predict.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="simulators; with more than one every layer runs from its golden input, spread over them",
-    )
-    predict.add_argument(
-        "--runtime",
-        action="store_true",
-        help="compare with the framework's own runtime, not the golden model",
-    )
-    predict.add_argument("--output", default="", metavar="FILE", help="write the hardware's tensors as .npz")
-    _add_sim(predict)
-    _add_build(predict)
-    predict.set_defaults(command=_predict)
+    for name, text in (
+        ("predict", "run a network on an engine: its tensors against the golden model's, clocks, answers"),
+        ("trace", "run a network on an engine and write every tensor"),
+        (
+            "compare",
+            "hold every tensor of a network on an engine against the golden model's; says what differs first",
+        ),
+    ):
+        _add_predict(commands.add_parser(name, help=text), name)
 
     listing = commands.add_parser("list", help="list targets, their parameters and their tests")
     listing.set_defaults(command=_list)
@@ -225,6 +206,41 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
     )
+
+
+def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
+    """The arguments of predict, trace and compare."""
+    parser.add_argument("model", help="model file, or the name of one of the project's own networks")
+    parser.add_argument(
+        "--engine", default="pe_array", help="golden, or a target that runs networks (default: pe_array)"
+    )
+    parser.add_argument(
+        "--images", type=int, default=1, metavar="N", help="inputs to run, drawn with the seed (default: 1)"
+    )
+    parser.add_argument(
+        "--inputs", default="", metavar="FILE", help="draw them from this .npy [M, ...], not at random"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="simulators; with more than one the PE array runs every layer from its golden input, spread over them, "
+        "and the accelerator spreads the inputs",
+    )
+    if command != "trace":
+        parser.add_argument(
+            "--runtime",
+            action="store_true",
+            help="compare with the framework's own runtime, not the golden model",
+        )
+    parser.add_argument(
+        "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
+    )
+    parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
+    _add_sim(parser)
+    _add_build(parser)
+    parser.set_defaults(command=_predict, action=command)
 
 
 def _add_sim(parser: argparse.ArgumentParser) -> None:
@@ -410,8 +426,13 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
 def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
     from sim import predict  # the networks' packages are not needed for anything else
 
-    if arguments.engine not in targets:
+    if arguments.engine not in predict.engines():
         raise unknown("engine", arguments.engine, predict.engines())
+    given = {}
+    if arguments.engine in targets:
+        given = _parameters(arguments, targets[arguments.engine])
+    elif arguments.param:
+        raise AssayError(f"--param {arguments.param[0]}: engine {arguments.engine} has no hardware")
     return predict.run(
         predict.Order(
             model=arguments.model,
@@ -419,11 +440,13 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             count=arguments.images,
             inputs=arguments.inputs,
             jobs=arguments.jobs,
-            runtime=arguments.runtime,
+            runtime=getattr(arguments, "runtime", False),
             output=arguments.output,
             simulator=arguments.sim,
             seed=choose_seed(arguments.seed or None),
-            parameters=_parameters(arguments, targets[arguments.engine]),
+            parameters=given,
+            mapping=arguments.mapping,
+            command=arguments.action,
         ),
         _announce,
     )

@@ -1,4 +1,5 @@
-"""``python -m sim predict``: a network on simulated hardware against its golden model or its framework's runtime."""
+"""``python -m sim predict | trace | compare``: a network on an engine, against its golden model or its framework's
+runtime."""
 
 from __future__ import annotations
 
@@ -12,14 +13,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from golden import GoldenError, Graph
-from golden.compare import compare_traces
-from golden.pe_array.parameters import PeArrayParameters
-from sim.engine import engines, load
+import golden
+from golden import GoldenError, Graph, Network
+from golden.compare import Comparison, compare_traces
+from sim.engine import GOLDEN, EngineModel, engines, load, snake
 from sim.errors import AssayError
-from tb.pe_array.networks import DIGITS, load_workload
+from tb.mvu import networks as integer_networks
+from tb.pe_array import networks as int8_networks
 
-__all__ = ["Order", "engines", "run"]
+__all__ = ["COMMANDS", "Order", "engines", "run"]
+
+COMMANDS = ("predict", "trace", "compare")
 
 
 @dataclass(frozen=True)
@@ -36,24 +40,41 @@ class Order:
     simulator: str = "verilator"
     seed: int = 1
     parameters: Mapping[str, int] = field(default_factory=dict)
+    mapping: str = ""
+    command: str = "predict"
 
     @property
     def replay(self) -> str:
         """The command that repeats this run."""
-        words = ["python -m sim predict", shlex.quote(self.model), f"--engine {self.engine}"]
+        words = [f"python -m sim {self.command}", shlex.quote(self.model), f"--engine {self.engine}"]
         words += [
             f"--images {self.count}",
             *([f"--inputs {shlex.quote(self.inputs)}"] if self.inputs else []),
         ]
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []
-        words += [f"--sim {self.simulator}", f"--seed {self.seed}"]
+        words += [f"--mapping {self.mapping}"] if self.mapping else []
+        words += [f"--output {shlex.quote(self.output)}"] if self.output and self.command == "trace" else []
+        words += [f"--sim {self.simulator}"] if self.engine != GOLDEN else []
+        words += [f"--seed {self.seed}"]
         words += [f"--param {name}={value}" for name, value in sorted(self.parameters.items())]
         return " ".join(words)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A network and the inputs drawn for it."""
+
+    network: Network | Graph
+    x: Any
+    labels: np.ndarray | None
+
+
 def run(order: Order, announce: Callable[[str], None]) -> int:
-    """Run the network, print every tensor's comparison and every layer's clocks; gives the exit status.
+    """Run the network and print what was asked for; gives the exit status.
+
+    predict prints every tensor's comparison, every layer's clocks and the answers; compare the comparison and where the
+    first wrong value is; trace writes the engine's tensors and compares nothing.
 
     Raises:
         GoldenError: a file that is none, or does not fit the network or the hardware.
@@ -61,20 +82,16 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     """
     if order.count < 1:
         raise AssayError(f"--images {order.count}: must be 1 or more")
-    rng = np.random.default_rng(order.seed)
-    workload = load_workload("" if order.model == DIGITS else order.model, order.inputs, rng)
-    graph, many = workload.network, len(workload)
-    if order.count > many:
-        raise AssayError(f"--images {order.count}: there are only {many} inputs")
-    rows = rng.choice(many, order.count, replace=False)
-    x = {name: values[rows] for name, values in workload.inputs.items()}
+    if order.command == "trace" and not order.output:
+        raise AssayError("trace writes the tensors: name the file with --output FILE")
+    work = _draw(order)
+    graph = work.network
     reference = _reference(order, graph)
-    sizes = vars(PeArrayParameters.of_rtl(order.parameters))
     announce(
         f"{graph.name}: {order.count} inputs on {order.engine}, seed {order.seed}; to replay: {order.replay}"
     )
     with (
-        tqdm(desc=order.engine, unit="layer", disable=None) as bar,
+        tqdm(desc=order.engine, unit="step", disable=None) as bar,
         load(
             graph,
             order.engine,
@@ -83,24 +100,48 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
             jobs=order.jobs,
             announce=announce,
             progress=lambda name: bar.update(),
-            **sizes,
+            **_options(order),
         ) as rtl,
     ):
-        bar.reset(len(rtl.plan.layers))
+        bar.reset(rtl.progress_steps(order.count))
         started = time.monotonic()
-        seen = rtl.trace(x)
+        seen = rtl.trace(work.x)
         seconds = time.monotonic() - started
-    graph.reset()
-    expected = graph.trace(x) if reference is None else reference.trace(x)
-    comparison = compare_traces(seen, expected, graph.inputs, graph.quantisations)
-    print(comparison)
-    print()
-    print(rtl.report())
-    print()
+        told = rtl.report()
     if order.output:
         _write(order.output, seen)
-        announce(f"wrote {order.output}")
-    against = "the golden model" if reference is None else "the framework's runtime"
+        announce(f"wrote {order.output}: {len(seen)} tensors")
+    if order.command == "trace":
+        for name, array in seen.items():
+            print(f"{name}: {array.dtype} {list(array.shape)}")
+        announce(
+            f"{graph.name} on {order.engine}: {len(seen)} tensors in {seconds:.1f} s, compared with nothing"
+        )
+        return 0
+    rtl.reset()
+    expected = graph.trace(work.x) if reference is None else reference.trace(work.x)
+    comparison = compare_traces(seen, expected, graph.inputs, graph.quantisations)
+    print(comparison)
+    if order.command == "predict":
+        print()
+        print(told)
+    print()
+    _verdict(order, work, rtl, comparison, seconds, announce)
+    if order.command == "predict":
+        _answers(order, work, seen, announce)
+    return 0 if comparison.exact else 1
+
+
+def _verdict(
+    order: Order,
+    work: _Work,
+    rtl: EngineModel,
+    comparison: Comparison,
+    seconds: float,
+    announce: Callable[[str], None],
+) -> None:
+    graph = work.network
+    against = "the golden model" if not order.runtime else "the framework's runtime"
     how = "each layer from its golden input" if rtl.independent else "each layer from the one before"
     verdict = "PASS" if comparison.exact else "FAIL"
     values = sum(tensor.size for tensor in comparison.tensors)
@@ -108,19 +149,60 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
         f"{verdict}  {graph.name} on {order.engine}, {how}: {values:,} values against {against}, {seconds:.1f} s"
     )
     first = comparison.first_differing
-    if first is not None:
-        announce(f"      first wrong: {first}")
-        made = next((node for node in graph.nodes if first.name in node.outputs), None)
-        if made is not None:
-            announce(
-                f"      made by: {made.name} ({made.kind}), which is done by the {rtl.plan.engine(made).value}"
-            )
-        announce(f"      replay: {order.replay}")
+    if first is None:
+        return
+    announce(f"      first wrong: {first}")
+    made = rtl.made_by(first.name)
+    if made:
+        announce(f"      made by: {made}")
+    announce(f"      replay: {order.replay}")
+    if order.engine != GOLDEN:
         announce(f"      every beat of every layer, with waves: {_bench(order)}")
-    if workload.labels is not None:
-        answers = np.asarray(seen[graph.outputs[0]]).reshape(order.count, -1).argmax(axis=1)
-        announce(f"      recognised: {int((answers == workload.labels[rows]).sum())} of {order.count}")
-    return 0 if comparison.exact else 1
+
+
+def _answers(
+    order: Order, work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[str], None]
+) -> None:
+    """What a classifier recognised."""
+    if work.labels is None:
+        return
+    answers = np.asarray(seen[work.network.outputs[0]]).reshape(order.count, -1).argmax(axis=1)
+    announce(f"      recognised: {int((answers == work.labels).sum())} of {order.count}")
+
+
+def _draw(order: Order) -> _Work:
+    """The network and as many inputs as were asked for."""
+    rng = np.random.default_rng(order.seed)
+    if _integer_network(order):
+        loaded = integer_networks.load_workload(order.model, order.inputs, rng)
+        many = len(loaded.images)
+    else:
+        model = "" if order.model == int8_networks.DIGITS else order.model
+        loaded = int8_networks.load_workload(model, order.inputs, rng)
+        many = len(loaded)
+    if order.count > many:
+        raise AssayError(f"--images {order.count}: there are only {many} inputs")
+    rows = rng.choice(many, order.count, replace=False)
+    if isinstance(loaded.network, Network):
+        x: Any = loaded.images[rows]
+    else:
+        x = {name: values[rows] for name, values in loaded.inputs.items()}
+    return _Work(loaded.network, x, None if loaded.labels is None else loaded.labels[rows])
+
+
+def _integer_network(order: Order) -> bool:
+    """Whether the model is to be a `Network`; the golden engine takes what the file is."""
+    if order.engine != GOLDEN:
+        return order.engine == "accelerator"
+    if order.model in (*integer_networks.DIGITS, int8_networks.DIGITS):
+        return order.model != int8_networks.DIGITS
+    return isinstance(golden.load(order.model), Network)
+
+
+def _options(order: Order) -> dict[str, Any]:
+    """What `load` takes beside: parameters by the names they have there."""
+    given: dict[str, Any] = {snake(name): value for name, value in order.parameters.items()}
+    return {**given, **({"mapping": order.mapping} if order.mapping else {})}
 
 
 def _bench(order: Order) -> str:
@@ -129,16 +211,21 @@ def _bench(order: Order) -> str:
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")
-    words += [] if order.model == DIGITS else [f"MODEL={shlex.quote(order.model)}"]
+    own = (*integer_networks.DIGITS, int8_networks.DIGITS)
+    words += [] if order.model in own else [f"MODEL={shlex.quote(order.model)}"]
     words += [f"IMAGES={shlex.quote(order.inputs)}"] if order.inputs else []
     return " ".join(words)
 
 
-def _reference(order: Order, graph: Graph) -> Any:
+def _reference(order: Order, graph: Network | Graph) -> Any:
     """The framework's runtime, or None for the golden model."""
     if not order.runtime:
         return None
     suffix = Path(order.model).suffix.lower()
+    if isinstance(graph, Network):
+        raise GoldenError(
+            f"{order.model}: --runtime compares a graph's tensors, but this is an integer network"
+        )
     if suffix == ".tflite":
         from golden.runtimes.litert import LiteRt
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from golden.accelerator.parameters import LANES, AcceleratorParameters
 from golden.controller.parameters import MAX_HARTS, ControllerParameters
-from golden.mvu.parameters import MvuParameters
+from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
 from golden.pe_array.parameters import PeArrayParameters
 from sim import ROOT
 from sim.errors import AssayError, unknown
@@ -103,8 +104,10 @@ class Target:
     benchmark: Benchmark | None = None
     """What ``make bench`` measures."""
     engine: str = ""
-    """Python module whose cocotb test ``serve`` plays what :mod:`sim.engine` sends; empty: the target runs no networks
-    layer by layer."""
+    """Python module whose cocotb test ``serve`` plays what `engine_model` sends; empty: the target runs no networks of
+    :mod:`sim.engine`."""
+    engine_model: str = ""
+    """``module:class`` of the model that sends it, a :class:`sim.model.EngineModel`."""
     root: Path = ROOT
 
     def source_files(self) -> list[Path]:
@@ -165,7 +168,10 @@ def expand_sources(root: Path, entries: Sequence[str]) -> list[Path]:
 MVU = MvuParameters()
 PE_ARRAY = PeArrayParameters()
 CONTROLLER = ControllerParameters()
+ACCELERATOR = AcceleratorParameters()
 _MEMORIES = tuple(1 << n for n in range(8, 17))
+_BANKS = tuple(1 << n for n in range(1, 7))
+_DEPTHS = tuple(1 << n for n in range(4, 13))
 _POWERS = tuple(1 << n for n in range(1, 16))
 
 # Small arrays of the PE array's regression: odd sizes, one vector, one lane, each width.
@@ -210,6 +216,38 @@ TARGETS: dict[str, Target] = {
             ),
         ),
         Target(
+            name="mvu_array",
+            summary="matrix-vector units and the crossbar between them",
+            hdl_top="mvu_array_tb",
+            sources=(
+                "rtl/accelerator/mvu_array.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/mvu_array/mvu_array_tb.sv",
+            ),
+            lint_top="mvu_array",
+            lint_sources=("rtl/accelerator/mvu_array.f",),
+            test_modules=("tb.mvu_array.test_mvu_array",),
+            timing=True,
+            default_tests=("random_rounds", "storms"),
+            coverage="tb.mvu_array.coverage:CrossbarCoverage",
+            parameters={
+                "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units"),
+                "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
+                "WeightDepth": Parameter(MVU.weight_depth, _DEPTHS, "weight words of a unit"),
+            },
+            variants=(
+                Variant("4x8", {"Mvus": 4, "Lanes": 8, "WeightDepth": 64}),
+                Variant("8x64", simulators=("verilator",), tests="random_rounds|storms"),
+                Variant(
+                    "3x8-xrandom",
+                    {"Mvus": 3, "Lanes": 8, "WeightDepth": 64},
+                    simulators=("verilator",),
+                    tests="reset",
+                    x_random=True,
+                ),
+            ),
+        ),
+        Target(
             name="pe_array",
             summary="array of multiply-accumulate elements for int8 networks",
             hdl_top="pe_array_tb",
@@ -222,6 +260,7 @@ TARGETS: dict[str, Target] = {
             coverage="tb.pe_array.coverage:PeArrayCoverage",
             workload_check="tb.pe_array.networks:check",
             engine="tb.pe_array.engine",
+            engine_model="sim.pe_array:ArrayModel",
             vector_test="vector_set",
             vector_parameters="golden.pe_array.vectors:parameters",
             benchmark=Benchmark(
@@ -317,6 +356,41 @@ TARGETS: dict[str, Target] = {
                 Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=_FEW),
                 Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
+            ),
+        ),
+        Target(
+            name="accelerator",
+            summary="MVUs, crossbar, controller and host port: networks from the host's input to its output",
+            hdl_top="accelerator_tb",
+            sources=(
+                "rtl/accelerator/accelerator.f",
+                "tb/agents/hdl/bursts.f",
+                "tb/accelerator/accelerator_tb.sv",
+            ),
+            lint_top="accelerator",
+            lint_sources=("rtl/accelerator/accelerator.f",),
+            test_modules=("tb.accelerator.test_accelerator",),
+            timing=True,
+            default_tests=("real_networks",),
+            workload_check="tb.accelerator.networks:check",
+            vector_test="vector_set",
+            vector_parameters="golden.codegen.files:parameters",
+            engine="tb.accelerator.engine",
+            engine_model="sim.accelerator:AcceleratorModel",
+            parameters={
+                "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units, and harts"),
+                "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
+                "DataBanks": Parameter(MVU.data_banks, _BANKS, "banks of a data memory"),
+                "BankDepth": Parameter(MVU.bank_depth, _DEPTHS, "words of a bank"),
+                "WeightDepth": Parameter(MVU.weight_depth, _DEPTHS, "weight words of a unit"),
+                "ChannelDepth": Parameter(MVU.channel_depth, _DEPTHS, "scaler and bias entries of a unit"),
+                "ImemWords": Parameter(CONTROLLER.imem_words, _MEMORIES, "words of instruction memory"),
+                "DmemWords": Parameter(CONTROLLER.dmem_words, _MEMORIES, "words of data memory"),
+                "Skip": Parameter(CONTROLLER.skip, (0, 1), "slots of harts that wait go to others"),
+            },
+            variants=(
+                Variant("4x8", {"Mvus": 4, "Lanes": 8}),
+                Variant("8x64", simulators=("verilator",), tests="real_networks"),
             ),
         ),
         Target(

@@ -20,12 +20,12 @@ from golden.mvu.jobs import block_words, row_clocks
 from golden.mvu.layout import channel_blocks
 from golden.network import Layer
 
-__all__ = ["STEP_CLOCKS", "Item", "Part", "distributed", "pipelined"]
+__all__ = ["STEP_CLOCKS", "STEP_WORTH", "Item", "Part", "distributed", "pipelined"]
 
 #: Clocks between a job and the next one of the same MVU: interrupt, waits, command. An estimate for choices alone.
 STEP_CLOCKS = 150
-#: A pipelined step takes rows until it has this many multiply clocks, so that the clocks between steps are few.
-_WORTHWHILE_CLOCKS = 400
+#: Multiply clocks that make a pipelined step worth its while.
+STEP_WORTH = 400
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,13 @@ def distributed(
             yield Item(layer, size, parts)
 
 
-def pipelined(layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorParameters) -> Iterator[Item]:
+def pipelined(
+    layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorParameters, worth: int = STEP_WORTH
+) -> Iterator[Item]:
     """Layer after layer on MVU after MVU, in steps of one or a few rows; arguments and errors as for `distributed`.
 
-    A layer whose weights do not fit one MVU takes several items, and as many MVUs.
+    A step takes rows until it has `worth` multiply clocks, so that the clocks between steps are few. A layer
+    whose weights do not fit one MVU takes several items, and as many MVUs.
     """
     lanes, number = params.mvu.lanes, 0
     for layer, size in layers:
@@ -97,7 +100,7 @@ def pipelined(layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorPa
             rows: list[Part] = []
             first = 0
             for row in range(len(clocks)):
-                if clocks[first : row + 1].sum() * len(chunk) >= _WORTHWHILE_CLOCKS or row + 1 == len(clocks):
+                if clocks[first : row + 1].sum() * len(chunk) >= worth or row + 1 == len(clocks):
                     rows.append(Part(range(first, row + 1), chunk))
                     first = row + 1
             yield Item(layer, size, {number % params.mvus: rows})

@@ -9,8 +9,8 @@ import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen import mapping as mappings
-from golden.codegen.firmware import Shares, firmware
-from golden.codegen.mapping import STEP_CLOCKS, Item
+from golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
+from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.mvu.clocks import job_clocks
@@ -23,7 +23,8 @@ __all__ = ["MAPPINGS", "fold", "folds", "plan", "predicted_clocks"]
 #: A mapping that is predicted to be so much slower is, whatever the estimate leaves out.
 _CLEAR = 1.5
 
-MAPPINGS = {"distributed": mappings.distributed, "pipelined": mappings.pipelined}
+MAPPINGS = ("distributed", "pipelined")
+_COARSENESS = (1, 4, 16, 64)  #: times the multiply clocks that a pipelined step is worth
 
 
 def plan(
@@ -171,9 +172,21 @@ class _Planner:
         self.layers = [(layer, self.shapes[layer.input][:2]) for layer in layers]
 
     def plan(self) -> Plan:
-        items, self.places = self._placed()
-        phases = self._phases(items)
-        loads, program = self._steps(phases)
+        if self.mapping == "distributed":
+            return self._made(*self._placed())
+        # Steps of more rows, where the tables of all steps do not fit the controller.
+        for coarseness in _COARSENESS:
+            items = list(mappings.pipelined(self.layers, self.params, coarseness * STEP_WORTH))
+            places = self._places(items)
+            try:
+                return self._made(items, places)
+            except FirmwareDoesNotFitError as error:
+                refused = error
+        raise refused
+
+    def _made(self, items: list[Item], places: dict[str, Place]) -> Plan:
+        self.places = places
+        loads, program = self._steps(self._phases(items))
         network, params = self.network, self.params
         made = tuple(
             Phase(
@@ -193,14 +206,11 @@ class _Planner:
         )
 
     def _placed(self) -> tuple[list[Item], dict[str, Place]]:
-        """The mapping's items and places for the tensors.
+        """Items of the distributed mapping, and places for the tensors.
 
-        Where the tensors of a layer do not fit one data memory, the distributed mapping gives it to half of the MVUs
-        and the next layer to the other half; where that is not enough every layer, and then to smaller parts.
+        Where the tensors of a layer do not fit one data memory, half of the MVUs get the layer, and the other half the
+        next one; where that is not enough every layer is shared so, and then by smaller parts.
         """
-        if self.mapping != "distributed":
-            items = list(MAPPINGS[self.mapping](self.layers, self.params))
-            return items, self._places(items)
         refused: list[DoesNotFitError] = []
         for teams in self._teams():
             items = list(mappings.distributed(self.layers, self.params, teams))

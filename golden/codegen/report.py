@@ -8,6 +8,7 @@ from golden import table
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
 from golden.errors import ConfigurationError
 from golden.mvu.agu import conv_row_program
+from golden.mvu.jobs import countdown
 from golden.mvu.layout import channel_blocks
 from golden.mvu.parameters import NUM_LOOPS
 from golden.network import Network
@@ -47,7 +48,13 @@ def configuration(plan: Plan) -> list[str]:
                 _share(steps),
             )
         )
-    return table.lines(rows, right=(7, 8))
+    network = plan.network
+    total = sum(step.job.countdown for steps in _by_layer(plan).values() for step in steps)
+    lines = [*table.lines(rows, right=(7, 8)), f"Total countdown: {total}"]
+    if plan.folded:
+        unfolded = sum(countdown(layer, network.shapes[layer.input][:2], lanes) for layer in network.layers)
+        lines[-1] += f", where the first layer reads whole windows; {unfolded} if it read single positions"
+    return lines
 
 
 def memory_map(plan: Plan) -> list[str]:

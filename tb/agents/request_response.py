@@ -110,13 +110,14 @@ class RequestResponse:
             return np.empty((0, self.word_bytes), np.uint8)
         return await self.answers(self.request.format.pack(wdata=0, addr=addresses, write=0))
 
-    async def answers(self, beats: np.ndarray) -> np.ndarray:
-        """Send requests [n], n > 0, each of which is answered; gives the answers, uint8[n, bytes].
+    async def answers(self, beats: np.ndarray, wanted: int = 0) -> np.ndarray:
+        """Send requests [n], n > 0, that are answered by `wanted` beats (by default one each); gives the answers,
+        uint8[wanted, bytes].
 
         Raises:
             StreamTimeout, StreamReset: as `read_at`.
         """
-        read = _Read(len(beats))
+        read = _Read(wanted or len(beats))
         # No await between these two: answers are matched to reads by order.
         self._reads.append(read)
         self.request.enqueue(beats)

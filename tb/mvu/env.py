@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
-from pyuvm import uvm_env, uvm_subscriber
+from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
-from golden.mvu.functional import JobResult, Memories, run_job
+from golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
 from golden.mvu.jobs import TensorSpec
 from golden.mvu.layout import unpack_activations
 from golden.mvu.parameters import MvuParameters
@@ -32,6 +32,8 @@ WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
 TAPS = ("trc", "job")
+#: Requesters whose waiting clocks a bench top counts.
+REQUESTERS = ("input", "residual", "host_read", "output", "crossbar", "host_write", "crossbar_out")
 
 
 def build_parameters() -> MvuParameters:
@@ -82,6 +84,20 @@ class Expectation:
     result: JobResult
     bits: int
     outputs: int
+
+    @classmethod
+    def of(
+        cls, registers: Registers, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
+    ) -> Expectation:
+        """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
+        configuration = Configuration(registers)
+        return cls(
+            beats=trc.pack(data=result.data, addr=result.address, dest=result.dest),
+            locate=locate,
+            result=result,
+            bits=configuration.format("output").bits,
+            outputs=configuration.group_outputs,
+        )
 
     def explain(self, index: int, lane: int) -> str:
         """The golden MVU's numbers behind one lane of one word, in the order of the data path."""
@@ -162,7 +178,7 @@ class GoldenMvu:
         self.memories.data[base : base + len(words)] = words
         self.written[base : base + len(words)] = True
 
-    def run(self, registers: dict[str, dict[str, int] | int]) -> JobResult:
+    def run(self, registers: Registers) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
         result = run_job(registers, self.memories, self.params)
         if result.dest == 0:
@@ -172,34 +188,50 @@ class GoldenMvu:
         return result
 
 
-class MvuEnv(uvm_env):
-    """Agents of all ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
+class MvuUnit(uvm_env):
+    """Agents of one MVU's ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
+
+    Args:
+        params: of the MVU.
+        prefix: of the names of its streams and signals in the bench top.
+        roles: stream name to the role of its agent; a stream that is left out has none.
+        failed: set by the first failure.
 
     Attributes:
         agents: stream name to `StreamAgent`.
         registers, memory: front ends of the request/response streams.
         interrupt: the irq line.
         golden: reference.
-        trace, crossbar: scoreboards of ``trc`` and ``xbo``.
+        trace: scoreboard of ``trc``.
+        crossbar: what awaits the words that leave the unit.
         busy: clocks of every ended job, in order.
     """
+
+    def __init__(
+        self,
+        name: str,
+        parent: uvm_component,
+        params: MvuParameters,
+        prefix: str,
+        roles: Mapping[str, str],
+        failed: Event,
+    ) -> None:
+        super().__init__(name, parent)
+        self.params = params
+        self.prefix = prefix
+        self.roles = roles
+        self.failed = failed
 
     def build_phase(self) -> None:
         super().build_phase()
         self.dut = self.cdb_get("dut")
         self.report: Report = self.cdb_get("report")
-        self.params = build_parameters()
         self.formats = port_formats(self.params)
         self.agents: dict[str, StreamAgent] = {}
-        roles = {
-            **dict.fromkeys(SOURCES, "source"),
-            **dict.fromkeys(SINKS, "sink"),
-            **dict.fromkeys(TAPS, "tap"),
-        }
-        for name, role in roles.items():
+        for name, role in self.roles.items():
             config = StreamConfig(
                 self.dut,
-                name,
+                self.prefix + name,
                 self.dut.clk_i,
                 self.formats[name],
                 role,
@@ -209,34 +241,44 @@ class MvuEnv(uvm_env):
             )
             self.cdb_set("config", config, name)
             self.agents[name] = StreamAgent(name, self)
-        self.register_agent = RegisterAgent("registers", self)
-        self.subscribers = {name: Subscriber(f"{name}_subscriber", self) for name in ("trc", "xbo", "job")}
+        self.subscribers = {
+            name: Subscriber(f"{name}_subscriber", self)
+            for name in ("trc", "xbo", "job")
+            if name in self.roles
+        }
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
         #: Clock in which each data memory word last left the serialiser.
         self.written_at = np.zeros(self.params.data_depth, np.int64)
-        self.failed = Event()
         self.job_ended = Event()
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        options = {"lanes": self.params.lanes, "on_mismatch": self.fail, "clock_ns": CLOCK_NS}
-        self.trace = OutputScoreboard("trc", self.formats["trc"], **options)
-        self.crossbar = OutputScoreboard("xbo", self.formats["xbo"], **options)
+        self.trace = self.output_scoreboard("trc")
+        self.crossbar = self.output_scoreboard("xbo")
         receivers = {"trc": self._word_written, "xbo": self.crossbar.write, "job": self._job_ended}
-        for name, receive in receivers.items():
-            self.subscribers[name].receive = receive
-            self.agents[name].ap.connect(self.subscribers[name].analysis_export)
+        for name, subscriber in self.subscribers.items():
+            subscriber.receive = receivers[name]
+            self.agents[name].ap.connect(subscriber.analysis_export)
         bus = {name: agent.bus for name, agent in self.agents.items()}
         options = {"clock_ns": CLOCK_NS, "on_error": self.fail}
         self.registers = RegisterPort(bus["reg_req"], bus["reg_rsp"], **options)
         self.memory = MemoryPort(bus["mem_req"], bus["mem_rsp"], **options)
-        self.cdb_set("port", self.registers, "registers")
-        self.interrupt = Interrupt(self.dut.irq_o, clock_ns=CLOCK_NS)
+        self.interrupt = Interrupt(getattr(self.dut, f"{self.prefix}irq_o"), clock_ns=CLOCK_NS)
         # An answer is awaited, so it must not wait for a full burst.
         for name in ("reg_rsp", "mem_rsp", "job"):
             bus[name].eager = True
+
+    def output_scoreboard(self, stream: str) -> OutputScoreboard:
+        """One for the words on a stream of this unit."""
+        return OutputScoreboard(
+            self.prefix + stream,
+            self.formats[stream],
+            lanes=self.params.lanes,
+            on_mismatch=self.fail,
+            clock_ns=CLOCK_NS,
+        )
 
     @property
     def scoreboards(self) -> tuple[StreamScoreboard, ...]:
@@ -248,51 +290,38 @@ class MvuEnv(uvm_env):
         self.report.fail(failure, **details)
         self.failed.set()
 
-    async def reset(self) -> None:
-        """Reset device and bench: everything in flight is dropped, the golden MVU's memories stay."""
-        self.dut.rst_ni.value = 0
-        await ClockCycles(self.dut.clk_i, 3)
+    def flush(self) -> None:
+        """Drop everything in flight: to be called in a reset. The golden MVU's memories stay."""
         self.registers.flush()
         self.memory.flush()
-        for name in ("xbi", "prm", "xbo", "trc", "job"):
-            self.agents[name].flush()
-        self.trace.flush()
-        self.crossbar.flush()
+        for name, agent in self.agents.items():
+            if name not in ("reg_req", "reg_rsp", "mem_req", "mem_rsp"):
+                agent.flush()
+        for scoreboard in self.scoreboards:
+            scoreboard.flush()
         self.busy.clear()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-        self.trace.origin_ns = self.crossbar.origin_ns = origin
 
     def stall(self, probability: int) -> None:
         """Let every port but the taps stall with this probability in 1/256."""
-        for name in (*SOURCES, *SINKS):
-            self.agents[name].bus.stall = probability
+        for name, role in self.roles.items():
+            if role != "tap":
+                self.agents[name].bus.stall = probability
 
     def waits(self) -> dict[str, int]:
         """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
-        names = (
-            "input",
-            "residual",
-            "host_read",
-            "output",
-            "crossbar",
-            "host_write",
-            "crossbar_out",
-        )
-        return {name: int(getattr(self.dut, f"{name}_waits_o").value) for name in names}
+        return {name: int(getattr(self.dut, f"{self.prefix}{name}_waits_o").value) for name in REQUESTERS}
 
     async def settle(self) -> None:
         """Wait until every word so far has reached its scoreboard."""
-        for name in ("trc", "xbo"):
-            self.agents[name].bus.eager = True
+        streams = [agent.bus for name, agent in self.agents.items() if name in ("trc", "xbo")]
+        for bus in streams:
+            bus.eager = True
         for _ in range(200):
             await Timer(CLOCK_NS * 4, "ns")
-            if not self.trace.outstanding and not self.crossbar.outstanding:
+            if not any(scoreboard.outstanding for scoreboard in self.scoreboards):
                 break
-        for name in ("trc", "xbo"):
-            self.agents[name].bus.eager = False
+        for bus in streams:
+            bus.eager = False
 
     def conclude(self) -> None:
         """Let the scoreboards report what they have found so far: to be called before a failure that may follow
@@ -342,9 +371,11 @@ class MvuEnv(uvm_env):
             **bits,
         )
 
-    def compare_words(self, what: str, base: int, words: np.ndarray) -> None:
-        """Compare data memory words uint8[n, lanes/8] with the golden MVU's."""
-        golden = self.golden.memories.data[base : base + len(words)]
+    def compare_words(self, what: str, addresses: int | np.ndarray, words: np.ndarray) -> None:
+        """Compare data memory words uint8[n, lanes/8], at addresses [n] or from one on, with the golden MVU's."""
+        if np.ndim(addresses) == 0:
+            addresses = addresses + np.arange(len(words))
+        golden = self.golden.memories.data[addresses]
         self.report.words_compared += len(words)
         wrong = (words != golden).any(axis=1)
         if wrong.any():
@@ -352,7 +383,7 @@ class MvuEnv(uvm_env):
             expected, seen = (f"0x{w[at].tobytes()[::-1].hex()}" for w in (golden, words))
             self.fail(
                 f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, "
-                f"the first at address {base + at}: expected {expected}, seen {seen}: "
+                f"the first at address {int(addresses[at])}: expected {expected}, seen {seen}: "
                 "an access was lost or hit the wrong word",
                 kind="memory",
                 time_ns=get_sim_time("ns"),
@@ -369,3 +400,34 @@ class MvuEnv(uvm_env):
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()
         self.busy += self.formats["job"].unpack(beats.payload)["busy_clocks"].tolist()
+
+
+class MvuEnv(MvuUnit):
+    """The one MVU of its bench: all its ports."""
+
+    def __init__(self, name: str, parent: uvm_component) -> None:
+        roles = {
+            **dict.fromkeys(SOURCES, "source"),
+            **dict.fromkeys(SINKS, "sink"),
+            **dict.fromkeys(TAPS, "tap"),
+        }
+        super().__init__(name, parent, build_parameters(), "", roles, Event())
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.register_agent = RegisterAgent("registers", self)
+
+    def connect_phase(self) -> None:
+        super().connect_phase()
+        self.cdb_set("port", self.registers, "registers")
+
+    async def reset(self) -> None:
+        """Reset device and bench: everything in flight is dropped, the golden MVU's memories stay."""
+        self.dut.rst_ni.value = 0
+        await ClockCycles(self.dut.clk_i, 3)
+        self.flush()
+        self.dut.rst_ni.value = 1
+        await ClockCycles(self.dut.clk_i, 2)
+        # The bench's clock counter starts again with the reset.
+        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
+        self.trace.origin_ns = self.crossbar.origin_ns = origin

@@ -9,14 +9,14 @@ import cocotb
 import numpy as np
 from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
-from pyuvm import uvm_driver, uvm_sequence_item
+from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
 from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import Configuration, JobResult, config_causes
+from golden.mvu.functional import JobResult, config_causes
 from golden.mvu.jobs import Job, TensorSpec, locate
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 from tb.bench import BenchStopped
-from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuEnv
+from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
@@ -62,7 +62,7 @@ class JobItem(uvm_sequence_item):
         self.output: TensorSpec | None = None
         self.locate: Callable[[int], str] = lambda index: f"job {name}, output word {index}"
         self.overlap = False
-        self.traffic: Callable[[MvuEnv], Coroutine[object, object, None]] | None = None
+        self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
 
     @classmethod
     def of(cls, job: Job, lanes: int, images: list[Image] | None = None) -> JobItem:
@@ -74,17 +74,23 @@ class JobItem(uvm_sequence_item):
         item.images += images or []
         item.output = job.output
 
-        def name_word(index: int) -> str:
-            at = locate(job, index)
-            first = at.block * lanes
-            last = min(first + lanes, job.output.shape[2]) - 1
-            return (
-                f"layer {job.name}, output row {at.row}, column {at.column}, channels {first} to {last} "
-                f"(data[i] is channel {first} + i), bit plane {at.plane} of {job.output.fmt}"
-            )
-
-        item.locate = name_word
+        item.locate = name_words(job, lanes)
         return item
+
+
+def name_words(job: Job, lanes: int) -> Callable[[int], str]:
+    """What names the n-th output word of a mapped layer."""
+
+    def name_word(index: int) -> str:
+        at = locate(job, index)
+        first = at.block * lanes
+        last = min(first + lanes, job.output.shape[2]) - 1
+        return (
+            f"layer {job.name}, output row {at.row}, column {at.column}, channels {first} to {last} "
+            f"(data[i] is channel {first} + i), bit plane {at.plane} of {job.output.fmt}"
+        )
+
+    return name_word
 
 
 @dataclass
@@ -97,16 +103,15 @@ class _Running:
     waits: dict[str, int] = field(default_factory=dict)
 
 
-class JobDriver(uvm_driver):
-    """Loads, starts and checks `JobItem`s; the ConfigDB gives ``env``.
+class JobPlayer:
+    """Loads, starts and checks `JobItem`s on one unit.
 
     Checked here, beside the words that the scoreboards compare: the status and the interrupt after every
     job, its clocks against the formula, and the output tensor as it stands in the memory.
     """
 
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.env: MvuEnv = self.cdb_get("env")
+    def __init__(self, env: MvuUnit) -> None:
+        self.env = env
         self.flush()
 
     def flush(self) -> None:
@@ -115,15 +120,6 @@ class JobDriver(uvm_driver):
         self._running: list[_Running] = []
         self._ended = 0
         self._causes = 0  # of jobs ended since mvustatus was cleared
-
-    async def run_phase(self) -> None:
-        while True:
-            item: JobItem = await self.seq_item_port.get_next_item()
-            try:
-                await self.play(item)
-            except BenchStopped:
-                return  # the test has been woken by the failure itself
-            self.seq_item_port.item_done()
 
     async def play(self, item: JobItem) -> None:
         """Load and start a job; unless it overlaps, wait for its end and check it."""
@@ -172,8 +168,9 @@ class JobDriver(uvm_driver):
                 waits.append(cocotb.start_soon(env.memory.write(image.base, image.words)))
         for task in waits:
             await task
-        for name in ("prm", "mem_req", "xbi"):
-            await self._or_stop(env.agents[name].bus.drain())
+        for name, agent in env.agents.items():
+            if name in ("prm", "mem_req", "xbi"):
+                await self._or_stop(agent.bus.drain())
 
     async def start(self, item: JobItem) -> None:
         """Write the registers that differ from what the device holds, the command last; expect the result."""
@@ -196,14 +193,7 @@ class JobDriver(uvm_driver):
     def expect(self, item: JobItem, result: JobResult) -> None:
         """Let the scoreboards await the words of a job."""
         env = self.env
-        configuration = Configuration(item.registers)
-        expected = Expectation(
-            beats=env.formats["trc"].pack(data=result.data, addr=result.address, dest=result.dest),
-            locate=item.locate,
-            result=result,
-            bits=configuration.format("output").bits,
-            outputs=configuration.group_outputs,
-        )
+        expected = Expectation.of(item.registers, result, item.locate, env.formats["trc"])
         env.trace.expect_job(expected)
         if result.dest:
             env.crossbar.expect_job(expected)
@@ -309,3 +299,23 @@ class JobDriver(uvm_driver):
             return  # a part of a layer: its last job finds the whole tensor
         seen = await env.memory.read(spec.base, spec.words)
         await env.compare_tensor(item.get_name(), spec, seen)
+
+
+class JobDriver(JobPlayer, uvm_driver):
+    """The player behind a sequencer; the ConfigDB gives ``env``."""
+
+    def __init__(self, name: str, parent: uvm_component) -> None:
+        uvm_driver.__init__(self, name, parent)
+
+    def build_phase(self) -> None:
+        uvm_driver.build_phase(self)
+        JobPlayer.__init__(self, self.cdb_get("env"))
+
+    async def run_phase(self) -> None:
+        while True:
+            item: JobItem = await self.seq_item_port.get_next_item()
+            try:
+                await self.play(item)
+            except BenchStopped:
+                return  # the test has been woken by the failure itself
+            self.seq_item_port.item_done()

@@ -43,13 +43,18 @@ def load_workloads(model: str, images: str, rng: np.random.Generator) -> list[Wo
     Raises:
         GoldenError: a file is missing, damaged, altered or does not fit the other.
     """
-    if not model:
-        return [Workload(*vectors.digits(name)) for name in DIGITS]
+    return [load_workload(name, images, rng) for name in ((model,) if model else DIGITS)]
+
+
+def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload:
+    """One network: one of `DIGITS`, or a model file; arguments and errors as for `load_workloads`."""
+    if model in DIGITS:
+        return Workload(*vectors.digits(model))
     network = golden.load_network(model)
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)
-        return [Workload(network, drawn, None)]
+        return Workload(network, drawn, None)
     try:
         given = np.load(images, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -68,7 +73,7 @@ def load_workloads(model: str, images: str, rng: np.random.Generator) -> list[Wo
         raise GoldenError(
             f"{images}: values from {given.min()} to {given.max()}, but {network.name} takes {fmt.min} to {fmt.max}"
         )
-    return [Workload(network, given.astype(np.int64), None)]
+    return Workload(network, given.astype(np.int64), None)
 
 
 def check(model: str, images: str, parameters: dict[str, int]) -> None:

@@ -299,6 +299,18 @@ def test_words_are_used_again(mapping):
     check_run(plan)
 
 
+def test_longer_steps_where_the_tables_do_not_fit():
+    """The same layers in steps of more rows, when the controller's data memory is small."""
+    network = chain(6, size=24)
+    fine = golden.codegen.plan(network, accelerator(3), "pipelined")
+    words = 1 << (len(fine.firmware.data) - 1).bit_length() - 1
+    coarse = golden.codegen.plan(network, accelerator(3, {"dmem_words": words}), "pipelined")
+    assert len(steps_of(coarse)) < len(steps_of(fine))
+    check_coverage(coarse)
+    check_dependencies(coarse)
+    check_run(coarse)
+
+
 def test_teams_where_two_tensors_do_not_fit():
     """A memory of one tensor: even layers on one half of the MVUs, odd ones on the other."""
     params = accelerator(4, data_banks=2, bank_depth=64)

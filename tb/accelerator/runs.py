@@ -1,0 +1,202 @@
+"""What the bench plays: runs of plans on inputs, and the driver that loads, starts, awaits and checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+
+import cocotb
+import numpy as np
+from cocotb.triggers import select
+from cocotb.utils import get_sim_time
+from pyuvm import uvm_driver, uvm_sequence_item
+
+from golden.accelerator.system import System
+from golden.codegen.plan import Plan
+from tb.accelerator.env import AcceleratorEnv
+from tb.accelerator.host import HostRun, RunError
+from tb.accelerator.tensors import first_difference, stored_input
+from tb.agents.axi import AxiError
+from tb.bench import BenchStopped
+
+__all__ = ["RunDriver", "RunItem", "Tolerance", "predicted_clocks"]
+
+#: Largest difference between predicted and measured clocks of a run, as a part of the prediction.
+TOLERANCE = 0.01
+_LIMIT_FACTOR, _LIMIT_CLOCKS = 4, 50_000  #: a run's limit from its prediction
+
+_predictions: dict[int, tuple[Plan, int]] = {}
+
+
+def predicted_clocks(plan: Plan) -> int:
+    """Clocks of a run by the system model; they depend on no values."""
+    if id(plan) not in _predictions:
+        system = System(plan.params, functional=False)
+        system.load(plan)
+        _predictions[id(plan)] = plan, system.run().clocks
+    return _predictions[id(plan)][1]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How exactly the clocks of a run must be the predicted ones: None, if something beside it costs clocks."""
+
+    clocks: float | None = TOLERANCE
+
+
+class RunItem(uvm_sequence_item):
+    """One run.
+
+    Args:
+        plan: to run; loaded if another one is.
+        x: int[H, W, C], the network's input.
+        tolerance: of the clocks.
+        beside: played beside the run, cancelled at its end.
+        released: awaited directly after the release of the harts.
+        fails: words that the sentence must have with which the run is to end in failure; empty: it must not fail.
+        limit: of clocks; None: from the prediction.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        x: np.ndarray,
+        *,
+        tolerance: Tolerance | None = None,
+        beside: Callable[[AcceleratorEnv], Coroutine[None, None, None]] | None = None,
+        released: Callable[[AcceleratorEnv], Awaitable[None]] | None = None,
+        fails: tuple[str, ...] = (),
+        limit: int | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.plan = plan
+        self.x = x
+        self.tolerance = tolerance or Tolerance()
+        self.beside = beside
+        self.released = released
+        self.fails = fails
+        self.limit = limit
+        self.run: HostRun | None = None
+        self.output: np.ndarray | None = None
+
+
+class RunDriver(uvm_driver):
+    """Plays `RunItem`s one after the other; the ConfigDB gives ``env``.
+
+    Checked here: every tensor that went through the traces and the output as the host reads it against the golden
+    network; the clocks against the system model.
+    """
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.env: AcceleratorEnv = self.cdb_get("env")
+        self.runs = 0
+        self.values = 0
+        self.worst = 0.0  #: largest difference of clocks so far, as a part of the prediction
+
+    async def run_phase(self) -> None:
+        while True:
+            item: RunItem = await self.seq_item_port.get_next_item()
+            try:
+                await self.play(item)
+            except BenchStopped:
+                return  # the test has been woken by the failure itself
+            self.seq_item_port.item_done()
+
+    async def play(self, item: RunItem) -> None:
+        """Load, write, run, read, compare."""
+        env, host, plan = self.env, self.env.host, item.plan
+        if host.plan is not plan:
+            await self.or_stop(host.load_plan(plan))
+        await self.or_stop(host.write_tensor(plan.network.input, stored_input(plan, item.x)))
+        env.begin(plan)
+        expected = predicted_clocks(plan)
+        limit = item.limit or _LIMIT_FACTOR * expected + _LIMIT_CLOCKS
+        host.beside = None if item.released is None else lambda: item.released(env)
+        beside = None if item.beside is None else cocotb.start_soon(item.beside(env))
+        try:
+            await self.or_stop(self._run(item, limit))
+        finally:
+            if beside is not None and not beside.done():
+                beside.cancel()
+        await env.settle()
+        if env.failed.is_set():
+            raise BenchStopped
+        if item.fails:
+            return
+        self._check_tensors(item)
+        await self.or_stop(self._check_output(item))
+        self._check_clocks(item, expected)
+        if env.failed.is_set():
+            raise BenchStopped
+        self.runs += 1
+
+    async def _run(self, item: RunItem, limit: int) -> None:
+        env = self.env
+        try:
+            item.run = await env.host.run(limit)
+        except RunError as error:
+            missing = [word for word in item.fails if word not in str(error)]
+            if item.fails and not missing:
+                cocotb.log.info("failed as it should: %s", error)
+                return
+            await env.settle()
+            if not env.failed.is_set():
+                also = f" (without {missing})" if missing else ""
+                env.fail(f"{item.get_name()}: {error}{also}", kind="run", time_ns=get_sim_time("ns"))
+        except AxiError as error:
+            env.fail(error)
+        else:
+            if item.fails:
+                env.fail(f"{item.get_name()} has not failed", kind="run", time_ns=get_sim_time("ns"))
+
+    def _check_tensors(self, item: RunItem) -> None:
+        env, network = self.env, item.plan.network
+        try:
+            seen = env.collector.tensors()
+        except ValueError as error:
+            env.fail(f"{item.get_name()}: {error}", kind="tensor", time_ns=get_sim_time("ns"))
+            return
+        expected = {name: values[0] for name, values in network.trace(item.x[None]).items()}
+        found = first_difference(network.name, expected, seen)
+        if found:
+            env.fail(f"{item.get_name()}: {found}", kind="tensor", time_ns=get_sim_time("ns"))
+        self.values += sum(values.size for values in seen.values())
+        self.expected = expected
+
+    async def _check_output(self, item: RunItem) -> None:
+        """The output as the host reads it."""
+        network = item.plan.network
+        item.output = await self.env.host.read_tensor(network.output)
+        found = first_difference(
+            f"{network.name}, as the host reads it", self.expected, {network.output: item.output}
+        )
+        self.values += item.output.size
+        if found:
+            self.env.fail(f"{item.get_name()}: {found}", kind="output", time_ns=get_sim_time("ns"))
+
+    def _check_clocks(self, item: RunItem, expected: int) -> None:
+        env, clocks = self.env, item.run.clocks
+        env.report.clocks += clocks
+        env.report.ideal_clocks += expected
+        if item.tolerance.clocks is None:
+            return
+        off = abs(clocks - expected) / expected
+        self.worst = max(self.worst, off)
+        if off > item.tolerance.clocks:
+            env.fail(
+                f"{item.get_name()} took {clocks:,} clocks, the system model predicts {expected:,}: "
+                f"{off:.2%} off, {item.tolerance.clocks:.0%} is allowed",
+                kind="clocks",
+                time_ns=get_sim_time("ns"),
+            )
+
+    async def finish(self) -> None:
+        """Nothing to wait for: a run is checked when it ends."""
+
+    async def or_stop(self, work: Coroutine[object, object, object]) -> None:
+        """Await `work` unless a failure is recorded meanwhile."""
+        ended, _ = await select(work, self.env.failed.wait())
+        if ended == 1 or self.env.failed.is_set():
+            raise BenchStopped

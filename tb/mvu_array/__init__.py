@@ -1,0 +1,1 @@
+"""Bench of the MVUs and their crossbar. Start at `test_mvu_array` (what is tested), then `env` and `crossbar`."""
