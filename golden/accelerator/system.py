@@ -204,11 +204,17 @@ class System:
     # --- the host ---------------------------------------------------------------------------------------------
 
     def load(self, plan: Plan) -> None:
-        """Take over a plan: hold the harts, write the firmware."""
+        """Take over a plan: hold the harts, write the firmware.
+
+        Raises:
+            ConfigurationError: a plan for other parameters, or that does not fit the memories.
+            DoesNotFitError: firmware that does not.
+        """
         if plan.params != self.params:
             raise ConfigurationError(
                 f"plan {plan.network.name} is for {plan.params.rtl}, but the system is {self.params.rtl}"
             )
+        self._check(plan)
         self.plan = plan
         firmware = plan.firmware
         self.harts.load(IMEM_BASE, firmware.words.astype("<u4").tobytes())
@@ -217,6 +223,32 @@ class System:
         self._steps = [
             [step for phase in plan.phases for step in phase.steps[mvu]] for mvu in range(self.params.mvus)
         ]
+
+    def _check(self, plan: Plan) -> None:
+        """Raise `ConfigurationError` unless everything the host does with the plan stays inside the memories."""
+        mvu, every = self.params.mvu, range(self.params.mvus)
+        missing = {"start", "phase", "ended", "current", "trap"} - set(plan.firmware.symbols)
+        if missing:
+            raise ConfigurationError(f"firmware has no symbol {min(missing)}")
+        for place in plan.places.values():
+            if not 0 <= place.base <= mvu.data_depth - place.words or not place.mvus <= set(every):
+                raise ConfigurationError(
+                    f"place of {place.tensor}: words {place.base} to {place.base + place.words - 1} of MVUs "
+                    f"{sorted(place.mvus)}, but there are {mvu.data_depth} words and {self.params.mvus} MVUs"
+                )
+        sizes = {
+            WEIGHTS: (mvu.weight_depth, word_bytes(mvu.lanes**2)),
+            SCALERS: (mvu.channel_depth, mvu.lanes),
+            BIASES: (mvu.channel_depth, mvu.lanes),
+        }
+        for load in (load for phase in plan.phases for load in phase.loads):
+            depth, width = sizes[load.select]
+            fits = load.image.ndim == 2 and load.image.shape[1] == width
+            if not fits or not 0 <= load.first <= depth - len(load.image) or not load.mvus <= set(every):
+                raise ConfigurationError(
+                    f"load of {list(load.image.shape)} to {load.first} of memory {load.select} of MVUs "
+                    f"{sorted(load.mvus)}: the memory is [{depth}, {width}] and there are {self.params.mvus} MVUs"
+                )
 
     def write(self, tensor: str, values: np.ndarray) -> None:
         """Write a tensor to the MVUs of its place.
@@ -309,6 +341,26 @@ class System:
         # Cleared by the host, so that the next run can begin.
         self._system["finished"] = 0
         return self._result()
+
+    def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the plan on images, as `golden.Network.trace`.
+
+        Args:
+            x: integers `[N, H, W, C]` of the network's input.
+
+        Returns:
+            tensor name -> int64 `[N, H, W, C]`, the input included.
+
+        Raises:
+            SystemFault: as `run`.
+        """
+        x = np.asarray(x)
+        if self.plan is None or not self.functional:
+            raise ConfigurationError("a trace needs a plan, and a system that executes jobs")
+        name = self.plan.network.input
+        runs = [self.run({name: image}).tensors for image in x]
+        made = {tensor: np.stack([run[tensor] for run in runs]) for tensor in (runs[0] if runs else ())}
+        return {name: x.astype(np.int64), **made}
 
     def _start(self, plan: Plan) -> None:
         """As the host does it: hold, write pc, clear the fixed block, load the first phase, release."""

@@ -116,6 +116,48 @@ def test_reading_and_writing_tensors():
         System(parameters(3)).run()
 
 
+def test_trace():
+    """As the network's, so that `compare` takes a system for a model."""
+    network, images, _ = vectors.digits("digits_w2a2")
+    params = AcceleratorParameters.of_rtl({"Mvus": 4, "Lanes": 64})
+    system = System(params)
+    with pytest.raises(ConfigurationError, match="needs a plan"):
+        system.trace(images[:2])
+    system.load(code_plan(network, params, "distributed"))
+    comparison = network.compare(images[:3], system)
+    assert comparison.first_differing is None and len(comparison.tensors) == len(network.layers) + 1
+
+
+def test_plans_that_do_not_fit():
+    network = random_network(1)
+    plan = hand_plan.plan(network, parameters(2))
+    place = replace(plan.places["x"], base=plan.params.mvu.data_depth - 1)
+    load = plan.phases[0].loads[0]
+    symbols = {name: at for name, at in plan.firmware.symbols.items() if name != "trap"}
+    for wrong, message in (
+        (replace(plan, places={**plan.places, "x": place}), "place of x: words 8191 to"),
+        (
+            replace(plan, phases=(replace(plan.phases[0], loads=(replace(load, first=511),)),)),
+            "to 511 of memory 0 of MVUs",
+        ),
+        (
+            replace(plan, phases=(replace(plan.phases[0], loads=(replace(load, mvus=frozenset([2])),)),)),
+            "there are 2 MVUs",
+        ),
+        (replace(plan, firmware=replace(plan.firmware, symbols=symbols)), "no symbol trap"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            System(plan.params).load(wrong)
+
+
+def test_interrupt_handler():
+    """A hart that spins until its handler, entered at the job's end, says so."""
+    network = random_network(1, layers=1)
+    plan = hand_plan.interrupted(network, parameters(2))
+    _, run = run_and_compare(plan, image_of(network))
+    assert run.clocks - run.steps[0].end < 200
+
+
 # --- wrong programs -------------------------------------------------------------------------------------------
 
 
