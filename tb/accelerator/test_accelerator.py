@@ -17,7 +17,6 @@ from golden.accelerator.registers import (
     RESPONSES,
     WINDOW_BY_NAME,
     data_address,
-    parameter_address,
     register_address,
     system_address,
 )
@@ -447,10 +446,10 @@ class AxiCorners(AcceleratorTest):
 
     async def illegal(self) -> None:
         """Whatever is refused: with the right response, without an effect, and never a hang."""
-        env, axi, params = self.env, self.env.axi, self.env.params
+        axi, params = self.env.axi, self.env.params
         slverr, decerr = RESPONSES["SLVERR"], RESPONSES["DECERR"]
         data, weights = data_address(0, 0), WINDOW_BY_NAME["weights"].base
-        kept = np.array([0x55AA], np.uint64)
+        kept = np.array([0xA5], np.uint64)
         await axi.write(data, kept)
         one = np.ones(1, np.uint64)
         nowhere = 0x0300_0000
@@ -601,7 +600,7 @@ async def illegal_job(dut: object) -> None:
 
 
 class Trap(Fails):
-    words = ("trapped: illegal instruction at pc 0x8000",)
+    words = ("hart 0 trapped: illegal at pc 0x8000",)
 
     def spoil(self, plan: Plan) -> Plan:
         return tampered(plan, "    csrw mvucommand, s7", "    .word 0")
