@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, Timer
+from cocotb.utils import get_sim_time
 
 from golden import codegen
-from tb.accelerator.env import AcceleratorEnv
-from tb.accelerator.runs import RunDriver, RunItem
+from golden.accelerator.registers import (
+    RESPONSES,
+    WINDOW_BY_NAME,
+    data_address,
+    register_address,
+    system_address,
+)
+from golden.codegen import files
+from golden.codegen.plan import Plan
+from golden.controller import memory_map
+from golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from tb.accelerator.env import CLOCK_NS, AcceleratorEnv
+from tb.accelerator.networks import crowd, tampered
+from tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
 from tb.accelerator.stimulus import Stimulus
-from tb.bench import BenchStopped, BenchTest, run
+from tb.agents.axi import FIXED, INCR
+from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.controller.trace import RECORD
+from tb.mvu.env import Expectation
 from tb.mvu.networks import load_workloads
+
+#: Something beside the run costs it clocks.
+ANY_CLOCKS = Tolerance(None)
 
 
 class AcceleratorTest(BenchTest):
@@ -30,9 +54,10 @@ class AcceleratorTest(BenchTest):
         env = self.env
         await env.settle()
         env.harts.finish()
-        for scoreboard in env.scoreboards:
-            if scoreboard.beats_compared or scoreboard.outstanding or scoreboard is env.lockstep:
-                self.report.add_scoreboard(scoreboard)
+        self.report.add_scoreboard(env.lockstep)
+        for unit in env.mvus.units:
+            if unit.trace.beats_compared or unit.trace.outstanding:
+                self.report.add_scoreboard(unit.trace)
         self.report.values_compared += self.driver.values
         env.axi.check_finished()
         for group in (*env.mvus.coverage.groups[:2], *env.controller_coverage.groups):
@@ -51,6 +76,8 @@ class AcceleratorTest(BenchTest):
 class RealNetworks(AcceleratorTest):
     """Whole networks, from the host's input to the host's output."""
 
+    mappings: tuple[str, ...] = ("auto",)
+
     async def body(self) -> None:
         right = total = 0
         rng = self.stimulus.rng
@@ -59,19 +86,20 @@ class RealNetworks(AcceleratorTest):
         # Icarus has the time for one network, a different one with another seed.
         if len(workloads) > self.pick(len(workloads), 1):
             workloads = [workloads[int(rng.integers(len(workloads)))]]
-        for workload in workloads:
+        for workload, mapping in ((w, m) for w in workloads for m in self.mappings):
             network = workload.network
-            plan = codegen.plan(network, self.env.params, self.mapping(len(workload.images)))
+            plan = codegen.plan(network, self.env.params, mapping)
             count = min(self.pick(3, 1), len(workload.images))
             for index in rng.choice(len(workload.images), count, replace=False).tolist():
                 item = RunItem(f"{network.name}, image {index}", plan, workload.images[index].astype(int))
                 await self.play([item])
                 cocotb.log.info(
-                    "%s, image %d, %s: all tensors equal, %d clocks",
+                    "%s, image %d, %s: all tensors equal, %d clocks, predicted %d",
                     network.name,
                     index,
                     plan.mapping,
                     item.run.clocks,
+                    predicted_clocks(plan),
                 )
                 if workload.labels is not None:
                     right += int(item.output.argmax()) == int(workload.labels[index])
@@ -79,12 +107,681 @@ class RealNetworks(AcceleratorTest):
         if total:
             self.report.notes["digits recognised"] = f"{right} of {total}"
 
-    def mapping(self, number: int) -> str:
-        """Of the next network."""
-        return "auto"
-
 
 @cocotb.test()
 async def real_networks(dut: object) -> None:
     """The trained digit networks, or MODEL: every tensor equal, images recognised, clocks as predicted."""
     await run(dut, RealNetworks)
+
+
+class BothMappings(RealNetworks):
+    """The same, first distributed, then pipelined."""
+
+    mappings = ("distributed", "pipelined")
+
+
+@cocotb.test()
+async def both_mappings(dut: object) -> None:
+    """The digit networks in both mappings, one after the other on one accelerator."""
+    await run(dut, BothMappings)
+
+
+class VectorSet(AcceleratorTest):
+    """A folder of the code generator: its plan, its image, its tensors."""
+
+    async def body(self) -> None:
+        saved = files.read(Path(os.environ["ASSAY_VECTORS"]))
+        if saved.plan.params != self.env.params:
+            self.env.fail(
+                f"the folder was made for {saved.plan.params.rtl}, the build is {self.env.params.rtl}",
+                kind="vectors",
+            )
+            raise BenchStopped
+        await self.play([RunItem(f"vectors of {saved.plan.network.name}", saved.plan, saved.image)])
+        for name, values in saved.tensors.items():
+            if not np.array_equal(self.driver.expected[name], values):
+                self.env.fail(f"tensor {name} of the folder is not the golden network's", kind="golden")
+                raise BenchStopped
+
+
+@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(dut: object) -> None:
+    """The code generator's folder in VECTORS."""
+    await run(dut, VectorSet)
+
+
+# -------------------------------------------------------------------------------------------------
+# Random networks
+# -------------------------------------------------------------------------------------------------
+class RandomNetworks(AcceleratorTest):
+    """Random networks, two inputs each."""
+
+    async def body(self) -> None:
+        for number in range(self.pick(6, 1)):
+            plan = self.stimulus.plan(
+                f"random{number}", self.pick(5, 2), self.pick(8, 4), self.pick(4000, 300)
+            )
+            await self.play(
+                RunItem(
+                    f"{plan.network.name}, {plan.mapping}, input {k}", plan, self.stimulus.input(plan.network)
+                )
+                for k in range(self.pick(2, 1))
+            )
+
+
+@cocotb.test()
+async def random_networks(dut: object) -> None:
+    """Random networks in both mappings: shapes, formats, strides, padding, pools, residuals on any earlier tensor."""
+    await run(dut, RandomNetworks)
+
+
+# -------------------------------------------------------------------------------------------------
+# What goes on beside a run
+# -------------------------------------------------------------------------------------------------
+class Beside(AcceleratorTest):
+    """Random networks with something beside them."""
+
+    tolerance = ANY_CLOCKS
+
+    async def body(self) -> None:
+        for number in range(self.pick(3, 1)):
+            plan = self.plan(number)
+            item = RunItem(
+                f"{plan.network.name}, {plan.mapping}",
+                plan,
+                self.stimulus.input(plan.network),
+                tolerance=self.tolerance,
+                released=self.released,
+            )
+            await self.play([item])
+
+    def plan(self, number: int) -> Plan:
+        """The next one."""
+        return self.stimulus.plan(f"random{number}", self.pick(4, 2), self.pick(7, 4), self.pick(3000, 300))
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        """Beside the run, from the release of the harts on; what it leaves must not matter."""
+        raise NotImplementedError
+
+    async def pause(self, most: int) -> None:
+        """Some clocks."""
+        await Timer(CLOCK_NS * self.stimulus.random.randint(1, most), "ns")
+
+    def ended(self, env: AcceleratorEnv) -> bool:
+        """Whether the run has."""
+        return env.irq.level == 1
+
+
+class InterruptStorm(Beside):
+    """External, software and timer interrupts of all harts come and go: the firmware has enabled none of them."""
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        r, harts = self.stimulus.random, self.env.params.mvus
+        for _ in range(self.pick(60, 12)):
+            if self.ended(env):
+                break
+            hart, kind = r.randrange(harts), r.randrange(3)
+            if kind == 0:
+                env.set_external(r.getrandbits(harts))
+            elif kind == 1:
+                await env.axi.write_words(memory_map.MSIP_BASE + 4 * hart, r.getrandbits(1))
+            else:
+                now = env.clock()
+                await env.axi.write_words(
+                    memory_map.MTIMECMP_BASE + 8 * hart + np.array([0, 4]),
+                    np.array([now + r.randrange(200), 0]),
+                )
+            await self.pause(120)
+        env.set_external(0)
+        for hart in range(harts):
+            await env.axi.write_words(memory_map.MSIP_BASE + 4 * hart, 0)
+            await env.axi.write_words(memory_map.MTIMECMP_BASE + 8 * hart + np.array([0, 4]), 0xFFFFFFFF)
+
+
+@cocotb.test()
+async def interrupt_storm(dut: object) -> None:
+    """External, software and timer interrupts while a network runs."""
+    await run(dut, InterruptStorm)
+
+
+class LateHart(Beside):
+    """The host holds harts for a while, at random."""
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        r, harts = self.stimulus.random, self.env.params.mvus
+        for _ in range(self.pick(25, 6)):
+            if self.ended(env):
+                break
+            await env.host.hold(r.getrandbits(harts))
+            await self.pause(r.choice((5, 60, 400)))
+            await env.host.hold(0)
+            await self.pause(400)
+        await env.host.hold(0)
+
+
+@cocotb.test()
+async def late_harts(dut: object) -> None:
+    """Harts that the host holds for a while in the middle of a run."""
+    await run(dut, LateHart)
+
+
+class HostReads(Beside):
+    """The host reads data memories, registers and the controller's memories during a run."""
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        r, host, params = self.stimulus.random, env.host, self.env.params
+        place = host.plan.places[host.plan.network.input]
+        golden = (
+            env.mvus.units[min(place.mvus)].golden.memories.data[place.base : place.base + place.words].copy()
+        )
+        stays = not any(
+            other.base < place.base + place.words and place.base < other.base + other.words
+            for name, other in host.plan.places.items()
+            if name != host.plan.network.input
+        )
+        for _ in range(self.pick(40, 8)):
+            if self.ended(env):
+                break
+            kind = r.randrange(4)
+            if kind == 0:
+                count = min(place.words, r.choice((1, 7, 64)))
+                words = await host.read_data(min(place.mvus), place.base, count)
+                env.report.words_compared += count
+                if stays and not np.array_equal(words, golden[:count]):
+                    env.fail(
+                        "the host reads another input than it wrote",
+                        kind="memory",
+                        time_ns=get_sim_time("ns"),
+                    )
+                    return
+            elif kind == 1:
+                await host.symbol("ended", params.mvus)
+            elif kind == 2:
+                status = MVU_REGISTERS["mvustatus"].address
+                await env.axi.read_words(register_address(r.randrange(params.mvus), status))
+            else:
+                await host.system(r.choice(("clocks", "finished", "failed", "id")))
+            await self.pause(100)
+
+
+@cocotb.test()
+async def host_reads(dut: object) -> None:
+    """Host reads of memories and registers while a network runs."""
+    await run(dut, HostReads)
+
+
+class Contention(AcceleratorTest):
+    """Layers that send a word nearly every clock, each to all units."""
+
+    async def body(self) -> None:
+        network = crowd(self.env.params, self.stimulus.rng, self.pick(6, 2), self.pick(8, 3))
+        for mapping in ("distributed", "pipelined")[: self.pick(2, 1)]:
+            plan = codegen.plan(network, self.env.params, mapping)
+            await self.play([RunItem(f"crowd, {mapping}", plan, self.stimulus.input(network))])
+
+
+@cocotb.test()
+async def contention(dut: object) -> None:
+    """A network whose layers do little but send to everybody: clocks as predicted here too."""
+    await run(dut, Contention)
+
+
+class Stalls(AcceleratorTest):
+    """Every channel of the host's port stalls; the run itself must not notice."""
+
+    async def body(self) -> None:
+        for density in (16, 128, 220)[: self.pick(3, 1)]:
+            plan = self.stimulus.plan("stalled", self.pick(3, 2), self.pick(6, 4), self.pick(2000, 200))
+            self.env.stall(density)
+            await self.play([RunItem(f"stalls {density}", plan, self.stimulus.input(plan.network))])
+        self.env.stall(0)
+
+
+@cocotb.test()
+async def stalls(dut: object) -> None:
+    """Back-pressure and gaps on all channels of the host's port."""
+    await run(dut, Stalls)
+
+
+class ResetInTheMiddle(AcceleratorTest):
+    """Reset at a random clock of a run, or of its loading; then a clean run."""
+
+    async def body(self) -> None:
+        env, r = self.env, self.stimulus.random
+        for number in range(self.pick(4, 1)):
+            plan = self.stimulus.plan(
+                f"reset{number}", self.pick(3, 2), self.pick(6, 4), self.pick(2000, 200)
+            )
+            x = self.stimulus.input(plan.network)
+            begun = cocotb.start_soon(self._begin(plan, x))
+            await ClockCycles(env.dut.clk_i, r.randint(1, 4000 + predicted_clocks(plan)))
+            begun.cancel()
+            await env.reset()
+            if env.irq.level != 0:
+                env.fail("host_irq_o is high after reset", kind="reset")
+                raise BenchStopped
+            await self.play([RunItem(f"{plan.network.name} after the reset", plan, x)])
+
+    async def _begin(self, plan: Plan, x: np.ndarray) -> None:
+        env = self.env
+        env.begin(plan)
+        await env.host.load_plan(plan)
+        if not plan.folded:
+            await env.host.write_tensor(plan.network.input, x)
+            await env.host.run(10_000_000)
+        await ClockCycles(env.dut.clk_i, 10_000_000)
+
+
+@cocotb.test()
+async def resets(dut: object) -> None:
+    """Reset in the middle of a run or of its loading, then a clean run."""
+    await run(dut, ResetInTheMiddle)
+
+
+# -------------------------------------------------------------------------------------------------
+# The host's port
+# -------------------------------------------------------------------------------------------------
+class AxiCorners(AcceleratorTest):
+    """Accesses of all kinds, legal and not, on every window; then a run."""
+
+    async def body(self) -> None:
+        await self.driver.or_stop(self.legal())
+        await self.driver.or_stop(self.illegal())
+        plan = self.stimulus.plan("after", 2, 4, 200)
+        await self.play([RunItem("a run after all that", plan, self.stimulus.input(plan.network))])
+
+    def equal(self, what: str, seen: object, expected: object) -> None:
+        self.report.words_compared += np.size(expected)
+        if not np.array_equal(seen, expected):
+            self.env.fail(
+                f"{what}: expected {np.asarray(expected).tolist()}, seen {np.asarray(seen).tolist()}",
+                kind="axi",
+                time_ns=get_sim_time("ns"),
+            )
+
+    async def legal(self) -> None:
+        """Each window's beats, bursts of all lengths, FIXED."""
+        env, axi, rng, params = self.env, self.env.axi, self.stimulus.rng, self.env.params
+        lanes = params.mvu.lanes
+        mask = np.uint64((1 << lanes) - 1)
+        for length in (1, 2, 3, 16, 255, 256):
+            values = rng.integers(0, 1 << 63, length, np.uint64)
+            base = data_address(params.mvus - 1, 512)
+            await axi.write_bursts(base, length, values)
+            answer = await axi.read_bursts(base, length)
+            self.equal(f"a burst of {length} beats to a data memory", answer.data, values & mask)
+            self.equal("its responses", answer.resp, np.zeros(length))
+        values = rng.integers(0, 1 << 63, 5, np.uint64)
+        base = data_address(0, 7)
+        await axi.write_bursts(base, 5, values, burst=FIXED)
+        answer = await axi.read_bursts(base, 3, burst=FIXED)
+        self.equal("FIXED: the last beat stays", answer.data, np.repeat(values[-1:] & mask, 3))
+        # Words of the controller's memories: two a beat, one a beat, single strobes.
+        imem = memory_map.IMEM_BASE
+        words = rng.integers(0, 1 << 32, 16, np.uint64)
+        pairs = words[::2] | words[1::2] << np.uint64(32)
+        await axi.write_bursts(imem, 8, pairs)
+        self.equal(
+            "4-byte beats of what 8-byte beats wrote", await axi.read_words(imem + 4 * np.arange(16)), words
+        )
+        answer = await axi.read_bursts(imem + 4, 15, size=4)
+        lanes_of = (np.arange(1, 16) % 2 * 32).astype(np.uint64)
+        self.equal("a burst of 4-byte beats", answer.data >> lanes_of & np.uint64(0xFFFFFFFF), words[1:])
+        await axi.write_bursts(imem, 2, ~pairs[:2], strobes=np.array([0xF0, 0x0F]))
+        half = np.uint64(0xFFFFFFFF)
+        expected = [pairs[0] & half | ~pairs[0] & ~half, ~pairs[1] & half | pairs[1] & ~half]
+        self.equal("strobes of half a beat", (await axi.read_bursts(imem, 2)).data, np.array(expected))
+        # A register through both windows.
+        address = register_address(params.mvus - 1, MVU_REGISTERS["mvuwjump1"].address)
+        await axi.write_words(address, 0x1234)
+        self.equal("a register of an MVU", await axi.read_words(address), [0x1234])
+        system = register_address(15, 0)
+        self.equal(
+            "the system registers as unit 15", await axi.read_words(system), [await env.host.system("id")]
+        )
+        for mvus in (0, 1, env.host.all_harts):
+            await env.host.set_system("load_mvus", mvus)
+            self.equal("load_mvus", await env.host.system("load_mvus"), mvus)
+        await env.host.set_system("load_mvus", 0)
+
+    async def illegal(self) -> None:
+        """Whatever is refused: with the right response, without an effect, and never a hang."""
+        axi, params = self.env.axi, self.env.params
+        slverr, decerr = RESPONSES["SLVERR"], RESPONSES["DECERR"]
+        data, weights = data_address(0, 0), WINDOW_BY_NAME["weights"].base
+        kept = np.array([0xA5], np.uint64)
+        await axi.write(data, kept)
+        one = np.ones(1, np.uint64)
+        nowhere = 0x0300_0000
+        cases: list[tuple[str, object, object, int]] = [
+            ("write to nowhere", nowhere, {}, decerr),
+            ("write to an odd address", system_address("load_mvus") + 2, {"size": 4}, slverr),
+            ("write of bytes", data, {"strobes": 0x01}, slverr),
+            ("4-byte write to a data memory", data, {"size": 4}, slverr),
+            ("write to an MVU that does not exist", data_address(7, 0), {}, slverr),
+            ("write behind the data memory", data_address(0, params.mvu.data_depth), {}, slverr),
+            ("write to a register of no MVU", register_address(14, 0), {"size": 4}, slverr),
+            ("2-byte write to a register", system_address("load_mvus"), {"size": 2}, slverr),
+            ("write behind the memories", memory_map.IMEM_BASE + 0xF_FF00, {}, slverr),
+        ]
+        for what, address, options, expected in cases:
+            if "does not exist" in what and params.mvus == 8:
+                continue
+            answer = await axi.write_bursts(address, 1, one, **options)
+            self.equal(what, answer.resp, [expected])
+        self.equal("a word that was only written illegally", (await axi.read(data, 1)), kept)
+        for what, address, options, expected in (
+            ("read of nowhere", nowhere, {}, decerr),
+            ("read of weights, which can only be written", weights, {}, slverr),
+            ("4-byte read of a data memory", data, {"size": 4}, slverr),
+            ("read of a register of no MVU", register_address(14, 0), {"size": 4}, slverr),
+            ("read of a transposer that was not started", WINDOW_BY_NAME["transposer"].base, {}, slverr),
+        ):
+            answer = await axi.read_bursts(address, 1, **options)
+            self.equal(what, answer.resp, [expected])
+        # A burst that leaves its window.
+        window = WINDOW_BY_NAME["controller"]
+        answer = await axi.read_bursts(window.base + window.size - 16, 4)
+        self.equal("a burst over a window's end", answer.resp[2:], [decerr, decerr])
+        self.equal("its data", answer.data[2:], [0, 0])
+        # One of which a part is refused.
+        depth = params.mvu.data_depth
+        pair = self.stimulus.rng.integers(0, 1 << 62, 2, np.uint64)
+        answer = await axi.write_bursts(data_address(0, depth - 1), 2, pair)
+        self.equal("a burst over the data memory's end", answer.resp, [slverr])
+        seen = await axi.read(data_address(0, depth - 1), 1)
+        self.equal("its first beat", seen, pair[:1] & np.uint64((1 << params.mvu.lanes) - 1))
+        # Beats without strobes do nothing.
+        answer = await axi.write_bursts(data, 1, one, strobes=0)
+        self.equal("a beat without strobes", answer.resp, [0])
+        self.equal("its word", await axi.read(data, 1), kept)
+        # Parameters for nobody.
+        answer = await axi.write_bursts(weights, 1, one)
+        self.equal("weights for no MVU", answer.resp, [slverr])
+        # WRAP is none of the bursts that are.
+        answer = await axi.read_bursts(data, 2, burst=2)
+        self.equal("a WRAP burst", answer.resp, [slverr, slverr])
+        answer = await axi.write_bursts(data, 2, np.zeros(2, np.uint64), burst=2)
+        self.equal("a WRAP burst written", answer.resp, [slverr])
+        self.equal("its word", (await axi.read(data, 1)), kept)
+        # After all that the port answers as before.
+        answer = await axi.read_bursts(data, 1, burst=INCR)
+        self.equal("a read after all that", answer.resp, [0])
+
+
+@cocotb.test()
+async def axi_corners(dut: object) -> None:
+    """The host's port: windows, sizes, strobes, FIXED, refusals with their responses, no effect and no hang."""
+    await run(dut, AxiCorners)
+
+
+# -------------------------------------------------------------------------------------------------
+# Runs that fail, as they should
+# -------------------------------------------------------------------------------------------------
+class Fails(AcceleratorTest):
+    """A run that must end in a sentence of the host; then a reset and a clean run."""
+
+    words: tuple[str, ...] = ()
+    limit = 20_000
+
+    async def body(self) -> None:
+        env = self.env
+        plan = self.sound()
+        x = self.stimulus.input(plan.network)
+        bad = self.spoil(plan)
+        env.mvus.strict = False
+        await self.play(
+            [RunItem("a run that fails", bad, x, fails=self.words, limit=self.limit, released=self.released)]
+        )
+        await env.reset()
+        env.mvus.strict = env.mvus.watching = True
+        await self.play([RunItem("a run after the reset", plan, x)])
+
+    def sound(self) -> Plan:
+        """A plan that does not fail."""
+        return self.stimulus.plan("sound", 2, self.pick(6, 4), self.pick(2000, 200))
+
+    def spoil(self, plan: Plan) -> Plan:
+        """What fails instead of it."""
+        return plan
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        """Beside the run."""
+
+
+class NeverEnds(Fails):
+    """A job whose countdown is far beyond the run's limit."""
+
+    words = ("has not ended within", "to end step 0 of layer send0", "busy")
+    limit = 3000
+
+    def sound(self) -> Plan:
+        return codegen.plan(crowd(self.env.params, self.stimulus.rng, 2, 3), self.env.params)
+
+    def spoil(self, plan: Plan) -> Plan:
+        self.env.mvus.watching = False
+        endless = "    lui t0, 0x1000\n    or s7, s7, t0\n    csrw mvucommand, s7"
+        return tampered(plan, "    csrw mvucommand, s7", endless)
+
+
+@cocotb.test()
+async def watchdog(dut: object) -> None:
+    """A job that never ends: the host names hart, MVU, layer and rows; after a reset all is well."""
+    await run(dut, NeverEnds)
+
+
+class HeldForEver(Fails):
+    """A hart that is never released: the others wait for it."""
+
+    words = ("has not ended within", "hart 0", "has not begun step 0 of layer layer0")
+    limit = 3000
+
+    async def released(self, env: AcceleratorEnv) -> None:
+        await env.host.hold(1)
+
+
+@cocotb.test()
+async def watchdog_of_a_hart(dut: object) -> None:
+    """A hart that never comes: the host says who waits for whom."""
+    await run(dut, HeldForEver)
+
+
+class IllegalJob(Fails):
+    words = ("refused a job", "layer layer0", "precision")
+
+    def spoil(self, plan: Plan) -> Plan:
+        return tampered(plan, "    csrw mvucommand, s7", "    csrwi mvuprecision, 0\n    csrw mvucommand, s7")
+
+
+@cocotb.test()
+async def illegal_job(dut: object) -> None:
+    """A job that an MVU refuses ends the run; the host names hart, MVU, layer and cause."""
+    await run(dut, IllegalJob)
+
+
+class Trap(Fails):
+    words = ("hart 0 trapped: illegal at pc 0x8000",)
+
+    def spoil(self, plan: Plan) -> Plan:
+        return tampered(plan, "    csrw mvucommand, s7", "    .word 0")
+
+
+@cocotb.test()
+async def firmware_trap(dut: object) -> None:
+    """A firmware that traps ends the run; the host names hart, cause and pc."""
+    await run(dut, Trap)
+
+
+class RunsOff(Fails):
+    words = ("trapped:", "at pc 0x")
+
+    def spoil(self, plan: Plan) -> Plan:
+        return tampered(plan, "    csrw mvucommand, s7", "    lui t0, 0xfffff\n    jr t0")
+
+
+@cocotb.test()
+async def firmware_runs_off(dut: object) -> None:
+    """A firmware that jumps out of its memory ends the run in a trap that is named."""
+    await run(dut, RunsOff)
+
+
+# -------------------------------------------------------------------------------------------------
+# The checks, checked: each run must fail, with the right words
+# -------------------------------------------------------------------------------------------------
+class Planted(AcceleratorTest):
+    """A small run in which something is tampered with."""
+
+    async def body(self) -> None:
+        plan = self.stimulus.plan("planted", 2, 4, 200)
+        self.tamper(plan)
+        item = RunItem("planted", plan, self.stimulus.input(plan.network))
+        self.tamper_item(item)
+        await self.play([item])
+
+    def tamper(self, plan: Plan) -> None:
+        """Before the run."""
+
+    def tamper_item(self, item: RunItem) -> None:
+        """With the run itself."""
+
+    def alter_trace(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Put `change` between golden MVU and scoreboard, in every unit."""
+        for unit in self.env.mvus.units:
+            original = unit.trace.expect_job
+
+            def expect(job: Expectation, original: Callable[[Expectation], None] = original) -> None:
+                original(replace(job, beats=change(job.beats)))
+
+            unit.trace.expect_job = expect
+
+
+class FlippedBit(Planted):
+    def tamper(self, plan: Plan) -> None:
+        def flip(beats: np.ndarray) -> np.ndarray:
+            beats = beats.copy()
+            beats[0, 0] ^= 1
+            return beats
+
+        self.alter_trace(flip)
+
+
+@cocotb.test()
+async def planted_flipped_bit(dut: object) -> None:
+    """One flipped bit in a unit's expected words is found while the system runs, and named."""
+    await run_planted(dut, FlippedBit, "mismatch", "_trc", "layer layer0", "data[0]", "bit plane", "clock")
+
+
+class LostWord(Planted):
+    def tamper(self, plan: Plan) -> None:
+        self.alter_trace(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
+
+
+@cocotb.test()
+async def planted_lost_word(dut: object) -> None:
+    """A word that never leaves a unit is called lost."""
+    await run_planted(dut, LostWord, "lost", "_trc", "layer layer0")
+
+
+class WrongTensor(Planted):
+    def tamper(self, plan: Plan) -> None:
+        collector = self.env.begin
+
+        def begin(plan: Plan) -> None:
+            collector(plan)
+            original = self.env.collector.tensors
+
+            def tensors() -> dict[str, np.ndarray]:
+                made = original()
+                made["layer0_out"][-1, -1, -1] ^= 1
+                return made
+
+            self.env.collector.tensors = tensors
+
+        self.env.begin = begin
+
+
+@cocotb.test()
+async def planted_tensor(dut: object) -> None:
+    """A value of a tensor that is not the golden network's is named with its place."""
+    await run_planted(dut, WrongTensor, "tensor", "layer0_out", "row", "channel", "expected", "seen")
+
+
+class WrongOutput(Planted):
+    def tamper(self, plan: Plan) -> None:
+        read = self.env.host.read_tensor
+
+        async def altered(tensor: str) -> np.ndarray:
+            values = await read(tensor)
+            values[0, 0, 0] ^= 1
+            return values
+
+        self.env.host.read_tensor = altered
+
+
+@cocotb.test()
+async def planted_output(dut: object) -> None:
+    """An output that the host reads wrong, though it was right on its way, is found."""
+    await run_planted(dut, WrongOutput, "output", "as the host reads it")
+
+
+class SlowRun(Planted):
+    def tamper_item(self, item: RunItem) -> None:
+        async def released(env: AcceleratorEnv) -> None:
+            await env.host.hold(env.host.all_harts)
+            await ClockCycles(env.dut.clk_i, 500)
+            await env.host.hold(0)
+
+        item.released = released
+
+
+@cocotb.test()
+async def planted_clocks(dut: object) -> None:
+    """A run that takes longer than predicted fails."""
+    await run_planted(dut, SlowRun, "clocks", "the system model predicts")
+
+
+class WrongRetirement(Planted):
+    def tamper(self, plan: Plan) -> None:
+        def alter(records: np.ndarray) -> np.ndarray:
+            records = records.copy()
+            at = np.flatnonzero(records["rd_addr"])
+            if len(at):
+                records["rd_wdata"][at[-1]] ^= 1
+            return records.astype(RECORD)
+
+        self.env.lockstep.alter = alter
+
+
+@cocotb.test()
+async def planted_retirement(dut: object) -> None:
+    """A wrong result of an instruction is found in lock-step while the system runs."""
+    await run_planted(dut, WrongRetirement, "mismatch", "hart", "pc 0x8000", "rd_wdata")
+
+
+class WrongRegister(Planted):
+    def tamper(self, plan: Plan) -> None:
+        shadow = self.env.mvus.units[0].shadow
+
+        class Altered(dict):
+            def __getitem__(self, key: int) -> int:
+                value = super().__getitem__(key)
+                return value ^ 1 if key == MVU_REGISTERS["mvuquant"].address else value
+
+        self.env.mvus.units[0].shadow = Altered(shadow)
+
+
+@cocotb.test()
+async def planted_register(dut: object) -> None:
+    """A job that begins with another register value than its step has is named."""
+    await run_planted(dut, WrongRegister, "job", "begins with mvuquant", "layer layer0")
+
+
+class NothingRun(AcceleratorTest):
+    async def body(self) -> None:
+        pass
+
+
+@cocotb.test()
+async def planted_nothing(dut: object) -> None:
+    """A bench in which nothing ran fails."""
+    await run_planted(dut, NothingRun, "nothing compared", "not a single retirement")

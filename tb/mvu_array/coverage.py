@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from golden.mvu.parameters import CROSSBAR_PORTS
 from tb.coverage import CoverGroup, CoverPoint
 
 
 class CrossbarCoverage:
-    """Cover groups of one run, for so many MVUs.
+    """Cover groups of one run, for so many MVUs; runs of other numbers of them have groups of their own.
 
     Attributes:
         words: taken by a destination: from whom, and how many offered it one.
         broadcasts: words by their destinations: how many, and whether all took it in one clock.
     """
 
-    def __init__(self, mvus: int) -> None:
+    def __init__(self, mvus: int = CROSSBAR_PORTS) -> None:
         units = range(mvus)
+        size = "" if mvus == CROSSBAR_PORTS else f"_of_{mvus}"
         self.words = CoverGroup(
-            "crossbar_words",
+            f"crossbar_words{size}",
             [
                 CoverPoint("source", units),
                 CoverPoint("destination", units),
@@ -25,7 +27,7 @@ class CrossbarCoverage:
             crosses=[("source", "destination"), ("destination", "requesters")],
         )
         self.broadcasts = CoverGroup(
-            "crossbar_broadcasts",
+            f"crossbar_broadcasts{size}",
             [CoverPoint("destinations", range(mvus + 1)), CoverPoint("taken", ("at once", "in parts"))],
             crosses=[("destinations", "taken")],
             impossible=lambda labels: int(labels["destinations"]) < 2 and labels["taken"] == "in parts",
