@@ -39,7 +39,7 @@ def plan(
         network: to run.
         params: of the accelerator, by default the default ones.
         mapping: "distributed", "pipelined", or "auto" for the one whose predicted clocks are fewer.
-        folded: whether the host writes windows of the first layer; by default if they fit the lanes.
+        folded: whether the host writes windows of the first layer; by default if it saves clocks and fits.
 
     Raises:
         DoesNotFitError: a layer, the tensors or the firmware need more than there is; the message has the numbers.
@@ -50,14 +50,24 @@ def plan(
         return _fastest(network, params, folded)
     if mapping not in MAPPINGS:
         raise ConfigurationError(f"mapping is {mapping!r}, but must be auto, {' or '.join(MAPPINGS)}")
-    can = folds(network, params.mvu.lanes)
-    if folded and not can:
+    if folded is None:
+        if folds(network, params.mvu.lanes):
+            try:
+                return _Planner(network, params, mapping, True).plan()
+            except DoesNotFitError as refused:
+                # Windows overlap, so they may take more words than positions do.
+                try:
+                    return _Planner(network, params, mapping, False).plan()
+                except DoesNotFitError:
+                    raise refused from None
+        folded = False
+    elif folded and not folds(network, params.mvu.lanes):
         first = network.layers[0]
         raise ConfigurationError(
-            f"layer {first.name} cannot be folded: only a layer whose window of {'x'.join(map(str, first.kernel))} by "
-            f"{first.input_channels} channels fits the {params.mvu.lanes} lanes can, alone in reading the input"
+            f"layer {first.name} cannot be folded: only a first layer can, of a kernel larger than 1x1 that reads all "
+            f"channels, alone in reading the input, and with windows of fewer than {first.kernel[0] * first.kernel[1]} "
+            f"times its blocks of {params.mvu.lanes} lanes"
         )
-    folded = can if folded is None else folded
     return _Planner(network, params, mapping, folded).plan()
 
 
@@ -84,7 +94,7 @@ def _fastest(network: Network, params: AcceleratorParameters, folded: bool | Non
 
 
 def folds(network: Network, lanes: int) -> bool:
-    """Whether the first layer's kernel window fits into the lanes, and no other layer reads the network's input."""
+    """Whether a window of the first layer takes fewer channel blocks than its positions, which no other layer reads."""
     first, *others = network.layers
     readers = [layer.input for layer in others] + [
         layer.residual.tensor for layer in network.layers if layer.residual
@@ -93,8 +103,8 @@ def folds(network: Network, lanes: int) -> bool:
         first.input == network.input
         and network.input not in readers
         and first.groups == 1
-        and first.kernel != (1, 1)
-        and first.weight[0].size <= lanes
+        and channel_blocks(first.weight[0].size, lanes)
+        < first.kernel[0] * first.kernel[1] * channel_blocks(first.input_channels, lanes)
     )
 
 

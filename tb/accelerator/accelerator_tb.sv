@@ -4,15 +4,15 @@
 
 `define UNIT_PORTS(M) \
   `BURST_SINK_PORTS(u``M``_trc, Lanes + 24, Beats), \
-  `BURST_SINK_PORTS(u``M``_job, 96, Jobs)
+  `BURST_SINK_PORTS(u``M``_job, 128, Jobs)
 
 `define UNIT(M) \
   `BURST_SINK(u``M``_trc, Lanes + 24, Beats, 1'b1) \
-  `BURST_SINK(u``M``_job, 96, Jobs, 1'b1) \
+  `BURST_SINK(u``M``_job, 128, Jobs, 1'b1) \
   assign u``M``_trc_valid = trc_valid[M]; \
   assign u``M``_trc_data = {trc_dest[8*M+:8], trc_addr[16*M+:16], trc_data[Lanes*M+:Lanes]}; \
   assign u``M``_job_valid = job_valid[M]; \
-  assign u``M``_job_data = job_data[96*M+:96];
+  assign u``M``_job_data = job_data[128*M+:128];
 
 module accelerator_tb #(
   parameter int Mvus = accelerator_pkg::DefaultMvus,
@@ -86,7 +86,7 @@ module accelerator_tb #(
   wire [8*8-1:0] trc_dest;
   wire [8*16-1:0] trc_addr;
   wire [8*Lanes-1:0] trc_data;
-  wire [8*96-1:0] job_data;
+  wire [8*128-1:0] job_data;
   wire [8*42-1:0] accesses;
   wire [7:0] accessed;
 
@@ -248,34 +248,36 @@ module accelerator_tb #(
       } & {42{accessed[m]}};
 
       // One beat for each job when it ends: the clocks it was busy, those in which it multiplied, and those in which its
-      // accesses waited at the data memory or the crossbar.
-      wire [2:0] waited;
-      assign waited = 3'(dut.u_array.gen_mvu[m].u_mvu.read_req[0] && !dut.u_array.gen_mvu[m].u_mvu.read_gnt[0])
-                    + 3'(dut.u_array.gen_mvu[m].u_mvu.read_req[1] && !dut.u_array.gen_mvu[m].u_mvu.read_gnt[1])
-                    + 3'(dut.u_array.gen_mvu[m].u_mvu.write_req[0] && !dut.u_array.gen_mvu[m].u_mvu.write_gnt[0])
-                    + 3'(dut.u_array.xbo_valid[m] && !dut.u_array.xbo_ready[m]);
+      // reads of the data memory, and its writes there and at the crossbar, waited.
+      wire [1:0] reads, writes;
+      assign reads  = 2'(dut.u_array.gen_mvu[m].u_mvu.read_req[0] && !dut.u_array.gen_mvu[m].u_mvu.read_gnt[0])
+                    + 2'(dut.u_array.gen_mvu[m].u_mvu.read_req[1] && !dut.u_array.gen_mvu[m].u_mvu.read_gnt[1]);
+      assign writes = 2'(dut.u_array.gen_mvu[m].u_mvu.write_req[0] && !dut.u_array.gen_mvu[m].u_mvu.write_gnt[0])
+                    + 2'(dut.u_array.xbo_valid[m] && !dut.u_array.xbo_ready[m]);
 
       logic busy_q;
-      logic [31:0] busy_clocks_q, multiplied_q, waited_q;
+      logic [31:0] busy_clocks_q, multiplied_q, reads_q, writes_q;
 
       always_ff @(posedge clk_i or negedge rst_ni) begin
         if (!rst_ni) begin
           busy_q        <= 1'b0;
           busy_clocks_q <= '0;
           multiplied_q  <= '0;
-          waited_q      <= '0;
+          reads_q       <= '0;
+          writes_q      <= '0;
         end else begin
           busy_q <= busy[m];
           if (busy[m]) begin
             busy_clocks_q <= (busy_q ? busy_clocks_q : 32'd0) + 32'd1;
             multiplied_q  <= (busy_q ? multiplied_q : 32'd0) + 32'(dut.u_array.gen_mvu[m].u_mvu.issue);
-            waited_q      <= (busy_q ? waited_q : 32'd0) + 32'(waited);
+            reads_q       <= (busy_q ? reads_q : 32'd0) + 32'(reads);
+            writes_q      <= (busy_q ? writes_q : 32'd0) + 32'(writes);
           end
         end
       end
 
       assign job_valid[m]        = busy_q && !busy[m];
-      assign job_data[96*m+:96]  = {waited_q, multiplied_q, busy_clocks_q};
+      assign job_data[128*m+:128] = {writes_q, reads_q, multiplied_q, busy_clocks_q};
     end else begin : gen_missing
       assign trc_valid[m]             = 1'b0;
       assign trc_dest[8*m+:8]         = '0;
@@ -284,7 +286,7 @@ module accelerator_tb #(
       assign irq[m]                   = 1'b0;
       assign busy[m]                  = 1'b0;
       assign job_valid[m]             = 1'b0;
-      assign job_data[96*m+:96]       = '0;
+      assign job_data[128*m+:128]     = '0;
       assign accessed[m]              = 1'b0;
       assign accesses[42*m+:42]       = '0;
     end

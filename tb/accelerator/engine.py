@@ -102,7 +102,9 @@ class PlanServer:
         if self.collector is not None:
             self.jobs[mvu] += zip(
                 beats.cycles.tolist(),
-                *(fields[name].tolist() for name in ("busy", "multiplied", "waited")),
+                fields["busy"].tolist(),
+                fields["multiplied"].tolist(),
+                (fields["reads"] + fields["writes"]).tolist(),
                 strict=True,
             )
 

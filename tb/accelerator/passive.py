@@ -42,7 +42,8 @@ ACCESSES = BeatFormat(
         for name, bits in (("wdata", 32), ("addr", 8), ("write", 1), ("valid", 1))
     ]
 )
-JOB_END = BeatFormat([("busy", 32), ("multiplied", 32), ("waited", 32)])
+#: Clocks of a job that has ended: of busy, of multiplying, in which its reads and its writes waited.
+JOB_END = BeatFormat([("busy", 32), ("multiplied", 32), ("reads", 32), ("writes", 32)])
 HOST_WRITES = BeatFormat([("wdata", 32), ("addr", 32)])
 LINES = BeatFormat([("external", 8), ("mvu", 8)])
 
@@ -67,7 +68,7 @@ class _Unit:
     trace: OutputScoreboard
     shadow: dict[int, int] = field(default_factory=dict)
     jobs: deque[_Job] = field(default_factory=deque)
-    ends: deque[tuple[int, int, int, int]] = field(default_factory=deque)
+    ends: deque[tuple[int, int, int, int, int]] = field(default_factory=deque)
     steps: Sequence[Step] = ()
     begun: int = 0  #: jobs of this run
 
@@ -88,6 +89,7 @@ class MvuWatch:
         strict: whether registers that a step of the plan gives must be those of the job.
         watching: whether jobs are looked at at all.
         multiplied, ideal, busy: clocks of all legal jobs that have ended.
+        reads_waited: clocks of them in which reads of the data memory waited.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class MvuWatch:
         self.coverage = MvuCoverage()
         self.strict = self.watching = True
         self.jobs = 0
-        self.multiplied = self.ideal = self.busy = 0
+        self.multiplied = self.ideal = self.busy = self.reads_waited = 0
         self.origin_ns = 0.0
         self._trc = trc
         self._fail = fail
@@ -206,7 +208,7 @@ class MvuWatch:
         fields = JOB_END.unpack(beats.payload)
         unit = self.units[mvu]
         unit.ends += zip(
-            *(fields[n].tolist() for n in ("busy", "multiplied", "waited")),
+            *(fields[n].tolist() for n in JOB_END.fields),
             beats.cycles.tolist(),
             strict=True,
         )
@@ -215,12 +217,14 @@ class MvuWatch:
     def _check_ends(self, unit: _Unit) -> None:
         """Clocks of the jobs that have ended: the formula, and what the job's accesses waited."""
         while unit.jobs and unit.ends:
-            job, (busy, multiplied, waited, clock) = unit.jobs.popleft(), unit.ends.popleft()
+            job, (busy, multiplied, reads, writes, clock) = unit.jobs.popleft(), unit.ends.popleft()
             if job.ideal is None:
                 continue
             self.multiplied += multiplied
             self.ideal += job.ideal
             self.busy += busy
+            self.reads_waited += reads
+            waited = reads + writes
             if multiplied != job.countdown:
                 self._wrong(
                     f"{job.name} multiplied in {multiplied} clocks instead of {job.countdown}",
@@ -423,4 +427,4 @@ class HartWatch:
             if hart < params.harts and not self.released >> hart & 1:
                 lockstep.start(hart, word, clock)
         elif memory_map.region(address, params) is not memory_map.Region.NONE:
-            lockstep.host_stored(address, word, clock)
+            lockstep.host_stored(address, word, clock - 1)  # lines change in the clock behind the write

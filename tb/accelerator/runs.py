@@ -111,7 +111,9 @@ class RunDriver(uvm_driver):
             await self.or_stop(host.load_plan(plan))
         await self.or_stop(host.write_tensor(plan.network.input, stored_input(plan, item.x)))
         env.begin(plan)
-        expected = predicted_clocks(plan)
+        self.reads = env.mvus.reads_waited
+        # What is to fail, the model refuses.
+        expected = 0 if item.fails else predicted_clocks(plan)
         limit = item.limit or _LIMIT_FACTOR * expected + _LIMIT_CLOCKS
         host.beside = None if item.released is None else lambda: item.released(env)
         beside = None if item.beside is None else cocotb.start_soon(item.beside(env))
@@ -177,17 +179,18 @@ class RunDriver(uvm_driver):
             self.env.fail(f"{item.get_name()}: {found}", kind="output", time_ns=get_sim_time("ns"))
 
     def _check_clocks(self, item: RunItem, expected: int) -> None:
-        env, clocks = self.env, item.run.clocks
+        env, plan, clocks = self.env, item.plan, item.run.clocks
         env.report.clocks += clocks
         env.report.ideal_clocks += expected
         if item.tolerance.clocks is None:
             return
-        off = abs(clocks - expected) / expected
+        # Reads that collide inside a job are not in the model.
+        off = max(0, abs(clocks - expected) - self.env.mvus.reads_waited + self.reads) / expected
         self.worst = max(self.worst, off)
         if off > item.tolerance.clocks:
             env.fail(
-                f"{item.get_name()} took {clocks:,} clocks, the system model predicts {expected:,}: "
-                f"{off:.2%} off, {item.tolerance.clocks:.0%} is allowed",
+                f"{item.get_name()}, {len(plan.phases)} phases, took {clocks:,} clocks, the system model predicts "
+                f"{expected:,}: {off:.2%} off, {item.tolerance.clocks:.0%} is allowed",
                 kind="clocks",
                 time_ns=get_sim_time("ns"),
             )

@@ -404,8 +404,29 @@ def test_bad_arguments(digits):
         ConfigurationError, match="mapping is 'both', but must be auto, distributed or pipelined"
     ):
         golden.codegen.plan(digits, mapping="both")
-    assert not folds(digits, 8)
+    network = chain(2)
+    assert folds(digits, 8) and not folds(network, 8)
     with pytest.raises(
-        ConfigurationError, match=r"layer conv1 cannot be folded: .* 3x3 by 1 channels fits the 8 lanes"
+        ConfigurationError, match=r"layer conv0 cannot be folded: .* fewer than 9 times its blocks of 8"
     ):
-        golden.codegen.plan(digits, accelerator(4), folded=True)
+        golden.codegen.plan(network, accelerator(4), folded=True)
+
+
+def test_folded_windows_of_several_blocks(digits):
+    """3x3 windows of one channel, in two blocks of eight lanes instead of nine."""
+    plan = golden.codegen.plan(digits, accelerator(4, weight_depth=1024), "distributed")
+    assert (
+        plan.folded and plan.places["input"].shape == (8, 8, 9) and plan.places["input"].words == 64 * 2 * 2
+    )
+    check_run(plan)
+
+
+def test_windows_that_do_not_fit_are_not_folded():
+    """Nine channels in two blocks, beside the first layer's output, in a memory of two blocks."""
+    network = chain(2)
+    first = replace(network.layers[0], weight=network.layers[0].weight[..., :1])
+    network = Network("narrow", "t0", (8, 8, 1), (first, network.layers[1]))
+    for depth, folded in ((256, True), (128, False)):
+        plan = golden.codegen.plan(network, accelerator(1, data_banks=2, bank_depth=depth), "distributed")
+        assert plan.folded == folded
+        check_run(plan)
