@@ -246,14 +246,13 @@ class Lowering:
 
     def take_input(self, quantiser: Quantiser, size: tuple[int, int, int], index: np.ndarray) -> Tensor:
         """The network's input: its integers are the file's less the zero point, so that zero is the real zero."""
-        zero = quantiser.zero_point
-        made = IntFormat(quantiser.format.bits, quantiser.format.signed)
+        zero, made, rest = quantiser.zero_point, quantiser.format, 0
         if zero:
             try:
                 made = smallest_format(made.min - zero, made.max - zero)
-            except ConfigurationError as error:
-                raise UnsupportedOperatorError(f"{quantiser.where}: zero point {zero}: {error}") from None
-        self.input = Tensor(quantiser.name, made, quantiser.scale, Fraction(0), zero, size, index)
+            except ConfigurationError:  # 17 bits: as any other tensor
+                made, zero, rest = _stored(quantiser)
+        self.input = Tensor(quantiser.name, made, quantiser.scale, Fraction(rest), zero, size, index)
         self._names.add(quantiser.name)
         self._remember(self.input)
         return self.input

@@ -139,6 +139,7 @@ class _Padded:
     padding: tuple[int, int, int, int]
 
 
+_MICROSOFT = ("QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool")
 # What stays with the host at the end of a network, and what may stand around it there.
 _HOST = ("ArgMax", "LogSoftmax", "Sigmoid", "Softmax", "TopK", "QLinearSigmoid", "QLinearSoftmax")
 _AROUND_HOST = (
@@ -185,6 +186,7 @@ class _Reader:
             "QGemm": self._qgemm,
             "QLinearAdd": self._qlinear_add,
             "QLinearAveragePool": self._qlinear_average,
+            "QLinearConcat": self._qlinear_concat,
             "QLinearConv": self._qlinear_conv,
             "QLinearGlobalAveragePool": self._qlinear_average,
             "QLinearMatMul": self._qlinear_matmul,
@@ -286,7 +288,7 @@ class _Reader:
         domains = ("", "ai.onnx")
         if node.op_type in ("Quant", "IntQuant", "BipolarQuant", "Trunc"):
             domains = DOMAINS
-        elif node.op_type in ("QLinearAdd", "QLinearAveragePool", "QLinearGlobalAveragePool", "QGemm"):
+        elif node.op_type in _MICROSOFT:
             domains = (MICROSOFT,)
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             domains = (*domains, MICROSOFT)
@@ -390,9 +392,10 @@ class _Reader:
         return self._moved(node, lambda index: index.ravel())
 
     def _reshape(self, node: Any, attributes: dict[str, Any]) -> Any:
-        _allow(node, attributes, "allowzero", 0)
         value = self._read(node, 0, Tensor, Open, _GraphInput, _Constant, _QuantisedConstant)
         shape = [int(n) for n in self._read(node, 1, _Constant).values.ravel().tolist()]
+        if 0 in shape:
+            _allow(node, attributes, "allowzero", 0)
         if isinstance(value, (_Constant, _QuantisedConstant)):
             return self._reshaped(node, value, lambda array: array.reshape(_zeros_copied(shape, array.shape)))
         # A first value of 0 copies the batch size, 1 states it, and -1 is it where the rest is all of an image.
@@ -459,6 +462,9 @@ class _Reader:
 
     def _concat(self, node: Any, attributes: dict[str, Any]) -> Any:
         values = [self._read(node, index, *self._layered, _Constant) for index in range(len(node.input))]
+        return self._joined(node, attributes, values)
+
+    def _joined(self, node: Any, attributes: dict[str, Any], values: list[Any]) -> Any:
         if all(isinstance(value, _Constant) for value in values):
             arrays = [value.values for value in values]
             _small(node, *arrays)
@@ -1093,6 +1099,11 @@ class _Reader:
             )
         layer = self._lowering.added(_name(node), a, b, 1)
         return self._lowering.closed(layer, self._quantiser(node, 6, 7, node.output[0]))
+
+    def _qlinear_concat(self, node: Any, attributes: dict[str, Any]) -> Tensor:
+        values = [self._integers(node, index, index + 1, index + 2) for index in range(2, len(node.input), 3)]
+        layer = self._joined(node, attributes, values)
+        return self._lowering.closed(layer, self._quantiser(node, 0, 1, node.output[0]))
 
     def _qlinear_average(self, node: Any, attributes: dict[str, Any]) -> Tensor:
         _allow(node, attributes, "channels_last", 0)
