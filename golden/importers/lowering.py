@@ -373,6 +373,29 @@ class Lowering:
         high = min((end for end in (high, value.high) if end is not None), default=None)
         return dataclasses.replace(value, low=low, high=high)
 
+    def gathered(self, name: str, tensor: Tensor, channels: np.ndarray) -> Tensor:
+        """Channels of a map, in any order: a layer of one weight of 1 for each."""
+        size = (*tensor.size[:2], len(channels))
+        weight = np.zeros(checked("a weight that picks channels", (size[2], 1, 1, tensor.size[2])), np.int64)
+        weight[np.arange(size[2]), 0, 0, channels] = 1
+        made = dataclasses.replace(tensor, name=self._new(name), size=size, index=natural(size))
+        self.layers.append(
+            Layer(
+                name=self._new(name, layers=True),
+                input=tensor.name,
+                output=made.name,
+                weight=weight,
+                weight_format=_ONE,
+                input_format=tensor.format,
+                output_format=tensor.format,
+                multiplier=np.ones(size[2], np.int64),
+                bias=np.zeros(size[2], np.int64),
+                shift=0,
+            )
+        )
+        self._remember(made)
+        return made
+
     def max_pooled(
         self, name: str, value: Tensor | Open, pool: Pool, padding: Padding, output: str, movable: bool
     ) -> Tensor | Open:

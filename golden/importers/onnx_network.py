@@ -197,6 +197,7 @@ class _Reader:
             "Reshape": self._reshape,
             "Shape": self._shape,
             "Slice": self._slice,
+            "Split": self._split,
             "Squeeze": self._squeeze,
             "Sub": self._add,
             "Transpose": self._transpose,
@@ -380,12 +381,45 @@ class _Reader:
         except (IndexError, ValueError, TypeError) as error:
             raise ModelFormatError(f"{_at(node)}: {error}") from None
 
-    def _slice(self, node: Any, attributes: dict[str, Any]) -> _Constant:
-        values, *rest = (self._read(node, index, _Constant).values for index in range(len(node.input)))
-        if values.ndim != 1 or len(rest) < 2 or any(part.size != 1 for part in rest):
-            raise UnsupportedOperatorError(f"{_at(node)} must take a part of a constant list")
+    def _slice(self, node: Any, attributes: dict[str, Any]) -> _Constant | Tensor:
+        value = self._read(node, 0, _Constant, Tensor)
+        rest = [self._read(node, index, _Constant).values for index in range(1, len(node.input))]
+        if len(rest) < 2 or any(part.size != 1 for part in rest):
+            raise UnsupportedOperatorError(f"{_at(node)} must take a part along one axis, of constant ends")
         start, stop, *more = (int(part.item()) for part in rest)
-        return _Constant(values[start : stop : more[1] if len(more) > 1 else 1])
+        part = slice(start, stop, more[1] if len(more) > 1 else 1)
+        if isinstance(value, _Constant):
+            if value.values.ndim != 1:
+                raise UnsupportedOperatorError(f"{_at(node)} must take a part of a constant list")
+            return _Constant(value.values[part])
+        return self._part(node, value, (more or [0])[0], part, node.output[0])
+
+    def _split(self, node: Any, attributes: dict[str, Any]) -> Tensor:
+        value = self._read(node, 0, Tensor)
+        sizes = attributes.get("split")
+        if len(node.input) > 1:
+            sizes = [int(size) for size in self._read(node, 1, _Constant).values.ravel().tolist()]
+        count = len(node.output)
+        if sizes is None:
+            each = -(-value.size[2] // count)
+            sizes = [each] * (count - 1) + [value.size[2] - each * (count - 1)]
+        if len(sizes) != count or min(sizes) < 1 or sum(sizes) != value.size[2]:
+            raise ModelFormatError(f"{_at(node)} makes {count} parts of {sizes} of {value.size[2]} channels")
+        first = 0
+        for size, name in zip(sizes, node.output, strict=True):
+            part = slice(first, first + size)
+            self._values[name] = self._part(node, value, attributes.get("axis", 0), part, name)
+            first += size
+        return self._values[node.output[0]]
+
+    def _part(self, node: Any, value: Tensor, axis: int, part: slice, name: str) -> Tensor:
+        value = self._map(node, value)
+        if axis not in (1, -3):
+            raise UnsupportedOperatorError(f"{_at(node)}: axis is {axis}, but must be that of channels, 1")
+        channels = np.arange(value.size[2])[part]
+        if not channels.size:
+            raise ModelFormatError(f"{_at(node)} takes no channel of {value.size[2]}")
+        return self._lowering.gathered(name, value, channels)
 
     def _flatten(self, node: Any, attributes: dict[str, Any]) -> Any:
         _allow(node, attributes, "axis", 1)
@@ -580,7 +614,7 @@ class _Reader:
         value = self._read(node, 0, Tensor, Open)
         channels = value.index.shape[0]
         gamma, beta, mean, variance = (
-            self._read(node, index, _Constant).values.astype(np.float64).ravel() for index in range(1, 5)
+            self._number(node, index).astype(np.float64).ravel() for index in range(1, 5)
         )
         if any(len(numbers) != channels for numbers in (gamma, beta, mean, variance)):
             raise ModelFormatError(f"{_at(node)}: its numbers must be {channels}, one for each channel")
@@ -592,6 +626,11 @@ class _Reader:
         made = self._times(node, value, _per_channel(factor.reshape(shape), value, node))
         offset = beta - mean * factor
         return self._lowering.shifted(made, _per_channel(offset.reshape(shape), value, node))
+
+    def _number(self, node: Any, index: int) -> np.ndarray:
+        """A constant that may be quantised itself."""
+        value = self._read(node, index, _Constant, _QuantisedConstant)
+        return value.values if isinstance(value, _Constant) else value.integers * value.scale
 
     def _relu(self, node: Any, attributes: dict[str, Any]) -> Any:
         value = self._read(node, 0, Open, Tensor, _GraphInput)
@@ -969,6 +1008,11 @@ class _Reader:
 
     def _quantize(self, node: Any, attributes: dict[str, Any]) -> Tensor | _QuantisedConstant:
         value = self._read(node, 0)
+        _allow(node, attributes, "block_size", 0)
+        if attributes.get("output_dtype", 0) and (len(node.input) < 3 or not node.input[2]):
+            raise UnsupportedOperatorError(
+                f"{_at(node)}: attribute output_dtype must come with a zero point of that type"
+            )
         if isinstance(value, _Constant):
             quantiser = self._affine(node, 1, 2)
             scale, zero, target = quantiser
@@ -1195,7 +1239,13 @@ class _Reader:
         return self._lowering.opened(_name(node), value)
 
     def _map(self, node: Any, value: Any) -> Any:
-        """`value`, a map in the order [C, H, W]."""
+        """`value`, a map in the order [C, H, W]; channels in another order are put into theirs by a layer."""
+        if isinstance(value, Tensor) and value.index.shape == (value.size[2], *value.size[:2]):
+            plain = dataclasses.replace(value, index=natural(value.size))
+            order = value.index[:, 0, 0]
+            shuffled = sorted(order) == list(range(len(order))) and (order != plain.index[:, 0, 0]).any()
+            if shuffled and np.array_equal(value.index, plain.index[order]):
+                return self._lowering.gathered(f"{value.name}.ordered", plain, order)
         if value.index.ndim != 3 or not np.array_equal(value.index, natural(value.size)):
             raise UnsupportedOperatorError(
                 f"{_at(node)}: its input of shape {list(value.index.shape)} must be a map [C, H, W]"
@@ -1273,6 +1323,9 @@ _ATTRIBUTES = {
         "group",
         "keepdims",
         "narrow",
+        "num_outputs",
+        "output_dtype",
+        "precision",
         "noop_with_empty_axes",
         "saturate",
         "seed",
@@ -1286,7 +1339,7 @@ _ATTRIBUTES = {
         "transB",
         "value_int",
     },
-    "INTS": {"axes", "dilations", "kernel_shape", "pads", "perm", "strides", "value_ints"},
+    "INTS": {"axes", "dilations", "kernel_shape", "pads", "perm", "split", "strides", "value_ints"},
     "STRING": {"auto_pad", "mode", "rounding_mode"},
     "TENSOR": {"value"},
 }

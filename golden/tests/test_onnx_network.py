@@ -177,6 +177,24 @@ def test_networks_with_several_readers_and_concatenation():
     assert network.shapes[network.layers[-1].input] == (6, 6, 10)
 
 
+@pytest.mark.parametrize("kind", ["Split", "Slice"])
+def test_channels_are_split_and_shuffled(kind):
+    file, x = start(channels=4)
+    if kind == "Split":
+        a, b = file.node("Split", x, np.array([1, 3]), axis=1, outputs=2)
+    else:
+        a, b = (
+            file.node("Slice", x, np.array([first]), np.array([last]), np.array([1]))
+            for first, last in ((0, 1), (1, 9))
+        )
+    a = file.quant(file.node("Conv", a, weight(file, 3, 1, 3, 3), pads=[1] * 4), 4, 4, mode="FLOOR")
+    y = file.quant(file.node("Concat", a, b, axis=1), 4, 1, mode="FLOOR")
+    y = file.node("Transpose", file.node("Reshape", y, np.array([1, 2, 3, 6, 6])), perm=[0, 2, 1, 3, 4])
+    y = file.node("Reshape", y, np.array([1, 6, 6, 6]))
+    file.quant(file.node("Conv", y, weight(file, 2, 6, 3, 3)), 8, 8, mode="FLOOR")
+    exact(file, 2 + 1 + 2 + 1 + 1)
+
+
 def test_clipping_inside_the_format():
     file, x = start(bits=6)
     y = file.node("Clip", file.node("Conv", x, weight(file, 3, 3, 1, 1)), np.float32(-24), np.float32(80))
