@@ -100,7 +100,8 @@ def from_model(model: Any, name: str, scales: str = "exact", ends: bool = False)
     if scales not in SCALES:
         raise ConfigurationError(f"scales is {scales!r}, but must be one of {', '.join(SCALES)}")
     try:
-        return _Reader(model.graph, scales == "nearest", ends).network(name)
+        with np.errstate(all="ignore"):  # what is not finite is refused where it is read
+            return _Reader(model.graph, scales == "nearest", ends).network(name)
     except GoldenError as error:
         # A layer or network that cannot be is the file's fault here, not the caller's. And names in a damaged
         # file may hold line breaks, but a message is one line.
