@@ -331,7 +331,6 @@ class HartWatch:
         self.log = log
         self.lines = lines
         self._fail = fail
-        self._base = memory_map.IMEM_BASE
         self.reset()
 
     def reset(self) -> None:
@@ -416,7 +415,10 @@ class HartWatch:
         """A write of the host: `clock` is the first in which a retirement may see it."""
         lockstep, params = self.lockstep, self.lockstep.params
         own = address - memory_map.HOST_BASE
-        if address >= self._base:
+        region = memory_map.region(address, params)
+        if address % 4:
+            return  # refused
+        if region in (memory_map.Region.IMEM, memory_map.Region.DMEM):
             lockstep.iss.load(address, word.to_bytes(4, "little"))
         elif own == memory_map.HOST_REGISTERS[0].address:
             self.released = ~word & (1 << params.harts) - 1
@@ -426,5 +428,5 @@ class HartWatch:
             hart = own - memory_map.HOST_REGISTERS[-1].address >> 2
             if hart < params.harts and not self.released >> hart & 1:
                 lockstep.start(hart, word, clock)
-        elif memory_map.region(address, params) is not memory_map.Region.NONE:
+        elif region is not memory_map.Region.NONE:
             lockstep.host_stored(address, word, clock - 1)  # lines change in the clock behind the write
