@@ -22,6 +22,7 @@ from golden.mvu.agu import addresses, padded_addresses
 from golden.mvu.clocks import (
     DRAIN,
     FILL,
+    OVERHEAD,
     PIPELINE,
     RESIDUAL_FREED,
     RESIDUAL_READY,
@@ -79,7 +80,7 @@ class JobRecord:
         number: of the MVU's jobs since the array's reset, from 0.
         start, end: first and last clock of ``busy``.
         multiply: countdown.
-        stalls: clocks of ``busy`` beyond countdown, fill, pipeline and the last block's words.
+        stalls: clocks of ``busy`` beyond countdown, the last block's words and `golden.mvu.clocks.OVERHEAD`.
         waited: clocks of ``busy`` because words waited at the crossbar or the data memory, included in `stalls`.
         causes: ``mvustatus.cause`` of the job.
         registers: words of all registers below ``mvustatus``.
@@ -479,7 +480,7 @@ class MvuArray:
         stalls = waited = 0
         if program.runs:
             busy = clock - run.start
-            stalls = busy - (FILL + countdown + PIPELINE + program.words_each - 1 + DRAIN)
+            stalls = busy - (countdown + program.words_each + OVERHEAD)
             waited = busy - program.alone
         if run.result is not None:
             for destination in self._destinations(run):

@@ -1,4 +1,4 @@
-"""Whether each step of a run has waited for all that it needs, whatever the clocks were this time.
+"""Whether each step of a run finds what it needs and has waited for it, whatever the clocks were this time.
 
 A hart knows that steps have ended from reading `ended` in the controller's data memory, and with that all that their
 hart knew when it wrote it. A step may read words whose last writer it knows to have ended, and overwrite words whose
@@ -7,6 +7,7 @@ last writer and last reader it knows to have ended; steps of one MVU follow each
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class StepOrder:
         self._writer = np.full((mvus, depth), -1, np.int8)
         self._written = np.full((mvus, depth), -1, np.int32)  # number of the writer's step
         self._read = np.full((mvus, depth), -1, np.int32)  # of the own MVU
+        self._holds = np.full((mvus, depth), -1, np.int16)  # number of the tensor that a word is of
 
     def counts(self, hart: int, mvu: int, steps: int) -> None:
         """A hart writes to `ended` that `mvu` has ended `steps` steps."""
@@ -58,6 +60,16 @@ class StepOrder:
     def barrier(self, ended: list[int]) -> None:
         """The host has seen all harts end their phase, and lets them go on."""
         self.known = [list(ended) for _ in ended]
+
+    def hold(self, tensor: int, targets: Iterable[int], words: slice | np.ndarray) -> None:
+        """Words of some data memories are a tensor's from now on."""
+        for target in targets:
+            self._holds[target, words] = tensor
+
+    def lacks(self, mvu: int, tensor: int, words: np.ndarray) -> int | None:
+        """Of some words of a data memory, bool `[depth]`, the first that is not of a tensor; None if all are."""
+        wrong = words & (self._holds[mvu] != tensor)
+        return int(np.argmax(wrong)) if wrong.any() else None
 
     def begin(
         self, mvu: int, number: int, reads: np.ndarray, writes: np.ndarray, targets: list[int]

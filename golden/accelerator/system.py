@@ -29,7 +29,7 @@ from golden.controller.memory_map import IMEM_BASE
 from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from golden.errors import ConfigurationError, GoldenError
 from golden.mvu.functional import cause_names
-from golden.mvu.layout import pack_activations, unpack_activations, word_bytes
+from golden.mvu.layout import channel_blocks, pack_activations, unpack_activations, word_bytes
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode
 
@@ -220,6 +220,8 @@ class System:
         self.harts.load(IMEM_BASE, firmware.words.astype("<u4").tobytes())
         self._data_base = IMEM_BASE + 4 * self.params.controller.imem_words
         self._expectations.clear()
+        self._layers = {layer.name: layer for layer in plan.network.layers}
+        self._numbers = {tensor: number for number, tensor in enumerate(plan.places)}
         self._steps = [
             [step for phase in plan.phases for step in phase.steps[mvu]] for mvu in range(self.params.mvus)
         ]
@@ -375,6 +377,9 @@ class System:
             harts.watched = range(first, first + 4 * count, 4)
             harts.on_watched = self._counted
         self._order = StepOrder(count, self.params.mvu.data_depth)
+        place = plan.places[plan.network.input]
+        words = slice(place.base, place.base + place.words)
+        self._order.hold(self._numbers[place.tensor], place.mvus, words)
         harts.clock = 0
         for hart in range(count):
             harts.release(hart, entry)
@@ -627,8 +632,30 @@ class System:
 
     def _check_order(self, step: Step, program: Program) -> None:
         """Whether the firmware has waited for what the step needs."""
+        assert self.plan is not None
         dest = program.dest or 1 << step.mvu
         targets = [mvu for mvu in range(self.params.mvus) if dest >> mvu & 1]
+        layer = self._layers[step.layer]
+        left = program.reads.copy()
+        for tensor in (layer.input, layer.residual and layer.residual.tensor):
+            if tensor is None:
+                continue
+            place = self.plan.places[tensor]
+            mine = np.zeros_like(left)
+            mine[place.base : place.base + place.words] = program.reads[place.base : place.base + place.words]
+            left &= ~mine
+            word = self._order.lacks(step.mvu, self._numbers[tensor], mine)
+            if word is not None:
+                row, makers = self._makers(place, word)
+                raise SystemFault(
+                    f"{_named(step)} reads word {word} of MVU {step.mvu}, row {row} of tensor {tensor}, which MVU "
+                    f"{step.mvu} has not got from {makers}\n{self._state()}"
+                )
+        if left.any():
+            raise SystemFault(
+                f"{_named(step)} reads word {int(np.argmax(left))} of MVU {step.mvu}, which is outside its operands"
+                f"\n{self._state()}"
+            )
         wrong = self._order.begin(step.mvu, step.number, program.reads, program.writes, targets)
         if wrong is not None:
             other = self._steps[wrong.mvu][wrong.number]
@@ -637,6 +664,22 @@ class System:
                 f"{wrong.other_does}, without having waited for that: hart {step.mvu} knows of "
                 f"{self._order.known[step.mvu][wrong.mvu]} ended steps of MVU {wrong.mvu}\n{self._state()}"
             )
+
+        self._order.hold(self._numbers[layer.output], targets, program.writes)
+
+    def _makers(self, place: Place, word: int) -> tuple[int, str]:
+        """The row that a word of a tensor belongs to, and the steps that make it."""
+        _, width, channels = place.shape
+        row = (word - place.base) // (
+            width * channel_blocks(channels, self.params.mvu.lanes) * place.fmt.bits
+        )
+        makers = [
+            _named(step)
+            for steps in self._steps
+            for step in steps
+            if self._layers[step.layer].output == place.tensor and row in step.rows
+        ]
+        return row, " or ".join(makers) or "the host"
 
     def _counted(self, hart: int, mvu: int, steps: int, stores: bool) -> None:
         """A hart writes a word of `ended`, or has found it to be at least `steps`."""
@@ -679,7 +722,7 @@ class System:
         if step is None or record.result is None:
             return
         assert self.plan is not None
-        layer = next(layer for layer in self.plan.network.layers if layer.name == step.layer)
+        layer = self._layers[step.layer]
         place = self.plan.places[layer.output]
         at = record.result.address - place.base
         inside = (at >= 0) & (at < place.words)
@@ -730,9 +773,13 @@ class System:
         place = self.plan.places[tensor]
         image = np.zeros((place.words, word_bytes(self.params.mvu.lanes)), np.uint8)
         anywhere = np.zeros(place.words, bool)
-        for words, written in self._images[tensor].values():
+        for mvu, (words, written) in self._images[tensor].items():
             image[written] = words[written]
             anywhere |= written
+            if tensor == self.plan.network.output and not written.all():
+                raise SystemFault(
+                    f"MVU {mvu} never got word {place.base + int(np.argmin(written))} of the network's output {tensor}"
+                )
         if not anywhere.all():
             missing = int(np.argmin(anywhere))
             raise SystemFault(

@@ -15,7 +15,7 @@ import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.errors import DoesNotFitError
-from golden.mvu.clocks import DRAIN, FILL, PIPELINE
+from golden.mvu.clocks import OVERHEAD
 from golden.mvu.jobs import block_words, row_clocks
 from golden.mvu.layout import channel_blocks
 from golden.network import Layer
@@ -136,7 +136,7 @@ def _splits(
             written = max(len(some) for some in groups) * columns * share * bits
             # Words arrive at an MVU one a clock: all of the rows that it and its neighbours make.
             crossed = rows * columns * blocks * bits * min(3, row_groups) // row_groups
-            job = max(multiply, written) + chunks * (FILL + PIPELINE + bits - 1 + DRAIN + STEP_CLOCKS)
+            job = max(multiply, written) + chunks * (bits + OVERHEAD + STEP_CLOCKS)
             yield _Split(
                 row_groups,
                 block_groups,

@@ -175,6 +175,11 @@ def faulty(plan, x, **options):
     return f"wrong: {', '.join(wrong)}" if wrong else "equal"
 
 
+def early(message):
+    """Whether a step began before what it needs was there, or was known to be."""
+    return "without having waited for that: hart" in message or "has not got from" in message
+
+
 def patched(plan, changes):
     """The plan with other instructions: address to word."""
     words = plan.firmware.words.copy()
@@ -196,7 +201,7 @@ def test_a_wait_left_out():
                     changed = [list(each) for each in plan.phases[0].steps]
                     changed[mvu][number] = replace(step, waits=instead)
                     message = faulty(hand_plan.with_steps(plan, changed), image_of(network))
-                    assert "without having waited for that" in message
+                    assert early(message)
                     for one, which in ((mvu, number), (wait.mvu, wait.count - 1)):
                         assert f"MVU {one} step {which} (layer" in message.splitlines()[0]
                     found += 1
@@ -211,7 +216,7 @@ def test_no_wait_at_all(mapping):
     assert waits
     # A wait is a load and a branch back to it.
     message = faulty(patched(plan, {a: NOP for address in waits for a in (address, address + 4)}), images[0])
-    assert "without having waited" in message
+    assert early(message)
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
@@ -223,7 +228,7 @@ def test_each_wait(mapping):
     assert len(waits) > 2
     for address in waits:
         message = faulty(patched(plan, {address: NOP, address + 4: NOP}), images[0])
-        assert "without having waited" in message
+        assert early(message)
 
 
 def test_counted_too_early():
@@ -251,13 +256,17 @@ def test_wrong_destinations():
         changed = [list(each) for each in plan.phases[0].steps]
         changed[mvu][0] = replace(step, job=replace(step.job, registers=registers))
         other = hand_plan.with_steps(plan, changed)
-        assert "never got word" in faulty(other, image_of(network))
+        message = faulty(other, image_of(network))
+        output = next(layer.output for layer in network.layers if layer.name == step.layer)
+        assert (
+            f"of tensor {output}, which MVU" in message
+            and f"has not got from MVU {mvu} step 0 (layer" in message
+        )
         # The firmware of the one with the steps of the other.
         message = faulty(replace(plan, firmware=other.firmware), image_of(network))
         assert f"MVU {mvu} step 0 (layer {step.layer}, rows 0 to" in message and "mvuobaseptr is" in message
-        assert "never got word" in faulty(
-            replace(plan, firmware=other.firmware), image_of(network), strict=False
-        )
+        message = faulty(replace(plan, firmware=other.firmware), image_of(network), strict=False)
+        assert "no MVU ever got word" in message or message.startswith("wrong: ")
 
 
 def test_words_outside_their_tensor():
