@@ -89,7 +89,6 @@ class MvuWatch:
         strict: whether registers that a step of the plan gives must be those of the job.
         watching: whether jobs are looked at at all.
         multiplied, ideal, busy: clocks of all legal jobs that have ended.
-        reads_waited: clocks of them in which reads of the data memory waited.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class MvuWatch:
         self.coverage = MvuCoverage()
         self.strict = self.watching = True
         self.jobs = 0
-        self.multiplied = self.ideal = self.busy = self.reads_waited = 0
+        self.multiplied = self.ideal = self.busy = 0
         self.origin_ns = 0.0
         self._trc = trc
         self._fail = fail
@@ -223,7 +222,6 @@ class MvuWatch:
             self.multiplied += multiplied
             self.ideal += job.ideal
             self.busy += busy
-            self.reads_waited += reads
             waited = reads + writes
             if multiplied != job.countdown:
                 self._wrong(
