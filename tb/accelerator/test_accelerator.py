@@ -99,7 +99,7 @@ class RealNetworks(AcceleratorTest):
                     index,
                     plan.mapping,
                     item.run.clocks,
-                    predicted_clocks(plan),
+                    item.predicted,
                 )
                 if workload.labels is not None:
                     right += int(item.output.argmax()) == int(workload.labels[index])
