@@ -294,8 +294,12 @@ def _codegen(options: argparse.Namespace) -> int:
     system = System(params, functional=False)
     system.load(plan)
     run = system.run()
-    parts = (report.configuration(plan), report.memory_map(plan), report.clocks(plan, run.steps, run.clocks))
-    print("\n\n".join("\n".join(lines) for lines in parts))
+    parts = (
+        "\n".join(report.configuration(plan)),
+        "\n".join(report.memory_map(plan)),
+        str(system.report(run)),
+    )
+    print("\n\n".join(parts))
     if options.output is not None:
         options.random = 1
         (row,) = _one_row(network, options).values()
