@@ -123,6 +123,7 @@ class _GraphInput:
 @dataclass(frozen=True)
 class _Constant:
     values: np.ndarray
+    format: IntFormat | None = None  # of integers that have been clipped to less than their type
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class _Reader:
     def __init__(self, graph: Any, nearest: bool, ends: bool) -> None:
         self._graph = graph
         self._values: dict[str, Any] = {}
+        self._clipped: set[str] = set()  # outputs of Clip nodes that a quantiser has taken over
         self._lowering = Lowering(nearest, several=ends or nearest)
         self._ends = ends
         self._layered = (Tensor, Open) if ends or nearest else (Tensor,)
@@ -662,19 +664,61 @@ class _Reader:
         return self._lowering.added(_name(node), self._lowering.scaled(value, slopes), upper, 1)
 
     def _clip(self, node: Any, attributes: dict[str, Any]) -> Any:
-        value = self._read(node, 0, Open, Tensor, _GraphInput)
-        if isinstance(value, _GraphInput):
+        value = self._read(node, 0, Open, Tensor, _GraphInput, _Constant)
+        if isinstance(value, _GraphInput) or node.output[0] in self._clipped:
             return value
         ends: list[Fraction | None] = []
+        integers = False
         for index, name in ((1, "min"), (2, "max")):
             end = attributes.get(name)
             if len(node.input) > index and node.input[index]:
                 given = self._read(node, index, _Constant).values
                 if given.size != 1:
                     raise ModelFormatError(f"{_at(node)}: {name} has {given.size} values, but must have 1")
-                end = float(given.item())
+                end, integers = float(given.item()), given.dtype.kind in "iu"
             ends.append(None if end is None or abs(end) > 3e38 else _fraction(end, node))
+        if isinstance(value, _Constant):
+            low, high = (None if end is None else float(end) for end in ends)
+            target = None
+            if integers and low is not None and high is not None and low <= high:
+                target = smallest_format(int(low), int(high))
+            return _Constant(np.clip(value.values, low, high).astype(value.values.dtype), target)
+        if integers and isinstance(value, Tensor):
+            # Between QuantizeLinear and DequantizeLinear: the file's integers are clipped, not what they stand for.
+            ends = [None if end is None else value.scale * (end - value.offset - value.zero) for end in ends]
+            bounded = self._lowering.bounded(_name(node), value, *ends)
+            if bounded is value:
+                return value
+            low, high = value.format.min + value.offset, value.format.max + value.offset
+            zero = int(value.zero) + value.offset
+            same = Quantiser(
+                _at(node), node.output[0], value.scale, zero, smallest_format(low, high), low, high
+            )
+            return self._lowering.closed(bounded, same)
         return self._lowering.bounded(_name(node), value, *ends)
+
+    def _clip_behind(self, quantiser: Quantiser) -> Quantiser:
+        """A quantiser with the Clip that alone reads its integers: fewer bits than the type's (QCDQ)."""
+        readers = self._readers.get(quantiser.name, [])
+        if len(readers) != 1 or readers[0].op_type != "Clip" or self._uses[self._root(quantiser.name)] != 1:
+            return quantiser
+        (clip,) = readers
+        ends = [self._values.get(name) for name in clip.input[1:3]]
+        if len(ends) != 2 or not all(
+            isinstance(end, _Constant) and end.values.size == 1 and end.values.dtype.kind in "iu"
+            for end in ends
+        ):
+            return quantiser
+        low, high = (
+            max(int(ends[0].values.item()), quantiser.low),
+            min(int(ends[1].values.item()), quantiser.high),
+        )
+        if not low <= quantiser.zero_point <= high:
+            return quantiser
+        self._clipped.add(clip.output[0])
+        return dataclasses.replace(
+            quantiser, name=clip.output[0], low=low, high=high, format=smallest_format(low, high)
+        )
 
     def _folded(self, node: Any, function: Callable[..., np.ndarray]) -> _Constant:
         a, b = (self._read(node, index, _Constant).values for index in (0, 1))
@@ -1023,7 +1067,7 @@ class _Reader:
                 np.rint(value.values.astype(np.float32) / scale) + zero, target.min, target.max
             )
             return _Constant(integers.astype(np.int64).astype(_dtype(target)))
-        return self._quantised(node, value, self._quantiser(node, 1, 2, node.output[0]))
+        return self._quantised(node, value, self._clip_behind(self._quantiser(node, 1, 2, node.output[0])))
 
     def _dequantize(self, node: Any, attributes: dict[str, Any]) -> Any:
         _allow(node, attributes, "block_size", 0)
@@ -1059,11 +1103,20 @@ class _Reader:
             raise ModelFormatError(
                 f"{_at(node)}: {scale.size} scales do not belong to a constant of {list(value.values.shape)}"
             ) from None
-        made = None
+        made = value.format if not zero.any() else None
         name = value.values.dtype.name
-        if not zero.any() and name.lstrip("u").startswith("int") and int(name.lstrip("uint")) <= MAX_BITS:
+        if (
+            made is None
+            and not zero.any()
+            and name.lstrip("u").startswith("int")
+            and int(name.lstrip("uint")) <= MAX_BITS
+        ):
             made = IntFormat(int(name.lstrip("uint")), not name.startswith("u"))
-        elif integers.size and max(-int(integers.min()), int(integers.max())) < 1 << MAX_BITS - 1:
+        elif (
+            made is None
+            and integers.size
+            and max(-int(integers.min()), int(integers.max())) < 1 << MAX_BITS - 1
+        ):
             made = smallest_format(int(integers.min()), int(integers.max()))
         return _QuantisedConstant(integers, made, scale.astype(np.float64))
 
