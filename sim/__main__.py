@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from golden import GoldenError
+from golden.importers.lowering import SCALES
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError, unknown
@@ -237,6 +238,12 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument(
         "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
     )
+    parser.add_argument(
+        "--scales",
+        choices=SCALES,
+        default="",
+        help="of an integer network: exact, or the nearest that the hardware holds (default: exact)",
+    )
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
     _add_sim(parser)
     _add_build(parser)
@@ -446,6 +453,7 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             seed=choose_seed(arguments.seed or None),
             parameters=given,
             mapping=arguments.mapping,
+            scales=arguments.scales,
             command=arguments.action,
         ),
         _announce,

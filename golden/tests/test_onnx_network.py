@@ -383,6 +383,16 @@ def test_any_scales_are_near(bits):
         assert (layer.bias >> 15 < 1 << 26).all()
 
 
+def test_floats_are_the_input_of_the_file():
+    data = residual_network(2, 0).bytes()
+    network, graph = onnx_network.from_bytes(data, "net", "nearest", ends=True), importer.loads_graph(data)
+    x = random_inputs(graph, 4, np.random.default_rng(0))["x0"]
+    theirs = network.integers(graph.trace(x))
+    assert str(network.compare(x, graph)) == str(network.compare(theirs[network.input], theirs))
+    with pytest.raises(GoldenError, match="has no tensor 'y0', which is network net's input"):
+        network.compare(x, {"y9": x})
+
+
 def test_what_differs_lies_in_the_middle_between_two_steps():
     """By Python's fractions: the exact value of each that differs, and how near the middle it is."""
     rng = np.random.default_rng(1)
