@@ -109,8 +109,18 @@ def folds(network: Network, lanes: int) -> bool:
 
 
 def fold(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding."""
+    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding.
+
+    Raises:
+        ConfigurationError: `x` is no input of that layer.
+    """
     top, left, bottom, right = layer.padding
+    x = np.asarray(x)
+    if x.ndim < 3 or x.shape[-1] != layer.input_channels:
+        raise ConfigurationError(
+            f"input of layer {layer.name} has shape {list(x.shape)}, but must be [..., H, W, {layer.input_channels}]"
+        )
+    layer.convolution_size(x.shape[-3:-1])
     edges = [(0, 0)] * (x.ndim - 3) + [(top, bottom), (left, right), (0, 0)]
     x = np.pad(x, edges)
     windows = np.lib.stride_tricks.sliding_window_view(x, layer.kernel, axis=(-3, -2))
