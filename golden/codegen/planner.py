@@ -14,7 +14,7 @@ from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.mvu.clocks import job_clocks
-from golden.mvu.jobs import Images, images, map_part
+from golden.mvu.jobs import Images, block_words, images, map_part
 from golden.mvu.layout import activation_words, channel_blocks
 from golden.network import Layer, Network
 
@@ -278,7 +278,7 @@ class _Planner:
         weights, channels = [0] * self.params.mvus, [0] * self.params.mvus
         for item in items:
             share = {m: len(item.blocks(m)) for m in item.parts}
-            words = mappings.block_words(item.layer, mvu.lanes)
+            words = block_words(item.layer, mvu.lanes)
             # The same base in all MVUs of an item: one image for all, one register value for all.
             weight_base, channel_base = max(weights[m] for m in share), max(channels[m] for m in share)
             if (
