@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
     )
     sub.description += f" MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
+    _scales_option(sub)
     sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
     sub.add_argument(
         "--mapping",
@@ -285,7 +286,7 @@ def _codegen(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
     params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
     make = NETWORKS.get(str(options.model))
-    network = golden.load_network(options.model) if make is None else make()
+    network = golden.load_network(options.model, options.scales or "exact") if make is None else make()
     if options.compat:
         print("\n".join(report.compat(network, params.mvu.lanes)))
         return 0
@@ -293,8 +294,12 @@ def _codegen(options: argparse.Namespace) -> int:
     system = System(params, functional=False)
     system.load(plan)
     run = system.run()
-    parts = (report.configuration(plan), report.memory_map(plan), report.clocks(plan, run.steps, run.clocks))
-    print("\n\n".join("\n".join(lines) for lines in parts))
+    parts = (
+        "\n".join(report.configuration(plan)),
+        "\n".join(report.memory_map(plan)),
+        str(system.report(run)),
+    )
+    print("\n\n".join(parts))
     if options.output is not None:
         options.random = 1
         (row,) = _one_row(network, options).values()

@@ -19,12 +19,22 @@ import numpy as np
 from golden.accelerator.crossbar import Crossbar, LeastRecent
 from golden.errors import GoldenError
 from golden.mvu.agu import addresses, padded_addresses
-from golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence
+from golden.mvu.clocks import (
+    DRAIN,
+    FILL,
+    OVERHEAD,
+    PIPELINE,
+    RESIDUAL_FREED,
+    RESIDUAL_READY,
+    RESIDUAL_START,
+    Recurrence,
+)
 from golden.mvu.functional import (
     CAUSE_BIT,
     Configuration,
     JobResult,
     Memories,
+    plane_order,
     run_job,
 )
 from golden.mvu.parameters import (
@@ -32,12 +42,13 @@ from golden.mvu.parameters import (
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
     OUTPUT_LOOPS,
+    RESIDUAL_FIFO_DEPTH,
     RESIDUAL_LOOPS,
     MvuParameters,
 )
 from golden.mvu.registers import BY_NAME, REGISTERS
 
-__all__ = ["NEVER", "JobRecord", "MvuArray", "RaceError", "Unit"]
+__all__ = ["NEVER", "JobRecord", "MvuArray", "Program", "RaceError", "Unit"]
 
 NEVER = 1 << 62  #: a clock that does not come
 
@@ -69,7 +80,7 @@ class JobRecord:
         number: of the MVU's jobs since the array's reset, from 0.
         start, end: first and last clock of ``busy``.
         multiply: countdown.
-        stalls: clocks of ``busy`` beyond countdown, fill, pipeline and the last block's words.
+        stalls: clocks of ``busy`` beyond countdown, the last block's words and `golden.mvu.clocks.OVERHEAD`.
         waited: clocks of ``busy`` because words waited at the crossbar or the data memory, included in `stalls`.
         causes: ``mvustatus.cause`` of the job.
         registers: words of all registers below ``mvustatus``.
@@ -88,8 +99,18 @@ class JobRecord:
     result: JobResult | None
 
 
-class _Program:
-    """What registers amount to; made once for each content."""
+class Program:
+    """What a job's registers amount to; made once for each content.
+
+    Attributes:
+        words: of the registers below ``mvustatus``.
+        config: the same, read.
+        causes: why it is illegal, 0 if it is not.
+        runs: whether it is legal enough to run.
+        dest: set of destinations, 0 for the own data memory.
+        work, group, groups: multiply clocks of each output, outputs in a pool group, pool groups.
+        words_each, residual: words of an output block and of a residual value, 0 without.
+    """
 
     def __init__(self, words: tuple[int, ...], params: MvuParameters) -> None:
         self.words = words
@@ -125,25 +146,62 @@ class _Program:
         )
 
     @cached_property
+    def _input_blocks(self) -> np.ndarray:
+        """Address of the element block that each step reads, int64 `[steps]`."""
+        config, depth, steps = self.config, self.params.data_depth, sum(self.work)
+        program = config.program("i", NUM_LOOPS)
+        if not config.padding:
+            return addresses(program, steps, depth)
+        skip = (config.value("mvuiskip0"), config.value("mvuiskip1"))
+        return padded_addresses(program, skip, config.windows, steps, depth)
+
+    def _residual_words(self, outputs: int) -> np.ndarray:
+        """Addresses of the residual words of the first outputs, int64."""
+        program = self.config.program("r", RESIDUAL_LOOPS)
+        return addresses(program, outputs * self.residual, self.params.data_depth)
+
+    @cached_property
     def reads(self) -> np.ndarray:
         """Words of the own data memory that the job reads, bool `[data_depth]`."""
-        config, depth = self.config, self.params.data_depth
-        read = np.zeros(depth, bool)
-        steps = sum(self.work)
-        program = config.program("i", NUM_LOOPS)
-        if config.padding:
-            skip = (config.value("mvuiskip0"), config.value("mvuiskip1"))
-            blocks = padded_addresses(program, skip, config.windows, steps, depth)
-        else:
-            blocks = addresses(program, steps, depth)
-        first = np.zeros(depth, bool)
-        first[blocks] = True
-        for plane in range(config.format("input").bits):
+        depth = self.params.data_depth
+        read, first = np.zeros(depth, bool), np.zeros(depth, bool)
+        first[self._input_blocks] = True
+        for plane in range(self.config.format("input").bits):
             read |= np.roll(first, plane)
         if self.residual:
-            program = config.program("r", RESIDUAL_LOOPS)
-            read[addresses(program, len(self.work) * self.residual, depth)] = True
+            read[self._residual_words(len(self.work))] = True
         return read
+
+    @cached_property
+    def shares_banks(self) -> bool:
+        """Whether input and residual have a bank in common."""
+        if not self.residual:
+            return False
+        inputs = np.unique(self._input_blocks // self.params.bank_depth)
+        bits = self.config.format("input").bits
+        if bits > 1:  # a block may reach into the next bank
+            inputs = np.unique((self._input_blocks[:, None] + (0, bits - 1)) // self.params.bank_depth)
+        residuals = self._residual_words(len(self.work) + RESIDUAL_FIFO_DEPTH) // self.params.bank_depth
+        return bool(np.isin(inputs % self.params.data_banks, residuals).any())
+
+    @cached_property
+    def input_banks(self) -> list[int]:
+        """Bank of each step's input word."""
+        x, w = self.config.format("input").bits, self.config.format("weight").bits
+        work = np.array(self.work)
+        first = np.cumsum(work) - work
+        output = np.repeat(np.arange(len(work)), work)
+        tiles = (work // (x * w))[output]
+        pair = (np.arange(len(output)) - first[output]) // tiles
+        plane = np.array([i for i, _ in plane_order(x, w)])[pair]
+        word = (self._input_blocks + (x - 1 - plane)) % self.params.data_depth
+        return (word // self.params.bank_depth).tolist()
+
+    @cached_property
+    def residual_banks(self) -> list[int]:
+        """Bank of each residual word, with those that are read ahead and never used."""
+        words = self._residual_words(len(self.work) + RESIDUAL_FIFO_DEPTH)
+        return (words // self.params.bank_depth).tolist()
 
     @cached_property
     def writes(self) -> np.ndarray:
@@ -153,10 +211,66 @@ class _Program:
         return written
 
 
+class _SharedReads:
+    """As `Recurrence`, for a job whose input and residual lie in the same banks: clock by clock.
+
+    Each clock reads at most one word of the input and one of the residual, and only one of a bank.
+    """
+
+    def __init__(self, program: Program, order: LeastRecent) -> None:
+        self._program = program
+        self._order = order  # of the read ports: input, residual
+        self._clock = RESIDUAL_START  # next
+        self._output = self._step = 0  # outputs issued, steps issued
+        self._left = 0  # steps of the output that are left
+        self._words = 0  # residual words read
+        self._ready: deque[int] = deque()  # clocks from which the values that no output has used can be used
+        self._freed: deque[int] = deque(
+            [RESIDUAL_START] * RESIDUAL_FIFO_DEPTH
+        )  # clocks from which a place is free
+
+    def issue(self, freed: int) -> int:
+        """Clock in which the last step of the next group is issued, see `Recurrence.issue`."""
+        program = self._program
+        inputs, residuals = program.input_banks, program.residual_banks
+        words, work = program.residual, program.work
+        end = self._output + program.group
+        clock, order = self._clock, self._order
+        while self._output < end:
+            if not self._left:
+                self._left = work[self._output]
+            reads = bool(self._words % words) or (bool(self._freed) and clock >= self._freed[0])
+            issues = clock >= 1
+            if issues and self._left == 1:
+                last = self._output + 1 == end
+                issues = bool(self._ready) and clock >= self._ready[0] and (not last or clock > freed)
+            if reads and issues and inputs[self._step] == residuals[self._words % len(residuals)]:
+                winner = order.choose(0b11)
+                reads, issues = winner == 1, winner == 0
+            if reads != issues:
+                order.served(int(reads))
+            if reads:
+                if not self._words % words:
+                    self._freed.popleft()
+                self._words += 1
+                if not self._words % words:
+                    self._ready.append(clock + RESIDUAL_READY)
+            if issues:
+                self._step += 1
+                self._left -= 1
+                if not self._left:
+                    self._output += 1
+                    self._ready.popleft()
+                    self._freed.append(clock + RESIDUAL_FREED)
+            clock += 1
+        self._clock = clock
+        return clock - 1
+
+
 class _Run:
     """A job that runs: where its words are."""
 
-    def __init__(self, unit: Unit, program: _Program, load: int) -> None:
+    def __init__(self, unit: Unit, program: Program, load: int) -> None:
         self.unit = unit
         self.program = program
         self.start = load + 1
@@ -164,7 +278,11 @@ class _Run:
         self.own = program.dest == 0
         self.result: JobResult | None = None
         if program.runs:
-            self.recurrence = Recurrence(program.work, program.group, program.residual)
+            self.recurrence: Recurrence | _SharedReads = (
+                _SharedReads(program, unit.readers)
+                if program.shares_banks
+                else Recurrence(program.work, program.group, program.residual)
+            )
             self.groups = 0  # that left
             self.taken: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
             self.left = 0  # words of the group that is offered
@@ -199,6 +317,7 @@ class Unit:
         self.cause = self.jobs = 0
         self.run: _Run | None = None
         self.blocked: deque[tuple[int, int, Callable[[int, int], None]]] = deque()
+        self.readers = LeastRecent(2)  # of the data memory: input, residual
         self.port_free = 0  # clock in which the register port takes the next access
 
     @property
@@ -232,7 +351,7 @@ class MvuArray:
     Attributes:
         units: the MVUs.
         records: jobs that ended, in that order.
-        on_load: called with (mvu, number of its job, `Configuration`, clock) when a job is loaded; may raise.
+        on_load: called with (mvu, number of its job, `Program`) when a job is loaded; may raise.
         on_done: called with (mvu, clock) for the first clock in which ``irq_o`` is high because a job ended.
         on_write: called with (record) when a job's words are in the memories.
     """
@@ -242,13 +361,13 @@ class MvuArray:
         self.units = [Unit(number, params, functional) for number in range(mvus)]
         self.crossbar = Crossbar(mvus)
         self.records: list[JobRecord] = []
-        self.on_load: Callable[[int, int, tuple[int, ...], int], None] = lambda *_: None
+        self.on_load: Callable[[int, int, Program], None] = lambda *_: None
         self.on_done: Callable[[int, int], None] = lambda *_: None
         self.on_write: Callable[[JobRecord], None] = lambda *_: None
         self._writers = [
             LeastRecent(2) for _ in range(mvus)
         ]  # of each data memory: own words, the crossbar's
-        self._programs: dict[tuple[int, ...], _Program] = {}
+        self._programs: dict[tuple[int, ...], Program] = {}
         self._events: list[tuple[int, int, bool]] = []  # clock, MVU, whether it is an end (else a load)
         self._offers: list[tuple[int, int]] = []  # clock, MVU: a group's first word
         self._active: list[_Run] = []  # that offer a word in clock _clock
@@ -330,10 +449,10 @@ class MvuArray:
     def _load(self, unit: Unit, clock: int) -> None:
         """A job leaves the registers, `clock` being the last in which it is pending."""
         words = tuple(unit.registers)
-        self.on_load(unit.number, unit.jobs, words, clock)
         program = self._programs.get(words)
         if program is None:
-            program = self._programs[words] = _Program(words, self.params)
+            program = self._programs[words] = Program(words, self.params)
+        self.on_load(unit.number, unit.jobs, program)
         unit.run = run = _Run(unit, program, clock)
         if not program.runs:
             heapq.heappush(self._events, (clock + _REFUSED, unit.number, True))
@@ -361,7 +480,7 @@ class MvuArray:
         stalls = waited = 0
         if program.runs:
             busy = clock - run.start
-            stalls = busy - (FILL + countdown + PIPELINE + program.words_each - 1 + DRAIN)
+            stalls = busy - (countdown + program.words_each + OVERHEAD)
             waited = busy - program.alone
         if run.result is not None:
             for destination in self._destinations(run):
@@ -396,7 +515,7 @@ class MvuArray:
             return [run.unit.number]
         return [unit.number for unit in self.units if run.program.dest >> unit.number & 1]
 
-    def _check_races(self, unit: Unit, program: _Program) -> None:
+    def _check_races(self, unit: Unit, program: Program) -> None:
         """Whether the job that `unit` begins disturbs one that runs, or the other way round."""
         targets = [unit.number] if program.dest == 0 else None
         for other in self.units:
@@ -518,9 +637,10 @@ class MvuArray:
                             del own[destination]
                 elif mine is not None:
                     writers.served(0)
-                elif source is not None:
-                    writers.served(1)
-        _, taken = self.crossbar.clock(dests, ready)
+        arrived, taken = self.crossbar.clock(dests, ready)
+        for _, destination in arrived:
+            if destination not in own:
+                self._writers[destination].served(1)
         for run in active:
             gone = run.unit.number in own if run.own else taken >> run.unit.number & 1
             if gone:

@@ -22,7 +22,7 @@ class StepRecord:
         layer: name of the network's layer.
         start, end: first and last clock of the MVU's ``busy``, counted from the release of the harts.
         multiply: multiply clocks, the countdown.
-        stalls: clocks of ``busy`` beyond those of a job that never waits.
+        stalls: clocks of ``busy`` beyond multiply clocks, output bits and `golden.mvu.clocks.OVERHEAD`.
         waited: those of `stalls` in which words waited at the crossbar or the data memory; 0 where not measured.
     """
 

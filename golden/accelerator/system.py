@@ -14,21 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.accelerator import registers as system_registers
-from golden.accelerator.array import NEVER, JobRecord, MvuArray
+from golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
 from golden.accelerator.crossbar import LeastRecent
+from golden.accelerator.order import StepOrder
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.report import Report, StepRecord, report
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from golden.codegen.planner import fold
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.csrs import Cause, Interrupt
-from golden.controller.instructions import disassemble
-from golden.controller.iss import Hart, Iss
+from golden.controller.instructions import Decoded, decode, disassemble
+from golden.controller.iss import Bus, Hart, Iss
 from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import PIPELINE_STAGES
+from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from golden.errors import ConfigurationError, GoldenError
 from golden.mvu.functional import cause_names
-from golden.mvu.layout import pack_activations, unpack_activations, word_bytes
+from golden.mvu.layout import channel_blocks, pack_activations, unpack_activations, word_bytes
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode
 
@@ -96,15 +97,60 @@ class _Parked(Exception):
 class _Harts(Iss):
     """The simulator, and what of it depends on clocks."""
 
+    #: Words of the data memory that are watched, and who is told: (hart, index, value, whether it is stored). A hart
+    #: that loads one knows no more of it than the branch behind tells: at least the value it was compared with.
+    watched = range(0)
+    on_watched: Callable[[int, int, int, bool], None]
+
+    def __init__(self, parameters: ControllerParameters, bus: Bus) -> None:
+        super().__init__(parameters, bus)
+        self._loaded: list[tuple[int, int] | None] = [
+            None
+        ] * parameters.harts  # register, index of a watched word
+
     def execute(self, hart: Hart) -> bool:
         """The next instruction; whether it may have changed interrupts, waiting or devices."""
         offset = hart.pc - IMEM_BASE
         if hart.interrupt or not 0 <= offset < 4 * self.parameters.imem_words:
             self.step(hart.number)
         else:
-            self._operations[self.words[offset >> 2]](hart)
+            word = self.words[offset >> 2]
+            if self.watched and word & 0x1F == 0x03:  # loads, stores, branches
+                self._watch(hart, word)
+            self._operations[word](hart)
         changed, self._changed = self._changed, False
         return changed
+
+    def _watch(self, hart: Hart, word: int) -> None:
+        """Tell of a store to a watched word, or of a branch that compared one, before it executes."""
+        decoded = decode(word)
+        if decoded is None:
+            return
+        if decoded.instruction.format == "B":
+            self._compared(hart, decoded)
+            return
+        address = hart.x[decoded.rs1] + decoded.imm & 0xFFFF_FFFF
+        if decoded.instruction.size != 4 or address not in self.watched:
+            return
+        index = self.watched.index(address)
+        if decoded.instruction.format == "S":
+            self.on_watched(hart.number, index, hart.x[decoded.rs2], True)
+        else:
+            self._loaded[hart.number] = decoded.rd, index
+
+    def _compared(self, hart: Hart, decoded: Decoded) -> None:
+        loaded = self._loaded[hart.number]
+        if loaded is None or loaded[0] not in (decoded.rs1, decoded.rs2):
+            return
+        first, second = hart.x[decoded.rs1], hart.x[decoded.rs2]
+        if loaded[0] == decoded.rs2:  # as if it stood first
+            least = first if first == second else first + 1 if first < second else 0
+        else:
+            least = second if first >= second else 0
+        if decoded.instruction.name in ("beq", "bne") and first != second:
+            least = 0
+        self.on_watched(hart.number, loaded[1], least, False)
+        self._loaded[hart.number] = None
 
     def forget(self) -> None:
         """The instruction did not execute."""
@@ -119,7 +165,8 @@ class System:
     Args:
         params: sizes.
         functional: execute jobs; else only clocks are counted.
-        strict: a job whose registers are not those of its step is a fault.
+        strict: a job whose registers are not those of its step is a fault, and one that begins before its hart has made
+            sure that what it needs has ended, even if it happens to be so.
     """
 
     def __init__(self, params: AcceleratorParameters, functional: bool = True, strict: bool = True) -> None:
@@ -157,19 +204,53 @@ class System:
     # --- the host ---------------------------------------------------------------------------------------------
 
     def load(self, plan: Plan) -> None:
-        """Take over a plan: hold the harts, write the firmware."""
+        """Take over a plan: hold the harts, write the firmware.
+
+        Raises:
+            ConfigurationError: a plan for other parameters, or that does not fit the memories.
+            DoesNotFitError: firmware that does not.
+        """
         if plan.params != self.params:
             raise ConfigurationError(
                 f"plan {plan.network.name} is for {plan.params.rtl}, but the system is {self.params.rtl}"
             )
+        self._check(plan)
         self.plan = plan
         firmware = plan.firmware
         self.harts.load(IMEM_BASE, firmware.words.astype("<u4").tobytes())
         self._data_base = IMEM_BASE + 4 * self.params.controller.imem_words
         self._expectations.clear()
+        self._layers = {layer.name: layer for layer in plan.network.layers}
+        self._numbers = {tensor: number for number, tensor in enumerate(plan.places)}
         self._steps = [
             [step for phase in plan.phases for step in phase.steps[mvu]] for mvu in range(self.params.mvus)
         ]
+
+    def _check(self, plan: Plan) -> None:
+        """Raise `ConfigurationError` unless everything the host does with the plan stays inside the memories."""
+        mvu, every = self.params.mvu, range(self.params.mvus)
+        missing = {"start", "phase", "ended", "current", "trap"} - set(plan.firmware.symbols)
+        if missing:
+            raise ConfigurationError(f"firmware has no symbol {min(missing)}")
+        for place in plan.places.values():
+            if not 0 <= place.base <= mvu.data_depth - place.words or not place.mvus <= set(every):
+                raise ConfigurationError(
+                    f"place of {place.tensor}: words {place.base} to {place.base + place.words - 1} of MVUs "
+                    f"{sorted(place.mvus)}, but there are {mvu.data_depth} words and {self.params.mvus} MVUs"
+                )
+        sizes = {
+            WEIGHTS: (mvu.weight_depth, word_bytes(mvu.lanes**2)),
+            SCALERS: (mvu.channel_depth, mvu.lanes),
+            BIASES: (mvu.channel_depth, mvu.lanes),
+        }
+        for load in (load for phase in plan.phases for load in phase.loads):
+            depth, width = sizes[load.select]
+            fits = load.image.ndim == 2 and load.image.shape[1] == width
+            if not fits or not 0 <= load.first <= depth - len(load.image) or not load.mvus <= set(every):
+                raise ConfigurationError(
+                    f"load of {list(load.image.shape)} to {load.first} of memory {load.select} of MVUs "
+                    f"{sorted(load.mvus)}: the memory is [{depth}, {width}] and there are {self.params.mvus} MVUs"
+                )
 
     def write(self, tensor: str, values: np.ndarray) -> None:
         """Write a tensor to the MVUs of its place.
@@ -263,6 +344,26 @@ class System:
         self._system["finished"] = 0
         return self._result()
 
+    def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the plan on images, as `golden.Network.trace`.
+
+        Args:
+            x: integers `[N, H, W, C]` of the network's input.
+
+        Returns:
+            tensor name -> int64 `[N, H, W, C]`, the input included.
+
+        Raises:
+            SystemFault: as `run`.
+        """
+        x = np.asarray(x)
+        if self.plan is None or not self.functional:
+            raise ConfigurationError("a trace needs a plan, and a system that executes jobs")
+        name = self.plan.network.input
+        runs = [self.run({name: image}).tensors for image in x]
+        made = {tensor: np.stack([run[tensor] for run in runs]) for tensor in (runs[0] if runs else ())}
+        return {name: x.astype(np.int64), **made}
+
     def _start(self, plan: Plan) -> None:
         """As the host does it: hold, write pc, clear the fixed block, load the first phase, release."""
         harts, count = self.harts, self.params.mvus
@@ -271,6 +372,14 @@ class System:
         harts.load(self._data_base, plan.firmware.data.astype("<u4").tobytes())
         self._load_phase(0)
         self._store("phase", 0, 1)
+        if self.functional and self.strict:
+            first = self._address("ended", 0)
+            harts.watched = range(first, first + 4 * count, 4)
+            harts.on_watched = self._counted
+        self._order = StepOrder(count, self.params.mvu.data_depth)
+        place = plan.places[plan.network.input]
+        words = slice(place.base, place.base + place.words)
+        self._order.hold(self._numbers[place.tensor], place.mvus, words)
         harts.clock = 0
         for hart in range(count):
             harts.release(hart, entry)
@@ -296,6 +405,9 @@ class System:
     def _next_phase(self, clock: int) -> None:
         """The host has loaded it."""
         self._load_phase(self._phase)
+        self._order.barrier(
+            [unit.jobs - first for unit, first in zip(self.array.units, self._first_job, strict=True)]
+        )
         self._store("phase", 0, self._phase + 1)
         self._progress = clock
 
@@ -499,10 +611,10 @@ class System:
         number = job - self._first_job[mvu]
         return self._steps[mvu][number] if 0 <= number < len(self._steps[mvu]) else None
 
-    def _job_starts(self, mvu: int, job: int, words: tuple[int, ...], clock: int) -> None:
+    def _job_starts(self, mvu: int, job: int, program: Program) -> None:
+        step = self._step(mvu, job)
         if not self.strict:
             return
-        step = self._step(mvu, job)
         if step is None:
             raise SystemFault(
                 f"MVU {mvu} was given job {job - self._first_job[mvu]}, but the plan has "
@@ -510,11 +622,77 @@ class System:
             )
         for name, expected in self._expected(step).items():
             register = MVU_REGISTERS[name]
-            if words[register.address] != expected:
+            if program.words[register.address] != expected:
                 raise SystemFault(
-                    f"MVU {mvu} step {step.number} (layer {step.layer}, {_rows(step)}): {name} is "
-                    f"0x{words[register.address]:08x}, but the plan has 0x{expected:08x}\n{self._state()}"
+                    f"{_named(step)}: {name} is 0x{program.words[register.address]:08x}, but the plan has "
+                    f"0x{expected:08x}\n{self._state()}"
                 )
+        if self.functional and program.runs:
+            self._check_order(step, program)
+
+    def _check_order(self, step: Step, program: Program) -> None:
+        """Whether the firmware has waited for what the step needs."""
+        assert self.plan is not None
+        dest = program.dest or 1 << step.mvu
+        targets = [mvu for mvu in range(self.params.mvus) if dest >> mvu & 1]
+        layer = self._layers[step.layer]
+        left = program.reads.copy()
+        for tensor in (layer.input, layer.residual and layer.residual.tensor):
+            if tensor is None:
+                continue
+            place = self.plan.places[tensor]
+            mine = np.zeros_like(left)
+            mine[place.base : place.base + place.words] = program.reads[place.base : place.base + place.words]
+            left &= ~mine
+            word = self._order.lacks(step.mvu, self._numbers[tensor], mine)
+            if word is not None:
+                row, makers = self._makers(place, word)
+                raise SystemFault(
+                    f"{_named(step)} reads word {word} of MVU {step.mvu}, row {row} of tensor {tensor}, which MVU "
+                    f"{step.mvu} has not got from {makers}\n{self._state()}"
+                )
+        if left.any():
+            raise SystemFault(
+                f"{_named(step)} reads word {int(np.argmax(left))} of MVU {step.mvu}, which is outside its operands"
+                f"\n{self._state()}"
+            )
+        wrong = self._order.begin(step.mvu, step.number, program.reads, program.writes, targets)
+        if wrong is not None:
+            other = self._steps[wrong.mvu][wrong.number]
+            raise SystemFault(
+                f"{_named(step)} {wrong.does} word {wrong.word} of MVU {wrong.memory}, which {_named(other)} "
+                f"{wrong.other_does}, without having waited for that: hart {step.mvu} knows of "
+                f"{self._order.known[step.mvu][wrong.mvu]} ended steps of MVU {wrong.mvu}\n{self._state()}"
+            )
+
+        self._order.hold(self._numbers[layer.output], targets, program.writes)
+
+    def _makers(self, place: Place, word: int) -> tuple[int, str]:
+        """The row that a word of a tensor belongs to, and the steps that make it."""
+        _, width, channels = place.shape
+        row = (word - place.base) // (
+            width * channel_blocks(channels, self.params.mvu.lanes) * place.fmt.bits
+        )
+        makers = [
+            _named(step)
+            for steps in self._steps
+            for step in steps
+            if self._layers[step.layer].output == place.tensor and row in step.rows
+        ]
+        return row, " or ".join(makers) or "the host"
+
+    def _counted(self, hart: int, mvu: int, steps: int, stores: bool) -> None:
+        """A hart writes a word of `ended`, or has found it to be at least `steps`."""
+        if not stores:
+            self._order.sees(hart, mvu, steps)
+            return
+        unit = self.array.units[mvu]
+        ended = unit.jobs - self._first_job[mvu]
+        if hart != mvu or steps > ended:
+            raise SystemFault(
+                f"hart {hart} counts {steps} steps of MVU {mvu} as ended, which has ended {ended}\n{self._state()}"
+            )
+        self._order.counts(hart, mvu, steps)
 
     def _expected(self, step: Step) -> dict[str, int]:
         """Words of the registers that decide what a step does; made once for each step."""
@@ -544,15 +722,15 @@ class System:
         if step is None or record.result is None:
             return
         assert self.plan is not None
-        layer = next(layer for layer in self.plan.network.layers if layer.name == step.layer)
+        layer = self._layers[step.layer]
         place = self.plan.places[layer.output]
         at = record.result.address - place.base
         inside = (at >= 0) & (at < place.words)
         if not inside.all():
             wrong = int(record.result.address[np.argmin(inside)])
             raise SystemFault(
-                f"MVU {record.mvu} step {step.number} (layer {step.layer}, {_rows(step)}) wrote word {wrong}, but "
-                f"tensor {place.tensor} lies at {place.base} to {place.base + place.words - 1}\n{self._state()}"
+                f"{_named(step)} wrote word {wrong}, but tensor "
+                f" {place.tensor} lies at {place.base} to {place.base + place.words - 1}\n{self._state()}"
             )
         dest = record.result.dest or 1 << record.mvu
         for mvu, (image, written) in self._images[layer.output].items():
@@ -591,16 +769,23 @@ class System:
         )
 
     def _made(self, tensor: str) -> np.ndarray:
-        """A tensor from the words that arrived at the MVUs of its place, which must all have all of it."""
+        """A tensor from the words that arrived at the MVUs of its place, which hold all of it together."""
         place = self.plan.places[tensor]
-        for mvu, (_, written) in self._images[tensor].items():
-            if not written.all():
-                missing = int(np.argmin(written))
+        image = np.zeros((place.words, word_bytes(self.params.mvu.lanes)), np.uint8)
+        anywhere = np.zeros(place.words, bool)
+        for mvu, (words, written) in self._images[tensor].items():
+            image[written] = words[written]
+            anywhere |= written
+            if tensor == self.plan.network.output and not written.all():
                 raise SystemFault(
-                    f"MVU {mvu} never got word {place.base + missing} of tensor {tensor} "
-                    f"({int(np.count_nonzero(~written))} of its {place.words} words are missing)"
+                    f"MVU {mvu} never got word {place.base + int(np.argmin(written))} of the network's output {tensor}"
                 )
-        image, _ = self._images[tensor][min(place.mvus)]
+        if not anywhere.all():
+            missing = int(np.argmin(anywhere))
+            raise SystemFault(
+                f"no MVU ever got word {place.base + missing} of tensor {tensor} "
+                f"({int(np.count_nonzero(~anywhere))} of its {place.words} words are missing)"
+            )
         return unpack_activations(image, place.shape, place.fmt, self.params.mvu.lanes)
 
     def report(self, run: Run) -> Report:
@@ -677,6 +862,10 @@ class System:
                 where += " in wfi"
             lines.append(f"  hart {hart} ({where}): MVU {hart} {doing}")
         return "\n".join(lines)
+
+
+def _named(step: Step) -> str:
+    return f"MVU {step.mvu} step {step.number} (layer {step.layer}, {_rows(step)})"
 
 
 def _rows(step: Step) -> str:

@@ -14,15 +14,14 @@ from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
 from golden.accelerator.registers import SYSTEM_UNIT
 from golden.codegen.plan import Firmware, Step
-from golden.controller.assembler import assemble
+from golden.controller.assembler import assemble, load_constant
 from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
-from golden.controller.instructions import unsigned
 from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
 from golden.controller.parameters import MAX_HARTS
 from golden.errors import DoesNotFitError
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 
-__all__ = ["TRAP_JOB", "TRAP_TRAP", "firmware"]
+__all__ = ["TRAP_JOB", "TRAP_TRAP", "FirmwareDoesNotFitError", "firmware"]
 
 TRAP_TRAP, TRAP_JOB = 1, 2  #: first word of `trap`: a trap of the hart, or a job in error
 
@@ -46,6 +45,11 @@ _WAITS = (
     ("s10", "s11"),
 )
 
+
+class FirmwareDoesNotFitError(DoesNotFitError):
+    """The controller's memories are too small for a plan's firmware."""
+
+
 #: What the harts with a share in an item do there: hart to its steps.
 Shares = dict[int, list[Step]]
 
@@ -59,7 +63,7 @@ def firmware(phases: Sequence[Sequence[Shares]], params: AcceleratorParameters, 
         name: of the network, for the comments.
 
     Raises:
-        DoesNotFitError: the controller's memories are too small; the message has the numbers.
+        FirmwareDoesNotFitError: the controller's memories are too small; the message has the numbers.
     """
     writer = _Writer(params, name)
     for number, items in enumerate(phases):
@@ -74,7 +78,7 @@ def firmware(phases: Sequence[Sequence[Shares]], params: AcceleratorParameters, 
         ("data", len(made.data), controller.dmem_words),
     ):
         if words > most:
-            raise DoesNotFitError(
+            raise FirmwareDoesNotFitError(
                 f"the firmware of network {name} needs {words} words of {what} memory, but the controller has {most}"
             )
     return Firmware(made.text, made.data, made.symbols, source)
@@ -99,11 +103,7 @@ def _completed(words: dict[int, list[dict[int, int]]]) -> dict[int, list[dict[in
 
 def _constant(register: str, value: int) -> list[str]:
     """Instructions that load 32 bits."""
-    low = ((value & 0xFFF) ^ 0x800) - 0x800
-    upper = unsigned(value - low) >> 12
-    if not upper:
-        return [f"li {register}, {low}"]
-    return [f"lui {register}, 0x{upper:x}"] + ([f"addi {register}, {register}, {low}"] if low else [])
+    return [f"{name} {', '.join(operands)}" for name, *operands in load_constant(register, value)]
 
 
 class _Writer:

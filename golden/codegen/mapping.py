@@ -15,17 +15,17 @@ import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.errors import DoesNotFitError
-from golden.mvu.clocks import DRAIN, FILL, PIPELINE
+from golden.mvu.clocks import OVERHEAD
 from golden.mvu.jobs import block_words, row_clocks
 from golden.mvu.layout import channel_blocks
 from golden.network import Layer
 
-__all__ = ["STEP_CLOCKS", "Item", "Part", "distributed", "pipelined"]
+__all__ = ["STEP_CLOCKS", "STEP_WORTH", "Item", "Part", "distributed", "pipelined"]
 
 #: Clocks between a job and the next one of the same MVU: interrupt, waits, command. An estimate for choices alone.
 STEP_CLOCKS = 150
-#: A pipelined step takes rows until it has this many multiply clocks, so that the clocks between steps are few.
-_WORTHWHILE_CLOCKS = 400
+#: Multiply clocks that make a pipelined step worth its while.
+STEP_WORTH = 400
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,42 @@ class Item:
         return self.parts[mvu][0].blocks
 
 
-def distributed(layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorParameters) -> Iterator[Item]:
+def distributed(
+    layers: list[tuple[Layer, tuple[int, int]]],
+    params: AcceleratorParameters,
+    teams: list[range] | None = None,
+) -> Iterator[Item]:
     """Every layer by all MVUs: by rows, by output blocks or by both, whichever is predicted to end first.
 
     Args:
         layers: each with the size of its input map.
         params: of the accelerator.
+        teams: of each layer, the MVUs that share it, by default all; where the next layer's are others, none of them
+            need hold both the layer's input and its output.
 
     Raises:
         DoesNotFitError: the weights of one output block do not fit the weight memory.
     """
-    for layer, size in layers:
-        split = min(_splits(layer, size, params), key=lambda split: (split.clocks, split.words))
+    teams = teams or [range(params.mvus)] * len(layers)
+    for (layer, size), team in zip(layers, teams, strict=True):
+        split = min(_splits(layer, size, params, len(team)), key=lambda split: (split.clocks, split.words))
         blocks = channel_blocks(layer.output_channels, params.mvu.lanes)
         rows = _balanced(row_clocks(layer, size, params.mvu.lanes), split.row_groups)
         for chunk in _even(range(blocks), split.chunks):
             parts: dict[int, list[Part]] = {}
             for part in _even(chunk, min(split.block_groups, len(chunk))):
                 for some in rows:
-                    parts[len(parts)] = [Part(some, part)]
+                    parts[team[len(parts)]] = [Part(some, part)]
             yield Item(layer, size, parts)
 
 
-def pipelined(layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorParameters) -> Iterator[Item]:
+def pipelined(
+    layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorParameters, worth: int = STEP_WORTH
+) -> Iterator[Item]:
     """Layer after layer on MVU after MVU, in steps of one or a few rows; arguments and errors as for `distributed`.
 
-    A layer whose weights do not fit one MVU takes several items, and as many MVUs.
+    A step takes rows until it has `worth` multiply clocks, so that the clocks between steps are few. A layer
+    whose weights do not fit one MVU takes several items, and as many MVUs.
     """
     lanes, number = params.mvu.lanes, 0
     for layer, size in layers:
@@ -90,7 +100,7 @@ def pipelined(layers: list[tuple[Layer, tuple[int, int]]], params: AcceleratorPa
             rows: list[Part] = []
             first = 0
             for row in range(len(clocks)):
-                if clocks[first : row + 1].sum() * len(chunk) >= _WORTHWHILE_CLOCKS or row + 1 == len(clocks):
+                if clocks[first : row + 1].sum() * len(chunk) >= worth or row + 1 == len(clocks):
                     rows.append(Part(range(first, row + 1), chunk))
                     first = row + 1
             yield Item(layer, size, {number % params.mvus: rows})
@@ -108,22 +118,25 @@ class _Split:
     words: int
 
 
-def _splits(layer: Layer, size: tuple[int, int], params: AcceleratorParameters) -> Iterator[_Split]:
+def _splits(
+    layer: Layer, size: tuple[int, int], params: AcceleratorParameters, mvus: int
+) -> Iterator[_Split]:
     lanes = params.mvu.lanes
     room = _room(layer, params)
     blocks = channel_blocks(layer.output_channels, lanes)
     clocks = row_clocks(layer, size, lanes)
     rows, columns = layer.output_size(size)
     bits = layer.output_format.bits
-    for block_groups in range(1, min(params.mvus, blocks) + 1):
-        for row_groups in range(1, min(params.mvus // block_groups, rows) + 1):
+    for block_groups in range(1, min(mvus, blocks) + 1):
+        for row_groups in range(1, min(mvus // block_groups, rows) + 1):
             share = -(-blocks // block_groups)  # output blocks of the MVU that has most
             chunks = -(-share // room)
             groups = _balanced(clocks, row_groups)
             multiply = max(int(clocks[some.start : some.stop].sum()) for some in groups) * share
             written = max(len(some) for some in groups) * columns * share * bits
-            crossed = rows * columns * blocks * bits  # all words arrive at every MVU, one a clock
-            job = max(multiply, written) + chunks * (FILL + PIPELINE + bits - 1 + DRAIN + STEP_CLOCKS)
+            # Words arrive at an MVU one a clock: all of the rows that it and its neighbours make.
+            crossed = rows * columns * blocks * bits * min(3, row_groups) // row_groups
+            job = max(multiply, written) + chunks * (bits + OVERHEAD + STEP_CLOCKS)
             yield _Split(
                 row_groups,
                 block_groups,

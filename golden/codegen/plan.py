@@ -26,7 +26,7 @@ class Place:
         fmt: of its values.
         base: first word, the same in every MVU that holds it.
         words: of the whole tensor.
-        mvus: the MVUs that hold all of it, or that hold the rows they need.
+        mvus: the MVUs that hold the rows they need of it; of the network's input and output, all rows.
     """
 
     tensor: str

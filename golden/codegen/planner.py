@@ -9,8 +9,8 @@ import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen import mapping as mappings
-from golden.codegen.firmware import Shares, firmware
-from golden.codegen.mapping import STEP_CLOCKS, Item
+from golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
+from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.mvu.clocks import job_clocks
@@ -20,7 +20,11 @@ from golden.network import Layer, Network
 
 __all__ = ["MAPPINGS", "fold", "folds", "plan", "predicted_clocks"]
 
-MAPPINGS = {"distributed": mappings.distributed, "pipelined": mappings.pipelined}
+#: A mapping that is predicted to be so much slower is, whatever the estimate leaves out.
+_CLEAR = 1.5
+
+MAPPINGS = ("distributed", "pipelined")
+_COARSENESS = (1, 4, 16, 64)  #: times the multiply clocks that a pipelined step is worth
 
 
 def plan(
@@ -35,7 +39,7 @@ def plan(
         network: to run.
         params: of the accelerator, by default the default ones.
         mapping: "distributed", "pipelined", or "auto" for the one whose predicted clocks are fewer.
-        folded: whether the host writes windows of the first layer; by default if they fit the lanes.
+        folded: whether the host writes windows of the first layer; by default if it saves clocks and fits.
 
     Raises:
         DoesNotFitError: a layer, the tensors or the firmware need more than there is; the message has the numbers.
@@ -46,14 +50,24 @@ def plan(
         return _fastest(network, params, folded)
     if mapping not in MAPPINGS:
         raise ConfigurationError(f"mapping is {mapping!r}, but must be auto, {' or '.join(MAPPINGS)}")
-    can = folds(network, params.mvu.lanes)
-    if folded and not can:
+    if folded is None:
+        if folds(network, params.mvu.lanes):
+            try:
+                return _Planner(network, params, mapping, True).plan()
+            except DoesNotFitError as refused:
+                # Windows overlap, so they may take more words than positions do.
+                try:
+                    return _Planner(network, params, mapping, False).plan()
+                except DoesNotFitError:
+                    raise refused from None
+        folded = False
+    elif folded and not folds(network, params.mvu.lanes):
         first = network.layers[0]
         raise ConfigurationError(
-            f"layer {first.name} cannot be folded: only a layer whose window of {'x'.join(map(str, first.kernel))} by "
-            f"{first.input_channels} channels fits the {params.mvu.lanes} lanes can, alone in reading the input"
+            f"layer {first.name} cannot be folded: only a first layer can, of a kernel larger than 1x1 that reads all "
+            f"channels, alone in reading the input, and with windows of fewer than {first.kernel[0] * first.kernel[1]} "
+            f"times its blocks of {params.mvu.lanes} lanes"
         )
-    folded = can if folded is None else folded
     return _Planner(network, params, mapping, folded).plan()
 
 
@@ -66,11 +80,21 @@ def _fastest(network: Network, params: AcceleratorParameters, folded: bool | Non
             errors.append(error)
     if not plans:
         raise errors[0]
-    return min(plans, key=lambda made: (len(made.phases), predicted_clocks(made)))
+    rough = [predicted_clocks(made) for made in plans]
+    if len(plans) == 1 or max(rough) > _CLEAR * min(rough):
+        return plans[rough.index(min(rough))]
+    from golden.accelerator.system import System  # which needs this module
+
+    def exact(made: Plan) -> int:
+        system = System(params, functional=False)
+        system.load(made)
+        return system.run().clocks
+
+    return min(plans, key=exact)
 
 
 def folds(network: Network, lanes: int) -> bool:
-    """Whether the first layer's kernel window fits into the lanes, and no other layer reads the network's input."""
+    """Whether a window of the first layer takes fewer channel blocks than its positions, which no other layer reads."""
     first, *others = network.layers
     readers = [layer.input for layer in others] + [
         layer.residual.tensor for layer in network.layers if layer.residual
@@ -79,8 +103,8 @@ def folds(network: Network, lanes: int) -> bool:
         first.input == network.input
         and network.input not in readers
         and first.groups == 1
-        and first.kernel != (1, 1)
-        and first.weight[0].size <= lanes
+        and channel_blocks(first.weight[0].size, lanes)
+        < first.kernel[0] * first.kernel[1] * channel_blocks(first.input_channels, lanes)
     )
 
 
@@ -96,7 +120,10 @@ def fold(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def predicted_clocks(made: Plan) -> int:
-    """Clocks of a plan's steps one after the other as their waits allow: an estimate, without the crossbar's."""
+    """Clocks of a plan's steps as their waits allow: an estimate, without the crossbar's and the firmware's.
+
+    `golden.accelerator.system` has the exact ones.
+    """
     start = 0
     known: dict[tuple, int] = {}
     for phase in made.phases:
@@ -155,10 +182,21 @@ class _Planner:
         self.layers = [(layer, self.shapes[layer.input][:2]) for layer in layers]
 
     def plan(self) -> Plan:
-        items = list(MAPPINGS[self.mapping](self.layers, self.params))
-        phases = self._phases(items)
-        self.places = self._places(items)
-        loads, program = self._steps(phases)
+        if self.mapping == "distributed":
+            return self._made(*self._placed())
+        # Steps of more rows, where the tables of all steps do not fit the controller.
+        for coarseness in _COARSENESS:
+            items = list(mappings.pipelined(self.layers, self.params, coarseness * STEP_WORTH))
+            places = self._places(items)
+            try:
+                return self._made(items, places)
+            except FirmwareDoesNotFitError as error:
+                refused = error
+        raise refused
+
+    def _made(self, items: list[Item], places: dict[str, Place]) -> Plan:
+        self.places = places
+        loads, program = self._steps(self._phases(items))
         network, params = self.network, self.params
         made = tuple(
             Phase(
@@ -176,6 +214,52 @@ class _Planner:
             made,
             firmware(program, params, network.name),
         )
+
+    def _placed(self) -> tuple[list[Item], dict[str, Place]]:
+        """Items of the distributed mapping, and places for the tensors.
+
+        Where the tensors of a layer do not fit one data memory, half of the MVUs get the layer, and the other half the
+        next one; where that is not enough every layer is shared so, and then by smaller parts.
+        """
+        refused: list[DoesNotFitError] = []
+        for teams in self._teams():
+            items = list(mappings.distributed(self.layers, self.params, teams))
+            try:
+                return items, self._places(items)
+            except DoesNotFitError as error:
+                refused.append(error)
+        raise refused[0]
+
+    def _teams(self) -> Iterable[list[range]]:
+        """For each layer its MVUs: all, halves where there must be, halves everywhere, quarters ..."""
+        count = 1
+        while count <= self.params.mvus:
+            if count == 2:
+                yield self._halves()
+            part = self.params.mvus // count
+            yield [
+                range(number % count * part, (number % count + 1) * part)
+                for number in range(len(self.layers))
+            ]
+            count *= 2
+
+    def _halves(self) -> list[range]:
+        """A team for each layer: all MVUs, or one half where the tensors alive at a layer fit none alone."""
+        half = self.params.mvus // 2
+        sides = (range(half), range(half, self.params.mvus))
+        lanes = self.params.mvu.lanes
+        last = {tensor: n for n, (layer, _) in enumerate(self.layers) for tensor in _operands(layer)}
+        alive = {self.network.input}
+        teams: list[int | None] = [None] * len(self.layers)
+        for number, (layer, _) in enumerate(self.layers):
+            alive.add(layer.output)
+            words = sum(activation_words(self.shapes[t], self.network.formats[t], lanes) for t in alive)
+            if words > self.params.mvu.data_depth:
+                teams[number] = teams[number] or 0
+                if number + 1 < len(teams):
+                    teams[number + 1] = 1 - teams[number]
+            alive = {tensor for tensor in alive if last.get(tensor, len(teams)) > number}
+        return [range(self.params.mvus) if team is None else sides[team] for team in teams]
 
     def _phases(self, items: list[Item]) -> list[list[_Shared]]:
         """Items with bases of their parameters, a new phase where a memory is full."""
@@ -211,14 +295,18 @@ class _Planner:
                 holders[tensor] |= set(item.parts)
                 last[tensor] = number
             last[item.layer.output] = max(last[item.layer.output], number)
-        for tensor, mvus in holders.items():
-            if not mvus:  # read by the host alone
-                mvus.add(min(makers[tensor]))
-        last[self.network.output] = len(items)
         needs = {
             tensor: activation_words(shape, self.network.formats[tensor], self.params.mvu.lanes)
             for tensor, shape in self.shapes.items()
         }
+        for item in items:
+            mvus = holders[item.layer.output]
+            if not mvus:  # read by the host alone
+                beside = sum(needs[tensor] for tensor in {item.layer.output, *_operands(item.layer)})
+                others = set(range(self.params.mvus)) - makers[item.layer.output]
+                crowded = beside > self.params.mvu.data_depth and others
+                mvus.add(min(others if crowded else makers[item.layer.output]))
+        last[self.network.output] = len(items)
         life = {tensor: (made[tensor], last[tensor]) for tensor in self.shapes}
         bank = self.params.mvu.bank_depth
         for step, reuse in ((bank, False), (1, False), (bank, True), (1, True)):
@@ -246,6 +334,7 @@ class _Planner:
         """Of each phase the loads, and the items with everybody's steps."""
         loads: list[list[Load]] = []
         program: list[list[Shares]] = []
+        needed = self._needed([shared.item for phase in phases for shared in phase])
         order = _Dependencies(self.params)
         mvu = self.params.mvu
         for phase in phases:
@@ -270,6 +359,8 @@ class _Planner:
                 for m, parts in item.parts.items():
                     for part in parts:
                         place = self.places[layer.output]
+                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
+                        targets = needed.targets(place, words)
                         job = map_part(
                             layer,
                             item.size,
@@ -281,17 +372,29 @@ class _Planner:
                             weight_base=shared.weight_base,
                             channel_base=shared.channel_base,
                             residual_base=layer.residual and self.places[layer.residual.tensor].base,
-                            dest=0 if place.mvus == {m} else sum(1 << target for target in place.mvus),
+                            dest=0 if targets == {m} else sum(1 << target for target in targets),
                             loaded=loaded[part.blocks],
                         )
-                        reads = self._reads(item, part)
-                        words = _words(place, part.rows, range(place.shape[1]), part.blocks, mvu.lanes)
-                        number, waits = order.add(m, reads, words, place.mvus)
+                        reads = np.concatenate([words for _, words in self._reads(item, part)])
+                        number, waits = order.add(m, reads, words, targets)
                         program[-1][-1][m].append(Step(m, number, job, layer.name, part.rows, waits))
         return loads, program
 
-    def _reads(self, item: Item, part: mappings.Part) -> np.ndarray:
-        """Words of its own data memory that a part reads."""
+    def _needed(self, items: list[Item]) -> _Needed:
+        """Which words of each tensor which MVUs read; of the network's output, all, by the host."""
+        needed = _Needed(self.places, self.params.mvus)
+        for item in items:
+            for m, parts in item.parts.items():
+                for part in parts:
+                    for place, words in self._reads(item, part):
+                        needed.add(place, m, words)
+        output = self.places[self.network.output]
+        for m in output.mvus:
+            needed.add(output, m, np.arange(output.base, output.base + output.words))
+        return needed
+
+    def _reads(self, item: Item, part: mappings.Part) -> list[tuple[Place, np.ndarray]]:
+        """Tensors that a part reads, and the words of them."""
         layer, lanes = item.layer, self.params.mvu.lanes
         columns = range(layer.output_size(item.size)[1])
         read, summed = zip(
@@ -299,10 +402,28 @@ class _Planner:
             strict=True,
         )
         blocks = part.blocks if layer.groups > 1 else range(channel_blocks(layer.input_channels, lanes))
-        words = [_words(self.places[layer.input], *read, blocks, lanes)]
+        place = self.places[layer.input]
+        found = [(place, _words(place, *read, blocks, lanes))]
         if layer.residual is not None:
-            words.append(_words(self.places[layer.residual.tensor], *summed, part.blocks, lanes))
-        return np.concatenate(words)
+            place = self.places[layer.residual.tensor]
+            found.append((place, _words(place, *summed, part.blocks, lanes)))
+        return found
+
+
+class _Needed:
+    """Which words of each tensor which MVUs need."""
+
+    def __init__(self, places: dict[str, Place], mvus: int) -> None:
+        self._masks = {name: np.zeros((mvus, place.words), bool) for name, place in places.items()}
+
+    def add(self, place: Place, mvu: int, words: np.ndarray) -> None:
+        """`mvu` needs the words at these addresses."""
+        self._masks[place.tensor][mvu, words - place.base] = True
+
+    def targets(self, place: Place, words: np.ndarray) -> frozenset[int]:
+        """MVUs that need some of these words; if none does, one that has room for them."""
+        needing = np.flatnonzero(self._masks[place.tensor][:, words - place.base].any(axis=1))
+        return frozenset(needing.tolist()) or frozenset({min(place.mvus)})
 
 
 class _Dependencies:

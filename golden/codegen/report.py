@@ -1,9 +1,8 @@
-"""What a plan looks like to a person: configurations, memory map, clocks of the layers; and BARVINN's table."""
+"""What a plan looks like to a person: configurations and memory map; and BARVINN's table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from golden import table
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
@@ -14,17 +13,7 @@ from golden.mvu.layout import channel_blocks
 from golden.mvu.parameters import NUM_LOOPS
 from golden.network import Network
 
-__all__ = ["Clocked", "clocks", "compat", "compat_total", "configuration", "memory_map"]
-
-
-class Clocked(Protocol):
-    """Clocks of a step, such as `golden.accelerator.system.StepRecord`."""
-
-    mvu: int
-    layer: str
-    start: int
-    end: int
-    multiply: int
+__all__ = ["compat", "compat_total", "configuration", "memory_map"]
 
 
 def configuration(plan: Plan) -> list[str]:
@@ -59,7 +48,13 @@ def configuration(plan: Plan) -> list[str]:
                 _share(steps),
             )
         )
-    return table.lines(rows, right=(7, 8))
+    network = plan.network
+    total = sum(step.job.countdown for steps in _by_layer(plan).values() for step in steps)
+    lines = [*table.lines(rows, right=(7, 8)), f"Total countdown: {total}"]
+    if plan.folded:
+        unfolded = sum(countdown(layer, network.shapes[layer.input][:2], lanes) for layer in network.layers)
+        lines[-1] += f", where the first layer reads whole windows; {unfolded} if it read single positions"
+    return lines
 
 
 def memory_map(plan: Plan) -> list[str]:
@@ -104,61 +99,6 @@ def memory_map(plan: Plan) -> list[str]:
         f"firmware: {len(firmware.words)} of {controller.imem_words} words of instruction memory, "
         f"{len(firmware.data)} of {controller.dmem_words} of data memory",
     ]
-
-
-def clocks(plan: Plan, steps: Iterable[Clocked], total: int) -> list[str]:
-    """Clocks of each layer and of the whole run, predicted or measured.
-
-    Utilisation is the share of all MVUs' clocks in which they multiply; of a layer from its first job's begin to its
-    last one's end, in which other layers may run, too.
-
-    Args:
-        plan: that ran.
-        steps: that it made, in any order.
-        total: clocks of the run.
-    """
-    mvus = plan.params.mvus
-    by_layer: dict[str, list[Clocked]] = {layer.name: [] for layer in plan.network.layers}
-    for step in steps:
-        by_layer[step.layer].append(step)
-    rows = [("layer", "jobs", "MVUs", "multiply", "from", "to", "clocks", "utilisation")]
-    for layer, own in by_layer.items():
-        multiply = sum(step.multiply for step in own)
-        first, last = min(step.start for step in own), max(step.end for step in own)
-        span = last - first + 1
-        rows.append(
-            (
-                layer,
-                str(len(own)),
-                str(len({step.mvu for step in own})),
-                f"{multiply:,}",
-                f"{first:,}",
-                f"{last:,}",
-                f"{span:,}",
-                f"{multiply / mvus / span:.1%}",
-            )
-        )
-    multiply = sum(step.multiply for own in by_layer.values() for step in own)
-    rows.append(
-        (
-            "total",
-            str(sum(map(len, by_layer.values()))),
-            str(mvus),
-            f"{multiply:,}",
-            "0",
-            f"{total:,}",
-            f"{total:,}",
-            f"{multiply / mvus / total:.1%}",
-        )
-    )
-    network, lanes = plan.network, plan.params.mvu.lanes
-    unfolded = sum(countdown(layer, network.shapes[layer.input][:2], lanes) for layer in network.layers)
-    lines = [f"clocks, mapping {plan.mapping}:", *table.lines(rows, right=range(1, 8))]
-    if plan.folded:
-        lines.append(
-            f"the first layer reads whole windows; from single positions it would multiply {unfolded:,} clocks"
-        )
-    return lines
 
 
 def compat(network: Network, lanes: int) -> list[str]:

@@ -4,14 +4,13 @@
     #define NAME number                                 NAME stands for the number wherever a number or CSR may stand
     label:
     instruction operands                                every row of golden/controller/instructions.py
-    li la mv not nop j jr ret beqz bnez csrr csrw csrs csrc csrwi csrsi csrci        the usual pseudo-instructions, but
-                                                        li takes 12 bits: how clang makes larger ones is its own affair
+    li la mv not nop j jr ret beqz bnez csrr csrw csrs csrc csrwi csrsi csrci        the usual pseudo-instructions
     .text  .data                                        where the next words go
     .word value, ...   .zero bytes                      value: a number, a name or a label
     .globl label  .option ...  .balign 4                taken and without effect
 
 clang makes the same words of it (`-target riscv32 -march=rv32i_zicsr`, relaxation off), with .text at the instruction
-memory's base and .data at the data memory's.
+memory's base and .data at the data memory's; but an li of more than 12 bits, here lui and addi, it may make otherwise.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from golden.controller.instructions import BY_NAME, FORMATS, REGISTER_NAMES, enc
 from golden.controller.memory_map import IMEM_BASE
 from golden.errors import ConfigurationError, GoldenError
 
-__all__ = ["Assembly", "assemble"]
+__all__ = ["Assembly", "assemble", "load_constant"]
 
 _REGISTERS = {name: number for number, name in enumerate(REGISTER_NAMES)} | {f"x{n}": n for n in range(32)}
 _REGISTERS["fp"] = _REGISTERS["s0"]
@@ -37,7 +36,6 @@ _WITHOUT_EFFECT = (".globl", ".option", ".balign", ".section")
 #: Pseudo-instruction to the instruction it stands for; {n} is its operand n.
 _ALIASES = {
     "nop": ("addi", "zero", "zero", "0"),
-    "li": ("addi", "{0}", "zero", "{1}"),
     "mv": ("addi", "{0}", "{1}", "0"),
     "not": ("xori", "{0}", "{1}", "-1"),
     "j": ("jal", "zero", "{0}"),
@@ -124,6 +122,10 @@ def assemble(source: str, data_base: int, text_base: int = IMEM_BASE) -> Assembl
             elif name == ".zero":
                 for _ in range(_number(_only(name, operands, 1)[0], names) // 4):
                     put(number, ".word", "0")
+            elif name == "li":
+                rd, value = _only(name, operands, 2)
+                for instruction in load_constant(rd, _number(value, names)):
+                    put(number, instruction[0], *instruction[1:])
             elif name == "la":
                 rd, label = _only(name, operands, 2)
                 put(number, "la.high", rd, label)
@@ -150,6 +152,16 @@ def assemble(source: str, data_base: int, text_base: int = IMEM_BASE) -> Assembl
         words[name] = np.array(made, np.uint32)
     lines = {word.address: word.line for word in sections[".text"]}
     return Assembly(words[".text"], words[".data"], symbols, lines)
+
+
+def load_constant(register: str, value: int) -> list[tuple[str, ...]]:
+    """Instructions that load 32 bits: addi, lui, or both."""
+    low = ((value & 0xFFF) ^ 0x800) - 0x800
+    upper = unsigned(value - low) >> 12
+    if not upper:
+        return [("addi", register, "zero", str(low))]
+    instructions = [("lui", register, f"0x{upper:x}")]
+    return instructions + ([("addi", register, register, str(low))] if low else [])
 
 
 def _encode(word: _Word, names: dict[str, int], symbols: dict[str, int]) -> int:

@@ -20,6 +20,10 @@ What no single layer computes becomes several, without a rounding between them:
   must be the least value there, so a signed tensor becomes an unsigned one before (`name.unsigned`);
 - bounds inside the format (Clip, narrow ranges, ReLU to a tensor whose zero is not n = 0): bound - relu(bound - n).
 
+- a rounding of ties to even, which the hardware does not have, is one up after the last bit of the result rounded down
+  is added, that a first layer computes (`name.odd`): with scales "exact" wherever ties can be, with "nearest" only in
+  depthwise layers of few fraction bits, as averages are.
+
 A sum or an average of what the file does not quantise is kept in 16 bits (`name.wide`): exact if it fits, else only
 with scales "nearest".
 """
@@ -61,6 +65,8 @@ MAX_ELEMENTS = 1 << 24
 Padding = tuple[int, int, int, int]
 
 _ONE = IntFormat(1, False)
+# With scales "nearest", ties of so many fraction bits are rarer than what the nearest scales do anyway.
+_SELDOM = 6
 _BIAS_BITS = MvuParameters().bias_width
 _HINT = '; scales="nearest" would take the nearest that the hardware holds'
 
@@ -166,9 +172,13 @@ class Open:
     @property
     def plain(self) -> bool:
         """Whether it is a tensor times one factor, plus offsets: what a layer can add as its residual."""
+        return self.passes and isinstance(self.source, Tensor)
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is its source times one factor, plus offsets."""
         return (
             self.linear
-            and isinstance(self.source, Tensor)
             and self.residual is None
             and self.weight.shape[1:] == (1, 1, 1)
             and self.weight_format == _ONE
@@ -206,16 +216,19 @@ class Lowering:
 
     Attributes:
         nearest: whether numbers that are no integers over a power of two become the nearest that are.
+        several: whether a layer may be computed twice, to round ties to even.
         layers: so far, in order.
         origins: what each tensor is in the file.
     """
 
     nearest: bool
+    several: bool
     layers: list[Layer] = field(default_factory=list)
     origins: dict[str, Origin] = field(default_factory=dict)
     input: Tensor | None = None
     _names: set[str] = field(default_factory=set)
     _centred: dict[str, Tensor] = field(default_factory=dict)
+    _wides: dict[tuple[int, Fraction], tuple[Open, Tensor]] = field(default_factory=dict)
 
     def network(self, name: str, output: Tensor, host: Sequence[str]) -> Network:
         """What has been collected, ending with `output`: layers that it does not depend on are left out."""
@@ -312,7 +325,7 @@ class Lowering:
         if a.residual is not None:
             a = self.alone(name, a)
         a = self.scaled(a, (factors[0],) * len(a.factors))
-        if b.plain:
+        if b.passes:
             offsets = tuple(x + factors[1] * y for x, y in zip(a.offsets, b.offsets, strict=True))
             return dataclasses.replace(
                 a,
@@ -453,9 +466,26 @@ class Lowering:
             layer = dataclasses.replace(layer, factors=tuple(factors), offsets=tuple(offsets))
         layer = dataclasses.replace(layer, offsets=tuple(offset + scale for offset in layer.offsets))
         made = self.closed(layer, Quantiser(where, name, scale, 0, _ONE, 0, 1, "FLOOR"))
-        made = dataclasses.replace(made, scale=2 * scale, zero=Fraction(1, 2))
+        return self.rescaled(dataclasses.replace(made, zero=Fraction(1, 2)), 2 * scale)
+
+    def rescaled(self, made: Tensor, scale: Fraction) -> Tensor:
+        """A tensor that has just been made, of another scale."""
+        made = dataclasses.replace(made, scale=scale)
         self._remember(made)
         return made
+
+    @staticmethod
+    def signed(layer: Open) -> bool:
+        """Whether a layer's values may be negative, as far as that is known before it is closed."""
+        return not isinstance(layer.source, Tensor) or layer.residual is not None or _reach(layer)[0] < 0
+
+    @staticmethod
+    def multiples(layer: Open, scale: Fraction) -> bool:
+        """Whether a layer's values are integers times `scale`."""
+        if not isinstance(layer.source, Tensor) or layer.residual is not None:
+            return False
+        step = _exact_step(layer)
+        return step is not None and (step / scale).denominator == 1
 
     def ended(self, layer: Open, where: str, name: str) -> Tensor:
         """The network's output where the file does not quantise it: 16 bits."""
@@ -509,15 +539,87 @@ class Lowering:
             if not self.nearest:
                 raise
             made = None
-        if made is None or (self.nearest and not numbers.holds(made)):
+        exactly = made is not None and (not self.nearest or numbers.holds(made))
+        if not exactly:
             made = numbers.nearest()
+        if quantiser.mode in ("ROUND", "HALF_EVEN") and exactly and self._rounded_to_even(made, unit):
+            return
         rounding, extra = _rounding(quantiser, made.shift, nonnegative, exact=not self.nearest)
         self.layers.append(dataclasses.replace(made, rounding=rounding, bias=made.bias + extra))
+
+    def _rounded_to_even(self, layer: Layer, unit: Fraction) -> bool:
+        """Append what rounds ties to even: floor((v + 2**(shift-1) - 1 + odd) / 2**shift), where odd is the last bit of
+        floor(v / 2**shift), which a first layer makes.
+
+        Gives False, and appends nothing, where that is not to be: not allowed, no fraction bits, sums of more than 16
+        bits; and with scales "nearest" where it would not be cheap, where ties are rare, or where the framework's own
+        floats decide them, as the output's step `unit` is no power of two.
+        """
+        if not self.several or not layer.shift:
+            return False
+        costly = layer.groups == 1 < layer.input_channels or layer.shift > _SELDOM
+        if self.nearest and (
+            costly or unit.numerator & (unit.numerator - 1) or unit.denominator & (unit.denominator - 1)
+        ):
+            return False
+        if layer.residual is not None:
+            # There is room for one residual: the sum becomes a tensor first.
+            low, high = layer.accumulator_range
+            ends = np.sort([low * layer.multiplier, high * layer.multiplier], axis=0) + layer.bias
+            residual = layer.residual
+            added = sorted(
+                (residual.multiplier << residual.shift) * end
+                for end in (residual.format.min, residual.format.max)
+            )
+            try:
+                total = smallest_format(int(ends[0].min()) + added[0], int(ends[1].max()) + added[1])
+            except ConfigurationError:
+                return False
+            name = self._new(f"{layer.output}.sum")
+            self.layers.append(
+                dataclasses.replace(layer, output=name, output_format=total, shift=0, relu=False, pool=None)
+            )
+            channels = layer.output_channels
+            layer = dataclasses.replace(
+                layer,
+                name=self._new(f"{layer.name}.round", layers=True),
+                input=name,
+                input_format=total,
+                weight=np.ones((channels, 1, 1, 1), np.int64),
+                weight_format=_ONE,
+                multiplier=np.ones(channels, np.int64),
+                bias=np.zeros(channels, np.int64),
+                stride=(1, 1),
+                padding=(0, 0, 0, 0),
+                groups=channels,
+                residual=None,
+            )
+        odd = self._new(f"{layer.output}.odd")
+        self.layers.append(
+            dataclasses.replace(
+                layer,
+                name=self._new(f"{layer.name}.odd", layers=True),
+                output=odd,
+                output_format=_ONE,
+                relu=False,
+                pool=None,
+                rounding="truncate",
+                saturate=False,
+            )
+        )
+        bias = layer.bias + ((1 << layer.shift - 1) - 1)
+        self.layers.append(
+            dataclasses.replace(layer, bias=bias, residual=Residual(odd, _ONE, 1), rounding="truncate")
+        )
+        return True
 
     def _source(self, value: Tensor | Open, cap: Fraction, where: str) -> Tensor:
         if isinstance(value, Tensor):
             return value
-        return self._wide(value, self._new(f"{value.name}.wide"), where, cap)
+        key = id(value), cap
+        if key not in self._wides:  # with the layer itself, so that no other gets its id
+            self._wides[key] = value, self._wide(value, self._new(f"{value.name}.wide"), where, cap)
+        return self._wides[key][1]
 
     def _wide(self, layer: Open, name: str, where: str, cap: Fraction | None) -> Tensor:
         """A tensor of 16 bits of what the file does not quantise; `cap`, if given, bounds its values."""

@@ -153,7 +153,7 @@ class _Reader:
     def __init__(self, graph: Any, nearest: bool, ends: bool) -> None:
         self._graph = graph
         self._values: dict[str, Any] = {}
-        self._lowering = Lowering(nearest)
+        self._lowering = Lowering(nearest, several=ends or nearest)
         self._ends = ends
         self._layered = (Tensor, Open) if ends or nearest else (Tensor,)
         self._operators = {
@@ -176,9 +176,11 @@ class _Reader:
             "GlobalMaxPool": self._global_max,
             "Identity": self._identity,
             "IntQuant": self._quant,
+            "LeakyRelu": self._leaky,
             "MatMul": self._matmul,
             "MaxPool": self._max_pool,
             "Mul": self._mul,
+            "PRelu": self._leaky,
             "Pad": self._pad,
             "QGemm": self._qgemm,
             "QLinearAdd": self._qlinear_add,
@@ -196,6 +198,7 @@ class _Reader:
             "Squeeze": self._squeeze,
             "Sub": self._add,
             "Transpose": self._transpose,
+            "Trunc": self._trunc,
             "Unsqueeze": self._unsqueeze,
         }
 
@@ -281,7 +284,7 @@ class _Reader:
 
     def _check(self, node: Any) -> None:
         domains = ("", "ai.onnx")
-        if node.op_type in ("Quant", "IntQuant", "BipolarQuant"):
+        if node.op_type in ("Quant", "IntQuant", "BipolarQuant", "Trunc"):
             domains = DOMAINS
         elif node.op_type in ("QLinearAdd", "QLinearAveragePool", "QLinearGlobalAveragePool", "QGemm"):
             domains = (MICROSOFT,)
@@ -594,6 +597,24 @@ class _Reader:
             )
         return self._lowering.bounded(_name(node), value, Fraction(0), None)
 
+    def _leaky(self, node: Any, attributes: dict[str, Any]) -> Open:
+        """a * v + (1 - a) * max(v, 0), where a is at most 1."""
+        value = self._linear(node, self._read(node, 0, *self._layered))
+        if node.op_type == "PRelu":
+            slopes = _per_channel(self._read(node, 1, _Constant).values, value, node)
+        else:
+            slopes = [_fraction(attributes.get("alpha", 0.01), node)] * value.size[2]
+        if max(slopes) > 1:
+            raise UnsupportedOperatorError(
+                f"{_at(node)}: slopes reach {float(max(slopes))}, but must be at most 1"
+            )
+        if value.residual is not None:
+            value = self._lowering.alone(_name(node), value)
+        upper = self._lowering.bounded(
+            _name(node), self._lowering.scaled(value, [1 - slope for slope in slopes]), Fraction(0), None
+        )
+        return self._lowering.added(_name(node), self._lowering.scaled(value, slopes), upper, 1)
+
     def _clip(self, node: Any, attributes: dict[str, Any]) -> Any:
         value = self._read(node, 0, Open, Tensor, _GraphInput)
         if isinstance(value, _GraphInput):
@@ -847,6 +868,18 @@ class _Reader:
                 raise ModelFormatError(f"{_at(node)}: attribute {name} is missing, but must be 0 or 1")
         if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
             raise ModelFormatError(f"{_at(node)}: scale must be above 0, but one is {scale.min()}")
+        narrow, mode = bool(attributes["narrow"]), attributes.get("rounding_mode", "ROUND").upper()
+        if isinstance(value, _Constant) and bits.item() > MAX_BITS:
+            return _quantised_constant(
+                node,
+                value.values,
+                scale,
+                zero_point,
+                int(bits.item()),
+                bool(attributes["signed"]),
+                narrow,
+                mode,
+            )
         try:
             scale = parameter(scale, "scale")
             target = IntFormat(int(bits.item()), bool(attributes["signed"]))
@@ -856,13 +889,14 @@ class _Reader:
             raise UnsupportedOperatorError(
                 f"{_at(node)}: 1 signed bit means -1 and 1 in QONNX, but must be 2 to {MAX_BITS} bits"
             )
-        narrow, mode = bool(attributes["narrow"]), attributes.get("rounding_mode", "ROUND").upper()
         if mode not in ROUNDINGS:
             raise UnsupportedOperatorError(
                 f"{_at(node)}: attribute rounding_mode is {mode}, but must be one of {', '.join(ROUNDINGS)}"
             )
         if isinstance(value, _Constant):
-            return _quantised_constant(node, value.values, scale, zero_point, target, narrow, mode)
+            return _quantised_constant(
+                node, value.values, scale, zero_point, target.bits, target.signed, narrow, mode
+            )
         if scale.size != 1 or zero_point.size != 1:
             raise UnsupportedOperatorError(
                 f"{_at(node)}: {scale.size} scales and {zero_point.size} zero points for a tensor, but must be one"
@@ -901,6 +935,31 @@ class _Reader:
             return self._lowering.take_bipolar(node.output[0], step, value.size, value.index)
         layer = self._lowering.opened(_name(node), value)
         return self._lowering.bipolar(layer, _at(node), node.output[0], step)
+
+    def _trunc(self, node: Any, attributes: dict[str, Any]) -> Tensor:
+        """Drops low bits: of version 2 as a quantiser of the output's scale, of version 1 with the input's after it."""
+        value = self._lowering.opened(_name(node), self._read(node, 0, Tensor, Open))
+        numbers = [self._read(node, index, _Constant).values for index in range(1, len(node.input))]
+        if any(array.size != 1 for array in numbers) or len(numbers) not in (4, 5) or numbers[1].item() != 0:
+            raise UnsupportedOperatorError(f"{_at(node)} must have one scale, one width and zero point 0")
+        scale, bits = _fraction(numbers[0].item(), node), int(numbers[-1].item())
+        if len(numbers) == 4:
+            drop = int(numbers[2].item()) - bits
+            if not 0 <= drop < 32:
+                raise ModelFormatError(f"{_at(node)} leaves {bits} of {int(numbers[2].item())} bits")
+            unit, signed, narrow = scale * (1 << drop), self._lowering.signed(value), False
+        else:
+            unit = _fraction(numbers[3].item(), node)
+            signed, narrow = bool(attributes.get("signed", 1)), bool(attributes.get("narrow", 0))
+        if self._strict and not self._lowering.multiples(value, scale):
+            # The node rounds to these first.
+            raise ModelFormatError(f"{_at(node)}: its input must be integers times the scale {float(scale)}")
+        mode = attributes.get("rounding_mode", "FLOOR").upper()
+        target = IntFormat(bits, signed)
+        low, high = target.min + (narrow and signed), target.max - (narrow and not signed)
+        quantiser = Quantiser(_at(node), node.output[0], unit, 0, target, low, high, mode)
+        made = self._lowering.closed(value, quantiser)
+        return made if len(numbers) == 5 else self._lowering.rescaled(made, scale)
 
     def _quantize(self, node: Any, attributes: dict[str, Any]) -> Tensor | _QuantisedConstant:
         value = self._read(node, 0)
@@ -1330,12 +1389,13 @@ def _quantised_constant(
     values: np.ndarray,
     scale: np.ndarray,
     zero_point: np.ndarray,
-    target: IntFormat,
+    bits: int,
+    signed: bool,
     narrow: bool,
     mode: str,
 ) -> _QuantisedConstant:
     try:
-        quant = Quant(scale, zero_point.astype(np.float32), target.bits, target.signed, narrow, mode)
+        quant = Quant(scale, zero_point.astype(np.float32), bits, signed, narrow, mode)
     except ConfigurationError as error:
         raise UnsupportedOperatorError(f"{_at(node)}: {error}") from None
     integers = quant.integers(values.astype(np.float32))
@@ -1345,9 +1405,10 @@ def _quantised_constant(
         raise UnsupportedOperatorError(
             f"{_at(node)}: zero point is {zero_point.ravel()[0]}, but must be a whole number"
         )
+    target = IntFormat(bits, signed) if bits <= MAX_BITS else None
     if np.any(zero_point):
         integers = integers - zero_point
-        target = smallest_format(int(integers.min()), int(integers.max()))
+        target = None if target is None else smallest_format(int(integers.min()), int(integers.max()))
     return _QuantisedConstant(integers.astype(np.int64), target, quant.scale.astype(np.float64))
 
 

@@ -23,6 +23,8 @@ PIPELINE = 9
 FILL = 5
 #: Clocks from the last word on the output port to the end of ``busy``.
 DRAIN = 1
+#: Clocks of ``busy`` beyond multiply clocks and output bits, where nothing stalls.
+OVERHEAD = FILL + PIPELINE - 1 + DRAIN
 #: Clock of the first residual read, where the first issue is clock 1.
 RESIDUAL_START = -3
 #: Clocks from a residual value's last read to the first issue that can use it.

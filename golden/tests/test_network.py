@@ -426,9 +426,9 @@ def conv(b, weight=KERNEL, **attributes):
             r"^model: node 'sigmoid3' \(Sigmoid\): operator Sigmoid is not among those .*: Add, .*Unsqueeze$",
         ),
         (
-            lambda: conv(start()).chain("Trunc", domain=Quant.op_domain),
+            lambda: conv(start()).chain("Im2Col", domain=Quant.op_domain),
             UnsupportedOperatorError,
-            "operator Trunc of domain qonnx.custom_op.general",
+            "operator Im2Col of domain qonnx.custom_op.general",
         ),
         (
             lambda: conv(start(), KERNEL[:, :1], group=3).quant(4),

@@ -98,6 +98,28 @@ def test_averages(kind, mode):
     assert layer.groups == 3 and str(layer.weight_format) == "u1"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_truncated_averages(version):
+    file = OnnxFile(13, version)
+    x = file.quant(file.input((1, 3, 4, 4)), 4, 0.3, signed=0)
+    y = file.node("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
+    numbers = [np.float32(0.3) / 4, 0, 6, *([np.float32(0.3)] if version == 2 else []), 3 + version]
+    attributes = {"signed": 0, "narrow": 0} if version == 2 else {}
+    y = file.node("Trunc", y, *map(np.float32, numbers), domain=QONNX, rounding_mode="FLOOR", **attributes)
+    file.node("Conv", y, weight(file, 2, 3, 1, 1))
+    exact(file, 2)
+
+
+@pytest.mark.parametrize("kind", ["PRelu", "LeakyRelu"])
+def test_slopes_below_zero(kind):
+    file, x = start()
+    y = file.node("Conv", x, weight(file, 3, 3, 3, 3))
+    slopes = np.float32([0.5, -0.25, 1]).reshape(3, 1, 1)
+    y = file.node(kind, y, slopes) if kind == "PRelu" else file.node(kind, y, alpha=0.125)
+    file.quant(y, 6, 2, mode="FLOOR")
+    exact(file, 2)
+
+
 def test_an_average_of_what_is_not_quantised_is_kept_in_16_bits():
     file, x = start(size=4)
     y = file.node("Relu", file.node("Conv", x, weight(file, 4, 3, 3, 3), pads=[1] * 4))
@@ -522,12 +544,29 @@ def test_scales_are_exact_or_nearest():
         refused(lambda f, x: None, "near")
 
 
-def test_rounding_to_even_is_refused_and_named():
-    with pytest.raises(
-        UnsupportedOperatorError, match=r'ROUND on values with 1 fraction .* scales="nearest"'
-    ):
-        refused(lambda f, x: f.quant(x, 3, 2), "exact")
-    refused(lambda f, x: f.quant(x, 3, 2), "nearest")
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("kind", ["conv", "relu", "pool", "sum", "average", "depthwise"])
+def test_ties_are_rounded_to_even(kind, signed):
+    file, x = start(size=4)
+    if kind == "average":
+        y = file.node("AveragePool", x, kernel_shape=[2, 2])
+    else:
+        w = weight(file, 3, 1 if kind == "depthwise" else 3, 1, 1, bits=2)
+        y = file.node("Conv", x, w, np.float32([0.5, 3, -0.25]), group=3 if kind == "depthwise" else 1)
+    if kind == "relu":
+        y = file.node("Relu", y)
+    if kind == "pool":
+        y = file.node("MaxPool", y, kernel_shape=[2, 2])
+    if kind == "sum":
+        y = file.node("Add", y, x)
+    file.quant(y, 4, 2, signed=signed, mode="ROUND")
+    network = exact(file, 3 if kind == "sum" else 2)
+    _, ours, _, theirs = traces(file, "nearest")
+    near = compare_traces(ours, theirs, network.inputs)
+    assert near[network.output].worst <= 1
+    assert near.exact == (
+        kind in ("average", "depthwise")
+    )  # elsewhere a step in some ties costs less than a layer
 
 
 def test_altered_bytes_never_end_in_anything_but_one_sentence():

@@ -35,11 +35,13 @@ def test_the_pattern_is_a_network_and_anything_else_a_graph(tmp_path):
     path.write_bytes(fused().bytes())
     assert isinstance(golden.load(path), Network)
     assert isinstance(golden.load_network(path), Network)
-    for data in (fused("ROUND").bytes(), fused(scale=0.3).bytes()):
-        path.write_bytes(data)
-        assert isinstance(golden.load(path), Graph)
-        with pytest.raises(golden.GoldenError, match="node 'Quant_4'"):
-            golden.load_network(path)
+    path.write_bytes(fused("ROUND").bytes())
+    assert isinstance(golden.load(path), Graph)
+    assert len(golden.load_network(path).layers) == 2  # the first tells which ties to round up
+    path.write_bytes(fused(scale=0.3).bytes())
+    assert isinstance(golden.load(path), Graph)
+    with pytest.raises(golden.GoldenError, match="node 'Quant_4'"):
+        golden.load_network(path)
     file = fused()
     file.node("Sigmoid", "y4")
     path.write_bytes(file.bytes())

@@ -19,7 +19,7 @@ from cocotb.triggers import ClockCycles, Timer
 
 from golden.accelerator.report import StepRecord
 from golden.codegen.plan import Plan
-from golden.mvu.clocks import job_clocks
+from golden.mvu.clocks import OVERHEAD
 from tb.accelerator.env import CLOCK_NS
 from tb.accelerator.host import Host, RunError
 from tb.accelerator.passive import JOB_END
@@ -148,7 +148,7 @@ class PlanServer:
         for mvu, steps in enumerate(self.collector.steps):
             for step, (clock, busy, multiplied, waited) in zip(steps, self.jobs[mvu], strict=False):
                 end = clock - 1 - released
-                stalls = busy - job_clocks(step.job.registers).total
+                stalls = busy - (step.job.countdown + step.job.output.fmt.bits + OVERHEAD)
                 records.append(
                     StepRecord(
                         mvu,

@@ -21,7 +21,7 @@ from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode as encode_registers
 from golden.network import Layer, Network, Pool, Residual
 
-X0, T0, T1, S0 = 0, 5, 6, 8  # registers
+T0, T1, S0, S1 = 5, 6, 8, 9  # registers
 MVU_CSR = 0x7C0
 MVU_CSR_HIGH = 0xBC0
 PHASE, ENDED, CURRENT, TRAP, FIXED = 0, 1, 17, 33, 97  # words of the fixed block
@@ -197,6 +197,56 @@ def with_steps(made: Plan, steps: list[list[Step]]) -> Plan:
     """The plan with other steps and the firmware for them."""
     phase = Phase(made.phases[0].loads, tuple(tuple(each) for each in steps))
     return replace(made, phases=(phase,), firmware=firmware(made.params, steps))
+
+
+def interrupted(network: Network, params: AcceleratorParameters) -> Plan:
+    """A plan of one step whose end is an interrupt that hart 0 takes, instead of waking from wfi."""
+    made = plan(network, params)
+    (step,) = (step for steps in made.phases[0].steps for step in steps)
+    code = Assembly(params)
+    data = IMEM_BASE + 4 * params.controller.imem_words
+    csrs = {name: CSRS[name].address for name in ("mie", "mtvec", "mstatus", "mip", "mcause")}
+    status = MVU_REGISTERS["mvustatus"]
+    code.li(S0, data)
+    code.jump("main")
+    code.label("handler")
+    code.li(T1, status.field("done").mask)
+    code.csr("csrrw", mvu_csr(status.address), rs1=T1)
+    code.add("lui", rd=T1, imm=0x10)
+    code.csr("csrrc", csrs["mip"], rs1=T1)
+    code.csr("csrrs", csrs["mcause"], rd=S1)
+    code.add("mret")
+    code.label("main")
+    code.csr("csrrs", CSRS["mhartid"].address, rd=S1)
+    code.jump("finish", "bne", rs1=S1)
+    code.li(T0, IMEM_BASE + 4 * code.labels["handler"])
+    code.csr("csrrw", csrs["mtvec"], rs1=T0)
+    code.add("lui", rd=T0, imm=0x10)
+    code.csr("csrrw", csrs["mie"], rs1=T0)
+    code.add("csrrsi", csr=csrs["mstatus"], imm=8)
+    code.add("addi", rd=S1)
+    words = encode_registers(step.job.registers)
+    command = words.pop(MVU_REGISTERS["mvucommand"].address)
+    for register, word in words.items():
+        code.li(T0, word)
+        code.csr("csrrw", mvu_csr(register), rs1=T0)
+    code.li(T0, command)
+    code.csr("csrrw", mvu_csr(MVU_REGISTERS["mvucommand"].address), rs1=T0)
+    code.label("spin")
+    code.jump("spin", "beq", rs1=S1)
+    code.add("addi", rd=T0, imm=1)
+    code.add("sw", rs1=S0, rs2=T0, imm=4 * ENDED)
+    code.label("finish")
+    code.li(T0, system_registers.hart_address("finished"))
+    code.csr("csrrs", CSRS["mhartid"].address, rd=S1)
+    code.add("addi", rd=T1, imm=1)
+    code.add("sll", rd=T1, rs1=T1, rs2=S1)
+    code.add("sw", rs1=T0, rs2=T1)
+    code.label("stop")
+    code.csr("csrrw", csrs["mie"])
+    code.add("wfi")
+    code.jump("stop")
+    return replace(made, firmware=replace(made.firmware, words=code.finish()))
 
 
 def random_network(seed: int, layers: int = 5) -> Network:

@@ -10,12 +10,13 @@ import golden.codegen
 import vectors
 from golden.codegen.planner import fold, folds
 from golden.errors import ConfigurationError, DoesNotFitError
+from golden.formats import IntFormat
 from golden.mvu.agu import addresses, padded_addresses
 from golden.mvu.functional import Configuration
 from golden.mvu.jobs import countdown
 from golden.mvu.layout import channel_blocks
 from golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
-from golden.network import Network
+from golden.network import Layer, Network
 from golden.tests.codegen.machine import Machine
 from golden.tests.codegen.networks import accelerator, random_network
 
@@ -171,15 +172,38 @@ def check_run(plan, seed: int = 0, runs: int = 1) -> None:
         found = machine.run(x)
         trace = network.trace(x[None])
         shared = overwritten(plan)
+        rows = made_rows(plan)
         for (tensor, mvu), values in found.items():
             if tensor in shared:
                 continue
             expected = trace[tensor][0]
-            if tensor == network.input and plan.folded:
-                expected = fold(network.layers[0], expected)
-            assert np.array_equal(values, expected), f"{tensor} in MVU {mvu}"
+            if tensor == network.input:
+                expected = fold(network.layers[0], expected) if plan.folded else expected
+                assert np.array_equal(values, expected)
+                continue
+            for row, blocks in rows[tensor, mvu].items():
+                for block in blocks:
+                    channels = slice(block * plan.params.mvu.lanes, (block + 1) * plan.params.mvu.lanes)
+                    assert np.array_equal(values[row, :, channels], expected[row, :, channels]), (
+                        f"{tensor} in MVU {mvu}, row {row}, block {block}"
+                    )
+        (mvu,) = plan.places[network.output].mvus
+        assert np.array_equal(found[network.output, mvu], trace[network.output][0])
         for m, steps in enumerate(zip(*(phase.steps for phase in plan.phases), strict=True)):
             assert machine.word("ended", m) == sum(map(len, steps)) == machine.word("current", m)
+
+
+def made_rows(plan) -> dict[tuple[str, int], dict[int, set[int]]]:
+    """Tensor and MVU -> rows and blocks that arrive there."""
+    outputs = {layer.name: layer.output for layer in plan.network.layers}
+    found: dict[tuple[str, int], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for step in steps_of(plan):
+        for target in words_written(step, plan.params.mvu)[1]:
+            assert target in plan.places[outputs[step.layer]].mvus
+            for row in step.rows:
+                blocks = range(step.job.first_block, step.job.first_block + step.job.blocks)
+                found[outputs[step.layer], target][row].update(blocks)
+    return found
 
 
 def overwritten(plan) -> set[str]:
@@ -235,41 +259,68 @@ def test_small_memories(seed, mapping):
     check_run(plan, seed)
 
 
-def test_words_are_used_again():
-    """A chain of layers in a memory that holds three of its tensors."""
-    network = random_network(3)
-    layer = network.layers[0]
-    fmt = layer.output_format
-    weight = np.random.default_rng(0).integers(0, 2, (8, 3, 3, 8))
-    chain = []
-    for number in range(6):
-        chain.append(
-            replace(
-                layer,
+def chain(layers: int, size: int = 8) -> Network:
+    """Layers of one block that keep the map's size, all tensors equally large."""
+    fmt = IntFormat(2, signed=False)
+    return Network(
+        "chain",
+        "t0",
+        (size, size, 8),
+        tuple(
+            Layer(
                 name=f"conv{number}",
                 input=f"t{number}",
                 output=f"t{number + 1}",
-                weight=weight,
-                weight_format=replace(layer.weight_format, bits=2),
+                weight=np.random.default_rng(number).integers(-2, 2, (8, 3, 3, 8)),
+                weight_format=IntFormat(2, signed=True),
                 input_format=fmt,
+                output_format=fmt,
                 multiplier=np.full(8, 3),
                 bias=np.arange(8),
-                stride=(1, 1),
+                shift=4,
                 padding=(1, 1, 1, 1),
-                groups=1,
-                pool=None,
-                residual=None,
             )
+            for number in range(layers)
+        ),
+    )
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_words_are_used_again(mapping):
+    """A chain of layers in a memory that holds two of its tensors."""
+    params = accelerator(4, data_banks=2, bank_depth=128)
+    plan = golden.codegen.plan(chain(6), params, mapping)
+    assert {place.words for place in plan.places.values()} == {128}
+    if mapping == "distributed":
+        assert overwritten(plan) and all(
+            len(place.mvus) == 4 for name, place in plan.places.items() if name != "t6"
         )
-    network = Network("chain", "t0", (8, 8, 8), tuple(chain))
-    words = 64 * fmt.bits
-    params = accelerator(4, data_banks=2, bank_depth=1 << (3 * words - 1).bit_length() - 1)
-    for mapping in MAPPINGS:
-        plan = golden.codegen.plan(network, params, mapping)
-        if mapping == "distributed":
-            assert overwritten(plan)
-        check_dependencies(plan)
-        check_run(plan)
+    check_dependencies(plan)
+    check_run(plan)
+
+
+def test_longer_steps_where_the_tables_do_not_fit():
+    """The same layers in steps of more rows, when the controller's data memory is small."""
+    network = chain(6, size=24)
+    fine = golden.codegen.plan(network, accelerator(3), "pipelined")
+    words = 1 << (len(fine.firmware.data) - 1).bit_length() - 1
+    coarse = golden.codegen.plan(network, accelerator(3, {"dmem_words": words}), "pipelined")
+    assert len(steps_of(coarse)) < len(steps_of(fine))
+    check_coverage(coarse)
+    check_dependencies(coarse)
+    check_run(coarse)
+
+
+def test_teams_where_two_tensors_do_not_fit():
+    """A memory of one tensor: even layers on one half of the MVUs, odd ones on the other."""
+    params = accelerator(4, data_banks=2, bank_depth=64)
+    plan = golden.codegen.plan(chain(5), params, "distributed")
+    assert [sorted(plan.places[f"t{n}"].mvus) for n in range(5)] == [[0, 1], [2, 3]] * 2 + [[0, 1]]
+    check_coverage(plan)
+    check_dependencies(plan)
+    check_run(plan)
+    with pytest.raises(DoesNotFitError, match="layer conv0 needs 256 words of data memory"):
+        golden.codegen.plan(chain(5), accelerator(1, data_banks=2, bank_depth=64), "distributed")
 
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
@@ -331,9 +382,9 @@ def test_auto_takes_the_faster(digits):
     [
         ({"weight_depth": 16}, r"layer conv2 needs 36 weight words for one output block, but an MVU has 16"),
         (
-            {"data_banks": 2, "bank_depth": 128},
+            {"data_banks": 2, "bank_depth": 64},
             r"network digits_w2a2: layer conv1 needs 384 words of data memory with all tensors that are alive then, "
-            r"but an MVU has 256",
+            r"but an MVU has 128",
         ),
         (
             {"controller": {"imem_words": 256}},
@@ -353,8 +404,29 @@ def test_bad_arguments(digits):
         ConfigurationError, match="mapping is 'both', but must be auto, distributed or pipelined"
     ):
         golden.codegen.plan(digits, mapping="both")
-    assert not folds(digits, 8)
+    network = chain(2)
+    assert folds(digits, 8) and not folds(network, 8)
     with pytest.raises(
-        ConfigurationError, match=r"layer conv1 cannot be folded: .* 3x3 by 1 channels fits the 8 lanes"
+        ConfigurationError, match=r"layer conv0 cannot be folded: .* fewer than 9 times its blocks of 8"
     ):
-        golden.codegen.plan(digits, accelerator(4), folded=True)
+        golden.codegen.plan(network, accelerator(4), folded=True)
+
+
+def test_folded_windows_of_several_blocks(digits):
+    """3x3 windows of one channel, in two blocks of eight lanes instead of nine."""
+    plan = golden.codegen.plan(digits, accelerator(4, weight_depth=1024), "distributed")
+    assert (
+        plan.folded and plan.places["input"].shape == (8, 8, 9) and plan.places["input"].words == 64 * 2 * 2
+    )
+    check_run(plan)
+
+
+def test_windows_that_do_not_fit_are_not_folded():
+    """Nine channels in two blocks, beside the first layer's output, in a memory of two blocks."""
+    network = chain(2)
+    first = replace(network.layers[0], weight=network.layers[0].weight[..., :1])
+    network = Network("narrow", "t0", (8, 8, 1), (first, network.layers[1]))
+    for depth, folded in ((256, True), (128, False)):
+        plan = golden.codegen.plan(network, accelerator(1, data_banks=2, bank_depth=depth), "distributed")
+        assert plan.folded == folded
+        check_run(plan)
