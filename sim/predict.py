@@ -84,8 +84,6 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     """
     if order.count < 1:
         raise AssayError(f"--images {order.count}: must be 1 or more")
-    if order.scales and not _integer_network(order):
-        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
     if order.command == "trace" and not order.output:
         raise AssayError("trace writes the tensors: name the file with --output FILE")
     work = _draw(order)
@@ -178,7 +176,7 @@ def _draw(order: Order) -> _Work:
     """The network and as many inputs as were asked for."""
     rng = np.random.default_rng(order.seed)
     if _integer_network(order):
-        loaded = integer_networks.load_workload(order.model, order.inputs, rng, order.scales or "exact")
+        loaded = integer_networks.load_workload(order.model, order.inputs, rng, order.scales)
         many = len(loaded.images)
     else:
         model = "" if order.model == int8_networks.DIGITS else order.model
@@ -213,7 +211,8 @@ def _options(order: Order) -> dict[str, Any]:
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    words = [f"ASSAY_SCALES={order.scales}"] if order.scales else []
+    words += ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")
