@@ -41,8 +41,9 @@ def run_and_compare(plan, x, **options):
     return system, run
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("mvus, lanes", [(1, 8), (2, 16), (3, 8), (8, 8)])
+@pytest.mark.parametrize(
+    "seed, mvus, lanes", [(0, 1, 8), (1, 2, 16), (2, 3, 8), (3, 8, 8), (4, 4, 64), (5, 2, 8), (12, 5, 32)]
+)
 def test_hand_plans(seed, mvus, lanes):
     network = random_network(seed)
     _, run = run_and_compare(hand_plan.plan(network, parameters(mvus, lanes)), image_of(network))
