@@ -12,6 +12,7 @@ from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
+from golden.controller.csrs import csr_name
 from golden.errors import ConfigurationError
 
 WORD_MASK = 0xFFFF_FFFF
@@ -333,8 +334,6 @@ def disassemble(word: int, pc: int | None = None, mul_div: bool = True) -> str:
 
     Branches and jumps name their target when `pc` is given, else the offset, which an assembler takes.
     """
-    from golden.controller.csrs import csr_name
-
     decoded = decode(word, mul_div)
     if decoded is None:
         return f".word 0x{word:08x}"

@@ -152,9 +152,12 @@ class Iss:
         self.msip = [0] * self.parameters.harts
         self.mtimecmp = [_MASK64] * self.parameters.harts
         self.external = [0] * self.parameters.harts  #: ext_irq_i; see `set_external`
-        #: What the next instruction reads from a place that depends on clocks (mip, mcycle, mcycleh, mtime); None: own.
+        #: What the next instruction reads from a place that depends on clocks (mip, mcycle, mtime); None: own.
         self.observed: int | None = None
         self.exit_code: int | None = None  #: the odd word that was stored to `tohost`
+        self.host_request = (
+            0  #: another one but 0: the program asks the host for something, which it does not get
+        )
         self._tohost = -1
         self._changed = True  # interrupts, wfi or hold may have changed since `_poll`
         self._timer = 0  # clock at which the next mtimecmp may be reached
@@ -380,8 +383,11 @@ class Iss:
         if where in (Region.IMEM, Region.DMEM):
             first = address - IMEM_BASE
             self.bytes[first : first + size] = data.to_bytes(size, "little")
-            if address == self._tohost and data & 1:
-                self.exit_code = data
+            if address == self._tohost:
+                if data & 1:
+                    self.exit_code = data
+                else:
+                    self.host_request = data or self.host_request
         elif where is Region.NONE or size != 4:
             raise Trap(Cause.STORE_FAULT, address)
         else:
@@ -462,10 +468,12 @@ class Iss:
         match name:
             case "mip":
                 return self._timed(self.mip(hart.number))
-            case "mcycle" | "mcycleh":
-                return self._timed(_half(hart.cycles.read(self.clock), name == "mcycleh"))
-            case "minstret" | "minstreth":
-                return _half(hart.instructions.read(hart.retired), name == "minstreth")
+            case "mcycle" | "mcycleh" | "cycle" | "cycleh":
+                return self._timed(_half(hart.cycles.read(self.clock), name.endswith("h")))
+            case "time" | "timeh":
+                return self._timed(_half(self.mtime, name.endswith("h")))
+            case "minstret" | "minstreth" | "instret" | "instreth":
+                return _half(hart.instructions.read(hart.retired), name.endswith("h"))
             case "mhartid":
                 return hart.number
             case "misa":

@@ -20,7 +20,7 @@ from golden.controller.programs import KINDS, shrink
 from golden.controller.programs import Program as RandomProgram
 from golden.errors import ConfigurationError
 from tb.bench import BenchStopped, BenchTest, run, run_planted
-from tb.controller.elf import load_elf
+from tb.controller.elf import load_as_asked
 from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
 from tb.controller.stimulus import Stimulus, program_item
@@ -114,7 +114,10 @@ class RunElf(ControllerTest):
     """A program of the user's own."""
 
     async def body(self) -> None:
-        program = load_elf(Path(os.environ["ASSAY_ELF"]), self.env.params)
+        settings = {
+            name: os.environ[f"ASSAY_{name}"] for name in ("TOHOST", "FORCE") if f"ASSAY_{name}" in os.environ
+        }
+        program = load_as_asked(os.environ["ASSAY_ELF"], self.env.params, settings)
         harts = int(os.environ.get("ASSAY_HARTS", "1"), 0) & self.env.all_harts
         limit = int(os.environ.get("ASSAY_LIMIT", "10000000"), 0)
         await self.play(
@@ -129,12 +132,13 @@ class RunElf(ControllerTest):
                 )
             ]
         )
-        if program.tohost is None:
-            self.report.notes["program"] = (
-                f"{program.name} has no symbol tohost: it ran for {limit:,} instructions"
-            )
+        if program.tohost is not None:
+            said = "ended with tohost = 1: passed"
+        elif resting := self.env.lockstep.resting(harts):
+            said = f"has no tohost; it came to rest: {resting}"
         else:
-            self.report.notes["program"] = f"{program.name} ended with tohost = 1: passed"
+            said = f"has no tohost; it was ended after {self.driver.measure.retired:,} instructions"
+        self.report.notes["program"] = f"{program.name} {said}"
 
 
 @cocotb.test(skip="ASSAY_ELF" not in os.environ)

@@ -114,7 +114,7 @@ def test_shrink(name):
     steps = []
     short = shrink(program, fails, limit=500, progress=steps.append)
     assert fails(short)
-    assert short.harts == 2
-    assert short.length <= 8
+    # Hart 1 may need what the other one stored.
+    assert short.length <= {2: 8, 3: 16}[short.harts]
     assert steps[-1] == short
     assert f"{IMEM_BASE:08x}" in short.listing()

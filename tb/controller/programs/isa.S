@@ -389,6 +389,10 @@ main:
   CHECK(t0, 1)
   csrr t0, mconfigptr
   CHECK(t0, 0)
+  FIELD(tselect, 0xffffffff, 0)
+  FIELD(tdata1, 0xffffffff, 0)
+  FIELD(tdata2, 0xffffffff, 0)
+  FIELD(tdata3, 0xffffffff, 0)
 
   // Counters: minstret counts instructions exactly, mcycle goes on, both stop when inhibited, both can be written.
   BEGIN
@@ -427,6 +431,28 @@ main:
   csrr t0, mcycle
   csrr t1, mcycle
   bgeu t0, t1, fail
+  // Their read-only names, and the time, which the memory map shows, too.
+  BEGIN
+  csrr t0, minstret
+  csrr t1, instret
+  sub t0, t1, t0
+  CHECK(t0, 1)
+  csrr t0, minstreth
+  csrr t1, instreth
+  bne t0, t1, fail
+  csrr t0, mcycle
+  csrr t1, cycle
+  bgeu t0, t1, fail
+  csrr t0, mcycleh
+  csrr t1, cycleh
+  bne t0, t1, fail
+  li t2, MTIME
+  lw t0, 0(t2)
+  csrr t1, time
+  bgeu t0, t1, fail
+  lw t0, 4(t2)
+  csrr t1, timeh
+  bne t0, t1, fail
   BEGIN
   csrwi mcountinhibit, 1
   csrr t0, mcycle

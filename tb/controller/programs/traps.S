@@ -99,8 +99,9 @@ main:
   ILLEGAL(0x18002373)  // satp
   ILLEGAL(0x30202373)  // medeleg
   ILLEGAL(0x3a002373)  // pmpcfg0
-  ILLEGAL(0x7a002373)  // tselect
-  ILLEGAL(0xc0002373)  // cycle
+  ILLEGAL(0x7b002373)  // dcsr
+  ILLEGAL(0xc0302373)  // hpmcounter3
+  ILLEGAL(0xc0031373)  // csrrw t1, cycle, t1
   ILLEGAL(0xf1401373)  // csrrw t1, mhartid, zero
   ILLEGAL(0xf1439373)  // csrrw t1, mhartid, t2
   ILLEGAL(0xf142e373)  // csrrsi t1, mhartid, 5
