@@ -77,7 +77,7 @@ class Programs(ControllerTest):
 
     async def body(self) -> None:
         every, one = self.env.all_harts, 1 << self.stimulus.random.randrange(self.env.params.harts)
-        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared")
+        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared", "environment_p")
         runs = [(name, every) for name in names]
         if self.pick(1, 0):
             runs += [(name, one) for name in ("isa", "traps", "interrupts")]
