@@ -162,8 +162,10 @@ class Iss:
         self._changed = True  # interrupts, wfi or hold may have changed since `_poll`
         self._timer = 0  # clock at which the next mtimecmp may be reached
         self._ready: list[Hart] = []
-        self._operations = fast.Operations(self, trace=False)
-        self._traced = fast.Operations(self, trace=True)
+        self._limit = 4 * self.parameters.imem_words
+        machine = fast.Machine(self.mul_div, self.step, self.words, self.halves, self.bytes, len(self.bytes))
+        self._operations = fast.Operations(machine, trace=False)
+        self._traced = fast.Operations(machine, trace=True)
 
     # --- what the caller (host, bench) sets -------------------------------------------------------------------
 
@@ -195,8 +197,8 @@ class Iss:
     @tohost.setter
     def tohost(self, address: int | None) -> None:
         self._tohost = -1 if address is None else address
-        self._operations.clear()
-        self._traced.clear()
+        self._operations.watch(self._tohost)
+        self._traced.watch(self._tohost)
 
     @property
     def mtime(self) -> int:
@@ -502,7 +504,7 @@ class Iss:
         """As `step`, several times as fast; the tuple equals its `Retirement`."""
         state = self.harts[hart]
         offset = state.pc - IMEM_BASE
-        if state.interrupt or not 0 <= offset < 4 * self.parameters.imem_words:
+        if state.interrupt or not 0 <= offset < self._limit:
             return self.step(hart)
         state.waiting = False
         return self._traced[self.words[offset >> 2]](state)
@@ -522,7 +524,7 @@ class Iss:
             when all harts wait for something that only the caller can bring.
         """
         done = 0
-        limit, words, operations = 4 * self.parameters.imem_words, self.words, self._operations
+        limit, words, operations = self._limit, self.words, self._operations
         while done < count and self.exit_code is None:
             stale = self._changed or not self._ready or self.clock >= self._timer
             if stale and not self._poll():

@@ -198,14 +198,17 @@ class ControllerCoverage:
     def _count(self) -> None:
         if not self._lot:
             return
-        records = np.concatenate(self._lot)
+        # As np.concatenate, which first looks for a common type of all.
+        records = np.empty(self._size, self._lot[0].dtype)
+        np.concatenate(self._lot, out=records, casting="no")
         self._lot, self._size = [], 0
-        words = records["insn"]
+        words, places = np.unique(records["insn"], return_inverse=True)
         numbers = np.full(len(words), _ILLEGAL, np.uint8)
         for number, instruction in enumerate(_BY_NUMBER):
             if instruction.extension == "M" and not self.params.mul_div:
                 continue
             numbers[words & np.uint32(instruction.mask) == instruction.match] = number
+        numbers = numbers[places]
         self._count_traps(records)
         done = (records["trap"] == 0) & (numbers != _ILLEGAL)
         records, numbers = records[done], numbers[done]
@@ -304,14 +307,14 @@ class ControllerCoverage:
 
 def _sample(group: CoverGroup, **columns: np.ndarray) -> None:
     """Sample each combination of values once."""
-    lengths = {len(column) for column in columns.values()}
-    if lengths == {0}:
+    values = {name: np.asarray(column).astype(np.int64) for name, column in columns.items()}
+    sizes = {name: int(column.max(initial=-1)) + 1 for name, column in values.items()}
+    if not all(sizes.values()):
         return
-    key = np.zeros(lengths.pop(), np.int64)
-    for column in columns.values():
-        key = key << 12 | np.asarray(column).astype(np.int64)
-    _, places = np.unique(key, return_index=True)
-    group.sample(**{name: np.asarray(column)[places].astype(np.int64) for name, column in columns.items()})
+    # Marks in a table of all combinations: faster than sorting them.
+    there = np.zeros(tuple(sizes.values()), bool)
+    there[tuple(values.values())] = True
+    group.sample(**dict(zip(values, np.nonzero(there), strict=True)))
 
 
 def _corner(values: np.ndarray) -> np.ndarray:
