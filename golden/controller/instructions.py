@@ -377,13 +377,19 @@ def random_word(instruction: Instruction, rng: Random, registers: tuple[int, ...
     return encode(instruction.name, **values)
 
 
+#: Instructions without operands, every other bit of which is fixed.
+_CLOSED = tuple(instruction for instruction in INSTRUCTIONS if instruction.format == "none")
+
+
 def random_illegal(rng: Random, mul_div: bool = True) -> int:
     """A word that no row matches: random, or a legal one with some bits turned."""
     while True:
-        word = rng.getrandbits(32)
-        if rng.random() < 0.7:
-            word = random_instruction(rng, mul_div) ^ rng.getrandbits(32) & rng.getrandbits(
-                32
-            ) & rng.getrandbits(32)
+        word, kind = rng.getrandbits(32), rng.random()
+        if kind < 0.4:
+            word = random_instruction(rng, mul_div) ^ word & rng.getrandbits(32) & rng.getrandbits(32)
+        elif kind < 0.7:
+            word = random_word(
+                rng.choice(_CLOSED if kind < 0.55 else INSTRUCTIONS), rng
+            ) ^ 1 << rng.randrange(32)
         if decode(word, mul_div) is None:
             return word

@@ -204,6 +204,20 @@ async def csr_storm(dut: object) -> None:
     await run(dut, CsrStorm)
 
 
+class Operands(RandomPrograms):
+    """Every operation on every pair of corners."""
+
+    count = (1, 1)
+    length = (8_000, 400)
+    kinds = ("operands",)
+
+
+@cocotb.test()
+async def operands(dut: object) -> None:
+    """Every operation and branch on every pair of operands at their corners."""
+    await run(dut, Operands)
+
+
 class SelfModifying(RandomPrograms):
     """Programs that write their own code."""
 
