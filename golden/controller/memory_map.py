@@ -53,7 +53,14 @@ HOST_REGISTERS = (
     Register(
         "hold",
         0x0,
-        (Field("value", MAX_HARTS - 1, 0, "bit h: hart h does not issue; resets to ones"),),
+        (
+            Field(
+                "value",
+                MAX_HARTS - 1,
+                0,
+                "bit h: hart h does not issue; resets to ones. Bits of harts that are not there read 0",
+            ),
+        ),
         "",
     ),
     Register("harts", 0x4, (Field("value", 31, 0, "number of harts", "ro"),), ""),

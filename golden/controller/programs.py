@@ -677,9 +677,9 @@ class _Maker:
             self.add("addi", rd=_TEMP, imm=1)
             self.add("sw", rs1=_POINTER, rs2=_TEMP)
         else:
-            lines = r.random() < 0.4  # external and MVU interrupts, too, should they come before
+            lines = r.random() < 0.4  # whatever comes before
             self._timer(r.choice((200, 500)) if lines else r.choice((0, 5, 40, 200)))
-            self.li(_TEMP, 0x10880 if lines else 0x80)
+            self.li(_TEMP, 0x10888 if lines else 0x80)
             self.add("csrrs", csr=mie, rs1=_TEMP)
         self.add("wfi")
         if r.random() < 0.7:

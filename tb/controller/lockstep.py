@@ -129,6 +129,7 @@ class Lockstep:
         beats_compared, values_compared: retirements, and their fields.
         tohost: address whose odd value ends a program.
         exited: set when it was stored; ``exit_code`` is the value.
+        retired: instructions since the reset, without those that trapped.
         progress: set by every batch.
         origin_ns: simulation time of the bench's clock 0.
         alter: for tests of this scoreboard: changes a batch of records before it is compared.
@@ -181,6 +182,7 @@ class Lockstep:
         self.tohost = None
         self._lines_seen = 0
         self._now = 0
+        self.retired = 0
 
     @property
     def tohost(self) -> int | None:
@@ -261,6 +263,7 @@ class Lockstep:
         self.beats_compared += done
         if done:
             self._now = clocks[done - 1]
+            self.retired += int(np.count_nonzero(records["trap"][:done] == 0))
             self.coverage.sample(records[:done], cycles[:done])
         if done == len(records) and not self.mismatches:
             self._check_order(records, cycles)

@@ -394,6 +394,25 @@ main:
   FIELD(tdata2, 0xffffffff, 0)
   FIELD(tdata3, 0xffffffff, 0)
 
+  // The first word of the instruction memory, which all harts leave as it is.
+  BEGIN
+  li s1, IMEM_BASE
+  lw t0, 0(s1)
+  .irp offset, 0, 2
+  lhu t1, \offset(s1)
+  sh t1, \offset(s1)
+  .endr
+  .irp offset, 0, 1, 2, 3
+  lb t1, \offset(s1)
+  lbu t1, \offset(s1)
+  sb t1, \offset(s1)
+  .endr
+  lh t1, 0(s1)
+  lh t1, 2(s1)
+  lw t1, 0(s1)
+  bne t0, t1, fail
+  sw t1, 0(s1)
+
   // Counters: minstret counts instructions exactly, mcycle goes on, both stop when inhibited, both can be written.
   BEGIN
   csrr t0, minstret
