@@ -395,6 +395,9 @@ class _Maker:
 
     # --- groups ---
     def start(self) -> None:
+        self.open()
+        for register in range(1, 32):  # what the host's restart, or the program before, has left in them
+            self.add("addi", rs1=register, loose=True)
         for register in (*_POOL[1:], 25):
             self.open()
             self.li(register, 0 if register == 25 else self.value())

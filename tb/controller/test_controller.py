@@ -274,6 +274,15 @@ class HostTraffic(RandomPrograms):
             count = r.randint(1, 16)
             first = r.randrange(16 - count + 1)
             words = self.stimulus.rng.integers(0, 1 << 32, count, np.uint32)
+            hart = r.randrange(env.params.harts)
+            _, errors = await env.host.access(np.array([PC + 4 * hart], np.uint64), IMEM_BASE, True)
+            if not errors[0]:
+                env.fail(
+                    f"the host could write the pc of hart {hart}, which is not held",
+                    kind="host",
+                    time_ns=get_sim_time("ns"),
+                )
+                return
             await env.host.write(base + 4 * first, words)
             got = await env.host.read(base + 4 * first, count)
             env.lockstep.iss.load(base + 4 * first, words.astype("<u4").tobytes())
@@ -414,7 +423,10 @@ class HostRegisters(ControllerTest):
         """Addresses that are nothing answer with an error, reads and writes; the next access is fine."""
         env = self.env
         end = IMEM_BASE + 4 * (env.params.imem_words + env.params.dmem_words)
-        for address in (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4):
+        nothing = (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4)
+        misaligned = (HOLD + 1, HOLD + 2, HOLD + 3, PC + 2, IMEM_BASE + 1, memory_map.MTIME_BASE + 2)
+        before = int((await env.host.read(IMEM_BASE))[0]), int((await env.host.read(PC))[0])
+        for address in (*nothing, *misaligned):
             for write in (False, True):
                 _, errors = await env.host.access(np.array([address], np.uint64), 0, write)
                 if not errors[0]:
@@ -423,6 +435,11 @@ class HostRegisters(ControllerTest):
                         kind="host",
                         time_ns=get_sim_time("ns"),
                     )
+        self.expect("hold after refused writes", int((await env.host.read(HOLD))[0]), env.all_harts)
+        self.expect(
+            "the first word after refused writes", int((await env.host.read(IMEM_BASE))[0]), before[0]
+        )
+        self.expect("the pc of hart 0 after refused writes", int((await env.host.read(PC))[0]), before[1])
         self.expect("the number of harts", int((await env.host.read(HOST_HARTS))[0]), env.params.harts)
 
     async def after_run(self) -> None:
