@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from golden.errors import ConfigurationError
@@ -60,7 +61,7 @@ class Register:
     fields: tuple[Field, ...]
     description: str
 
-    @property
+    @cached_property
     def write_mask(self) -> int:
         """Bits that keep what is written."""
         return sum(f.mask for f in self.fields if f.access == "rw")

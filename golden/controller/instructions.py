@@ -283,10 +283,18 @@ def _place(form: str, imm: int) -> int:
     return imm << 15 if form == "csri" else 0
 
 
+#: Bits by which `decode` finds the few rows that a word may be: opcode and funct3.
+_MAJOR = 0x707F
+_ROWS = {
+    major: tuple(i for i in INSTRUCTIONS if (major ^ i.match) & i.mask & _MAJOR == 0)
+    for major in {i.match & 0x7F | funct3 << 12 for i in INSTRUCTIONS for funct3 in range(8)}
+}
+
+
 @lru_cache(maxsize=1 << 16)
 def decode(word: int, mul_div: bool = True) -> Decoded | None:
     """The instruction that `word` encodes, or None when it is illegal (without M when `mul_div` is false)."""
-    for instruction in INSTRUCTIONS:
+    for instruction in _ROWS.get(word & _MAJOR, ()):
         if word & instruction.mask == instruction.match and (mul_div or instruction.extension != "M"):
             operands = instruction.operands
             return Decoded(

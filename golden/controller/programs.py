@@ -58,6 +58,8 @@ _CORNERS = (
     0xFFFF_8000,
 )
 
+_DISTINCT_CSRS = [c for c in CSRS if not c.name.startswith("mhpm")]
+
 #: Operands of `corners`; None: any.
 _EXTREMES = (0, 1, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x8000_0000, None)
 
@@ -605,7 +607,7 @@ class _Maker:
             row = BY_NAME[r.choice(("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"))]
             chance = r.random()
             if chance < 0.7:
-                address = r.choice([c for c in CSRS if not c.name.startswith("mhpm")]).address
+                address = r.choice(_DISTINCT_CSRS).address
             elif chance < 0.85:
                 address = r.choice(CSRS).address
             elif chance < 0.95:

@@ -364,6 +364,8 @@ class Lockstep:
         csrs = self.iss.harts[hart].csrs
         enabled = csrs[_MIE_CSR]
         armed = enabled if csrs[_MSTATUS] & _MIE else 0
+        if not (armed or state.asleep or record[_INTR]):
+            return
         first = last = clock - ISSUE
         parked = False
         if record[_INTR]:
@@ -436,6 +438,9 @@ class Lockstep:
         csrs = self.iss.harts[hart].csrs
         armed = csrs[_MIE_CSR] if csrs[_MSTATUS] & _MIE else 0
         alarm = NEVER
+        if not armed:
+            state.alarm = alarm
+            return
         if armed >> Interrupt.SOFTWARE & 1 and state.software.last:
             alarm = 0
         if armed >> Interrupt.EXTERNAL & 1:
