@@ -100,7 +100,7 @@ KINDS = {
         "branch": 4,
         "loop": 2,
     },
-    "interrupts": {**_MIXED, "wait": 12, "software": 16, "enable": 20, "time": 8, "vector": 6, "return": 5},
+    "interrupts": {**_MIXED, "wait": 8, "sleep": 8, "software": 16, "enable": 20, "time": 8, "vector": 6, "return": 5},
     "self_modifying": {"patch": 30, "alu": 15, "branch": 8, "loop": 12, "access": 8, "fence": 4},
     "operands": {"corners": 1},
     "mvu": {"mvu": 50, "alu": 20, "access": 10, "branch": 6, "loop": 5, "csr": 5},
@@ -691,6 +691,15 @@ class _Maker:
             self.add("csrrsi", csr=mstatus, imm=8)
         if software:
             self.add("sw", rs1=_POINTER, rs2=0)
+
+    def sleep(self) -> None:
+        """wfi with interrupts on: what comes first is taken in it; late enough not to come before, the timer's."""
+        self.open()
+        self._timer(2000)
+        self.li(_TEMP, 0x10888)
+        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_TEMP)
+        self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+        self.add("wfi")
 
     def _timer(self, clocks: int) -> None:
         """mtimecmp: some clocks from now."""
