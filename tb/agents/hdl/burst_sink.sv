@@ -36,6 +36,7 @@ module burst_sink #(
   parameter int Timeout   = 64,
   parameter bit Passive   = 1'b0,
   parameter bit Filed     = 1'b0,
+  // verilog_lint: waive explicit-parameter-storage-type (Icarus 11 has no string parameters)
   parameter     FileName  = "burst.bin"
 ) (
   input  logic                                  clk_i,
