@@ -110,7 +110,7 @@ class ProgramDriver(uvm_driver):
         await self.or_stop(env.start(item.harts, item.entry))
         tasks = []
         if item.disturbance.interrupts:
-            tasks.append(cocotb.start_soon(self._interrupts(item.disturbance.interrupts)))
+            tasks.append(cocotb.start_soon(self.interrupts(item.disturbance.interrupts)))
         if item.beside is not None:
             tasks.append(cocotb.start_soon(item.beside(env)))
         try:
@@ -167,7 +167,7 @@ class ProgramDriver(uvm_driver):
         env.fail(text, kind="program", time_ns=get_sim_time("ns"))
         raise BenchStopped
 
-    async def _interrupts(self, mean: int) -> None:
+    async def interrupts(self, mean: int) -> None:
         """Change lines at random clocks: pulses to some MVUs' lines, levels of some external ones."""
         env, r = self.env, self.random
         every = env.all_harts

@@ -371,6 +371,34 @@ async def resets(dut: object) -> None:
     await run(dut, Resets)
 
 
+class Restarts(ControllerTest):
+    """Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what they did."""
+
+    async def body(self) -> None:
+        env, r = self.env, self.stimulus.random
+        item = self.stimulus.random_item("interrupts", self.pick(3_000, 300), Disturbance())
+        await self.driver.or_stop(env.load(item.image))
+        for _ in range(self.pick(60, 3)):
+            await self.driver.or_stop(env.start(env.all_harts, item.entry))
+            lines = cocotb.start_soon(self.driver.interrupts(20))
+            await self.driver.or_stop(clocks(env, r.randint(600, 2_500)))
+            lines.cancel()
+            # The bench knows the clock of a restart only about: no pulse may come then.
+            await self.driver.or_stop(clocks(env, 10))
+            await self.driver.or_stop(env.stop())
+
+
+async def clocks(env: ControllerEnv, count: int) -> None:
+    """Some clocks later."""
+    await ClockCycles(env.dut.clk_i, count)
+
+
+@cocotb.test()
+async def restarts(dut: object) -> None:
+    """Harts are held in the middle of interrupts and started anew."""
+    await run(dut, Restarts)
+
+
 class HostRegisters(ControllerTest):
     """The host port's own registers, its view of the memories and devices, and what it refuses."""
 
