@@ -110,6 +110,7 @@ KINDS = {
         "vector": 6,
         "return": 5,
     },
+    "waits": {"wait": 40, "alu": 10, "software": 3, "time": 2},
     "self_modifying": {"patch": 30, "alu": 15, "branch": 8, "loop": 12, "access": 8, "fence": 4},
     "operands": {"corners": 1},
     "mvu": {"mvu": 50, "alu": 20, "access": 10, "branch": 6, "loop": 5, "csr": 5},

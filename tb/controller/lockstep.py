@@ -597,8 +597,11 @@ class Lockstep:
         for at, hart in zip(last.tolist(), harts[last].tolist(), strict=True):
             state = self.harts[hart]
             state.order = int(orders[at]) + 1
-            # One that waits for the bus may retire long after it was held.
-            grace = self._patience + 4 * self.mvus.latency + 100 + self._divisions
+            grace = self._patience
+            insn = int(records["insn"][places[at]])
+            if _divides(insn) or self.mvus.latency:
+                # What waited for the bus or the divider may retire long after its hart was held.
+                grace += 4 * self.mvus.latency + 100 + self._divisions
             if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
                 why = f"the hart is held since clock {state.held}"
                 self._report_at(records, cycles, int(places[at]), why)

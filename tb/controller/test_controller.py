@@ -376,21 +376,28 @@ class Restarts(ControllerTest):
 
     async def body(self) -> None:
         env, r = self.env, self.stimulus.random
-        item = self.stimulus.random_item("interrupts", self.pick(3_000, 300), Disturbance())
-        await self.driver.or_stop(env.load(item.image))
-        for _ in range(self.pick(60, 3)):
-            await self.driver.or_stop(env.start(env.all_harts, item.entry))
-            lines = cocotb.start_soon(self.driver.interrupts(20))
-            await self.driver.or_stop(clocks(env, r.randint(600, 2_500)))
-            lines.cancel()
-            # The bench knows the clock of a restart only about: no pulse may come then.
-            await self.driver.or_stop(clocks(env, 10))
-            await self.driver.or_stop(env.stop())
+        for kind in ("interrupts", "waits"):
+            item = self.stimulus.random_item(kind, self.pick(3_000, 300), Disturbance())
+            await self.driver.or_stop(env.load(item.image))
+            for _ in range(self.pick(30, 2)):
+                await self.driver.or_stop(
+                    self.round(item.entry, r.randint(600, 2_500), r.choice((20, 2_000)))
+                )
 
-
-async def clocks(env: ControllerEnv, count: int) -> None:
-    """Some clocks later."""
-    await ClockCycles(env.dut.clk_i, count)
+    async def round(self, entry: int, length: int, mean: int) -> None:
+        """So many clocks, then all harts are held; the lines change every `mean` clocks."""
+        env = self.env
+        await env.start(env.all_harts, entry)
+        lines = cocotb.start_soon(self.driver.interrupts(mean))
+        await ClockCycles(env.dut.clk_i, length)
+        lines.cancel()
+        # The bench knows the clock of a restart only about: no pulse may come then.
+        await ClockCycles(env.dut.clk_i, 10)
+        await env.stop()
+        # What wakes a held hart lets it do nothing.
+        env.lines.pulse(env.all_harts)
+        await ClockCycles(env.dut.clk_i, 600)
+        await env.drain()
 
 
 @cocotb.test()
