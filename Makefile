@@ -93,7 +93,8 @@ help: ## Show this list
 	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
 	  '  PARAMS="Lanes=8"         HDL parameters' \
   '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
-	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most' \
+	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most,' \
+  '                           TOHOST=0x80001000 if it has no such symbol, FORCE=1 whatever its flags ask for' \
 	  '  N=10000000               instructions that `make soak` compares' \
 	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
 	  '  GUI=1                    write the waves and open them afterwards' \

@@ -61,7 +61,7 @@ class Register:
     fields: tuple[Field, ...]
     description: str
 
-    @property
+    @cached_property
     def write_mask(self) -> int:
         """Bits that keep what is written."""
         return sum(f.mask for f in self.fields if f.access == "rw")

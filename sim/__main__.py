@@ -32,7 +32,20 @@ OVERRIDES = "ASSAY_OVERRIDES"
 
 VARIABLES = (
     *("SIM", "TOPLEVEL", "SEED", "COCOTB_RANDOM_SEED", "COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "PARAMS"),
-    *("MODEL", "IMAGES", "VECTORS", "ELF", "HARTS", "LIMIT", "N", "WAVES", "GUI", "XRANDOM"),
+    *(
+        "MODEL",
+        "IMAGES",
+        "VECTORS",
+        "ELF",
+        "HARTS",
+        "LIMIT",
+        "TOHOST",
+        "FORCE",
+        "N",
+        "WAVES",
+        "GUI",
+        "XRANDOM",
+    ),
     *("BASE_PYTHON", "PYTHON", "WORKERS", "PYTEST_ARGS"),
 )
 """What make's command line may set for this project: the first two rows are read here, the third by the Makefile."""
@@ -124,6 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     _add(program, "--elf", "ELF", "the program: RV32I, executable", "FILE")
     _add(program, "--harts", "HARTS", "mask of the harts that run it", default="1")
     _add(program, "--limit", "LIMIT", "instructions after which it is ended", default="10000000")
+    _add(program, "--tohost", "TOHOST", "address whose odd value ends it (else of the symbol tohost)")
+    program.add_argument(
+        "--force", action="store_true", help="run it whatever extensions its flags ask for (FORCE=1)"
+    )
     program.set_defaults(command=_run_elf)
 
     soak = commands.add_parser(
@@ -320,12 +337,12 @@ def _check_workload(target: Target, arguments: argparse.Namespace, parameters: M
         raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
 
 
-def _check_elf(target: Target, path: str, parameters: Mapping[str, int]) -> None:
+def _check_elf(target: Target, path: str, parameters: Mapping[str, int], settings: Mapping[str, str]) -> None:
     """Refuse a program that the target cannot run, before anything is built."""
     if not target.elf_test:
         raise AssayError(f"ELF={path}: {target.name} runs no programs")
     module, _, function = target.elf_check.partition(":")
-    getattr(importlib.import_module(module), function)(path, target.resolve_parameters(parameters))
+    getattr(importlib.import_module(module), function)(path, target.resolve_parameters(parameters), settings)
 
 
 def _number(name: str, text: str) -> str:
@@ -348,9 +365,13 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         parameters = _vector_parameters(target, arguments.vectors, parameters)
         testcases = testcases or [target.vector_test]
     _check_workload(target, arguments, parameters)
-    settings = {name: _number(name, text) for name in ("HARTS", "LIMIT", "N") if (text := _variable(name))}
+    settings = {
+        name: _number(name, text) for name in ("HARTS", "LIMIT", "TOHOST", "N") if (text := _variable(name))
+    }
+    if _switch("FORCE"):
+        settings["FORCE"] = "1"
     if arguments.elf:
-        _check_elf(target, arguments.elf, parameters)
+        _check_elf(target, arguments.elf, parameters, settings)
         testcases = testcases or [target.elf_test]
     return Job(
         target=target,
@@ -377,14 +398,18 @@ def _run_elf(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
     if not arguments.elf:
         raise AssayError("no program: name one with ELF=path")
     parameters = _parameters(arguments, target)
-    _check_elf(target, arguments.elf, parameters)
+    settings = {"HARTS": arguments.harts, "LIMIT": _number("LIMIT", arguments.limit)}
+    if arguments.tohost:
+        settings["TOHOST"] = _number("TOHOST", arguments.tohost)
+    if arguments.force or _switch("FORCE"):
+        settings["FORCE"] = "1"
+    _check_elf(target, arguments.elf, parameters, settings)
     harts = int(_number("HARTS", arguments.harts), 0)
     count = target.resolve_parameters(parameters)["Harts"]
     if harts >> count:
         raise AssayError(
             f"HARTS={arguments.harts}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
         )
-    settings = {"HARTS": arguments.harts, "LIMIT": _number("LIMIT", arguments.limit)}
     return _run_and_report(arguments, _special(arguments, target, target.elf_test, parameters, settings))
 
 

@@ -8,7 +8,8 @@ What the bench sees (environment variables):
 - ``ASSAY_REPLAY``: the command that replays this run;
 - ``ASSAY_MODEL``, ``ASSAY_IMAGES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
   a program, where given;
-- ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_N``: a program's harts (a mask) and its longest run, a soak's length;
+- ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_TOHOST``, ``ASSAY_FORCE``: a program's harts (a mask), its longest run,
+  where it says how it ended, whether it runs in spite of its flags; ``ASSAY_N``: a soak's length;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -96,7 +97,7 @@ class Job:
     elf: str = ""
     """Path of a program for a processor."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """More of make's variables that the bench sees (as ASSAY_name): HARTS, LIMIT, N."""
+    """More of make's variables that the bench sees (as ASSAY_name): HARTS, LIMIT, TOHOST, FORCE, N."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables that the bench sees."""
     name_suffix: str = ""

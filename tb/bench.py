@@ -21,7 +21,7 @@ from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 from tb.agents.sequence import ItemSequence
 from tb.report import RUN_DIR, Report, write_json
 
-__all__ = ["BenchStopped", "BenchTest", "run", "run_planted"]
+__all__ = ["BenchStopped", "BenchTest", "run", "run_empty", "run_planted"]
 
 
 class BenchStopped(Exception):
@@ -82,11 +82,11 @@ class BenchTest(uvm_test):
         await self.driver.finish()
 
     async def play_timed(self, items: Iterable[uvm_sequence_item]) -> None:
-        """`play`, whose clocks and seconds are left in ``speed.json`` for ``make bench``."""
+        """`play`, whose clocks and seconds are left in ``speed.json`` for ``make bench``, the seconds also here."""
         before, started = int(self.env.dut.cycle_o.value), time.perf_counter()
         await self.play(items)
-        seconds, clocks = time.perf_counter() - started, int(self.env.dut.cycle_o.value) - before
-        write_json(Path(os.environ[RUN_DIR]) / "speed.json", {"clocks": clocks, "seconds": seconds})
+        self.seconds, clocks = time.perf_counter() - started, int(self.env.dut.cycle_o.value) - before
+        write_json(Path(os.environ[RUN_DIR]) / "speed.json", {"clocks": clocks, "seconds": self.seconds})
 
     async def run_phase(self) -> None:
         self.raise_objection()
@@ -125,6 +125,16 @@ async def run_planted(dut: Any, test: type[BenchTest], kind: str, *words: str) -
             else:
                 cocotb.log.info("found as planted: %s", first["message"])
     report.check()
+
+
+async def run_empty(dut: Any, test: type[BenchTest], *words: str) -> None:
+    """Run a test of this class that plays nothing: pass only if it fails for that, and says these words."""
+
+    class NothingCompared(test):
+        async def body(self) -> None:
+            pass
+
+    await run_planted(dut, NothingCompared, "nothing compared", *words)
 
 
 def _report(test: type[BenchTest]) -> Report:

@@ -16,6 +16,7 @@ here sampling is one `numpy.unique`, and a group is a plain object that turns in
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -96,6 +97,8 @@ class CoverGroup:
         crosses: tuples of point names; the cross is called ``a x b``.
         impossible: tells from a cross's bin labels by point name whether this combination cannot occur and is
             left out of the count. Called once for each combination, when the group is made.
+        absent: tells from a point's name and a bin's label whether the build has no such thing: the bin is left out of
+            the count, in the point and in its crosses.
 
     Raises:
         CoverageError: a cross names an unknown point, or nothing in a cross is possible.
@@ -107,20 +110,25 @@ class CoverGroup:
         points: Sequence[CoverPoint],
         crosses: Sequence[Sequence[str]] = (),
         impossible: Callable[[Mapping[str, str]], bool] | None = None,
+        absent: Callable[[str, str], bool] | None = None,
     ) -> None:
         self.name = name
         self.points = {point.name: point for point in points}
-        items = [_Item(point.name, (point,), np.ones(len(point.labels), bool)) for point in points]
+        there = {
+            point.name: np.array([absent is None or not absent(point.name, label) for label in point.labels])
+            for point in points
+        }
+        items = [_Item(point.name, (point,), there[point.name]) for point in points]
         for cross in crosses:
             unknown = [part for part in cross if part not in self.points]
             if unknown:
                 raise CoverageError(f"cover group {name}: cross of unknown point {', '.join(unknown)}")
             crossed = tuple(self.points[part] for part in cross)
-            possible = np.ones([len(point.labels) for point in crossed], bool)
+            possible = functools.reduce(np.logical_and.outer, (there[point.name] for point in crossed))
             if impossible is not None:
                 for labels in itertools.product(*(enumerate(point.labels) for point in crossed)):
                     named = {part: label for part, (_, label) in zip(cross, labels, strict=True)}
-                    possible[tuple(index for index, _ in labels)] = not impossible(named)
+                    possible[tuple(index for index, _ in labels)] &= not impossible(named)
             if not possible.any():
                 raise CoverageError(f"cover group {name}: nothing in cross {' x '.join(cross)} is possible")
             items.append(_Item(" x ".join(cross), crossed, possible))

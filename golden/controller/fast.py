@@ -1,19 +1,20 @@
-"""The simulator's fast path: for each instruction word a Python function, made once from the instruction table.
+"""The simulator's fast path: for each instruction word a Python function, made from the instruction table.
 
-A function belongs to a word, not to an address, so that code which changes itself needs no care. What is rare (CSRs,
-traps, devices, wfi) is left to the readable `Iss.step`.
+An instruction is compiled once, with its operands as parameters; the function of a word is that code with the word's
+operands as default arguments, which Python reads as fast as locals. A function belongs to a word, not to an address, so
+that code which changes itself needs no care. What is rare (CSRs, traps, devices, wfi) is left to the simulator's
+readable `step`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any
 
-from golden.controller.instructions import FUNCTIONS, Decoded, decode
+from golden.controller.instructions import FUNCTIONS, Decoded, Instruction, decode
 from golden.controller.memory_map import IMEM_BASE
-
-if TYPE_CHECKING:
-    from golden.controller.iss import Iss
 
 #: Inlined, as a call would take longer than the rest of the instruction.
 _INLINE = (
@@ -21,138 +22,166 @@ _INLINE = (
     ("signed(rs2)", "((rs2 ^ 0x80000000) - 0x80000000)"),
 )
 _LIMIT = 1 << 16  #: functions kept; a program that makes code without end starts afresh
+_HART = "h.number"
+#: What a word's function has of its own, in this order.
+_OPERANDS = ("d", "a", "b", "imm", "word")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the functions work on.
+
+    Attributes:
+        mul_div: whether there is the M extension.
+        step: executes a hart's next instruction, by the hart's number; for what is rare.
+        words, halves, octets: the memories' storage, in units of 4, 2 and 1 bytes.
+        size: bytes of the memories.
+    """
+
+    mul_div: bool
+    step: Callable[[int], Any]
+    words: Any
+    halves: Any
+    octets: Any
+    size: int
 
 
 class Operations(dict[int, Callable[[Any], Any]]):
     """Word -> function of a hart; missing ones are made. With `trace` a function returns the retirement's tuple."""
 
-    def __init__(self, iss: Iss, trace: bool) -> None:
+    def __init__(self, machine: Machine, trace: bool) -> None:
         super().__init__()
-        self.iss = iss
+        self.machine = machine
         self.trace = trace
+        self._codes: dict[tuple[str, bool], CodeType | None] = {}
+        self._globals = {
+            **FUNCTIONS,
+            "step": machine.step,
+            "words": machine.words,
+            "halves": machine.halves,
+            "octets": machine.octets,
+            "size": machine.size,
+            "tohost": -1,
+        }
+
+    def watch(self, tohost: int) -> None:
+        """Leave stores to this address to `step`; -1: none."""
+        self._globals["tohost"] = tohost
 
     def __missing__(self, word: int) -> Callable[[Any], Any]:
         if len(self) >= _LIMIT:
             self.clear()
-        operation = self[word] = _compile(self.iss, word, self.trace)
+        operation = self[word] = self._make(word)
         return operation
 
+    def _make(self, word: int) -> Callable[[Any], Any]:
+        decoded = decode(word, self.machine.mul_div)
+        code = self._code(decoded) if decoded is not None else None
+        if code is None:
+            step = self.machine.step
+            return lambda hart: step(hart.number)
+        operands = decoded.rd, decoded.rs1, decoded.rs2, decoded.imm, word
+        return FunctionType(code, self._globals, argdefs=operands)
 
-def _compile(iss: Iss, word: int, trace: bool) -> Callable[[Any], Any]:
-    decoded = decode(word, iss.mul_div)
-    source = _source(decoded, word, trace) if decoded is not None else None
-    if source is None:
-        return lambda hart: iss.step(hart.number)
-    namespace: dict[str, Any] = {
-        **FUNCTIONS,
-        "step": iss.step,
-        "words": iss.words,
-        "halves": iss.halves,
-        "octets": iss.bytes,
-        "size": len(iss.bytes),
-        "tohost": iss.tohost,
-    }
-    exec(source, namespace)
-    return namespace["operation"]
+    def _code(self, decoded: Decoded) -> CodeType | None:
+        """The instruction's code, with or without a register to write; None when `step` does it."""
+        instruction = decoded.instruction
+        if instruction.format in ("B", "J") and decoded.imm & 3:
+            return None
+        key = instruction.name, decoded.rd != 0
+        if key not in self._codes:
+            source = _source(instruction, decoded.rd != 0, self.trace)
+            self._codes[key] = None if source is None else _compiled(source)
+        return self._codes[key]
 
 
-def _source(decoded: Decoded, word: int, trace: bool) -> str | None:
-    """Text of the function of a word, or None when `Iss.step` does it.
+def _compiled(source: str) -> CodeType:
+    made: dict[str, Any] = {}
+    exec(source, made)
+    return made["operation"].__code__
 
-    A field of the tuple that the body does not set is 0; names are short for rs1, rs2: operands, rd: result.
+
+def _source(instruction: Instruction, writes: bool, trace: bool) -> str | None:
+    """Text of an instruction's function, or None when `step` does it.
+
+    d, a, b: numbers of rd, rs1, rs2, whose values are rd, rs1, rs2. A field of the tuple that is not set is 0.
     """
-    instruction, imm = decoded.instruction, decoded.imm
-    form = instruction.format
-    operation = instruction.operation
+    form, operation = instruction.format, instruction.operation
     for call, text in _INLINE:
         operation = operation.replace(call, text)
     next_pc = "pc + 4"
-    fields = dict.fromkeys(("mem_addr", "rmask", "wmask", "rdata", "wdata"), "0")
-    reads = [name for name in ("rs1", "rs2") if name in instruction.operands]
-    body = [f"{name} = x[{getattr(decoded, name)}]" for name in reads]
+    body = [
+        f"{name} = x[{place}]" for name, place in (("rs1", "a"), ("rs2", "b")) if name in instruction.operands
+    ]
     match form:
         case "R" | "I" | "shift" | "U":
-            body.append(f"rd = ({operation.replace('imm', f'({imm})')}) & 0xffffffff")
+            body.append(f"rd = ({operation}) & 0xffffffff")
         case "J":
-            if imm & 3:
-                return None
             body.append("rd = pc + 4 & 0xffffffff")
-            next_pc = f"pc + ({imm}) & 0xffffffff"
+            next_pc = "pc + imm & 0xffffffff"
         case "jalr":
             body += [
-                f"target = rs1 + ({imm}) & 0xfffffffe",
+                "target = rs1 + imm & 0xfffffffe",
                 f"if target & 2: return step({_HART})",
                 "rd = pc + 4 & 0xffffffff",
             ]
             next_pc = "target"
         case "B":
-            if imm & 3:
-                return None
-            next_pc = f"pc + ({imm}) & 0xffffffff if {operation} else pc + 4"
+            next_pc = f"pc + imm & 0xffffffff if {operation} else pc + 4"
         case "load" | "S":
-            return _memory_source(decoded, word, trace, body)
+            return _memory_source(instruction, writes, trace, body)
         case "fence":
             pass
         case _:
             return None
-    writes = form not in ("B", "fence")
-    return _function(decoded, word, trace, body, next_pc, writes, fields)
+    return _function(instruction, writes, trace, body, next_pc, {})
 
 
-_HART = "h.number"
-
-
-def _memory_source(decoded: Decoded, word: int, trace: bool, body: list[str]) -> str:
-    instruction = decoded.instruction
+def _memory_source(instruction: Instruction, writes: bool, trace: bool, body: list[str]) -> str:
     size = instruction.size
     body += [
-        f"address = rs1 + ({decoded.imm}) & 0xffffffff",
+        "address = rs1 + imm & 0xffffffff",
         f"offset = address - {IMEM_BASE}",
     ]
     misaligned = f"offset & {size - 1} or " if size > 1 else ""
     ended = " or address == tohost" if instruction.format == "S" else ""
     body.append(f"if {misaligned}not 0 <= offset < size{ended}: return step({_HART})")
     place = {1: "octets[offset]", 2: "halves[offset >> 1]", 4: "words[offset >> 2]"}[size]
-    fields = dict.fromkeys(("mem_addr", "rmask", "wmask", "rdata", "wdata"), "0")
-    fields["mem_addr"] = "address"
     mask = str((1 << size) - 1)
     if instruction.format == "S":
         body.append(f"data = rs2 & {(1 << 8 * size) - 1}" if size < 4 else "data = rs2")
         body.append(f"{place} = data")
-        fields["wmask"], fields["wdata"] = mask, "data"
-        return _function(decoded, word, trace, body, "pc + 4", False, fields)
-    sign = 1 << (8 * size - 1)
-    body.append(f"data = {place}")
-    extended = size < 4 and not instruction.zero_extends
-    body.append(f"rd = (data ^ {sign}) - {sign} & 0xffffffff" if extended else "rd = data")
-    fields["rmask"], fields["rdata"] = mask, "data"
-    return _function(decoded, word, trace, body, "pc + 4", True, fields)
+        fields = {"mem_addr": "address", "wmask": mask, "wdata": "data"}
+    else:
+        sign = 1 << (8 * size - 1)
+        body.append(f"data = {place}")
+        extended = size < 4 and not instruction.zero_extends
+        body.append(f"rd = (data ^ {sign}) - {sign} & 0xffffffff" if extended else "rd = data")
+        fields = {"mem_addr": "address", "rmask": mask, "rdata": "data"}
+    return _function(instruction, writes, trace, body, "pc + 4", fields)
 
 
 def _function(
-    decoded: Decoded,
-    word: int,
+    instruction: Instruction,
+    writes: bool,
     trace: bool,
     body: list[str],
     next_pc: str,
-    writes: bool,
     fields: dict[str, str],
 ) -> str:
-    rd = decoded.rd if writes else 0
-    lines = ["def operation(h):", "x = h.x", "pc = h.pc", *body]
-    if rd:
-        lines.append(f"x[{rd}] = rd")
+    lines = [f"def operation(h, {', '.join(_OPERANDS)}):", "x = h.x", "pc = h.pc", *body]
+    if writes:
+        lines.append("x[d] = rd")
     lines.append("h.retired += 1")
     if trace:
-        operands = [
-            str(decoded.rs1),
-            "rs1" if decoded.rs1 else "0",
-            str(decoded.rs2),
-            "rs2" if decoded.rs2 else "0",
-        ]
+        reads = {name: name in instruction.operands for name in ("rs1", "rs2")}
+        operands = ["a, rs1" if reads["rs1"] else "0, 0", "b, rs2" if reads["rs2"] else "0, 0"]
+        memory = [fields.get(name, "0") for name in ("mem_addr", "rmask", "wmask", "rdata", "wdata")]
+        result = "d, rd" if writes else "0, 0"
         lines.append(f"h.pc = to = {next_pc}")
-        values = [_HART, "pc", str(word), "0, 0, 0", *operands, str(rd), "rd" if rd else "0", "to"]
-        lines.append(f"return ({', '.join([*values, *fields.values(), '0'])})")
+        lines.append(
+            f"return ({', '.join([_HART, 'pc, word, 0, 0, 0', *operands, result, 'to', *memory, '0'])})"
+        )
     else:
         lines.append(f"h.pc = {next_pc}")
     return "\n    ".join(lines) + "\n"

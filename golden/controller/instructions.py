@@ -12,6 +12,7 @@ from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
+from golden.controller.csrs import csr_name
 from golden.errors import ConfigurationError
 
 WORD_MASK = 0xFFFF_FFFF
@@ -282,10 +283,18 @@ def _place(form: str, imm: int) -> int:
     return imm << 15 if form == "csri" else 0
 
 
+#: Bits by which `decode` finds the few rows that a word may be: opcode and funct3.
+_MAJOR = 0x707F
+_ROWS = {
+    major: tuple(i for i in INSTRUCTIONS if (major ^ i.match) & i.mask & _MAJOR == 0)
+    for major in {i.match & 0x7F | funct3 << 12 for i in INSTRUCTIONS for funct3 in range(8)}
+}
+
+
 @lru_cache(maxsize=1 << 16)
 def decode(word: int, mul_div: bool = True) -> Decoded | None:
     """The instruction that `word` encodes, or None when it is illegal (without M when `mul_div` is false)."""
-    for instruction in INSTRUCTIONS:
+    for instruction in _ROWS.get(word & _MAJOR, ()):
         if word & instruction.mask == instruction.match and (mul_div or instruction.extension != "M"):
             operands = instruction.operands
             return Decoded(
@@ -333,8 +342,6 @@ def disassemble(word: int, pc: int | None = None, mul_div: bool = True) -> str:
 
     Branches and jumps name their target when `pc` is given, else the offset, which an assembler takes.
     """
-    from golden.controller.csrs import csr_name
-
     decoded = decode(word, mul_div)
     if decoded is None:
         return f".word 0x{word:08x}"
@@ -378,13 +385,19 @@ def random_word(instruction: Instruction, rng: Random, registers: tuple[int, ...
     return encode(instruction.name, **values)
 
 
+#: Instructions without operands, every other bit of which is fixed.
+_CLOSED = tuple(instruction for instruction in INSTRUCTIONS if instruction.format == "none")
+
+
 def random_illegal(rng: Random, mul_div: bool = True) -> int:
     """A word that no row matches: random, or a legal one with some bits turned."""
     while True:
-        word = rng.getrandbits(32)
-        if rng.random() < 0.7:
-            word = random_instruction(rng, mul_div) ^ rng.getrandbits(32) & rng.getrandbits(
-                32
-            ) & rng.getrandbits(32)
+        word, kind = rng.getrandbits(32), rng.random()
+        if kind < 0.4:
+            word = random_instruction(rng, mul_div) ^ word & rng.getrandbits(32) & rng.getrandbits(32)
+        elif kind < 0.7:
+            word = random_word(
+                rng.choice(_CLOSED if kind < 0.55 else INSTRUCTIONS), rng
+            ) ^ 1 << rng.randrange(32)
         if decode(word, mul_div) is None:
             return word

@@ -152,15 +152,20 @@ class Iss:
         self.msip = [0] * self.parameters.harts
         self.mtimecmp = [_MASK64] * self.parameters.harts
         self.external = [0] * self.parameters.harts  #: ext_irq_i; see `set_external`
-        #: What the next instruction reads from a place that depends on clocks (mip, mcycle, mcycleh, mtime); None: own.
+        #: What the next instruction reads from a place that depends on clocks (mip, mcycle, mtime); None: own.
         self.observed: int | None = None
         self.exit_code: int | None = None  #: the odd word that was stored to `tohost`
+        self.host_request = (
+            0  #: another one but 0: the program asks the host for something, which it does not get
+        )
         self._tohost = -1
         self._changed = True  # interrupts, wfi or hold may have changed since `_poll`
         self._timer = 0  # clock at which the next mtimecmp may be reached
         self._ready: list[Hart] = []
-        self._operations = fast.Operations(self, trace=False)
-        self._traced = fast.Operations(self, trace=True)
+        self._limit = 4 * self.parameters.imem_words
+        machine = fast.Machine(self.mul_div, self.step, self.words, self.halves, self.bytes, len(self.bytes))
+        self._operations = fast.Operations(machine, trace=False)
+        self._traced = fast.Operations(machine, trace=True)
 
     # --- what the caller (host, bench) sets -------------------------------------------------------------------
 
@@ -192,8 +197,8 @@ class Iss:
     @tohost.setter
     def tohost(self, address: int | None) -> None:
         self._tohost = -1 if address is None else address
-        self._operations.clear()
-        self._traced.clear()
+        self._operations.watch(self._tohost)
+        self._traced.watch(self._tohost)
 
     @property
     def mtime(self) -> int:
@@ -380,8 +385,11 @@ class Iss:
         if where in (Region.IMEM, Region.DMEM):
             first = address - IMEM_BASE
             self.bytes[first : first + size] = data.to_bytes(size, "little")
-            if address == self._tohost and data & 1:
-                self.exit_code = data
+            if address == self._tohost:
+                if data & 1:
+                    self.exit_code = data
+                else:
+                    self.host_request = data or self.host_request
         elif where is Region.NONE or size != 4:
             raise Trap(Cause.STORE_FAULT, address)
         else:
@@ -462,10 +470,12 @@ class Iss:
         match name:
             case "mip":
                 return self._timed(self.mip(hart.number))
-            case "mcycle" | "mcycleh":
-                return self._timed(_half(hart.cycles.read(self.clock), name == "mcycleh"))
-            case "minstret" | "minstreth":
-                return _half(hart.instructions.read(hart.retired), name == "minstreth")
+            case "mcycle" | "mcycleh" | "cycle" | "cycleh":
+                return self._timed(_half(hart.cycles.read(self.clock), name.endswith("h")))
+            case "time" | "timeh":
+                return self._timed(_half(self.mtime, name.endswith("h")))
+            case "minstret" | "minstreth" | "instret" | "instreth":
+                return _half(hart.instructions.read(hart.retired), name.endswith("h"))
             case "mhartid":
                 return hart.number
             case "misa":
@@ -494,7 +504,7 @@ class Iss:
         """As `step`, several times as fast; the tuple equals its `Retirement`."""
         state = self.harts[hart]
         offset = state.pc - IMEM_BASE
-        if state.interrupt or not 0 <= offset < 4 * self.parameters.imem_words:
+        if state.interrupt or not 0 <= offset < self._limit:
             return self.step(hart)
         state.waiting = False
         return self._traced[self.words[offset >> 2]](state)
@@ -514,7 +524,7 @@ class Iss:
             when all harts wait for something that only the caller can bring.
         """
         done = 0
-        limit, words, operations = 4 * self.parameters.imem_words, self.words, self._operations
+        limit, words, operations = self._limit, self.words, self._operations
         while done < count and self.exit_code is None:
             stale = self._changed or not self._ready or self.clock >= self._timer
             if stale and not self._poll():

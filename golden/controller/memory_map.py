@@ -34,10 +34,12 @@ class Region(Enum):
 
 def region(address: int, parameters: ControllerParameters) -> Region:
     """The region in which the byte at `address` lies."""
-    imem, dmem, harts = 4 * parameters.imem_words, 4 * parameters.dmem_words, parameters.harts
+    harts, offset = parameters.harts, address - IMEM_BASE
+    if 0 <= offset < 4 * parameters.imem_words:
+        return Region.IMEM
+    if 0 <= offset < 4 * (parameters.imem_words + parameters.dmem_words):
+        return Region.DMEM
     for name, base, size in (
-        (Region.IMEM, IMEM_BASE, imem),
-        (Region.DMEM, IMEM_BASE + imem, dmem),
         (Region.MSIP, MSIP_BASE, 4 * harts),
         (Region.MTIMECMP, MTIMECMP_BASE, 8 * harts),
         (Region.MTIME, MTIME_BASE, 8),
@@ -53,7 +55,14 @@ HOST_REGISTERS = (
     Register(
         "hold",
         0x0,
-        (Field("value", MAX_HARTS - 1, 0, "bit h: hart h does not issue; resets to ones"),),
+        (
+            Field(
+                "value",
+                MAX_HARTS - 1,
+                0,
+                "bit h: hart h does not issue; resets to ones. Bits of harts that are not there read 0",
+            ),
+        ),
         "",
     ),
     Register("harts", 0x4, (Field("value", 31, 0, "number of harts", "ro"),), ""),

@@ -1,6 +1,6 @@
 """Build parameters of the controller: the one place where a default is written.
 
-The RTL reads them through the generated package ``rtl/controller/controller_pkg.sv`` (see `golden.controller.csrs`).
+The RTL reads them through the generated package ``rtl/controller/controller_pkg.sv`` (see `golden.controller.package`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from golden.errors import ConfigurationError
 
 MAX_HARTS = 16
+MIN_WORDS, MAX_WORDS = 1 << 8, 1 << 16  #: of each memory, powers of two
 PIPELINE_STAGES = 5  #: F D X M W; strict round robin has at least this many slots
 
 
@@ -30,8 +31,8 @@ class ControllerParameters:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("harts", 1, MAX_HARTS),
-            ("imem_words", 1 << 8, 1 << 16),
-            ("dmem_words", 1 << 8, 1 << 16),
+            ("imem_words", MIN_WORDS, MAX_WORDS),
+            ("dmem_words", MIN_WORDS, MAX_WORDS),
             ("skip", 0, 1),
             ("mul_div", 0, 1),
         ):

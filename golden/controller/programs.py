@@ -37,6 +37,8 @@ __all__ = ["KINDS", "Line", "Program", "random_program", "shrink"]
 
 # Bytes from the start of the data memory. What lies before `_TOHOST` is for accesses at the region's edge.
 _TOHOST = 32
+#: Bytes at the end of the instruction memory into which programs write what is branched to from afar.
+_FAR = 0x1400
 _FLAGS = 36  # one word a hart: it has finished
 _DATA = 128
 
@@ -55,6 +57,11 @@ _CORNERS = (
     0x0000_FFFF,
     0xFFFF_8000,
 )
+
+_DISTINCT_CSRS = [c for c in CSRS if not c.name.startswith("mhpm")]
+
+#: Operands of `corners`; None: any.
+_EXTREMES = (0, 1, 0xFFFF_FFFF, 0x7FFF_FFFF, 0x8000_0000, None)
 
 #: Weights of the groups (see `_Maker`) in each kind of program.
 _MIXED = {
@@ -75,6 +82,7 @@ _MIXED = {
     "illegal": 4,
     "wait": 2,
     "software": 3,
+    "far": 3,
     "patch": 3,
     "time": 2,
     "fence": 2,
@@ -92,8 +100,19 @@ KINDS = {
         "branch": 4,
         "loop": 2,
     },
-    "interrupts": {**_MIXED, "wait": 12, "software": 16, "enable": 20, "time": 8, "vector": 6, "return": 5},
+    "interrupts": {
+        **_MIXED,
+        "wait": 8,
+        "sleep": 8,
+        "software": 16,
+        "enable": 20,
+        "time": 8,
+        "vector": 6,
+        "return": 5,
+    },
+    "waits": {"wait": 40, "alu": 10, "software": 3, "time": 2},
     "self_modifying": {"patch": 30, "alu": 15, "branch": 8, "loop": 12, "access": 8, "fence": 4},
+    "operands": {"corners": 1},
     "mvu": {"mvu": 50, "alu": 20, "access": 10, "branch": 6, "loop": 5, "csr": 5},
 }
 
@@ -264,13 +283,20 @@ def _handler() -> list[int]:
         encode("sw", rs1=30, rs2=31, imm=4),
         encode("mret"),
     ]
-    nested = [  # an ecall: the handler traps itself, four times
+    nested = [  # an ecall: the handler traps itself, with each cause once
         encode("addi", rd=25, imm=1),
         encode("csrrs", rd=26, csr=csr["mepc"]),
         encode("ebreak"),
         0,
         encode("lw", rd=30, rs1=0, imm=1),
+        encode("lw", rd=30, rs1=0, imm=0),
+        encode("sw", rs1=0, rs2=30, imm=1),
         encode("sw", rs1=0, rs2=30, imm=0),
+        encode("ecall"),
+        encode("jal", imm=2),
+        encode("auipc", rd=29),
+        encode("addi", rd=29, rs1=29, imm=12),
+        encode("jalr"),  # to address 0; the handler goes on behind it, at x29
         encode("addi", rd=25),
         encode("csrrw", csr=csr["mepc"], rs1=26),
         encode("jal", imm=16),  # to the resumption
@@ -332,6 +358,7 @@ class _Maker:
     lines: list[Line] = field(default_factory=list)
     label: int = 0
     group: int = 0
+    pairs: list[tuple[int, int]] = field(default_factory=list)  #: operands to come, see `corners`
 
     def __post_init__(self) -> None:
         p = self.parameters
@@ -380,6 +407,9 @@ class _Maker:
 
     # --- groups ---
     def start(self) -> None:
+        self.open()
+        for register in range(1, 32):  # what the host's restart, or the program before, has left in them
+            self.add("addi", rs1=register, loose=True)
         for register in (*_POOL[1:], 25):
             self.open()
             self.li(register, 0 if register == 25 else self.value())
@@ -395,13 +425,64 @@ class _Maker:
             row = self.rng.choice(self.alu_rows)
             self.raw(random_word(row, self.rng, few if self.rng.random() < 0.8 else _POOL), loose=True)
 
+    def corners(self) -> None:
+        """Every operation and branch on two operands at their corners; all pairs come before one comes again."""
+        r = self.rng
+        if not self.pairs:
+            self.pairs = [(a, b) for a in _EXTREMES for b in _EXTREMES]
+            r.shuffle(self.pairs)
+        a, b = (value if value is not None else self.value() for value in self.pairs.pop())
+        self.open()
+        self.li(_TEMP, a)
+        self.li(_POINTER, b)
+        for row in self.alu_rows:
+            word = random_word(row, r)
+            rd = r.choice((0, *_POOL[:3]))
+            if "rs1" in row.operands:
+                places = rd << 7 | _TEMP << 15 | (_POINTER << 20 if "rs2" in row.operands else 0)
+                fields = 0x1F << 7 | 0x1F << 15 | (0x1F << 20 if "rs2" in row.operands else 0)
+                self.raw(word & ~fields | places, loose=True)
+        for name in ("beq", "bne", "blt", "bge", "bltu", "bgeu"):
+            self.add(name, rs1=_TEMP, rs2=_POINTER, imm=4, loose=True)
+
+    def far(self) -> None:
+        """Code is written behind all programs: a branch or jump over up to its reach, to a return; then it is called.
+
+        Harts share the place: calls and targets, of which any leads back at once, have addresses of their own.
+        """
+        self.open()
+        r = self.rng
+        end = memory_map.IMEM_BASE + 4 * self.parameters.imem_words
+        reach = min(_FAR, 4 * self.parameters.imem_words // 4)
+        call = end - reach + 16 * r.randrange(reach // 16) + 8
+        first = max(end - reach, call - 4096 + 8)
+        target = r.choice(range(first + -first % 16, min(end, call + 4095), 16))
+        back = self.la(29)
+        leave = encode("jalr", rs1=29)
+        if r.random() < 0.3:
+            word = encode("jal", rd=r.choice(_POOL), imm=target - call)
+        else:
+            rs1 = r.choice(_SOURCES)
+            name = r.choice(("beq", "bne", "blt", "bge", "bltu", "bgeu"))
+            word = encode(name, rs1=rs1, rs2=r.choice((rs1, 0)), imm=target - call)
+        for address, what in ((target, leave), (call + 4, leave), (call, word)):
+            self.li(_POINTER, address)
+            self.li(_TEMP, what)
+            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+        self.add("jalr", rd=_TEMP, rs1=_POINTER)
+        self.patch_target(back, self.label + 1)
+
     def _access(self, base: int, offset: int, size: int, store: bool) -> None:
         if store:
             name = {1: "sb", 2: "sh", 4: "sw"}[size]
             self.add(name, rs1=base, rs2=self.rng.choice(_SOURCES), imm=offset, loose=True)
         else:
             name = self.rng.choice({1: ("lb", "lbu"), 2: ("lh", "lhu"), 4: ("lw",)}[size])
-            self.add(name, rd=self.rng.choice(_POOL), rs1=base, imm=offset, loose=True)
+            rd = self.rng.choice(_POOL)
+            if self.rng.random() < 0.1:  # over its own base
+                self.add("addi", rd=_POINTER, rs1=base)
+                rd = base = _POINTER
+            self.add(name, rd=rd, rs1=base, imm=offset, loose=True)
 
     def access(self, aligned: bool = True) -> None:
         self.open()
@@ -425,7 +506,8 @@ class _Maker:
         free += [memory_map.MTIMECMP_BASE - 4, memory_map.MTIME_BASE - 4, memory_map.MTIME_BASE + 8]
         free += [memory_map.MVU_BASE - 4, memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE]
         free += [memory_map.HOST_BASE, 0, 0xFFFF_FFFC]
-        free += [] if self.reserve else [end - 4]
+        free += [] if self.reserve else [end - 4] * 4
+        loaded = [memory_map.IMEM_BASE] * 3  # not to be stored to: there all begin
         devices = [
             memory_map.MSIP_BASE,
             msip - 4,
@@ -437,11 +519,11 @@ class _Maker:
         self.open()
         size = r.choice((1, 2, 4, 4))
         device = r.random() < 0.3
-        address = r.choice(devices if device else free)
+        address = r.choice(devices if device else free + loaded)
         offset = r.randrange(-2048, 2048)
         self.li(_POINTER, unsigned(address - offset))
         # A store to a device is only made where it faults.
-        store = r.random() < 0.5 and (not device or size < 4)
+        store = r.random() < 0.5 and (not device or size < 4) and address not in loaded
         inside = r.randrange(4) if r.random() < 0.5 else r.randrange(0, 4, size)
         if offset + inside > 2047:
             inside = 0
@@ -535,7 +617,7 @@ class _Maker:
             row = BY_NAME[r.choice(("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"))]
             chance = r.random()
             if chance < 0.7:
-                address = r.choice([c for c in CSRS if not c.name.startswith("mhpm")]).address
+                address = r.choice(_DISTINCT_CSRS).address
             elif chance < 0.85:
                 address = r.choice(CSRS).address
             elif chance < 0.95:
@@ -560,7 +642,9 @@ class _Maker:
         r = self.rng
         mtvec = CSR_BY_NAME["mtvec"].address
         self._quiet()
-        self.add("csrrw", rd=r.choice(_POOL), csr=mtvec, rs1=r.choice(_SOURCES))
+        row = BY_NAME[r.choice(("csrrw", "csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci"))]
+        operand = {"imm": r.randrange(32)} if row.format == "csri" else {"rs1": r.choice(_SOURCES)}
+        self.add(row.name, rd=r.choice(_POOL), csr=mtvec, **operand)
         self.add("csrrs", rd=r.choice(_POOL), csr=mtvec)
         self.li(_POINTER, r.choice((_HANDLER, _HANDLER + 2, _VECTORS + 1, _VECTORS + 3)))
         self.add("csrrw", rd=r.choice((0, *_POOL)), csr=mtvec, rs1=_POINTER)
@@ -608,14 +692,24 @@ class _Maker:
             self.add("addi", rd=_TEMP, imm=1)
             self.add("sw", rs1=_POINTER, rs2=_TEMP)
         else:
-            self._timer(r.choice((0, 5, 40, 200)))
-            self.add("addi", rd=_TEMP, imm=0x80)
+            lines = r.random() < 0.4  # whatever comes before
+            self._timer(r.choice((200, 500)) if lines else r.choice((0, 5, 40, 200)))
+            self.li(_TEMP, 0x10888 if lines else 0x80)
             self.add("csrrs", csr=mie, rs1=_TEMP)
         self.add("wfi")
         if r.random() < 0.7:
             self.add("csrrsi", csr=mstatus, imm=8)
         if software:
             self.add("sw", rs1=_POINTER, rs2=0)
+
+    def sleep(self) -> None:
+        """wfi with interrupts on: what comes first is taken in it; late enough not to come before, the timer's."""
+        self.open()
+        self._timer(2000)
+        self.li(_TEMP, 0x10888)
+        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_TEMP)
+        self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+        self.add("wfi")
 
     def _timer(self, clocks: int) -> None:
         """mtimecmp: some clocks from now."""
@@ -724,6 +818,7 @@ def random_program(
     numbers = tuple(hart for hart in range(parameters.harts) if mask >> hart & 1)
     # The frame, then an end for each hart, and that of the first, which waits for all.
     room = parameters.imem_words - len(_frame(parameters)) - 20 * len(numbers) - 16
+    room -= min(_FAR // 4, parameters.imem_words // 4)
     share = min(length, room) // len(numbers)
     rng = Random(f"{seed} {kind}")
     lines: dict[int, tuple[Line, ...]] = {}

@@ -85,6 +85,7 @@ module controller
   logic [1:0] f_phase;
   logic [4:0] f_number;
   logic [Harts-1:0] hold, idle, wake, take, msip, mtip;
+  logic [63:0] mtime;
   logic slot_free;
 
   // --- D ---
@@ -376,6 +377,7 @@ module controller
     .host_done_o  (host_done),
     .host_error_o (host_error),
     .rdata_o      (memory_rdata),
+    .mtime_o      (mtime),
     .msip_o       (msip),
     .mtip_o       (mtip)
   );
@@ -390,6 +392,7 @@ module controller
     .mtip_i          (mtip),
     .ext_irq_i,
     .mvu_irq_i,
+    .mtime_i         (mtime),
     .wake_o          (wake),
     .take_o          (take),
     .irq_hart_i      (f_hart),

@@ -14,6 +14,7 @@ module controller_csr
   input  logic [    Harts-1:0] mtip_i,
   input  logic [    Harts-1:0] ext_irq_i,
   input  logic [    Harts-1:0] mvu_irq_i,
+  input  logic [         63:0] mtime_i,
   // Pending and enabled in mie; and also in mstatus; the number that hart irq_hart_i takes
   output logic [    Harts-1:0] wake_o,
   output logic [    Harts-1:0] take_o,
@@ -123,10 +124,13 @@ module controller_csr
       CsrMcause:        rdata_o = mcause_o;
       CsrMtval:         rdata_o = mtval;
       CsrMip:           rdata_o = mip;
-      CsrMcycle:        rdata_o = cycles[31:0];
-      CsrMcycleh:       rdata_o = cycles[63:32];
-      CsrMinstret:      rdata_o = retired[31:0];
-      CsrMinstreth:     rdata_o = retired[63:32];
+      CsrTselect, CsrTdata1, CsrTdata2, CsrTdata3: rdata_o = '0;
+      CsrMcycle, CsrCycle:       rdata_o = cycles[31:0];
+      CsrMcycleh, CsrCycleh:     rdata_o = cycles[63:32];
+      CsrMinstret, CsrInstret:   rdata_o = retired[31:0];
+      CsrMinstreth, CsrInstreth: rdata_o = retired[63:32];
+      CsrTime:          rdata_o = mtime_i[31:0];
+      CsrTimeh:         rdata_o = mtime_i[63:32];
       CsrMvendorid:     rdata_o = '0;
       CsrMarchid:       rdata_o = '0;
       CsrMimpid:        rdata_o = ResetMimpid;

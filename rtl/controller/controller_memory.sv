@@ -36,6 +36,7 @@ module controller_memory
   output logic             host_error_o,
   // Word of the clock before
   output logic [     31:0] rdata_o,
+  output logic [     63:0] mtime_o,
   output logic [Harts-1:0] msip_o,
   output logic [Harts-1:0] mtip_o
 );
@@ -128,6 +129,7 @@ module controller_memory
     .high_i    (addr[2]),
     .wdata_i   (wdata),
     .rdata_o   (timer_rdata),
+    .mtime_o,
     .msip_o,
     .mtip_o
   );

@@ -18,6 +18,7 @@ module controller_timer
   input  logic                 high_i,
   input  logic [         31:0] wdata_i,
   output logic [         31:0] rdata_o,
+  output logic [         63:0] mtime_o,
   output logic [    Harts-1:0] msip_o,
   output logic [    Harts-1:0] mtip_o
 );
@@ -64,7 +65,8 @@ module controller_timer
     end
   end
 
-  assign msip_o = msip_q;
-  assign mtip_o = mtip_q;
+  assign mtime_o = mtime_q;
+  assign msip_o  = msip_q;
+  assign mtip_o  = mtip_q;
 
 endmodule : controller_timer

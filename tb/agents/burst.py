@@ -11,6 +11,7 @@ that numpy turns into bytes (a third of the time of ``LogicArray.to_bytes``).
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -321,13 +322,14 @@ class BurstMonitor(_Stalling, BusMonitor):
     _signals = {  # noqa: RUF012
         "valid": "burst_valid_o",
         "ready": "burst_ready_i",
-        "data": "burst_data_o",
         "count": "burst_count_o",
         "flush": "flush_i",
         "stall": "stall_i",
         "seed": "seed_i",
         "error": "error_o",
     }
+    # Not there: the bursts go through a file.
+    _optional_signals = {"data": "burst_data_o"}  # noqa: RUF012
 
     #: error_o's bits: exception and text.
     _errors = (
@@ -351,7 +353,13 @@ class BurstMonitor(_Stalling, BusMonitor):
         self.format = beat_format
         self.on_error = on_error
         self._entry = beat_format.bytes + CYCLE_BYTES
-        _beats_of(name, len(self.bus.data), self._entry)
+        if (data := getattr(self.bus, "data", None)) is None:
+            self._words = -(-self._entry // 4)
+            self._file: int | None = None
+            self._take = self._take_from_file
+        else:
+            _beats_of(name, len(data), self._entry)
+            self._take = self._take_from_vector
         self._eager = False
         self.received = 0  #: beats since reset or `flush`
         self.bus.ready.value = 0
@@ -379,19 +387,41 @@ class BurstMonitor(_Stalling, BusMonitor):
         self.bus.ready.value = 1
         while True:
             await rises
-            count = int(str(self.bus.count.value), 2)
-            # Most significant bit first, so the valid beats are the end of the text.
-            text = str(self.bus.data.value)[-count * self._entry * 8 :]
-            self._recv(self._parse(text, count))
+            entries, unknown = self._take(int(str(self.bus.count.value), 2))
+            self._recv(self._beats(entries, unknown))
 
-    def _parse(self, text: str, count: int) -> Beats:
+    def _take_from_vector(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The burst as uint8[count, entry], X and Z as 0; where they are, if there are any."""
+        # Most significant bit first, so the valid beats are the end of the text.
+        text = str(self.bus.data.value)[-count * self._entry * 8 :]
         characters = np.frombuffer(text.encode("ascii"), np.uint8)
         unknown = None
         if characters.max() > ord("1"):  # X and Z lie above the digits
             strange = characters > ord("1")
-            unknown = self._to_bytes(strange, count)[:, : self.format.bytes]
+            unknown = self._to_bytes(strange, count)
             characters = np.where(strange, 0, characters)
-        entries = self._to_bytes(characters & 1, count)
+        return self._to_bytes(characters & 1, count), unknown
+
+    def _take_from_file(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `_take_from_vector`: {aval, bval} words, the lowest first; bval is set where a bit is X or Z."""
+        if self._file is None:
+            self._file = os.open(f"{self.name}.bin", os.O_RDONLY)
+        size = 8 * count * self._words
+        content = os.pread(self._file, size, 0)
+        if len(content) != size:
+            raise StreamError(self.name, f"{self.name}.bin has {len(content)} bytes of a burst's {size}")
+        words = np.frombuffer(content, "<u4").reshape(count, self._words, 2)
+        values, strange = (np.ascontiguousarray(words[:, :, i]) for i in (0, 1))
+        unknown = None
+        if strange.any():
+            unknown = strange.view(np.uint8)[:, : self._entry]
+            values &= ~strange
+        return values.view(np.uint8)[:, : self._entry], unknown
+
+    def _beats(self, entries: np.ndarray, unknown: np.ndarray | None) -> Beats:
+        if unknown is not None:
+            unknown = unknown[:, : self.format.bytes]
+        count = len(entries)
         cycles = np.ascontiguousarray(entries[:, self.format.bytes :]).view("<u4").reshape(-1)
         beats = Beats(self.name, self.received, cycles, entries[:, : self.format.bytes], unknown)
         self.received += count

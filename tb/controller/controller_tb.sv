@@ -40,7 +40,7 @@ module controller_tb
   `BURST_SINK(host_rsp, 33, 64, 1'b0)
   `BURST_SINK(bus_req, 49, Beats, 1'b0)
   `BURST_SOURCE(bus_rsp, 37, Beats)
-  `BURST_SINK_PATIENT(trace, RecordWidth, Records, 1'b1, 512)
+  `BURST_TAP_FILED(trace, RecordWidth, Records, 512)
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) cycle <= '0;

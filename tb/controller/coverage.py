@@ -11,7 +11,7 @@ import numpy as np
 
 from golden.controller import memory_map
 from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
-from golden.controller.instructions import INSTRUCTIONS
+from golden.controller.instructions import BY_NAME, INSTRUCTIONS
 from golden.controller.parameters import MAX_HARTS, ControllerParameters
 from tb.coverage import CoverGroup, CoverPoint
 
@@ -25,6 +25,8 @@ _BY_NUMBER = [*_BASE, *_MUL_DIV]
 _NAMES = [i.name for i in _BY_NUMBER]
 _NUMBER = {name: number for number, name in enumerate(_NAMES)}
 _ILLEGAL = len(_NAMES)
+_TRAP_ALWAYS = ("ecall", "ebreak")
+_MUL_DIV_NAMES = {i.name for i in _MUL_DIV}
 _CORNERS = {"0": 0, "1": 1, "-1": 2, "greatest": 3, "least": 4, "other": 5}
 _FORMS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
 #: CSRs that differ from their neighbours, and groups of alike ones.
@@ -37,14 +39,16 @@ _CSR_POINTS = {
 _KNOWN_CSRS = np.zeros(1 << 12, bool)
 _KNOWN_CSRS[[c.address for c in CSRS]] = True
 _KNOWN_CSRS[_CSR_POINTS["mvu"]] = True
+_MRET = BY_NAME["mret"].match
 _READ_ONLY = {c.name for c in CSRS if c.read_only}
 _HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
+_NO_RD = np.array(["rd" not in i.operands for i in _BY_NUMBER])
 #: Where the hart stood when its interrupt became pending.
 _PHASES = {name: i for i, name in enumerate(("F", "D", "X", "M", "W", "between", "wfi", "disabled before"))}
 
 
 class ControllerCoverage:
-    """Cover groups of one run.
+    """Cover groups of one run: what the build has; without parameters what any build has, to merge runs.
 
     Attributes:
         instructions: every instruction on every hart, and with which registers.
@@ -58,18 +62,21 @@ class ControllerCoverage:
     """
 
     def __init__(self, params: ControllerParameters | None = None) -> None:
-        self.params = params or ControllerParameters()
+        self.params = params or ControllerParameters(harts=MAX_HARTS, mul_div=1)
         two = [i.name for i in _BY_NUMBER if i.format in ("R", "B")]
         one = [i.name for i in _BY_NUMBER if i.format in ("I", "shift")]
         self.instructions = CoverGroup(
             "controller_instructions",
             [
-                CoverPoint("instruction", _NUMBER),
+                CoverPoint(
+                    "instruction", {name: n for name, n in _NUMBER.items() if name not in _TRAP_ALWAYS}
+                ),
                 CoverPoint("hart", _HARTS),
                 CoverPoint("rd", {"x0": 0, "rs1": 1, "rs2": 2, "other": 3}),
             ],
             crosses=[("instruction", "hart"), ("instruction", "rd")],
             impossible=_impossible_registers,
+            absent=self._absent,
         )
         self.operands = CoverGroup(
             "controller_operands",
@@ -82,6 +89,7 @@ class ControllerCoverage:
             impossible=lambda labels: (
                 "rs2" in labels and (labels["rs2"] == "immediate") != (labels["instruction"] in one)
             ),
+            absent=self._absent,
         )
         branches = [i.name for i in INSTRUCTIONS if i.format == "B"]
         self.flow = CoverGroup(
@@ -125,9 +133,10 @@ class ControllerCoverage:
             [
                 CoverPoint("cause", {c.name.lower(): int(c) for c in Cause}),
                 CoverPoint("hart", _HARTS),
-                CoverPoint("again", {"no": 0, "right after a trap": 1}),
+                CoverPoint("handler", {"outside": 0, "inside": 1}),
             ],
-            crosses=[("cause", "hart"), ("cause", "again")],
+            crosses=[("cause", "hart"), ("cause", "handler")],
+            absent=self._absent,
         )
         self.interrupts = CoverGroup(
             "controller_interrupts",
@@ -137,6 +146,7 @@ class ControllerCoverage:
                 CoverPoint("phase", _PHASES),
             ],
             crosses=[("interrupt", "hart"), ("interrupt", "phase")],
+            absent=self._absent,
         )
         self.csrs = CoverGroup(
             "controller_csrs",
@@ -165,10 +175,11 @@ class ControllerCoverage:
                 CoverPoint("mvu", {"own": 0, "another": 1}),
             ],
             crosses=[("hart", "access", "answer"), ("access", "mvu")],
+            absent=self._absent,
         )
         self._lot: list[np.ndarray] = []
         self._size = 0
-        self._trapped = np.zeros(MAX_HARTS, bool)
+        self._depth = [0] * MAX_HARTS  # of the handlers in which each hart is
 
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
@@ -176,6 +187,12 @@ class ControllerCoverage:
         self._count()
         executed = (self.instructions, self.operands, self.flow, self.accesses)
         return (*executed, self.traps, self.interrupts, self.csrs, self.bus)
+
+    def _absent(self, point: str, label: str) -> bool:
+        """Whether the build lacks a hart or an instruction."""
+        if point == "hart":
+            return int(label.partition(" ")[0]) >= self.params.harts
+        return point == "instruction" and not self.params.mul_div and label in _MUL_DIV_NAMES
 
     def sample(self, records: np.ndarray, cycles: np.ndarray) -> None:
         """Count retirements, RECORD[n]."""
@@ -198,20 +215,28 @@ class ControllerCoverage:
     def _count(self) -> None:
         if not self._lot:
             return
-        records = np.concatenate(self._lot)
+        # As np.concatenate, which first looks for a common type of all.
+        records = np.empty(self._size, self._lot[0].dtype)
+        np.concatenate(self._lot, out=records, casting="no")
         self._lot, self._size = [], 0
-        words = records["insn"]
+        words, places = np.unique(records["insn"], return_inverse=True)
         numbers = np.full(len(words), _ILLEGAL, np.uint8)
         for number, instruction in enumerate(_BY_NUMBER):
             if instruction.extension == "M" and not self.params.mul_div:
                 continue
             numbers[words & np.uint32(instruction.mask) == instruction.match] = number
+        numbers = numbers[places]
         self._count_traps(records)
-        done = (records["trap"] == 0) & (numbers != _ILLEGAL)
+        trap_always = np.isin(numbers, [_NUMBER[name] for name in _TRAP_ALWAYS])
+        done = (records["trap"] == 0) & (numbers != _ILLEGAL) & ~trap_always
         records, numbers = records[done], numbers[done]
         rd = records["insn"] >> 7 & 31
         kind = np.where(
-            rd == 0, 0, np.where(rd == records["rs1_addr"], 1, np.where(rd == records["rs2_addr"], 2, 3))
+            _NO_RD[numbers],
+            3,
+            np.where(
+                rd == 0, 0, np.where(rd == records["rs1_addr"], 1, np.where(rd == records["rs2_addr"], 2, 3))
+            ),
         )
         _sample(self.instructions, instruction=numbers, hart=records["hart"], rd=kind)
         self._count_operands(records, numbers)
@@ -221,20 +246,22 @@ class ControllerCoverage:
 
     def _count_traps(self, records: np.ndarray) -> None:
         trap, hart = records["trap"] == 1, records["hart"]
-        before = np.zeros(len(records), bool)
-        for number in range(self.params.harts):
-            places = np.flatnonzero(hart == number)
-            if len(places):
-                mine = trap[places]
-                before[places] = np.concatenate([[self._trapped[number]], mine[:-1]])
-                self._trapped[number] = mine[-1]
+        # Traps and interrupts nest, each mret leaves one; a program starts outside.
+        enters = trap.astype(np.int8) + (records["intr"] == 1)
+        starts, leaves = records["pc_rdata"] == memory_map.RESET_PC, records["insn"] == _MRET
+        inside = np.zeros(len(records), bool)
+        for place in np.flatnonzero(starts | leaves | (enters > 0)).tolist():
+            number = hart[place]
+            depth = 0 if starts[place] else self._depth[number]
+            inside[place] = depth or records["intr"][place]
+            self._depth[number] = max(0, depth + int(enters[place]) - int(leaves[place] and not trap[place]))
         # With rvfi_intr, cause is the interrupt's.
         known = trap & (records["intr"] == 0)
         _sample(
             self.traps,
             cause=records["cause"][known],
             hart=hart[known],
-            again=before[known],
+            handler=inside[known],
         )
 
     def _count_operands(self, records: np.ndarray, numbers: np.ndarray) -> None:
@@ -304,14 +331,14 @@ class ControllerCoverage:
 
 def _sample(group: CoverGroup, **columns: np.ndarray) -> None:
     """Sample each combination of values once."""
-    lengths = {len(column) for column in columns.values()}
-    if lengths == {0}:
+    values = {name: np.asarray(column).astype(np.int64) for name, column in columns.items()}
+    sizes = {name: int(column.max(initial=-1)) + 1 for name, column in values.items()}
+    if not all(sizes.values()):
         return
-    key = np.zeros(lengths.pop(), np.int64)
-    for column in columns.values():
-        key = key << 12 | np.asarray(column).astype(np.int64)
-    _, places = np.unique(key, return_index=True)
-    group.sample(**{name: np.asarray(column)[places].astype(np.int64) for name, column in columns.items()})
+    # Marks in a table of all combinations: faster than sorting them.
+    there = np.zeros(tuple(sizes.values()), bool)
+    there[tuple(values.values())] = True
+    group.sample(**dict(zip(values, np.nonzero(there), strict=True)))
 
 
 def _corner(values: np.ndarray) -> np.ndarray:

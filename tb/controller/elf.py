@@ -11,11 +11,11 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
+from golden.controller.memory_map import IMEM_BASE, Region, region
+from golden.controller.parameters import MAX_WORDS, ControllerParameters
 from golden.errors import DoesNotFitError, ModelFormatError
 
-__all__ = ["Program", "check", "load_elf"]
+__all__ = ["Program", "check", "load_as_asked", "load_elf"]
 
 #: Bits of e_flags that ask for what the controller does not have (RISC-V ELF psABI, chapter "File header").
 _RVC, _FLOAT_ABI, _RVE = 0x1, 0x6, 0x8
@@ -31,17 +31,14 @@ class Program:
         entry: byte address of the first instruction.
         segments: (byte address, bytes) in file order; both ends are multiples of 4 bytes.
         symbols: name to address.
+        tohost: address whose odd value ends the program; None if it has none.
     """
 
     name: str
     entry: int
     segments: tuple[tuple[int, bytes], ...]
     symbols: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def tohost(self) -> int | None:
-        """Address whose odd value ends the program; None if it has none."""
-        return self.symbols.get("tohost")
+    tohost: int | None = None
 
     def image(self, params: ControllerParameters) -> np.ndarray:
         """Both memories, uint32[imem_words + dmem_words], zeros where the program has nothing."""
@@ -52,13 +49,21 @@ class Program:
         return image
 
 
-def load_elf(path: Path, params: ControllerParameters) -> Program:
+def load_elf(
+    path: Path, params: ControllerParameters, tohost: int | None = None, force: bool = False
+) -> Program:
     """Read an executable for the controller.
+
+    Args:
+        path: the ELF file.
+        params: of the build, for the memories.
+        tohost: address of `tohost`; None: that of the symbol, of a stripped file that of the section ``.tohost``.
+        force: load it even if its e_flags ask for what the controller does not have.
 
     Raises:
         ModelFormatError: not readable, no ELF, of another architecture or class, not executable, damaged, with
             extensions that the controller does not have.
-        DoesNotFitError: a segment or the entry is outside the memories.
+        DoesNotFitError: a segment, the entry or `tohost` is outside the memories.
     """
     try:
         size = path.stat().st_size
@@ -69,7 +74,7 @@ def load_elf(path: Path, params: ControllerParameters) -> Program:
                     f"{path} is no ELF file: it starts with {magic.hex(' ') or 'nothing'}, an ELF file with 7f 45 4c 46"
                 )
             file.seek(0)
-            return _read(path, file, size, params)
+            return _read(path, file, size, params, tohost, force)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ModelFormatError, DoesNotFitError):
@@ -87,12 +92,20 @@ def load_elf(path: Path, params: ControllerParameters) -> Program:
         raise ModelFormatError(f"{path} is a damaged ELF file: {e or type(e).__name__}") from None
 
 
-def check(path: str, parameters: Mapping[str, int]) -> None:
+def load_as_asked(path: str, params: ControllerParameters, settings: Mapping[str, str]) -> Program:
+    """`load_elf` with what make's variables TOHOST and FORCE say, which `settings` holds as text."""
+    tohost = int(settings["TOHOST"], 0) if "TOHOST" in settings else None
+    return load_elf(Path(path), params, tohost, "FORCE" in settings)
+
+
+def check(path: str, parameters: Mapping[str, int], settings: Mapping[str, str]) -> None:
     """Refuse a program that a build with these HDL parameters cannot run; raises as `load_elf`."""
-    load_elf(Path(path), ControllerParameters.of_rtl(parameters))
+    load_as_asked(path, ControllerParameters.of_rtl(parameters), settings)
 
 
-def _read(path: Path, file: object, size: int, params: ControllerParameters) -> Program:
+def _read(
+    path: Path, file: object, size: int, params: ControllerParameters, tohost: int | None, force: bool
+) -> Program:
     elf = ELFFile(file)
     machine = elf["e_machine"]
     if machine != "EM_RISCV":
@@ -106,15 +119,17 @@ def _read(path: Path, file: object, size: int, params: ControllerParameters) -> 
             f"{path} is of type {elf['e_type']}, needed is ET_EXEC: a program linked to its addresses "
             "(link with -static and without -pie)"
         )
-    _check_flags(path, elf["e_flags"])
+    if not force:
+        _check_flags(path, elf["e_flags"])
     segments = []
+    needed = _end_of_segments(elf)
     for index, segment in enumerate(elf.iter_segments()):
         if segment["p_type"] != "PT_LOAD" or not segment["p_memsz"]:
             continue
         start, in_file, length = segment["p_paddr"], segment["p_filesz"], segment["p_memsz"]
         place = f"segment {index} of {path}, 0x{start:08x} to 0x{start + length - 1:08x},"
         # Sizes first: nothing is allocated for a number that a damaged header claims.
-        _check_place(place, start, length, params)
+        _check_place(place, start, length, needed, params)
         if in_file > length or segment["p_offset"] + in_file > size:
             raise ModelFormatError(
                 f"{place} holds {in_file} bytes in the file, which has {size}: the file is cut off"
@@ -132,7 +147,26 @@ def _read(path: Path, file: object, size: int, params: ControllerParameters) -> 
             f"{path} starts at 0x{entry:08x}: must be a multiple of 4 in the instruction memory, "
             f"0x{IMEM_BASE:08x} to 0x{IMEM_BASE + 4 * params.imem_words - 1:08x}"
         )
-    return Program(path.name, entry, _merge(segments), _symbols(elf))
+    symbols = _symbols(elf)
+    if tohost is None:
+        tohost = symbols.get("tohost", _section(elf, ".tohost"))
+    if tohost is not None and (tohost % 4 or region(tohost, params) not in (Region.IMEM, Region.DMEM)):
+        raise DoesNotFitError(
+            f"{path} has tohost at 0x{tohost:08x}: must be a multiple of 4 in the memories, 0x{IMEM_BASE:08x} to "
+            f"0x{IMEM_BASE + 4 * (params.imem_words + params.dmem_words) - 1:08x}"
+        )
+    return Program(path.name, entry, _merge(segments), symbols, tohost)
+
+
+def _end_of_segments(elf: ELFFile) -> int:
+    """The address behind the last byte to load."""
+    loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_memsz"])
+    return max((s["p_paddr"] + s["p_memsz"] for s in loaded), default=0)
+
+
+def _section(elf: ELFFile, name: str) -> int | None:
+    section = elf.get_section_by_name(name)
+    return None if section is None else section["sh_addr"]
 
 
 def _check_flags(path: Path, flags: int) -> None:
@@ -146,20 +180,41 @@ def _check_flags(path: Path, flags: int) -> None:
     if wanted:
         raise ModelFormatError(
             f"{path} needs {' and '.join(wanted)} (e_flags 0x{flags:x}), which the controller does not have; "
-            "build for rv32i_zicsr_zifencei with ABI ilp32"
+            "build for rv32i_zicsr_zifencei with ABI ilp32, or run it all the same with FORCE=1: "
+            "what the controller does not have then is an illegal instruction"
         )
 
 
-def _check_place(place: str, start: int, length: int, params: ControllerParameters) -> None:
+def _check_place(place: str, start: int, length: int, needed: int, params: ControllerParameters) -> None:
+    """Refuse a segment outside the memories; say with which parameters all up to `needed` were inside."""
     total = 4 * (params.imem_words + params.dmem_words)
     first, end = IMEM_BASE, IMEM_BASE + total
-    if length > total:
-        raise DoesNotFitError(f"{place} has {length:,} bytes: more than the memories' {total:,}")
-    if start < first or start + length > end:
-        raise DoesNotFitError(
-            f"{place} is outside the memories, 0x{first:08x} to 0x{end - 1:08x} "
-            f"(ImemWords={params.imem_words}, DmemWords={params.dmem_words})"
-        )
+    if first <= start and start + length <= end:
+        return
+    text = (
+        f"has {length:,} bytes: more than the memories' {total:,}"
+        if length > total
+        else f"is outside the memories, 0x{first:08x} to 0x{end - 1:08x}"
+    )
+    raise DoesNotFitError(
+        f"{place} {text} (ImemWords={params.imem_words}, DmemWords={params.dmem_words}){_remedy(start, needed, params)}"
+    )
+
+
+def _remedy(start: int, needed: int, params: ControllerParameters) -> str:
+    """How a program up to `needed` can be made to fit: more instruction memory, then more data memory."""
+    if start < IMEM_BASE:
+        return f"; link it for 0x{IMEM_BASE:08x}"
+    words = params.imem_words
+    while words < MAX_WORDS and IMEM_BASE + 4 * (words + params.dmem_words) < needed:
+        words *= 2
+    data = params.dmem_words
+    while data < MAX_WORDS and IMEM_BASE + 4 * (words + data) < needed:
+        data *= 2
+    if IMEM_BASE + 4 * (words + data) < needed:
+        return f"; the largest build has {8 * MAX_WORDS:,} bytes: ImemWords={MAX_WORDS} DmemWords={MAX_WORDS}"
+    more = f" DmemWords={data}" if data > params.dmem_words else ""
+    return f'; it fits with PARAMS="ImemWords={words}{more}"'
 
 
 def _merge(segments: list[tuple[int, bytes]]) -> tuple[tuple[int, bytes], ...]:

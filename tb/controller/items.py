@@ -45,7 +45,7 @@ class ProgramItem(uvm_sequence_item):
         name: for messages.
         image: uint32[imem_words + dmem_words].
         entry: where each hart of `harts` (a mask) starts.
-        tohost: address whose odd value ends the run; it must be 1. None: `retirements` end it.
+        tohost: address whose odd value ends the run; it must be 1. None: `retirements` end it, or that all harts rest.
         retirements: the run's length; with `tohost`, its limit.
         disturbance: what goes on beside it.
         beside: played beside it, cancelled at its end.
@@ -110,7 +110,7 @@ class ProgramDriver(uvm_driver):
         await self.or_stop(env.start(item.harts, item.entry))
         tasks = []
         if item.disturbance.interrupts:
-            tasks.append(cocotb.start_soon(self._interrupts(item.disturbance.interrupts)))
+            tasks.append(cocotb.start_soon(self.interrupts(item.disturbance.interrupts)))
         if item.beside is not None:
             tasks.append(cocotb.start_soon(item.beside(env)))
         try:
@@ -128,11 +128,14 @@ class ProgramDriver(uvm_driver):
     async def _watch(self, item: ProgramItem, limit: int) -> None:
         """Until `tohost` is written, or enough has retired."""
         env = self.env
+        resting = ""
         while env.lockstep.beats_compared < limit and not env.lockstep.exited.is_set():
             env.lockstep.progress.clear()
             try:
                 await self.or_stop(with_timeout(env.lockstep.progress.wait(), _PATIENCE * CLOCK_NS, "ns"))
             except SimTimeoutError:
+                if item.tohost is None and env.lockstep.resting(item.harts):
+                    return
                 env.fail(
                     f"{item.get_name()}: nothing has retired for {_PATIENCE} clocks, after "
                     f"{env.lockstep.beats_compared:,} retirements; released are harts 0x{item.harts:x}",
@@ -140,19 +143,31 @@ class ProgramDriver(uvm_driver):
                     time_ns=get_sim_time("ns"),
                 )
                 raise BenchStopped from None
+            if resting := env.lockstep.resting(item.harts):
+                break
         if item.tohost is None:
             return
-        code = env.lockstep.exit_code
-        if code is None:
+        code, request = env.lockstep.exit_code, env.lockstep.iss.host_request
+        if request:
+            text = (
+                f"{item.get_name()} stored 0x{request:x} to tohost: a request of the host-target interface (HTIF), "
+                "which nobody serves here; a program ends with an odd value, 1 when it passed"
+            )
+        elif code is None and resting:
+            text = f"{item.get_name()} came to rest without having written tohost: {resting}"
+        elif code is None:
             text = f"{item.get_name()} has not written tohost after {item.retirements:,} retirements"
         elif code != 1:
-            text = f"{item.get_name()} ended with code {code >> 1}: its own check of that number failed"
+            text = (
+                f"{item.get_name()} ended with code {code >> 1}: its own check of that number failed"
+                f"{env.lockstep.last_trap()}"
+            )
         else:
             return
         env.fail(text, kind="program", time_ns=get_sim_time("ns"))
         raise BenchStopped
 
-    async def _interrupts(self, mean: int) -> None:
+    async def interrupts(self, mean: int) -> None:
         """Change lines at random clocks: pulses to some MVUs' lines, levels of some external ones."""
         env, r = self.env, self.random
         every = env.all_harts

@@ -44,7 +44,11 @@ _SYSTEM = OPCODES["system"]
 _MIE = BY_NAME["mstatus"].field("mie").mask
 _MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
 _MIP = BY_NAME["mip"].address
-_CYCLES = {BY_NAME["mcycle"].address: 0, BY_NAME["mcycleh"].address: 1}
+_MCAUSE, _MEPC, _MTVAL = (BY_NAME[name].address for name in ("mcause", "mepc", "mtval"))
+_CYCLES = {
+    BY_NAME[name].address: int(name.endswith("h")) for name in ("mcycle", "mcycleh", "cycle", "cycleh")
+}
+_TIMES = {BY_NAME["time"].address: 0, BY_NAME["timeh"].address: 1}
 _IMEM = memory_map.IMEM_BASE
 _MTIME, _MTIMECMP, _MSIP = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE, memory_map.MSIP_BASE
 _MVU_END = memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE
@@ -100,6 +104,7 @@ class _HartState:
         self.retired = -1  #: clock of the last retirement
         self.alarm = 0  #: first clock in which an enabled interrupt may be pending
         self.asleep = False  #: the last retirement was a wfi
+        self.spinning = False  #: the last retirement jumped to itself
         self.released = NEVER  #: clock since which it may issue
         self.held = -1  #: clock since which it may not
         self.cycle: int | None = 0  #: mcycle minus the simulator's; None: not known
@@ -124,6 +129,7 @@ class Lockstep:
         beats_compared, values_compared: retirements, and their fields.
         tohost: address whose odd value ends a program.
         exited: set when it was stored; ``exit_code`` is the value.
+        retired: instructions since the reset, without those that trapped.
         progress: set by every batch.
         origin_ns: simulation time of the bench's clock 0.
         alter: for tests of this scoreboard: changes a batch of records before it is compared.
@@ -176,6 +182,7 @@ class Lockstep:
         self.tohost = None
         self._lines_seen = 0
         self._now = 0
+        self.retired = 0
 
     @property
     def tohost(self) -> int | None:
@@ -185,6 +192,7 @@ class Lockstep:
     def tohost(self, address: int | None) -> None:
         self.iss.tohost = address
         self.iss.exit_code = None
+        self.iss.host_request = 0
         self.exited.clear()
 
     @property
@@ -206,7 +214,7 @@ class Lockstep:
         self.iss.clock = clock
         self.iss.release(hart, pc)
         state = self.harts[hart]
-        state.asleep = False
+        state.asleep = state.spinning = False
         state.cycle = None
         state.order = None
         # What a held instruction has asked of the bus is lost with it.
@@ -255,10 +263,14 @@ class Lockstep:
         self.beats_compared += done
         if done:
             self._now = clocks[done - 1]
+            self.retired += int(np.count_nonzero(records["trap"][:done] == 0))
             self.coverage.sample(records[:done], cycles[:done])
         if done == len(records) and not self.mismatches:
             self._check_order(records, cycles)
             self._check_liveness()
+            self._find_spinning(records)
+        if self.iss.exit_code is not None or self.iss.host_request:
+            self.exited.set()
         self.progress.set()
 
     def _rare(self, records: np.ndarray) -> np.ndarray:
@@ -291,8 +303,6 @@ class Lockstep:
                 self._report(record, clock, made, "")
                 return index + 1
             state.retired = clock
-            if self.iss.exit_code is not None and not self.exited.is_set():
-                self.exited.set()
         return len(seen)
 
     def _step_rare(
@@ -305,7 +315,7 @@ class Lockstep:
         if insn & 0x7F == _SYSTEM and insn & 0x7000 and not record[_TRAP]:
             writes_mip = self._observe_csr(state, hart, record, clock)
         elif record[_RMASK] and record[_ADDR] >> 3 == _MTIME >> 3:
-            self.iss.observed = self._observe_time(record, clock)
+            self.iss.observed = self._check_time(record[_RDATA], record[_ADDR] >> 2 & 1, clock)
         made = self.iss.step_fast(hart)
         golden = self.iss.harts[hart]
         if writes_mip:
@@ -354,6 +364,8 @@ class Lockstep:
         csrs = self.iss.harts[hart].csrs
         enabled = csrs[_MIE_CSR]
         armed = enabled if csrs[_MSTATUS] & _MIE else 0
+        if not (armed or state.asleep or record[_INTR]):
+            return
         first = last = clock - ISSUE
         parked = False
         if record[_INTR]:
@@ -426,6 +438,9 @@ class Lockstep:
         csrs = self.iss.harts[hart].csrs
         armed = csrs[_MIE_CSR] if csrs[_MSTATUS] & _MIE else 0
         alarm = NEVER
+        if not armed:
+            state.alarm = alarm
+            return
         if armed >> Interrupt.SOFTWARE & 1 and state.software.last:
             alarm = 0
         if armed >> Interrupt.EXTERNAL & 1:
@@ -472,6 +487,8 @@ class Lockstep:
             if reads:
                 self._check_cycle(hart, state, half, value, clock)
                 self.iss.observed = value
+        elif address in _TIMES:
+            self.iss.observed = self._check_time(value, _TIMES[address], clock)
         if writes and address in _CYCLES and not _CYCLES[address]:
             state.cycle = 0
         return address == _MIP and writes
@@ -494,11 +511,10 @@ class Lockstep:
             )
         state.cycle = low + ahead - golden
 
-    def _observe_time(self, record: tuple[int, ...], clock: int) -> int:
-        """Check a load of mtime."""
-        value = record[_RDATA]
+    def _check_time(self, value: int, half: int, clock: int) -> int:
+        """The low (0) or high (1) half of mtime as it was read."""
         now = self._time.last + clock - 1 & _MASK64
-        expected = now >> 32 if record[_ADDR] & 4 else now & 0xFFFFFFFF
+        expected = now >> 32 if half else now & 0xFFFFFFFF
         if value != expected:
             raise _Wrong(f"mtime reads 0x{value:08x} instead of 0x{expected:08x}")
         return value
@@ -581,8 +597,11 @@ class Lockstep:
         for at, hart in zip(last.tolist(), harts[last].tolist(), strict=True):
             state = self.harts[hart]
             state.order = int(orders[at]) + 1
-            # One that waits for the bus may retire long after it was held.
-            grace = self._patience + 4 * self.mvus.latency + 100 + self._divisions
+            grace = self._patience
+            insn = int(records["insn"][places[at]])
+            if _divides(insn) or self.mvus.latency:
+                # What waited for the bus or the divider may retire long after its hart was held.
+                grace += 4 * self.mvus.latency + 100 + self._divisions
             if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
                 why = f"the hart is held since clock {state.held}"
                 self._report_at(records, cycles, int(places[at]), why)
@@ -616,6 +635,41 @@ class Lockstep:
                 )
             )
             return
+
+    def _find_spinning(self, records: np.ndarray) -> None:
+        """Which harts jump to themselves."""
+        harts, reversed_places = np.unique(records["hart"][::-1], return_index=True)
+        last = records[len(records) - 1 - reversed_places]
+        spinning = (last["pc_wdata"] == last["pc_rdata"]) & (last["trap"] == 0)
+        for hart, spins in zip(harts.tolist(), spinning.tolist(), strict=True):
+            self.harts[hart].spinning = spins
+
+    def resting(self, harts: int) -> str:
+        """Where the harts of a mask stand if none of them will ever do anything else; empty if one may."""
+        places = []
+        for hart, state in enumerate(self.harts):
+            if not harts >> hart & 1:
+                continue
+            golden = self.iss.harts[hart]
+            enabled = golden.csrs[_MIE_CSR]
+            if not state.spinning and not (state.asleep and not enabled):
+                return ""
+            if state.spinning and enabled and golden.csrs[_MSTATUS] & _MIE:
+                return ""
+            places.append(
+                f"hart {hart} {'in wfi' if state.asleep else 'jumps to itself'} at 0x{golden.pc:08x}"
+            )
+        return ", ".join(places)
+
+    def last_trap(self) -> str:
+        """What the harts that have trapped have in mcause and mepc."""
+        csrs = [(hart, state.csrs) for hart, state in enumerate(self.iss.harts)]
+        traps = [
+            f"hart {hart}: mcause 0x{c[_MCAUSE]:x}, mepc 0x{c[_MEPC]:08x}, mtval 0x{c[_MTVAL]:x}"
+            for hart, c in csrs
+            if c[_MEPC]
+        ]
+        return f"; last trap of {'; '.join(traps)}" if traps else ""
 
     # ---------------------------------------------------------------------------------------------
     # The end, and what is wrong

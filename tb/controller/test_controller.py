@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -19,8 +18,8 @@ from golden.controller.memory_map import IMEM_BASE
 from golden.controller.programs import KINDS, shrink
 from golden.controller.programs import Program as RandomProgram
 from golden.errors import ConfigurationError
-from tb.bench import BenchStopped, BenchTest, run, run_planted
-from tb.controller.elf import load_elf
+from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
+from tb.controller.elf import load_as_asked
 from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
 from tb.controller.stimulus import Stimulus, program_item
@@ -77,7 +76,7 @@ class Programs(ControllerTest):
 
     async def body(self) -> None:
         every, one = self.env.all_harts, 1 << self.stimulus.random.randrange(self.env.params.harts)
-        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared")
+        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared", "environment_p")
         runs = [(name, every) for name in names]
         if self.pick(1, 0):
             runs += [(name, one) for name in ("isa", "traps", "interrupts")]
@@ -114,7 +113,10 @@ class RunElf(ControllerTest):
     """A program of the user's own."""
 
     async def body(self) -> None:
-        program = load_elf(Path(os.environ["ASSAY_ELF"]), self.env.params)
+        settings = {
+            name: os.environ[f"ASSAY_{name}"] for name in ("TOHOST", "FORCE") if f"ASSAY_{name}" in os.environ
+        }
+        program = load_as_asked(os.environ["ASSAY_ELF"], self.env.params, settings)
         harts = int(os.environ.get("ASSAY_HARTS", "1"), 0) & self.env.all_harts
         limit = int(os.environ.get("ASSAY_LIMIT", "10000000"), 0)
         await self.play(
@@ -129,12 +131,13 @@ class RunElf(ControllerTest):
                 )
             ]
         )
-        if program.tohost is None:
-            self.report.notes["program"] = (
-                f"{program.name} has no symbol tohost: it ran for {limit:,} instructions"
-            )
+        if program.tohost is not None:
+            said = "ended with tohost = 1: passed"
+        elif resting := self.env.lockstep.resting(harts):
+            said = f"has no tohost; it came to rest: {resting}"
         else:
-            self.report.notes["program"] = f"{program.name} ended with tohost = 1: passed"
+            said = f"has no tohost; it was ended after {self.driver.measure.retired:,} instructions"
+        self.report.notes["program"] = f"{program.name} {said}"
 
 
 @cocotb.test(skip="ASSAY_ELF" not in os.environ)
@@ -200,6 +203,20 @@ async def csr_storm(dut: object) -> None:
     await run(dut, CsrStorm)
 
 
+class Operands(RandomPrograms):
+    """Every operation on every pair of corners."""
+
+    count = (1, 1)
+    length = (8_000, 400)
+    kinds = ("operands",)
+
+
+@cocotb.test()
+async def operands(dut: object) -> None:
+    """Every operation and branch on every pair of operands at their corners."""
+    await run(dut, Operands)
+
+
 class SelfModifying(RandomPrograms):
     """Programs that write their own code."""
 
@@ -257,6 +274,15 @@ class HostTraffic(RandomPrograms):
             count = r.randint(1, 16)
             first = r.randrange(16 - count + 1)
             words = self.stimulus.rng.integers(0, 1 << 32, count, np.uint32)
+            hart = r.randrange(env.params.harts)
+            _, errors = await env.host.access(np.array([PC + 4 * hart], np.uint64), IMEM_BASE, True)
+            if not errors[0]:
+                env.fail(
+                    f"the host could write the pc of hart {hart}, which is not held",
+                    kind="host",
+                    time_ns=get_sim_time("ns"),
+                )
+                return
             await env.host.write(base + 4 * first, words)
             got = await env.host.read(base + 4 * first, count)
             env.lockstep.iss.load(base + 4 * first, words.astype("<u4").tobytes())
@@ -345,6 +371,41 @@ async def resets(dut: object) -> None:
     await run(dut, Resets)
 
 
+class Restarts(ControllerTest):
+    """Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what they did."""
+
+    async def body(self) -> None:
+        env, r = self.env, self.stimulus.random
+        for kind in ("interrupts", "waits"):
+            item = self.stimulus.random_item(kind, self.pick(3_000, 300), Disturbance())
+            await self.driver.or_stop(env.load(item.image))
+            for _ in range(self.pick(30, 2)):
+                await self.driver.or_stop(
+                    self.round(item.entry, r.randint(600, 2_500), r.choice((20, 2_000)))
+                )
+
+    async def round(self, entry: int, length: int, mean: int) -> None:
+        """So many clocks, then all harts are held; the lines change every `mean` clocks."""
+        env = self.env
+        await env.start(env.all_harts, entry)
+        lines = cocotb.start_soon(self.driver.interrupts(mean))
+        await ClockCycles(env.dut.clk_i, length)
+        lines.cancel()
+        # The bench knows the clock of a restart only about: no pulse may come then.
+        await ClockCycles(env.dut.clk_i, 10)
+        await env.stop()
+        # What wakes a held hart lets it do nothing.
+        env.lines.pulse(env.all_harts)
+        await ClockCycles(env.dut.clk_i, 600)
+        await env.drain()
+
+
+@cocotb.test()
+async def restarts(dut: object) -> None:
+    """Harts are held in the middle of interrupts and started anew."""
+    await run(dut, Restarts)
+
+
 class HostRegisters(ControllerTest):
     """The host port's own registers, its view of the memories and devices, and what it refuses."""
 
@@ -397,7 +458,10 @@ class HostRegisters(ControllerTest):
         """Addresses that are nothing answer with an error, reads and writes; the next access is fine."""
         env = self.env
         end = IMEM_BASE + 4 * (env.params.imem_words + env.params.dmem_words)
-        for address in (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4):
+        nothing = (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4)
+        misaligned = (HOLD + 1, HOLD + 2, HOLD + 3, PC + 2, IMEM_BASE + 1, memory_map.MTIME_BASE + 2)
+        before = int((await env.host.read(IMEM_BASE))[0]), int((await env.host.read(PC))[0])
+        for address in (*nothing, *misaligned):
             for write in (False, True):
                 _, errors = await env.host.access(np.array([address], np.uint64), 0, write)
                 if not errors[0]:
@@ -406,11 +470,17 @@ class HostRegisters(ControllerTest):
                         kind="host",
                         time_ns=get_sim_time("ns"),
                     )
+        self.expect("hold after refused writes", int((await env.host.read(HOLD))[0]), env.all_harts)
+        self.expect(
+            "the first word after refused writes", int((await env.host.read(IMEM_BASE))[0]), before[0]
+        )
+        self.expect("the pc of hart 0 after refused writes", int((await env.host.read(PC))[0]), before[1])
         self.expect("the number of harts", int((await env.host.read(HOST_HARTS))[0]), env.params.harts)
 
     async def after_run(self) -> None:
         """pcs of the stopped harts and the memories are the golden simulator's."""
         env = self.env
+        self.expect("the retired instructions", int((await env.host.read(RETIRED))[0]), env.lockstep.retired)
         for hart in range(env.params.harts):
             golden = env.lockstep.iss.harts[hart].pc
             self.expect(f"the pc of hart {hart}", int((await env.host.read(PC + 4 * hart))[0]), golden)
@@ -567,6 +637,12 @@ async def planted_line(dut: object) -> None:
     await run_planted(dut, PlantedLine, "check", "not taken: too late or never")
 
 
+@cocotb.test()
+async def planted_nothing(dut: object) -> None:
+    """A run that compared nothing fails."""
+    await run_empty(dut, ControllerTest, "not a single retirement was compared")
+
+
 # -------------------------------------------------------------------------------------------------
 # Endurance and speed
 # -------------------------------------------------------------------------------------------------
@@ -655,16 +731,14 @@ class Speed(ControllerTest):
         item = self.program("sort", harts)
         self.write_traffic(item.image, program.entry, harts, program.tohost or 0)
         await self.play([item])  # once before the clock runs: the simulator's functions are made
-        retired, clock, started = self.env.lockstep.beats_compared, self.env.clock(), time.perf_counter()
-        for _ in range(4):
-            await self.play([self.program("sort", harts)])
-        seconds = time.perf_counter() - started
-        retired = self.env.lockstep.beats_compared - retired
-        clocks = self.env.clock() - clock
-        rate = f"{retired / seconds:,.0f} instructions/s with the scoreboard on"
+        retired, cpu = self.env.lockstep.beats_compared, time.process_time()
+        await self.play_timed(self.program("sort", harts) for _ in range(4))
+        retired, cpu = self.env.lockstep.beats_compared - retired, time.process_time() - cpu
+        rate = (
+            f"{retired / self.seconds:,.0f} instructions/s with the scoreboard on, "
+            f"{retired / cpu:,.0f} in a second of the processor"
+        )
         self.report.notes["speed"] = rate
-        if folder := os.environ.get(RUN_DIR):
-            (Path(folder) / "speed.json").write_text(json.dumps({"clocks": clocks, "seconds": seconds}))
         cocotb.log.info(rate)
 
     def write_traffic(self, image: np.ndarray, entry: int, harts: int, tohost: int) -> None:

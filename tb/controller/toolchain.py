@@ -62,13 +62,19 @@ def _compiler(mul_div: int) -> tuple[str, ...]:
 
 
 def programs() -> tuple[str, ...]:
-    """Names of the programs: every C file and every assembly file but the start-up code."""
-    files = [*SOURCES.glob("*.c"), *SOURCES.glob("*.S")]
+    """Names of the programs: every C file, every assembly file but the start-up code, every folder."""
+    files = [
+        *SOURCES.glob("*.c"),
+        *SOURCES.glob("*.S"),
+        *(path for path in SOURCES.iterdir() if path.is_dir()),
+    ]
     return tuple(sorted(path.stem for path in files if path.name != "start.S"))
 
 
 def build_program(name: str, params: ControllerParameters) -> Program:
     """The program called `name`, built for these parameters.
+
+    One in a folder of its own has its own linker script there, and no start-up code.
 
     Raises:
         ConfigurationError: there is no such program.
@@ -79,15 +85,18 @@ def build_program(name: str, params: ControllerParameters) -> Program:
         source = SOURCES / f"{name}{suffix}"
         if source.is_file() and name != "start":
             return load_elf(build([SOURCES / "start.S", source], params), params)
+    source = SOURCES / name / f"{name}.S"
+    if source.is_file():
+        return load_elf(build([source], params, source.with_name("link.ld")), params)
     raise ConfigurationError(f"program {name!r}: there are {', '.join(programs())}")
 
 
-def build(sources: list[Path], params: ControllerParameters) -> Path:
+def build(sources: list[Path], params: ControllerParameters, script: Path = SOURCES / "link.ld") -> Path:
     """Compile and link sources, the start-up code among them; gives the ELF file, from the cache where it is there."""
     command = _compiler(params.mul_div)
     generated = {"controller.h": _header(params), "memory.ld": _memory(params)}
     parts = [*command, *_FLAGS, *generated.values()]
-    parts += [f"{path.name}\n{path.read_text()}" for path in (*sources, *_shared())]
+    parts += [f"{path.name}\n{path.read_text()}" for path in (*sources, script, *sorted(SOURCES.glob("*.h")))]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     product = CACHE / f"{sources[-1].stem}-{key}.elf"
     if product.is_file():
@@ -97,7 +106,7 @@ def build(sources: list[Path], params: ControllerParameters) -> Path:
     with tempfile.TemporaryDirectory(dir=CACHE, prefix=".build-") as folder:
         for name, text in generated.items():
             (Path(folder) / name).write_text(text)
-        words = [*command, *_FLAGS, f"-I{SOURCES}", "-I.", "-L.", "-T", str(SOURCES / "link.ld")]
+        words = [*command, *_FLAGS, f"-I{SOURCES}", "-I.", "-L.", "-T", str(script)]
         words += [*map(str, sources), "-o", "program.elf"]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
         if done.returncode != 0:
@@ -105,11 +114,6 @@ def build(sources: list[Path], params: ControllerParameters) -> Path:
             raise ToolchainError(f"{sources[-1].name} does not compile: {first}")
         os.replace(Path(folder) / "program.elf", product)
     return product
-
-
-def _shared() -> list[Path]:
-    """Files that every program includes."""
-    return [SOURCES / "link.ld", *sorted(SOURCES.glob("*.h"))]
 
 
 def _header(params: ControllerParameters) -> str:

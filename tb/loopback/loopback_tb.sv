@@ -1,4 +1,5 @@
-// Bench top of the agents' own tests: a source, a small FIFO as the device, a sink and a tap on its output.
+// Bench top of the agents' own tests: a source, a small FIFO as the device, a sink and a tap on its output,
+// whose bursts go through a file.
 // A memory behind a second pair of streams serves the register and memory front ends.
 `include "burst_ports.svh"
 
@@ -34,7 +35,7 @@ module loopback_tb #(
 
   `BURST_SOURCE(in, Width, Beats)
   `BURST_SINK(out, Width, Beats, 1'b0)
-  `BURST_SINK(tap, Width, Beats, 1'b1)
+  `BURST_TAP_FILED(tap, Width, Beats, 64)
 
   // The device: a FIFO of Depth beats.
   logic [Width-1:0]           fifo_q [Depth];

@@ -268,6 +268,7 @@ async def scoreboard_names_planted_faults(dut):
             assert isinstance(error, StreamUnknown)
             assert error.beat == found.index
             assert f"X on beat {found.index}: data[0], data[1]" in str(error)
+            assert {error.port for error in bench.errors} == {"out", "tap"}  # the tap's came through its file
         else:
             assert not bench.errors
 

@@ -21,7 +21,7 @@ from golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
 from golden.mvu.vectors import read
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
 from tb.mvu.env import CLOCK_NS, MvuEnv
 from tb.mvu.jobs import Image, JobDriver, JobItem
 from tb.mvu.networks import items, load_workloads
@@ -738,15 +738,10 @@ async def planted_stall_for_ever(dut: object) -> None:
     await run_planted(dut, StallForEver, "StreamTimeout", "port reg_req", "not accepted")
 
 
-class NothingCompared(MvuTest):
-    async def body(self) -> None:
-        pass
-
-
 @cocotb.test()
 async def planted_nothing(dut: object) -> None:
     """A run that compared nothing fails."""
-    await run_planted(dut, NothingCompared, "nothing compared", "nothing was verified")
+    await run_empty(dut, MvuTest, "nothing was verified")
 
 
 # -------------------------------------------------------------------------------------------------

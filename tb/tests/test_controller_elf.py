@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from golden.controller.instructions import encode
+from golden.controller.iss import start
 from golden.controller.memory_map import IMEM_BASE
 from golden.controller.parameters import ControllerParameters
 from golden.errors import GoldenError
 from tb.controller.elf import Program, load_elf
+from tb.controller.toolchain import SOURCES, ToolchainError, build
 
 PARAMS = ControllerParameters()
 DMEM_BASE = IMEM_BASE + 4 * PARAMS.imem_words
@@ -130,3 +133,77 @@ def test_damaged(tmp_path: Path, seed: int) -> None:
         load(tmp_path, bytes(content))
     except GoldenError as error:
         assert "program.elf" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "words"),
+    [
+        (0x1000, 8, "link it for 0x80000000"),
+        (END - 4, 8, r'it fits with PARAMS="ImemWords=16384"'),
+        (IMEM_BASE + 0x40000, 0x40000, r'it fits with PARAMS="ImemWords=65536 DmemWords=65536"'),
+        (IMEM_BASE, 0x100000, "the largest build has 524,288 bytes: ImemWords=65536 DmemWords=65536"),
+    ],
+)
+def test_says_what_would_fit(tmp_path: Path, start: int, length: int, words: str) -> None:
+    with pytest.raises(GoldenError, match=words):
+        load(tmp_path, elf(segments=((IMEM_BASE, CODE, 8), (start, CODE, length))))
+
+
+def test_what_it_says_fits(tmp_path: Path) -> None:
+    content = elf(segments=((IMEM_BASE, CODE, 8), (END - 4, CODE, 8)))
+    load(tmp_path, content, ControllerParameters(imem_words=16384))
+
+
+def test_in_spite_of_its_flags(tmp_path: Path) -> None:
+    path = tmp_path / "program.elf"
+    path.write_bytes(elf(flags=5))
+    with pytest.raises(GoldenError, match="or run it all the same with FORCE=1"):
+        load_elf(path, PARAMS)
+    assert load_elf(path, PARAMS, force=True).entry == IMEM_BASE
+
+
+def test_tohost_of_the_user(tmp_path: Path) -> None:
+    path = tmp_path / "program.elf"
+    path.write_bytes(elf())
+    assert load_elf(path, PARAMS, tohost=DMEM_BASE).tohost == DMEM_BASE
+    for address in (DMEM_BASE + 2, END, 0x1000):
+        with pytest.raises(GoldenError, match=f"has tohost at 0x{address:08x}: must be a multiple of 4"):
+            load_elf(path, PARAMS, tohost=address)
+
+
+def _stripped(content: bytes) -> bytes:
+    """An ELF32 file whose symbol table is no longer one; the sections keep their names."""
+    stripped = bytearray(content)
+    table, size, count = struct.unpack_from("<I", content, 32)[0], *struct.unpack_from("<2H", content, 46)
+    for at in range(table, table + size * count, size):
+        if struct.unpack_from("<I", content, at + 4)[0] == 2:  # SHT_SYMTAB
+            struct.pack_into("<I", stripped, at + 4, 0)
+    return bytes(stripped)
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+@pytest.mark.parametrize("harts", [1, 8])
+def test_environment_p(tmp_path: Path, stripped: bool, harts: int) -> None:
+    """A program in the form of the riscv-tests ends with 1, on one hart and with the others parked."""
+    folder = SOURCES / "environment_p"
+    try:
+        path = build([folder / "environment_p.S"], PARAMS, folder / "link.ld")
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    content = path.read_bytes()
+    program = load(tmp_path, _stripped(content) if stripped else content)
+    assert ("_start" in program.symbols) is not stripped
+    assert program.tohost == IMEM_BASE + 0x1000
+    iss = start(PARAMS, program.image(PARAMS).tobytes(), harts, program.tohost)
+    iss.run(20_000 * harts)
+    assert iss.exit_code == 1
+
+
+def test_a_request_to_the_host_is_no_end() -> None:
+    """An even word in tohost is a request of the host-target interface."""
+    words = [encode("lui", rd=1, imm=IMEM_BASE >> 12), encode("addi", rd=2, imm=64)]
+    words += [encode("sw", rs1=1, rs2=2, imm=256), encode("jal")]
+    image = b"".join(word.to_bytes(4, "little") for word in words)
+    iss = start(PARAMS, image, 1, IMEM_BASE + 256)
+    iss.run(10)
+    assert (iss.exit_code, iss.host_request) == (None, 64)

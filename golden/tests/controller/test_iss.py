@@ -44,7 +44,7 @@ TRAPS = {
     "msip of no hart": (encode("sw", rs1=5), {5: MSIP_BASE + 8}, 7, MSIP_BASE + 8),
     "bus error": (encode("lw", rs1=5), {5: 0x4000_0000}, 5, 0x4000_0000),
     "bus error of a CSR": (encode("csrrw", csr=0x7C0), {}, 2, encode("csrrw", csr=0x7C0)),
-    "no CSR": (encode("csrrs", csr=0xC00), {}, 2, encode("csrrs", csr=0xC00)),
+    "no CSR": (encode("csrrs", csr=0xC03), {}, 2, encode("csrrs", csr=0xC03)),
     "read-only CSR": (encode("csrrsi", csr=0xF14, imm=1), {}, 2, encode("csrrsi", csr=0xF14, imm=1)),
 }
 

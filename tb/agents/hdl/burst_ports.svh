@@ -94,4 +94,34 @@
     .error_o      (Name``_error_o) \
   );
 
+// A tap whose bursts go through file <Name>.bin: see burst_sink.sv.
+`define BURST_TAP_FILED(Name, Width_, Beats_, Timeout_) \
+  logic Name``_valid, Name``_ready; \
+  logic [(Width_)-1:0] Name``_data; \
+  logic [(Beats_)*(32+((Width_)+7)/8*8)-1:0] unused_``Name``_burst; \
+  burst_sink #( \
+    .Width    (Width_), \
+    .Beats    (Beats_), \
+    .TimeWidth(32), \
+    .Timeout  (Timeout_), \
+    .Passive  (1'b1), \
+    .Filed    (1'b1), \
+    .FileName (`"Name.bin`") \
+  ) u_``Name``_sink ( \
+    .clk_i, \
+    .rst_ni, \
+    .cycle_i      (cycle), \
+    .valid_i      (Name``_valid), \
+    .ready_o      (Name``_ready), \
+    .data_i       (Name``_data), \
+    .burst_valid_o(Name``_burst_valid_o), \
+    .burst_ready_i(Name``_burst_ready_i), \
+    .burst_data_o (unused_``Name``_burst), \
+    .burst_count_o(Name``_burst_count_o), \
+    .flush_i      (Name``_flush_i), \
+    .stall_i      (Name``_stall_i), \
+    .seed_i       (Name``_seed_i), \
+    .error_o      (Name``_error_o) \
+  );
+
 `endif  // ASSAY_BURST_PORTS_SVH

@@ -389,6 +389,29 @@ main:
   CHECK(t0, 1)
   csrr t0, mconfigptr
   CHECK(t0, 0)
+  FIELD(tselect, 0xffffffff, 0)
+  FIELD(tdata1, 0xffffffff, 0)
+  FIELD(tdata2, 0xffffffff, 0)
+  FIELD(tdata3, 0xffffffff, 0)
+
+  // The first word of the instruction memory, which all harts leave as it is.
+  BEGIN
+  li s1, IMEM_BASE
+  lw t0, 0(s1)
+  .irp offset, 0, 2
+  lhu t1, \offset(s1)
+  sh t1, \offset(s1)
+  .endr
+  .irp offset, 0, 1, 2, 3
+  lb t1, \offset(s1)
+  lbu t1, \offset(s1)
+  sb t1, \offset(s1)
+  .endr
+  lh t1, 0(s1)
+  lh t1, 2(s1)
+  lw t1, 0(s1)
+  bne t0, t1, fail
+  sw t1, 0(s1)
 
   // Counters: minstret counts instructions exactly, mcycle goes on, both stop when inhibited, both can be written.
   BEGIN
@@ -427,6 +450,28 @@ main:
   csrr t0, mcycle
   csrr t1, mcycle
   bgeu t0, t1, fail
+  // Their read-only names, and the time, which the memory map shows, too.
+  BEGIN
+  csrr t0, minstret
+  csrr t1, instret
+  sub t0, t1, t0
+  CHECK(t0, 1)
+  csrr t0, minstreth
+  csrr t1, instreth
+  bne t0, t1, fail
+  csrr t0, mcycle
+  csrr t1, cycle
+  bgeu t0, t1, fail
+  csrr t0, mcycleh
+  csrr t1, cycleh
+  bne t0, t1, fail
+  li t2, MTIME
+  lw t0, 0(t2)
+  csrr t1, time
+  bgeu t0, t1, fail
+  lw t0, 4(t2)
+  csrr t1, timeh
+  bne t0, t1, fail
   BEGIN
   csrwi mcountinhibit, 1
   csrr t0, mcycle

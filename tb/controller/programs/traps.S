@@ -99,8 +99,17 @@ main:
   ILLEGAL(0x18002373)  // satp
   ILLEGAL(0x30202373)  // medeleg
   ILLEGAL(0x3a002373)  // pmpcfg0
-  ILLEGAL(0x7a002373)  // tselect
-  ILLEGAL(0xc0002373)  // cycle
+  // Instructions without operands, with a bit too many.
+  .irp bit, 7, 11, 15, 19, 20, 22, 25, 31
+  .irp word, 0x00000073, 0x00100073, 0x30200073, 0x10500073
+  .if (\word ^ (1 << \bit)) != 0x00000073 && (\word ^ (1 << \bit)) != 0x00100073
+  ILLEGAL(\word ^ (1 << \bit))
+  .endif
+  .endr
+  .endr
+  ILLEGAL(0x7b002373)  // dcsr
+  ILLEGAL(0xc0302373)  // hpmcounter3
+  ILLEGAL(0xc0031373)  // csrrw t1, cycle, t1
   ILLEGAL(0xf1401373)  // csrrw t1, mhartid, zero
   ILLEGAL(0xf1439373)  // csrrw t1, mhartid, t2
   ILLEGAL(0xf142e373)  // csrrsi t1, mhartid, 5
