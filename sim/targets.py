@@ -372,6 +372,7 @@ TARGETS: dict[str, Target] = {
             test_modules=("tb.accelerator.test_accelerator",),
             timing=True,
             default_tests=("real_networks",),
+            coverage="tb.accelerator.coverage:AcceleratorCoverage",
             workload_check="tb.accelerator.networks:check",
             vector_test="vector_set",
             vector_parameters="golden.codegen.files:parameters",
@@ -398,6 +399,20 @@ TARGETS: dict[str, Target] = {
                 ),
                 Variant("8x64", simulators=("verilator",), tests="real_networks"),
             ),
+        ),
+        Target(
+            name="accelerator_axi",
+            summary="the accelerator's host port alone, under cocotbext-axi's manager",
+            hdl_top="accelerator_axi_tb",
+            sources=("rtl/accelerator/accelerator.f", "tb/accelerator_axi/accelerator_axi_tb.sv"),
+            test_modules=("tb.accelerator_axi.test_accelerator_axi",),
+            timing=True,
+            publish=("clk_i", "rst_ni", "s_axi_*"),
+            parameters={
+                "Mvus": Parameter(2, range(2, CROSSBAR_PORTS + 1), "units, and harts"),
+                "Lanes": Parameter(64, (64,), "bits of a data memory's word: here a whole beat"),
+            },
+            variants=(Variant("2x64", simulators=("icarus",)),),
         ),
         Target(
             name="loopback",
