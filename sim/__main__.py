@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from golden import GoldenError
-from golden.importers.lowering import SCALES
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError, unknown
@@ -240,9 +239,10 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
     )
     parser.add_argument(
         "--scales",
-        choices=SCALES,
+        choices=("exact", "nearest"),
         default="",
-        help="of an integer network: exact, or the nearest that the hardware holds (default: exact)",
+        help="read the file as an integer network, exact or with the nearest scales that the accelerator holds "
+        "(default on the accelerator: exact)",
     )
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
     _add_sim(parser)

@@ -54,7 +54,9 @@ class AcceleratorModel(EngineModel):
     ) -> Plan:
         """The plan of a model file, or of its golden network, on a build with these HDL parameters.
 
-        `scales` is that of `golden.load_network`, for a file.
+        Args:
+            mapping: auto, distributed or pipelined.
+            scales: how a file is read, see `golden.load_network`.
 
         Raises:
             GoldenError: the file is no such network, or it does not fit.

@@ -389,7 +389,13 @@ TARGETS: dict[str, Target] = {
                 "Skip": Parameter(CONTROLLER.skip, (0, 1), "slots of harts that wait go to others"),
             },
             variants=(
-                Variant("4x8", {"Mvus": 4, "Lanes": 8}),
+                Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
+                Variant(
+                    "2x8",
+                    {"Mvus": 2, "Lanes": 8, "ImemWords": 2048, "DmemWords": 1024},
+                    simulators=("icarus",),
+                    tests="random_networks|contention|resets|planted_flipped_bit",
+                ),
                 Variant("8x64", simulators=("verilator",), tests="real_networks"),
             ),
         ),

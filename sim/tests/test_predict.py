@@ -1,5 +1,7 @@
 """Whole networks on simulated hardware: from Python and from the command line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,18 @@ from golden.pe_array.parameters import PeArrayParameters
 from sim.__main__ import main
 from sim.engine import load
 from sim.errors import AssayError, RunFailed
+from sim.model import GoldenModel
 from sim.targets import TARGETS
 
 # The regression's small array, which is built anyway.
 (SMALL,) = (variant.parameters for variant in TARGETS["pe_array"].variants if variant.name == "3x6")
 SIZES = vars(PeArrayParameters.of_rtl(SMALL))
 WORDS = [word for name, value in SMALL.items() for word in ("--param", f"{name}={value}")]
+
+# Likewise the accelerator's.
+(ACCELERATOR,) = (v.parameters for v in TARGETS["accelerator"].variants if v.name == "4x8")
+ACCELERATOR_SIZES = {"mvus": ACCELERATOR["Mvus"], "lanes": ACCELERATOR["Lanes"]}
+ACCELERATOR_WORDS = [word for name, value in ACCELERATOR.items() for word in ("--param", f"{name}={value}")]
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
@@ -49,6 +57,45 @@ def test_the_hardware_answers_as_the_golden_model(digits, jobs):
         assert hosted.startswith("done by the host: ")
 
 
+@pytest.fixture(scope="module")
+def integer_digits():
+    network, images, _ = vectors.digits("digits_mixed")
+    return network, images[:2]
+
+
+@pytest.mark.parametrize("mapping", ["distributed", "pipelined"])
+def test_the_accelerator_answers_as_the_golden_network(integer_digits, mapping):
+    network, images = integer_digits
+    expected = network.trace(images)
+    with sim.load(network, engine="accelerator", mapping=mapping, seed=1, **ACCELERATOR_SIZES) as rtl:
+        seen = rtl.trace(images)
+        assert list(seen) == list(expected)
+        for name, array in expected.items():
+            assert seen[name].dtype == array.dtype
+            np.testing.assert_array_equal(seen[name], array, err_msg=name)
+        assert list(rtl.layers) == [layer.name for layer in network.layers]
+        assert all(abs(clocks - rtl.predicted) <= rtl.predicted / 100 for clocks in rtl.clocks)
+        np.testing.assert_array_equal(rtl.predict(images[:1]), network.predict(images[:1]))
+        assert network.compare(images[:1], rtl).exact and rtl.compare(images[:1]).exact
+        assert f"network digits_mixed, {mapping}: {rtl.clocks[0]:,} clocks" in rtl.report()
+        # A network with other weights of one channel is told from it, at the first value that differs.
+        weight = network.layers[1].weight.copy()
+        weight[3] = network.layers[1].weight_format.min
+        other = replace(
+            network,
+            layers=(network.layers[0], replace(network.layers[1], weight=weight), *network.layers[2:]),
+        )
+        first = other.compare(images[:1], rtl).first_differing
+        assert first.name == network.layers[1].output and first.first[-1] == 3
+
+
+def test_the_golden_model_is_an_engine_too(integer_digits):
+    network, images = integer_digits
+    with sim.load(network, engine="golden") as model:
+        np.testing.assert_array_equal(model.predict(images), network.predict(images))
+        assert model.compare(images).exact and "digits_mixed" in model.report()
+
+
 def test_a_dead_simulator_is_an_error_that_names_its_log(digits):
     network, images = digits
     with load(network, seed=1, **SIZES) as rtl:
@@ -67,9 +114,47 @@ def test_command(capsys, tmp_path):
         assert archive["logits"].shape == (2, 10)
 
 
+@pytest.mark.parametrize("engine", ["golden", "accelerator"])
+def test_one_command_line_for_all(capsys, tmp_path, engine):
+    out = tmp_path / "tensors.npz"
+    words = ["digits_mixed", "--engine", engine, "--seed", "3"]
+    words += ACCELERATOR_WORDS if engine == "accelerator" else []
+    assert main(["trace", *words, "--output", str(out)]) == 0
+    with np.load(out) as archive:
+        assert archive["logits"].shape == (1, 1, 1, 10)
+    assert main(["compare", *words]) == 0
+    printed = capsys.readouterr().out
+    assert "logits: exact" in printed and f"PASS  digits_mixed on {engine}" in printed
+    assert main(["predict", *words]) == 0
+    assert "recognised: " in capsys.readouterr().out
+
+
+def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
+    trace = GoldenModel.trace
+
+    def wrong(self, x):
+        tensors = trace(self, x)
+        tensors["conv2"][0, 1, 2, 3] += 1
+        return tensors
+
+    monkeypatch.setattr(GoldenModel, "trace", wrong)
+    assert main(["compare", "digits_mixed", "--engine", "golden", "--seed", "3"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAIL  digits_mixed" in printed and "first wrong: conv2: 1 of" in printed
+    assert "first at [0, 1, 2, 3]" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["digits_w2a2", "--engine", "accelerator", "--mapping", "sideways"], "mapping is 'sideways'"),
+        (["digits_int8", "--mapping", "auto"], "unknown parameter 'mapping'"),
+        (["digits_w2a2", "--engine", "golden", "--param", "Lanes=8"], "engine golden has no hardware"),
+        (["digits_w2a2", "--engine", "accelerator", "--runtime"], "--runtime compares a graph's tensors"),
+        (
+            ["digits_w2a2", "--engine", "accelerator", "--param", "WeightDepth=16", "--param", "Lanes=8"],
+            "weight words",
+        ),
         (["digits_int8", "--images", "0"], "--images 0: must be 1 or more"),
         (["digits_int8", "--images", "100000"], "--images 100000: there are only"),
         (["digits_int8", "--jobs", "0"], "jobs = 0: must be 1 or more"),

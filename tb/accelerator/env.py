@@ -40,6 +40,7 @@ class AcceleratorEnv(uvm_env):
         mvus: golden MVUs at the units' register ports and traces.
         harts: lock-step of the controller.
         collector: of the tensors of the plan that runs; None before the first.
+        on_reset: called in every reset.
         external: mask of the external interrupt lines, see `set_external`.
     """
 
@@ -48,6 +49,7 @@ class AcceleratorEnv(uvm_env):
         self.params = build_parameters()
         self.failed = Event()
         self.collector: TensorCollector | None = None
+        self.on_reset: Callable[[], None] = lambda: None
 
     def build_phase(self) -> None:
         super().build_phase()
@@ -166,6 +168,7 @@ class AcceleratorEnv(uvm_env):
         self.harts.reset()
         self.lockstep.reset()
         self.host.forget()
+        self.on_reset()
         self.dut.rst_ni.value = 1
         await ClockCycles(self.dut.clk_i, 2)
         # The bench's clock counter starts again with the reset.

@@ -89,7 +89,6 @@ class MvuWatch:
         strict: whether registers that a step of the plan gives must be those of the job.
         watching: whether jobs are looked at at all.
         multiplied, ideal, busy: clocks of all legal jobs that have ended.
-        reads_waited: clocks of them in which reads of the data memory waited.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class MvuWatch:
         self.coverage = MvuCoverage()
         self.strict = self.watching = True
         self.jobs = 0
-        self.multiplied = self.ideal = self.busy = self.reads_waited = 0
+        self.multiplied = self.ideal = self.busy = 0
         self.origin_ns = 0.0
         self._trc = trc
         self._fail = fail
@@ -223,7 +222,6 @@ class MvuWatch:
             self.multiplied += multiplied
             self.ideal += job.ideal
             self.busy += busy
-            self.reads_waited += reads
             waited = reads + writes
             if multiplied != job.countdown:
                 self._wrong(
@@ -331,7 +329,6 @@ class HartWatch:
         self.log = log
         self.lines = lines
         self._fail = fail
-        self._base = memory_map.IMEM_BASE
         self.reset()
 
     def reset(self) -> None:
@@ -416,7 +413,10 @@ class HartWatch:
         """A write of the host: `clock` is the first in which a retirement may see it."""
         lockstep, params = self.lockstep, self.lockstep.params
         own = address - memory_map.HOST_BASE
-        if address >= self._base:
+        region = memory_map.region(address, params)
+        if address % 4:
+            return  # refused
+        if region in (memory_map.Region.IMEM, memory_map.Region.DMEM):
             lockstep.iss.load(address, word.to_bytes(4, "little"))
         elif own == memory_map.HOST_REGISTERS[0].address:
             self.released = ~word & (1 << params.harts) - 1
@@ -426,5 +426,5 @@ class HartWatch:
             hart = own - memory_map.HOST_REGISTERS[-1].address >> 2
             if hart < params.harts and not self.released >> hart & 1:
                 lockstep.start(hart, word, clock)
-        elif memory_map.region(address, params) is not memory_map.Region.NONE:
+        elif region is not memory_map.Region.NONE:
             lockstep.host_stored(address, word, clock - 1)  # lines change in the clock behind the write

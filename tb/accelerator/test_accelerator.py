@@ -99,7 +99,7 @@ class RealNetworks(AcceleratorTest):
                     index,
                     plan.mapping,
                     item.run.clocks,
-                    predicted_clocks(plan),
+                    item.predicted,
                 )
                 if workload.labels is not None:
                     right += int(item.output.argmax()) == int(workload.labels[index])
@@ -632,7 +632,7 @@ class Planted(AcceleratorTest):
     """A small run in which something is tampered with."""
 
     async def body(self) -> None:
-        plan = self.stimulus.plan("planted", 2, 4, 200)
+        plan = codegen.plan(crowd(self.env.params, self.stimulus.rng, 2, 4), self.env.params)
         self.tamper(plan)
         item = RunItem("planted", plan, self.stimulus.input(plan.network))
         self.tamper_item(item)
@@ -668,7 +668,7 @@ class FlippedBit(Planted):
 @cocotb.test()
 async def planted_flipped_bit(dut: object) -> None:
     """One flipped bit in a unit's expected words is found while the system runs, and named."""
-    await run_planted(dut, FlippedBit, "mismatch", "_trc", "layer layer0", "data[0]", "bit plane", "clock")
+    await run_planted(dut, FlippedBit, "mismatch", "_trc", "layer send0", "data[0]", "bit plane", "clock")
 
 
 class LostWord(Planted):
@@ -679,7 +679,7 @@ class LostWord(Planted):
 @cocotb.test()
 async def planted_lost_word(dut: object) -> None:
     """A word that never leaves a unit is called lost."""
-    await run_planted(dut, LostWord, "lost", "_trc", "layer layer0")
+    await run_planted(dut, LostWord, "lost", "_trc", "layer send0")
 
 
 class WrongTensor(Planted):
@@ -692,7 +692,7 @@ class WrongTensor(Planted):
 
             def tensors() -> dict[str, np.ndarray]:
                 made = original()
-                made["layer0_out"][-1, -1, -1] ^= 1
+                made["sent0"][-1, -1, -1] ^= 1
                 return made
 
             self.env.collector.tensors = tensors
@@ -703,7 +703,7 @@ class WrongTensor(Planted):
 @cocotb.test()
 async def planted_tensor(dut: object) -> None:
     """A value of a tensor that is not the golden network's is named with its place."""
-    await run_planted(dut, WrongTensor, "tensor", "layer0_out", "row", "channel", "expected", "seen")
+    await run_planted(dut, WrongTensor, "tensor", "sent0", "row", "channel", "expected", "seen")
 
 
 class WrongOutput(Planted):
@@ -773,7 +773,7 @@ class WrongRegister(Planted):
 @cocotb.test()
 async def planted_register(dut: object) -> None:
     """A job that begins with another register value than its step has is named."""
-    await run_planted(dut, WrongRegister, "job", "begins with mvuquant", "layer layer0")
+    await run_planted(dut, WrongRegister, "job", "begins with mvuquant", "layer send0")
 
 
 class NothingRun(AcceleratorTest):
