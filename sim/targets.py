@@ -400,6 +400,20 @@ TARGETS: dict[str, Target] = {
             ),
         ),
         Target(
+            name="accelerator_axi",
+            summary="the accelerator's host port alone, under cocotbext-axi's manager",
+            hdl_top="accelerator_axi_tb",
+            sources=("rtl/accelerator/accelerator.f", "tb/accelerator_axi/accelerator_axi_tb.sv"),
+            test_modules=("tb.accelerator_axi.test_accelerator_axi",),
+            timing=True,
+            publish=("clk_i", "rst_ni", "s_axi_*"),
+            parameters={
+                "Mvus": Parameter(2, range(2, CROSSBAR_PORTS + 1), "units, and harts"),
+                "Lanes": Parameter(64, (64,), "bits of a data memory's word: here a whole beat"),
+            },
+            variants=(Variant("2x64", simulators=("icarus",)),),
+        ),
+        Target(
             name="loopback",
             summary="the benches' own agents, on a FIFO and a memory with planted faults",
             hdl_top="loopback_tb",

@@ -28,8 +28,8 @@ module accelerator_crossbar #(
   output logic [Mvus*Lanes-1:0] xbi_data_o
 );
 
-  // Bit s*Mvus+d of want, granted, taken and served: source s, destination d.
-  logic [Mvus*Mvus-1:0] want, granted, taken, served_q;
+  // Bit s*Mvus+d of want, taken and served: source s, destination d.
+  logic [Mvus*Mvus-1:0] want, taken, served_q;
 
   for (genvar s = 0; s < Mvus; s++) begin : gen_source
     logic [Mvus-1:0] still;
@@ -53,9 +53,8 @@ module accelerator_crossbar #(
     logic [Mvus-1:0] request, grant;
 
     for (genvar s = 0; s < Mvus; s++) begin : gen_request
-      assign request[s]          = want[s*Mvus+d];
-      assign granted[s*Mvus+d]   = grant[s];
-      assign taken[s*Mvus+d]     = grant[s] && xbi_ready_i[d];
+      assign request[s]      = want[s*Mvus+d];
+      assign taken[s*Mvus+d] = grant[s] && xbi_ready_i[d];
     end
 
     accelerator_arbiter #(
@@ -74,14 +73,16 @@ module accelerator_crossbar #(
     always_comb begin
       addr = '0;
       data = '0;
-      for (int s = 0; s < Mvus; s++) begin
-        addr = addr | (xbo_addr_i[s*16+:16] & {16{granted[s*Mvus+d]}});
-        data = data | (xbo_data_i[s*Lanes+:Lanes] & {Lanes{granted[s*Mvus+d]}});
+      if (grant != '0) begin
+        for (int s = 0; s < Mvus; s++) begin
+          addr = addr | (xbo_addr_i[s*16+:16] & {16{grant[s]}});
+          data = data | (xbo_data_i[s*Lanes+:Lanes] & {Lanes{grant[s]}});
+        end
       end
     end
 
-    assign xbi_valid_o[d]              = grant != '0;
-    assign xbi_addr_o[d*16+:16]        = addr;
+    assign xbi_valid_o[d]             = grant != '0;
+    assign xbi_addr_o[d*16+:16]       = addr;
     assign xbi_data_o[d*Lanes+:Lanes] = data;
 
     `ASSERT_STREAM(xbi, Lanes + 16, xbi_valid_o[d], xbi_ready_i[d], {addr, data})

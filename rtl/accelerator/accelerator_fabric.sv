@@ -147,11 +147,13 @@ module accelerator_fabric
       any_accepted = 1'b0;
       any_answered = 1'b0;
       any_answer   = '0;
-      for (int u = 0; u < Units; u++) begin
-        any_hit      = any_hit | hit[u*Sources+s];
-        any_accepted = any_accepted | (grant[u*Sources+s] & unit_ready[u]);
-        any_answered = any_answered | (reader_q[u*Sources+s] & rsp_valid[u]);
-        any_answer   = any_answer | (rsp_rdata[u*32+:32] & {32{reader_q[u*Sources+s]}});
+      if (!free[s]) begin
+        for (int u = 0; u < Units; u++) begin
+          any_hit      = any_hit | hit[u*Sources+s];
+          any_accepted = any_accepted | (grant[u*Sources+s] & unit_ready[u]);
+          any_answered = any_answered | (reader_q[u*Sources+s] & rsp_valid[u]);
+          any_answer   = any_answer | (rsp_rdata[u*32+:32] & {32{reader_q[u*Sources+s]}});
+        end
       end
     end
 
@@ -201,10 +203,12 @@ module accelerator_fabric
       write = 1'b0;
       addr  = '0;
       wdata = '0;
-      for (int s = 0; s < Sources; s++) begin
-        write = write | (write_q[s] & grant[u*Sources+s]);
-        addr  = addr | (addr_q[s*8+:8] & {8{grant[u*Sources+s]}});
-        wdata = wdata | (wdata_q[s*32+:32] & {32{grant[u*Sources+s]}});
+      if (unit_valid[u]) begin
+        for (int s = 0; s < Sources; s++) begin
+          write = write | (write_q[s] & grant[u*Sources+s]);
+          addr  = addr | (addr_q[s*8+:8] & {8{grant[u*Sources+s]}});
+          wdata = wdata | (wdata_q[s*32+:32] & {32{grant[u*Sources+s]}});
+        end
       end
     end
 

@@ -282,19 +282,21 @@ module accelerator_transposer
   assign beat_buffer = (BeatLanes * MaxPrecision)'(out_buffer);
   assign out_plane   = planes_q - out_count_q;
 
-  for (genvar i = 0; i < Lanes; i++) begin : gen_word
-    assign word[i] = out_buffer[i*16+int'(out_plane)];
+  always_comb begin
+    word = '0;
+    if (word_valid_o) for (int i = 0; i < Lanes; i++) word[i] = out_buffer[i*16+int'(out_plane)];
   end
 
   always_comb begin
     beat = '0;
-    case (log_q)
-      3'd1: for (int j = 0; j < 32; j++) beat[j*2+:2] = beat_buffer[(int'(out_count_q[0])*32+j)%BeatLanes*16+:2];
-      3'd2: for (int j = 0; j < 16; j++) beat[j*4+:4] = beat_buffer[(int'(out_count_q[1:0])*16+j)%BeatLanes*16+:4];
-      3'd3: for (int j = 0; j < 8; j++) beat[j*8+:8] = beat_buffer[(int'(out_count_q[2:0])*8+j)%BeatLanes*16+:8];
-      default:
-      for (int j = 0; j < 4; j++) beat[j*16+:16] = beat_buffer[(int'(out_count_q)*4+j)%BeatLanes*16+:16];
-    endcase
+    if (read_valid_o) begin
+      case (log_q)
+        3'd1: for (int j = 0; j < 32; j++) beat[j*2+:2] = beat_buffer[(int'(out_count_q[0])*32+j)%BeatLanes*16+:2];
+        3'd2: for (int j = 0; j < 16; j++) beat[j*4+:4] = beat_buffer[(int'(out_count_q[1:0])*16+j)%BeatLanes*16+:4];
+        3'd3: for (int j = 0; j < 8; j++) beat[j*8+:8] = beat_buffer[(int'(out_count_q[2:0])*8+j)%BeatLanes*16+:8];
+        default: for (int j = 0; j < 4; j++) beat[j*16+:16] = beat_buffer[(int'(out_count_q)*4+j)%BeatLanes*16+:16];
+      endcase
+    end
   end
 
   assign word_mvus_o  = write_mvus_q;

@@ -27,11 +27,14 @@ module bank_arbiter #(
     end
   end
 
+  // Without requests there is nothing to look at, which makes simulation faster.
   always_comb begin
-    for (int i = 0; i < NumReq; i++) begin
-      gnt[i] = req_i[i];
-      for (int j = 0; j < NumReq; j++) begin
-        if (i != j && req_i[j] && same_bank[i*NumReq+j] && before_q[j*NumReq+i]) gnt[i] = 1'b0;
+    gnt = req_i;
+    if (req_i != '0) begin
+      for (int i = 0; i < NumReq; i++) begin
+        for (int j = 0; j < NumReq; j++) begin
+          if (i != j && req_i[j] && same_bank[i*NumReq+j] && before_q[j*NumReq+i]) gnt[i] = 1'b0;
+        end
       end
     end
   end
@@ -39,11 +42,13 @@ module bank_arbiter #(
   // Whoever is served goes behind all who are not.
   always_comb begin
     before_d = before_q;
-    for (int i = 0; i < NumReq; i++) begin
-      for (int j = 0; j < NumReq; j++) begin
-        if (i != j && gnt[i] && !gnt[j]) begin
-          before_d[i*NumReq+j] = 1'b0;
-          before_d[j*NumReq+i] = 1'b1;
+    if (req_i != '0) begin
+      for (int i = 0; i < NumReq; i++) begin
+        for (int j = 0; j < NumReq; j++) begin
+          if (i != j && gnt[i] && !gnt[j]) begin
+            before_d[i*NumReq+j] = 1'b0;
+            before_d[j*NumReq+i] = 1'b1;
+          end
         end
       end
     end
