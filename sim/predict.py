@@ -84,6 +84,8 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     """
     if order.count < 1:
         raise AssayError(f"--images {order.count}: must be 1 or more")
+    if order.scales and not _integer_network(order):
+        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
     if order.command == "trace" and not order.output:
         raise AssayError("trace writes the tensors: name the file with --output FILE")
     work = _draw(order)

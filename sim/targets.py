@@ -372,6 +372,7 @@ TARGETS: dict[str, Target] = {
             test_modules=("tb.accelerator.test_accelerator",),
             timing=True,
             default_tests=("real_networks",),
+            coverage="tb.accelerator.coverage:AcceleratorCoverage",
             workload_check="tb.accelerator.networks:check",
             vector_test="vector_set",
             vector_parameters="golden.codegen.files:parameters",

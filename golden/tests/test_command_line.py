@@ -52,6 +52,27 @@ def test_trace_then_compare(tmp_path, capsys):
     assert "first input" in capsys.readouterr().out
 
 
+def test_integer_networks_of_any_scales(tmp_path, capsys):
+    from golden.tests.onnx_files import OnnxFile
+
+    pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
+    rng = np.random.default_rng(0)
+    file = OnnxFile(13)
+    x = file.dequantize(file.quantize(file.input((1, 3, 8, 8)), 0.03, np.int8(0)), 0.03, np.int8(0))
+    w = file.dequantize(rng.integers(-127, 128, (9, 3, 3, 3), np.int8), 0.013, np.int8(0))
+    file.dequantize(file.quantize(file.node("Conv", x, w), 0.07, np.int8(0)), 0.07, np.int8(0))
+    model = tmp_path / "net.onnx"
+    model.write_bytes(file.bytes())
+    arguments = [str(model), "--scales", "nearest"]
+    assert main(["summary", *arguments]) == 0
+    assert "s8 x s8 -> s8" in capsys.readouterr().out
+    assert main(["compare", *arguments, "--random", "60"]) in (0, 1)
+    printed = capsys.readouterr().out
+    assert printed.count("2 tensors, 30,960 values") == 2 and "worst 1, " in printed
+    assert main(["summary", str(model), "--scales", "exact"]) == 2
+    assert 'scales="nearest" would take the nearest' in capsys.readouterr().err
+
+
 def test_compare_with_another_model(tmp_path, capsys):
     other = DIGITS.with_name("digits_mixed.onnx")
     assert main(["compare", str(DIGITS), str(DIGITS), "--random", "3"]) == 0

@@ -60,7 +60,7 @@ class AcceleratorTest(BenchTest):
                 self.report.add_scoreboard(unit.trace)
         self.report.values_compared += self.driver.values
         env.axi.check_finished()
-        for group in (*env.mvus.coverage.groups[:2], *env.controller_coverage.groups):
+        for group in env.coverage.groups:
             self.report.add_coverage(group)
         self.report.notes["runs"] = (
             f"{self.driver.runs} runs of {env.mvus.jobs} jobs, {env.lockstep.beats_compared:,} instructions; clocks at "
