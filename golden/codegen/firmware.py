@@ -16,7 +16,6 @@ from golden.accelerator.registers import SYSTEM_UNIT
 from golden.codegen.plan import Firmware, Step
 from golden.controller.assembler import assemble, load_constant
 from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
-from golden.controller.instructions import WORD_MASK
 from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
 from golden.controller.parameters import MAX_HARTS
 from golden.errors import DoesNotFitError
@@ -304,18 +303,10 @@ class _Writer:
     def _write(self, register: int, values: dict[int, int], offset: int) -> int:
         """Write an MVU register with each hart's value; gives the table's next offset."""
         name = self._name(register)
-        value = next(iter(values.values()))
-        if len(set(values.values())) == 1 and value < _SMALL:
+        if len(set(values.values())) == 1 and (value := next(iter(values.values()))) < _SMALL:
             self._add(f"csrwi {name}, {value}")
             return offset
-        if len(set(values.values())) == 1:
-            # Bits that the register does not keep may be anything: signs, so that one instruction does for most jumps.
-            keeps = REGISTERS[register].write_mask
-            if value > keeps >> 1 and not keeps & (keeps + 1):
-                value |= WORD_MASK & ~keeps
-            self._constant("t0", value, "")
-        else:
-            offset = self._load("t0", values, offset, REGISTERS[register].name)
+        offset = self._load("t0", values, offset, REGISTERS[register].name)
         self._add(f"csrw {name}, t0")
         return offset
 
