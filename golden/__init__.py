@@ -114,8 +114,8 @@ def load_network(path: str | PathLike[str], scales: str = "exact") -> Network:
         return importlib.import_module("golden.importers.onnx_network").load(path, scales, ends=True)
     if path.suffix.lower() == ".tflite" and scales != "exact":
         return importlib.import_module("golden.importers.tflite_network").load(path, scales)
-    model = load(path)
+    load(path)  # says what is wrong with it before this does
     raise GoldenError(
-        f"{path}: an integer network is needed here, but TFLite's scales are not exact in integers over powers of two; "
-        f'scales="nearest" takes the nearest that the hardware holds: {model.name}'
+        f"{path}: TFLite's scales are no integers over a power of two, as an integer network needs them; "
+        f'scales="nearest" takes the nearest that the hardware holds'
     )

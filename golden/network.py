@@ -460,13 +460,22 @@ class Network:
         """Trace the network and hold every tensor against a reference's.
 
         Args:
-            x: as for `predict`.
+            x: as for `predict`; or floats, which are the input of the model file that the network was read from: the
+                reference is then that model itself (`golden.load`, or one of `golden.runtimes`), and its tensors are
+                compared as this network's integers.
             reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
 
         Raises:
             GoldenError: as for `predict`, or nothing that this network computes could be compared.
         """
         theirs = trace_of(reference, x)
+        if np.asarray(x).dtype.kind == "f":
+            theirs = self.integers(theirs)
+            if self.input not in theirs:
+                raise GoldenError(
+                    f"the reference has no tensor {self.input!r}, which is network {self.name}'s input"
+                )
+            x = theirs[self.input]
         return compare_traces(self.trace(x), theirs, self.inputs)
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Network:

@@ -237,6 +237,13 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument(
         "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
     )
+    parser.add_argument(
+        "--scales",
+        choices=("exact", "nearest"),
+        default="",
+        help="read the file as an integer network, exact or with the nearest scales that the accelerator holds "
+        "(default on the accelerator: exact)",
+    )
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
     _add_sim(parser)
     _add_build(parser)
@@ -446,6 +453,7 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             seed=choose_seed(arguments.seed or None),
             parameters=given,
             mapping=arguments.mapping,
+            scales=arguments.scales,
             command=arguments.action,
         ),
         _announce,

@@ -35,7 +35,7 @@ class AcceleratorModel(EngineModel):
         clocks: of the runs of the last `trace` or `predict`.
     """
 
-    options = ("mapping",)
+    options = ("mapping", "scales")
 
     def __init__(self, plan: Plan, servers: Sequence[Server]) -> None:
         super().__init__(plan.network, servers)
@@ -49,15 +49,21 @@ class AcceleratorModel(EngineModel):
             self._ask(server, "plan", plan)
 
     @staticmethod
-    def prepare(model: object, parameters: Mapping[str, int], mapping: str = "auto") -> Plan:
+    def prepare(
+        model: object, parameters: Mapping[str, int], mapping: str = "auto", scales: str = "exact"
+    ) -> Plan:
         """The plan of a model file, or of its golden network, on a build with these HDL parameters.
+
+        Args:
+            mapping: auto, distributed or pipelined.
+            scales: how a file is read, see `golden.load_network`.
 
         Raises:
             GoldenError: the file is no such network, or it does not fit.
         """
         if isinstance(model, Graph):
             raise GoldenError(f"{model.name}: the accelerator runs integer networks, but this is a graph")
-        network = model if isinstance(model, Network) else golden.load_network(Path(str(model)))
+        network = model if isinstance(model, Network) else golden.load_network(Path(str(model)), scales)
         return make_plan(network, AcceleratorParameters.of_rtl(parameters), mapping)
 
     def predict(self, x: Any) -> np.ndarray:

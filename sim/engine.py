@@ -68,7 +68,8 @@ def load(
         announce: receives the runner's lines.
         progress: receives the name of what has just run: a layer, or an input's number.
         options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); of the
-            accelerator also `mapping`: auto, distributed or pipelined.
+            accelerator also `mapping` (auto, distributed or pipelined) and `scales` (exact or nearest: how a file is
+            read).
 
     Raises:
         GoldenError: the file is no such network, or it does not fit the hardware.

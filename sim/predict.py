@@ -41,6 +41,7 @@ class Order:
     seed: int = 1
     parameters: Mapping[str, int] = field(default_factory=dict)
     mapping: str = ""
+    scales: str = ""
     command: str = "predict"
 
     @property
@@ -54,6 +55,7 @@ class Order:
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []
         words += [f"--mapping {self.mapping}"] if self.mapping else []
+        words += [f"--scales {self.scales}"] if self.scales else []
         words += [f"--output {shlex.quote(self.output)}"] if self.output and self.command == "trace" else []
         words += [f"--sim {self.simulator}"] if self.engine != GOLDEN else []
         words += [f"--seed {self.seed}"]
@@ -82,6 +84,8 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     """
     if order.count < 1:
         raise AssayError(f"--images {order.count}: must be 1 or more")
+    if order.scales and not _integer_network(order):
+        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
     if order.command == "trace" and not order.output:
         raise AssayError("trace writes the tensors: name the file with --output FILE")
     work = _draw(order)
@@ -174,7 +178,7 @@ def _draw(order: Order) -> _Work:
     """The network and as many inputs as were asked for."""
     rng = np.random.default_rng(order.seed)
     if _integer_network(order):
-        loaded = integer_networks.load_workload(order.model, order.inputs, rng)
+        loaded = integer_networks.load_workload(order.model, order.inputs, rng, order.scales)
         many = len(loaded.images)
     else:
         model = "" if order.model == int8_networks.DIGITS else order.model
@@ -194,6 +198,8 @@ def _integer_network(order: Order) -> bool:
     """Whether the model is to be a `Network`; the golden engine takes what the file is."""
     if order.engine != GOLDEN:
         return order.engine == "accelerator"
+    if order.scales:
+        return True
     if order.model in (*integer_networks.DIGITS, int8_networks.DIGITS):
         return order.model != int8_networks.DIGITS
     return isinstance(golden.load(order.model), Network)
@@ -207,7 +213,8 @@ def _options(order: Order) -> dict[str, Any]:
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    words = [f"ASSAY_SCALES={order.scales}"] if order.scales else []
+    words += ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")

@@ -372,6 +372,7 @@ TARGETS: dict[str, Target] = {
             test_modules=("tb.accelerator.test_accelerator",),
             timing=True,
             default_tests=("real_networks",),
+            coverage="tb.accelerator.coverage:AcceleratorCoverage",
             workload_check="tb.accelerator.networks:check",
             vector_test="vector_set",
             vector_parameters="golden.codegen.files:parameters",
@@ -389,9 +390,29 @@ TARGETS: dict[str, Target] = {
                 "Skip": Parameter(CONTROLLER.skip, (0, 1), "slots of harts that wait go to others"),
             },
             variants=(
-                Variant("4x8", {"Mvus": 4, "Lanes": 8}),
+                Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
+                Variant(
+                    "2x8",
+                    {"Mvus": 2, "Lanes": 8, "ImemWords": 2048, "DmemWords": 1024},
+                    simulators=("icarus",),
+                    tests="random_networks|contention|resets|planted_flipped_bit",
+                ),
                 Variant("8x64", simulators=("verilator",), tests="real_networks"),
             ),
+        ),
+        Target(
+            name="accelerator_axi",
+            summary="the accelerator's host port alone, under cocotbext-axi's manager",
+            hdl_top="accelerator_axi_tb",
+            sources=("rtl/accelerator/accelerator.f", "tb/accelerator_axi/accelerator_axi_tb.sv"),
+            test_modules=("tb.accelerator_axi.test_accelerator_axi",),
+            timing=True,
+            publish=("clk_i", "rst_ni", "s_axi_*"),
+            parameters={
+                "Mvus": Parameter(2, range(2, CROSSBAR_PORTS + 1), "units, and harts"),
+                "Lanes": Parameter(64, (64,), "bits of a data memory's word: here a whole beat"),
+            },
+            variants=(Variant("2x64", simulators=("icarus",)),),
         ),
         Target(
             name="loopback",

@@ -261,12 +261,14 @@ class System:
         """
         place = self._place(tensor)
         values = np.asarray(values)
-        if self.plan.folded and tensor == self.plan.network.input:
-            values = fold(self.plan.network.layers[0], values)
-        if values.shape != place.shape:
+        folded = self.plan.folded and tensor == self.plan.network.input
+        shape = self.plan.network.input_shape if folded else place.shape
+        if values.shape != shape:
             raise ConfigurationError(
-                f"tensor {tensor} has shape {list(values.shape)}, but its place {list(place.shape)}"
+                f"tensor {tensor} has shape {list(values.shape)}, but must be {list(shape)}"
             )
+        if folded:
+            values = fold(self.plan.network.layers[0], values)
         words = pack_activations(values, place.fmt, self.params.mvu.lanes)
         for mvu in place.mvus:
             self._memory(mvu)[place.base : place.base + place.words] = words

@@ -14,7 +14,7 @@ from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.mvu.clocks import job_clocks
-from golden.mvu.jobs import Images, images, map_part
+from golden.mvu.jobs import Images, block_words, images, map_part
 from golden.mvu.layout import activation_words, channel_blocks
 from golden.network import Layer, Network
 
@@ -109,8 +109,18 @@ def folds(network: Network, lanes: int) -> bool:
 
 
 def fold(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding."""
+    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding.
+
+    Raises:
+        ConfigurationError: `x` is no input of that layer.
+    """
     top, left, bottom, right = layer.padding
+    x = np.asarray(x)
+    if x.ndim < 3 or x.shape[-1] != layer.input_channels:
+        raise ConfigurationError(
+            f"input of layer {layer.name} has shape {list(x.shape)}, but must be [..., H, W, {layer.input_channels}]"
+        )
+    layer.convolution_size(x.shape[-3:-1])
     edges = [(0, 0)] * (x.ndim - 3) + [(top, bottom), (left, right), (0, 0)]
     x = np.pad(x, edges)
     windows = np.lib.stride_tricks.sliding_window_view(x, layer.kernel, axis=(-3, -2))
@@ -268,7 +278,7 @@ class _Planner:
         weights, channels = [0] * self.params.mvus, [0] * self.params.mvus
         for item in items:
             share = {m: len(item.blocks(m)) for m in item.parts}
-            words = mappings.block_words(item.layer, mvu.lanes)
+            words = block_words(item.layer, mvu.lanes)
             # The same base in all MVUs of an item: one image for all, one register value for all.
             weight_base, channel_base = max(weights[m] for m in share), max(channels[m] for m in share)
             if (

@@ -246,14 +246,13 @@ class Lowering:
 
     def take_input(self, quantiser: Quantiser, size: tuple[int, int, int], index: np.ndarray) -> Tensor:
         """The network's input: its integers are the file's less the zero point, so that zero is the real zero."""
-        zero = quantiser.zero_point
-        made = IntFormat(quantiser.format.bits, quantiser.format.signed)
+        zero, made, rest = quantiser.zero_point, quantiser.format, 0
         if zero:
             try:
                 made = smallest_format(made.min - zero, made.max - zero)
-            except ConfigurationError as error:
-                raise UnsupportedOperatorError(f"{quantiser.where}: zero point {zero}: {error}") from None
-        self.input = Tensor(quantiser.name, made, quantiser.scale, Fraction(0), zero, size, index)
+            except ConfigurationError:  # 17 bits: as any other tensor
+                made, zero, rest = _stored(quantiser)
+        self.input = Tensor(quantiser.name, made, quantiser.scale, Fraction(rest), zero, size, index)
         self._names.add(quantiser.name)
         self._remember(self.input)
         return self.input
@@ -373,6 +372,29 @@ class Lowering:
         low = max((end for end in (low, value.low) if end is not None), default=None)
         high = min((end for end in (high, value.high) if end is not None), default=None)
         return dataclasses.replace(value, low=low, high=high)
+
+    def gathered(self, name: str, tensor: Tensor, channels: np.ndarray) -> Tensor:
+        """Channels of a map, in any order: a layer of one weight of 1 for each."""
+        size = (*tensor.size[:2], len(channels))
+        weight = np.zeros(checked("a weight that picks channels", (size[2], 1, 1, tensor.size[2])), np.int64)
+        weight[np.arange(size[2]), 0, 0, channels] = 1
+        made = dataclasses.replace(tensor, name=self._new(name), size=size, index=natural(size))
+        self.layers.append(
+            Layer(
+                name=self._new(name, layers=True),
+                input=tensor.name,
+                output=made.name,
+                weight=weight,
+                weight_format=_ONE,
+                input_format=tensor.format,
+                output_format=tensor.format,
+                multiplier=np.ones(size[2], np.int64),
+                bias=np.zeros(size[2], np.int64),
+                shift=0,
+            )
+        )
+        self._remember(made)
+        return made
 
     def max_pooled(
         self, name: str, value: Tensor | Open, pool: Pool, padding: Padding, output: str, movable: bool

@@ -100,7 +100,8 @@ def from_model(model: Any, name: str, scales: str = "exact", ends: bool = False)
     if scales not in SCALES:
         raise ConfigurationError(f"scales is {scales!r}, but must be one of {', '.join(SCALES)}")
     try:
-        return _Reader(model.graph, scales == "nearest", ends).network(name)
+        with np.errstate(all="ignore"):  # what is not finite is refused where it is read
+            return _Reader(model.graph, scales == "nearest", ends).network(name)
     except GoldenError as error:
         # A layer or network that cannot be is the file's fault here, not the caller's. And names in a damaged
         # file may hold line breaks, but a message is one line.
@@ -122,6 +123,7 @@ class _GraphInput:
 @dataclass(frozen=True)
 class _Constant:
     values: np.ndarray
+    format: IntFormat | None = None  # of integers that have been clipped to less than their type
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class _Padded:
     padding: tuple[int, int, int, int]
 
 
+_MICROSOFT = ("QGemm", "QLinearAdd", "QLinearAveragePool", "QLinearConcat", "QLinearGlobalAveragePool")
 # What stays with the host at the end of a network, and what may stand around it there.
 _HOST = ("ArgMax", "LogSoftmax", "Sigmoid", "Softmax", "TopK", "QLinearSigmoid", "QLinearSoftmax")
 _AROUND_HOST = (
@@ -153,6 +156,7 @@ class _Reader:
     def __init__(self, graph: Any, nearest: bool, ends: bool) -> None:
         self._graph = graph
         self._values: dict[str, Any] = {}
+        self._clipped: set[str] = set()  # outputs of Clip nodes that a quantiser has taken over
         self._lowering = Lowering(nearest, several=ends or nearest)
         self._ends = ends
         self._layered = (Tensor, Open) if ends or nearest else (Tensor,)
@@ -185,6 +189,7 @@ class _Reader:
             "QGemm": self._qgemm,
             "QLinearAdd": self._qlinear_add,
             "QLinearAveragePool": self._qlinear_average,
+            "QLinearConcat": self._qlinear_concat,
             "QLinearConv": self._qlinear_conv,
             "QLinearGlobalAveragePool": self._qlinear_average,
             "QLinearMatMul": self._qlinear_matmul,
@@ -195,6 +200,7 @@ class _Reader:
             "Reshape": self._reshape,
             "Shape": self._shape,
             "Slice": self._slice,
+            "Split": self._split,
             "Squeeze": self._squeeze,
             "Sub": self._add,
             "Transpose": self._transpose,
@@ -286,7 +292,7 @@ class _Reader:
         domains = ("", "ai.onnx")
         if node.op_type in ("Quant", "IntQuant", "BipolarQuant", "Trunc"):
             domains = DOMAINS
-        elif node.op_type in ("QLinearAdd", "QLinearAveragePool", "QLinearGlobalAveragePool", "QGemm"):
+        elif node.op_type in _MICROSOFT:
             domains = (MICROSOFT,)
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             domains = (*domains, MICROSOFT)
@@ -378,21 +384,55 @@ class _Reader:
         except (IndexError, ValueError, TypeError) as error:
             raise ModelFormatError(f"{_at(node)}: {error}") from None
 
-    def _slice(self, node: Any, attributes: dict[str, Any]) -> _Constant:
-        values, *rest = (self._read(node, index, _Constant).values for index in range(len(node.input)))
-        if values.ndim != 1 or len(rest) < 2 or any(part.size != 1 for part in rest):
-            raise UnsupportedOperatorError(f"{_at(node)} must take a part of a constant list")
+    def _slice(self, node: Any, attributes: dict[str, Any]) -> _Constant | Tensor:
+        value = self._read(node, 0, _Constant, Tensor)
+        rest = [self._read(node, index, _Constant).values for index in range(1, len(node.input))]
+        if len(rest) < 2 or any(part.size != 1 for part in rest):
+            raise UnsupportedOperatorError(f"{_at(node)} must take a part along one axis, of constant ends")
         start, stop, *more = (int(part.item()) for part in rest)
-        return _Constant(values[start : stop : more[1] if len(more) > 1 else 1])
+        part = slice(start, stop, more[1] if len(more) > 1 else 1)
+        if isinstance(value, _Constant):
+            if value.values.ndim != 1:
+                raise UnsupportedOperatorError(f"{_at(node)} must take a part of a constant list")
+            return _Constant(value.values[part])
+        return self._part(node, value, (more or [0])[0], part, node.output[0])
+
+    def _split(self, node: Any, attributes: dict[str, Any]) -> Tensor:
+        value = self._read(node, 0, Tensor)
+        sizes = attributes.get("split")
+        if len(node.input) > 1:
+            sizes = [int(size) for size in self._read(node, 1, _Constant).values.ravel().tolist()]
+        count = len(node.output)
+        if sizes is None:
+            each = -(-value.size[2] // count)
+            sizes = [each] * (count - 1) + [value.size[2] - each * (count - 1)]
+        if len(sizes) != count or min(sizes) < 1 or sum(sizes) != value.size[2]:
+            raise ModelFormatError(f"{_at(node)} makes {count} parts of {sizes} of {value.size[2]} channels")
+        first = 0
+        for size, name in zip(sizes, node.output, strict=True):
+            part = slice(first, first + size)
+            self._values[name] = self._part(node, value, attributes.get("axis", 0), part, name)
+            first += size
+        return self._values[node.output[0]]
+
+    def _part(self, node: Any, value: Tensor, axis: int, part: slice, name: str) -> Tensor:
+        value = self._map(node, value)
+        if axis not in (1, -3):
+            raise UnsupportedOperatorError(f"{_at(node)}: axis is {axis}, but must be that of channels, 1")
+        channels = np.arange(value.size[2])[part]
+        if not channels.size:
+            raise ModelFormatError(f"{_at(node)} takes no channel of {value.size[2]}")
+        return self._lowering.gathered(name, value, channels)
 
     def _flatten(self, node: Any, attributes: dict[str, Any]) -> Any:
         _allow(node, attributes, "axis", 1)
         return self._moved(node, lambda index: index.ravel())
 
     def _reshape(self, node: Any, attributes: dict[str, Any]) -> Any:
-        _allow(node, attributes, "allowzero", 0)
         value = self._read(node, 0, Tensor, Open, _GraphInput, _Constant, _QuantisedConstant)
         shape = [int(n) for n in self._read(node, 1, _Constant).values.ravel().tolist()]
+        if 0 in shape:
+            _allow(node, attributes, "allowzero", 0)
         if isinstance(value, (_Constant, _QuantisedConstant)):
             return self._reshaped(node, value, lambda array: array.reshape(_zeros_copied(shape, array.shape)))
         # A first value of 0 copies the batch size, 1 states it, and -1 is it where the rest is all of an image.
@@ -459,6 +499,9 @@ class _Reader:
 
     def _concat(self, node: Any, attributes: dict[str, Any]) -> Any:
         values = [self._read(node, index, *self._layered, _Constant) for index in range(len(node.input))]
+        return self._joined(node, attributes, values)
+
+    def _joined(self, node: Any, attributes: dict[str, Any], values: list[Any]) -> Any:
         if all(isinstance(value, _Constant) for value in values):
             arrays = [value.values for value in values]
             _small(node, *arrays)
@@ -574,7 +617,7 @@ class _Reader:
         value = self._read(node, 0, Tensor, Open)
         channels = value.index.shape[0]
         gamma, beta, mean, variance = (
-            self._read(node, index, _Constant).values.astype(np.float64).ravel() for index in range(1, 5)
+            self._number(node, index).astype(np.float64).ravel() for index in range(1, 5)
         )
         if any(len(numbers) != channels for numbers in (gamma, beta, mean, variance)):
             raise ModelFormatError(f"{_at(node)}: its numbers must be {channels}, one for each channel")
@@ -586,6 +629,11 @@ class _Reader:
         made = self._times(node, value, _per_channel(factor.reshape(shape), value, node))
         offset = beta - mean * factor
         return self._lowering.shifted(made, _per_channel(offset.reshape(shape), value, node))
+
+    def _number(self, node: Any, index: int) -> np.ndarray:
+        """A constant that may be quantised itself."""
+        value = self._read(node, index, _Constant, _QuantisedConstant)
+        return value.values if isinstance(value, _Constant) else value.integers * value.scale
 
     def _relu(self, node: Any, attributes: dict[str, Any]) -> Any:
         value = self._read(node, 0, Open, Tensor, _GraphInput)
@@ -616,19 +664,61 @@ class _Reader:
         return self._lowering.added(_name(node), self._lowering.scaled(value, slopes), upper, 1)
 
     def _clip(self, node: Any, attributes: dict[str, Any]) -> Any:
-        value = self._read(node, 0, Open, Tensor, _GraphInput)
-        if isinstance(value, _GraphInput):
+        value = self._read(node, 0, Open, Tensor, _GraphInput, _Constant)
+        if isinstance(value, _GraphInput) or node.output[0] in self._clipped:
             return value
         ends: list[Fraction | None] = []
+        integers = False
         for index, name in ((1, "min"), (2, "max")):
             end = attributes.get(name)
             if len(node.input) > index and node.input[index]:
                 given = self._read(node, index, _Constant).values
                 if given.size != 1:
                     raise ModelFormatError(f"{_at(node)}: {name} has {given.size} values, but must have 1")
-                end = float(given.item())
+                end, integers = float(given.item()), given.dtype.kind in "iu"
             ends.append(None if end is None or abs(end) > 3e38 else _fraction(end, node))
+        if isinstance(value, _Constant):
+            low, high = (None if end is None else float(end) for end in ends)
+            target = None
+            if integers and low is not None and high is not None and low <= high:
+                target = smallest_format(int(low), int(high))
+            return _Constant(np.clip(value.values, low, high).astype(value.values.dtype), target)
+        if integers and isinstance(value, Tensor):
+            # Between QuantizeLinear and DequantizeLinear: the file's integers are clipped, not what they stand for.
+            ends = [None if end is None else value.scale * (end - value.offset - value.zero) for end in ends]
+            bounded = self._lowering.bounded(_name(node), value, *ends)
+            if bounded is value:
+                return value
+            low, high = value.format.min + value.offset, value.format.max + value.offset
+            zero = int(value.zero) + value.offset
+            same = Quantiser(
+                _at(node), node.output[0], value.scale, zero, smallest_format(low, high), low, high
+            )
+            return self._lowering.closed(bounded, same)
         return self._lowering.bounded(_name(node), value, *ends)
+
+    def _clip_behind(self, quantiser: Quantiser) -> Quantiser:
+        """A quantiser with the Clip that alone reads its integers: fewer bits than the type's (QCDQ)."""
+        readers = self._readers.get(quantiser.name, [])
+        if len(readers) != 1 or readers[0].op_type != "Clip" or self._uses[self._root(quantiser.name)] != 1:
+            return quantiser
+        (clip,) = readers
+        ends = [self._values.get(name) for name in clip.input[1:3]]
+        if len(ends) != 2 or not all(
+            isinstance(end, _Constant) and end.values.size == 1 and end.values.dtype.kind in "iu"
+            for end in ends
+        ):
+            return quantiser
+        low, high = (
+            max(int(ends[0].values.item()), quantiser.low),
+            min(int(ends[1].values.item()), quantiser.high),
+        )
+        if not low <= quantiser.zero_point <= high:
+            return quantiser
+        self._clipped.add(clip.output[0])
+        return dataclasses.replace(
+            quantiser, name=clip.output[0], low=low, high=high, format=smallest_format(low, high)
+        )
 
     def _folded(self, node: Any, function: Callable[..., np.ndarray]) -> _Constant:
         a, b = (self._read(node, index, _Constant).values for index in (0, 1))
@@ -963,6 +1053,11 @@ class _Reader:
 
     def _quantize(self, node: Any, attributes: dict[str, Any]) -> Tensor | _QuantisedConstant:
         value = self._read(node, 0)
+        _allow(node, attributes, "block_size", 0)
+        if attributes.get("output_dtype", 0) and (len(node.input) < 3 or not node.input[2]):
+            raise UnsupportedOperatorError(
+                f"{_at(node)}: attribute output_dtype must come with a zero point of that type"
+            )
         if isinstance(value, _Constant):
             quantiser = self._affine(node, 1, 2)
             scale, zero, target = quantiser
@@ -972,7 +1067,7 @@ class _Reader:
                 np.rint(value.values.astype(np.float32) / scale) + zero, target.min, target.max
             )
             return _Constant(integers.astype(np.int64).astype(_dtype(target)))
-        return self._quantised(node, value, self._quantiser(node, 1, 2, node.output[0]))
+        return self._quantised(node, value, self._clip_behind(self._quantiser(node, 1, 2, node.output[0])))
 
     def _dequantize(self, node: Any, attributes: dict[str, Any]) -> Any:
         _allow(node, attributes, "block_size", 0)
@@ -1008,11 +1103,20 @@ class _Reader:
             raise ModelFormatError(
                 f"{_at(node)}: {scale.size} scales do not belong to a constant of {list(value.values.shape)}"
             ) from None
-        made = None
+        made = value.format if not zero.any() else None
         name = value.values.dtype.name
-        if not zero.any() and name.lstrip("u").startswith("int") and int(name.lstrip("uint")) <= MAX_BITS:
+        if (
+            made is None
+            and not zero.any()
+            and name.lstrip("u").startswith("int")
+            and int(name.lstrip("uint")) <= MAX_BITS
+        ):
             made = IntFormat(int(name.lstrip("uint")), not name.startswith("u"))
-        elif integers.size and max(-int(integers.min()), int(integers.max())) < 1 << MAX_BITS - 1:
+        elif (
+            made is None
+            and integers.size
+            and max(-int(integers.min()), int(integers.max())) < 1 << MAX_BITS - 1
+        ):
             made = smallest_format(int(integers.min()), int(integers.max()))
         return _QuantisedConstant(integers, made, scale.astype(np.float64))
 
@@ -1093,6 +1197,11 @@ class _Reader:
             )
         layer = self._lowering.added(_name(node), a, b, 1)
         return self._lowering.closed(layer, self._quantiser(node, 6, 7, node.output[0]))
+
+    def _qlinear_concat(self, node: Any, attributes: dict[str, Any]) -> Tensor:
+        values = [self._integers(node, index, index + 1, index + 2) for index in range(2, len(node.input), 3)]
+        layer = self._joined(node, attributes, values)
+        return self._lowering.closed(layer, self._quantiser(node, 0, 1, node.output[0]))
 
     def _qlinear_average(self, node: Any, attributes: dict[str, Any]) -> Tensor:
         _allow(node, attributes, "channels_last", 0)
@@ -1184,7 +1293,13 @@ class _Reader:
         return self._lowering.opened(_name(node), value)
 
     def _map(self, node: Any, value: Any) -> Any:
-        """`value`, a map in the order [C, H, W]."""
+        """`value`, a map in the order [C, H, W]; channels in another order are put into theirs by a layer."""
+        if isinstance(value, Tensor) and value.index.shape == (value.size[2], *value.size[:2]):
+            plain = dataclasses.replace(value, index=natural(value.size))
+            order = value.index[:, 0, 0]
+            shuffled = sorted(order) == list(range(len(order))) and (order != plain.index[:, 0, 0]).any()
+            if shuffled and np.array_equal(value.index, plain.index[order]):
+                return self._lowering.gathered(f"{value.name}.ordered", plain, order)
         if value.index.ndim != 3 or not np.array_equal(value.index, natural(value.size)):
             raise UnsupportedOperatorError(
                 f"{_at(node)}: its input of shape {list(value.index.shape)} must be a map [C, H, W]"
@@ -1262,6 +1377,9 @@ _ATTRIBUTES = {
         "group",
         "keepdims",
         "narrow",
+        "num_outputs",
+        "output_dtype",
+        "precision",
         "noop_with_empty_axes",
         "saturate",
         "seed",
@@ -1275,7 +1393,7 @@ _ATTRIBUTES = {
         "transB",
         "value_int",
     },
-    "INTS": {"axes", "dilations", "kernel_shape", "pads", "perm", "strides", "value_ints"},
+    "INTS": {"axes", "dilations", "kernel_shape", "pads", "perm", "split", "strides", "value_ints"},
     "STRING": {"auto_pad", "mode", "rounding_mode"},
     "TENSOR": {"value"},
 }

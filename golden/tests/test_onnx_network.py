@@ -177,6 +177,24 @@ def test_networks_with_several_readers_and_concatenation():
     assert network.shapes[network.layers[-1].input] == (6, 6, 10)
 
 
+@pytest.mark.parametrize("kind", ["Split", "Slice"])
+def test_channels_are_split_and_shuffled(kind):
+    file, x = start(channels=4)
+    if kind == "Split":
+        a, b = file.node("Split", x, np.array([1, 3]), axis=1, outputs=2)
+    else:
+        a, b = (
+            file.node("Slice", x, np.array([first]), np.array([last]), np.array([1]))
+            for first, last in ((0, 1), (1, 9))
+        )
+    a = file.quant(file.node("Conv", a, weight(file, 3, 1, 3, 3), pads=[1] * 4), 4, 4, mode="FLOOR")
+    y = file.quant(file.node("Concat", a, b, axis=1), 4, 1, mode="FLOOR")
+    y = file.node("Transpose", file.node("Reshape", y, np.array([1, 2, 3, 6, 6])), perm=[0, 2, 1, 3, 4])
+    y = file.node("Reshape", y, np.array([1, 6, 6, 6]))
+    file.quant(file.node("Conv", y, weight(file, 2, 6, 3, 3)), 8, 8, mode="FLOOR")
+    exact(file, 2 + 1 + 2 + 1 + 1)
+
+
 def test_clipping_inside_the_format():
     file, x = start(bits=6)
     y = file.node("Clip", file.node("Conv", x, weight(file, 3, 3, 1, 1)), np.float32(-24), np.float32(80))
@@ -383,6 +401,16 @@ def test_any_scales_are_near(bits):
         assert (layer.bias >> 15 < 1 << 26).all()
 
 
+def test_floats_are_the_input_of_the_file():
+    data = residual_network(2, 0).bytes()
+    network, graph = onnx_network.from_bytes(data, "net", "nearest", ends=True), importer.loads_graph(data)
+    x = random_inputs(graph, 4, np.random.default_rng(0))["x0"]
+    theirs = network.integers(graph.trace(x))
+    assert str(network.compare(x, graph)) == str(network.compare(theirs[network.input], theirs))
+    with pytest.raises(GoldenError, match="has no tensor 'y0', which is network net's input"):
+        network.compare(x, {"y9": x})
+
+
 def test_what_differs_lies_in_the_middle_between_two_steps():
     """By Python's fractions: the exact value of each that differs, and how near the middle it is."""
     rng = np.random.default_rng(1)
@@ -455,6 +483,34 @@ def test_qdq(low, kind):
 
 def file_name(network) -> str:
     return network.host[0].split("'")[1]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_integers_clipped_to_fewer_bits(taken):
+    """QCDQ, as Brevitas writes it: a Clip of the integers after QuantizeLinear; and where others read them, too."""
+    rng = np.random.default_rng(2)
+    file = OnnxFile(13)
+
+    def act(x: str, scale: float, low: int, high: int) -> str:
+        zero = np.int8(0) if low < 0 else np.uint8(0)
+        q = file.quantize(x, scale, zero)
+        clipped = file.node("Clip", q, *(np.asarray(end, zero.dtype) for end in (low, high)))
+        return file.dequantize(clipped, scale, zero), file.dequantize(q, scale, zero)
+
+    x, _ = act(file.input((1, 3, 8, 8)), 0.21, -8, 7)
+    w = file.node("Clip", rng.integers(-9, 9, (6, 3, 3, 3), np.int8), np.int8(-7), np.int8(7))
+    w = file.dequantize(w, rng.uniform(0.1, 0.2, 6).astype(np.float32), np.zeros(6, np.int8), axis=0)
+    y, z = act(file.node("Relu", file.node("Conv", x, w, pads=[1] * 4)), 0.33, 0, 15)
+    if not taken:
+        y, _ = act(file.node("Add", y, z), 0.51, -7, 7)
+    w = file.dequantize(rng.integers(-9, 9, (4, 6, 3, 3), np.int8), 0.1, np.int8(0))
+    act(file.node("Conv", y, w, pads=[1] * 4), 2.3, -2, 1)
+    file.nodes.pop()  # the last value that is not clipped
+    network, _, alone, theirs = traces(file, "nearest", runtime=onnxruntime)
+    near(network, alone, theirs, share=0.01)
+    assert str(network.input_format) == "s4" and str(network.layers[0].weight_format) == "s4"
+    assert str(network.formats[network.output]) == "s2"
+    assert "u4" in map(str, network.formats.values()) if taken else len(network.layers) > 3
 
 
 def test_qoperators():

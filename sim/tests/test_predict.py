@@ -149,6 +149,7 @@ def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
     [
         (["digits_w2a2", "--engine", "accelerator", "--mapping", "sideways"], "mapping is 'sideways'"),
         (["digits_int8", "--mapping", "auto"], "unknown parameter 'mapping'"),
+        (["digits_int8", "--scales", "nearest"], "pe_array runs a file as its framework does"),
         (["digits_w2a2", "--engine", "golden", "--param", "Lanes=8"], "engine golden has no hardware"),
         (["digits_w2a2", "--engine", "accelerator", "--runtime"], "--runtime compares a graph's tensors"),
         (

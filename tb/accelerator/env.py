@@ -10,6 +10,7 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env
 
 from golden.codegen.plan import Plan
+from tb.accelerator.coverage import AcceleratorCoverage
 from tb.accelerator.host import Host
 from tb.accelerator.passive import ACCESSES, HOST_WRITES, JOB_END, LINES, BusLog, HartWatch, Lines, MvuWatch
 from tb.accelerator.tensors import TensorCollector
@@ -17,7 +18,6 @@ from tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from tb.agents.burst import Beats
 from tb.agents.interrupt import Interrupt
 from tb.agents.stream import StreamAgent, StreamConfig
-from tb.controller.coverage import ControllerCoverage
 from tb.controller.lockstep import Lockstep
 from tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from tb.controller.trace import TRACE_FORMAT
@@ -99,14 +99,21 @@ class AcceleratorEnv(uvm_env):
         self.host = Host(self.axi, self.irq, self.params, self.clock)
         self.host.released_clock = lambda: int(self.dut.release_clock_o.value)
         self.host.irq_clock = lambda: int(self.dut.irq_clock_o.value)
-        self.mvus = MvuWatch(self.params.mvus, self.params.mvu, self.formats["u0_trc"], self.fail, CLOCK_NS)
+        self.coverage = AcceleratorCoverage(self.params.controller)
+        self.mvus = MvuWatch(
+            self.params.mvus,
+            self.params.mvu,
+            self.formats["u0_trc"],
+            self.coverage.mvu,
+            self.fail,
+            CLOCK_NS,
+        )
         log, lines = BusLog(self.params.controller), Lines(self.params.mvus)
-        self.controller_coverage = ControllerCoverage(self.params.controller)
         self.lockstep = Lockstep(
             self.params.controller,
             log,
             lines,
-            self.controller_coverage,
+            self.coverage.controller,
             on_mismatch=self.fail,
             clock_ns=CLOCK_NS,
         )

@@ -80,6 +80,7 @@ class MvuWatch:
         mvus: how many there are.
         params: of each.
         trc: format of the traces.
+        coverage: sampled with every job.
         fail: called as `tb.report.Report.fail`.
         clock_ns: clock period.
 
@@ -92,10 +93,16 @@ class MvuWatch:
     """
 
     def __init__(
-        self, mvus: int, params: MvuParameters, trc: BeatFormat, fail: Callable[..., None], clock_ns: float
+        self,
+        mvus: int,
+        params: MvuParameters,
+        trc: BeatFormat,
+        coverage: MvuCoverage,
+        fail: Callable[..., None],
+        clock_ns: float,
     ) -> None:
         self.params = params
-        self.coverage = MvuCoverage()
+        self.coverage = coverage
         self.strict = self.watching = True
         self.jobs = 0
         self.multiplied = self.ideal = self.busy = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,11 +47,15 @@ def load_workloads(model: str, images: str, rng: np.random.Generator) -> list[Wo
     return [load_workload(name, images, rng) for name in ((model,) if model else DIGITS)]
 
 
-def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload:
-    """One network: one of `DIGITS`, or a model file; arguments and errors as for `load_workloads`."""
+def load_workload(model: str, images: str, rng: np.random.Generator, scales: str = "") -> Workload:
+    """One network: one of `DIGITS`, or a model file; arguments and errors as for `load_workloads`.
+
+    Args:
+        scales: of `golden.load_network`; by default what the environment's ASSAY_SCALES says, else "exact".
+    """
     if model in DIGITS:
         return Workload(*vectors.digits(model))
-    network = golden.load_network(model)
+    network = golden.load_network(model, scales or os.environ.get("ASSAY_SCALES", "exact"))
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)

@@ -195,10 +195,13 @@ module mvu_array_tb
       // Not known while nothing is offered.
       assign xbo_dest[8*m+:8]      = dut.xbo_dest[8*m+:8] & {8{dut.xbo_valid[m]}};
 
+      wire [Mvus-1:0] grant;
+      assign grant = dut.u_crossbar.gen_destination[m].grant;
+
       logic [3:0] source;
       always_comb begin
         source = '0;
-        for (int s = 0; s < Mvus; s++) source = source | (4'(s) & {4{dut.u_crossbar.granted[s*Mvus+m]}});
+        for (int s = 0; s < Mvus; s++) source = source | (4'(s) & {4{grant[s]}});
       end
       assign xbi_source[4*m+:4] = source;
 

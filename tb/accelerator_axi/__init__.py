@@ -1,0 +1,1 @@
+"""The accelerator's host port under somebody else's AXI manager: see `test_accelerator_axi`."""

@@ -1,0 +1,85 @@
+// Bench top of the accelerator with the host's port as it is, under the names that cocotbext-axi looks for.
+module accelerator_axi_tb #(
+  parameter int Mvus = 2,
+  parameter int Lanes = 64
+) (
+  input  logic        rst_ni,
+  input  logic [ 3:0] s_axi_awid,
+  input  logic [31:0] s_axi_awaddr,
+  input  logic [ 7:0] s_axi_awlen,
+  input  logic [ 2:0] s_axi_awsize,
+  input  logic [ 1:0] s_axi_awburst,
+  input  logic        s_axi_awvalid,
+  output logic        s_axi_awready,
+  input  logic [63:0] s_axi_wdata,
+  input  logic [ 7:0] s_axi_wstrb,
+  input  logic        s_axi_wlast,
+  input  logic        s_axi_wvalid,
+  output logic        s_axi_wready,
+  output logic [ 3:0] s_axi_bid,
+  output logic [ 1:0] s_axi_bresp,
+  output logic        s_axi_bvalid,
+  input  logic        s_axi_bready,
+  input  logic [ 3:0] s_axi_arid,
+  input  logic [31:0] s_axi_araddr,
+  input  logic [ 7:0] s_axi_arlen,
+  input  logic [ 2:0] s_axi_arsize,
+  input  logic [ 1:0] s_axi_arburst,
+  input  logic        s_axi_arvalid,
+  output logic        s_axi_arready,
+  output logic [ 3:0] s_axi_rid,
+  output logic [63:0] s_axi_rdata,
+  output logic [ 1:0] s_axi_rresp,
+  output logic        s_axi_rlast,
+  output logic        s_axi_rvalid,
+  input  logic        s_axi_rready
+);
+
+  logic clk_i = 1'b0;
+  always #5 clk_i = ~clk_i;
+
+  // What is only to be observed stays open.
+  accelerator #(
+    .Mvus       (Mvus),
+    .Lanes      (Lanes),
+    .WeightDepth(16),
+    .ImemWords  (1024),
+    .DmemWords  (1024)
+  ) dut (
+    .clk_i,
+    .rst_ni,
+    .s_axi_awid_i   (s_axi_awid),
+    .s_axi_awaddr_i (s_axi_awaddr),
+    .s_axi_awlen_i  (s_axi_awlen),
+    .s_axi_awsize_i (s_axi_awsize),
+    .s_axi_awburst_i(s_axi_awburst),
+    .s_axi_awvalid_i(s_axi_awvalid),
+    .s_axi_awready_o(s_axi_awready),
+    .s_axi_wdata_i  (s_axi_wdata),
+    .s_axi_wstrb_i  (s_axi_wstrb),
+    .s_axi_wlast_i  (s_axi_wlast),
+    .s_axi_wvalid_i (s_axi_wvalid),
+    .s_axi_wready_o (s_axi_wready),
+    .s_axi_bid_o    (s_axi_bid),
+    .s_axi_bresp_o  (s_axi_bresp),
+    .s_axi_bvalid_o (s_axi_bvalid),
+    .s_axi_bready_i (s_axi_bready),
+    .s_axi_arid_i   (s_axi_arid),
+    .s_axi_araddr_i (s_axi_araddr),
+    .s_axi_arlen_i  (s_axi_arlen),
+    .s_axi_arsize_i (s_axi_arsize),
+    .s_axi_arburst_i(s_axi_arburst),
+    .s_axi_arvalid_i(s_axi_arvalid),
+    .s_axi_arready_o(s_axi_arready),
+    .s_axi_rid_o    (s_axi_rid),
+    .s_axi_rdata_o  (s_axi_rdata),
+    .s_axi_rresp_o  (s_axi_rresp),
+    .s_axi_rlast_o  (s_axi_rlast),
+    .s_axi_rvalid_o (s_axi_rvalid),
+    .s_axi_rready_i (s_axi_rready),
+    .ext_irq_i      ({Mvus{1'b0}})
+  );
+
+  `include "waves.svh"
+
+endmodule : accelerator_axi_tb
