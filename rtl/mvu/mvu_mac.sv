@@ -24,20 +24,25 @@ module mvu_mac #(
 );
 
   localparam int CountWidth = $clog2(Lanes + 1);
+  // Icarus 11 now and then counts what lies above a vector of less than 32 bits.
+  localparam int WordWidth = Lanes < 32 ? 32 : Lanes;
 
   logic [CountWidth-1:0] count_q [Lanes];
   logic [AccWidth-1:0] acc_q [Lanes];
 
   // Bits are equal where `not (a xor w)`.
-  always_ff @(posedge clk_i) begin
+  always_ff @(posedge clk_i) begin : p_count
+    logic [Lanes-1:0] products;
     if (data_valid_i) begin
       if (equal_mode_i) begin
         for (int l = 0; l < Lanes; l++) begin
-          count_q[l] <= CountWidth'($countones(~(activation_i ^ weights_i[l*Lanes+:Lanes])));
+          products = ~(activation_i ^ weights_i[l*Lanes+:Lanes]);
+          count_q[l] <= CountWidth'($countones(WordWidth'(products)));
         end
       end else begin
         for (int l = 0; l < Lanes; l++) begin
-          count_q[l] <= CountWidth'($countones(activation_i & weights_i[l*Lanes+:Lanes]));
+          products = activation_i & weights_i[l*Lanes+:Lanes];
+          count_q[l] <= CountWidth'($countones(WordWidth'(products)));
         end
       end
     end

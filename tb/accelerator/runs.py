@@ -92,7 +92,7 @@ class RunDriver(uvm_driver):
         self.forget()
         self.runs = 0
         self.values = 0
-        self.worst = 0.0  #: largest difference of clocks so far, as a part of the prediction
+        self.worst: float | None = None  #: largest difference of clocks so far, as a part of the prediction
 
     def forget(self) -> None:
         """A reset: the next run is a first one."""
@@ -196,7 +196,7 @@ class RunDriver(uvm_driver):
         if item.tolerance.clocks is None:
             return
         off = abs(clocks - expected) / expected
-        self.worst = max(self.worst, off)
+        self.worst = max(self.worst or 0.0, off)
         if off > item.tolerance.clocks:
             env.fail(
                 f"{item.get_name()}, {len(plan.phases)} phases, took {clocks:,} clocks, the system model predicts "

@@ -23,11 +23,10 @@ class Stimulus:
         self.random = random.Random(seed)
         self.rng = np.random.default_rng(seed)
 
-    def format(self, most: int, signed: bool | None = None) -> IntFormat:
-        """A random format of at most so many bits."""
-        return IntFormat(
-            self.random.randint(1, most), self.random.random() < 0.4 if signed is None else signed
-        )
+    def format(self) -> IntFormat:
+        """A random format, mostly of few bits."""
+        bits = self.random.choice((1, 2, 3, 4, 4, self.random.randint(1, 8)))
+        return IntFormat(bits, self.random.random() < 0.4)
 
     def input(self, network: Network) -> np.ndarray:
         """Random values, int[H, W, C]."""
@@ -35,7 +34,8 @@ class Stimulus:
         return self.rng.integers(fmt.min, fmt.max + 1, network.input_shape)
 
     def network(self, name: str, layers: int, size: int, work: int) -> Network:
-        """A random network: formats, kernels, strides, padding, pools and residuals, each layer on some earlier tensor.
+        """A random network: formats, kernels, strides, padding, pools, residuals and depthwise layers, each
+        layer on some earlier tensor.
 
         Args:
             name: of the network.
@@ -45,7 +45,7 @@ class Stimulus:
         """
         r, lanes = self.random, self.params.mvu.lanes
         shape = (r.randint(2, size), r.randint(2, size), r.choice((1, 3, r.randint(1, 2 * lanes))))
-        shapes, formats = {"input": shape}, {"input": self.format(4)}
+        shapes, formats = {"input": shape}, {"input": self.format()}
         made: list[Layer] = []
         while len(made) < layers:
             number = len(made)
@@ -76,7 +76,7 @@ class Stimulus:
         stride = (r.choice((1, 1, 1, 2)), r.choice((1, 1, 1, 2)))
         padding = tuple(r.randrange(kernel[i % 2]) if r.random() < 0.6 else 0 for i in range(4))
         channels = r.choice((r.randint(1, 2 * lanes), lanes, r.randint(1, 3 * lanes)))
-        weight_format, output_format = self.format(4), self.format(4)
+        weight_format, output_format = self.format(), self.format()
         convolved = tuple(
             (shape[i] + padding[i] + padding[i + 2] - kernel[i]) // stride[i] + 1 for i in (0, 1)
         )
@@ -88,7 +88,12 @@ class Stimulus:
             tensor = r.choice(fitting)
             channels = shapes[tensor][2]
             residual = Residual(tensor, formats[tensor], r.randint(-200, 200), r.randint(0, 4))
-        weight = self.rng.integers(weight_format.min, weight_format.max + 1, (channels, *kernel, shape[2]))
+        groups = 1
+        if shape[2] > 1 and (channels == shape[2] or residual is None) and r.random() < 0.2:
+            channels = groups = shape[2]  # depthwise
+        weight = self.rng.integers(
+            weight_format.min, weight_format.max + 1, (channels, *kernel, shape[2] // groups)
+        )
         try:
             return Layer(
                 name,
@@ -103,6 +108,7 @@ class Stimulus:
                 shift=r.randint(4, 14),
                 stride=stride,
                 padding=padding,
+                groups=groups,
                 residual=residual,
                 relu=r.random() < 0.5,
                 pool=pool,

@@ -62,9 +62,10 @@ class AcceleratorTest(BenchTest):
         env.axi.check_finished()
         for group in env.coverage.groups:
             self.report.add_coverage(group)
+        worst = self.driver.worst
         self.report.notes["runs"] = (
-            f"{self.driver.runs} runs of {env.mvus.jobs} jobs, {env.lockstep.beats_compared:,} instructions; clocks at "
-            f"most {self.driver.worst:.2%} off the prediction"
+            f"{self.driver.runs} runs of {env.mvus.jobs} jobs, {env.lockstep.beats_compared:,} instructions"
+            + ("" if worst is None else f"; clocks at most {worst:.2%} off the prediction")
         )
         if env.failed.is_set():
             raise BenchStopped
