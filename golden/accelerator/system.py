@@ -19,8 +19,8 @@ from golden.accelerator.crossbar import LeastRecent
 from golden.accelerator.order import StepOrder
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.report import Report, StepRecord, report
+from golden.codegen.folding import fold
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
-from golden.codegen.planner import fold
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.csrs import Cause, Interrupt
 from golden.controller.instructions import Decoded, decode, disassemble

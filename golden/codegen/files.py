@@ -28,8 +28,8 @@ import numpy as np
 from golden import vector_sets
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.elf import executable
+from golden.codegen.folding import fold
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
-from golden.codegen.planner import fold
 from golden.controller.assembler import assemble
 from golden.controller.memory_map import IMEM_BASE
 from golden.errors import ChecksumError, ConfigurationError, GoldenError

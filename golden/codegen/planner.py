@@ -1,15 +1,16 @@
-"""Network to plan: folding of the first layer, places of tensors and parameters, steps and what they wait for."""
+"""Network to plan: places of tensors and parameters, steps and what they wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen import mapping as mappings
 from golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
+from golden.codegen.folding import folded_layer, folds
 from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
 from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
 from golden.errors import ConfigurationError, DoesNotFitError
@@ -18,7 +19,7 @@ from golden.mvu.jobs import Images, block_words, images, map_part
 from golden.mvu.layout import activation_words, channel_blocks
 from golden.network import Layer, Network
 
-__all__ = ["MAPPINGS", "fold", "folds", "plan", "predicted_clocks"]
+__all__ = ["MAPPINGS", "plan", "predicted_clocks"]
 
 #: A mapping that is predicted to be so much slower is, whatever the estimate leaves out.
 _CLEAR = 1.5
@@ -83,7 +84,7 @@ def _fastest(network: Network, params: AcceleratorParameters, folded: bool | Non
     rough = [predicted_clocks(made) for made in plans]
     if len(plans) == 1 or max(rough) > _CLEAR * min(rough):
         return plans[rough.index(min(rough))]
-    from golden.accelerator.system import System  # which needs this module
+    from golden.accelerator.system import System  # which needs this package
 
     def exact(made: Plan) -> int:
         system = System(params, functional=False)
@@ -91,42 +92,6 @@ def _fastest(network: Network, params: AcceleratorParameters, folded: bool | Non
         return system.run().clocks
 
     return min(plans, key=exact)
-
-
-def folds(network: Network, lanes: int) -> bool:
-    """Whether a window of the first layer takes fewer channel blocks than its positions, which no other layer reads."""
-    first, *others = network.layers
-    readers = [layer.input for layer in others] + [
-        layer.residual.tensor for layer in network.layers if layer.residual
-    ]
-    return (
-        first.input == network.input
-        and network.input not in readers
-        and first.groups == 1
-        and channel_blocks(first.weight[0].size, lanes)
-        < first.kernel[0] * first.kernel[1] * channel_blocks(first.input_channels, lanes)
-    )
-
-
-def fold(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Windows of a layer's input: integers `[..., H, W, C]` -> `[..., oH, oW, fH*fW*C]`, zeros in the padding.
-
-    Raises:
-        ConfigurationError: `x` is no input of that layer.
-    """
-    top, left, bottom, right = layer.padding
-    x = np.asarray(x)
-    if x.ndim < 3 or x.shape[-1] != layer.input_channels:
-        raise ConfigurationError(
-            f"input of layer {layer.name} has shape {list(x.shape)}, but must be [..., H, W, {layer.input_channels}]"
-        )
-    layer.convolution_size(x.shape[-3:-1])
-    edges = [(0, 0)] * (x.ndim - 3) + [(top, bottom), (left, right), (0, 0)]
-    x = np.pad(x, edges)
-    windows = np.lib.stride_tricks.sliding_window_view(x, layer.kernel, axis=(-3, -2))
-    windows = windows[..., :: layer.stride[0], :: layer.stride[1], :, :, :]
-    windows = np.moveaxis(windows, -3, -1)  # fH, fW, C
-    return windows.reshape(*windows.shape[:-3], -1)
 
 
 def predicted_clocks(made: Plan) -> int:
@@ -188,7 +153,7 @@ class _Planner:
         self.shapes = dict(network.shapes)
         layers = list(network.layers)
         if folded:
-            layers[0], self.shapes[network.input] = _folded(layers[0], network.input_shape)
+            layers[0], self.shapes[network.input] = folded_layer(layers[0], network.input_shape)
         self.layers = [(layer, self.shapes[layer.input][:2]) for layer in layers]
 
     def plan(self) -> Plan:
@@ -481,14 +446,6 @@ class _Dependencies:
         for target in targets:
             self._writer[target, writes] = step
         return number, tuple(waits[other] for other in sorted(waits))
-
-
-def _folded(layer: Layer, shape: tuple[int, int, int]) -> tuple[Layer, tuple[int, int, int]]:
-    """The first layer as a 1x1 convolution over its windows, and the shape of those."""
-    outputs = layer.output_channels
-    weight = layer.weight.reshape(outputs, 1, 1, -1)
-    size = layer.convolution_size(shape[:2])
-    return replace(layer, weight=weight, stride=(1, 1), padding=(0, 0, 0, 0)), (*size, weight.shape[3])
 
 
 def _operands(layer: Layer) -> list[str]:
