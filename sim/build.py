@@ -27,7 +27,7 @@ from pathlib import Path
 import cocotb_tools.config
 
 from sim import ROOT, shown
-from sim.cocotb_runner import WHEEL_CONFIGURATION, make_runner
+from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION, make_runner
 from sim.errors import BuildFailed
 from sim.process import run_logged
 from sim.simulators import Simulator, compiler_fingerprint
@@ -37,7 +37,7 @@ BUILD_ROOT = ROOT / "sim" / "build"
 TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
-VERILATOR_FLAGS = ("-O3", "--assert", "-Wno-fatal", "-CFLAGS", "-O2 -march=native")
+VERILATOR_FLAGS = ("-O3", "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
 VERILATOR_X_FAST = ("--x-assign", "fast")
 VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)
@@ -74,6 +74,7 @@ class BuildSpec:
     def control_file(self) -> str:
         """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
         lines = ["`verilator_config"]
+        lines += [f'no_inline -module "{module}"' for module in self.target.repeated]
         for name in self.target.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
             lines.append(f'{access} -module "{self.target.hdl_top}" -var "{name}"')
@@ -85,7 +86,7 @@ class BuildSpec:
         if self.simulator.name == "verilator":
             tools["cocotb"] = str(cocotb_tools.config.libs_dir)
             tools["compiler"] = compiler_fingerprint()
-            tools["makefile"] = " ".join(WHEEL_CONFIGURATION)
+            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS])
         return tools
 
     def key(self) -> str:

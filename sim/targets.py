@@ -76,6 +76,8 @@ class Target:
     publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
     """Names (wildcards allowed) in ``hdl_top`` that the bench reaches through VPI in Verilator. Those ending in
     ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper."""
+    repeated: tuple[str, ...] = ()
+    """Modules of which there are many instances: Verilator keeps them apart, so that g++ compiles less."""
     timing: bool = False
     """True if the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog."""
     window_ns: tuple[int, int] = (10_000, 1_000)
@@ -219,6 +221,7 @@ TARGETS: dict[str, Target] = {
             name="mvu_array",
             summary="matrix-vector units and the crossbar between them",
             hdl_top="mvu_array_tb",
+            repeated=("mvu",),
             sources=(
                 "rtl/accelerator/mvu_array.f",
                 "tb/agents/hdl/bursts.f",
@@ -362,6 +365,7 @@ TARGETS: dict[str, Target] = {
             name="accelerator",
             summary="MVUs, crossbar, controller and host port: networks from the host's input to its output",
             hdl_top="accelerator_tb",
+            repeated=("mvu",),
             sources=(
                 "rtl/accelerator/accelerator.f",
                 "tb/agents/hdl/bursts.f",
