@@ -1,30 +1,26 @@
 """The host port under cocotbext-axi's manager, which knows nothing of this project: two readings of AXI4, to agree.
 
-Python is at work in every clock here, so the tests are short. They are skipped where cocotbext-axi is not installed.
+Python is at work in every clock here, so the tests are short.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from random import Random
 
 import cocotb
 from cocotb.triggers import ClockCycles
+from cocotbext.axi import AxiBus, AxiMaster, AxiResp
 
 from golden.accelerator.registers import ID, VERSION, WINDOW_BY_NAME, data_address, system_address
 from golden.controller.memory_map import IMEM_BASE
 from tb.report import Report
 
-_MISSING = importlib.util.find_spec("cocotbext") is None or importlib.util.find_spec("cocotbext.axi") is None
 
-
-@cocotb.test(skip=_MISSING)
+@cocotb.test()
 async def foreign_manager(dut: object) -> None:
-    """Memories, registers and refusals through cocotbext-axi's manager (pip install cocotbext-axi)."""
-    from cocotbext.axi import AxiBus, AxiMaster, AxiResp
-
+    """Memories, registers and refusals through cocotbext-axi's manager."""
     seed = int(os.environ["COCOTB_RANDOM_SEED"])
     with Report("accelerator_axi foreign_manager", f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}", seed) as report:
         random = Random(seed)
