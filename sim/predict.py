@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import golden
 from golden import GoldenError, Graph, Network
+from golden.codegen.networks import NETWORKS
 from golden.compare import Comparison, compare_traces
 from sim.engine import GOLDEN, EngineModel, engines, load, snake
 from sim.errors import AssayError
@@ -200,7 +201,7 @@ def _integer_network(order: Order) -> bool:
         return order.engine == "accelerator"
     if order.scales:
         return True
-    if order.model in (*integer_networks.DIGITS, int8_networks.DIGITS):
+    if order.model in (*integer_networks.DIGITS, *NETWORKS, int8_networks.DIGITS):
         return order.model != int8_networks.DIGITS
     return isinstance(golden.load(order.model), Network)
 

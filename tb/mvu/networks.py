@@ -11,6 +11,7 @@ import numpy as np
 import golden
 import vectors
 from golden import GoldenError, Network
+from golden.codegen.networks import NETWORKS
 from golden.mvu.layout import pack_activations
 from golden.mvu.parameters import MvuParameters
 from golden.mvu.plan import NetworkPlan
@@ -48,14 +49,17 @@ def load_workloads(model: str, images: str, rng: np.random.Generator) -> list[Wo
 
 
 def load_workload(model: str, images: str, rng: np.random.Generator, scales: str = "") -> Workload:
-    """One network: one of `DIGITS`, or a model file; arguments and errors as for `load_workloads`.
+    """One network: one of `DIGITS`, one of `NETWORKS`, or a model file; arguments and errors as for `load_workloads`.
 
     Args:
         scales: of `golden.load_network`; by default what the environment's ASSAY_SCALES says, else "exact".
     """
     if model in DIGITS:
         return Workload(*vectors.digits(model))
-    network = golden.load_network(model, scales or os.environ.get("ASSAY_SCALES", "exact"))
+    make = NETWORKS.get(model)
+    network = (
+        make() if make else golden.load_network(model, scales or os.environ.get("ASSAY_SCALES", "exact"))
+    )
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)
