@@ -601,7 +601,7 @@ async def illegal_job(dut: object) -> None:
 
 
 class Trap(Fails):
-    words = ("hart 0 trapped: illegal at pc 0x8000",)
+    words = (" trapped: illegal at pc 0x8000",)  # whichever hart comes there first
 
     def spoil(self, plan: Plan) -> Plan:
         return tampered(plan, "    csrw mvucommand, s7", "    .word 0")
