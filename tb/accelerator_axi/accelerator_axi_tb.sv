@@ -39,6 +39,7 @@ module accelerator_axi_tb #(
   always #5 clk_i = ~clk_i;
 
   // What is only to be observed stays open.
+  // verilator lint_off PINMISSING
   accelerator #(
     .Mvus       (Mvus),
     .Lanes      (Lanes),
@@ -79,6 +80,7 @@ module accelerator_axi_tb #(
     .s_axi_rready_i (s_axi_rready),
     .ext_irq_i      ({Mvus{1'b0}})
   );
+  // verilator lint_on PINMISSING
 
   `include "waves.svh"
 
