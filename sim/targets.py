@@ -411,7 +411,7 @@ TARGETS: dict[str, Target] = {
             sources=("rtl/accelerator/accelerator.f", "tb/accelerator_axi/accelerator_axi_tb.sv"),
             test_modules=("tb.accelerator_axi.test_accelerator_axi",),
             timing=True,
-            publish=("clk_i", "rst_ni", "s_axi_*"),
+            publish=("clk_i", "manager_clk_i", "rst_ni", "s_axi_*"),
             parameters={
                 "Mvus": Parameter(2, range(2, CROSSBAR_PORTS + 1), "units, and harts"),
                 "Lanes": Parameter(64, (64,), "bits of a data memory's word: here a whole beat"),

@@ -25,7 +25,9 @@ async def foreign_manager(dut: object) -> None:
     with Report("accelerator_axi foreign_manager", f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}", seed) as report:
         random = Random(seed)
         dut.rst_ni.value = 0
-        manager = AxiMaster(AxiBus.from_prefix(dut, "s_axi"), dut.clk_i, dut.rst_ni, reset_active_level=False)
+        manager = AxiMaster(
+            AxiBus.from_prefix(dut, "s_axi"), dut.manager_clk_i, dut.rst_ni, reset_active_level=False
+        )
         for side in (manager.write_if, manager.read_if):
             side.log.setLevel(logging.WARNING)
         await ClockCycles(dut.clk_i, 5)
