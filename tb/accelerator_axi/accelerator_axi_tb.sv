@@ -44,7 +44,12 @@ module accelerator_axi_tb #(
     #1 clk_i = ~clk_i;
   end
 
-  logic s_axi_awvalid_late, s_axi_wlast_late, s_axi_wvalid_late, s_axi_bready_late, s_axi_arvalid_late, s_axi_rready_late;
+  logic s_axi_awvalid_late;
+  logic s_axi_wlast_late;
+  logic s_axi_wvalid_late;
+  logic s_axi_bready_late;
+  logic s_axi_arvalid_late;
+  logic s_axi_rready_late;
   logic [ 3:0] s_axi_awid_late;
   logic [31:0] s_axi_awaddr_late;
   logic [ 7:0] s_axi_awlen_late;
