@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Assay: `make help` lists what there is. This file sets up .venv and hands over to `python -m sim`, to which make
 # passes the variables given on its command line (SIM, TOPLEVEL, SEED, ...) as environment.
 

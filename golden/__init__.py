@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden models: the only place in Assay where arithmetic is decided.
 
     model = golden.load("network.tflite")   # or .onnx

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m golden COMMAND MODEL ...`: golden models from the command line.
 
 Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 bad input, said in one sentence.

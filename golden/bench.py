@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m golden bench MODEL`: how fast the golden model is, beside frameworks and a textbook convolution.
 
 Every figure comes from one process with one thread, and every result that is timed is also compared.

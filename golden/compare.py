@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparison of two traces, tensor by tensor: exact or not, where first, how far, how many, and how much noise.
 
     comparison = model.compare(x, reference)   # another model, a framework's runtime, or name -> array

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors of the golden models: every message is one sentence to the user, naming the value and what is
 allowed."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Integer number formats: how many bits a tensor's values have, and whether the top one is a sign."""
 
 from __future__ import annotations

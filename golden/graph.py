@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Directed graphs of named tensors: whole networks as their framework runs them, every tensor bit by bit.
 
 A node applies one operator to tensors and constants and makes tensors; nodes are stored, and executed, in an order

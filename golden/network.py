@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Integer networks: fused layers joined by tensor names, executed exactly.
 
 A layer is what an accelerator does in one job: convolution, scaler and bias, residual addition, ReLU, max

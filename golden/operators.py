@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact integer operators, the arithmetic every network and every block model is made of.
 
 Tensors are NHWC: image, row, column, channel. Each function is a definition vectorised, nothing more; the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures as files: what the plots of comparison and profile share. Needs matplotlib when one is drawn."""
 
 from __future__ import annotations

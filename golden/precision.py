@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Precision of single tensors: results brought into another number format, the rest of the network unchanged.
 
     model = golden.load("network.tflite", precision={"conv2": "ap_fixed<8,3,RND,SAT>"})

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiles: how much of its number format each tensor and constant of a network uses, and how often it saturates.
 
     profile = golden.profile(model, x)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of 32-bit words made of named fields: register maps and packet headers, each written once for all readers."""
 
 from __future__ import annotations

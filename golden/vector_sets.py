@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vector sets: a folder of jobs for a block's bench, here or elsewhere, to play and check.
 
     manifest.json        what the block's module says, and for each job its file with its sha256

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds and runs: simulators, targets, the build cache, waves and reports.
 
 The command line is ``python -m sim`` (see ``python -m sim --help``); the Makefile is a thin layer over it. From Python:

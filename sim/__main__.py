@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: ``python -m sim COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
 
 from __future__ import annotations

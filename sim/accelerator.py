@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks on the simulated accelerator: the code generator's plan goes there once, then inputs one after the other."""
 
 from __future__ import annotations

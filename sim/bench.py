@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``make bench``: what the bench costs, as ratios inside one run.
 
 Three measurements of the same jobs on the same RTL: the bench at transaction level, the bench with random stalls

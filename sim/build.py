@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The build cache: one folder a build, named after a hash of everything that determines it.
 
 ``sim/build/<target>-<simulator>-<key>/`` appears by one rename when the build is complete, so that an

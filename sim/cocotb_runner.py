@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb's own Python runner, adapted to what this project needs. Nothing else here touches its internals.
 
 What differs from ``cocotb_tools.runner`` as it stands:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks on simulated hardware: `load` gives a model that answers as the golden one does.
 
 A simulator runs as a server (`sim.server`, `Target.engine`) for as long as the model lives. What is sent to it is the

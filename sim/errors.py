@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors that are sentences to the user."""
 
 from __future__ import annotations

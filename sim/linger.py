@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A last cocotb test for runs that write the waves of a failure; it lets time pass until their window ends.
 
 Without it cocotb would end the simulation in the very time step of the failure, before that step is written.

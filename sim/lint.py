@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lint: ``verilator -Wall`` and verible over the HDL, ruff over the Python. Every warning is an error."""
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from sim.targets import Target, expand_sources
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")
+SOURCE_SUFFIXES = (".py", ".sv", ".svh", ".f", ".vlt", ".c", ".cpp", ".h", ".S", ".ld")
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
 
 Announce = Callable[[str], None]
 
@@ -26,6 +29,7 @@ def run(targets: Iterable[Target], announce: Announce) -> int:
     results = [_verilator(target, announce) for target in targets if target.lint_top]
     results.append(_verible(announce))
     results.append(_ruff(announce))
+    results.append(_licences(announce))
     failed = results.count(False)
     announce(
         f"lint: {failed} of {len(results)} checks failed" if failed else f"lint: {len(results)} checks passed"
@@ -106,4 +110,20 @@ def _call(
     announce(f"{'ok' if passed else 'FAILED':<7}{title}")
     if not passed:
         print((done.stdout + done.stderr).strip().replace(f"{ROOT}{os.sep}", ""), flush=True)
+    return passed
+
+
+def _licences(announce: Announce) -> bool:
+    """Every source file names its licence in its first lines."""
+    folders = ("rtl", *PYTHON_FOLDERS)
+    files = [
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in SOURCE_SUFFIXES
+    ]
+    outputs = [ROOT / "sim" / name for name in ("build", "runs", "reports")]
+    sources = [path for path in files if not any(path.is_relative_to(output) for output in outputs)]
+    bare = [path for path in sources if LICENCE not in path.read_text(errors="replace")[:200]]
+    passed = bool(sources) and not bare
+    announce(f"{'ok' if passed else 'FAILED':<7}licence lines, {len(sources)} files")
+    for path in sorted(bare):
+        print(f"{path.relative_to(ROOT)}: must have {LICENCE!r} in its first lines", flush=True)
     return passed

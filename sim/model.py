@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every engine's model of a network has in common: it answers as the golden one does."""
 
 from __future__ import annotations

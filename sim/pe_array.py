@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks on the simulated PE array, layer by layer.
 
 The layers' tiles go to the simulator, everything between the layers is memory moves in this process. With several

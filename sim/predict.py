@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m sim predict | trace | compare``: a network on an engine, against its golden model or its framework's
 runtime."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running a program: its output into a log and, live, to a sink; stopped with everything it started."""
 
 from __future__ import annotations

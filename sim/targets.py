@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of targets: everything the runner knows about a block. Adding a block is one entry in ``TARGETS``."""
 
 from __future__ import annotations

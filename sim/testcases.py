@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cocotb tests of a target, listed without a simulator."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding the waveform a user wants to see, and opening it on the signals that matter, at the failure.
 
 ``sim/views/<target>.view`` lists those signals once: a ``[Heading]`` or a signal's path below the HDL top on each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of every bench share: from a cocotb test to a uvm_test with its report, with or without a planted
 fault.
 

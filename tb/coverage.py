@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage: named points with bins, crosses of points, vectorised sampling, merging between runs.
 
 Why not PyPI's cocotb-coverage 2.0: it installs with cocotb 2.1, but its points are decorators around a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The end of a run: a few lines for people, ``summary.json`` for the runner.
 
 ``summary.json`` has the keys name, passed, simulator, seed, values_compared, words_compared, clocks,

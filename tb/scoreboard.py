@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scoreboard: what each stream must carry against what it carried, compared as arrays.
 
 `StreamScoreboard` knows beats, not a design: the bench gives the expected beats and, for the message, a

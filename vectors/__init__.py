@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real networks and vectors made by this project, each held to the checksum in `manifest.json`.
 
     network, images, labels = vectors.digits("digits_w2a2")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model file on the accelerator: golden model, framework, code generator, RTL, and a bug that is found.
 
 python docs/example/run.py                                          # the committed digits network, no simulator

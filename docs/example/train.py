@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trains a little network on scikit-learn's digits with Brevitas and exports it as QONNX.
 
     pip install torch brevitas onnxoptimizer scikit-learn

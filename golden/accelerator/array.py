@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden model of `mvu_array`: MVUs and crossbar, jobs executed whole and timed word by word.
 
 A job's clocks are those of docs/mvu.md, its words offered to the crossbar (or to the own data memory) one by one, so

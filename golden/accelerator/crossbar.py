@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden model of the crossbar: which word arrives where in which clock.
 
 Each destination takes one word a clock, from the source it served longest ago; a word leaves its source in the clock

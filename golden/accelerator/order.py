@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether each step of a run finds what it needs and has waited for it, whatever the clocks were this time.
 
 A hart knows that steps have ended from reading `ended` in the controller's data memory, and with that all that their

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build parameters of the accelerator: those of its MVUs and of its controller, and how many there are."""
 
 from __future__ import annotations

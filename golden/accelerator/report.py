@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clocks, utilisation and memory of a run, from the records of its steps, measured by the model or in the RTL."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden model of the whole accelerator: firmware on the instruction-set simulator, MVUs and crossbar, in time.
 
 What an instruction does is `golden.controller.iss`'s, what a job does `golden.mvu.functional`'s; here is when. Each

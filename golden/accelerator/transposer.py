@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden model of the transposer: elements as a host has them, in 64-bit beats, to bit-plane words and back.
 
 Tensors are NHWC. Each *element block* (a position's block of Lanes channels, the last one what is left of C) begins

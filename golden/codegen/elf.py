@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes an executable of two memories: ELF32 for RISC-V, as far as the controller's loader and binutils need it."""
 
 from __future__ import annotations

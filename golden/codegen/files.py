@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A plan with one image as a folder of files, for a bench, here or elsewhere, to play and check.
 
 manifest.json             network, parameters, mapping, places, phases with their steps, sha256 of every other file

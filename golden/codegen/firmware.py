@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program that runs a plan's steps: one for all harts, as assembly text and as words.
 
 Each item of the plan (a layer, or some of its output blocks) is a piece of code that the harts with a share in it go

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folding: the host writes windows of the first layer instead of positions, and the layer becomes a 1x1 convolution."""
 
 from __future__ import annotations

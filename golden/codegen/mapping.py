@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which MVU makes which rows and output blocks of each layer: the distributed and the pipelined mapping.
 
 An *item* is a layer, or a range of its output blocks where the weights of all do not fit, with a list of parts for each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks by their shapes alone, with random weights, for clock counts: those that BARVINN's documentation tabulates.
 
 "resnet18" is the table's: ResNet-18 for CIFAR-10 (He, Zhang, Ren, Sun 2015) without the additions and the classifier,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the code generator makes of a network: places, phases of loads and steps, firmware. See docs/accelerator.md."""
 
 from __future__ import annotations

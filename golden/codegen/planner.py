@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Network to plan: places of tensors and parameters, steps and what they wait for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a plan looks like to a person: configurations and memory map; and BARVINN's table."""
 
 from __future__ import annotations

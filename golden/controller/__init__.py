@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The RISC-V barrel controller: instruction table, CSRs, memory map, instruction-set simulator, random programs.
 
 See docs/controller.md. `iss.Iss` is the architecture state of all harts; `instructions.INSTRUCTIONS` the one table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m golden.controller COMMAND`: the simulator's speed, random programs as text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Assembler for the controller: the part of clang's syntax that generated firmware uses, to words and addresses.
 
     // comment                                          also /* ... */ within a line

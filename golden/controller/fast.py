@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator's fast path: for each instruction word a Python function, made from the instruction table.
 
 An instruction is compiled once, with its operands as parameters; the function of a word is that code with the word's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The controller's instructions: one table, from which decoder, disassembler, assembler and random words come.
 
 Encodings and operations are those of Vol. I: RV32I (chapter 2, listing in chapter 34), Zifencei (chapter 3), Zicsr

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instruction-set simulator of the controller: the architecture state of all harts, one instruction at a time.
 
 `Iss.step` is the definition, written to be read; `Iss.run` and `Iss.step_fast` do the same with functions made once

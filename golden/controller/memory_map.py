@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Addresses of the controller: what lies where for harts, and the host's own registers. See docs/controller.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build parameters of the controller: the one place where a default is written.
 
 The RTL reads them through the generated package ``rtl/controller/controller_pkg.sv`` (see `golden.controller.package`).

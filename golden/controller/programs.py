@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random programs for all harts from a seed, and their shrinking.
 
 A program is a list of lines for each hart, in groups that stay together: a loop with its counter, a wfi with what ends

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes fixed-point ONNX files (document 004, the ACCESS guide) from graphs of the scheme's operators.
 
 The inverse of `golden.importers.fixed_point`: weights and biases become float32 multiples of their scales, scales and

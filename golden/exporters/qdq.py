@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes ONNX files in QDQ form from TensorFlow Lite int8 graphs: the same weights, scales and zero points.
 
 Every operator becomes its float32 form between DequantizeLinear and QuantizeLinear, so that any runtime of ONNX runs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads fixed-point ONNX files (document 004, the ACCESS guide) into graphs of int8 tensors.
 
 The file is a float ONNX model whose nodes carry scales and bit depths as attributes (`golden.schemes.fixed_point` has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From real numbers between quantisers to layers of integers, which is what the matrix-vector units run.
 
 A reader of a file format (`golden.importers.onnx_network`) names what the file computes: convolutions, sums, poolings,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a model file: data of bounded size, nothing of which is executed."""
 
 from __future__ import annotations

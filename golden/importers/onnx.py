@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads quantised ONNX models (.onnx): QDQ, QOperator and QONNX, into graphs whose every tensor equals the framework's.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's operators between quantised ones: element by element, norms, reductions, shapes; dynamic quantisation.
 
 Checks of a node's operands and attributes, and the shape of what it makes; what it computes is in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading an .onnx file into a graph: names, constants, types, attributes and shapes, under checks of every size.
 
 `Builder` is what the importers of operators (`golden.importers.onnx`, `golden.importers.onnx_float`) are made of.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads ONNX files (QONNX, QDQ, QOperator) as integer networks: what matrix-vector units run.
 
 Between two quantisers an ONNX graph computes with real numbers. Here they are exact rationals; a layer's scales,

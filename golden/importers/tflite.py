@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads TFLite int8 models (.tflite) into graphs whose every tensor equals LiteRT's reference kernels.
 
 The file is untrusted data: `golden.importers.tflite_file` copies it into plain Python objects under checks of every

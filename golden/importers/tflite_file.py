@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the flatbuffer of a TFLite file into plain Python objects, under checks of every count and size.
 
 The file is untrusted data. It is parsed with PyPI's `tflite` (generated from TFLite's schema), which raises where an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads TFLite int8 files as integer networks: by the QDQ form that `golden.exporters.qdq` gives them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums, exponentials and logarithms of float32 numbers as Eigen computes them, which serves onnxruntime in places.
 
 Eigen adds a contiguous vector by packets of four (SSE, which onnxruntime's wheels for x86-64 are built for), in two

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators of the fixed-point ONNX scheme, each an exact rational rounded once (`golden.schemes.fixed_point.rescale`).
 
 Arrays are `[runs, *shape]`, int8, in ONNX's axis order: maps are `[N, C, H, W]`. Scales are exponents of two. The

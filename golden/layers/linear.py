@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact sums of integer products, by the BLAS in floats wherever a bound shows that no rounding can happen.
 
 A float of p significant bits holds every integer of magnitude up to 2**p. If the absolute values of all products of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums of float32 products in the order of onnxruntime's CPU kernels (MLAS), which decides their last bits.
 
 Float addition is not associative, so a float32 matrix product or convolution has no single right answer: each library

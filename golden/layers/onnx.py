@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's operators on quantised and float32 tensors, one small class each, as onnxruntime's CPU provider computes them.
 
 Arrays are `[runs, *shape]` with the file's own axis order (maps are `[runs, B, C, H, W]`) and dtypes. What rounds is in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's float32, integer and logical operators between quantised ones, as onnxruntime's CPU provider has them.
 
 Arrays are `[runs, *shape]` with the file's own axis order and dtypes. Exact, bit by bit, against onnxruntime on x86-64

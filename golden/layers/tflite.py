@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's int8 operators, each the definition of a LiteRT reference kernel, vectorised over runs.
 
 Arrays are `[runs, *shape]` in the tensor's own dtype and axis order, as `golden.graph` gives them. Each class is built

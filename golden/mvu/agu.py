@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Address generators of the MVU: nested loops with one signed jump a step, and the skipping of zero padding.
 
 `docs/mvu.md` is the definition. Nothing here loops over steps: the number of times a jump was taken before a

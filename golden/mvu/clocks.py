@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many clocks a job takes on the MVU, from the recurrence in `docs/mvu.md`."""
 
 from __future__ import annotations

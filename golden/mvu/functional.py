@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transaction-level golden model of the MVU: registers and memories in, output words out.
 
 `run_job` executes any legal register configuration on any memory contents, word for word as `docs/mvu.md` says;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers to MVU jobs: registers, memory images, and which output coordinate each word is.
 
 One job runs a whole layer, or some rows and output blocks of it, with the eight-loop mapping of `docs/mvu.md`: row,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory images of the MVU: tensors to words and back, as `docs/mvu.md` lays them out.
 
 A word is a row of a uint8 array, its bytes little-endian: bit i of the word is bit i % 8 of byte i // 8. This is

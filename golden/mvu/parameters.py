@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build parameters of the MVU: the one place where a default is written.
 
 The RTL reads them through the generated package ``rtl/mvu/mvu_pkg.sv`` (see `golden.mvu.registers`), the

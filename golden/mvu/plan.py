@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole network in one MVU's memory: where its tensors lie and which jobs make its layers."""
 
 from __future__ import annotations

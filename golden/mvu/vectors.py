@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vector sets for the MVU: layers of a network as files that a bench, here or elsewhere, can play and check.
 
 A set is a folder as `golden.vector_sets` says. The archive of a job holds, in the layouts of docs/mvu.md:

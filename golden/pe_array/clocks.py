@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many clocks tiles take on the PE array whose streams are always valid and always ready.
 
 Clock 0 takes the first beat of the first weight packet. Everything that can hold up the array is a maximum:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the PE array puts out for any legal tile and any pixels: docs/pe_array.md, "What runs: a tile", step by step.
 
 Vectorised over images, row blocks, rows and columns of the array; a loop over steps carries the accumulators from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The output stage of the PE array: what its lanes make of accumulators, and the constants that operators give them.
 
 `lanes` is the arithmetic of docs/pe_array.md, section "Output stage"; the rounding itself is `golden.schemes.tflite`'s

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Mapping of a network's operators to tiles of the PE array, with the moves in memory before and after.
 
 An operator becomes tiles, each with the pixels that a system's DMA would fetch for it from the input tensors, and the

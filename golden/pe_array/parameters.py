@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build parameters of the PE array: the one place where a default is written.
 
 The RTL reads them through the generated package ``rtl/pe_array/pe_array_pkg.sv`` (see `golden.pe_array.registers`).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole network on the PE array: which layers are its tiles, which are moves in memory and which the host keeps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convolution layers of well-known networks by their shapes alone, for clock counts: batch 1, as published.
 
 AlexNet: Krizhevsky, Sutskever, Hinton 2012, two groups in conv2, conv4 and conv5. VGG-16: Simonyan, Zisserman 2014.

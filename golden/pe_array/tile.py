@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A tile of the PE array: one weight packet and what it asks of the pixel and output streams. See docs/pe_array.md.
 
 Beats are bytes, little end first: bit i of a beat is bit i % 8 of byte i // 8, unused top bits 0.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vector sets for the PE array: layers of a network as tiles that a bench, here or elsewhere, can play and check.
 
 A set is a folder as `golden.vector_sets` says; its manifest names network, origin of model and input, and the RTL's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LiteRT's interpreter with its reference kernels, every tensor kept: the runtime TFLite graphs are held to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """onnxruntime's CPU provider as the model is written, every tensor kept: the runtime ONNX graphs are held to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package qonnx, every tensor kept: the execution QONNX graphs are held to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Affine quantisation, as TFLite's and ONNX's files state it for a tensor."""
 
 from __future__ import annotations

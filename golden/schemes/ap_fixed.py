@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """hls4ml's fixed point: ap_fixed<W, I, Q, O, N>, W bits of which I stand before the binary point.
 
 A raw integer r of W bits, two's complement (ap_fixed) or unsigned (ap_ufixed), stands for r * 2**(I - W); I may be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixed-point ONNX of the ACCESS guide: power-of-two activations, weights of scale 2**n / a, exact rational results.
 
 Source: "User Guide of Preparing Fixed-point ONNX Model for ACCESS DLA Compiler", version 1.2.0 (document 004), called

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LSQ: quantisation with a learned step size, one positive real number for a tensor (or one for each channel).
 
     q      = round(clip(v / step, low, high))         low..high: -2**(b-1)..2**(b-1) - 1 signed, 0..2**b - 1 unsigned

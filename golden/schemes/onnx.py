@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's quantisation: real = scale * (q - zero_point), in float32, rounded half to even, saturated.
 
 Operators QuantizeLinear and DequantizeLinear (https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) define the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QKeras' quantisers as formulas: what a layer's `kernel_quantizer` or a quantised activation makes of a value.
 
     quantized_bits(bits, integer, symmetric, keep_negative, alpha=1)    ap_fixed<bits, integer + keep_negative,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QONNX's quantisers: arbitrary bit widths, with float32 numbers that carry the integers.
 
 QONNX (Pappalardo et al., "QONNX: Representing Arbitrary-Precision Quantized Neural Networks", 2022) adds nodes to ONNX

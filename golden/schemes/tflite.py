@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's int8 scheme: real = scale * (q - zero_point), rescaled in 32-bit fixed point with double rounding.
 
 The arithmetic is that of LiteRT's reference kernels (`tflite/kernels/internal/reference` and gemmlowp's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One profile of hypothesis for all tests: no deadlines, which a loaded machine misses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds small fixed-point ONNX files, right or broken on purpose."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rounding to float32 in Python integers, for tests that hold float32 arithmetic against exact fractions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the TFLite tests share: the networks, LiteRT where it is installed, inputs with extremes."""
 
 from __future__ import annotations

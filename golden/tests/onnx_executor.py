@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Executes QONNX files with ONNX's reference evaluator: the independent opinion the golden networks are held
 to."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Little ONNX files for the tests, onnxruntime where it is installed, and inputs with extremes."""
 
 from __future__ import annotations

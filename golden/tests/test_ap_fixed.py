@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ap_fixed against its definition in Python's fractions."""
 
 from __future__ import annotations

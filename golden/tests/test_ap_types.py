@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ap_fixed against AMD's own C++ headers, compiled: every mode, from fixed point and from double.
 
 The headers are those that the PyPI package hls4ml carries for its own C++ simulation; nothing else of it is used.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmark's yardstick is a convolution indeed; every column is measured, or says what is missing."""
 
 import sys

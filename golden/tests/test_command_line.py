@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m golden`: what it prints and writes, and its exit status."""
 
 from __future__ import annotations

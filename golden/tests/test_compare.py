@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparison of traces: verdicts, places, figures; and that nothing counts as equal that was not compared."""
 
 from __future__ import annotations

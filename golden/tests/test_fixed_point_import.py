@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every rule of the fixed-point ONNX scheme broken once, and hostile files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every operator of the fixed-point ONNX importer against loops over fractions, and whole graphs through the exporter.
 
 The oracle executes the float file itself with ONNX's reference evaluator, one node at a time, in float64 wherever that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fixed-point ONNX scheme's numbers against Python's integers and fractions."""
 
 from __future__ import annotations

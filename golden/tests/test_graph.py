@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graphs on their own: order, branches, several inputs and outputs, batches, state, summary, comparison."""
 
 from __future__ import annotations

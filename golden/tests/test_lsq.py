@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LSQ against its formulas in Python's fractions, rounded to float32 by integers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks against loops over Python integers, and the QONNX reader and writer against ONNX's own
 executor."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's operators between quantised ones against onnxruntime (optimisation disabled), bit by bit.
 
 Every case is a little .onnx file that both read: random values, both ends of a quantised input's range, lengths that

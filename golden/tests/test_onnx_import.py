@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choosing the importer, refusals in one sentence, damaged and hostile ONNX files."""
 
 from __future__ import annotations

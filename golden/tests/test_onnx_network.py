@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX files as integer networks, held to the framework's arithmetic: with exact scales bit by bit, with the nearest
 ones each layer to a step at most, and to an exact rational number where it differs."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks: a residual network with many kinds of branch, quantised by onnxruntime's own tools in both forms."""
 
 from __future__ import annotations

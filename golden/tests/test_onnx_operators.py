@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Single ONNX operators against onnxruntime (optimisation disabled), over random shapes, attributes, quantisations.
 
 Every case is a little .onnx file that both read, compared tensor by tensor, bit by bit. Zero points are at both ends of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ONNX's scheme against exact fractions: every float32 rounding is done here in Python integers, half to even."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The operators against their definitions, written as loops over Python's unbounded integers."""
 
 from __future__ import annotations

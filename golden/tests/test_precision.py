@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Per-layer precision against its definition in Python's fractions, on graphs, networks and the command line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiles against counts made value by value, and the picture."""
 
 from __future__ import annotations

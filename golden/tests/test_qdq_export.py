@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QDQ files written from TFLite graphs: onnxruntime's numbers when read back, TFLite's to a step of each operator."""
 
 from __future__ import annotations

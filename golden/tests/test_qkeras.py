@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QKeras' quantisers against their formulas in Python's fractions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QONNX files as graphs: which become networks, what is refused and how, damaged and hostile files."""
 
 from __future__ import annotations

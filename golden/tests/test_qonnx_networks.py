@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole QONNX networks against the package qonnx, every tensor and every bit: the project's own, networks drawn at
 random in all widths, and networks that Brevitas exports."""
 

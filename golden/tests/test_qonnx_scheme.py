@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QONNX's quantisers against exact fractions, with each float32 rounding done in Python integers, and against qonnx."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's operators on one value or two, against LiteRT's reference kernels: every int8 value, every pair of them.
 
 Zero points are at -128 and 127 often, scales near ties of the rescaling. Floats between DEQUANTIZE and QUANTIZE are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile TFLite files: fields of a valid model changed at random. Whatever comes, it is a model or one sentence."""
 
 from __future__ import annotations

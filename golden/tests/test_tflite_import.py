@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the TFLite reader refuses, and how: one sentence with node, attribute, value and what is allowed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's operators on maps and shapes against LiteRT's reference kernels, over random shapes and attributes:
 transposed convolution, resizing, reductions to an extreme, and the moves of values."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole TFLite networks against LiteRT's reference kernels: every intermediate tensor, bit by bit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Single TFLite operators against LiteRT's reference kernels, over random shapes, attributes and quantisations.
 
 Every case is a little .tflite file that both read. Inputs hold the ends of the range, the zero point and random values;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's fixed-point arithmetic against its definitions in Python's integers and fractions."""
 
 from __future__ import annotations

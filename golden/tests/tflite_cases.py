@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Single TFLite operators as random cases: a little file that LiteRT's reference kernels and `golden` both read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes small .tflite files, one operator or a few, for tests that have no model at hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sources of the accelerator in compile order; paths are relative to this file.
 -f mvu_array.f
 -f ../controller/controller.f

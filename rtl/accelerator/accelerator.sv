@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // MVUs, crossbar, controller and the host's port. See docs/accelerator.md.
 //
 //   s_axi ----> write, read side --+--> controller's host port --> controller --> bus --+

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fair arbitration for one destination with a valid/ready handshake.
 //
 // gnt_o is one-hot, or 0 without a request: of those that ask, the requester that was served longest ago. It depends on

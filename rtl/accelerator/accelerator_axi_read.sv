@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Read side of the host's AXI4 port: one burst at a time. Words of data memories are asked for ahead, as far as the
 // buffer of answers has room, so that they come one a clock; so do the transposer's beats.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Write side of the host's AXI4 port: one burst at a time, a beat a clock where its destination takes it.
 //
 // An illegal beat is taken and does nothing but to set the burst's response. B comes when everything written has

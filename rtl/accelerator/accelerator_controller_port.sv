@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The host port's writes and reads take turns at the controller's host port, one access at a time.
 `include "assert.svh"
 

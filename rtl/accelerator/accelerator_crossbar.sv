@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Crossbar between MVUs: every unit's output words to any set of units' data memories.
 //
 // A word goes to all units of its dest that exist; without any it is taken and dropped. Every destination takes one

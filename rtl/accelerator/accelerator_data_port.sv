@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The host's way to the data memories: a writer to any set of units, a reader of one unit at a time.
 //
 // A written word is taken in the clock in which the last unit of its set takes it, and nothing is kept but the set of

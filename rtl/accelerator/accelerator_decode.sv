@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is at an address of the host: its window, and the place inside. Combinational.
 //
 // Exactly one of the kinds is high, or none where nothing is mapped. exists_o: there is such a word or lane; registers

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ways from the harts and the host to the registers: of every MVU, and of the system (unit SystemUnit).
 //
 // Every hart has a slot for the one access it may have under way, the host one for writes and one for reads. An access

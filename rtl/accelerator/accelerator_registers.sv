@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // System registers (map: docs/accelerator_registers.md, generated with accelerator_pkg from one table).
 //
 // Requests are taken at once, one a clock, a read is answered in the next clock. There is one port, so a hart's setting

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Turns elements as the host has them into bit planes, and back. See docs/accelerator.md.
 //
 //   writing   beats of a block -> buffer -> its words, most significant plane first -> data memories

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // MVUs and the crossbar between them. See docs/accelerator.md.
 //
 // All ports are those of `mvu` (docs/mvu.md), unit m in bits m*Width +: Width; the crossbar's side of the units is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Assertions of the design, for simulation only. They are written as plain processes because Icarus Verilog
 // has no concurrent assertions; a failure prints one line with the place and the time and ends the simulation,
 // so that the bench reports the run as failed. Every macro uses clk_i and rst_ni of the module around it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fair arbitration of requesters for a banked memory port, combinational grant.
 //
 // Requesters that want different banks are all granted; of those that want the same bank the one that

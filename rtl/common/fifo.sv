@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // First-in first-out buffer of registers, any depth from 2.
 //
 // wready_o is high while there is room, rvalid_o while there is a word; both come from registers, so neither

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // First-in first-out buffer in a memory for whole packets: a packet can be read once all of it is there.
 //
 // Every beat is written as it comes; wcommit_i with the last beat of a packet makes the packet readable, wdrop_i

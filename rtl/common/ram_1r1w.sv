@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory with one read and one write port on one clock.
 //
 // A read with re_i gives its word in the next clock and keeps it until the next read. A read of the word that is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Multiplies 32-bit numbers by factors and rounds them, as TFLite's int8 kernels and fixed-point ONNX do (definitions:
 // golden/schemes/tflite.py and fixed_point.py; docs/pe_array.md, "rescale"). A factor applies in one of three ways:
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What users of `rescale` need beside it: reciprocals of divisors, and shifts by direction.
 package rescale_pkg;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // RTL of the controller, in compile order
 controller_pkg.sv
 controller_decode_pkg.sv

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Barrel processor: Harts hardware threads of RV32I + Zicsr + Zifencei (+ M) in one pipeline. See docs/controller.md.
 //
 //   F  scheduler picks a hart, its pc goes to the instruction memory, an interrupt is decided

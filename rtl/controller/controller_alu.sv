@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arithmetic of stage X: combinational. The adder also makes addresses and targets, beside which the comparator
 // decides a branch.
 module controller_alu

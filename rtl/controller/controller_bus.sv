@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Instructions that wait for an answer, of the MVU bus or of the divider.
 //
 // An instruction whose request leaves stage M is parked: its word is kept here, as the memory may change meanwhile, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CSRs and trap state of all harts. Reads, writes, traps and counts happen in stage M, where an instruction reads the
 // old value and writes the new one in one clock: mip loses no interrupt between them.
 module controller_csr

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Decoder: combinational. Vol. I chapters 2, 3, 6, 12; Vol. II section 3.3. CSR addresses are checked where the CSRs
 // are, in controller_csr.
 module controller_decode

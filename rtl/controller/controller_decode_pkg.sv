@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the decoder tells the later stages about an instruction.
 package controller_decode_pkg;
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Divider of the M extension: one bit of the quotient a clock, requests of the harts in order.
 //
 // A hart has one request under way, so the queue never overflows. valid_o keeps its result until ready_i. Vol. I table

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Host port: one request at a time, in order; each is answered, reads and writes.
 //
 // req_ready_o speaks of a valid request: it is high in the clock in which the request is done. A request for a memory or

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory map behind stage M, and instruction fetch.
 //
 // One access a clock, of the instruction in M or else of the host. What is where is said in the same clock; the word

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory of 32-bit words with two ports: one reads, the other reads or writes bytes.
 //
 // An address given with its enable gives the word in the next clock, kept until the next one. A word read in the clock

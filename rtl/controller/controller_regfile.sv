@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Registers x0 to x31 of all harts, in memories of two read ports and one write port.
 //
 // An address given in one clock gives its word in the next. There is no reset: x0 is held at 0 by the user of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stage W: writes rd, shows the retirement (RVFI), counts retirements.
 //
 // The slot in M is taken at the clock's end; a record is shown in the next clock, in which also the word of a load comes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which hart issues, and from which pc: hold, wfi, wait for an answer and in flight are states of each hart.
 //
 // A hart issues when it is released, has nothing in the pipeline (it leaves in stage W) and waits for nothing. With Skip

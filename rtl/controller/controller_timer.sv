@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // msip, mtime and mtimecmp of all harts: combinational reads, writes at the clock's end.
 //
 // mtip_o is exactly mtime >= mtimecmp of its clock. A write to mtime takes the place of that clock's count.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sources of the MVU in compile order; paths are relative to this file.
 mvu_pkg.sv
 ../common/ram_1r1w.sv

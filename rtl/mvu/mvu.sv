@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bit-serial matrix-vector unit. What it computes, its ports and its timing: docs/mvu.md.
 //
 // A step issued in clock 0 passes

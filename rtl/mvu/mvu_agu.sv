@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Address generator: nested loops, the outermost (0) endless, each step adds exactly one jump.
 //
 //   loop k runs length_i[k] + 1 times; a step takes the jump of the innermost loop that still counts, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Data memory: banks with one read and one write port each, three readers and three writers.
 //
 // Bank = upper address bits, so tensors placed in different banks never meet. An access is done in the clock of

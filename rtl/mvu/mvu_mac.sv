@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Multiply lanes: each clock the dot product of one activation word with every lane's weight row, accumulated bit
 // plane by bit plane. data_valid_i comes with the words read from the memories; two clocks later acc_o holds
 // their sums, for one clock at least.

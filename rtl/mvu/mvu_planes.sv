@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Order of bit-plane pairs of a bit-serial product: diagonals of equal significance from the highest, in a
 // diagonal the input plane goes down while the weight plane goes up (see docs/mvu.md).
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // After the accumulators: scaler, bias, residual, ReLU, max-pool, quantiser, for all lanes (formulas in docs/mvu.md).
 //
 // Five register stages, each with its own valid. Sums enter with acc_valid_i; five clocks after, if they end a pool

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Register file of the MVU (map: docs/mvu_registers.md, generated with mvu_pkg from one table).
 //
 // Configuration registers hold the job being written. Writing mvucommand makes it pending; when the sequencer takes it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Residual input: reads an earlier tensor from the data memory ahead of the outputs it is added to, gathers
 // its bit planes and keeps the values ready.
 //

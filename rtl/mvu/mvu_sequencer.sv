@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a job: checks its configuration, then issues one multiply step a clock until the countdown is over, then
 // waits until the last output word has been taken.
 //

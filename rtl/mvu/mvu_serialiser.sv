@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Serialiser: writes output blocks as bit planes, most significant first, one word a clock.
 //
 // Blocks arrive without back-pressure (the sequencer only begins outputs that fit: OutputFifoDepth). A word is

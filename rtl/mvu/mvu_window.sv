@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Zero padding: for every output in turn the part of its kernel window that lies inside the input map, as address
 // corrections for the weight and input generators (formulas in docs/mvu.md).
 //

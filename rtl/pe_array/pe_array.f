@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // RTL of the PE array, in compile order
 pe_array_pkg.sv
 ../common/fifo.sv

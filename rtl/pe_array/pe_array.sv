@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PE array: tiles in, rescaled outputs out. Definition of dataflow, packets and arithmetic: docs/pe_array.md.
 //
 //   wgt -> weights ---------------.------------------.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The array: Rows x Columns elements. Rows share weights, columns share pixel vectors, partial sums move to the right.
 //
 // Two register stages: operands less their zero points, then the accumulators. en_i holds both. The weights come from

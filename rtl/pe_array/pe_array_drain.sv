@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Completed columns on their way to the output stage: a copy of the accumulators, and Lanes of its columns a clock.
 //
 // A completed column is offered with capture_i and taken when ready_o; then its groups of Lanes channels go to the

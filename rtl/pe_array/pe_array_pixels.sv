@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Pixel packets: takes and checks them, and gives the array the rows that a kernel row after kernel row meets.
 //
 // A packet is kept until all of it is there (or dropped whole). Then each channel's beats are put together into one

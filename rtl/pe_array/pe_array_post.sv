@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Output stage: what Lanes x Rows lanes make of accumulators (formulas in docs/pe_array.md, "Output stage").
 //
 // Values enter with valid_i and leave Latency clocks later with valid_o; en_i holds all of it. Values of several tiles

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Register file of the PE array (map: docs/pe_array_registers.md, generated with pe_array_pkg from one table).
 //
 // Writes are taken at once; reads are answered in order, one clock later at the earliest. Unused addresses and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Walks through a tile: kernel rows of each channel, steps, flush steps, completed columns.
 //
 // Stage 0 looks at the present channel's rows and decides; its decision travels with the operands: weights arrive in

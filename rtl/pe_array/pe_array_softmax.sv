@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Softmax of the output stage's words (docs/pe_array.md, "Softmax"); beats of other tiles pass without a clock of its own.
 //
 // A row block's beats are taken in, a lane a clock: R vectors side by side, one for each array row. Then, one word of

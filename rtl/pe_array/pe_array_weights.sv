@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weight packets: takes them beat by beat, checks them, and keeps two tiles' header, columns, entries and weights.
 //
 // Tile k lives in bank k mod 2. Tiles are counted modulo 4: loaded_o - done_i of them are held (0 to 2). Only a whole

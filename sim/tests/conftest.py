@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of the runner share: the counter they simulate, and folders of their own."""
 
 from __future__ import annotations

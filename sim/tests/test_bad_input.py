@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad input is one clear sentence that names the value and what is allowed, exit status 2, and no traceback."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models, images and vector files that cannot run: one sentence before anything is built."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The build cache: what makes a build another build, and what an interrupted or a simultaneous one leaves."""
 
 from __future__ import annotations

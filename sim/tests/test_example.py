@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example in docs/example, as far as it needs neither torch nor a simulator."""
 
 from __future__ import annotations

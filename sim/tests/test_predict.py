@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks on simulated hardware: from Python and from the command line."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulations of every target as pytest items: one for each variant, simulator and cocotb test.
 
 An item runs as ``make`` would run it, through the same code, so the replay command in its report repeats it exactly.

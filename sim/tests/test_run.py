@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs: what passes, what fails, what a failure leaves, on both simulators."""
 
 from __future__ import annotations

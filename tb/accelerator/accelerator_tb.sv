@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the accelerator: the five channels of the host's AXI port behind burst adapters, and taps, which never
 // hold anything up: what the blocks' own scoreboards watch at the boundaries of MVUs and controller.
 `include "burst_ports.svh"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage of the accelerator's bench: that of its blocks, sampled while they work together."""
 
 from __future__ import annotations

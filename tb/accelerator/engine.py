@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The accelerator as a server: runs plans on inputs that a connected process sends, and answers with what comes out.
 
 Nothing is compared here: whoever asks does that (see `sim.accelerator`). The environment gives the address in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Environment of the accelerator's bench: the host's AXI port, and the blocks' scoreboards watching inside."""
 
 from __future__ import annotations

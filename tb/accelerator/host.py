@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a host does with the accelerator: loads a plan, writes inputs, starts, waits, reads, and says what is wrong when
 a run does not end. It knows the memory map and the plan, and of the hardware the AXI port and the interrupt alone."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The blocks' own scoreboards at unit boundaries, watching while the system runs.
 
 `MvuWatch` sees every register access that an MVU takes: a write of `mvucommand` lets the golden MVU run the job that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the bench plays: runs of plans on inputs, and the driver that loads, starts, awaits and checks them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Constrained-random stimulus of the accelerator's tests: networks that fit, and their inputs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors as they go through the traces of the MVUs, word by word, against the network's own arithmetic."""
 
 from __future__ import annotations

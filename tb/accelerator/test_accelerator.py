@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the accelerator. Each is a cocotb test; what it plays is its `body`, all else is the environment's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the accelerator with the host's port as it is, under the names that cocotbext-axi looks for.
 module accelerator_axi_tb #(
   parameter int Mvus = 2,

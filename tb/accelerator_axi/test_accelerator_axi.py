@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The host port under cocotbext-axi's manager, which knows nothing of this project: two readings of AXI4, to agree.
 
 Python is at work in every clock here, so the tests are short.

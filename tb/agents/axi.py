@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AXI4 manager: the five channels as streams, bursts as arrays.
 
 The channels are `burst_source` and `burst_sink` adapters of the bench top; a call hands over all bursts of a transfer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing of structured fields into the bits of a beat, vectorised over beats."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python's side of the burst adapters in `hdl/`: one wake and one wide access for each burst of beats.
 
 A bench top declares the adapters with the macros of ``hdl/burst_ports.svh``; this module finds their ports

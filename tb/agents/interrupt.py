@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Interrupt line: a level to wait for, its edges with their times."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory port: words by address over a request and a response stream."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Register port: 32-bit (or other) words by address, a UVM register model, and a test of every field.
 
 The design's register table is anything that looks like `RegisterLike`: the one in

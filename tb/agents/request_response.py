@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Addressed accesses over a request and a response stream: what registers and memories have in common.
 
 The protocol: a request beat is ``wdata``, ``addr``, ``write`` (LSB first, widths of the design's choice);

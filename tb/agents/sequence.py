@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one sequence that most tests need."""
 
 from __future__ import annotations

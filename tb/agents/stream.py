@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stream agent: pyuvm's view of one valid/ready port of a device.
 
 One agent serves registers, memories, data streams and traces alike; the `BeatFormat` and the role differ:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the controller: host port and MVU bus behind burst adapters, and the retirement trace packed into records
 // that a tap hands over many at a time, so that Python never wakes for one retirement.
 `include "burst_ports.svh"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage of the controller's bench: what the harts executed, on which operands, and what interrupted them.
 
 Retirements are gathered and counted many thousands at a time; what is alike within such a lot counts as one hit.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs from ELF files: read with pyelftools, checked against the memories before anything is simulated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Environment of the controller's bench: stream agents, host port, MVU model, interrupt lines, lock-step scoreboard."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a program on the verilated controller without Python: the yardstick of `make bench TOPLEVEL=controller`.
 //
 //   harness TRAFFIC OUTPUT

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the bench plays: runs of programs, and the driver that loads, starts, watches and stops them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scoreboard of the retirement trace: each retirement steps the golden simulator, which must say the same.
 
 What depends on clocks is handed to the simulator when the device shows it, and checked against what the bench knows:

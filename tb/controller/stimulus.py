@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Constrained-random stimulus of the controller's tests: random programs for all harts, from the run's seed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the programs beside it, assembly and C, with the clang inside PyPI's ziglang or a RISC-V gcc on PATH.
 
 Products are kept under ``sim/build/programs`` by the content of everything that went in.

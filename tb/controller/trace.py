@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The retirement trace as arrays: what controller_tb.sv packs into a record, in the names of riscv-formal's RVFI."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the agents' own tests: a source, a small FIFO as the device, a sink and a tap on its output,
 // whose bursts go through a file.
 // A memory behind a second pair of streams serves the register and memory front ends.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb tests of the agents on `loopback_tb.sv`: what they move, and what they must find."""
 
 from __future__ import annotations

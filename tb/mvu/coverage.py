@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage of the MVU's bench: what kinds of jobs ran, and what met at the data memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plays recorded traffic into a verilated MVU without Python: the yardstick of `make bench TOPLEVEL=mvu`.
 //
 //   harness TRAFFIC OUTPUT

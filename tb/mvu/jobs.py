@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the bench plays: jobs with everything they need, and the driver that carries them out and checks them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks as jobs of the MVU: the project's own, or one that the user brings with MODEL=..."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Jobs for the MVU's bench: constrained random layers, directed corners, raw register programs."""
 
 from __future__ import annotations

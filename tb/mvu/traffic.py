@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Traffic files for the C++ harness (`tb/mvu/harness.cpp`): the same jobs that the bench plays, without Python.
 
 Beside the commands, `Traffic` collects what the harness must see, in the harness's own form: the two files

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage of the crossbar: who sent to whom, how many wanted the same unit, words taken in parts."""
 
 from __future__ import annotations

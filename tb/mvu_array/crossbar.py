@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scoreboard of the crossbar: what every destination got from every source, and who had to wait how long.
 
 Words are compared for each pair of source and destination: each one exactly once, in order. Beside that the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Environment of the array's bench: the MVU bench's unit once for each MVU, and the crossbar's scoreboard."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the MVUs and their crossbar: every port of every unit behind a burst adapter, and taps on the crossbar.
 // Beat layouts are those of docs/mvu.md; streams of unit m are called um_..., what unit m takes from the crossbar xm.
 // Streams of units that do not exist never move.

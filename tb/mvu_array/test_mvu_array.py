@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the MVUs and their crossbar. Each is a cocotb test; what it plays is its `body`."""
 
 from __future__ import annotations

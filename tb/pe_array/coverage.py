@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functional coverage of the PE array's bench: what kinds of tiles ran, what was dropped, who waited for whom."""
 
 from __future__ import annotations

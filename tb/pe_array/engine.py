@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The PE array as a server: plays the tiles that a connected process sends, and answers with what comes out.
 
 Nothing is compared here: whoever asks does that (see `sim.engine`). The environment gives the address in

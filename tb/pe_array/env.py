@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Environment of the PE array's bench: one stream agent for each port, front ends, golden array, scoreboard."""
 
 from __future__ import annotations

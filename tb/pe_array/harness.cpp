@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plays recorded traffic into a verilated PE array without Python: the yardstick of `make bench TOPLEVEL=pe_array`.
 //
 //   harness TRAFFIC OUTPUT

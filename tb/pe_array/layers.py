@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random layers of every kind that the mapper has: operators of the golden models on random tensors, as tiles."""
 
 from __future__ import annotations

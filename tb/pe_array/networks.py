@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks as tiles of the PE array: the project's own int8 network, or one that the user brings (MODEL=...)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the PE array: every port of the device behind a burst adapter, so that Python wakes once for a
 // burst of beats. Beat layouts are those of docs/pe_array.md; tlast is a beat's highest bit.
 `include "burst_ports.svh"

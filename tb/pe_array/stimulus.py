@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiles for the PE array's bench: constrained random ones over the whole header, directed corners, wrong packets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the bench plays: tiles with their pixels, and the driver that carries them out and checks them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Traffic files for the C++ harness (`tb/pe_array/harness.cpp`): the same tiles that the bench plays, without Python.
 
 Beside the packets, `Traffic` collects what the harness must see, in the harness's own form: the two files are equal

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bench top of the PE array's output stage: values and tables come in one stream, in order; results leave in another.
 // A beat of `in` is either a clock's values or a beat of a table. When no result is taken, everything stands still.
 `include "burst_ports.svh"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb tests of the PE array's output stage: one for each way its values can take, and one that clears it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values for the output stage: tiles of accumulators and constants, with what `golden.pe_array.lanes` makes of them."""
 
 from __future__ import annotations

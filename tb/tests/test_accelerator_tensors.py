@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors gathered from traces: whole ones are the golden network's, and what is missing or misplaced is named."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs from ELF files: what is refused, with which sentence, and that the toolchain's own products load."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report: what it writes and when a run counts as passed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scoreboard finds what is planted, and says what it is."""
 
 import numpy as np

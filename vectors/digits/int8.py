@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The int8 digit network: trained in float, quantised after training as TFLite's converter does, written as .tflite.
 
 A small network with what int8 networks are made of: convolutions with ReLU, a depthwise one with ReLU6 and one with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train, quantise and export the digit networks: `python -m vectors.digits.train`.
 
 Needs the optional extra `train` (torch 2.13.0, scikit-learn). Writes `digits_w2a2.onnx`, `digits_mixed.onnx`,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed digit networks: accuracy, exactness against ONNX's executor and LiteRT, integrity of the files."""
 
 from __future__ import annotations

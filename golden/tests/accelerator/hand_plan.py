@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans made by hand, not by the code generator: layer l on MVU l mod Mvus, whole layers, the plainest firmware."""
 
 from __future__ import annotations

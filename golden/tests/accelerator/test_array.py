@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The array's clocks: one MVU against `job_clocks`, contention against the crossbar's clock-by-clock model."""
 
 import numpy as np

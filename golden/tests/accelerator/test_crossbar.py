@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The crossbar's rules: nothing lost or reordered, one word a clock, fairness, atomic multicast."""
 
 from collections import defaultdict

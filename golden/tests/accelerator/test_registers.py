@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The system registers and the host's memory map: consistent, and what was generated from them is fresh."""
 
 from itertools import combinations

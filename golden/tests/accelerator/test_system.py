@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole accelerator: tensors against the network's trace, and what a wrong program does."""
 
 from dataclasses import replace

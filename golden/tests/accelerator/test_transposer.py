@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transposer against bit-by-bit loops over Python integers, and against the MVU's layout."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A loose model of the accelerator, to run firmware on without any clocks.
 
 Harts go on in random order, and a job lasts as long as chance has it and reads its operands at its begin or at its end,

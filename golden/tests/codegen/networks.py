@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks and accelerators for the code generator's tests."""
 
 from __future__ import annotations

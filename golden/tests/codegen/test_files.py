@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders of a plan: what is read back is what was written, altered files are told, tables and command line."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware: clang makes the same words, only what changed is written, faults are told, memories that are too small."""
 
 import re

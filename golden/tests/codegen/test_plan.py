@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans: every output made once, places apart, waits enough and no more, runs that end with the right tensors."""
 
 from collections import defaultdict

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The assembler against clang, and what it refuses."""
 
 import importlib.util

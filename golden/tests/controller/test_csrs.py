@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The CSR table: consistent, and what was generated from it is fresh."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The instruction table against itself and against other people's assembler and disassembler."""
 
 import importlib.util

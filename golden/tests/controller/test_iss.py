@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator: traps, interrupts and counters as the manual says, and the fast path against the readable one."""
 
 from random import Random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random programs end, for every kind and size; shrinking keeps the failure and loses the rest."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator against unicorn (QEMU's RISC-V), an implementation that shares nothing with ours.
 
 Not architectural in unicorn 2, and so not compared: it runs misaligned loads, stores and jumps (it has the C

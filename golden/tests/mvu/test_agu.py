@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Address generators against counters stepped one at a time, and BARVINN's published programs."""
 
 import math

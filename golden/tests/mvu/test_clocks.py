@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clock counts: the recurrence against a walk through every clock, and the bound of BARVINN's benchmark."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The MVU's transaction model against plain loops over Python integers, bit by bit and step by step."""
 
 import time

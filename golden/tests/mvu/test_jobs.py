@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers mapped to jobs: what the MVU's model makes of them is what the layer's own arithmetic gives."""
 
 import itertools

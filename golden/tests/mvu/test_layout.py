@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Word layouts against bit-by-bit loops over Python integers."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vector sets: what is written is what the golden MVU does, and what is read is what was written."""
 
 import json

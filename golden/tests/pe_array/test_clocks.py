@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clock counts: closed forms where nothing waits, the published networks, the command's table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The functional model against docs/pe_array.md read element by element, in Python integers, for tiles of any form."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The output stage: against its definition in Python's integers, and against the operators it has to reproduce."""
 
 from __future__ import annotations

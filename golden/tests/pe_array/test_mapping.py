@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers mapped to tiles, played by the functional model and put back, against the golden layers' own results."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The integer forms in which rtl/common/rescale.sv rounds, against golden's definitions: why that module is exact.
 
 Each `*_in_integers` is what the module computes, vectorised; rtl/common's bench shows that the module computes it.

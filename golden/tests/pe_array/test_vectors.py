@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vector sets of the PE array: what is read is what was written, and makes the layer's output."""
 
 from __future__ import annotations

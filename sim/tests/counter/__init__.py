@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The design of the runner's own tests: a target as the table holds them, outside the table."""
 
 from sim.targets import Parameter, Target

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A design of the runner's own tests: a counter with an enable, and one error that a plusarg-free input provokes.
 module counter_tb #(
     parameter int Width = 8

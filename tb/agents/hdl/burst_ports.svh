@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ports and instances of burst adapters for a bench top. `tb.agents.stream` finds the ports by the stream's
 // name, so a bench writes that name twice: here and in Python. Inside the bench top the stream is then
 // <name>_valid, <name>_ready, <name>_data; clk_i, rst_ni and cycle (32 bits) must exist there.

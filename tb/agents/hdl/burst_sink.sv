@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes a valid/ready stream and hands it over in bursts, every beat with the clock in which it passed.
 //
 // Stands between an output port of the device under test and Python, so that Python wakes once for a

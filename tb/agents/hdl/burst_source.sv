@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Plays bursts of beats into a valid/ready stream.
 //
 // Stands between Python and an input port of the device under test, so that Python wakes once for a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a bench top does with RVFI: signals for the ports of the device, and their record for the tap `trace`. Fields lie
 // at whole bytes: see tb/controller/trace.py.
   logic [63:0] order;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random stall: stall_o is high in a clock with probability stall_i / 256 (256: always).
 //
 // The random bits are Marsaglia's xorshift32 ("Xorshift RNGs", J. Stat. Soft. 2003, shifts 13, 17, 5),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Waves on demand: include this inside the bench's top module, which must have a clock `clk_i` and a time unit
 // of 1 ns (the runner's default). Plusargs decide, so that a run without waves pays one comparison a clock:
 //

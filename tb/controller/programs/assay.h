@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the programs share: memory map and CSR numbers come from controller.h, which is generated beside the program.
 #ifndef ASSAY_H
 #define ASSAY_H

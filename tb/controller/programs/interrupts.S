@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Self-checking test of every interrupt on every started hart: cause, mepc, vector, priority, mask, wfi.
 // The exit code is the number of the first check that failed.
 #include "test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Self-checking test of every instruction of RV32I, Zicsr and Zifencei, and of M where the build has it. The exit code
 // is the number of the first check that failed. Expected values were computed with Python's integers.
 #include "test.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every started hart drives its MVU as the code generator's firmware does: write registers through CSRs, start, wait for
 // the interrupt, read back, by CSR and through the memory window.
 #include "assay.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All started harts at once on shared memory: barriers made of words with one writer each, arrays that the neighbour reads,
 // software interrupts from hart to hart.
 #include "assay.h"

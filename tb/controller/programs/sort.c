@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Heap sort and a CRC on every started hart, each on an array of its own: plain compiled C.
 #include "assay.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Start-up code of every program: each started hart gets its stack, the lowest of them clears .bss, then all call
 // `main`; its result is the hart's exit code, 0 for success.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks for tests in assembly. gp holds the number of the check under way; a check that fails jumps to `fail`.
 #ifndef TEST_H
 #define TEST_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Self-checking test of every exception: mcause, mepc, mtval, mstatus, and that nothing else of the instruction happened.
 // The exit code is the number of the first check that failed.
 #include "test.h"

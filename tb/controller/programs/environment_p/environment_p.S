@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A program of the form that the riscv-tests have with their environment "p", without this project's start-up code: it
 // tries CSRs that a machine may lack behind a temporary mtvec, parks other harts, goes into the test by mret, ends by an
 // ecall whose handler stores to tohost, and has its data in the instruction memory. The body does what the tests of
