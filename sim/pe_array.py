@@ -53,7 +53,9 @@ class ArrayModel(EngineModel):
         if isinstance(model, Network):
             raise GoldenError(f"{model.name}: the PE array runs int8 graphs, but this is an integer network")
         graph = model if isinstance(model, Graph) else golden.load(model)
-        return ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
+        plan = ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
+        plan.require_layers()
+        return plan
 
     def predict(self, x: Any) -> Any:
         return self._graph.predict(x)

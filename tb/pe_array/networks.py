@@ -110,7 +110,7 @@ def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
     workload = load_workload(model, images, np.random.default_rng(0))
     params = PeArrayParameters.of_rtl(parameters)
     if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing
-        ArrayPlan(workload.network, params)
+        ArrayPlan(workload.network, params).require_layers()
 
 
 def layer_items(
