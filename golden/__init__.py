@@ -61,15 +61,12 @@ _IMPORTERS = {".onnx": "golden.importers.onnx", ".tflite": "golden.importers.tfl
 
 def load(
     path: str | PathLike[str], precision: Mapping[str, str | IntFormat | ApFixed] | None = None
-) -> Network | Graph:
-    """Read a model file into an integer network, choosing the importer by the file's suffix, and for ONNX by its nodes.
+) -> Graph:
+    """Read a model file into a graph: its framework's own arithmetic, layout and dtypes, every tensor bit by bit.
 
     Args:
-        path: a QONNX file (.onnx with Quant, BipolarQuant or Trunc nodes): one of the pattern that the matrix-vector
-            unit runs (`golden.importers.onnx_network`) is read into a `Network` of integers, any other into a `Graph`,
-            whose input is float32 as the file's. An ONNX file in QDQ or QOperator form (.onnx with QuantizeLinear or
-            QLinear* nodes), one with the attributes of the fixed-point scheme, or a TFLite int8 file (.tflite): into a
-            `Graph`.
+        path: an .onnx file in QDQ, QOperator or QONNX form (`golden.importers.onnx`), or with the attributes of the
+            fixed-point scheme; or a TensorFlow Lite int8 file, .tflite (`golden.importers.tflite`).
         precision: name of a layer or tensor -> the format of its result, such as "ap_fixed<8,3,RND,SAT>" or "int4",
             for what the file says otherwise; see `golden.precision`.
 

@@ -28,8 +28,6 @@ from golden.codegen.planner import MAPPINGS
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
-from golden.importers import model_file
-from golden.importers import onnx as onnx_importer
 from golden.importers.lowering import SCALES
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
@@ -232,7 +230,7 @@ def _vectors(options: argparse.Namespace) -> int:
 
 def _mvu_vectors(model: Graph | Network, options: argparse.Namespace) -> list[str]:
     if not isinstance(model, Network):
-        model = golden.load_network(options.model)  # says why it is none
+        model = golden.load_network(options.model)
     (row,) = _one_row(model, options).values()
     params = MvuParameters() if options.lanes is None else MvuParameters(lanes=options.lanes)
     return mvu_vectors.write(model, row[0], params, options.out, *_chosen(options))
@@ -269,12 +267,7 @@ def _cycles(options: argparse.Namespace) -> int:
     if shapes is not None:
         layers = ((shape.name, "CONV", shape.macs, shape.tiles(parameters).tiles) for shape in shapes)
     else:
-        model = golden.load(options.model)
-        if not isinstance(model, Graph):
-            raise GoldenError(
-                f"{options.model}: cycles takes .tflite files, and .onnx files that load as graphs"
-            )
-        plan = ArrayPlan(model, parameters)
+        plan = ArrayPlan(golden.load(options.model), parameters)
         layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)
     print("\n".join(table(layer_clocks(layers, parameters), parameters)))
     return 0
@@ -321,10 +314,6 @@ def _bench(options: argparse.Namespace) -> int:
     from golden import bench
 
     model = golden.load(options.model)
-    if not isinstance(model, Graph):
-        raise GoldenError(
-            f"{options.model}: bench takes .tflite files, and .onnx files in QDQ or QOperator form"
-        )
     if options.batch < 1:
         raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
     print("\n".join(bench.run(options.model, model, options.batch, options.seed)))
@@ -364,14 +353,6 @@ def _compare(options: argparse.Namespace) -> int:
     if options.scales is not None and options.reference is None and options.other is None:
         return _compare_network(options)
     model = _load(options)
-    if (
-        isinstance(model, Network)
-        and options.reference is None
-        and options.other is None
-        and not options.precision
-    ):
-        # qonnx runs the file's float32 graph, of which the integer network is the exact short form.
-        model = onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
     rows = _rows(model, options)
     reference = _reference(options, model, rows)
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
@@ -391,11 +372,7 @@ def _compare_network(options: argparse.Namespace) -> int:
         raise GoldenError(
             "--scales and --precision together have no runtime, name another model or --reference"
         )
-    graph = (
-        onnx_importer.loads_graph(model_file.read(options.model), options.model.stem)
-        if options.model.suffix.lower() == ".onnx"
-        else golden.load(options.model)
-    )
+    graph = golden.load(options.model)
     rows = _rows(graph, options)
     theirs = network.integers(_reference(options, graph, rows))
     x = theirs[network.input]
@@ -415,7 +392,11 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
         return reference
     if options.other is not None:
-        other = golden.load(options.other)
+        other = (
+            golden.load(options.other)
+            if options.scales is None
+            else golden.load_network(options.other, options.scales)
+        )
         named = rows if isinstance(rows, dict) else {"": rows}
         if len(other.inputs) != 1 or len(named) != 1:
             return _run(other, rows)
@@ -424,8 +405,7 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         return _run(other, values)
     if not isinstance(model, Graph):
         raise GoldenError(
-            f"{options.model}: with --precision a QONNX network of integers has no runtime, "
-            f"name another model or a file by --reference"
+            f"{options.model}: an integer network has no runtime, name another model or a file by --reference"
         )
     if options.model.suffix.lower() == ".tflite":
         from golden.runtimes.litert import LiteRt as Runtime

@@ -50,13 +50,12 @@ class ArrayModel(EngineModel):
         Raises:
             GoldenError: the file is no such network, or a layer does not fit the array.
         """
-        graph = model if isinstance(model, (Graph, Network)) else golden.load(model)
-        if not isinstance(graph, Graph):
-            raise GoldenError(
-                f"{model if graph is not model else graph.name}: the PE array runs int8 networks, but this is a QONNX "
-                f"network for the MVU"
-            )
-        return ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
+        if isinstance(model, Network):
+            raise GoldenError(f"{model.name}: the PE array runs int8 graphs, but this is an integer network")
+        graph = model if isinstance(model, Graph) else golden.load(model)
+        plan = ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
+        plan.require_layers()
+        return plan
 
     def predict(self, x: Any) -> Any:
         return self._graph.predict(x)

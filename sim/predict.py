@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-import golden
 from golden import GoldenError, Graph, Network
 from golden.codegen.networks import NETWORKS
 from golden.compare import Comparison, compare_traces
@@ -197,14 +196,12 @@ def _draw(order: Order) -> _Work:
 
 
 def _integer_network(order: Order) -> bool:
-    """Whether the model is to be a `Network`; the golden engine takes what the file is."""
+    """Whether the model is to be a `Network`; the golden engine takes a file as its framework computes it."""
     if order.engine != GOLDEN:
         return order.engine == "accelerator"
     if order.scales:
         return True
-    if order.model in (*integer_networks.DIGITS, *NETWORKS, int8_networks.DIGITS):
-        return order.model != int8_networks.DIGITS
-    return isinstance(golden.load(order.model), Network)
+    return order.model in (*integer_networks.DIGITS, *NETWORKS)
 
 
 def _options(order: Order) -> dict[str, Any]:

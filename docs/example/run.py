@@ -27,7 +27,6 @@ sys.path.insert(0, str(ROOT))
 import golden  # noqa: E402
 import sim  # noqa: E402
 from golden.compare import compare_traces  # noqa: E402
-from golden.importers import onnx  # noqa: E402
 from sim.errors import AssayError  # noqa: E402
 from sim.targets import TARGETS  # noqa: E402
 
@@ -103,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
     print("\n2. The framework's tensors as that network's integers; each layer on the framework's own inputs")
     images, labels = images_of(options)
-    graph = onnx.loads_graph(options.model.read_bytes(), options.model.stem)
+    graph = golden.load(options.model)
     theirs = network.integers(graph.trace(images))
     x = theirs[network.input]
     print(compare_traces(network.trace(x, theirs), theirs, network.inputs))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes fixed-point ONNX files (document 004, the ACCESS guide) from graphs of the scheme's operators.
 
-The inverse of `golden.importers.fixed_point`: weights and biases become float32 multiples of their scales, scales and
-bit depths become the guide's node attributes, and what is written is read back before it is given, so that a file
+The inverse of `golden.importers.onnx.fixed_point`: weights and biases become float32 multiples of their scales, scales
+and bit depths become the guide's node attributes, and what is written is read back before it is given, so that a file
 from here always keeps the guide's rules and makes the same integers.
 """
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from golden.errors import DoesNotFitError, GoldenError, UnsupportedOperatorError
 from golden.graph import Graph, Node
-from golden.importers import fixed_point as importer
 from golden.importers.model_file import import_onnx
+from golden.importers.onnx import fixed_point as importer
+from golden.importers.onnx.file import read
 from golden.layers import fixed_point as layers
 from golden.layers import shaping
 from golden.layers.linear import Window
@@ -47,7 +48,7 @@ def save(graph: Graph, path: Path) -> None:
 
 
 def to_bytes(graph: Graph) -> bytes:
-    """The content of a fixed-point .onnx file that `golden.importers.fixed_point.loads` reads to the same integers.
+    """The content of a fixed-point .onnx file that `golden.importers.onnx.loads` reads to the same integers.
 
     Args:
         graph: of int8 tensors with `Activation` scales and the operators of `golden.layers.fixed_point`, such as the
@@ -67,7 +68,7 @@ def to_bytes(graph: Graph) -> bytes:
             )
     model = _Writer(import_onnx(), graph).model()
     content = model.SerializeToString(deterministic=True)
-    importer.loads(content, graph.name)
+    importer.graph(read(model), graph.name)
     return content
 
 

@@ -12,6 +12,7 @@ quantised operators in float32 or integers (norms, Softmax, reductions, shape ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -34,6 +35,7 @@ __all__ = [
     "LeakyRelu",
     "MatMul",
     "MaxPool",
+    "OneAxis",
     "QLinearAdd",
     "QLinearAveragePool",
     "QLinearConcat",
@@ -47,6 +49,7 @@ __all__ = [
     "Table",
     "float_product",
     "product_of_transposed",
+    "requantization_factor",
 ]
 
 
@@ -219,6 +222,16 @@ class LeakyRelu:
 
 
 @dataclass(frozen=True)
+class OneAxis:
+    """An operator on maps `[B, C, H, W]` for tensors `[B, C, W]`: maps of one row, weights likewise."""
+
+    operator: Callable[..., np.ndarray]
+
+    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
+        return self.operator(*(x[:, :, :, None] if x.ndim == 4 else x for x in arrays))[:, :, :, 0]
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """MaxPool of float32 or 8-bit maps `[B, C, H, W]`; padding never wins.
 
@@ -364,7 +377,7 @@ class GlobalAveragePool:
 # --- Integer operators ----------------------------------------------------------------------------------------------
 
 
-def _factor(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
+def requantization_factor(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
     """(source.scale * weight.scale) / target.scale in float32, `[1]` or one for each output channel.
 
     Raises:

@@ -9,6 +9,7 @@ rounded once, and theirs may be a few units of the last place away. After Quanti
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,19 +26,26 @@ __all__ = [
     "ArgExtreme",
     "BatchNormalization",
     "Cast",
+    "Celu",
     "ConvInteger",
     "ConvTranspose",
     "DepthToSpace",
     "DynamicQuantizeLinear",
     "Elementwise",
+    "Elu",
     "Fixed",
+    "Folded",
     "Gather",
     "GatherElements",
+    "Gelu",
+    "HardSigmoid",
+    "InFloat64",
     "InstanceNormalization",
     "LayerNormalization",
     "MatMulInteger",
     "Reduce",
     "ResizeLinear",
+    "Selu",
     "Softmax",
     "SpaceToDepth",
     "Trilu",
@@ -107,22 +115,38 @@ def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, x, slope * x)
 
 
-def elu(x: np.ndarray, alpha: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Elu:
     """Elu: x where it is not negative, else alpha * (exp(x) - 1). Source of these four: providers/cpu/activation."""
-    return np.where(x >= 0, x, np.float32(alpha) * (eigen.exp(x) - np.float32(1)))
+
+    alpha: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.where(x >= 0, x, np.float32(self.alpha) * (eigen.exp(x) - np.float32(1)))
 
 
-def celu(x: np.ndarray, alpha: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Celu:
     """Celu: max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
-    alpha = np.float32(alpha)
-    low = alpha * (eigen.exp(x / alpha) - np.float32(1))
-    return np.maximum(x, np.float32(0)) + np.minimum(low, np.float32(0))
+
+    alpha: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        alpha = np.float32(self.alpha)
+        low = alpha * (eigen.exp(x / alpha) - np.float32(1))
+        return np.maximum(x, np.float32(0)) + np.minimum(low, np.float32(0))
 
 
-def selu(x: np.ndarray, alpha: float, gamma: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Selu:
     """Selu: gamma * x above 0, else (gamma * alpha) * (exp(x) - 1)."""
-    alpha, gamma = np.float32(alpha), np.float32(gamma)
-    return np.where(x > 0, gamma * x, gamma * alpha * (eigen.exp(x) - np.float32(1)))
+
+    alpha: float
+    gamma: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        alpha, gamma = np.float32(self.alpha), np.float32(self.gamma)
+        return np.where(x > 0, gamma * x, gamma * alpha * (eigen.exp(x) - np.float32(1)))
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
@@ -142,28 +166,58 @@ def mish(x: np.ndarray) -> np.ndarray:
     return x * scheme.tanh(softplus(x))
 
 
-def hard_sigmoid(x: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+@dataclass(frozen=True)
+class HardSigmoid:
     """HardSigmoid: alpha * x + beta between 0 and 1."""
-    return np.clip(np.float32(alpha) * x + np.float32(beta), np.float32(0), np.float32(1))
+
+    alpha: float
+    beta: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(np.float32(self.alpha) * x + np.float32(self.beta), np.float32(0), np.float32(1))
 
 
 def hard_swish(x: np.ndarray) -> np.ndarray:
     """HardSwish: x * HardSigmoid(x) with 1 / 6 and 1 / 2, as ONNX expands it."""
-    return x * hard_sigmoid(x, 1 / 6, 0.5)
+    return x * HardSigmoid(1 / 6, 0.5)(x)
 
 
-def gelu(x: np.ndarray, approximate: str) -> np.ndarray:
-    """Gelu: 0.5 * x * (1 + erf(x / sqrt(2))), or with tanh. Source: providers/cpu/tensor/gelu.cc."""
-    half, one = np.float32(0.5), np.float32(1)
-    if approximate == "tanh":
-        b, c = np.float32(0.7978845608028654), np.float32(0.035677408136300125)
-        return half * x * (scheme.tanh(x * (c * x * x + b)) + one)
-    return half * x * (scheme.erf(x * np.float32(math.sqrt(0.5))) + one)
+@dataclass(frozen=True)
+class Gelu:
+    """Gelu: 0.5 * x * (1 + erf(x / sqrt(2))), or with tanh. Source: providers/cpu/tensor/gelu.cc.
+
+    Attributes:
+        approximate: "none" or "tanh".
+    """
+
+    approximate: str
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        half, one = np.float32(0.5), np.float32(1)
+        if self.approximate == "tanh":
+            b, c = np.float32(0.7978845608028654), np.float32(0.035677408136300125)
+            return half * x * (scheme.tanh(x * (c * x * x + b)) + one)
+        return half * x * (scheme.erf(x * np.float32(math.sqrt(0.5))) + one)
 
 
-def in_float64(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+@dataclass(frozen=True)
+class InFloat64:
     """A function of float32 that the C library or Eigen computes there, and float64, rounded once, here: not exact."""
-    return lambda x: eigen.rounded(function, x)
+
+    function: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return eigen.rounded(self.function, x)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A function of two operands over one or more, from the first on (Max, Min)."""
+
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
+        return functools.reduce(self.function, arrays)
 
 
 # --- Norms, softmax, reductions -------------------------------------------------------------------------------------

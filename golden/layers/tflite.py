@@ -8,6 +8,7 @@ in https://github.com/google-ai-edge/LiteRT. The fixed-point arithmetic is `gold
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -481,6 +482,36 @@ class Unquantised:
             y = self.function(*(ranked(x, rank) for x in inputs))
         low, high = ACTIVATIONS[self.activation]
         return y if low is None and high is None else np.clip(y, low, high).astype(y.dtype)
+
+
+def reciprocal_root(x: np.ndarray) -> np.ndarray:
+    """RSQRT in float32."""
+    return np.float32(1) / np.sqrt(x)
+
+
+def total(*tensors: np.ndarray) -> np.ndarray:
+    """ADD_N: one sum after the other."""
+    return functools.reduce(np.add, tensors)
+
+
+def float_prelu(x: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """PRELU in float32."""
+    return np.where(x >= 0, x, x * alpha)
+
+
+def float_squared_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """SQUARED_DIFFERENCE of numbers as they are."""
+    return (a - b) * (a - b)
+
+
+@dataclass(frozen=True)
+class FloatLeakyRelu:
+    """LEAKY_RELU in float32, as the kernel has it: the greater of x and x * alpha."""
+
+    alpha: float
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, x * np.float32(self.alpha))
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,19 @@ class ArrayPlan:
         """The nodes that are tiles, in order of execution."""
         return tuple(node for node in self.graph.nodes if self.engine(node) is Engine.ARRAY)
 
+    def require_layers(self) -> None:
+        """Reject a graph of which the array computes nothing.
+
+        Raises:
+            UnsupportedOperatorError: no layer is on the array.
+        """
+        if not self.layers:
+            kinds = ", ".join(sorted({node.kind for node in self.graph.nodes}))
+            raise UnsupportedOperatorError(
+                f"{self.graph.name}: no layer runs on the PE array, which computes layers of int8 networks (TFLite, "
+                f"fixed-point ONNX), but this one has {kinds}"
+            )
+
     def node(self, name: str) -> Node:
         """The node of a name.
 

@@ -114,7 +114,7 @@ def check(file: OnnxFile, rng: np.random.Generator, *outputs: str, runs: int = 4
     left out. What has nodes of QONNX is held to qonnx, anything else to onnxruntime."""
     data = file.bytes(*outputs)
     foreign = any(node.domain == QONNX for node in file.nodes)
-    graph = importer.loads_graph(data) if foreign else importer.loads(data)
+    graph = importer.loads(data)
     runtime = qonnx(data, graph) if foreign else onnxruntime(data, graph)
     inputs = random_inputs(graph, runs, rng) if x is None else x
     ours, theirs = graph.trace(inputs), runtime.trace(inputs)

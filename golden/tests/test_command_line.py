@@ -34,10 +34,11 @@ def test_summary(capsys):
 
 
 def test_predict_writes_what_the_model_gives(tmp_path, capsys):
-    model, target = golden.load(DIGITS), tmp_path / "y.npy"
+    model, target = golden.load_network(DIGITS), tmp_path / "y.npy"
     x = np.random.default_rng(1).integers(0, model.input_format.max + 1, (70, *model.input_shape))
     np.save(tmp_path / "x.npy", x)
-    assert main(["predict", str(DIGITS), "--input", str(tmp_path / "x.npy"), "--output", str(target)]) == 0
+    words = [str(DIGITS), "--scales", "exact", "--input", str(tmp_path / "x.npy")]
+    assert main(["predict", *words, "--output", str(target)]) == 0
     np.testing.assert_array_equal(np.load(target), model.predict(x))
     assert capsys.readouterr().out == f"wrote {target}\n"
 
@@ -46,7 +47,7 @@ def test_trace_then_compare(tmp_path, capsys):
     target = tmp_path / "t.npz"
     arguments = [str(DIGITS), "--random", "70", "--seed", "5"]
     assert main(["trace", *arguments, "--output", str(target)]) == 0
-    assert "logits: int64 [70, 1, 1, 10]" in capsys.readouterr().out
+    assert "logits: float32 [70, 10, 1, 1]" in capsys.readouterr().out
     assert main(["compare", *arguments, "--reference", str(target)]) == 0
     assert "all exact" in capsys.readouterr().out
     assert main(["compare", str(DIGITS), "--random", "70", "--seed", "6", "--reference", str(target)]) == 1
@@ -78,13 +79,12 @@ def test_compare_with_another_model(tmp_path, capsys):
     other = DIGITS.with_name("digits_mixed.onnx")
     assert main(["compare", str(DIGITS), str(DIGITS), "--random", "3"]) == 0
     assert "all exact" in capsys.readouterr().out
-    x = np.zeros((2, *golden.load(DIGITS).input_shape), int)
+    x = np.zeros((2, *golden.load_network(DIGITS).input_shape), int)
     np.save(tmp_path / "x.npy", x)
     pytest.importorskip("matplotlib")
     picture = tmp_path / "c.png"
-    status = main(
-        ["compare", str(DIGITS), str(other), "--input", str(tmp_path / "x.npy"), "--plot", str(picture)]
-    )
+    given = ["--scales", "exact", "--input", str(tmp_path / "x.npy")]
+    status = main(["compare", str(DIGITS), str(other), *given, "--plot", str(picture)])
     printed = capsys.readouterr().out
     assert status == 1 and "differ, first" in printed
     assert printed.endswith(f"wrote {picture}\n") and picture.read_bytes().startswith(b"\x89PNG")
@@ -169,16 +169,16 @@ def test_as_a_program(tmp_path):
 
 
 def test_profile(tmp_path, capsys):
-    assert main(["profile", str(DIGITS), "--random", "3"]) == 0
+    assert main(["profile", str(DIGITS), "--random", "3", "--scales", "exact"]) == 0
     printed = capsys.readouterr().out
     assert "conv2 weight" in printed
-    model = golden.load(DIGITS)
+    model = golden.load_network(DIGITS)
     x = np.random.default_rng(0).integers(0, model.input_format.max + 1, (3, *model.input_shape))
     assert printed.strip() == str(golden.profile(model, x)).strip()
 
 
 def test_compare_with_qonnx(capsys, monkeypatch):
-    """A network is compared as its file's float32 graph; without the package the command says what to install."""
+    """A QONNX file is held against qonnx; without the package the command says what to install."""
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "qonnx.core", None)
         assert main(["compare", str(DIGITS)]) == 2

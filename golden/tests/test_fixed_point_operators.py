@@ -19,7 +19,9 @@ from onnx.reference import ReferenceEvaluator
 
 import golden
 from golden.exporters import fixed_point as exporter
-from golden.importers.fixed_point import load, loads, recognises
+from golden.importers.onnx import load, loads
+from golden.importers.onnx.file import read
+from golden.importers.onnx.fixed_point import recognises
 from golden.layers import fixed_point as layers
 from golden.layers.linear import Convolution, Window
 from golden.schemes.fixed_point import WeightScale
@@ -68,7 +70,7 @@ def through_a_file(graph: golden.Graph, x) -> None:
     assert list(graph.trace(x)) == list(again.trace(x))
     assert exporter.to_bytes(again) == content
     assert again.summary() == graph.summary()
-    assert recognises(onnx.ModelProto.FromString(content))
+    assert recognises(read(onnx.ModelProto.FromString(content)))
 
 
 def scales_of(rng, count: int, exponent: int) -> tuple[list[float], list[Fraction]]:

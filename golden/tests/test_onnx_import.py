@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import golden
-from golden import GoldenError, Graph, ModelFormatError, Network, UnsupportedOperatorError
+from golden import GoldenError, Graph, ModelFormatError, UnsupportedOperatorError
 from golden.importers import onnx as importer
 from golden.tests.onnx_files import MICROSOFT, OnnxFile
 
@@ -48,7 +48,7 @@ def refused(data: bytes, error: type, sentence: str) -> None:
 
 
 def test_load_chooses_by_content(tmp_path):
-    assert isinstance(golden.load(DIGITS), Network)
+    assert isinstance(golden.load(DIGITS), Graph)
     path = tmp_path / "small.onnx"
     path.write_bytes(small().bytes())
     graph = golden.load(path)

@@ -25,7 +25,7 @@ def traces(file: OnnxFile, scales: str, runs: int = 6, seed: int = 0, runtime=No
     """The network, its own trace, its trace on the reference's inputs of each layer, and the reference's."""
     data = file.bytes()
     network = onnx_network.from_bytes(data, "net", scales, ends=True)
-    graph = importer.loads_graph(data)
+    graph = importer.loads(data)
     x = random_inputs(graph, runs, np.random.default_rng(seed))
     theirs = network.integers((graph if runtime is None else runtime(data, graph)).trace(x))
     assert {network.input, network.output} <= set(theirs)
@@ -404,7 +404,7 @@ def test_any_scales_are_near(bits):
 
 def test_floats_are_the_input_of_the_file():
     data = residual_network(2, 0).bytes()
-    network, graph = onnx_network.from_bytes(data, "net", "nearest", ends=True), importer.loads_graph(data)
+    network, graph = onnx_network.from_bytes(data, "net", "nearest", ends=True), importer.loads(data)
     x = random_inputs(graph, 4, np.random.default_rng(0))["x0"]
     theirs = network.integers(graph.trace(x))
     assert str(network.compare(x, graph)) == str(network.compare(theirs[network.input], theirs))

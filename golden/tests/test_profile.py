@@ -11,7 +11,7 @@ import pytest
 import golden
 from golden import GoldenError, Graph, IntFormat, Layer, Network
 from golden.graph import AssignVariable, Node, ReadVariable, Tensor
-from golden.importers.fixed_point import loads
+from golden.importers.onnx import loads
 from golden.profile import _usage
 from golden.schemes.tflite import Affine
 from golden.tests.fixed_point_files import ModelFile, scaled

@@ -39,7 +39,7 @@ def test_digits(name):
     _, images, _ = vectors.digits(name)
     data = vectors.path(f"digits/{name}.onnx").read_bytes()
     x = images[:IMAGES].transpose(0, 3, 1, 2).astype(np.float32)
-    assert same_bits(importer.loads_graph(data), data, x) > 500_000
+    assert same_bits(importer.loads(data), data, x) > 500_000
 
 
 class Drawn:

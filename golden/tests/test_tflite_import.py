@@ -398,8 +398,9 @@ def test_shapes_computed_in_the_file():
     assert graph.predict(np.zeros((5, 2, 3), np.int8)).shape == (5, 6)
 
 
-def test_the_list_of_operators_is_in_order():
-    assert list(OPERATORS) == sorted(OPERATORS)
+def test_an_operator_has_one_handler():
+    with pytest.raises(ValueError, match="operator CONV_2D has a handler already: _convolution"):
+        OPERATORS.of("CONV_2D")(print)
 
 
 def test_only_the_newer_field_holds_the_operators_number():

@@ -164,7 +164,7 @@ def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
         (["digits_int8", "--engine", "mvu"], "unknown engine 'mvu'"),
         (["digits_int8", "--runtime"], "--runtime needs a model file"),
         (["missing.tflite"], "missing.tflite: no such model file"),
-        ([str(vectors.path("digits/digits_w2a2.onnx"))], "this is a QONNX network"),
+        ([str(vectors.path("digits/digits_w2a2.onnx"))], "digits_w2a2: no layer runs on the PE array"),
         (["digits_int8", "--param", "WeightDepth=64"], "layer conv_2d_4"),
     ],
 )

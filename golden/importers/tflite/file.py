@@ -3,7 +3,7 @@
 
 The file is untrusted data. It is parsed with PyPI's `tflite` (generated from TFLite's schema), which raises where an
 offset leads out of the file; no loop here is longer than the file allows, and no copy is larger than in proportion to
-it. What the numbers mean is `golden.importers.tflite`'s matter.
+it. What the numbers mean is the matter of `golden.importers.tflite.reader`.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ class Operation:
 
     def __str__(self) -> str:
         return f"node {self.name!r} ({self.kind})"
+
+    def has(self, position: int) -> bool:
+        """Whether there is an input at `position`."""
+        return position < len(self.inputs) and self.inputs[position] != -1
 
 
 @dataclass

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registry by which an importer finds the function that reads an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["Handlers"]
+
+Key = TypeVar("Key")
+Handler = TypeVar("Handler", bound=Callable[..., None])
+
+
+class Handlers(dict[Key, Handler]):
+    """Operator -> the one function that reads it.
+
+    Raises:
+        ValueError: an operator is given a second handler.
+    """
+
+    def of(self, *operators: Key) -> Callable[[Handler], Handler]:
+        """Decorator: the function reads these operators."""
+
+        def register(function: Handler) -> Handler:
+            for operator in operators:
+                if operator in self:
+                    raise ValueError(f"operator {operator} has a handler already: {self[operator].__name__}")
+                self[operator] = function
+            return function
+
+        return register
