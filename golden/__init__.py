@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden models: the only place in Assay where arithmetic is decided.
 
-    model = golden.load("network.tflite")   # or .onnx
+    model = golden.load("network.tflite")   # or .onnx: a Graph, the framework's own arithmetic
     outputs = model.predict(images)         # the model's own integers, [N, ...]
     tensors = model.trace(images)           # tensor name -> array, in order of execution
     print(model.compare(images, other))     # another model, a framework's runtime, or name -> array
     print(golden.profile(model, images))    # ranges against formats, saturation
+    network = model.lower(scales="nearest") # a Network of integer layers: what a matrix-vector unit runs
     model = golden.load("network.tflite", precision={"conv2": "ap_fixed<8,3,RND,SAT>"})
 
 Importing this package needs numpy alone; a file format's own package is imported when such a file is loaded.
@@ -50,7 +51,6 @@ __all__ = [
     "Residual",
     "UnsupportedOperatorError",
     "load",
-    "load_network",
     "profile",
 ]
 
@@ -86,34 +86,3 @@ def load(
         raise GoldenError(f"{path}: no such model file")
     model = importlib.import_module(importer).load(path)
     return model.with_precision(precision) if precision else model
-
-
-def load_network(path: str | PathLike[str], scales: str = "exact") -> Network:
-    """Read a model file into an integer network, for what runs those alone: the MVU and the accelerator.
-
-    Args:
-        path: an .onnx file in QONNX, QDQ or QOperator form (`golden.importers.onnx_network`), or a TFLite int8 file.
-        scales: "exact" refuses a file whose scales, factors and biases are no integers over a power of two: nothing is
-            rounded that the file does not round. "nearest" takes the nearest that the hardware holds and rounds half
-            up, so that some values are a step away from the framework's; `Network.compare` says which. TFLite's
-            arithmetic is of that kind.
-
-    The network ends before softmax and its like at the file's end (`Network.host` names them); an output in float
-    becomes one of 16 bits.
-
-    Raises:
-        GoldenError: as `load`, or the file is of another scheme.
-        ModelFormatError, UnsupportedOperatorError: as `load`, or what makes it no network, by node.
-        DoesNotFitError: with scales "nearest", numbers that the hardware does not hold.
-        ConfigurationError: other `scales`.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".onnx" and path.is_file():
-        return importlib.import_module("golden.importers.onnx_network").load(path, scales, ends=True)
-    if path.suffix.lower() == ".tflite" and scales != "exact":
-        return importlib.import_module("golden.importers.tflite_network").load(path, scales)
-    load(path)  # says what is wrong with it before this does
-    raise GoldenError(
-        f"{path}: TFLite's scales are no integers over a power of two, as an integer network needs them; "
-        f'scales="nearest" takes the nearest that the hardware holds'
-    )

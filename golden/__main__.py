@@ -28,7 +28,7 @@ from golden.codegen.planner import MAPPINGS
 from golden.compare import compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
-from golden.importers.lowering import SCALES
+from golden.lowering import SCALES
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
@@ -176,7 +176,7 @@ def _load(options: argparse.Namespace) -> Graph | Network:
     precision = _precision(getattr(options, "precision", []))
     if options.scales is None:
         return golden.load(options.model, precision)
-    network = golden.load_network(options.model, options.scales)
+    network = golden.load(options.model).lower(options.scales)
     return network.with_precision(precision) if precision else network
 
 
@@ -230,7 +230,7 @@ def _vectors(options: argparse.Namespace) -> int:
 
 def _mvu_vectors(model: Graph | Network, options: argparse.Namespace) -> list[str]:
     if not isinstance(model, Network):
-        model = golden.load_network(options.model)
+        model = golden.load(options.model).lower()
     (row,) = _one_row(model, options).values()
     params = MvuParameters() if options.lanes is None else MvuParameters(lanes=options.lanes)
     return mvu_vectors.write(model, row[0], params, options.out, *_chosen(options))
@@ -280,7 +280,7 @@ def _codegen(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
     params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
     make = NETWORKS.get(str(options.model))
-    network = golden.load_network(options.model, options.scales or "exact") if make is None else make()
+    network = golden.load(options.model).lower(options.scales or "exact") if make is None else make()
     if options.compat:
         print("\n".join(report.compat(network, params.mvu.lanes)))
         return 0
@@ -395,7 +395,7 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         other = (
             golden.load(options.other)
             if options.scales is None
-            else golden.load_network(options.other, options.scales)
+            else golden.load(options.other).lower(options.scales)
         )
         named = rows if isinstance(rows, dict) else {"": rows}
         if len(other.inputs) != 1 or len(named) != 1:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from golden.compare import Comparison, compare_traces, trace_of
 from golden.errors import ConfigurationError, GoldenError
 from golden.precision import Format, Precision, parse, unknown_name
 from golden.table import short
+
+if TYPE_CHECKING:
+    from golden.network import Network
 
 __all__ = ["AssignVariable", "Graph", "Node", "ReadVariable", "Tensor"]
 
@@ -209,6 +212,20 @@ class Graph:
             for name, tensor in self.tensors.items()
             if tensor.quantisation is not None
         }
+
+    def lower(
+        self, scales: str = "exact", input_format: str | Format | None = None, input_layout: str = ""
+    ) -> Network:
+        """The network of integer layers that a matrix-vector unit runs; see `golden.lowering.lower`.
+
+        Args:
+            scales: "exact": equal to this graph in every tensor for every input, or rejected. "nearest": the nearest
+                that the hardware holds.
+            input_format, input_layout: of a float input without a quantiser.
+        """
+        from golden.lowering import lower
+
+        return lower(self, scales, input_format, input_layout)
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Graph:
         """A graph whose named tensors have other formats; this one stays as it is, and state begins anew there.

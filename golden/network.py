@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from golden.formats import IntFormat
 from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
 from golden.precision import Format, parse, unknown_name
 from golden.table import short
+
+if TYPE_CHECKING:
+    from golden.graph import Graph
 
 __all__ = ["MULTIPLIER", "Layer", "Network", "Origin", "Pool", "Residual"]
 
@@ -298,7 +301,8 @@ class Network:
         input_shape: (H, W, C) of that tensor.
         layers: in order of execution; the last one makes the network's output.
         host: what of the model file comes after that and is left to the host, such as "Softmax 'probabilities'".
-        origins: tensor name -> what its values are in the model file, of a network that was read from one.
+        origins: tensor name -> what its values are in the graph, of a network that was lowered from one.
+        graph: that graph, or None.
         shapes: tensor name -> (H, W, C), the input included (derived).
         formats: tensor name -> IntFormat, the input included (derived).
 
@@ -313,6 +317,7 @@ class Network:
     layers: tuple[Layer, ...]
     host: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
+    graph: Graph | None = field(default=None, repr=False)
     shapes: dict[str, tuple[int, int, int]] = field(init=False, repr=False)
     formats: dict[str, IntFormat] = field(init=False, repr=False)
 
@@ -461,16 +466,16 @@ class Network:
         """Trace the network and hold every tensor against a reference's.
 
         Args:
-            x: as for `predict`; or floats, which are the input of the model file that the network was read from: the
-                reference is then that model itself (`golden.load`, or one of `golden.runtimes`), and its tensors are
-                compared as this network's integers.
+            x: for a reference that runs the model file (a `Graph`, or one of `golden.runtimes`), the file's own input,
+                whose tensors are then compared as this network's integers. For another network, and for arrays by name:
+                this network's integers, as for `predict`, or the file's input, real or of the file's own integers.
             reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
 
         Raises:
             GoldenError: as for `predict`, or nothing that this network computes could be compared.
         """
         theirs = trace_of(reference, x)
-        if np.asarray(x).dtype.kind == "f":
+        if self._is_the_files(np.asarray(x), reference):
             theirs = self.integers(theirs)
             if self.input not in theirs:
                 raise GoldenError(
@@ -478,6 +483,15 @@ class Network:
                 )
             x = theirs[self.input]
         return compare_traces(self.trace(x), theirs, self.inputs)
+
+    def _is_the_files(self, x: np.ndarray, reference: Any) -> bool:
+        """Whether `x` is an input of the model file, not of this network."""
+        if self.graph is None or isinstance(getattr(reference, "golden", reference), Network):
+            return x.dtype.kind == "f"
+        if not isinstance(reference, Mapping):
+            return True
+        tensor = self.graph.tensors[self.graph.inputs[0]]
+        return x.dtype.kind == "f" or (x.dtype == tensor.dtype and x.dtype != np.int64)
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Network:
         """A network whose named layers quantise to other formats; this one stays as it is.

@@ -57,14 +57,14 @@ class AcceleratorModel(EngineModel):
 
         Args:
             mapping: auto, distributed or pipelined.
-            scales: how a file is read, see `golden.load_network`.
+            scales: how a file is read, see `golden.lowering.lower`.
 
         Raises:
             GoldenError: the file is no such network, or it does not fit.
         """
         if isinstance(model, Graph):
             raise GoldenError(f"{model.name}: the accelerator runs integer networks, but this is a graph")
-        network = model if isinstance(model, Network) else golden.load_network(Path(str(model)), scales)
+        network = model if isinstance(model, Network) else golden.load(Path(str(model))).lower(scales)
         return make_plan(network, AcceleratorParameters.of_rtl(parameters), mapping)
 
     def predict(self, x: Any) -> np.ndarray:

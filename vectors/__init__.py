@@ -95,8 +95,9 @@ def digits(name: str) -> tuple[Network | Graph, np.ndarray, np.ndarray]:
         names = list(models)
         raise GoldenError(f"vectors has no digit network {name!r}, only {', '.join(names)}")
     model = models[name]
-    load = golden.load if model.endswith(".tflite") else golden.load_network
-    network = load(path(model))
+    network = golden.load(path(model))
+    if model.endswith(".onnx"):
+        network = network.lower()
     with np.load(path("digits/images.npz")) as archive:
         pixels, labels = archive["images"], archive["labels"]
     return network, apply_input_rule(pixels, files[model]["input_rule"]), labels

@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """The steps, each with what it prints."""
     print("1. The model file as an integer network, which is what the hardware computes")
-    network = golden.load_network(options.model, scales=options.scales)
+    network = golden.load(options.model).lower(options.scales)
     print(network.summary())
 
     print("\n2. The framework's tensors as that network's integers; each layer on the framework's own inputs")

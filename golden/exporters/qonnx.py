@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes integer networks as QONNX files that execute exactly in float32.
 
-`golden.importers.onnx_network` reads such a file back to the same integers; the graph it makes, one Conv for each layer
+`golden.load(file).lower()` reads such a file back to the same integers; the graph it makes, one Conv for each layer
 with Mul, Add, Relu and MaxPool behind it and a Quant at the end, is the pattern described there.
 """
 

@@ -398,11 +398,21 @@ class QLinearConv:
 
     Outside its map x is its zero point. Sums beyond 32 bits wrap.
     Source: providers/cpu/quantization/qlinearconv.cc.
+
+    Attributes:
+        convolution: the exact sums.
+        sources: quantisations of x and of the weights.
+        target: of the result.
+        factor: `requantization_factor` (derived).
     """
 
     convolution: Convolution
-    factor: np.ndarray
+    sources: tuple[Affine, Affine]
     target: Affine
+    factor: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", requantization_factor(*self.sources, self.target))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1)
@@ -509,14 +519,25 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class QLinearConcat:
-    """QLinearConcat (com.microsoft): inputs behind one another, each through its table of requantised values."""
+    """QLinearConcat (com.microsoft): inputs behind one another, each through its table of requantised values.
+
+    Attributes:
+        sources: quantisations of the inputs.
+        target: of the result.
+    """
 
     axis: int
-    tables: tuple[np.ndarray, ...]
+    sources: tuple[Affine, ...]
+    target: Affine
+    _tables: tuple[np.ndarray, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tables = tuple(scheme.table(lambda x: x, source, self.target) for source in self.sources)
+        object.__setattr__(self, "_tables", tables)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         runs = max(len(x) for x in inputs)
-        parts = [Table(values)(x) for values, x in zip(self.tables, inputs, strict=True)]
+        parts = [Table(values)(x) for values, x in zip(self._tables, inputs, strict=True)]
         return np.concatenate([np.broadcast_to(x, (runs, *x.shape[1:])) for x in parts], self.axis + 1)
 
 
@@ -560,12 +581,15 @@ class QLinearGlobalAveragePool:
     source: Affine
     target: Affine
 
+    def factor(self, count: int) -> np.float32:
+        """What a sum of `count` values is multiplied by."""
+        return self.source.scale[0] / (self.target.scale[0] * np.float32(count))
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         maps = x.reshape(*x.shape[:3], -1)
         count = maps.shape[-1]
         sums = maps.sum(axis=-1, dtype=np.int64) - self.source.zero_point[0] * count
-        factor = self.source.scale[0] / (self.target.scale[0] * np.float32(count))
-        return requantize(sums, factor, self.target).reshape(*x.shape[:3], *(1,) * (x.ndim - 3))
+        return requantize(sums, self.factor(count), self.target).reshape(*x.shape[:3], *(1,) * (x.ndim - 3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -377,11 +377,16 @@ class BatchNormalization:
 
     epsilon: float
 
+    def affine(
+        self, scale: np.ndarray, bias: np.ndarray, mean: np.ndarray, variance: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Factor and shift of each channel, float32 of the parameters' shape."""
+        factor = scale * (np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)))
+        return factor, bias - mean * factor
+
     def __call__(self, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            scale, bias, mean, variance = parameters
-            factor = scale * (np.float32(1) / np.sqrt(variance + np.float32(self.epsilon)))
-            shift = bias - mean * factor
+            factor, shift = self.affine(*parameters)
             shape = (1, -1, *(1 for _ in x.shape[3:]))
             return x * factor.reshape(len(factor), *shape) + shift.reshape(len(shift), *shape)
 

@@ -8,7 +8,7 @@ kernel's source, relative to tflite/kernels/ in https://github.com/google-ai-edg
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from golden.schemes.tflite import (
 
 __all__ = [
     "Lookup",
+    "Rescaled",
     "abs_table",
     "all_values",
     "elu_table",
@@ -38,8 +39,6 @@ __all__ = [
     "log_table",
     "logistic_table",
     "looked_up",
-    "relu_table",
-    "requantize_table",
     "rsqrt_table",
     "sqrt_table",
     "tanh_table",
@@ -56,6 +55,39 @@ class Lookup:
         return looked_up(x, self.table)
 
 
+@dataclass(frozen=True, eq=False)
+class Rescaled:
+    """RELU, RELU6 and RELU_N1_TO_1, and QUANTIZE from one 8-bit form to another: rescaled and clamped, from a table.
+
+    The factor is scale / scale, for QUANTIZE in float64 and for RELU and its kin in float32.
+    Source: internal/reference/requantize.h, quantize.cc; `ReluX`, internal/reference/reference_ops.h, `ReluPrepare` and
+    `QuantizedReluX`, activations.cc.
+
+    Attributes:
+        source, target: quantisations of the input and the result.
+        activation: RELU or its kin; "NONE" for QUANTIZE.
+        rescale: by the factor (derived).
+    """
+
+    source: Affine
+    target: Affine
+    activation: str = "NONE"
+    rescale: Rescale = field(init=False, repr=False)
+    table: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        wide = np.float64 if self.activation == "NONE" else np.float32
+        factor = wide(self.source.scale[0]) / wide(self.target.scale[0])
+        object.__setattr__(self, "rescale", Rescale.of(np.float64(factor)))
+        low, high = activation_range(self.activation, self.target)
+        y = self.rescale.apply(all_values(self.source))
+        table = clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+        object.__setattr__(self, "table", table)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return looked_up(x, self.table)
+
+
 def looked_up(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """table[x - least value of x's dtype]; the table is turned so that a signed index needs no subtraction."""
     if x.dtype == np.int8:
@@ -67,17 +99,6 @@ def all_values(source: Affine) -> np.ndarray:
     """Every value of an 8-bit tensor less its zero point: int64 `[256]`."""
     low, high = limits(source.dtype)
     return np.arange(low, high + 1, dtype=np.int64) - source.zero_point[0]
-
-
-def relu_table(source: Affine, target: Affine, activation: str) -> np.ndarray:
-    """RELU, RELU6, RELU_N1_TO_1: rescaled by scale / scale (a float32), clamped.
-
-    Source: `ReluX`, internal/reference/reference_ops.h; `ReluPrepare` and `QuantizedReluX`, activations.cc.
-    """
-    rescale = Rescale.of(np.float64(source.scale[0] / target.scale[0]))
-    low, high = activation_range(activation, target)
-    y = rescale.apply(all_values(source))
-    return clamped(y, int(target.zero_point[0]), low, high, target.dtype)
 
 
 def leaky_relu_table(source: Affine, target: Affine, alpha: float) -> np.ndarray:
@@ -115,16 +136,6 @@ def hard_swish_table(source: Affine, target: Affine) -> np.ndarray:
     """HARD_SWISH; see `golden.schemes.tflite.hard_swish`."""
     values = all_values(source) + source.zero_point[0]
     return hard_swish(values, source, target).astype(target.dtype)
-
-
-def requantize_table(source: Affine, target: Affine) -> np.ndarray:
-    """QUANTIZE from one 8-bit form to another.
-
-    Source: internal/reference/requantize.h; quantize.cc computes scale / scale in float64.
-    """
-    rescale = Rescale.of(np.float64(source.scale[0]) / np.float64(target.scale[0]))
-    y = rescale.apply(all_values(source))
-    return clamped(y, int(target.zero_point[0]), *limits(target.dtype), target.dtype)
 
 
 def exp_table(source: Affine, target: Affine) -> np.ndarray:

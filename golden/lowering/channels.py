@@ -20,7 +20,7 @@ __all__ = ["joined"]
 
 
 def joined(walk: Walk, node: Node, values: Sequence[Tensor | Open], axis: int) -> Open:
-    """Channels behind one another: each part goes to its place by a layer of ones that gives all, and they are added."""
+    """Channels behind one another: a layer of ones puts each part in its place among all, and they are added."""
     shape = walk.shape(node)
     axis %= len(shape)
     if len({value.size[:2] for value in values}) != 1:
@@ -28,7 +28,9 @@ def joined(walk: Walk, node: Node, values: Sequence[Tensor | Open], axis: int) -
     total, first, made = sum(value.size[2] for value in values), 0, None
     for number, value in enumerate(values):
         channels = value.size[2]
-        if value.index.shape[axis] != channels or not np.array_equal(value.index, placed(value.index.shape, axis)):
+        if value.index.shape[axis] != channels or not np.array_equal(
+            value.index, placed(value.index.shape, axis)
+        ):
             raise UnsupportedOperatorError(
                 f"{at(node)}: axis is {axis}, but must be that of channels in {list(value.index.shape)}"
             )
@@ -56,7 +58,10 @@ def concatenate(walk: Walk, node: Node) -> Open | Tensor:
     if walk.graph.tensors[node.outputs[0]].dtype.kind == "f":
         return made
     first = values[0]
-    if any((value.scale, value.zero + value.offset) != (first.scale, first.zero + first.offset) for value in values):
+    if any(
+        (value.scale, value.zero + value.offset) != (first.scale, first.zero + first.offset)
+        for value in values
+    ):
         raise UnsupportedOperatorError(f"{at(node)} joins integers of several scales, but must have one")
     low = min(value.format.min + value.offset for value in values)
     high = max(value.format.max + value.offset for value in values)
@@ -77,12 +82,20 @@ def _taken(walk: Walk, node: Node, value: Tensor, places: np.ndarray, output: st
         raise ModelFormatError(f"{at(node)} takes no channel of {channels}")
     flat = places.ravel()
     chosen = flat[flat < channels]  # of the first row and column
-    whole = len(flat) == len(chosen) * value.size[0] * value.size[1] and len(set(chosen.tolist())) == len(chosen)
+    whole = len(flat) == len(chosen) * value.size[0] * value.size[1] and len(set(chosen.tolist())) == len(
+        chosen
+    )
     number = np.full(channels, -1)
     number[chosen] = np.arange(len(chosen))
     index = flat // channels * len(chosen) + number[flat % channels]
-    if not whole or (number[flat % channels] < 0).any() or not np.array_equal(np.sort(index), np.arange(len(flat))):
-        raise UnsupportedOperatorError(f"{at(node)}: it must take channels of a map, and all rows and columns of each")
+    if (
+        not whole
+        or (number[flat % channels] < 0).any()
+        or not np.array_equal(np.sort(index), np.arange(len(flat)))
+    ):
+        raise UnsupportedOperatorError(
+            f"{at(node)}: it must take channels of a map, and all rows and columns of each"
+        )
     return walk.layers.gathered(output, value, chosen, index.reshape(places.shape))
 
 
@@ -120,4 +133,3 @@ def pad(walk: Walk, node: Node) -> Padded:
     rows, columns = (pairs[axis] for axis in range(1, 4) if axis != channel_axis)
     value = walk.map(node, value, channel_axis)
     return Padded(value, (rows[0], columns[0], rows[1], columns[1]), value.index)
-

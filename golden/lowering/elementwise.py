@@ -20,9 +20,11 @@ __all__ = ["added", "clipped"]
 
 
 def _pair(walk: Walk, node: Node) -> tuple[Tensor | Open, Tensor | Open | Constant, bool]:
-    """Both operands of a node, a constant last, and whether they have changed places."""
-    a, b = (walk.read(node, position, Open, Tensor, Constant) for position in (0, 1))
-    return (b, a, True) if isinstance(a, Constant) else (a, b, False)
+    """Both operands of a node, a layer first if there is one, a constant last, and whether they changed places."""
+    kinds = (Open, Tensor, Constant)
+    a, b = (walk.read(node, position, *kinds) for position in (0, 1))
+    exchanged = kinds.index(type(a)) > kinds.index(type(b))
+    return (b, a, True) if exchanged else (a, b, False)
 
 
 def _product(walk: Walk, node: Node, divides: bool) -> Open:
@@ -52,6 +54,8 @@ def _sum(walk: Walk, node: Node, subtracts: bool) -> Open:
             made = walk.layers.scaled(made, [Fraction(-1)] * len(offset))
             subtracts = False
         return walk.layers.shifted(made, [-number for number in offset] if subtracts else offset)
+    if subtracts and exchanged:
+        value, other = other, value
     return added(walk, node, value, other, -1 if subtracts else 1)
 
 

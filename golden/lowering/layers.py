@@ -326,9 +326,7 @@ class Layers:
         clamped = max(low, least) > least or high < made.max
         pooled = layer.pool is not None and any(layer.pool_padding)
         drift = _drift(quantiser, made, Fraction(zero))
-        tensor = Tensor(
-            name, made, quantiser.scale, Fraction(zero), offset, layer.size, layer.index, drift
-        )
+        tensor = Tensor(name, made, quantiser.scale, Fraction(zero), offset, layer.size, layer.index, drift)
         first = tensor
         if pooled:
             size = _unpooled(layer)
@@ -375,7 +373,9 @@ class Layers:
                 factors.append((sign if factor else 0) * scale / source.scale)
                 offsets.append(scale * (limit + (sign if factor else 0) * source.zero * total))
             layer = dataclasses.replace(layer, factors=tuple(factors), offsets=tuple(offsets))
-        layer = dataclasses.replace(layer, offsets=tuple(offset + scale for offset in layer.offsets), drift=0.0)
+        layer = dataclasses.replace(
+            layer, offsets=tuple(offset + scale for offset in layer.offsets), drift=0.0
+        )
         quantiser = Quantiser(where, name, scale, 0, ONE, 0, 1, Rounding("FLOOR"), in_float32=False)
         made = self.closed(layer, quantiser)
         return self.rescaled(dataclasses.replace(made, zero=Fraction(1, 2), drift=0.0), 2 * scale)
@@ -397,7 +397,7 @@ class Layers:
 
     # What float32 decides.
 
-    def _decided(self, layer: Open, quantiser: Quantiser) -> str:
+    def _undecided(self, layer: Open, quantiser: Quantiser) -> str:
         """Why the graph's float32 may round to another integer than exact numbers do; "" if it is proven not to.
 
         A layer's values lie on a lattice of rational numbers. Where none of them is a place at which the rounding
@@ -450,12 +450,6 @@ class Layers:
         cap = quantiser.scale * (1 << quantiser.format.bits + 2)
         source = self._source(layer.source, cap, quantiser.where)
         other = None if layer.residual is None else self._source(layer.residual[0], cap, quantiser.where)
-        undecided = self._decided(layer, quantiser)
-        if undecided and not self.nearest:
-            raise ModelFormatError(
-                f"node {layer.name!r}, quantised by {quantiser.where}: {undecided}, which decides how a value is "
-                f"rounded that lies where rounding jumps{HINT}"
-            )
         if any(layer.padding) and source.zero:
             source = self._centre(source)
         unit = quantiser.scale
@@ -494,6 +488,11 @@ class Layers:
             if not self.nearest:
                 raise
             made = None
+        undecided = self._undecided(layer, quantiser)
+        if undecided and not self.nearest:
+            raise ModelFormatError(
+                f"{where}: {undecided}, which decides how a value is rounded that lies where rounding jumps{HINT}"
+            )
         exactly = made is not None and (not self.nearest or holds(made))
         if not exactly:
             made = numbers.nearest()
@@ -516,13 +515,13 @@ class Layers:
         if correction.bit and not self._with_bit(layer, correction):
             if not self.nearest:
                 raise UnsupportedOperatorError(
-                    f"{quantiser.where}: rounding mode {rounding.mode} on values with {layer.shift} fraction bits takes "
-                    f"a layer more, whose numbers do not fit{HINT}"
+                    f"{quantiser.where}: rounding_mode {rounding.mode} on values with {layer.shift} fraction bits "
+                    f"takes one more layer, whose numbers do not fit{HINT}"
                 )
             if rounding.directed:
                 raise UnsupportedOperatorError(
-                    f"{quantiser.where}: rounding mode {rounding.mode} on values with {layer.shift} fraction bits takes "
-                    f"a layer more, but must be FLOOR or CEIL, or on values that are not negative"
+                    f"{quantiser.where}: rounding_mode {rounding.mode} on values with {layer.shift} fraction bits "
+                    f"takes one more layer, but must be FLOOR or CEIL, or on values that are not negative"
                 )
             correction = half_up
         elif correction.bit:

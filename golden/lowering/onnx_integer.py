@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's operators on integers (QLinear*, QGemm): the quantiser is inside, with the float32 factor that the graph has."""
+"""ONNX's operators on integers (QLinear*, QGemm): the quantiser is inside, with the graph's own float32 factor."""
 
 from __future__ import annotations
 

@@ -21,9 +21,7 @@ __all__ = ["averaged", "max_pooled", "reduced"]
 def max_pooled(walk: Walk, node: Node, value: Tensor | Open, window: Window, axis: int) -> Tensor | Open:
     """Largest value of each window of a map whose channels are in `axis`."""
     if window.dilation != (1, 1):
-        raise UnsupportedOperatorError(
-            f"{at(node)}: dilations are {list(window.dilation)}, but must be 1"
-        )
+        raise UnsupportedOperatorError(f"{at(node)}: dilations are {list(window.dilation)}, but must be 1")
     value = walk.map(node, value, axis)
     movable = walk.reads_alone(node.inputs[0])
     return walk.layers.max_pooled(
@@ -65,7 +63,9 @@ def average_pool(walk: Walk, node: Node) -> Open:
         raise UnsupportedOperatorError(
             f"{at(node)}: attribute ceil_mode is 1 and windows reach over the edge, but all must lie inside"
         )
-    return averaged(walk, node, walk.read(node, 0, Tensor, Open, Padded), operator.window, operator.include_pad, 1)
+    return averaged(
+        walk, node, walk.read(node, 0, Tensor, Open, Padded), operator.window, operator.include_pad, 1
+    )
 
 
 @lowers(onnx.GlobalAveragePool)
@@ -76,7 +76,12 @@ def global_average_pool(walk: Walk, node: Node) -> Open:
 
 
 def reduced(
-    walk: Walk, node: Node, value: Tensor | Open, axes: tuple[int, ...], shape: tuple[int, ...], factor: Fraction | None
+    walk: Walk,
+    node: Node,
+    value: Tensor | Open,
+    axes: tuple[int, ...],
+    shape: tuple[int, ...],
+    factor: Fraction | None,
 ) -> Open:
     """Mean of each channel's map over `axes`, or its sum times `factor`; `shape` is the graph's, of the result."""
     channels = _whole_channels(node, value, axes)
@@ -95,7 +100,9 @@ def _whole_channels(node: Node, value: Tensor | Open, axes: tuple[int, ...]) -> 
         UnsupportedOperatorError: one goes over anything but all rows and columns of one channel.
     """
     rest = [axis for axis in range(value.index.ndim) if axis not in axes]
-    places = value.index.transpose(*axes, *rest).reshape(-1, int(np.prod([value.index.shape[a] for a in rest])))
+    places = value.index.transpose(*axes, *rest).reshape(
+        -1, int(np.prod([value.index.shape[a] for a in rest]))
+    )
     channels = places % value.size[2]
     if len(places) != value.size[0] * value.size[1] or (channels != channels[:1]).any():
         raise UnsupportedOperatorError(

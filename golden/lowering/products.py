@@ -31,7 +31,13 @@ __all__ = ["convolved", "dense", "integer_weight"]
 
 
 def convolved(
-    walk: Walk, node: Node, value: Tensor | Open | Padded, weight: Weight, window: Window, groups: int, axis: int
+    walk: Walk,
+    node: Node,
+    value: Tensor | Open | Padded,
+    weight: Weight,
+    window: Window,
+    groups: int,
+    axis: int,
 ) -> Open:
     """A convolution of a map whose channels are in `axis`.
 
@@ -101,7 +107,9 @@ def dense(walk: Walk, node: Node, value: Tensor | Open, weight: Weight, shape: t
     )
 
 
-def _constant_weight(walk: Walk, node: Node, position: int, move: Callable[[np.ndarray], np.ndarray]) -> Weight:
+def _constant_weight(
+    walk: Walk, node: Node, position: int, move: Callable[[np.ndarray], np.ndarray]
+) -> Weight:
     """Quantised constant weights in the order `[K, ...]` that `move` gives them."""
     constant = walk.read(node, position, Constant)
     if constant.integers is None:
@@ -169,7 +177,12 @@ def _biased(walk: Walk, node: Node, layer: Open) -> Open:
 
 
 def integer_weight(
-    walk: Walk, node: Node, source: Tensor, convolution: Convolution, factors: Sequence[Fraction], format: object
+    walk: Walk,
+    node: Node,
+    source: Tensor,
+    convolution: Convolution,
+    factors: Sequence[Fraction],
+    format: object,
 ) -> tuple[Weight, list[Fraction]]:
     """Weights of an operator on integers, and what its bias adds.
 
@@ -187,4 +200,3 @@ def integer_weight(
     weight = Weight(convolution.weight, format, tuple(factor / source.scale for factor in factors))
     offsets = [int(n) * factor for n, factor in zip(convolution.bias.tolist(), factors, strict=True)]
     return weight, offsets
-

@@ -32,7 +32,11 @@ def quantize(walk: Walk, node: Node) -> Tensor:
 def _with_clip_behind(walk: Walk, quantiser: Quantiser) -> Quantiser:
     """A quantiser with the Clip that alone reads its integers: fewer bits than the type's (QCDQ)."""
     readers = walk.readers.get(quantiser.name, [])
-    if len(readers) != 1 or not isinstance(readers[0].operator, onnx.Clip) or not walk.reads_alone(quantiser.name):
+    if (
+        len(readers) != 1
+        or not isinstance(readers[0].operator, onnx.Clip)
+        or not walk.reads_alone(quantiser.name)
+    ):
         return quantiser
     (clip,) = readers
     low = max(quantiser.low, *(end for end in (clip.operator.low,) if end is not None), quantiser.low)
@@ -59,7 +63,8 @@ def dequantised(walk: Walk, node: Node, value: Constant, affine: Affine) -> Cons
     rank = value.values.ndim
     integers = value.values.astype(np.int64) - affine.along(affine.zero_point, rank)
     scale = np.asarray(affine.along(affine.scale, rank), np.float64)
-    return Constant(node.operator(value.values[None])[0], integers, scale, weight_format(integers, affine, value.format))
+    real = node.operator(value.values[None])[0]
+    return Constant(real, integers, scale, weight_format(integers, affine, value.format))
 
 
 def weight_format(integers: np.ndarray, affine: Affine, clipped: IntFormat | None = None) -> IntFormat | None:
@@ -131,7 +136,9 @@ def bipolar_quant(walk: Walk, node: Node) -> Tensor | Constant:
     value, scale = walk.read(node, 0), node.operator.scale
     if isinstance(value, Constant):
         signs = np.where(value.values >= 0, 1, -1).astype(np.int64)
-        return Constant(node.operator(value.values[None])[0], signs, scale.astype(np.float64), IntFormat(2, True))
+        return Constant(
+            node.operator(value.values[None])[0], signs, scale.astype(np.float64), IntFormat(2, True)
+        )
     if scale.size != 1:
         raise UnsupportedOperatorError(f"{at(node)}: {scale.size} scales for a tensor, but must be one")
     return _bipolar(walk, node, value, fraction(scale.reshape(-1)[0], node))
@@ -160,7 +167,9 @@ def trunc(walk: Walk, node: Node) -> Tensor:
         raise ModelFormatError(f"{at(node)}: its input must be integers times the scale {float(scale)}")
     unit = scale * int(np.asarray(operator.divisor).reshape(-1)[0])
     if unit.denominator == 1 and not unit:
-        raise UnsupportedOperatorError(f"{at(node)}: its output's scale is below its input's, but must not be")
+        raise UnsupportedOperatorError(
+            f"{at(node)}: its output's scale is below its input's, but must not be"
+        )
     signed = operator.signed if operator.output_scale is not None else walk.layers.signed(value)
     target = IntFormat(operator.bits, signed)
     low, high = operator.limits or (target.min, target.max)
@@ -175,7 +184,9 @@ def trunc(walk: Walk, node: Node) -> Tensor:
 def cast(walk: Walk, node: Node) -> object:
     """Cast to a float of what is one in all but name; of the graph's input, too."""
     if node.operator.dtype.kind != "f":
-        raise UnsupportedOperatorError(f"{at(node)} casts to {node.operator.dtype}, but must be to float32 or float64")
+        raise UnsupportedOperatorError(
+            f"{at(node)} casts to {node.operator.dtype}, but must be to float32 or float64"
+        )
     return walk.read(node, 0)
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,15 +12,17 @@ import numpy as np
 from golden.errors import UnsupportedOperatorError
 from golden.formats import IntFormat
 from golden.graph import Node
+from golden.layers import fixed_point as fixed_point_layers
 from golden.layers import tflite, tflite_tables
 from golden.lowering.elementwise import added, clipped, times
+from golden.lowering.fixed_point import summed
 from golden.lowering.numbers import HINT
 from golden.lowering.pooling import averaged, max_pooled, reduced
 from golden.lowering.products import convolved, dense, integer_weight
 from golden.lowering.rounding import Quantiser
 from golden.lowering.values import Constant, Input, Open, Padded, Tensor, smallest_format
 from golden.lowering.verify import check_pairs, check_values
-from golden.lowering.walk import Walk, at, fraction, lowers
+from golden.lowering.walk import Walk, at, lowers
 from golden.schemes.affine import Affine
 from golden.schemes.tflite import FloatRescale, Rescale, activation_range
 
@@ -97,15 +98,15 @@ def _weighted(
 
 @lowers(tflite.Pairwise)
 def pairwise(walk: Walk, node: Node) -> Tensor:
-    """ADD, SUB and MUL; one operand of a MUL must be a constant."""
+    """ADD, SUB and MUL; one operand of a MUL must be a constant. Also Add of fixed-point ONNX."""
     operator = node.operator.operator
+    if isinstance(operator, fixed_point_layers.Sum):
+        return summed(walk, node)
     if not isinstance(operator, (tflite.Add, tflite.Multiply)):
         raise UnsupportedOperatorError(
             f"{at(node)}: operator {node.kind} is none that becomes a layer of a network"
         )
-    values = [
-        _real(walk, node, position, source) for position, source in enumerate(operator.sources)
-    ]
+    values = [_real(walk, node, position, source) for position, source in enumerate(operator.sources)]
     last = operator.rescales[2] if isinstance(operator, tflite.Add) else operator.rescale
     quantiser = _target(walk, node, operator.target, operator.activation, **_rounding(walk, node, last))
     before = len(walk.layers.layers)
@@ -216,8 +217,3 @@ def rescaled(walk: Walk, node: Node) -> Tensor:
     made = walk.layers.closed(layer, quantiser)
     check_values(walk, node, before, value, made, operator)
     return made
-
-
-def steps(values: Sequence[int], node: Node) -> list[Fraction]:
-    """Exact numbers of integers."""
-    return [fraction(float(value), node) for value in values]

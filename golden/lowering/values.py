@@ -40,7 +40,7 @@ __all__ = [
     "with_rounding",
 ]
 
-# Of a tensor or weight that a lowering makes: far more than an accelerator's memory holds, far less than this machine's.
+# Of a tensor or weight that a lowering makes: far more than an accelerator's memory holds, less than this machine's.
 MAX_ELEMENTS = 1 << 28
 
 Padding = tuple[int, int, int, int]

@@ -52,7 +52,12 @@ def check_pairs(
 
 
 def check_values(
-    walk: Walk, node: Node, first: int, source: Tensor, made: Tensor, operator: Callable[[np.ndarray], np.ndarray]
+    walk: Walk,
+    node: Node,
+    first: int,
+    source: Tensor,
+    made: Tensor,
+    operator: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Hold the layers from `first` on against an operator of one tensor whose other operands are constants.
 

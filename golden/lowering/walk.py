@@ -43,6 +43,7 @@ from golden.lowering.values import (
 from golden.network import Network
 from golden.precision import Format
 from golden.schemes.affine import Affine
+from golden.schemes.fixed_point import Activation
 
 __all__ = ["LAYOUTS", "Walk", "affine_format", "at", "fraction", "lowers"]
 
@@ -58,12 +59,17 @@ _MOVES = (shaping.Reshape, shaping.Transpose)
 
 # What stays with the host at the end of a network, by kind, and what may stand around it there.
 _HOST = frozenset(
-    ("ArgMax", "ArgMin", "LogSoftmax", "QLinearSigmoid", "QLinearSoftmax", "Sigmoid", "Softmax", "TopK")
-    + ("ARG_MAX", "ARG_MIN", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TOPK_V2")
+    {
+        *("ArgMax", "ArgMin", "LogSoftmax", "QLinearSigmoid", "QLinearSoftmax", "Sigmoid", "Softmax", "TopK"),
+        *("ARG_MAX", "ARG_MIN", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TOPK_V2"),
+    }
 )
 _AROUND_HOST = frozenset(
-    ("Cast", "DequantizeLinear", "Flatten", "Identity", "IntQuant", "Quant", "QuantizeLinear", "Reshape", "Squeeze")
-    + ("Transpose", "Unsqueeze", "CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE", "TRANSPOSE")
+    {
+        *("Cast", "DequantizeLinear", "Flatten", "Identity", "IntQuant", "Quant", "QuantizeLinear"),
+        *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+        *("CAST", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE", "TRANSPOSE"),
+    }
 )
 
 # How an error message calls each kind of value.
@@ -201,7 +207,9 @@ class Walk:
         """How often each tensor is read by what computes with it, however often it is dequantised or renamed."""
         for node in self._nodes:
             same = isinstance(node.operator, shaping.Reshape) and len(node.inputs) == 1
-            same = same and self.graph.tensors[node.inputs[0]].shape == self.graph.tensors[node.outputs[0]].shape
+            same = (
+                same and self.graph.tensors[node.inputs[0]].shape == self.graph.tensors[node.outputs[0]].shape
+            )
             renames = (onnx.Dequantize, onnx_float.Cast, tflite_layers.Dequantize)
             if (same or isinstance(node.operator, renames)) and node.inputs:
                 self._alias[node.outputs[0]] = node.inputs[0]
@@ -248,7 +256,11 @@ class Walk:
                 return self._folded(node, inputs)
         elif isinstance(operator, _MOVES) and not isinstance(inputs[0], Padded):
             return self._moved(node, inputs[0])
-        elif isinstance(inputs[0], Input) and handler is not None and not getattr(handler, "takes_input", False):
+        elif (
+            isinstance(inputs[0], Input)
+            and handler is not None
+            and not getattr(handler, "takes_input", False)
+        ):
             return self._before_the_network(node, inputs)
         if handler is None:
             raise UnsupportedOperatorError(
@@ -268,7 +280,7 @@ class Walk:
     # Constants, the input, and what moves.
 
     def _folded(self, node: Node, inputs: Sequence[Constant]) -> Value:
-        """What constants alone decide, by the graph's own operator; moves take a quantised constant's integers along."""
+        """What constants alone decide, by the graph's operator; moves take a quantised constant's integers along."""
         with np.errstate(all="ignore"):
             made = node.operator(*(value.values[None] for value in inputs))
             arrays = [array[0] for array in (made if isinstance(made, tuple) else (made,))]
@@ -301,9 +313,13 @@ class Walk:
         tensor = self.graph.tensors[name]
         given = Input(name, tensor.shape)
         self.values[name] = given
-        affine = tensor.quantisation
-        if tensor.dtype.kind in "iu" and isinstance(affine, Affine) and not affine.per_axis:
-            self.values[name] = self.take(given, self.affine_quantiser(name, affine, f"graph input {name!r}"))
+        about, where = tensor.quantisation, f"graph input {name!r}"
+        if isinstance(about, Activation):
+            target = IntFormat(8, True)
+            quantiser = Quantiser(where, name, about.value, 0, target, target.min, target.max)
+            self.values[name] = self.take(given, quantiser)
+        elif tensor.dtype.kind in "iu" and isinstance(about, Affine) and not about.per_axis:
+            self.values[name] = self.take(given, self.affine_quantiser(name, about, where))
         elif self._input_format is not None:
             if tensor.dtype.kind != "f":
                 raise ConfigurationError(
@@ -416,7 +432,9 @@ class Walk:
     def affine_quantiser(self, name: str, affine: Affine, where: str, **rounding: Any) -> Quantiser:
         """The quantiser that makes a tensor of an affine quantisation; `rounding` are arguments of `Rounding`."""
         if affine.per_axis:
-            raise UnsupportedOperatorError(f"{where}: {affine.scale.size} scales for a tensor, but must be one")
+            raise UnsupportedOperatorError(
+                f"{where}: {affine.scale.size} scales for a tensor, but must be one"
+            )
         low, high = affine.limits
         made = Rounding(**{"mode": "HALF_EVEN", **rounding})
         zero = int(affine.zero_point[0])

@@ -870,6 +870,7 @@ _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     tflite.Conv2D: _conv,
     tflite.FullyConnected: _fully_connected,
     tflite_tables.Lookup: _lookup,
+    tflite_tables.Rescaled: _lookup,
     tflite.MaxPool2D: _max_pool,
     tflite.Multiply: _pair,
     tflite.Prelu: _prelu,

@@ -34,7 +34,7 @@ def test_summary(capsys):
 
 
 def test_predict_writes_what_the_model_gives(tmp_path, capsys):
-    model, target = golden.load_network(DIGITS), tmp_path / "y.npy"
+    model, target = golden.load(DIGITS).lower(), tmp_path / "y.npy"
     x = np.random.default_rng(1).integers(0, model.input_format.max + 1, (70, *model.input_shape))
     np.save(tmp_path / "x.npy", x)
     words = [str(DIGITS), "--scales", "exact", "--input", str(tmp_path / "x.npy")]
@@ -79,7 +79,7 @@ def test_compare_with_another_model(tmp_path, capsys):
     other = DIGITS.with_name("digits_mixed.onnx")
     assert main(["compare", str(DIGITS), str(DIGITS), "--random", "3"]) == 0
     assert "all exact" in capsys.readouterr().out
-    x = np.zeros((2, *golden.load_network(DIGITS).input_shape), int)
+    x = np.zeros((2, *golden.load(DIGITS).lower().input_shape), int)
     np.save(tmp_path / "x.npy", x)
     pytest.importorskip("matplotlib")
     picture = tmp_path / "c.png"
@@ -172,7 +172,7 @@ def test_profile(tmp_path, capsys):
     assert main(["profile", str(DIGITS), "--random", "3", "--scales", "exact"]) == 0
     printed = capsys.readouterr().out
     assert "conv2 weight" in printed
-    model = golden.load_network(DIGITS)
+    model = golden.load(DIGITS).lower()
     x = np.random.default_rng(0).integers(0, model.input_format.max + 1, (3, *model.input_shape))
     assert printed.strip() == str(golden.profile(model, x)).strip()
 

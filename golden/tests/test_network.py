@@ -26,7 +26,7 @@ from golden import (
     UnsupportedOperatorError,
 )
 from golden.exporters import qonnx as exporter
-from golden.importers import onnx_network
+from golden.importers import onnx as importer
 from golden.operators import max_pool
 from golden.tests.onnx_executor import Quant, execute
 
@@ -139,7 +139,7 @@ def test_written_file_computes_the_same_in_float32_and_reads_back(case):
     network, x = case
     content = exporter.to_bytes(network)
     trace, executed = network.trace(x), execute(content, x)
-    again = onnx_network.from_bytes(content, "again").trace(x)
+    again = importer.loads(content, "again").lower().trace(x)
     assert list(again) == list(trace)
     for name, values in trace.items():
         np.testing.assert_array_equal(executed[name], values)
@@ -320,7 +320,7 @@ def start(bits=4, scale=1.0, width=6):
 def agree(builder, scales, count=5):
     """The file read as a network gives what ONNX computes, after division by each tensor's scale."""
     content = builder.content()
-    network = onnx_network.from_bytes(content, "hand-made")
+    network = importer.loads(content, "hand-made").lower()
     x = RNG.integers(network.input_format.min, network.input_format.max + 1, (count, *network.input_shape))
     executed, trace = execute(content, x * scales["in"]), network.trace(x)
     assert list(trace) == list(scales)
@@ -410,7 +410,7 @@ def test_reads_flat_inputs_brevitas_domain_and_narrow_weights():
     for node in b.nodes:
         node.domain = "onnx.brevitas" if node.op_type == "Quant" else ""
     x = RNG.integers(0, 16, (4, 1, 1, 5))
-    again = onnx_network.from_bytes(b.content(), "brevitas")
+    again = importer.loads(b.content(), "brevitas").lower()
     np.testing.assert_array_equal(again.predict(x), network.predict(x))
 
 
@@ -508,21 +508,21 @@ def conv(b, weight=KERNEL, **attributes):
 )
 def test_what_cannot_be_exact_is_refused_by_name(build, error, sentence):
     with pytest.raises(error, match=sentence) as caught:
-        onnx_network.from_bytes(build().content(), "model")
+        importer.loads(build().content(), "model").lower()
     assert str(caught.value).startswith("model: ")
     assert "\n" not in str(caught.value)
 
 
 def test_cut_off_and_foreign_files_are_model_format_errors():
     content = conv(start()).quant(8, 1).content()
-    onnx_network.from_bytes(content, "whole")
+    importer.loads(content, "whole").lower()
     for length in range(0, len(content), 3):
         with pytest.raises(ModelFormatError, match=r"^cut: .*") as caught:
-            onnx_network.from_bytes(content[:length], "cut")
+            importer.loads(content[:length], "cut").lower()
         assert "\n" not in str(caught.value)
     for foreign in (b"PK\x03\x04 no model", b"\x89HDF\r\n", b"TFL3" * 20, bytes(100)):
         with pytest.raises(ModelFormatError, match="not an ONNX file"):
-            onnx_network.from_bytes(foreign, "foreign")
+            importer.loads(foreign, "foreign").lower()
 
 
 def test_altered_bytes_never_end_in_anything_but_one_sentence():
@@ -530,14 +530,14 @@ def test_altered_bytes_never_end_in_anything_but_one_sentence():
     b.chain("Mul", b.constant(0.5)).chain("Relu").chain("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
     b.quant(4, rounding_mode="HALF_UP").chain("Flatten")
     content = b.chain("Gemm", b.weights(RNG.integers(-8, 8, (18, 4)))).quant(9, 1).content()
-    onnx_network.from_bytes(content, "whole")
+    importer.loads(content, "whole").lower()
     rng, refused = np.random.default_rng(3), 0
     for _ in range(1500):
         altered = bytearray(content)
         for place in rng.integers(0, len(altered), rng.integers(1, 4)):
             altered[place] = rng.integers(0, 256)
         try:
-            onnx_network.from_bytes(bytes(altered), "altered")
+            importer.loads(bytes(altered), "altered").lower()
         except (ModelFormatError, UnsupportedOperatorError) as error:
             refused += 1
             assert str(error).startswith("altered: ") and "\n" not in str(error)

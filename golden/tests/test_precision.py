@@ -238,7 +238,7 @@ def test_profile_of_an_integer_override():
 
 
 def test_network_quantises_to_the_format():
-    network = golden.load_network(DIGITS)
+    network = golden.load(DIGITS).lower()
     x = np.random.default_rng(2).integers(0, network.input_format.max + 1, (4, *network.input_shape))
     layer = network.layers[2]
     other = network.with_precision({layer.name: "s3"})
@@ -267,7 +267,7 @@ def test_network_quantises_to_the_format():
 @pytest.mark.parametrize("overflow", ["WRAP", "SAT"])
 def test_network_takes_the_modes_of_an_ap_fixed(rounding, overflow):
     """A layer's scaled accumulators, exact quotients, assigned to the type."""
-    network = golden.load_network(DIGITS)
+    network = golden.load(DIGITS).lower()
     x = np.random.default_rng(4).integers(0, network.input_format.max + 1, (9, *network.input_shape))
     layer = network.layers[3]
     t = ApFixed(2, 2, True, rounding, overflow)
@@ -297,11 +297,11 @@ def test_network_takes_the_modes_of_an_ap_fixed(rounding, overflow):
 )
 def test_network_refuses(names, message):
     with pytest.raises(ConfigurationError, match=message):
-        golden.load_network(DIGITS).with_precision(names)
+        golden.load(DIGITS).lower().with_precision(names)
 
 
 def test_network_refuses_a_layer_named_twice():
-    network = golden.load_network(DIGITS)
+    network = golden.load(DIGITS).lower()
     layer = network.layers[-1]
     with pytest.raises(ConfigurationError, match="the precision of layer 'dense' is given twice"):
         network.with_precision({layer.name: "u2", layer.output: "u2"})

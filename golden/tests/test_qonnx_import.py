@@ -13,7 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 import golden
 from golden import Graph, ModelFormatError, Network, UnsupportedOperatorError
 from golden.importers import onnx as importer
-from golden.importers import onnx_network
 from golden.schemes.qonnx import DOMAIN, BipolarQuant, Quant
 from golden.tests.onnx_files import QONNX, OnnxFile, check
 
@@ -38,14 +37,14 @@ def test_a_file_is_a_graph_whether_or_not_it_could_be_a_network(tmp_path):
     graph = golden.load(path)
     assert isinstance(graph, Graph)
     assert (graph.tensors["x0"].dtype, graph.tensors["x0"].shape) == (np.float32, (1, 3, 6, 6))
-    assert isinstance(golden.load_network(path), Network)
+    assert isinstance(golden.load(path).lower(), Network)
     path.write_bytes(fused("ROUND").bytes())
     assert isinstance(golden.load(path), Graph)
-    assert len(golden.load_network(path).layers) == 2  # the first tells which ties to round up
+    assert len(golden.load(path).lower().layers) == 2  # the first tells which ties to round up
     path.write_bytes(fused(scale=0.3).bytes())
     assert isinstance(golden.load(path), Graph)
     with pytest.raises(golden.GoldenError, match="node 'Quant_4'"):
-        golden.load_network(path)
+        golden.load(path).lower()
     file = fused()
     file.node("Sigmoid", "y4")
     path.write_bytes(file.bytes())
@@ -53,7 +52,7 @@ def test_a_file_is_a_graph_whether_or_not_it_could_be_a_network(tmp_path):
     assert isinstance(graph, Graph) and graph.name == "net"
     assert graph.tensors["x0"].dtype == np.float32
     assert str(graph.tensors["y4"].quantisation) == "uint4 4"
-    network = golden.load_network(path)
+    network = golden.load(path).lower()
     assert network.host == ("Sigmoid 'Sigmoid_5'",) and network.output == "y4"
     assert "left to the host: Sigmoid 'Sigmoid_5'" in network.summary()
     file.node("Elu", "y5")
@@ -61,7 +60,7 @@ def test_a_file_is_a_graph_whether_or_not_it_could_be_a_network(tmp_path):
     with pytest.raises(
         UnsupportedOperatorError, match=r"net: node 'Sigmoid_5' .* is not among those supported"
     ):
-        golden.load_network(path)
+        golden.load(path).lower()
 
 
 def test_a_file_without_layers_is_no_network(tmp_path):
@@ -70,7 +69,7 @@ def test_a_file_without_layers_is_no_network(tmp_path):
     file.quantize(file.input((1, 3)), 1, np.int8(0))
     path.write_bytes(file.bytes())
     with pytest.raises(golden.GoldenError, match=r"must be what the last layer's quantiser makes"):
-        golden.load_network(path)
+        golden.load(path).lower()
 
 
 def test_network_and_graph_agree():
@@ -79,7 +78,7 @@ def test_network_and_graph_agree():
         (fused().bytes(), np.random.default_rng(0).integers(0, 16, (50, 3, 6, 6))),
         (DIGITS.read_bytes(), np.random.default_rng(0).integers(0, 4, (50, 1, 8, 8))),
     ):
-        network, graph = onnx_network.from_bytes(data, "net"), importer.loads(data)
+        network, graph = importer.loads(data, "net").lower(), importer.loads(data)
         integers, floats = network.trace(x.transpose(0, 2, 3, 1)), graph.trace(x.astype(np.float32))
         assert len(integers) == len(network.layers) + 1
         for name, values in integers.items():

@@ -53,13 +53,13 @@ def load_workload(model: str, images: str, rng: np.random.Generator, scales: str
     """One network: one of `DIGITS`, one of `NETWORKS`, or a model file; arguments and errors as for `load_workloads`.
 
     Args:
-        scales: of `golden.load_network`; by default what the environment's ASSAY_SCALES says, else "exact".
+        scales: of `golden.lowering.lower`; by default what the environment's ASSAY_SCALES says, else "exact".
     """
     if model in DIGITS:
         return Workload(*vectors.digits(model))
     make = NETWORKS.get(model)
     network = (
-        make() if make else golden.load_network(model, scales or os.environ.get("ASSAY_SCALES", "exact"))
+        make() if make else golden.load(model).lower(scales or os.environ.get("ASSAY_SCALES", "exact"))
     )
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:

@@ -35,6 +35,7 @@ _KINDS_OF = {
     tflite.Prelu: "prelu",
     fixed_point.PRelu: "prelu",
     tflite_tables.Lookup: "table",
+    tflite_tables.Rescaled: "table",
     fixed_point.LeakyRelu: "table",
     fixed_point.Relu: "table",
     fixed_point.Stepwise: "table",

@@ -34,7 +34,7 @@ import golden
 import vectors
 from golden import IntFormat, Layer, Network, Residual
 from golden.exporters import qonnx as exporter
-from golden.importers import onnx_network as importer
+from golden.importers import onnx as importer
 from golden.importers import tflite as tflite_importer
 from golden.network import MULTIPLIER
 from golden.schemes.qonnx import FLOAT32_EXACT
@@ -401,7 +401,7 @@ def export() -> None:
     for plan in PLANS:
         trained = train(plan, train_images, train_labels)
         content = exporter.to_bytes(to_integers(trained), learned_steps(trained))
-        network = importer.from_bytes(content, plan.name)
+        network = importer.loads(content, plan.name).lower()
         right = correct(network, plan, test_images, test_labels)
         print(f"{plan.name}: integer arithmetic, {right} of {TEST_IMAGES} test images")
         contents[f"{plan.name}.onnx"] = content

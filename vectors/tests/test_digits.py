@@ -164,7 +164,7 @@ def test_truncated_file_is_a_model_format_error(copied):
     file = copied / "digits" / "digits_w2a2.onnx"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ModelFormatError, match=r"^digits_w2a2: not an ONNX file, or one that is cut off"):
-        golden.load_network(file)
+        golden.load(file).lower()
 
 
 def test_unknown_names_and_damaged_manifest(copied):

@@ -110,7 +110,7 @@ def _qlinear_conv(reader: Reader, operation: Operation) -> None:
     )
     y = reader.output(operation, (x.shape[0], len(values), *mapped_size(window, size)), x.dtype, target)
     bound_columns(operation, x, math.prod(window.kernel), y)
-    operator = layers.QLinearConv(convolution, layers.requantization_factor(source, weights, target), target)
+    operator = layers.QLinearConv(convolution, (source, weights), target)
     reader.add(operation, on_maps(operator, x), (0,), math.prod(y.shape) * values[0].size)
 
 
@@ -247,12 +247,12 @@ def _qlinear_concat(reader: Reader, operation: Operation) -> None:
     tensors = [reader.input(operation, i, *EIGHT_BITS) for i in positions]
     axis, shape = concatenated(operation, tensors)
     target = reader.affine(operation, 0, 1, tensors[0].dtype)
-    tables = []
-    for position, tensor in zip(positions, tensors, strict=True):
-        source = reader.affine(operation, position + 1, position + 2, tensor.dtype)
-        tables.append(scheme.table(lambda x: x, source, target))
+    sources = tuple(
+        reader.affine(operation, position + 1, position + 2, tensor.dtype)
+        for position, tensor in zip(positions, tensors, strict=True)
+    )
     reader.output(operation, shape, target.dtype, target)
-    reader.add(operation, layers.QLinearConcat(axis, tuple(tables)), positions)
+    reader.add(operation, layers.QLinearConcat(axis, sources, target), positions)
 
 
 @handles("QLinearWhere", domains=(MICROSOFT,))

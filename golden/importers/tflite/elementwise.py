@@ -245,8 +245,9 @@ def _unary(reader: Reader, operation: Operation) -> None:
     source = reader.quantised(operation, x)
     target = reader.quantised(operation, reader.output(operation, x.shape))
     if operation.kind in ACTIVATIONS:
-        table = tables.relu_table(source, target, operation.kind)
-    elif operation.kind == "LEAKY_RELU":
+        reader.add(operation, tables.Rescaled(source, target, operation.kind))
+        return
+    if operation.kind == "LEAKY_RELU":
         alpha = operation.options["Alpha"]
         if not math.isfinite(alpha):
             raise ModelFormatError(f"{operation}: alpha is {alpha}, but must be finite")
@@ -282,7 +283,7 @@ def _quantize(reader: Reader, operation: Operation) -> None:
         reader.add(operation, layers.Quantize(target))
         return
     source = reader.quantised(operation, x, np.int8, np.uint8, np.float32)
-    reader.add(operation, tables.Lookup(tables.requantize_table(source, target)))
+    reader.add(operation, tables.Rescaled(source, target))
 
 
 @handles("DEQUANTIZE")

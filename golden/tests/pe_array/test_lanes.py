@@ -268,7 +268,7 @@ def test_batch_matmul(seed):
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_lookup(dtype):
     rng = np.random.default_rng(3)
-    operator = tflite_tables.Lookup(tflite_tables.requantize_table(affine(rng, dtype), affine(rng)))
+    operator = tflite_tables.Rescaled(affine(rng, dtype), affine(rng))
     x = every_value(dtype)
     constants = stage.constants_of_lookup(operator, dtype)
     assert np.array_equal(produced(x.astype(np.int64), constants), operator(x))

@@ -15,7 +15,6 @@ import golden
 from golden import DoesNotFitError, GoldenError, ModelFormatError, UnsupportedOperatorError
 from golden.compare import compare_traces
 from golden.importers import onnx as importer
-from golden.importers import onnx_network
 from golden.tests.onnx_files import QONNX, OnnxFile, onnxruntime, random_inputs
 
 RESNET8 = Path(os.environ.get("ASSAY_MODELS", "../shared/models")) / "mlperf_tiny_resnet8_int8.tflite"
@@ -24,7 +23,7 @@ RESNET8 = Path(os.environ.get("ASSAY_MODELS", "../shared/models")) / "mlperf_tin
 def traces(file: OnnxFile, scales: str, runs: int = 6, seed: int = 0, runtime=None):
     """The network, its own trace, its trace on the reference's inputs of each layer, and the reference's."""
     data = file.bytes()
-    network = onnx_network.from_bytes(data, "net", scales, ends=True)
+    network = importer.loads(data, "net").lower(scales)
     graph = importer.loads(data)
     x = random_inputs(graph, runs, np.random.default_rng(seed))
     theirs = network.integers((graph if runtime is None else runtime(data, graph)).trace(x))
@@ -328,10 +327,10 @@ def test_the_host_keeps_what_comes_last():
     )
     file.node("TopK", file.node("Softmax", y), np.array([1]), outputs=2)
     data = file.bytes(*file.nodes[-1].output)
-    network = onnx_network.from_bytes(data, "net", ends=True)
+    network = importer.loads(data, "net").lower()
     assert network.output == y and network.host == ("Softmax 'Softmax_5'", "TopK 'TopK_6'")
     with pytest.raises(ModelFormatError, match="2 outputs"):
-        onnx_network.from_bytes(data, "net")
+        importer.loads(data, "net").lower()
 
 
 # Scales as training leaves them.
@@ -393,7 +392,7 @@ def test_any_scales_are_near(bits):
     with pytest.raises(
         ModelFormatError, match=r'must be an integer over a power of two; scales="nearest" would take'
     ):
-        onnx_network.from_bytes(file.bytes(), "net", ends=True)
+        importer.loads(file.bytes(), "net").lower()
     for layer in network.layers:
         # As many bits as there are: what the MVU's 48-bit sums, 27-bit biases and 16-bit multipliers hold.
         assert layer.shift + layer.output_format.bits <= 48
@@ -404,7 +403,7 @@ def test_any_scales_are_near(bits):
 
 def test_floats_are_the_input_of_the_file():
     data = residual_network(2, 0).bytes()
-    network, graph = onnx_network.from_bytes(data, "net", "nearest", ends=True), importer.loads(data)
+    network, graph = importer.loads(data, "net").lower("nearest"), importer.loads(data)
     x = random_inputs(graph, 4, np.random.default_rng(0))["x0"]
     theirs = network.integers(graph.trace(x))
     assert str(network.compare(x, graph)) == str(network.compare(theirs[network.input], theirs))
@@ -551,7 +550,7 @@ def test_qoperators():
 
 @pytest.mark.skipif(not RESNET8.is_file(), reason=f"{RESNET8} is missing")
 def test_tflite():
-    network, graph = golden.load_network(RESNET8, scales="nearest"), golden.load(RESNET8)
+    network, graph = golden.load(RESNET8).lower("nearest"), golden.load(RESNET8)
     x = np.random.default_rng(0).integers(-128, 128, (2, 32, 32, 3)).astype(np.int8)
     theirs = network.integers(graph.trace(x))
     given = theirs[network.input]
@@ -559,7 +558,7 @@ def test_tflite():
     near(network, network.trace(given, theirs), theirs, share=0.01)
     assert len(network.layers) == 14 and set(network.shapes) <= set(graph.tensors)
     with pytest.raises(GoldenError, match='scales="nearest" takes the nearest'):
-        golden.load_network(RESNET8)
+        golden.load(RESNET8).lower()
 
 
 # What cannot be.
@@ -568,7 +567,7 @@ def test_tflite():
 def refused(build, scales="nearest"):
     file, x = start()
     build(file, x)
-    onnx_network.from_bytes(file.bytes(), "net", scales, ends=True)
+    importer.loads(file.bytes(), "net").lower(scales)
 
 
 @pytest.mark.parametrize("build, error, sentence", [
@@ -635,7 +634,7 @@ def test_altered_bytes_never_end_in_anything_but_one_sentence():
         for at in rng.integers(0, len(data), 3):
             altered[at] = rng.integers(0, 256)
         try:
-            onnx_network.from_bytes(bytes(altered), "net", "nearest", ends=True)
+            importer.loads(bytes(altered), "net").lower("nearest")
             read += 1
         except GoldenError as error:
             assert str(error).startswith("net: ") and "\n" not in str(error)
