@@ -466,9 +466,10 @@ class Network:
         """Trace the network and hold every tensor against a reference's.
 
         Args:
-            x: for a reference that runs the model file (a `Graph`, or one of `golden.runtimes`), the file's own input,
-                whose tensors are then compared as this network's integers. For another network, and for arrays by name:
-                this network's integers, as for `predict`, or the file's input, real or of the file's own integers.
+            x: this network's integers, as for `predict`; or the input of the model file that it was lowered from, real
+                or of the file's own dtype. The reference is then that model (its `Graph`, or one of `golden.runtimes`)
+                or its tensors by name, and is compared as this network's integers. A network, and what runs one and
+                has it as its attribute `golden`, always takes this network's integers.
             reference: tensor name -> array (names it lacks are not compared), or a model with `trace`.
 
         Raises:
@@ -485,13 +486,13 @@ class Network:
         return compare_traces(self.trace(x), theirs, self.inputs)
 
     def _is_the_files(self, x: np.ndarray, reference: Any) -> bool:
-        """Whether `x` is an input of the model file, not of this network."""
-        if self.graph is None or isinstance(getattr(reference, "golden", reference), Network):
+        """Whether `x` is an input of the model file, not of this network: real, or of the file's own dtype for a
+        reference that is no engine of integer networks."""
+        if x.dtype.kind == "f" or self.graph is None:
             return x.dtype.kind == "f"
-        if not isinstance(reference, Mapping):
-            return True
-        tensor = self.graph.tensors[self.graph.inputs[0]]
-        return x.dtype.kind == "f" or (x.dtype == tensor.dtype and x.dtype != np.int64)
+        if isinstance(getattr(reference, "golden", reference), Network):
+            return False
+        return x.dtype == self.graph.tensors[self.graph.inputs[0]].dtype
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Network:
         """A network whose named layers quantise to other formats; this one stays as it is.

@@ -33,6 +33,7 @@ from golden.mvu.functional import cause_names
 from golden.mvu.layout import channel_blocks, pack_activations, unpack_activations, word_bytes
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from golden.mvu.registers import encode
+from golden.network import Network
 
 __all__ = ["Run", "System", "SystemFault"]
 
@@ -346,6 +347,11 @@ class System:
         # Cleared by the host, so that the next run can begin.
         self._system["finished"] = 0
         return self._result()
+
+    @property
+    def golden(self) -> Network | None:
+        """The network whose plan is loaded: what this must equal."""
+        return None if self.plan is None else self.plan.network
 
     def trace(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Run the plan on images, as `golden.Network.trace`.

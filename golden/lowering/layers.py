@@ -507,10 +507,7 @@ class Layers:
         if not exactly and not rounding.directed:
             self._put(layer)  # half up
             return
-        try:
-            correction = rounding.correction(layer.shift, zero, nonnegative=least >= zero - rounding.inside)
-        except ConfigurationError as error:
-            raise UnsupportedOperatorError(f"{quantiser.where}: {error}") from None
+        correction = rounding.correction(layer.shift, zero, nonnegative=least >= zero - rounding.inside)
         half_up = Correction(1 << layer.shift - 1)
         if correction.bit and not self._with_bit(layer, correction):
             if not self.nearest:

@@ -119,8 +119,6 @@ class Rounding:
             zero: see above.
             nonnegative: whether results of v + inside < 0 are all clamped to one value.
 
-        Raises:
-            ConfigurationError: GEMMLOWP's second rounding drops more bits than there are.
         """
         one, half = 1 << shift, 1 << shift - 1
         start = zero - self.inside  # where v + inside is 0
@@ -131,17 +129,17 @@ class Rounding:
         if self.mode == "HALF_EVEN":
             # A layer's floor is odd where floor(v + inside) is, or, if `start` is odd, where it is not.
             return Correction(half, "odd", -1) if start % 2 else Correction(half - 1, "odd", 1)
-        if self.mode == "GEMMLOWP":
-            if not self.second:
-                return Correction(half)
-            if self.second > shift - 1:
-                raise ConfigurationError(
-                    f"a second rounding drops {self.second} of {shift} fraction bits, but must leave one at least"
-                )
+        if self.mode == "GEMMLOWP" and not self.second:
+            return Correction(half)
+        if self.mode == "GEMMLOWP" and self.second < shift:
             always, extra = half + (1 << shift - 1 - self.second), -(1 << shift - self.second)
         else:
             always, extra = {
                 "HALF_UP": (half, -1),
+                "GEMMLOWP": (
+                    half,
+                    -1,
+                ),  # what the first rounding adds is less than V's last bit, but decides ties
                 "HALF_DOWN": (half - 1, 1),
                 "UP": (one - 1, 1 - one),
                 "DOWN": (0, one - 1),

@@ -14,7 +14,7 @@ from golden.formats import IntFormat
 from golden.graph import Node
 from golden.layers import fixed_point as fixed_point_layers
 from golden.layers import tflite, tflite_tables
-from golden.lowering.elementwise import added, clipped, times
+from golden.lowering.elementwise import added, times
 from golden.lowering.fixed_point import summed
 from golden.lowering.numbers import HINT
 from golden.lowering.pooling import averaged, max_pooled, reduced
@@ -153,10 +153,12 @@ def _real(walk: Walk, node: Node, position: int, source: Affine) -> Tensor | np.
 def max_pool(walk: Walk, node: Node) -> Tensor:
     """MAX_POOL_2D."""
     operator = node.operator
-    made = max_pooled(walk, node, walk.read(node, 0, Tensor), operator.window, 3)
-    low, high = activation_range(operator.activation, operator.target)
-    least, most = made.format.min + made.offset, made.format.max + made.offset
-    return made if low <= least and high >= most else clipped(walk, node, made, low, high)
+    value = walk.read_as(node, walk.read(node, 0, Tensor), operator.target)
+    quantiser = _target(walk, node, operator.target, operator.activation)
+    if quantiser.low <= value.format.min + value.offset and quantiser.high >= value.format.max + value.offset:
+        return max_pooled(walk, node, value, operator.window, 3)
+    layer = max_pooled(walk, node, walk.layers.opened(node.name, value), operator.window, 3)
+    return walk.layers.closed(layer, quantiser)
 
 
 @lowers(tflite.AveragePool2D)

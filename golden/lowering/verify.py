@@ -41,12 +41,12 @@ def check_pairs(
     """
     if walk.nearest:
         return
-    a, b = (np.arange(s.format.min, s.format.max + 1) for s in sources)
+    dtype = walk.graph.tensors[node.inputs[0]].dtype
+    a, b = (_integers(s, dtype) for s in sources)
     same = sources[0].name == sources[1].name
     pairs = [values.ravel() for values in ((a, a) if same else np.meshgrid(a, b, indexing="ij"))]
     layers = [_one_channel(layer) for layer in walk.layers.layers[first:]]
     feeds = {s.name: n.reshape(1, -1, 1, 1) for s, n in zip(sources, pairs, strict=True)}
-    dtype = walk.graph.tensors[node.inputs[0]].dtype
     expected = operator(*((n + s.offset).astype(dtype)[None, :] for s, n in zip(sources, pairs, strict=True)))
     _compare(node, layers, feeds, made, expected.reshape(-1, 1))
 
@@ -69,13 +69,13 @@ def check_values(
     """
     if walk.nearest:
         return
-    values = np.arange(source.format.min, source.format.max + 1)
+    dtype = walk.graph.tensors[node.outputs[0]].dtype
+    values = _integers(source, dtype)
     channels = source.size[2]
     if len(values) * source.index.size > _MOST:
         raise ModelFormatError(
             f"{at(node)}: {len(values)} values of {source.index.size} elements are more than can be tried{HINT}"
         )
-    dtype = walk.graph.tensors[node.outputs[0]].dtype
     grid = np.broadcast_to(values.reshape(-1, *(1,) * source.index.ndim), (len(values), *source.index.shape))
     expected = operator((grid + source.offset).astype(dtype)).reshape(len(values), -1)
     placed = np.empty_like(expected)
@@ -85,6 +85,12 @@ def check_values(
         raise ModelFormatError(f"{at(node)}: results differ between rows and columns{HINT}")
     feeds = {source.name: np.broadcast_to(values.reshape(1, -1, 1, 1), (1, len(values), 1, channels))}
     _compare(node, walk.layers.layers[first:], feeds, made, placed[:, 0])
+
+
+def _integers(source: Tensor, dtype: np.dtype) -> np.ndarray:
+    """All of the network's integers that the graph's tensor, of `dtype`, can hold."""
+    low, high = np.iinfo(dtype).min - source.offset, np.iinfo(dtype).max - source.offset
+    return np.arange(max(source.format.min, low), min(source.format.max, high) + 1)
 
 
 def _one_channel(layer: Layer) -> Layer:

@@ -41,7 +41,7 @@ def test_graph_equals_its_framework(family, operator):
             graph = tflite_importer.loads(model.data)
             runtime = litert(model.data, graph)
         else:
-            graph = onnx_importer.loads_graph(model.data)
+            graph = onnx_importer.loads(model.data)
             runtime = (qonnx if family == "QONNX" else onnxruntime)(model.data, graph)
         ours, theirs = graph.trace(model.x), runtime.trace(model.x)
         assert {node.outputs[0] for node in graph.nodes} <= set(theirs), "some tensors were not compared"

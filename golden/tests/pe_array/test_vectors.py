@@ -121,4 +121,4 @@ def test_command(tmp_path, capsys):
     assert (parameters.rows, parameters.columns, parameters.vectors, parameters.lanes) == (4, 6, 4, 4)
     assert {vector.layer for vector in read} == {"fully_connected_14"}
     assert main(["vectors", model, "--out", str(tmp_path / "other")]) == 2
-    assert 'scales="nearest" takes the nearest' in capsys.readouterr().err
+    assert 'scales="nearest" would take the nearest' in capsys.readouterr().err
