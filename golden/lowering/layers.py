@@ -40,6 +40,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
 from golden.formats import MAX_BITS, IntFormat
+from golden.lowering.fit import fitted
 from golden.lowering.numbers import HINT, Numbers, holds
 from golden.lowering.rounding import Correction, Quantiser, Rounding
 from golden.lowering.values import (
@@ -335,7 +336,7 @@ class Layers:
             first = dataclasses.replace(
                 first, name=self._new(f"{name}.{'unbounded' if clamped else 'unpooled'}")
             )
-        self._append(layer, first, quantiser, relu, None if pooled else layer.pool, max(low, least))
+        self._append(layer, first, quantiser, relu, None if pooled else layer.pool, max(low, least), high)
         if clamped:
             result = first if not pooled else dataclasses.replace(first, name=self._new(f"{name}.unpooled"))
             first = self._clamped(
@@ -444,9 +445,16 @@ class Layers:
         self.layers.append(layer if made == layer.name else dataclasses.replace(layer, name=made))
 
     def _append(
-        self, layer: Open, target: Tensor, quantiser: Quantiser, relu: bool, pool: Pool | None, least: int
+        self,
+        layer: Open,
+        target: Tensor,
+        quantiser: Quantiser,
+        relu: bool,
+        pool: Pool | None,
+        least: int,
+        most: int,
     ) -> None:
-        """The layer, its quantiser and nothing behind it; `least` is the least n that is left in the end."""
+        """The layer, its quantiser and nothing behind it; `least` and `most` are the ends of n that are left."""
         cap = quantiser.scale * (1 << quantiser.format.bits + 2)
         source = self._source(layer.source, cap, quantiser.where)
         other = None if layer.residual is None else self._source(layer.residual[0], cap, quantiser.where)
@@ -482,49 +490,56 @@ class Layers:
         )
         where = f"node {layer.name!r}, quantised by {quantiser.where}"
         numbers = Numbers(where, factors, offsets, added, other, template)
+        made, refused = None, None
         try:
             made = numbers.exact()
-        except ModelFormatError:
-            if not self.nearest:
-                raise
-            made = None
+        except ModelFormatError as error:
+            refused = error
         undecided = self._undecided(layer, quantiser)
-        if undecided and not self.nearest:
-            raise ModelFormatError(
-                f"{where}: {undecided}, which decides how a value is rounded that lies where rounding jumps{HINT}"
-            )
-        exactly = made is not None and (not self.nearest or holds(made))
-        if not exactly:
+        zero, rounding = int(target.zero), quantiser.rounding
+        correction, nonnegative = None, least >= zero - rounding.inside
+        if made is not None and made.shift:
+            correction = rounding.correction(made.shift, zero, nonnegative)
+        simple = made is not None and holds(made) and not (correction and correction.bit)
+        fit = None
+        if not simple and layer.groups == len(factors):
+            fit = fitted(numbers, rounding, zero, max(least, target.format.min), min(most, target.format.max))
+        if not self.nearest:
+            if refused is not None and fit is None:
+                raise refused
+            if undecided:
+                raise ModelFormatError(
+                    f"{where}: {undecided}, which decides how a value is rounded that lies where rounding jumps{HINT}"
+                )
+        if fit is not None:
+            self._put(fit)
+            return
+        near = self.nearest and (undecided or made is None or not holds(made))
+        if made is None or (self.nearest and not holds(made)):
             made = numbers.nearest()
-        self._round(made, quantiser, int(target.zero), least, exactly and not undecided)
+        if not near:
+            self._round(made, quantiser, correction)
+        elif rounding.directed and made.shift:
+            self._round(made, quantiser, rounding.correction(made.shift, zero, nonnegative))
+        else:
+            self._put(made)  # half up: ties are not where they were
 
-    def _round(self, layer: Layer, quantiser: Quantiser, zero: int, least: int, exactly: bool) -> None:
-        """Append a layer whose rounding is the quantiser's; not `exactly`: nearly, as its numbers are."""
-        rounding = quantiser.rounding
-        if not layer.shift:  # integers already: all modes agree
-            self._put(layer)
-            return
-        if not exactly and not rounding.directed:
-            self._put(layer)  # half up
-            return
-        correction = rounding.correction(layer.shift, zero, nonnegative=least >= zero - rounding.inside)
-        half_up = Correction(1 << layer.shift - 1)
-        if correction.bit and not self._with_bit(layer, correction):
+    def _round(self, layer: Layer, quantiser: Quantiser, correction: Correction | None) -> None:
+        """Append a layer whose rounding is the quantiser's; no correction: it makes integers, and all modes agree."""
+        if correction is not None and correction.bit:
+            if self._with_bit(layer, correction):
+                return
+            mode = quantiser.rounding.mode
+            mode = f"{quantiser.where}: rounding_mode {mode} on values with {layer.shift} fraction bits"
             if not self.nearest:
+                raise UnsupportedOperatorError(f"{mode} takes one more layer, whose numbers do not fit{HINT}")
+            if quantiser.rounding.directed:
                 raise UnsupportedOperatorError(
-                    f"{quantiser.where}: rounding_mode {rounding.mode} on values with {layer.shift} fraction bits "
-                    f"takes one more layer, whose numbers do not fit{HINT}"
+                    f"{mode} takes one more layer, but must be FLOOR or CEIL, or on values that are not negative"
                 )
-            if rounding.directed:
-                raise UnsupportedOperatorError(
-                    f"{quantiser.where}: rounding_mode {rounding.mode} on values with {layer.shift} fraction bits "
-                    f"takes one more layer, but must be FLOOR or CEIL, or on values that are not negative"
-                )
-            correction = half_up
-        elif correction.bit:
-            return
-        if correction == half_up:
-            self._put(layer)
+            correction = None
+        if correction is None or correction.always == 1 << layer.shift - 1:
+            self._put(layer)  # half up
         else:
             self._put(dataclasses.replace(layer, rounding="truncate", bias=layer.bias + correction.always))
 
