@@ -67,11 +67,11 @@ class AcceleratorModel(EngineModel):
         network = model if isinstance(model, Network) else golden.load_network(Path(str(model)), scales)
         return make_plan(network, AcceleratorParameters.of_rtl(parameters), mapping)
 
-    def predict(self, x: Any) -> np.ndarray:
+    def _predict(self, x: Any) -> np.ndarray:
         answers = self._run(x)
         return np.stack([answer.output for answer in answers])
 
-    def trace(self, x: Any) -> dict[str, np.ndarray]:
+    def _trace(self, x: Any) -> dict[str, np.ndarray]:
         answers = self._run(x)
         tensors = {name: np.stack([each.tensors[name] for each in answers]) for name in answers[0].tensors}
         # The host's way out is a part of the hardware.

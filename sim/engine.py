@@ -7,7 +7,9 @@ engine's matter: `sim.pe_array`, `sim.accelerator`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -28,6 +30,7 @@ __all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "snake"]
 GOLDEN = "golden"  #: the engine that is no hardware
 
 _FOREVER_S = 7 * 24 * 3600  #: a server waits for its user
+_numbers = itertools.count()  # of this process's simulators: two of one seed have folders of their own
 
 
 def _silent(line: str) -> None:
@@ -106,13 +109,15 @@ def load(
     job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []
     try:
-        for number in range(jobs):
-            # The first one builds; each has a folder of its own.
-            servers.append(Server(replace(job, name_suffix=f"{os.getpid()}.{number}"), announce))
+        for _ in range(jobs):
+            # The first one builds.
+            suffix = f"{os.getpid()}.{next(_numbers)}"
+            servers.append(Server(replace(job, name_suffix=suffix), announce))
         made = kind(plan, servers)
     except BaseException:
         for server in servers:
-            server.close()
+            with contextlib.suppress(AssayError):
+                server.close()
         raise
     made.progress = progress
     return made

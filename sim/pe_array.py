@@ -58,18 +58,19 @@ class ArrayModel(EngineModel):
             )
         return ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
 
-    def predict(self, x: Any) -> Any:
+    def _predict(self, x: Any) -> Any:
         return self._graph.predict(x)
 
-    def trace(self, x: Any) -> dict[str, np.ndarray]:
+    def _trace(self, x: Any) -> dict[str, np.ndarray]:
         return self._trace_each(x) if self.independent else self._graph.trace(x)
 
     def progress_steps(self, runs: int) -> int:
         return len(self.plan.layers)
 
     def reset(self) -> None:
-        self._graph.reset()
-        super().reset()
+        with self._turn:
+            self._graph.reset()
+            super().reset()
 
     def report(self) -> str:
         """Clocks and utilisation of each layer of the last run, and what the array did not do: a table, two lines."""

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole networks on simulated hardware: from Python and from the command line."""
 
+import contextlib
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +15,7 @@ import sim
 import vectors
 from golden import GoldenError
 from golden.pe_array.parameters import PeArrayParameters
+from sim import run
 from sim.__main__ import main
 from sim.engine import load
 from sim.errors import AssayError, RunFailed
@@ -100,9 +106,79 @@ def test_the_golden_model_is_an_engine_too(integer_digits):
 def test_a_dead_simulator_is_an_error_that_names_its_log(digits):
     network, images = digits
     with load(network, seed=1, **SIZES) as rtl:
-        rtl._servers[0]._connection.send("nonsense")
         with pytest.raises(RunFailed, match=r"the simulation ended before the network did(?s:.*)run\.log"):
+            rtl._servers[0].ask("nonsense")
+        with pytest.raises(RunFailed, match=r"run\.log"):
             rtl.predict(images)
+
+
+@pytest.mark.parametrize("engine", ["pe_array", "accelerator"])
+def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits, engine):
+    network, images = digits if engine == "pe_array" else integer_digits
+    expected = network.predict(images)
+    sizes = SIZES if engine == "pe_array" else ACCELERATOR_SIZES
+    with load(network, engine, seed=1, **sizes) as rtl:
+        assert len(list(run.RUN_ROOT.iterdir())) == 2
+        interrupted = 0
+        for delay in (0.01, 0.05, 0.1, 0.2):
+            timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            try:
+                while True:
+                    rtl.predict(images[:1])
+            except KeyboardInterrupt:
+                interrupted += 1
+            np.testing.assert_array_equal(rtl.predict(images), expected)
+        assert interrupted == 4 and rtl.compare(images).exact
+        # Nothing of these reaches the simulator.
+        for bad in (images[:0], images[:1, 1:], "text"):
+            with pytest.raises(GoldenError):
+                rtl.predict(bad)
+        # Threads take turns.
+        seen = []
+        threads = [threading.Thread(target=lambda: seen.append(rtl.predict(images))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for each in seen:
+            np.testing.assert_array_equal(each, expected)
+        assert len(seen) == 3
+    assert not list(run.RUN_ROOT.iterdir())
+    for call in (rtl.predict, rtl.trace, rtl.compare):
+        with pytest.raises(AssayError, match="is closed: load the network again"):
+            call(images)
+    with pytest.raises(AssayError, match="is closed"), rtl:
+        pass
+
+
+def test_a_killed_simulator_is_a_named_error_in_the_middle_of_a_request(digits):
+    network, images = digits
+    many = np.repeat(images, 200, axis=0)
+    with load(network, seed=1, **SIZES) as rtl:
+        killer = threading.Thread(target=_kill_the_simulator, args=(0.2,))
+        killer.start()
+        started = time.monotonic()
+        with pytest.raises(RunFailed, match="the simulation ended before the network did"):
+            while True:
+                rtl.predict(many)
+        assert time.monotonic() - started < 30
+        killer.join()
+
+
+def _kill_the_simulator(seconds: float) -> None:
+    time.sleep(seconds)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            if str(run.RUN_ROOT).encode() in file.read():
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def test_two_engines_of_one_seed_live_side_by_side(digits):
+    network, images = digits
+    with load(network, seed=1, **SIZES) as one, load(network, seed=1, **SIZES) as other:
+        np.testing.assert_array_equal(one.predict(images), other.predict(images))
+    assert not list(run.RUN_ROOT.iterdir())
 
 
 def test_command(capsys, tmp_path):
