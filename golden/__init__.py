@@ -24,6 +24,7 @@ from golden.errors import (
     DoesNotFitError,
     GoldenError,
     ModelFormatError,
+    NothingComputedError,
     UnsupportedOperatorError,
 )
 from golden.formats import IntFormat
@@ -46,6 +47,7 @@ __all__ = [
     "Layer",
     "ModelFormatError",
     "Network",
+    "NothingComputedError",
     "Profile",
     "Residual",
     "UnsupportedOperatorError",
