@@ -17,9 +17,9 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import golden
 from golden import Graph, Network
 from sim.errors import AssayError, unknown
+from sim.framework import Source, is_lowered, source
 from sim.model import EngineModel, GoldenModel, LayerRun
 from sim.run import Job, choose_seed
 from sim.server import Announce, Server
@@ -43,7 +43,7 @@ def engines() -> tuple[str, ...]:
 
 
 def load(
-    model: str | PathLike[str] | Graph | Network,
+    model: str | PathLike[str] | Graph | Network | Source,
     engine: str = "pe_array",
     *,
     simulator: str = "verilator",
@@ -56,14 +56,15 @@ def load(
     """A network on simulated hardware.
 
         with sim.load("model.tflite", engine="pe_array", rows=8, columns=24) as rtl:
-            print(rtl.compare(x))
+            print(rtl.compare(x))  # every tensor that the RTL makes, against the golden model's
             print(rtl.report())
+            assert rtl.coverage.layers_on_rtl == rtl.coverage.layers
 
         with sim.load("model.onnx", engine="accelerator", mvus=8, lanes=64, mapping="pipelined") as rtl:
             print(rtl.predict(x))
 
     Args:
-        model: a model file, or its golden model.
+        model: a model file, the name of one of the project's own networks, or a golden model.
         engine: one of `engines()`.
         simulator: verilator or icarus.
         seed: of the simulation; None draws one. Nothing here depends on it unless state starts at random.
@@ -71,23 +72,26 @@ def load(
             the layers over them; on the accelerator the inputs are spread.
         announce: receives the runner's lines.
         progress: receives the name of what has just run: a layer, or an input's number.
-        options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); of the
-            accelerator also `mapping` (auto, distributed or pipelined) and `scales` (exact or nearest: how a file is
-            read).
+        options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); `strict` (True:
+            reject what the host would have to do); of the accelerator also `mapping` (auto, distributed or pipelined)
+            and `scales` (exact or nearest: how a file is lowered).
 
     Raises:
         GoldenError: the file is no such network, or it does not fit the hardware.
+        NothingComputedError: the hardware can compute no layer of it; names why, node by node.
         AssayError: an unknown engine, simulator or parameter, or the simulator does not start.
     """
     if engine not in engines():
         raise unknown("engine", engine, engines())
     if jobs < 1:
         raise AssayError(f"jobs = {jobs}: must be 1 or more")
+    scales = options.pop("scales", "")
     if engine == GOLDEN:
         for name in options:
             raise AssayError(f"parameter {name}: the golden model has no hardware and takes none")
-        made: EngineModel = GoldenModel(model if isinstance(model, (Graph, Network)) else golden.load(model))
-        made.progress = progress
+        given = source(model, bool(scales) or is_lowered(model), scales)
+        made: EngineModel = GoldenModel(given.network)
+        made.source, made.progress = given, progress
         return made
     module, _, name = TARGETS[engine].engine_model.partition(":")
     kind = getattr(importlib.import_module(module), name)
@@ -102,10 +106,13 @@ def load(
     for option in options:
         if option not in names:
             raise unknown("parameter", option, (*names, *getattr(kind, "options", ())))
-    given = {names[option]: value for option, value in options.items()}
-    parameters = target.resolve_parameters(given)
+    parameters = target.resolve_parameters({names[option]: value for option, value in options.items()})
     changed = {n: value for n, value in parameters.items() if value != target.parameters[n].default}
-    plan = kind.prepare(model, parameters, **own)
+    lowers = getattr(kind, "lowers", False)
+    if scales and not lowers:
+        raise AssayError(f"scales = {scales}: {engine} runs a file as its framework does")
+    given = source(model, lowers, scales)
+    plan = kind.prepare(given.network, parameters, **own)
     job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []
     try:
@@ -119,7 +126,7 @@ def load(
             with contextlib.suppress(AssayError):
                 server.close()
         raise
-    made.progress = progress
+    made.source, made.progress = given, progress
     return made
 
 

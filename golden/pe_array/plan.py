@@ -59,7 +59,7 @@ class ArrayPlan:
             if isinstance(operator, _MOVES):
                 continue
             if not isinstance(operator, ARRAY):
-                self.host[node.name] = f"the PE array has no operator {type(operator).__name__}"
+                self.host[node.name] = self._unknown(node)
                 continue
             try:
                 self.tiles(node)
@@ -70,6 +70,14 @@ class ArrayPlan:
                 f"{self.graph.name}: the PE array cannot do {len(self.host)} of its layers:{self.left_out()}"
             )
 
+    def _unknown(self, node: Node) -> str:
+        """Why the array does not have a node's operator."""
+        dtypes = [self.graph.tensors[name].dtype for name in (*node.inputs, *node.outputs)]
+        floats = [str(dtype) for dtype in dtypes if dtype.kind == "f"]
+        if floats:
+            return f"it computes with {floats[0]} values, but the PE array with integers"
+        return f"the PE array has no operator {node.kind}"
+
     def engine(self, node: Node) -> Engine:
         """What does the layer."""
         if node.name in self.host:
@@ -77,7 +85,7 @@ class ArrayPlan:
         return Engine.MOVE if isinstance(plain(node.operator), _MOVES) else Engine.ARRAY
 
     def left_out(self) -> str:
-        """The nodes that are left to the host, each with its operator and the reason: the rest of a line, or more lines."""
+        """The nodes left to the host, each with its operator and the reason: the rest of a line, or lines."""
         kinds = {node.name: node.kind for node in self.graph.nodes}
         told = [f"{short(name)} ({kinds[name]}): {why}" for name, why in self.host.items()]
         return (

@@ -91,7 +91,7 @@ def test_what_is_no_layer(tmp_path):
     for name in ("log", "nowhere"):
         with pytest.raises(
             UnsupportedOperatorError,
-            match=rf"no layer '{name}' on the array( \(.*LogSoftmax\))?, but conv/1, table, softmax",
+            match=rf"no layer '{name}' on the array( \(.*LOG_SOFTMAX\))?, but conv/1, table, softmax",
         ):
             vectors.write(graph(), image(), PARAMETERS, tmp_path / "set", [name])
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network is held against: its framework's own arithmetic, beside the form of it that an engine runs.
+
+Two comparisons must never be mixed. The RTL against what the engine was given (a graph's plan, or a lowered network) is
+exact, or there is a bug in the hardware. What was lowered against the framework's arithmetic is a property of the
+lowering; that is compared here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import golden
+import vectors
+from golden import GoldenError, Graph, Network
+from golden.codegen.networks import NETWORKS
+from golden.compare import Comparison, TensorComparison, compare_traces
+from golden.importers import model_file
+from golden.importers import onnx as onnx_importer
+from golden.runtimes.choice import arithmetic
+
+__all__ = ["DIGITS", "Acceptance", "Source", "compare_lowering", "framework_rows", "is_lowered", "source"]
+
+DIGITS = {  #: the project's own networks: name -> whether it is made for engines that run lowered networks
+    "digits_w2a2": True,
+    "digits_mixed": True,
+    "digits_int8": False,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network, and where it comes from.
+
+    Attributes:
+        network: what an engine is given.
+        graph: the framework's arithmetic; the same as `network` where nothing was lowered, None where no file is known.
+        path: of the model file, or None.
+    """
+
+    network: Graph | Network
+    graph: Graph | None = None
+    path: Path | None = None
+
+    @property
+    def lowered(self) -> bool:
+        """Whether the engine is given something else than the framework's arithmetic."""
+        return self.network is not self.graph
+
+    @property
+    def whose(self) -> str:
+        """Whose arithmetic the engine's network has, as words of a sentence."""
+        if isinstance(self.network, Network):
+            return "the lowered network" if self.graph is not None else "the golden network"
+        return arithmetic(self.network)
+
+
+def is_lowered(model: object) -> bool:
+    """Whether a name is that of a network that is made for engines that run lowered ones."""
+    return str(model) in NETWORKS or DIGITS.get(str(model), False)
+
+
+def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, scales: str = "") -> Source:
+    """The network of a model file, of one of the project's names, or as it is.
+
+    Args:
+        model: path of a model file, a name of `DIGITS` or of `golden.codegen.networks.NETWORKS`, or a network.
+        lowers: whether the engine runs lowered networks (`Network`), not graphs.
+        scales: how a file is lowered: exact or nearest.
+
+    Raises:
+        GoldenError: no such file, or it is no such network.
+    """
+    if isinstance(model, Source):
+        return model
+    if isinstance(model, Graph):
+        return Source(model, model)
+    if isinstance(model, Network):
+        return Source(model)
+    if str(model) in NETWORKS:
+        if not lowers:
+            raise GoldenError(f"{model}: a network of random weights by shape, which the accelerator runs")
+        return Source(NETWORKS[str(model)]())
+    path = Path(model)
+    if str(model) in DIGITS:
+        suffix = "onnx" if DIGITS[str(model)] else "tflite"
+        path = vectors.path(f"digits/{model}.{suffix}")
+    if lowers:
+        graph, network = lowered(path, scales or "exact")
+        return Source(network, graph, path)
+    graph = framework_graph(path)
+    return Source(graph, graph, path)
+
+
+def lowered(path: Path, scales: str) -> tuple[Graph, Network]:
+    """The framework's arithmetic of a model file, and its lowered form."""
+    network = golden.load_network(path, scales)
+    return framework_graph(path), network
+
+
+def framework_graph(path: Path) -> Graph:
+    """The framework's arithmetic of a model file."""
+    graph = golden.load(path)
+    if isinstance(graph, Network):
+        graph = onnx_importer.loads_graph(model_file.read(path), path.stem)
+    return graph
+
+
+def framework_rows(network: Network, graph: Graph, x: np.ndarray) -> dict[str, np.ndarray] | None:
+    """The inputs of the model file that a lowered network's inputs stand for; None if they cannot be told.
+
+    Args:
+        network: lowered from `graph`.
+        x: integers `[N, H, W, C]`, inputs of `network`.
+    """
+    origin = network.origins.get(network.input)
+    if origin is None or len(graph.inputs) != 1:
+        return None
+    tensor = graph.tensors[graph.inputs[0]]
+    shape = tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+    if shape != origin.index.shape:
+        return None
+    values = x.reshape(len(x), -1)[:, origin.index.ravel()].reshape(len(x), *shape)
+    values = (values - origin.zero) * origin.scale if tensor.dtype.kind == "f" else values + origin.offset
+    return {tensor.name: values.astype(tensor.dtype)}
+
+
+def compare_lowering(network: Network, theirs: Any, x: np.ndarray, ours: Any) -> Comparison:
+    """A lowered network against its framework's arithmetic, in the network's integers: differences are in steps.
+
+    Args:
+        network: the lowered network.
+        theirs: every tensor of the framework by name.
+        x: the network's inputs.
+        ours: the network's tensors for these.
+
+    Raises:
+        GoldenError: the framework's input is not `x`, or no tensor could be compared.
+    """
+    integers = network.integers(theirs)
+    if network.input not in integers or not np.array_equal(integers[network.input], x):
+        raise GoldenError(
+            f"the inputs of network {network.name} are not those that its model file makes of its own inputs"
+        )
+    computed = {name: array for name, array in ours.items() if name != network.input}
+    return compare_traces(computed, integers)
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """How far a lowered network may be from its framework, in each tensor.
+
+    Attributes:
+        steps: largest difference of an integer.
+        share: of the values that may differ, 0 to 1.
+    """
+
+    steps: int = 0
+    share: float = 1.0
+
+    def takes(self, tensor: TensorComparison) -> bool:
+        """Whether a tensor is near enough; floats must be equal."""
+        if tensor.exact:
+            return True
+        near = isinstance(tensor.worst, int) and tensor.worst <= self.steps
+        return near and not tensor.problem and tensor.share <= self.share
+
+    def __str__(self) -> str:
+        return (
+            f"{self.steps} steps in {self.share:.4g} of a tensor's values" if self.steps else "no difference"
+        )
