@@ -102,8 +102,8 @@ def read_rows(path: Path, model: Graph | Network) -> Any:
     Integers of another width are taken if the input's dtype holds their values, and any numbers for floats.
 
     Raises:
-        GoldenError: the file cannot be read, holds no row or unlike numbers of rows, other names, arrays of another shape
-            or kind, or values that an input does not hold.
+        GoldenError: the file cannot be read, holds no row or unlike numbers of rows, other names, or arrays of other
+            shapes, kinds or values than an input holds.
     """
     rows = archives.read(path)
     named = rows if isinstance(rows, dict) else {"": rows}

@@ -22,6 +22,7 @@ from golden.codegen.networks import NETWORKS
 from golden.compare import Comparison, TensorComparison, compare_traces
 from golden.importers import model_file
 from golden.importers import onnx as onnx_importer
+from golden.rows import traced
 from golden.runtimes.choice import arithmetic
 
 __all__ = ["DIGITS", "Acceptance", "Source", "compare_lowering", "framework_rows", "is_lowered", "source"]
@@ -111,12 +112,19 @@ def framework_graph(path: Path) -> Graph:
     return graph
 
 
-def framework_rows(network: Network, graph: Graph, x: np.ndarray) -> dict[str, np.ndarray] | None:
-    """The inputs of the model file that a lowered network's inputs stand for; None if they cannot be told.
+def framework_rows(
+    network: Network, graph: Graph, x: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+    """The inputs of the model file that are nearest to a lowered network's, and what the network makes of them.
+
+    A lowered network's input may hold integers that no input of the file becomes.
 
     Args:
         network: lowered from `graph`.
         x: integers `[N, H, W, C]`, inputs of `network`.
+
+    Returns:
+        the rows by name, and `x` as they make it; None if the file's inputs cannot be told from `x`.
     """
     origin = network.origins.get(network.input)
     if origin is None or len(graph.inputs) != 1:
@@ -126,8 +134,13 @@ def framework_rows(network: Network, graph: Graph, x: np.ndarray) -> dict[str, n
     if shape != origin.index.shape:
         return None
     values = x.reshape(len(x), -1)[:, origin.index.ravel()].reshape(len(x), *shape)
-    values = (values - origin.zero) * origin.scale if tensor.dtype.kind == "f" else values + origin.offset
-    return {tensor.name: values.astype(tensor.dtype)}
+    if tensor.dtype.kind == "f":
+        values = (values - origin.zero) * origin.scale
+    else:
+        values = np.clip(values + origin.offset, np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max)
+    rows = {tensor.name: values.astype(tensor.dtype)}
+    made = network.integers(traced(graph, rows, network.origins)).get(network.input)
+    return None if made is None else (rows, made)
 
 
 def compare_lowering(network: Network, theirs: Any, x: np.ndarray, ours: Any) -> Comparison:

@@ -198,10 +198,10 @@ class EngineModel:
         """
         if not self.source.lowered or self.source.graph is None:
             return None
-        rows = framework_rows(self.golden, self.source.graph, self.golden.checked_input(x))
-        if rows is None:
+        found = framework_rows(self.golden, self.source.graph, self.golden.checked_input(x))
+        if found is None:
             raise GoldenError(f"the inputs of {self.golden.name} cannot be told as inputs of its model file")
-        return compare_lowering(self.golden, self.source.graph.trace(rows), x, self.golden.trace(x))
+        return compare_lowering(self.golden, self.source.graph.trace(found[0]), x, self.golden.trace(x))
 
     def reset(self) -> None:
         """Give every state variable its initial value."""

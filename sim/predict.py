@@ -198,7 +198,7 @@ def _compare(
         computed = {name: array for name, array in ours.items() if name not in network.inputs}
         return rtl_comparison, _Lowering(compare_traces(computed, theirs, (), network.quantisations), name)
     if work.rows is None:
-        return rtl_comparison, _Lowering(None, "the inputs cannot be told as inputs of the model file")
+        return rtl_comparison, _Lowering(None, "these inputs are not inputs of the model file")
     if reference is None:
         theirs, name = (
             _traced(graph, work.rows, "graph"),
@@ -336,7 +336,12 @@ def _draw(order: Order) -> _Work:
         x = random_rows(network, order.random, rng)
     rows: Any = x
     if made.lowered:
-        rows = None if graph is None else framework_rows(network, graph, x)
+        found = None if graph is None else framework_rows(network, graph, x)
+        rows = None
+        if found is not None and not order.inputs:
+            rows, x = found
+        elif found is not None and np.array_equal(found[1], x):
+            rows = found[0]
     return _Work(made, x, rows, labels)
 
 
