@@ -190,7 +190,9 @@ def _load(options: argparse.Namespace) -> Graph | Network:
 def _array_options(parser: argparse.ArgumentParser) -> None:
     default = PeArrayParameters()
     parser.add_argument("--rows", type=int, default=default.rows, help="of the PE array (default 8)")
-    parser.add_argument("--cols", type=int, default=default.columns, help="of the PE array (default 24)")
+    parser.add_argument(
+        "--columns", "--cols", type=int, default=default.columns, help="of the PE array (default 24)"
+    )
     parser.add_argument(
         "--vectors", type=int, help="pixel vectors of the PE array (default 8, or what columns allow)"
     )
@@ -200,11 +202,11 @@ def _array_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _array(options: argparse.Namespace) -> PeArrayParameters:
-    columns = max(1, options.cols)
+    columns = max(1, options.columns)
     default = PeArrayParameters()
     return PeArrayParameters(
         rows=options.rows,
-        columns=options.cols,
+        columns=options.columns,
         vectors=min(default.vectors, 1 << columns.bit_length() - 1)
         if options.vectors is None
         else options.vectors,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from golden.graph import Graph
 from golden.layers import onnx_float, shaping, tflite
 from golden.network import Network
 
-__all__ = ["count", "index_limits", "random_rows", "read_rows", "traced"]
+__all__ = ["Limits", "count", "limits", "random_rows", "read_rows", "traced"]
 
 # Rows that run at once: as many as take about so long, for progress to be seen, and at most so many.
 _BATCH_SECONDS = 0.25
@@ -56,21 +56,24 @@ def count(rows: Any) -> int:
 def random_rows(model: Graph | Network, number: int, rng: np.random.Generator) -> Any:
     """Rows drawn at random: uniform over what an integer or boolean input can hold, standard normal for a float one.
 
-    An input whose values are taken as indices (an embedding's) stays within the table, see `index_limits`.
+    An input stays within what the operators that read it are defined for, see `limits`.
     """
     if isinstance(model, Network):
         low, high = model.input_format.min, model.input_format.max
         return rng.integers(low, high, (number, *model.input_shape), np.int64, endpoint=True)
-    limits = index_limits(model)
-    return {name: _random(model.tensors[name], number, limits.get(name), rng) for name in model.inputs}
+    known = limits(model)
+    return {name: _random(model.tensors[name], number, known.get(name), rng) for name in model.inputs}
 
 
-def _random(tensor: Any, number: int, limits: tuple[int, int] | None, rng: np.random.Generator) -> np.ndarray:
+def _random(tensor: Any, number: int, known: Limits | None, rng: np.random.Generator) -> np.ndarray:
     shape, dtype = (number, *tensor.shape), tensor.dtype
     if dtype.kind == "b":
         values = rng.integers(0, 1, shape, np.uint8, endpoint=True)
-    elif limits is not None:
-        values = rng.integers(*limits, shape, np.int64, endpoint=True)
+    elif known is not None:
+        low, high, but = known
+        values = rng.integers(low, high, shape, np.int64, endpoint=True)
+        for value in but:
+            values[values == value] = value + 1 if value < high else value - 1
     elif dtype.kind == "f":
         values = rng.standard_normal(shape)
     else:
@@ -78,22 +81,48 @@ def _random(tensor: Any, number: int, limits: tuple[int, int] | None, rng: np.ra
     return tensor.stacked(values.astype(dtype))
 
 
-def index_limits(graph: Graph) -> dict[str, tuple[int, int]]:
-    """Name of an input -> least and greatest value that it may hold, of those whose values are taken as indices."""
+class Limits(NamedTuple):
+    """Which values an input may hold: `low` to `high`, but for those in `but`."""
+
+    low: int
+    high: int
+    but: frozenset[int] = frozenset()
+
+
+def limits(graph: Graph) -> dict[str, Limits]:
+    """What the inputs may hold whose values an operator takes as indices into a table, or divides by, or takes the root
+    or logarithm of: name -> limits. Values are followed through moves and casts.
+    """
     sources: dict[str, set[str]] = {name: {name} for name in graph.inputs}
-    limits: dict[str, tuple[int, int]] = {}
+    known: dict[str, Limits] = {}
+
+    def limit(tensor: str, low: int | None, high: int | None, but: Collection[int] = ()) -> None:
+        for name in sources.get(tensor, ()):
+            dtype = graph.tensors[name].dtype
+            ends = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo(np.int32)
+            before = known.get(name, Limits(int(ends.min), int(ends.max)))
+            known[name] = Limits(
+                before.low if low is None else max(before.low, low),
+                before.high if high is None else min(before.high, high),
+                before.but.union(but),
+            )
+
     for node in graph.nodes:
-        passed = node.inputs
-        if isinstance(node.operator, _GATHERS):
+        operator, passed = node.operator, node.inputs
+        if isinstance(operator, _GATHERS):
             data, places = node.inputs
-            last = graph.tensors[data].shape[node.operator.axis] - 1
-            for name in sources.get(places, ()):
-                limits[name] = (0, min(last, limits.get(name, (0, last))[1]))
+            limit(places, 0, graph.tensors[data].shape[operator.axis] - 1)
             passed = (data,)
-        if isinstance(node.operator, (*_PASSING, *_GATHERS)):
+        if isinstance(operator, tflite.Defined):
+            zero_point = int(operator.source.zero_point[0])
+            if operator.undefined == "zero":
+                limit(node.inputs[operator.position], None, None, (zero_point,))
+            else:
+                limit(node.inputs[operator.position], zero_point, None)
+        if isinstance(operator, (*_PASSING, *_GATHERS)):
             found = set().union(*(sources.get(name, set()) for name in passed))
             sources.update(dict.fromkeys(node.outputs, found))
-    return limits
+    return {name: each for name, each in known.items() if each.low <= each.high}
 
 
 def read_rows(path: Path, model: Graph | Network) -> Any:

@@ -25,7 +25,7 @@ from sim.run import Job, choose_seed
 from sim.server import Announce, Server
 from sim.targets import TARGETS
 
-__all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "snake"]
+__all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "model_class", "snake"]
 
 GOLDEN = "golden"  #: the engine that is no hardware
 
@@ -40,6 +40,20 @@ def _silent(line: str) -> None:
 def engines() -> tuple[str, ...]:
     """What runs networks: the golden model, and the targets that do."""
     return (GOLDEN, *(name for name, target in TARGETS.items() if target.engine))
+
+
+def model_class(engine: str) -> type[EngineModel]:
+    """The class of an engine's models.
+
+    Raises:
+        AssayError: an unknown engine.
+    """
+    if engine not in engines():
+        raise unknown("engine", engine, engines())
+    if engine == GOLDEN:
+        return GoldenModel
+    module, _, name = TARGETS[engine].engine_model.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def load(
@@ -81,8 +95,7 @@ def load(
         NothingComputedError: the hardware can compute no layer of it; names why, node by node.
         AssayError: an unknown engine, simulator or parameter, or the simulator does not start.
     """
-    if engine not in engines():
-        raise unknown("engine", engine, engines())
+    kind = model_class(engine)
     if jobs < 1:
         raise AssayError(f"jobs = {jobs}: must be 1 or more")
     scales = options.pop("scales", "")
@@ -93,25 +106,22 @@ def load(
         made: EngineModel = GoldenModel(given.network)
         made.source, made.progress = given, progress
         return made
-    module, _, name = TARGETS[engine].engine_model.partition(":")
-    kind = getattr(importlib.import_module(module), name)
     target = replace(
         TARGETS[engine],
         test_modules=(TARGETS[engine].engine,),
         default_tests=("serve",),
         timeout_s=_FOREVER_S,
     )
-    own = {option: options.pop(option) for option in getattr(kind, "options", ()) if option in options}
+    own = {option: options.pop(option) for option in kind.options if option in options}
     names = {snake(parameter): parameter for parameter in target.parameters}
     for option in options:
         if option not in names:
-            raise unknown("parameter", option, (*names, *getattr(kind, "options", ())))
+            raise unknown("parameter", option, (*names, *kind.options))
     parameters = target.resolve_parameters({names[option]: value for option, value in options.items()})
     changed = {n: value for n, value in parameters.items() if value != target.parameters[n].default}
-    lowers = getattr(kind, "lowers", False)
-    if scales and not lowers:
+    if scales and not kind.lowers:
         raise AssayError(f"scales = {scales}: {engine} runs a file as its framework does")
-    given = source(model, lowers, scales)
+    given = source(model, kind.lowers, scales)
     plan = kind.prepare(given.network, parameters, **own)
     job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []

@@ -90,6 +90,8 @@ class EngineModel:
     turns. A call that is interrupted (Ctrl-C) leaves it as it was. A fork of the process cannot use it.
 
     Attributes:
+        options: what `sim.load` takes for it beside the parameters of the hardware.
+        lowers: whether it runs lowered networks (`Network`), not graphs.
         golden: the network's golden model.
         coverage: which of its layers the RTL computes; `layers_on_rtl` and `layers` are the counts.
         source: where the network comes from, with its framework's arithmetic, see `sim.framework`.
@@ -98,6 +100,8 @@ class EngineModel:
         progress: called with the name of what has just run.
     """
 
+    options: tuple[str, ...] = ()
+    lowers = False
     independent = False
 
     def __init__(self, model: Graph | Network, servers: Sequence[Server] = ()) -> None:

@@ -28,7 +28,7 @@ from golden.archives import check_npz, write_npz
 from golden.compare import Comparison, compare_traces
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
-from sim.engine import GOLDEN, EngineModel, engines, load, snake
+from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
 from sim.errors import AssayError
 from sim.framework import DIGITS, Acceptance, Source, compare_lowering, framework_rows, is_lowered, source
 
@@ -97,12 +97,14 @@ class _Lowering:
     """The second comparison.
 
     Attributes:
+        whose: for the verdict: whose arithmetic the engine's network has or is lowered from.
+        against: the other side of the comparison; or why there is none.
         comparison: None where there is none.
-        against: whose arithmetic; or why there is no comparison.
     """
 
-    comparison: Comparison | None
+    whose: str
     against: str
+    comparison: Comparison | None = None
 
 
 def run(order: Order, announce: Callable[[str], None]) -> int:
@@ -166,10 +168,16 @@ def _check(order: Order) -> None:
     """Refuse what makes no sense before anything is loaded."""
     if order.random < 1:
         raise AssayError(f"--random {order.random}: must be 1 or more")
-    if order.engine == "pe_array" and order.scales:
+    if order.jobs < 1:
+        raise AssayError(f"--jobs {order.jobs}: must be 1 or more")
+    kind = model_class(order.engine)
+    if order.scales and not kind.lowers and order.engine != GOLDEN:
         raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
-    if order.engine == GOLDEN and order.strict:
-        raise AssayError(f"--strict: engine {order.engine} has no hardware")
+    for option, given in (("mapping", order.mapping), ("strict", order.strict)):
+        if given and option not in kind.options:
+            raise AssayError(
+                f"--{option}{'' if given is True else f' {given}'}: engine {order.engine} has no such option"
+            )
     if order.command == "trace" and not order.output:
         raise AssayError("trace writes the tensors: name the file with --output FILE")
     if order.output:
@@ -187,26 +195,27 @@ def _compare(
     ours = _traced(network, work.x, "golden")
     rtl_comparison = rtl.compared(seen, ours) if rtl.coverage.tensors else None
     if graph is None:
-        return rtl_comparison, _Lowering(None, "the network comes from no model file")
-    if not work.source.lowered:
-        whose = arithmetic(graph)
-        if reference is None:
-            why = f"nothing is lowered: the layers run by {whose}, as the golden graph has them; --runtime checks that"
-            return rtl_comparison, _Lowering(None, why)
-        runtime, name = reference
-        theirs = runtime.trace(work.rows)
-        computed = {name: array for name, array in ours.items() if name not in network.inputs}
-        return rtl_comparison, _Lowering(compare_traces(computed, theirs, (), network.quantisations), name)
+        return rtl_comparison, _Lowering("against the golden network", "the network comes from no model file")
+    framework = arithmetic(graph) if reference is None else reference[1]
+    whose = f"{'lowered from' if work.source.lowered else 'against'} {framework}"
     if work.rows is None:
-        return rtl_comparison, _Lowering(None, "these inputs are not inputs of the model file")
-    if reference is None:
-        theirs, name = (
-            _traced(graph, work.rows, "graph"),
-            f"{arithmetic(graph)}, as the golden graph has them",
-        )
+        return rtl_comparison, _Lowering(whose, "these inputs are not inputs of the model file")
+    if reference is not None:
+        theirs = reference[0].trace(work.rows)
+    elif work.source.lowered:
+        theirs = _traced(graph, work.rows, "graph")
+        framework += ", as the golden graph has them"
     else:
-        theirs, name = reference[0].trace(work.rows), reference[1]
-    return rtl_comparison, _Lowering(compare_lowering(network, theirs, work.x, ours), name)
+        return rtl_comparison, _Lowering(
+            whose,
+            f"nothing is lowered, the golden graph has the arithmetic of {framework}; --runtime checks that",
+        )
+    if work.source.lowered:
+        comparison = compare_lowering(network, theirs, work.x, ours)
+    else:
+        computed = {name: array for name, array in ours.items() if name not in network.inputs}
+        comparison = compare_traces(computed, theirs, (), network.quantisations)
+    return rtl_comparison, _Lowering(whose, framework, comparison)
 
 
 def _traced(model: Any, rows: Any, what: str) -> dict[str, np.ndarray]:
@@ -261,7 +270,7 @@ def _verdict(
     else:
         verdict = "PASS" if exact and not far else "FAIL"
     on_rtl = f"{rtl.coverage}" if hardware else "no RTL"
-    announce(f"{verdict}  {network.name} on {order.engine}: {on_rtl}, {seconds:.1f} s")
+    announce(f"{verdict}  {network.name} on {order.engine}: {on_rtl}, {lowering.whose}, {seconds:.1f} s")
     if rtl_comparison is not None:
         how = "each layer from its golden input" if rtl.independent else "each layer from the one before"
         announce(f"      RTL against {work.source.whose} ({how}): {_summary(rtl_comparison)}")
@@ -314,7 +323,7 @@ def _answers(work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[st
 
 def _draw(order: Order) -> _Work:
     """The network and its inputs: from the file, of the project's own images, or at random."""
-    lowers = order.engine == "accelerator" or (
+    lowers = model_class(order.engine).lowers or (
         order.engine == GOLDEN and (bool(order.scales) or is_lowered(order.model))
     )
     made = source(order.model, lowers, order.scales)
@@ -402,4 +411,5 @@ def _runtime(order: Order, work: _Work) -> tuple[Any, str] | None:
         raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
     if work.rows is None:
         raise GoldenError(f"{order.model}: --runtime needs inputs of the model file; give them with --inputs")
-    return runtime_of(work.source.path, work.source.graph)
+    progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
+    return runtime_of(work.source.path, work.source.graph, progress)

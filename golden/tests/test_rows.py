@@ -9,9 +9,11 @@ import pytest
 from golden import GoldenError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
 from golden.importers import onnx as importer
+from golden.importers import tflite as tflite_importer
 from golden.layers import onnx_float, shaping
-from golden.rows import count, index_limits, random_rows, read_rows, traced
+from golden.rows import count, limits, random_rows, read_rows, traced
 from golden.tests.onnx_files import OnnxFile
+from golden.tests.tflite_cases import Case
 
 RNG = np.random.default_rng
 
@@ -55,7 +57,7 @@ def gathering(seed: int) -> tuple[Graph, dict[str, int]]:
 @pytest.mark.parametrize("seed", range(20))
 def test_what_becomes_an_index_stays_within_every_table_and_reaches_its_ends(seed):
     graph, length = gathering(seed)
-    assert index_limits(graph) == {name: (0, n - 1) for name, n in length.items()}
+    assert limits(graph) == {name: (0, n - 1, frozenset()) for name, n in length.items()}
     rows = random_rows(graph, 300, RNG(seed))
     graph.predict(rows)
     for name, n in length.items():
@@ -73,6 +75,30 @@ def test_an_index_of_a_file_and_a_boolean():
     rows = random_rows(graph, 40, RNG(0))
     assert {str(x.dtype) for x in rows.values()} == {"int64", "bool"}
     assert 0 < rows[which].mean() < 1 and len(graph.trace(rows)) > 3
+
+
+@pytest.mark.parametrize("kind", ["DIV", "SQRT", "RSQRT", "LOG"])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_an_operator_is_not_defined_for_is_not_drawn(kind, seed):
+    case = Case(seed)
+    shape = (1, 40)
+    inputs = [case.input(shape) for _ in range(2 if kind == "DIV" else 1)]
+    turned = case.like(inputs[-1])
+    case.file.operator("RESHAPE", [inputs[-1], case.int32(8, 5)], [turned], "ReshapeOptions", NewShape=[8, 5])
+    if kind == "DIV":
+        first = case.like(inputs[0])
+        case.file.operator(
+            "RESHAPE", [inputs[0], case.int32(8, 5)], [first], "ReshapeOptions", NewShape=[8, 5]
+        )
+        case.file.operator("DIV", [first, turned], [y := case.output(5)], "DivOptions")
+    else:
+        case.file.operator(kind, [turned], [y := case.output(5)])
+    graph = tflite_importer.loads(case.file.bytes(case.inputs, [y]))
+    rows = random_rows(graph, 100, RNG(seed))
+    graph.predict(rows)
+    zero = case.file.tensors[inputs[-1]].zero_point[0]
+    drawn = rows[graph.inputs[-1]]
+    assert {-128 if kind == "DIV" else zero, 127} - {zero} <= set(np.unique(drawn).tolist())
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint64", "float32", "bool"])

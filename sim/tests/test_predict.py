@@ -233,7 +233,8 @@ def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["digits_w2a2", "--engine", "accelerator", "--mapping", "sideways"], "mapping is 'sideways'"),
-        (["digits_int8", "--mapping", "auto"], "unknown parameter 'mapping'"),
+        (["digits_int8", "--mapping", "auto"], "--mapping auto: engine pe_array has no such option"),
+        (["digits_int8", "--engine", "golden", "--strict"], "--strict: engine golden has no such option"),
         (["digits_int8", "--scales", "nearest"], "pe_array runs a file as its framework does"),
         (["digits_w2a2", "--engine", "golden", "--param", "Lanes=8"], "engine golden has no hardware"),
         (["resnet18", "--engine", "accelerator", "--runtime"], "--runtime needs a model file"),
@@ -244,7 +245,7 @@ def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
         ),
         (["digits_int8", "--random", "0"], "--random 0: must be 1 or more"),
         (["digits_int8", "--random", "100000"], "--random 100000: there are only"),
-        (["digits_int8", "--jobs", "0"], "jobs = 0: must be 1 or more"),
+        (["digits_int8", "--jobs", "0"], "--jobs 0: must be 1 or more"),
         (["digits_int8", "--engine", "pe_arry"], "did you mean pe_array"),
         (["digits_int8", "--engine", "mvu"], "unknown engine 'mvu'"),
         (["missing.tflite"], "missing.tflite: no such model file"),

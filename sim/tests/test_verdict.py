@@ -184,7 +184,9 @@ def test_what_the_host_makes_is_not_verified(engines, capsys, tmp_path):
     assert main(["predict", model, "--random", "2"]) == 0
     printed = capsys.readouterr().out
     values = 2 * 16 * 6 * 4
-    assert "PASS  partly on pe_array: 1 of 3 layers on the RTL" in printed
+    assert (
+        "PASS  partly on pe_array: 1 of 3 layers on the RTL, against TFLite's reference kernels, " in printed
+    )
     assert "RTL against TFLite's reference kernels (each layer from the one before): exact" in printed
     assert f"exact, {values:,} values in 1 tensors" in printed
     assert "number of kernel rows is 13, but the PE array takes 11 at most" in printed
@@ -223,7 +225,7 @@ def test_a_wrong_value_of_the_rtl_fails_the_first_comparison_alone(engines, jobs
     engines["tamper"] = tamper
     assert main(["compare", str(INT8_DIGITS), "--seed", "3", "--jobs", jobs, "--runtime"]) == 1
     printed = capsys.readouterr().out
-    assert "FAIL  digits_int8 on pe_array: 12 of 12 layers on the RTL" in printed
+    assert "FAIL  digits_int8 on pe_array: 12 of 12 layers on the RTL, against LiteRT with its ref" in printed
     assert "first wrong: conv2: 1 of" in printed and "made by: conv_2d_4 (CONV_2D)" in printed
     assert "the golden graph against LiteRT with its reference kernels: exact" in printed
 
@@ -275,6 +277,9 @@ def test_exact_lowering_is_exact_against_the_runtime(engines, capsys):
     assert main(["compare", str(DIGITS), "--engine", "accelerator", "--runtime", "--random", "3"]) == 0
     printed = capsys.readouterr().out
     assert "the lowered network against package qonnx: exact, 12,702 values in 5 tensors" in printed
+    assert (
+        "PASS  digits_w2a2 on accelerator: 5 of 5 layers on the RTL, lowered from package qonnx, " in printed
+    )
 
 
 def test_the_golden_engine_verifies_nothing_by_itself(capsys):
