@@ -148,5 +148,5 @@ class AcceleratorModel(EngineModel):
     def _ask(server: Server, *request: Any) -> Any:
         kind, answer = server.ask(request)
         if kind == "failed":
-            raise RunFailed(answer)
+            raise server.give_up(RunFailed(answer))
         return answer

@@ -8,10 +8,11 @@ lowering; that is compared here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,17 @@ from golden.importers import onnx as onnx_importer
 from golden.rows import traced
 from golden.runtimes.choice import arithmetic
 
-__all__ = ["DIGITS", "Acceptance", "Source", "compare_lowering", "framework_rows", "is_lowered", "source"]
+__all__ = [
+    "DIGITS",
+    "Acceptance",
+    "FrameworkRows",
+    "Source",
+    "compare_lowering",
+    "framework_rows",
+    "is_lowered",
+    "lowered_rows",
+    "source",
+]
 
 DIGITS = {  #: the project's own networks: name -> whether it is made for engines that run lowered networks
     "digits_w2a2": True,
@@ -112,19 +123,28 @@ def framework_graph(path: Path) -> Graph:
     return graph
 
 
-def framework_rows(
-    network: Network, graph: Graph, x: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
-    """The inputs of the model file that are nearest to a lowered network's, and what the network makes of them.
+class FrameworkRows(NamedTuple):
+    """Inputs of a model file beside those of the network that was lowered from it.
+
+    Attributes:
+        rows: of the file, by the names of its inputs.
+        x: what the lowered network makes of them, int64 `[N, H, W, C]`.
+        tensors: of the file, those that the network has too, as the graph makes them.
+    """
+
+    rows: dict[str, np.ndarray]
+    x: np.ndarray
+    tensors: dict[str, np.ndarray]
+
+
+def framework_rows(network: Network, graph: Graph, x: np.ndarray) -> FrameworkRows | None:
+    """The inputs of the model file that are nearest to a lowered network's; None if they cannot be told.
 
     A lowered network's input may hold integers that no input of the file becomes.
 
     Args:
         network: lowered from `graph`.
         x: integers `[N, H, W, C]`, inputs of `network`.
-
-    Returns:
-        the rows by name, and `x` as they make it; None if the file's inputs cannot be told from `x`.
     """
     origin = network.origins.get(network.input)
     if origin is None or len(graph.inputs) != 1:
@@ -138,9 +158,16 @@ def framework_rows(
         values = (values - origin.zero) * origin.scale
     else:
         values = np.clip(values + origin.offset, np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max)
-    rows = {tensor.name: values.astype(tensor.dtype)}
-    made = network.integers(traced(graph, rows, network.origins)).get(network.input)
-    return None if made is None else (rows, made)
+    return lowered_rows(network, graph, {tensor.name: values.astype(tensor.dtype)})
+
+
+def lowered_rows(
+    network: Network, graph: Graph, rows: dict[str, np.ndarray], progress: Callable[[int], Any] | None = None
+) -> FrameworkRows | None:
+    """What a lowered network makes of inputs of its model file; None if its input is no tensor of the file."""
+    tensors = traced(graph, rows, network.origins, progress)
+    x = network.integers(tensors).get(network.input)
+    return None if x is None else FrameworkRows(rows, x, tensors)
 
 
 def compare_lowering(network: Network, theirs: Any, x: np.ndarray, ours: Any) -> Comparison:

@@ -115,6 +115,11 @@ class EngineModel:
         self._turn = threading.RLock()
         self._owner = os.getpid()
 
+    def __reduce__(self) -> Any:
+        raise AssayError(
+            f"the engine of {self.golden.name} cannot be copied or sent to another process: load it there"
+        )
+
     def __enter__(self) -> EngineModel:
         self._check()
         return self
@@ -205,7 +210,7 @@ class EngineModel:
         found = framework_rows(self.golden, self.source.graph, self.golden.checked_input(x))
         if found is None:
             raise GoldenError(f"the inputs of {self.golden.name} cannot be told as inputs of its model file")
-        return compare_lowering(self.golden, self.source.graph.trace(found[0]), x, self.golden.trace(x))
+        return compare_lowering(self.golden, found.tensors, x, self.golden.trace(x))
 
     def reset(self) -> None:
         """Give every state variable its initial value."""

@@ -30,7 +30,16 @@ from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
 from sim.errors import AssayError
-from sim.framework import DIGITS, Acceptance, Source, compare_lowering, framework_rows, is_lowered, source
+from sim.framework import (
+    DIGITS,
+    Acceptance,
+    Source,
+    compare_lowering,
+    framework_rows,
+    is_lowered,
+    lowered_rows,
+    source,
+)
 
 __all__ = ["COMMANDS", "Order", "engines", "run"]
 
@@ -84,12 +93,14 @@ class _Work:
         x: the inputs as the engine takes them.
         rows: the same as the model file takes them, None where no file is known or they cannot be told.
         labels: int [N], or None if nobody knows them.
+        tensors: of a lowered network's model file for these rows, as its graph makes them.
     """
 
     source: Source
     x: Any
     rows: Any
-    labels: np.ndarray | None
+    labels: np.ndarray | None = None
+    tensors: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +214,7 @@ def _compare(
     if reference is not None:
         theirs = reference[0].trace(work.rows)
     elif work.source.lowered:
-        theirs = _traced(graph, work.rows, "graph")
+        theirs = work.tensors
         framework += ", as the golden graph has them"
     else:
         return rtl_comparison, _Lowering(
@@ -343,15 +354,12 @@ def _draw(order: Order) -> _Work:
         x = x.astype(np.int64) if isinstance(network, Network) else {network.inputs[0]: x}
     else:
         x = random_rows(network, order.random, rng)
-    rows: Any = x
-    if made.lowered:
-        found = None if graph is None else framework_rows(network, graph, x)
-        rows = None
-        if found is not None and not order.inputs:
-            rows, x = found
-        elif found is not None and np.array_equal(found[1], x):
-            rows = found[0]
-    return _Work(made, x, rows, labels)
+    if not made.lowered:
+        return _Work(made, x, x, labels)
+    found = None if graph is None else framework_rows(network, graph, x)
+    if found is None or (order.inputs and not np.array_equal(found.x, x)):
+        return _Work(made, x, None, labels)
+    return _Work(made, found.x, found.rows, labels, found.tensors)
 
 
 def _given_rows(path: Path, made: Source) -> Any:
@@ -363,10 +371,10 @@ def _given_rows(path: Path, made: Source) -> Any:
     if not isinstance(network, Network) or graph is None or not _holds_inputs_of(graph, path):
         return read_rows(path, network)
     rows = read_rows(path, graph)
-    theirs = network.integers(graph.trace(rows))
-    if network.input not in theirs:
+    found = lowered_rows(network, graph, rows)
+    if found is None:
         raise GoldenError(f"{path}: the inputs of {network.name} cannot be told from those of its model file")
-    return _Work(made, theirs[network.input], rows, None)
+    return _Work(made, found.x, rows, None, found.tensors)
 
 
 def _holds_inputs_of(graph: Graph, path: Path) -> bool:

@@ -8,6 +8,7 @@ What can go wrong, and what then holds:
 - Whoever waits for an answer is interrupted (Ctrl-C, any exception). A thread of its own talks to the simulator, which
   no signal reaches: the exchange comes to its end, its answer is dropped, and the next request gets its own answer.
 - The connection breaks, or the simulator ends. The engine is over: this request and all later ones raise `RunFailed`.
+- The engine itself says that a request failed, which leaves the hardware in a state that nobody knows: `give_up`.
 - The engine is closed, collected or its process exits. The simulator is ended: in its own time if it is idle, else by
   signals. Its run folder, its lock file and its socket go; a run that failed keeps its folder for the log.
 - The process forks. The child's copy is of no use there, and says so.
@@ -83,6 +84,12 @@ class Server:
         """
         return self._simulation.ask(request)
 
+    def give_up(self, error: Exception) -> Exception:
+        """End the simulator, since what it would answer next is not to be relied on; later requests raise `error`."""
+        self._simulation.given_up = error
+        self._finalizer()
+        return error
+
     def close(self) -> None:
         """End the simulator; a second call does nothing.
 
@@ -103,6 +110,7 @@ class _Simulation:
         self._lock = threading.Lock()
         self._requests: queue.SimpleQueue[tuple[bytes, Future] | None] = queue.SimpleQueue()
         self._waiting = 0  # requests that are not answered yet
+        self.given_up: Exception | None = None
         self._closed = False
         self._over = False
         self._outcome: Outcome | BaseException | None = None
@@ -147,6 +155,8 @@ class _Simulation:
             raise AssayError(
                 f"this engine belongs to process {self._owner}, of which this process is a fork: load the network here"
             )
+        if self.given_up is not None:
+            raise self.given_up
         if self._closed:
             raise AssayError("this engine is closed: load the network again")
         if self._over:

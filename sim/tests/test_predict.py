@@ -2,6 +2,7 @@
 """Whole networks on simulated hardware: from Python and from the command line."""
 
 import contextlib
+import copy
 import os
 import signal
 import threading
@@ -178,6 +179,20 @@ def _kill_the_simulator(seconds: float) -> None:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             if str(run.RUN_ROOT).encode() in file.read():
                 os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_run_that_failed_on_the_accelerator_is_not_followed_by_a_stale_one(integer_digits, monkeypatch):
+    network, images = integer_digits
+    with load(network, "accelerator", seed=1, **ACCELERATOR_SIZES) as rtl:
+        np.testing.assert_array_equal(rtl.predict(images[:1]), network.predict(images[:1]))
+        with monkeypatch.context() as short, pytest.raises(RunFailed, match="clocks") as failed:
+            short.setattr("sim.accelerator._LIMIT_CLOCKS", -4 * rtl.predicted + 500)
+            rtl.predict(images)
+        with pytest.raises(RunFailed) as again:
+            rtl.predict(images)
+        assert str(again.value) == str(failed.value)
+        with pytest.raises(AssayError, match="cannot be copied or sent to another process"):
+            copy.deepcopy(rtl)
 
 
 def test_two_engines_of_one_seed_live_side_by_side(digits):

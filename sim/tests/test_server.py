@@ -240,6 +240,16 @@ def test_what_cannot_be_sent_is_named_and_harms_nothing(start):
     assert one.ask(("square", 3)) == ("square", 9)
 
 
+def test_what_an_engine_gave_up_answers_nothing_more(start):
+    one = start()
+    pid = one.ask(("pid", 0))[1]
+    assert str(one.give_up(RunFailed("hart 3 waits for ever"))) == "hart 3 waits for ever"
+    assert not _runs(pid)
+    for _ in range(2):
+        with pytest.raises(RunFailed, match="hart 3 waits for ever"):
+            one.ask(("square", 2))
+
+
 def test_collected_without_close(start, counter):
     one = Server(Job(counter, "verilator", 1, ("serve",), name_suffix="lost"), lambda line: None)
     (pid,) = (one.ask(("pid", 0))[1],)

@@ -252,7 +252,7 @@ def test_what_lowering_changes_is_no_fault_of_the_rtl_and_is_accepted_only_if_as
     assert "FAIL" in printed and "first wrong" not in printed and "accepted: no difference" in printed
     lowered = source(nearest()[1], True, "nearest")
     drawn = predict.random_rows(lowered.network, 2, np.random.default_rng(5))
-    rows, x = framework_rows(lowered.network, lowered.graph, drawn)
+    rows, x, _ = framework_rows(lowered.network, lowered.graph, drawn)
     theirs = lowered.network.integers(lowered.graph.trace(rows))
     ours = lowered.network.trace(x)
     tensors = [
@@ -321,7 +321,7 @@ def test_output_of_independent_layers_holds_what_the_engine_made(engines, capsys
 def test_inputs_of_the_model_file_and_of_its_lowered_network_give_the_same(engines, capsys, tmp_path):
     lowered = source(DIGITS, True)
     x = predict.random_rows(lowered.network, 3, np.random.default_rng(0))
-    rows, same = framework_rows(lowered.network, lowered.graph, x)
+    rows, same, _ = framework_rows(lowered.network, lowered.graph, x)
     np.testing.assert_array_equal(same, x)
     made = []
     for name, array in (("integers.npy", x), ("rows.npy", next(iter(rows.values())))):
