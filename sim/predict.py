@@ -28,6 +28,7 @@ from golden.archives import check_npz, write_npz
 from golden.compare import Comparison, compare_traces
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
+from golden.table import short
 from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
 from sim.errors import AssayError
 from sim.framework import (
@@ -290,9 +291,12 @@ def _verdict(
     else:
         announce(f"      {_given(work)} against {lowering.against}: {_summary(lowering.comparison)}")
     if far:
-        announce(
-            f"      not accepted in {len(far)} tensors, first {far[0].name}; accepted: {order.acceptance}"
+        worst = [tensor.worst for tensor in far]
+        enough = (
+            f"; --accept-steps {max(worst)} would be enough" if all(isinstance(n, int) for n in worst) else ""
         )
+        where = f"in {len(far)} tensors, first {short(far[0].name)}"
+        announce(f"      not accepted {where}; accepted: {order.acceptance}{enough}")
     elif lowering.comparison is not None and not lowering.comparison.exact:
         announce(f"      accepted: {order.acceptance}")
     if not exact:

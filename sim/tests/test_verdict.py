@@ -250,6 +250,7 @@ def test_what_lowering_changes_is_no_fault_of_the_rtl_and_is_accepted_only_if_as
     assert "RTL against the lowered network (each layer from the one before): exact" in printed
     assert "the lowered network against TFLite's reference kernels, as the golden graph has them: " in printed
     assert "FAIL" in printed and "first wrong" not in printed and "accepted: no difference" in printed
+    told = printed.split("--accept-steps ")[1].split()[0]
     lowered = source(nearest()[1], True, "nearest")
     drawn = predict.random_rows(lowered.network, 2, np.random.default_rng(5))
     rows, x, _ = framework_rows(lowered.network, lowered.graph, drawn)
@@ -259,7 +260,7 @@ def test_what_lowering_changes_is_no_fault_of_the_rtl_and_is_accepted_only_if_as
         compare_arrays(n, ours[n], theirs[n]) for n in ours if n in theirs and n != lowered.network.input
     ]
     worst, share = max(t.worst for t in tensors), max(t.share for t in tensors)
-    assert worst > 0
+    assert worst > 0 and told == str(worst)
     enough = [*nearest(), "--accept-steps", str(worst), "--accept-share", str(share)]
     assert main(enough) == 0
     assert "PASS" in capsys.readouterr().out
