@@ -15,7 +15,7 @@ import numpy as np
 from golden import GoldenError, Graph, Network
 from golden.compare import Comparison, compare_traces, trace_of
 from golden.table import lines
-from sim.errors import AssayError
+from sim.errors import AssayError, RunFailed
 from sim.framework import Source, compare_lowering, framework_rows
 from sim.server import Server
 
@@ -188,8 +188,17 @@ class EngineModel:
         return self.compared(seen, theirs)
 
     def compared(self, seen: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> Comparison:
-        """The tensors of a trace that the RTL made against a reference's."""
-        made = {name: seen[name] for name in self.coverage.tensors if name in seen}
+        """The tensors of a trace that the RTL made against a reference's.
+
+        Raises:
+            RunFailed: the trace lacks one of them.
+        """
+        for name in self.coverage.tensors:
+            if name not in seen:
+                raise RunFailed(
+                    f"{self.golden.name}: the engine gave no tensor {name!r}, which its RTL makes"
+                )
+        made = {name: seen[name] for name in self.coverage.tensors}
         return compare_traces(made, reference, (), self.golden.quantisations)
 
     def compare_framework(self, x: Any) -> Comparison | None:

@@ -119,23 +119,24 @@ def test_a_dead_simulator_is_an_error_that_names_its_log(digits):
             rtl.predict(images)
 
 
-@pytest.mark.parametrize("engine", ["pe_array", "accelerator"])
-def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits, engine):
+@pytest.mark.parametrize(("engine", "jobs"), [("pe_array", 1), ("pe_array", 2), ("accelerator", 2)])
+def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits, engine, jobs):
     network, images = digits if engine == "pe_array" else integer_digits
-    expected = network.predict(images)
+    expected = network.trace(images)
     sizes = SIZES if engine == "pe_array" else ACCELERATOR_SIZES
-    with load(network, engine, seed=1, **sizes) as rtl:
-        assert len(list(run.RUN_ROOT.iterdir())) == 2
+    with load(network, engine, seed=1, jobs=jobs, **sizes) as rtl:
+        assert len(list(run.RUN_ROOT.iterdir())) == 2 * jobs
         interrupted = 0
         for delay in (0.01, 0.05, 0.1, 0.2):
             timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
             try:
                 timer.start()
                 while True:
-                    rtl.predict(images[:1])
+                    rtl.trace(images[:1])
             except KeyboardInterrupt:
                 interrupted += 1
-            np.testing.assert_array_equal(rtl.predict(images), expected)
+            for name, array in rtl.trace(images).items():
+                np.testing.assert_array_equal(array, expected[name], err_msg=name)
         assert interrupted == 4 and rtl.compare(images).exact
         # Nothing of these reaches the simulator.
         for bad in (images[:0], images[:1, 1:], "text"):
@@ -149,7 +150,7 @@ def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits,
         for thread in threads:
             thread.join()
         for each in seen:
-            np.testing.assert_array_equal(each, expected)
+            np.testing.assert_array_equal(each, expected[network.outputs[0]])
         assert len(seen) == 3
     assert not list(run.RUN_ROOT.iterdir())
     for call in (rtl.predict, rtl.trace, rtl.compare):

@@ -216,6 +216,8 @@ def test_golden_says_what_it_left_out(capsys, tmp_path):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_wrong_value_of_the_rtl_fails_the_first_comparison_alone(engines, jobs, capsys):
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
+
     def tamper(name: str, array: np.ndarray) -> np.ndarray:
         if name == "conv2":
             array = array.copy()
@@ -236,6 +238,16 @@ def test_inputs_and_moved_values_are_not_counted(engines, capsys):
     assert "exact, 6,212 values in 12 tensors" in printed  # without image (64) and flat (48)
     assert "PASS  digits_int8 on pe_array: 12 of 12 layers on the RTL" in printed
     assert "--runtime checks that" in printed
+
+
+def test_a_tensor_that_the_engine_does_not_give_is_not_passed_over(engines, capsys, monkeypatch):
+    trace = AcceleratorModel._trace
+    monkeypatch.setattr(
+        AcceleratorModel, "_trace", lambda self, x: {k: v for k, v in trace(self, x).items() if k != "conv2"}
+    )
+    assert main(["compare", "digits_mixed", "--engine", "accelerator"]) == 1
+    printed = capsys.readouterr()
+    assert "the engine gave no tensor 'conv2'" in printed.err and "PASS" not in printed.out
 
 
 def nearest(*words: str) -> list[str]:
@@ -275,6 +287,7 @@ def test_what_lowering_changes_is_no_fault_of_the_rtl_and_is_accepted_only_if_as
 
 
 def test_exact_lowering_is_exact_against_the_runtime(engines, capsys):
+    pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")
     assert main(["compare", str(DIGITS), "--engine", "accelerator", "--runtime", "--random", "3"]) == 0
     printed = capsys.readouterr().out
     assert "the lowered network against package qonnx: exact, 12,702 values in 5 tensors" in printed
@@ -289,6 +302,7 @@ def test_the_golden_engine_verifies_nothing_by_itself(capsys):
     assert "DONE  digits_int8 on golden: no RTL" in printed and "PASS" not in printed
     assert main(["compare", str(INT8_DIGITS), "--engine", "golden"]) == 2
     assert "would hold the golden model against itself: add --runtime" in capsys.readouterr().err
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
     assert main(["compare", str(INT8_DIGITS), "--engine", "golden", "--runtime"]) == 0
     assert "PASS  digits_int8 on golden: no RTL" in capsys.readouterr().out
 
