@@ -12,6 +12,7 @@ What the host or a move in memory makes is never called verified, and a run in w
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from golden.table import short
 from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
-from sim.errors import AssayError
+from sim.errors import AssayError, RunFailed
 from sim.framework import (
     DIGITS,
     Acceptance,
@@ -137,9 +138,8 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     many = count(work.x)
     inputs = "1 input" if many == 1 else f"{many} inputs"
     announce(f"{network.name}: {inputs} on {order.engine}, seed {order.seed}; to replay: {order.replay}")
-    with (
-        tqdm(desc=order.engine, unit="step", disable=None, delay=1) as bar,
-        load(
+    with tqdm(desc=order.engine, unit="step", disable=None, delay=1) as bar:
+        rtl = load(
             work.source,
             order.engine,
             simulator=order.simulator,
@@ -148,13 +148,16 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
             announce=announce,
             progress=lambda name: bar.update(),
             **_options(order),
-        ) as rtl,
-    ):
-        bar.reset(rtl.progress_steps(many))
-        started = time.monotonic()
-        seen = rtl.trace(work.x)
-        seconds = time.monotonic() - started
-        told = rtl.report()
+        )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(rtl)
+            bar.reset(rtl.progress_steps(many))
+            started = time.monotonic()
+            seen = rtl.trace(work.x)
+            seconds = time.monotonic() - started
+            stack.pop_all()
+    failure = _closed(rtl)
+    told = rtl.report()
     rtl_comparison, lowering = _compare(work, rtl, seen, reference)
     if order.output:
         made = _written(rtl, work, seen)
@@ -170,10 +173,19 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
         _print_comparisons(rtl, work, rtl_comparison, lowering)
     if order.command == "predict":
         print(f"{told}\n")
-    passed = _verdict(order, work, rtl, rtl_comparison, lowering, seconds, announce)
+    passed = _verdict(order, work, rtl, rtl_comparison, lowering, failure, seconds, announce)
     if order.command == "predict":
         _answers(work, seen, announce)
     return 0 if passed else 1
+
+
+def _closed(rtl: EngineModel) -> RunFailed | None:
+    """End the simulators; gives what went wrong in them beside the answers, such as an assertion of the HDL."""
+    try:
+        rtl.close()
+    except RunFailed as error:
+        return error
+    return None
 
 
 def _check(order: Order) -> None:
@@ -265,6 +277,7 @@ def _verdict(
     rtl: EngineModel,
     rtl_comparison: Comparison | None,
     lowering: _Lowering,
+    failure: RunFailed | None,
     seconds: float,
     announce: Callable[[str], None],
 ) -> bool:
@@ -280,7 +293,7 @@ def _verdict(
     if rtl_comparison is None and lowering.comparison is None:
         verdict = "DONE"  # the golden model alone: nothing is claimed
     else:
-        verdict = "PASS" if exact and not far else "FAIL"
+        verdict = "PASS" if exact and not far and failure is None else "FAIL"
     on_rtl = f"{rtl.coverage}" if hardware else "no RTL"
     announce(f"{verdict}  {network.name} on {order.engine}: {on_rtl}, {lowering.whose}, {seconds:.1f} s")
     if rtl_comparison is not None:
@@ -306,6 +319,9 @@ def _verdict(
         if made:
             announce(f"      made by: {made}")
         announce(f"      every beat of every layer, with waves: {_bench(order)}")
+    if failure is not None:
+        for line in str(failure).splitlines():
+            announce(f"      {line}")
     if verdict == "FAIL":
         announce(f"      replay: {order.replay}")
     return verdict != "FAIL"

@@ -31,6 +31,7 @@ from sim import __main__ as command_line
 from sim.__main__ import main
 from sim.accelerator import AcceleratorModel
 from sim.engine import load
+from sim.errors import RunFailed
 from sim.framework import Acceptance, framework_rows, source
 from sim.model import Coverage, LayerRun
 from sim.pe_array import ArrayModel
@@ -238,6 +239,19 @@ def test_inputs_and_moved_values_are_not_counted(engines, capsys):
     assert "exact, 6,212 values in 12 tensors" in printed  # without image (64) and flat (48)
     assert "PASS  digits_int8 on pe_array: 12 of 12 layers on the RTL" in printed
     assert "--runtime checks that" in printed
+
+
+def test_an_assertion_of_the_hdl_fails_a_run_whose_values_are_right(engines, capsys, monkeypatch):
+    def close(self: NoServer) -> None:
+        raise RunFailed("the simulation reported errors\n      problem  the HDL raised an error: planted")
+
+    monkeypatch.setattr(NoServer, "close", close)
+    assert main(["predict", "digits_int8", "--seed", "3"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAIL  digits_int8" in printed and "the HDL raised an error: planted" in printed
+    assert "exact, 6,212 values in 12 tensors" in printed and "PASS" not in printed
+    with pytest.raises(RunFailed, match="planted"), load("digits_int8") as rtl:
+        assert rtl.coverage.layers == 12
 
 
 def test_a_tensor_that_the_engine_does_not_give_is_not_passed_over(engines, capsys, monkeypatch):
