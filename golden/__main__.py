@@ -199,6 +199,15 @@ def _array_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lanes", type=int, help="of the PE array (default 4, or what columns allow), or of the MVU (64)"
     )
+    for name in ("data_width", "weight_depth", "pixel_depth"):
+        value = getattr(default, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(
+            option, type=int, default=value, metavar="N", help=f"of the PE array (default {value})"
+        )
+    parser.add_argument(
+        "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
+    )
 
 
 def _array(options: argparse.Namespace) -> PeArrayParameters:
@@ -211,6 +220,9 @@ def _array(options: argparse.Namespace) -> PeArrayParameters:
         if options.vectors is None
         else options.vectors,
         lanes=min(default.lanes, columns) if options.lanes is None else options.lanes,
+        data_width=options.data_width,
+        weight_depth=options.weight_depth,
+        pixel_depth=options.pixel_depth,
     )
 
 
@@ -249,8 +261,8 @@ def _pe_array_vectors(model: Graph | Network, options: argparse.Namespace) -> li
     if not isinstance(model, Graph):
         raise GoldenError(f"{options.model}: block pe_array runs graphs (TFLite files), not integer networks")
     row = _one_row(model, options)
+    left_out = ArrayPlan(model, _array(options), options.strict).left_out()
     jobs = pe_array_vectors.write(model, row, _array(options), options.out, *_chosen(options))
-    left_out = ArrayPlan(model, _array(options)).left_out()
     if left_out and not options.layers:
         print(f"left to the host, not in the set:{left_out}")
     return jobs
@@ -285,7 +297,7 @@ def _cycles(options: argparse.Namespace) -> int:
             raise GoldenError(
                 f"{options.model}: cycles takes .tflite files, and .onnx files that load as graphs"
             )
-        plan = ArrayPlan(model, parameters)
+        plan = ArrayPlan(model, parameters, options.strict)
         plan.demand_layers()
         left_out = plan.left_out()
         layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)

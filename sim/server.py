@@ -10,16 +10,19 @@ What can go wrong, and what then holds:
 - The connection breaks, or the simulator ends. The engine is over: this request and all later ones raise `RunFailed`.
 - The engine itself says that a request failed, which leaves the hardware in a state that nobody knows: `give_up`.
 - The engine is closed, collected or its process exits. The simulator is ended: in its own time if it is idle, else by
-  signals. Its run folder, its lock file and its socket go; a run that failed keeps its folder for the log.
+  signals. Its run folder, its lock file and its socket go; a run that failed keeps its folder for the log. The next one
+  removes what a killed process could not.
 - The process forks. The child's copy is of no use there, and says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import queue
+import re
 import secrets
 import shutil
 import tempfile
@@ -45,6 +48,8 @@ Announce = Callable[[str], None]
 _GRACE_S = 5.0  #: an idle simulator that is told to end does so in a fraction of this
 _KILLED_S = 15.0  #: after signals: longer than they need
 _LONGEST_TEMPORARY = 60  #: a socket's address has 108 bytes
+
+_OF_SERVER = re.compile(r"-\d+\.\d+\.lock$")  #: process and number, as `sim.engine.load` names its runs
 
 _ALIVE: weakref.WeakSet[_Simulation] = weakref.WeakSet()
 
@@ -224,6 +229,7 @@ class _Simulation:
         # What a server runs is not known yet, and a replay of it is its user's.
         told = lambda line: None if line.startswith("running ") else announce(line)  # noqa: E731
         try:
+            _sweep(job.folder.parent)
             with self._stopper.governs_this_thread():
                 self._outcome = run_job(job, told, waves_on_failure=False)
         except BaseException as error:  # handed over to whoever waits for the server
@@ -291,6 +297,17 @@ class _Simulation:
         return RunFailed(
             f"the simulation {'reported errors' if ended else 'ended before the network did'}\n{told}"
         )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the runs of servers whose process was killed: their locks are there, and nobody holds them."""
+    for lock in folder.glob(".*.lock"):
+        if not _OF_SERVER.search(lock.name):
+            continue
+        with contextlib.suppress(OSError), lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder / lock.name[1:].removesuffix(".lock"), ignore_errors=True)
+            lock.unlink()
 
 
 def _forget() -> None:

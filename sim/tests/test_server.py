@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from sim import ROOT, process, run, server
-from sim.errors import AssayError, RunFailed
+from sim.errors import AssayError, MissingTool, RunFailed
 from sim.process import run_logged
 from sim.run import Job, Outcome, TestResult
 from sim.server import Server
@@ -305,6 +305,33 @@ def test_a_simulator_that_does_not_come_up_says_why(counter, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "_FAKE", "raise SystemExit(4)")
     with within(8), pytest.raises(RunFailed, match="status 4"):
         Server(Job(counter, "verilator", 1, ("serve",)), lambda line: None)
+
+
+def test_what_a_killed_process_left_goes_with_the_next_start_and_nothing_else_does(start, own_runs):
+    names = (
+        "pe_array-verilator-1-default-77.0",
+        "pe_array-verilator-1-default-78.3",
+        "mvu-verilator-1-default",
+    )
+    for name in names:
+        (own_runs / name).mkdir(parents=True)
+        (own_runs / f".{name}.lock").touch()
+    with run.locked(own_runs / f".{names[1]}.lock"):
+        start("1.9").close()
+        assert sorted(path.name for path in own_runs.iterdir()) == sorted(
+            [*names[1:], *(f".{n}.lock" for n in names[1:])]
+        )
+    (own_runs / f".{names[1]}.lock").unlink()
+    (own_runs / f".{names[2]}.lock").unlink()
+
+
+def test_why_a_run_cannot_start_reaches_the_caller(counter, monkeypatch):
+    def missing(*arguments: object, **options: object) -> None:
+        raise MissingTool("icarus is not installed")
+
+    monkeypatch.setattr(server, "run_job", missing)
+    with within(5), pytest.raises(MissingTool, match="icarus is not installed"):
+        Server(Job(counter, "icarus", 1, ("serve",)), lambda line: None)
 
 
 def test_a_long_temporary_folder(start, monkeypatch, tmp_path):

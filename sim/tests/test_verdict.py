@@ -213,6 +213,12 @@ def test_golden_says_what_it_left_out(capsys, tmp_path):
     for head in ("left to the host, not in the set:", "left to the host, not counted:"):
         assert head in printed
     assert printed.count("number of kernel rows is 13") == 2
+    out = str(tmp_path / "other")
+    for words in (["vectors", model, "--block", "pe_array", "--out", out], ["cycles", model]):
+        assert golden_main([*words, "--strict"]) == 2
+        printed = capsys.readouterr()
+        assert not printed.out and "cannot do 2 of its layers" in printed.err
+    assert not Path(out).exists()
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
