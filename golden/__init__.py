@@ -25,6 +25,7 @@ from golden.errors import (
     DoesNotFitError,
     GoldenError,
     ModelFormatError,
+    NothingComputedError,
     UnsupportedOperatorError,
 )
 from golden.formats import IntFormat
@@ -47,6 +48,7 @@ __all__ = [
     "Layer",
     "ModelFormatError",
     "Network",
+    "NothingComputedError",
     "Profile",
     "Residual",
     "UnsupportedOperatorError",

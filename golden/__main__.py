@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m golden COMMAND MODEL ...`: golden models from the command line.
 
-Exit status: 0 done, and for compare all exact; 1 compare found a difference; 2 bad input, said in one sentence.
+Exit status: 0 done, and for compare all exact; 1 compare found a difference, or the block that vectors or cycles are
+for can do no layer of the network; 2 bad input, said in one sentence.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import golden
-from golden import codegen
+from golden import archives, codegen
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.networks import NETWORKS
 from golden.codegen.planner import MAPPINGS
@@ -37,10 +37,8 @@ from golden.pe_array.clocks import layer_clocks, table
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.shapes import SHAPES
-from golden.schemes.qonnx import QUANTISERS
-
-# Rows of input that run at once: enough for speed, few enough to show progress.
-_BATCH = 64
+from golden.rows import count, random_rows, read_rows, traced
+from golden.runtimes.choice import runtime_of
 
 # What the BLAS libraries take their number of threads from.
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -53,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.command(options)
     except GoldenError as error:
         print(f"golden: {error}", file=sys.stderr)
-        return 2
+        return getattr(error, "exit_status", 2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,11 +78,14 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, function, text)
         source = sub.add_mutually_exclusive_group()
         source.add_argument(
-            "--input",
+            "--inputs",
             type=Path,
+            metavar="FILE",
             help="rows to run: .npy, or .npz by input name; rows of a streaming network are steps",
         )
-        source.add_argument("--random", type=int, default=8, metavar="N", help="or N random rows (default 8)")
+        source.add_argument(
+            "--random", type=int, default=8, metavar="N", help="or N rows drawn with the seed (default 8)"
+        )
         sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
         sub.add_argument(
             "--precision",
@@ -122,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _array_options(sub)
     _scales_option(sub)
-    sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
+    sub.add_argument(
+        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
     sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
@@ -148,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, value in AcceleratorParameters().rtl.items():
         option = re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
         sub.add_argument(f"--{option}", type=int, dest=name, metavar="N", help=f"{name} (default {value})")
-    sub.add_argument("--input", type=Path, help="the image: .npy [1, ...]; default: a random one")
+    sub.add_argument(
+        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
     sub.add_argument(
         "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
@@ -183,25 +188,39 @@ def _load(options: argparse.Namespace) -> Graph | Network:
 def _array_options(parser: argparse.ArgumentParser) -> None:
     default = PeArrayParameters()
     parser.add_argument("--rows", type=int, default=default.rows, help="of the PE array (default 8)")
-    parser.add_argument("--cols", type=int, default=default.columns, help="of the PE array (default 24)")
+    parser.add_argument(
+        "--columns", "--cols", type=int, default=default.columns, help="of the PE array (default 24)"
+    )
     parser.add_argument(
         "--vectors", type=int, help="pixel vectors of the PE array (default 8, or what columns allow)"
     )
     parser.add_argument(
         "--lanes", type=int, help="of the PE array (default 4, or what columns allow), or of the MVU (64)"
     )
+    for name in ("data_width", "weight_depth", "pixel_depth"):
+        value = getattr(default, name)
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(
+            option, type=int, default=value, metavar="N", help=f"of the PE array (default {value})"
+        )
+    parser.add_argument(
+        "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
+    )
 
 
 def _array(options: argparse.Namespace) -> PeArrayParameters:
-    columns = max(1, options.cols)
+    columns = max(1, options.columns)
     default = PeArrayParameters()
     return PeArrayParameters(
         rows=options.rows,
-        columns=options.cols,
+        columns=options.columns,
         vectors=min(default.vectors, 1 << columns.bit_length() - 1)
         if options.vectors is None
         else options.vectors,
         lanes=min(default.lanes, columns) if options.lanes is None else options.lanes,
+        data_width=options.data_width,
+        weight_depth=options.weight_depth,
+        pixel_depth=options.pixel_depth,
     )
 
 
@@ -240,7 +259,11 @@ def _pe_array_vectors(model: Graph | Network, options: argparse.Namespace) -> li
     if not isinstance(model, Graph):
         raise GoldenError(f"{options.model}: block pe_array runs graphs (TFLite files), not integer networks")
     row = _one_row(model, options)
-    return pe_array_vectors.write(model, row, _array(options), options.out, *_chosen(options))
+    left_out = ArrayPlan(model, _array(options), options.strict).left_out()
+    jobs = pe_array_vectors.write(model, row, _array(options), options.out, *_chosen(options))
+    if left_out and not options.layers:
+        print(f"left to the host, not in the set:{left_out}")
+    return jobs
 
 
 _VECTORS = {"mvu": _mvu_vectors, "pe_array": _pe_array_vectors}
@@ -249,27 +272,31 @@ _VECTORS = {"mvu": _mvu_vectors, "pe_array": _pe_array_vectors}
 def _one_row(model: Graph | Network, options: argparse.Namespace) -> dict[str, np.ndarray]:
     rows = _rows(model, options)
     rows = rows if isinstance(rows, dict) else {"": rows}
-    count = len(next(iter(rows.values())))
-    if count != 1:
-        raise GoldenError(f"{options.input} holds {count} images, but a vector set has one")
+    if count(rows) != 1:
+        raise GoldenError(f"{options.inputs} holds {count(rows)} images, but a vector set has one")
     return rows
 
 
 def _chosen(options: argparse.Namespace) -> tuple[list[str], str]:
     """Names of layers, and where the vectors come from."""
     layers = [name for name in options.layers.split(",") if name]
-    return layers, f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+    return layers, f"{options.model}, {options.inputs or f'random image of seed {options.seed}'}"
 
 
 def _cycles(options: argparse.Namespace) -> int:
     parameters = _array(options)
+    left_out = ""
     shapes = SHAPES.get(str(options.model))
     if shapes is not None:
         layers = ((shape.name, "CONV", shape.macs, shape.tiles(parameters).tiles) for shape in shapes)
     else:
-        plan = ArrayPlan(golden.load(options.model), parameters)
+        plan = ArrayPlan(golden.load(options.model), parameters, options.strict)
+        plan.demand_layers()
+        left_out = plan.left_out()
         layers = ((node.name, node.kind, node.macs, plan.tiles(node).tiles) for node in plan.layers)
     print("\n".join(table(layer_clocks(layers, parameters), parameters)))
+    if left_out:
+        print(f"left to the host, not counted:{left_out}")
     return 0
 
 
@@ -297,7 +324,7 @@ def _codegen(options: argparse.Namespace) -> int:
     if options.output is not None:
         options.random = 1
         (row,) = _one_row(network, options).values()
-        origin = f"{options.model}, {options.input or f'random image of seed {options.seed}'}"
+        origin = f"{options.model}, {options.inputs or f'random image of seed {options.seed}'}"
         written = files.write(plan, row[0], options.output, origin)
         print(
             f"wrote {len(written)} files to {options.output}; play them with: "
@@ -335,7 +362,8 @@ def _predict(options: argparse.Namespace) -> int:
     elif options.output.suffix == ".npy" and len(results) == 1:
         _write(options.output, lambda path: np.save(path, next(iter(results.values()))))
     else:
-        _write_npz(options.output, results)
+        archives.write_npz(options.output, results)
+        print(f"wrote {options.output}")
     return 0
 
 
@@ -345,7 +373,8 @@ def _trace(options: argparse.Namespace) -> int:
     for name, values in tensors.items():
         print(f"{name}: {values.dtype} {list(values.shape)}, {values.min()} to {values.max()}")
     if options.output is not None:
-        _write_npz(options.output, tensors)
+        archives.write_npz(options.output, tensors)
+        print(f"wrote {options.output}")
     return 0
 
 
@@ -387,7 +416,7 @@ def _compare_network(options: argparse.Namespace) -> int:
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
     """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
     if options.reference is not None:
-        reference = _read(options.reference)
+        reference = archives.read(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
         return reference
@@ -407,15 +436,8 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         raise GoldenError(
             f"{options.model}: an integer network has no runtime, name another model or a file by --reference"
         )
-    if options.model.suffix.lower() == ".tflite":
-        from golden.runtimes.litert import LiteRt as Runtime
-    elif any(isinstance(node.operator, QUANTISERS) for node in model.nodes):
-        from golden.runtimes.qonnx import QonnxRuntime as Runtime
-    else:
-        from golden.runtimes.onnxruntime import OnnxRuntime as Runtime
-
-    progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
-    return Runtime(options.model, model, progress).trace(rows)
+    progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
+    return runtime_of(options.model, model, progress)[0].trace(rows)
 
 
 def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
@@ -440,90 +462,23 @@ def _precision(words: list[str]) -> dict[str, str]:
     return given
 
 
-def _run(model: Graph | Network, rows: Any, wanted: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Trace all rows, a batch at a time, and keep the tensors `wanted`, or all; a streaming network takes the rows as
-    steps, one by one."""
-    step = 1 if isinstance(model, Graph) and model.variables else _BATCH
-    rows = rows if isinstance(rows, dict) else {"": rows}
-    count = len(next(iter(rows.values())))
-    parts: dict[str, list[np.ndarray]] = {}
-    for first in _progress(range(0, count, step)):
-        batch = {name: values[first : first + step] for name, values in rows.items()}
-        for name, values in model.trace(batch.get("", batch)).items():
-            if wanted is None or name in wanted:
-                parts.setdefault(name, []).append(values)
-    return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def _progress(batches: range) -> Iterable[int]:
-    return tqdm(batches, desc="golden", unit="batch", disable=None if len(batches) > 1 else True)
+def _run(
+    model: Any, rows: Any, wanted: tuple[str, ...] | None = None, what: str = "golden"
+) -> dict[str, np.ndarray]:
+    """Trace all rows and keep the tensors `wanted`, or all."""
+    with tqdm(total=count(rows), desc=what, unit="row", disable=None, delay=1) as bar:
+        return traced(model, rows, wanted, bar.update)
 
 
 def _rows(model: Graph | Network, options: argparse.Namespace) -> Any:
-    """The input rows: an array, or a dict for a network with several inputs."""
-    if options.input is not None:
-        rows = _read(options.input)
-    elif options.random < 1:
+    """The input rows: an array, or a dict by the names of a graph's inputs."""
+    if options.inputs is not None:
+        return read_rows(options.inputs, model)
+    if options.random < 1:
         raise GoldenError(f"--random is {options.random}, but must be 1 or more")
-    elif options.seed < 0:
+    if options.seed < 0:
         raise GoldenError(f"--seed is {options.seed}, but must be 0 or more")
-    else:
-        rows = _random_rows(model, options.random, np.random.default_rng(options.seed))
-    named = rows if isinstance(rows, dict) else {"": rows}
-    lengths = {len(values) if values.ndim else 0 for values in named.values()}
-    if len(lengths) != 1 or 0 in lengths:
-        raise GoldenError(
-            f"{options.input} holds {sorted(lengths)} rows, but must hold 1 or more, equally many each"
-        )
-    if isinstance(model, Graph) and len(model.inputs) == 1 and "" in named:
-        return {model.inputs[0]: rows}
-    return rows
-
-
-def _random_rows(model: Graph | Network, count: int, rng: np.random.Generator) -> Any:
-    """Uniform over the whole range of integer inputs, standard normal for float ones."""
-    if isinstance(model, Network):
-        low, high = model.input_format.min, model.input_format.max
-        return rng.integers(low, high + 1, (count, *model.input_shape))
-    rows = {}
-    for name in model.inputs:
-        tensor = model.tensors[name]
-        shape = (count, *tensor.shape)
-        if tensor.dtype.kind == "f":
-            values = rng.standard_normal(shape)
-        else:
-            values = rng.integers(
-                np.iinfo(tensor.dtype).min, np.iinfo(tensor.dtype).max, shape, endpoint=True
-            )
-        rows[name] = tensor.stacked(values.astype(tensor.dtype))
-    return rows
-
-
-def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """An .npy or .npz file, as data: nothing in it is executed."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise GoldenError(f"{path} cannot be read: {reason}") from None
-
-
-def _write_npz(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Tensors by name; an .npz is a zip file, in whose names a slash is a folder as in the names themselves."""
-    if path.suffix != ".npz":
-        raise GoldenError(f"--output is {path}, but several tensors need a name that ends in .npz")
-
-    def write(target: Path) -> None:
-        with zipfile.ZipFile(target, "w") as archive:
-            for name, values in tensors.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
-
-    _write(path, write)
+    return random_rows(model, options.random, np.random.default_rng(options.seed))
 
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:

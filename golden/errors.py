@@ -8,6 +8,7 @@ __all__ = [
     "DoesNotFitError",
     "GoldenError",
     "ModelFormatError",
+    "NothingComputedError",
     "UnsupportedOperatorError",
 ]
 
@@ -34,3 +35,9 @@ class UnsupportedOperatorError(GoldenError):
 
 class ChecksumError(GoldenError):
     """A committed or generated file differs from the checksum in its manifest."""
+
+
+class NothingComputedError(GoldenError):
+    """An engine can compute no layer of a network, so that nothing would be verified; names why, node by node."""
+
+    exit_status = 1

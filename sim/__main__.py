@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import os
@@ -232,11 +233,19 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument(
         "--engine", default="pe_array", help="golden, or a target that runs networks (default: pe_array)"
     )
-    parser.add_argument(
-        "--images", type=int, default=1, metavar="N", help="inputs to run, drawn with the seed (default: 1)"
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument(
+        "--inputs",
+        default="",
+        metavar="FILE",
+        help="inputs to run: .npy [N, ...], or .npz by input name; of the model file, or a lowered network's integers",
     )
-    parser.add_argument(
-        "--inputs", default="", metavar="FILE", help="draw them from this .npy [M, ...], not at random"
+    given.add_argument(
+        "--random",
+        type=int,
+        default=1,
+        metavar="N",
+        help="or N inputs drawn with the seed (default: 1); of the project's own networks, N of their test images",
     )
     parser.add_argument(
         "--jobs",
@@ -246,12 +255,27 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
         help="simulators; with more than one the PE array runs every layer from its golden input, spread over them, "
         "and the accelerator spreads the inputs",
     )
-    if command != "trace":
-        parser.add_argument(
-            "--runtime",
-            action="store_true",
-            help="compare with the framework's own runtime, not the golden model",
-        )
+    parser.add_argument(
+        "--runtime",
+        action="store_true",
+        help="hold what the engine is given against the framework's own runtime, not its golden arithmetic",
+    )
+    parser.add_argument(
+        "--accept-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pass where a lowered network's integers are up to N steps from its framework's (default: 0)",
+    )
+    parser.add_argument(
+        "--accept-share",
+        default="",
+        metavar="SHARE",
+        help="in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
+    )
     parser.add_argument(
         "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
     )
@@ -259,8 +283,8 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
         "--scales",
         choices=("exact", "nearest"),
         default="",
-        help="read the file as an integer network, exact or with the nearest scales that the accelerator holds "
-        "(default on the accelerator: exact)",
+        help="lower the file exactly, or with the nearest scales that the accelerator holds (default on the "
+        "accelerator: exact)",
     )
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
     _add_sim(parser)
@@ -470,20 +494,40 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
         predict.Order(
             model=arguments.model,
             engine=arguments.engine,
-            count=arguments.images,
+            random=arguments.random,
             inputs=arguments.inputs,
             jobs=arguments.jobs,
-            runtime=getattr(arguments, "runtime", False),
+            runtime=arguments.runtime,
             output=arguments.output,
             simulator=arguments.sim,
             seed=choose_seed(arguments.seed or None),
             parameters=given,
             mapping=arguments.mapping,
             scales=arguments.scales,
+            strict=arguments.strict,
+            acceptance=_acceptance(arguments),
             command=arguments.action,
         ),
         _announce,
     )
+
+
+def _acceptance(arguments: argparse.Namespace) -> object:
+    """How far a lowered network may be from its framework: a `sim.framework.Acceptance`."""
+    from sim.framework import Acceptance  # as in _predict
+
+    steps, text = arguments.accept_steps, arguments.accept_share
+    if steps < 0:
+        raise AssayError(f"--accept-steps {steps}: must be 0 or more")
+    if not text:
+        return Acceptance(steps)
+    if not steps:
+        raise AssayError(f"--accept-share {text}: needs --accept-steps N, by how much they may differ")
+    with contextlib.suppress(ValueError):
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        if 0 <= share <= 1:
+            return Acceptance(steps, share)
+    raise AssayError(f"--accept-share {text}: must be from 0 to 1, or from 0% to 100%")
 
 
 def _list(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:

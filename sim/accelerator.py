@@ -6,20 +6,18 @@ from __future__ import annotations
 import queue
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import golden
-from golden import GoldenError, Graph, Network
+from golden import DoesNotFitError, GoldenError, Graph, Network
 from golden.accelerator import report
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.system import System
 from golden.codegen import plan as make_plan
 from golden.codegen.plan import Plan
 from sim.errors import RunFailed
-from sim.model import EngineModel, LayerRun
+from sim.model import Coverage, EngineModel, LayerRun
 from sim.server import Server
 
 __all__ = ["AcceleratorModel"]
@@ -36,11 +34,18 @@ class AcceleratorModel(EngineModel):
         clocks: of the runs of the last `trace` or `predict`.
     """
 
-    options = ("mapping", "scales")
+    options = ("mapping", "strict")
+    lowers = True
 
     def __init__(self, plan: Plan, servers: Sequence[Server]) -> None:
         super().__init__(plan.network, servers)
         self.plan = plan
+        network = plan.network
+        self.coverage = Coverage(
+            on_rtl=tuple(layer.name for layer in network.layers),
+            host=dict.fromkeys(network.host, "it comes after the last layer of the lowered network"),
+            tensors=tuple(layer.output for layer in network.layers),
+        )
         system = System(plan.params, functional=False)
         system.load(plan)
         self.predicted = system.run().clocks
@@ -51,27 +56,28 @@ class AcceleratorModel(EngineModel):
 
     @staticmethod
     def prepare(
-        model: object, parameters: Mapping[str, int], mapping: str = "auto", scales: str = "exact"
+        model: Graph | Network, parameters: Mapping[str, int], mapping: str = "auto", strict: bool = False
     ) -> Plan:
-        """The plan of a model file, or of its golden network, on a build with these HDL parameters.
+        """The plan of a network on a build with these HDL parameters.
 
         Args:
             mapping: auto, distributed or pipelined.
-            scales: how a file is read, see `golden.lowering.lower`.
+            strict: whether nothing may be left to the host.
 
         Raises:
-            GoldenError: the file is no such network, or it does not fit.
+            GoldenError: it is no lowered network, or it does not fit.
         """
-        if isinstance(model, Graph):
-            raise GoldenError(f"{model.name}: the accelerator runs integer networks, but this is a graph")
-        network = model if isinstance(model, Network) else golden.load(Path(str(model))).lower(scales)
-        return make_plan(network, AcceleratorParameters.of_rtl(parameters), mapping)
+        if not isinstance(model, Network):
+            raise GoldenError(f"{model.name}: the accelerator runs lowered networks, but this is a graph")
+        if strict and model.host:
+            raise DoesNotFitError(f"{model.name}: the host would be left with {', '.join(model.host)}")
+        return make_plan(model, AcceleratorParameters.of_rtl(parameters), mapping)
 
-    def predict(self, x: Any) -> np.ndarray:
+    def _predict(self, x: Any) -> np.ndarray:
         answers = self._run(x)
         return np.stack([answer.output for answer in answers])
 
-    def trace(self, x: Any) -> dict[str, np.ndarray]:
+    def _trace(self, x: Any) -> dict[str, np.ndarray]:
         answers = self._run(x)
         tensors = {name: np.stack([each.tensors[name] for each in answers]) for name in answers[0].tensors}
         # The host's way out is a part of the hardware.
@@ -82,13 +88,15 @@ class AcceleratorModel(EngineModel):
         return runs
 
     def report(self) -> str:
-        """Clocks and utilisation of the last run's layers and MVUs, memory; clocks of all runs and the prediction."""
+        """Clocks and utilisation of the last run's layers and MVUs, memory, clocks of all runs; what the host is left
+        with."""
         if self._report is None:
             return "nothing has run"
         clocks = ", ".join(f"{each:,}" for each in self.clocks[:8]) + (
             ", ..." if len(self.clocks) > 8 else ""
         )
-        return f"{self._report}\n\nclocks of {len(self.clocks)} runs: {clocks}; predicted: {self.predicted:,}"
+        runs = f"clocks of {len(self.clocks)} runs: {clocks}; predicted: {self.predicted:,}"
+        return f"{self._report}\n\n{runs}\n{self.coverage.text()}"
 
     def made_by(self, tensor: str) -> str:
         steps = [s for phase in self.plan.phases for each in phase.steps for s in each]
@@ -140,5 +148,5 @@ class AcceleratorModel(EngineModel):
     def _ask(server: Server, *request: Any) -> Any:
         kind, answer = server.ask(request)
         if kind == "failed":
-            raise RunFailed(answer)
+            raise server.give_up(RunFailed(answer))
         return answer

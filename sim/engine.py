@@ -7,7 +7,9 @@ engine's matter: `sim.pe_array`, `sim.accelerator`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -15,19 +17,20 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import golden
 from golden import Graph, Network
 from sim.errors import AssayError, unknown
+from sim.framework import Source, is_lowered, source
 from sim.model import EngineModel, GoldenModel, LayerRun
 from sim.run import Job, choose_seed
 from sim.server import Announce, Server
 from sim.targets import TARGETS
 
-__all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "snake"]
+__all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "model_class", "snake"]
 
 GOLDEN = "golden"  #: the engine that is no hardware
 
 _FOREVER_S = 7 * 24 * 3600  #: a server waits for its user
+_numbers = itertools.count()  # of this process's simulators: two of one seed have folders of their own
 
 
 def _silent(line: str) -> None:
@@ -39,8 +42,22 @@ def engines() -> tuple[str, ...]:
     return (GOLDEN, *(name for name, target in TARGETS.items() if target.engine))
 
 
+def model_class(engine: str) -> type[EngineModel]:
+    """The class of an engine's models.
+
+    Raises:
+        AssayError: an unknown engine.
+    """
+    if engine not in engines():
+        raise unknown("engine", engine, engines())
+    if engine == GOLDEN:
+        return GoldenModel
+    module, _, name = TARGETS[engine].engine_model.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def load(
-    model: str | PathLike[str] | Graph | Network,
+    model: str | PathLike[str] | Graph | Network | Source,
     engine: str = "pe_array",
     *,
     simulator: str = "verilator",
@@ -53,14 +70,15 @@ def load(
     """A network on simulated hardware.
 
         with sim.load("model.tflite", engine="pe_array", rows=8, columns=24) as rtl:
-            print(rtl.compare(x))
+            print(rtl.compare(x))  # every tensor that the RTL makes, against the golden model's
             print(rtl.report())
+            assert rtl.coverage.layers_on_rtl == rtl.coverage.layers
 
         with sim.load("model.onnx", engine="accelerator", mvus=8, lanes=64, mapping="pipelined") as rtl:
             print(rtl.predict(x))
 
     Args:
-        model: a model file, or its golden model.
+        model: a model file, the name of one of the project's own networks, or a golden model.
         engine: one of `engines()`.
         simulator: verilator or icarus.
         seed: of the simulation; None draws one. Nothing here depends on it unless state starts at random.
@@ -68,53 +86,57 @@ def load(
             the layers over them; on the accelerator the inputs are spread.
         announce: receives the runner's lines.
         progress: receives the name of what has just run: a layer, or an input's number.
-        options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); of the
-            accelerator also `mapping` (auto, distributed or pipelined) and `scales` (exact or nearest: how a file is
-            read).
+        options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); `strict` (True:
+            reject what the host would have to do); of the accelerator also `mapping` (auto, distributed or pipelined)
+            and `scales` (exact or nearest: how a file is lowered).
 
     Raises:
         GoldenError: the file is no such network, or it does not fit the hardware.
+        NothingComputedError: the hardware can compute no layer of it; names why, node by node.
         AssayError: an unknown engine, simulator or parameter, or the simulator does not start.
     """
-    if engine not in engines():
-        raise unknown("engine", engine, engines())
+    kind = model_class(engine)
     if jobs < 1:
         raise AssayError(f"jobs = {jobs}: must be 1 or more")
+    scales = options.pop("scales", "")
     if engine == GOLDEN:
         for name in options:
             raise AssayError(f"parameter {name}: the golden model has no hardware and takes none")
-        made: EngineModel = GoldenModel(model if isinstance(model, (Graph, Network)) else golden.load(model))
-        made.progress = progress
+        given = source(model, bool(scales) or is_lowered(model), scales)
+        made: EngineModel = GoldenModel(given.network)
+        made.source, made.progress = given, progress
         return made
-    module, _, name = TARGETS[engine].engine_model.partition(":")
-    kind = getattr(importlib.import_module(module), name)
     target = replace(
         TARGETS[engine],
         test_modules=(TARGETS[engine].engine,),
         default_tests=("serve",),
         timeout_s=_FOREVER_S,
     )
-    own = {option: options.pop(option) for option in getattr(kind, "options", ()) if option in options}
+    own = {option: options.pop(option) for option in kind.options if option in options}
     names = {snake(parameter): parameter for parameter in target.parameters}
     for option in options:
         if option not in names:
-            raise unknown("parameter", option, (*names, *getattr(kind, "options", ())))
-    given = {names[option]: value for option, value in options.items()}
-    parameters = target.resolve_parameters(given)
+            raise unknown("parameter", option, (*names, *kind.options))
+    parameters = target.resolve_parameters({names[option]: value for option, value in options.items()})
     changed = {n: value for n, value in parameters.items() if value != target.parameters[n].default}
-    plan = kind.prepare(model, parameters, **own)
+    if scales and not kind.lowers:
+        raise AssayError(f"scales = {scales}: {engine} runs a file as its framework does")
+    given = source(model, kind.lowers, scales)
+    plan = kind.prepare(given.network, parameters, **own)
     job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []
     try:
-        for number in range(jobs):
-            # The first one builds; each has a folder of its own.
-            servers.append(Server(replace(job, name_suffix=f"{os.getpid()}.{number}"), announce))
+        for _ in range(jobs):
+            # The first one builds.
+            suffix = f"{os.getpid()}.{next(_numbers)}"
+            servers.append(Server(replace(job, name_suffix=suffix), announce))
         made = kind(plan, servers)
     except BaseException:
         for server in servers:
-            server.close()
+            with contextlib.suppress(AssayError):
+                server.close()
         raise
-    made.progress = progress
+    made.source, made.progress = given, progress
     return made
 
 

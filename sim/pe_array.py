@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-import golden
 from golden import GoldenError, Graph, Network
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan, Engine
 from golden.pe_array.tile import pixel_packets, weight_packet
-from sim.model import EngineModel, LayerRun
+from sim.model import Coverage, EngineModel, LayerRun
 from sim.server import Server
 from tb.pe_array.env import read_beats
 
@@ -37,46 +36,51 @@ class ArrayModel(EngineModel):
         plan: which layers the hardware does.
     """
 
+    options = ("strict",)
+
     def __init__(self, plan: ArrayPlan, servers: Sequence[Server]) -> None:
         super().__init__(plan.graph, servers)
         self.plan = plan
+        self.coverage = Coverage(
+            on_rtl=tuple(node.name for node in plan.layers),
+            host=plan.host,
+            moved=tuple(node.name for node in plan.graph.nodes if plan.engine(node) is Engine.MOVE),
+            tensors=tuple(name for node in plan.layers for name in node.outputs),
+        )
         self.independent = len(servers) > 1
         self._graph = plan.network(self._play)
 
     @staticmethod
-    def prepare(model: object, parameters: Mapping[str, int]) -> ArrayPlan:
-        """The plan of a model file, or of its golden graph, on a build with these HDL parameters.
+    def prepare(model: Graph | Network, parameters: Mapping[str, int], strict: bool = False) -> ArrayPlan:
+        """The plan of a network on a build with these HDL parameters.
+
+        Args:
+            strict: whether nothing may be left to the host.
 
         Raises:
-            GoldenError: the file is no such network, or a layer does not fit the array.
+            GoldenError: the array can do no layer of the network, or with `strict` not all of them.
         """
-        if isinstance(model, Network):
-            raise GoldenError(f"{model.name}: the PE array runs int8 graphs, but this is an integer network")
-        graph = model if isinstance(model, Graph) else golden.load(model)
-        plan = ArrayPlan(graph, PeArrayParameters.of_rtl(parameters))
-        plan.require_layers()
+        if not isinstance(model, Graph):
+            raise GoldenError(
+                f"{model.name}: the PE array runs graphs, but this is a lowered network, for MVUs"
+            )
+        plan = ArrayPlan(model, PeArrayParameters.of_rtl(parameters), strict)
+        plan.demand_layers()
         return plan
 
-    def predict(self, x: Any) -> Any:
+    def _predict(self, x: Any) -> Any:
         return self._graph.predict(x)
 
-    def trace(self, x: Any) -> dict[str, np.ndarray]:
+    def _trace(self, x: Any) -> dict[str, np.ndarray]:
         return self._trace_each(x) if self.independent else self._graph.trace(x)
 
     def progress_steps(self, runs: int) -> int:
         return len(self.plan.layers)
 
     def reset(self) -> None:
-        self._graph.reset()
-        super().reset()
-
-    def report(self) -> str:
-        """Clocks and utilisation of each layer of the last run, and what the array did not do: a table, two lines."""
-        told = [super().report()]
-        for engine, words in ((Engine.MOVE, "moves in memory"), (Engine.HOST, "done by the host")):
-            nodes = [n for n in self.plan.graph.nodes if self.plan.engine(n) is engine]
-            told.append(f"{words}: {', '.join(f'{n.name} ({n.kind})' for n in nodes) or 'nothing'}")
-        return "\n".join(told)
+        with self._turn:
+            self._graph.reset()
+            super().reset()
 
     def made_by(self, tensor: str) -> str:
         made = next((node for node in self.golden.nodes if tensor in node.outputs), None)

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m sim predict | trace | compare``: a network on an engine, against its golden model or its framework's
-runtime."""
+"""``python -m sim predict | trace | compare``: a network on an engine, and what its numbers are worth.
+
+Two comparisons, never mixed (see `sim.framework`):
+
+1. the RTL against what the engine was given: every tensor that the RTL makes, exact or a failure;
+2. what the engine was given against the framework's arithmetic, or with ``--runtime`` the framework itself: exact, or
+   near enough by ``--accept-steps`` and ``--accept-share``.
+
+What the host or a move in memory makes is never called verified, and a run in which the RTL made nothing fails.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -14,13 +23,25 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from golden import GoldenError, Graph, Network
-from golden.codegen.networks import NETWORKS
+import vectors
+from golden import GoldenError, Graph, Network, archives
+from golden.archives import check_npz, write_npz
 from golden.compare import Comparison, compare_traces
-from sim.engine import GOLDEN, EngineModel, engines, load, snake
-from sim.errors import AssayError
-from tb.mvu import networks as integer_networks
-from tb.pe_array import networks as int8_networks
+from golden.rows import count, random_rows, read_rows, traced
+from golden.runtimes.choice import arithmetic, runtime_of
+from golden.table import short
+from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
+from sim.errors import AssayError, RunFailed
+from sim.framework import (
+    DIGITS,
+    Acceptance,
+    Source,
+    compare_lowering,
+    framework_rows,
+    is_lowered,
+    lowered_rows,
+    source,
+)
 
 __all__ = ["COMMANDS", "Order", "engines", "run"]
 
@@ -33,7 +54,7 @@ class Order:
 
     model: str
     engine: str = "pe_array"
-    count: int = 1
+    random: int = 1
     inputs: str = ""
     jobs: int = 1
     runtime: bool = False
@@ -43,20 +64,22 @@ class Order:
     parameters: Mapping[str, int] = field(default_factory=dict)
     mapping: str = ""
     scales: str = ""
+    strict: bool = False
+    acceptance: Acceptance = field(default_factory=Acceptance)
     command: str = "predict"
 
     @property
     def replay(self) -> str:
         """The command that repeats this run."""
         words = [f"python -m sim {self.command}", shlex.quote(self.model), f"--engine {self.engine}"]
-        words += [
-            f"--images {self.count}",
-            *([f"--inputs {shlex.quote(self.inputs)}"] if self.inputs else []),
-        ]
+        words += [f"--inputs {shlex.quote(self.inputs)}" if self.inputs else f"--random {self.random}"]
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []
         words += [f"--mapping {self.mapping}"] if self.mapping else []
         words += [f"--scales {self.scales}"] if self.scales else []
+        words += ["--strict"] if self.strict else []
+        if self.acceptance.steps:
+            words += [f"--accept-steps {self.acceptance.steps}", f"--accept-share {self.acceptance.share:g}"]
         words += [f"--output {shlex.quote(self.output)}"] if self.output and self.command == "trace" else []
         words += [f"--sim {self.simulator}"] if self.engine != GOLDEN else []
         words += [f"--seed {self.seed}"]
@@ -64,41 +87,60 @@ class Order:
         return " ".join(words)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Work:
-    """A network and the inputs drawn for it."""
+    """A network and what to run through it.
 
-    network: Network | Graph
+    Attributes:
+        x: the inputs as the engine takes them.
+        rows: the same as the model file takes them, None where no file is known or they cannot be told.
+        labels: int [N], or None if nobody knows them.
+        tensors: of a lowered network's model file for these rows, as its graph makes them.
+    """
+
+    source: Source
     x: Any
-    labels: np.ndarray | None
+    rows: Any
+    labels: np.ndarray | None = None
+    tensors: Mapping[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Lowering:
+    """The second comparison.
+
+    Attributes:
+        whose: for the verdict: whose arithmetic the engine's network has or is lowered from.
+        against: the other side of the comparison; or why there is none.
+        comparison: None where there is none.
+    """
+
+    whose: str
+    against: str
+    comparison: Comparison | None = None
 
 
 def run(order: Order, announce: Callable[[str], None]) -> int:
     """Run the network and print what was asked for; gives the exit status.
 
-    predict prints every tensor's comparison, every layer's clocks and the answers; compare the comparison and where the
-    first wrong value is; trace writes the engine's tensors and compares nothing.
+    predict prints both comparisons tensor by tensor, every layer's clocks and the answers; compare the comparisons;
+    trace writes the engine's tensors. All give the verdict and name the first wrong value.
 
     Raises:
-        GoldenError: a file that is none, or does not fit the network or the hardware.
+        GoldenError: a file that is none, or does not fit the network or the hardware, or of which the hardware can
+            compute nothing.
         AssayError: nothing to run, or a simulator that does not start or ends early.
     """
-    if order.count < 1:
-        raise AssayError(f"--images {order.count}: must be 1 or more")
-    if order.scales and not _integer_network(order):
-        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
-    if order.command == "trace" and not order.output:
-        raise AssayError("trace writes the tensors: name the file with --output FILE")
+    _check(order)
     work = _draw(order)
-    graph = work.network
-    reference = _reference(order, graph)
-    announce(
-        f"{graph.name}: {order.count} inputs on {order.engine}, seed {order.seed}; to replay: {order.replay}"
-    )
-    with (
-        tqdm(desc=order.engine, unit="step", disable=None) as bar,
-        load(
-            graph,
+    network = work.source.network
+    reference = _runtime(order, work)
+    many = count(work.x)
+    inputs = "1 input" if many == 1 else f"{many} inputs"
+    announce(f"{network.name}: {inputs} on {order.engine}, seed {order.seed}; to replay: {order.replay}")
+    with tqdm(desc=order.engine, unit="step", disable=None, delay=1) as bar:
+        rtl = load(
+            work.source,
             order.engine,
             simulator=order.simulator,
             seed=order.seed,
@@ -106,145 +148,296 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
             announce=announce,
             progress=lambda name: bar.update(),
             **_options(order),
-        ) as rtl,
-    ):
-        bar.reset(rtl.progress_steps(order.count))
-        started = time.monotonic()
-        seen = rtl.trace(work.x)
-        seconds = time.monotonic() - started
-        told = rtl.report()
+        )
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(rtl)
+            bar.reset(rtl.progress_steps(many))
+            started = time.monotonic()
+            seen = rtl.trace(work.x)
+            seconds = time.monotonic() - started
+            stack.pop_all()
+    failure = _closed(rtl)
+    told = rtl.report()
+    rtl_comparison, lowering = _compare(work, rtl, seen, reference)
     if order.output:
-        _write(order.output, seen)
-        announce(f"wrote {order.output}: {len(seen)} tensors")
+        made = _written(rtl, work, seen)
+        write_npz(Path(order.output), made)
+        announce(
+            f"wrote {order.output}: {len(made)} tensors, of which the RTL made {len(rtl.coverage.tensors)}"
+        )
     if order.command == "trace":
         for name, array in seen.items():
             print(f"{name}: {array.dtype} {list(array.shape)}")
-        announce(
-            f"{graph.name} on {order.engine}: {len(seen)} tensors in {seconds:.1f} s, compared with nothing"
-        )
-        return 0
-    rtl.reset()
-    expected = graph.trace(work.x) if reference is None else reference.trace(work.x)
-    comparison = compare_traces(seen, expected, graph.inputs, graph.quantisations)
-    print(comparison)
-    if order.command == "predict":
         print()
-        print(told)
-    print()
-    _verdict(order, work, rtl, comparison, seconds, announce)
+    else:
+        _print_comparisons(rtl, work, rtl_comparison, lowering)
     if order.command == "predict":
-        _answers(order, work, seen, announce)
-    return 0 if comparison.exact else 1
+        print(f"{told}\n")
+    passed = _verdict(order, work, rtl, rtl_comparison, lowering, failure, seconds, announce)
+    if order.command == "predict":
+        _answers(work, seen, announce)
+    return 0 if passed else 1
+
+
+def _closed(rtl: EngineModel) -> RunFailed | None:
+    """End the simulators; gives what went wrong in them beside the answers, such as an assertion of the HDL."""
+    try:
+        rtl.close()
+    except RunFailed as error:
+        return error
+    return None
+
+
+def _check(order: Order) -> None:
+    """Refuse what makes no sense before anything is loaded."""
+    if order.random < 1:
+        raise AssayError(f"--random {order.random}: must be 1 or more")
+    if order.jobs < 1:
+        raise AssayError(f"--jobs {order.jobs}: must be 1 or more")
+    kind = model_class(order.engine)
+    if order.scales and not kind.lowers and order.engine != GOLDEN:
+        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
+    for option, given in (("mapping", order.mapping), ("strict", order.strict)):
+        if given and option not in kind.options:
+            raise AssayError(
+                f"--{option}{'' if given is True else f' {given}'}: engine {order.engine} has no such option"
+            )
+    if order.command == "trace" and not order.output:
+        raise AssayError("trace writes the tensors: name the file with --output FILE")
+    if order.output:
+        check_npz(Path(order.output))
+        if not Path(order.output).absolute().parent.is_dir():
+            raise AssayError(f"--output {order.output}: there is no such folder")
+
+
+def _compare(
+    work: _Work, rtl: EngineModel, seen: Mapping[str, np.ndarray], reference: tuple[Any, str] | None
+) -> tuple[Comparison | None, _Lowering]:
+    """Both comparisons; that of the RTL is None where the engine has none."""
+    network, graph = work.source.network, work.source.graph
+    rtl.reset()
+    ours = _traced(network, work.x, "golden")
+    rtl_comparison = rtl.compared(seen, ours) if rtl.coverage.tensors else None
+    if graph is None:
+        return rtl_comparison, _Lowering("against the golden network", "the network comes from no model file")
+    framework = arithmetic(graph) if reference is None else reference[1]
+    whose = f"{'lowered from' if work.source.lowered else 'against'} {framework}"
+    if work.rows is None:
+        return rtl_comparison, _Lowering(whose, "these inputs are not inputs of the model file")
+    if reference is not None:
+        theirs = reference[0].trace(work.rows)
+    elif work.source.lowered:
+        theirs = work.tensors
+        framework += ", as the golden graph has them"
+    else:
+        return rtl_comparison, _Lowering(
+            whose,
+            f"nothing is lowered, the golden graph has the arithmetic of {framework}; --runtime checks that",
+        )
+    if work.source.lowered:
+        comparison = compare_lowering(network, theirs, work.x, ours)
+    else:
+        computed = {name: array for name, array in ours.items() if name not in network.inputs}
+        comparison = compare_traces(computed, theirs, (), network.quantisations)
+    return rtl_comparison, _Lowering(whose, framework, comparison)
+
+
+def _traced(model: Any, rows: Any, what: str) -> dict[str, np.ndarray]:
+    with tqdm(total=count(rows), desc=what, unit="row", disable=None, delay=1) as bar:
+        return traced(model, rows, None, bar.update)
+
+
+def _written(rtl: EngineModel, work: _Work, seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What goes to the file; where each layer had its golden input, the rest is not the engine's."""
+    if not rtl.independent:
+        return dict(seen)
+    kept = {*work.source.network.inputs, *rtl.coverage.tensors}
+    return {name: array for name, array in seen.items() if name in kept}
+
+
+def _print_comparisons(
+    rtl: EngineModel, work: _Work, rtl_comparison: Comparison | None, lowering: _Lowering
+) -> None:
+    if rtl_comparison is not None:
+        print(f"the RTL against {work.source.whose}:\n{rtl_comparison}")
+        for name, why in rtl.coverage.host.items():
+            print(f"not on the RTL, so not compared: {name}: {why}")
+        print()
+    if lowering.comparison is not None:
+        print(f"{_given(work)} against {lowering.against}:\n{lowering.comparison}\n")
+
+
+def _given(work: _Work) -> str:
+    return "the lowered network" if work.source.lowered else "the golden graph"
 
 
 def _verdict(
     order: Order,
     work: _Work,
     rtl: EngineModel,
-    comparison: Comparison,
+    rtl_comparison: Comparison | None,
+    lowering: _Lowering,
+    failure: RunFailed | None,
     seconds: float,
     announce: Callable[[str], None],
-) -> None:
-    graph = work.network
-    against = "the golden model" if not order.runtime else "the framework's runtime"
-    how = "each layer from its golden input" if rtl.independent else "each layer from the one before"
-    verdict = "PASS" if comparison.exact else "FAIL"
-    values = sum(tensor.size for tensor in comparison.tensors)
-    announce(
-        f"{verdict}  {graph.name} on {order.engine}, {how}: {values:,} values against {against}, {seconds:.1f} s"
+) -> bool:
+    """Say whether the run passed, and what of it was verified against what."""
+    network = work.source.network
+    far = (
+        [t for t in lowering.comparison.tensors if not order.acceptance.takes(t)]
+        if lowering.comparison
+        else []
     )
-    first = comparison.first_differing
-    if first is None:
-        return
-    announce(f"      first wrong: {first}")
-    made = rtl.made_by(first.name)
-    if made:
-        announce(f"      made by: {made}")
-    announce(f"      replay: {order.replay}")
-    if order.engine != GOLDEN:
+    exact = rtl_comparison is None or rtl_comparison.exact
+    hardware = order.engine != GOLDEN
+    if rtl_comparison is None and lowering.comparison is None:
+        verdict = "DONE"  # the golden model alone: nothing is claimed
+    else:
+        verdict = "PASS" if exact and not far and failure is None else "FAIL"
+    on_rtl = f"{rtl.coverage}" if hardware else "no RTL"
+    announce(f"{verdict}  {network.name} on {order.engine}: {on_rtl}, {lowering.whose}, {seconds:.1f} s")
+    if rtl_comparison is not None:
+        how = "each layer from its golden input" if rtl.independent else "each layer from the one before"
+        announce(f"      RTL against {work.source.whose} ({how}): {_summary(rtl_comparison)}")
+    if lowering.comparison is None:
+        announce(f"      framework: {'not compared: ' if rtl_comparison is None else ''}{lowering.against}")
+    else:
+        announce(f"      {_given(work)} against {lowering.against}: {_summary(lowering.comparison)}")
+    if far:
+        worst = [tensor.worst for tensor in far]
+        enough = (
+            f"; --accept-steps {max(worst)} would be enough" if all(isinstance(n, int) for n in worst) else ""
+        )
+        where = f"in {len(far)} tensors, first {short(far[0].name)}"
+        announce(f"      not accepted {where}; accepted: {order.acceptance}{enough}")
+    elif lowering.comparison is not None and not lowering.comparison.exact:
+        announce(f"      accepted: {order.acceptance}")
+    if not exact:
+        first = rtl_comparison.first_differing
+        announce(f"      first wrong: {first}")
+        made = rtl.made_by(first.name)
+        if made:
+            announce(f"      made by: {made}")
         announce(f"      every beat of every layer, with waves: {_bench(order)}")
+    if failure is not None:
+        for line in str(failure).splitlines():
+            announce(f"      {line}")
+    if verdict == "FAIL":
+        announce(f"      replay: {order.replay}")
+    return verdict != "FAIL"
 
 
-def _answers(
-    order: Order, work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[str], None]
-) -> None:
+def _summary(comparison: Comparison) -> str:
+    """A comparison in a line."""
+    values = sum(tensor.size for tensor in comparison.tensors)
+    wrong = [tensor for tensor in comparison.tensors if not tensor.exact]
+    missing = f"; {len(comparison.missing)} more tensors have no counterpart" if comparison.missing else ""
+    if not wrong:
+        return f"exact, {values:,} values in {len(comparison.tensors)} tensors{missing}"
+    worst = max(tensor.worst for tensor in wrong)
+    share = max(tensor.share for tensor in wrong)
+    steps = " steps" if all(isinstance(tensor.worst, int) for tensor in wrong) else ""
+    return (
+        f"{len(wrong)} of {len(comparison.tensors)} tensors differ, by {worst:.9g}{steps} at most, "
+        f"in {share:.2%} of a tensor's values at most{missing}"
+    )
+
+
+def _answers(work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[str], None]) -> None:
     """What a classifier recognised."""
     if work.labels is None:
         return
-    answers = np.asarray(seen[work.network.outputs[0]]).reshape(order.count, -1).argmax(axis=1)
-    announce(f"      recognised: {int((answers == work.labels).sum())} of {order.count}")
+    many = len(work.labels)
+    answers = np.asarray(seen[work.source.network.outputs[0]]).reshape(many, -1).argmax(axis=1)
+    announce(f"      recognised: {int((answers == work.labels).sum())} of {many}")
 
 
 def _draw(order: Order) -> _Work:
-    """The network and as many inputs as were asked for."""
+    """The network and its inputs: from the file, of the project's own images, or at random."""
+    lowers = model_class(order.engine).lowers or (
+        order.engine == GOLDEN and (bool(order.scales) or is_lowered(order.model))
+    )
+    made = source(order.model, lowers, order.scales)
+    network, graph = made.network, made.graph
     rng = np.random.default_rng(order.seed)
-    if _integer_network(order):
-        loaded = integer_networks.load_workload(order.model, order.inputs, rng, order.scales)
-        many = len(loaded.images)
+    labels = None
+    if order.inputs:
+        x = _given_rows(Path(order.inputs), made)
+        if isinstance(x, _Work):
+            return x
+    elif order.model in DIGITS:
+        _, images, labels = vectors.digits(order.model)
+        if order.random > len(images):
+            raise AssayError(f"--random {order.random}: there are only {len(images)} inputs")
+        chosen = rng.choice(len(images), order.random, replace=False)
+        x, labels = images[chosen], labels[chosen]
+        x = x.astype(np.int64) if isinstance(network, Network) else {network.inputs[0]: x}
     else:
-        model = "" if order.model == int8_networks.DIGITS else order.model
-        loaded = int8_networks.load_workload(model, order.inputs, rng)
-        many = len(loaded)
-    if order.count > many:
-        raise AssayError(f"--images {order.count}: there are only {many} inputs")
-    rows = rng.choice(many, order.count, replace=False)
-    if isinstance(loaded.network, Network):
-        x: Any = loaded.images[rows]
-    else:
-        x = {name: values[rows] for name, values in loaded.inputs.items()}
-    return _Work(loaded.network, x, None if loaded.labels is None else loaded.labels[rows])
+        x = random_rows(network, order.random, rng)
+    if not made.lowered:
+        return _Work(made, x, x, labels)
+    found = None if graph is None else framework_rows(network, graph, x)
+    if found is None or (order.inputs and not np.array_equal(found.x, x)):
+        return _Work(made, x, None, labels)
+    return _Work(made, found.x, found.rows, labels, found.tensors)
 
 
-def _integer_network(order: Order) -> bool:
-    """Whether the model is to be a `Network`; the golden engine takes a file as its framework computes it."""
-    if order.engine != GOLDEN:
-        return order.engine == "accelerator"
-    if order.scales:
-        return True
-    return order.model in (*integer_networks.DIGITS, *NETWORKS)
+def _given_rows(path: Path, made: Source) -> Any:
+    """The rows of a file for the engine's network; or the whole work, where they are the model file's own inputs.
+
+    Integers of a lowered network are told from the model file's inputs by dtype and shape: the latter's are the file's.
+    """
+    network, graph = made.network, made.graph
+    if not isinstance(network, Network) or graph is None or not _holds_inputs_of(graph, path):
+        return read_rows(path, network)
+    rows = read_rows(path, graph)
+    found = lowered_rows(network, graph, rows)
+    if found is None:
+        raise GoldenError(f"{path}: the inputs of {network.name} cannot be told from those of its model file")
+    return _Work(made, found.x, rows, None, found.tensors)
+
+
+def _holds_inputs_of(graph: Graph, path: Path) -> bool:
+    """Whether a file holds arrays of just the dtypes and shapes of a graph's inputs."""
+    held = archives.read(path)
+    arrays = list(held.values()) if isinstance(held, dict) else [held]
+    tensors = [graph.tensors[name] for name in graph.inputs]
+    shapes = [tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape for tensor in tensors]
+    wanted = sorted((str(tensor.dtype), shape) for tensor, shape in zip(tensors, shapes, strict=True))
+    return sorted((str(array.dtype), array.shape[1:]) for array in arrays) == wanted
 
 
 def _options(order: Order) -> dict[str, Any]:
     """What `load` takes beside: parameters by the names they have there."""
     given: dict[str, Any] = {snake(name): value for name, value in order.parameters.items()}
-    return {**given, **({"mapping": order.mapping} if order.mapping else {})}
+    given |= {"mapping": order.mapping} if order.mapping else {}
+    return {**given, **({"strict": True} if order.strict else {})}
 
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = [f"ASSAY_SCALES={order.scales}"] if order.scales else []
-    words += ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    words += [f"SCALES={order.scales}"] if order.scales else []
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")
-    own = (*integer_networks.DIGITS, int8_networks.DIGITS)
-    words += [] if order.model in own else [f"MODEL={shlex.quote(order.model)}"]
-    words += [f"IMAGES={shlex.quote(order.inputs)}"] if order.inputs else []
+    words += [] if order.model in DIGITS else [f"MODEL={shlex.quote(order.model)}"]
+    words += [f"INPUTS={shlex.quote(order.inputs)}"] if order.inputs else []
     return " ".join(words)
 
 
-def _reference(order: Order, graph: Network | Graph) -> Any:
-    """The framework's runtime, or None for the golden model."""
+def _runtime(order: Order, work: _Work) -> tuple[Any, str] | None:
+    """The framework's runtime with its name, or None for the golden graph."""
     if not order.runtime:
+        if order.engine == GOLDEN and order.command == "compare" and not work.source.lowered:
+            raise AssayError(
+                "compare with --engine golden would hold the golden model against itself: add --runtime, or name an "
+                "engine that is hardware"
+            )
         return None
-    suffix = Path(order.model).suffix.lower()
-    if isinstance(graph, Network):
-        raise GoldenError(
-            f"{order.model}: --runtime compares a graph's tensors, but this is an integer network"
-        )
-    if suffix == ".tflite":
-        from golden.runtimes.litert import LiteRt
-
-        return LiteRt(Path(order.model), graph)
-    if suffix == ".onnx":
-        from golden.runtimes.onnxruntime import OnnxRuntime
-
-        return OnnxRuntime(Path(order.model), graph)
-    raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
-
-
-def _write(path: str, tensors: Mapping[str, np.ndarray]) -> None:
-    try:
-        np.savez(path, **tensors)
-    except OSError as error:
-        raise AssayError(f"{path}: cannot be written: {error.strerror}") from None
+    if work.source.path is None:
+        raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
+    if work.rows is None:
+        raise GoldenError(f"{order.model}: --runtime needs inputs of the model file; give them with --inputs")
+    progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
+    return runtime_of(work.source.path, work.source.graph, progress)

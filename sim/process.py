@@ -4,16 +4,57 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
 class TimedOut(Exception):
     """The program was stopped because it took too long."""
+
+
+class Stopped(Exception):
+    """The program was stopped, or not even started, because of `Stopper.stop`."""
+
+
+class Stopper:
+    """Ends, from any thread, the programs that another thread runs by `run_logged`: a build, then a simulator."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # the garbage collector may call `stop` anywhere
+        self._process: subprocess.Popen | None = None
+        self.stopped = False
+
+    @contextlib.contextmanager
+    def governs_this_thread(self) -> Iterator[None]:
+        """In the block, what this thread runs is ended by `stop`."""
+        token = _STOPPER.set(self)
+        try:
+            yield
+        finally:
+            _STOPPER.reset(token)
+
+    def stop(self) -> None:
+        """End the program that runs now, if any, and all that would follow it."""
+        with self._lock:
+            self.stopped = True
+            process = self._process
+        if process is not None:
+            _stop(process)
+
+    def watch(self, process: subprocess.Popen | None) -> None:
+        """What runs now. Raises `Stopped` if it should not."""
+        with self._lock:
+            self._process = process
+            if self.stopped:
+                raise Stopped
+
+
+_STOPPER: contextvars.ContextVar[Stopper | None] = contextvars.ContextVar("stopper", default=None)
 
 
 def run_logged(
@@ -31,8 +72,10 @@ def run_logged(
 
     Raises:
         TimedOut: the program ran longer than ``timeout_s`` and was stopped.
+        Stopped: the thread's `Stopper` was told to end it.
     """
     expired = threading.Event()
+    stopper = _STOPPER.get()
     with log.open("a", encoding="utf-8", buffering=1) as log_handle:
         process = subprocess.Popen(
             command,
@@ -55,11 +98,15 @@ def run_logged(
         if timer is not None:
             timer.start()
         try:
+            if stopper is not None:
+                stopper.watch(process)
             for line in process.stdout:
                 log_handle.write(line)
                 if sink is not None:
                     sink(line.rstrip("\n"))
             status = process.wait()
+            if stopper is not None:
+                stopper.watch(None)
         except BaseException:
             _stop(process)
             raise

@@ -46,6 +46,7 @@ from golden.pe_array.parameters import (
     MAX_DIVISOR,
     MAX_KERNEL,
     MAX_STRIDE,
+    RANGES,
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
@@ -62,7 +63,6 @@ __all__ = [
     "map_operator",
     "plain",
     "results",
-    "takes_softmax",
 ]
 
 #: Operators that only move values: a system's DMA does them.
@@ -190,7 +190,8 @@ def map_operator(
         parameters: of the array.
 
     Raises:
-        DoesNotFitError: a size of the layer is above what the array has; names both.
+        DoesNotFitError: sizes of the layer are above what the array has; names all of them, with the parameters that
+            would be enough.
         UnsupportedOperatorError: an operator or form that the array does not have.
     """
     operator = plain(operator)
@@ -203,17 +204,27 @@ def map_operator(
     layer = _Layer(name, parameters)
     width = max(x.dtype.itemsize for x in inputs) * 8
     if width > parameters.data_width:
-        raise DoesNotFitError(
-            f"layer {name}: its values have {width} bits, but the array's operands have {parameters.data_width}"
+        possible = width in (8, 16)
+        enough = f" (DataWidth={width} would be enough)" if possible else ""
+        layer.problems.append(
+            f"its values have {width} bits, but the array's operands have {parameters.data_width}{enough}"
         )
+        if not possible:
+            layer.check()
+        # The sizes that are too large besides are those of an array of that width.
+        layer.parameters = replace(parameters, data_width=width)
     runs = max(len(x) for x in inputs)
     channels_first = isinstance(operator, _CHANNELS_FIRST)
     if channels_first:
         inputs = [np.moveaxis(x, -3, -1) for x in inputs]
     try:
         places = tuple(mapper(layer, operator, *inputs))
-    except ConfigurationError as error:
-        raise UnsupportedOperatorError(f"layer {name}: {error}") from None
+    except (ConfigurationError, DoesNotFitError, UnsupportedOperatorError) as error:
+        where = f"layer {name}: "
+        kind = DoesNotFitError if isinstance(error, DoesNotFitError) else UnsupportedOperatorError
+        told = [text for text in layer.problems if text not in str(error)]
+        raise kind(where + "; ".join([*told, str(error).removeprefix(where)])) from None
+    layer.check()
     return LayerTiles((runs, *shape), np.dtype(dtype), places, parameters, channels_first)
 
 
@@ -223,18 +234,51 @@ def plain(operator: Any) -> Any:
 
 
 class _Layer:
-    """What every mapping needs: the layer's name for messages, the array's parameters."""
+    """What every mapping needs: the layer's name for messages, the array's parameters.
+
+    A mapping notes all that is too large, then calls `check`, before it makes anything of such a size.
+    """
 
     def __init__(self, name: str, parameters: PeArrayParameters) -> None:
         self.name = name
         self.parameters = parameters
+        self.problems: list[str] = []
 
-    def limit(self, what: str, value: int, most: int) -> None:
-        """Refuse a size above the array's."""
-        if value > most:
-            raise DoesNotFitError(
-                f"layer {self.name}: {what} is {value}, but the PE array takes {most} at most"
+    def limit(self, what: str, value: int, most: int | None = None, *fields: str) -> None:
+        """Note a size above the array's.
+
+        Args:
+            what, value: of the size.
+            most: that the array takes, whatever its parameters; None: as much as each of the parameters `fields`.
+        """
+        least = min(getattr(self.parameters, field) for field in fields) if most is None else most
+        if value <= least:
+            return
+        enough = ""
+        if fields:
+            needed = {
+                field: _enough(field, value) for field in fields if getattr(self.parameters, field) < value
+            }
+            names = dict(zip(vars(self.parameters), self.parameters.rtl, strict=True))
+            enough = (
+                " (more than any build has)"
+                if None in needed.values()
+                else f" ({' '.join(f'{names[field]}={n}' for field, n in needed.items())} would be enough)"
             )
+        text = f"{what} is {value}, but the PE array takes {least} at most{enough}"
+        if text not in self.problems:
+            self.problems.append(text)
+
+    def check(self) -> None:
+        """Raise `DoesNotFitError` if anything was noted."""
+        if self.problems:
+            raise DoesNotFitError(f"layer {self.name}: {'; '.join(self.problems)}")
+
+
+def _enough(field: str, value: int) -> int | None:
+    """The least allowed value of a parameter that is `value` or more."""
+    needed = 1 << (value - 1).bit_length() if field.endswith("_depth") else value
+    return needed if needed <= RANGES[field][1] else None
 
 
 def _entries(constants: Constants, channels: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
@@ -310,12 +354,10 @@ def _check_window(layer: _Layer, window: Window) -> None:
 
 
 def _fits_window(layer: _Layer, window: Window) -> bool:
-    try:
-        _check_window(layer, window)
-        layer.limit("number of kernel columns", window.extent[1], layer.parameters.columns)
-    except DoesNotFitError:
-        return False
-    return True
+    trial = _Layer(layer.name, layer.parameters)
+    _check_window(trial, window)
+    trial.limit("number of kernel columns", window.extent[1], None, "columns")
+    return not trial.problems
 
 
 @dataclass(frozen=True)
@@ -366,17 +408,19 @@ def _window_places(
     images, height, width, _ = work.x.shape
     outputs, kernel_rows, kernel_columns, inputs = work.weight.shape
     row_stride, column_stride = work.stride
-    layer.limit("number of kernel columns", kernel_columns, p.columns)
+    if kernel_columns <= MAX_KERNEL:  # else more columns would not help
+        layer.limit("number of kernel columns", kernel_columns, None, "columns")
     weight_beats = inputs * kernel_rows * column_stride
     layer.limit(
-        "number of weights of a column (channels x kernel rows x stride)", weight_beats, p.weight_depth
+        "number of weights of a column (channels x kernel rows x stride)", weight_beats, None, "weight_depth"
     )
     beats = -(-((p.rows - 1) * row_stride + kernel_rows) // p.rows)
-    layer.limit(f"number of beats of a map column (channels x {beats})", inputs * beats, p.pixel_depth)
+    layer.limit(f"number of beats of a map column (channels x {beats})", inputs * beats, None, "pixel_depth")
     for what, value in (("images", images), ("rows of the map", height), ("columns of the map", width)):
         layer.limit(f"number of {what}", value, _MOST_16_BITS)
     for what, value in zip(("rows", "columns"), work.size, strict=True):
         layer.limit(f"number of {what} of the output", value, _MOST_16_BITS)
+    layer.check()
     first_output = kernel_columns - 1 - work.pad[1]
     header = {
         "repeat.images": images,
@@ -541,7 +585,8 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
     """One tile: `operands` `[1 or 2, V, L, terms]`, an entry for each of V; `target` `[V, L]`, -1: nowhere."""
     p = layer.parameters
     count, segments, length, terms = operands.shape
-    layer.limit("number of terms of a sum", terms, min(p.weight_depth, p.pixel_depth))
+    layer.limit("number of terms of a sum", terms, None, "weight_depth", "pixel_depth")
+    layer.check()
     # With a single pixel vector, two operands follow one another as channels, each with a column that takes it.
     in_turn = count > p.vectors
     channels = terms * count if in_turn else terms
@@ -607,20 +652,17 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
 # --- Vectors --------------------------------------------------------------------------------------------------
 
 
-def takes_softmax(length: int, parameters: PeArrayParameters) -> bool:
-    """Whether the output stage makes a softmax of vectors of so many elements."""
-    return parameters.data_width == 8 and length <= SOFTMAX_DEPTH
-
-
 def _softmax(layer: _Layer, operator: tflite.Softmax, x: np.ndarray) -> Iterator[Place]:
     """Vectors as the rows of a map, their elements as its columns and channels, each channel from a pixel vector."""
     p = layer.parameters
     if p.data_width != 8:
-        raise DoesNotFitError(
-            f"layer {layer.name}: a softmax has words of 8 bits, but the array's operands have {p.data_width}"
+        enough = " (DataWidth=8 would be enough)" if x.dtype.itemsize == 1 else ""
+        layer.problems.append(
+            f"a softmax has words of 8 bits, but the array's operands have {p.data_width}{enough}"
         )
     length = x.shape[-1]
     layer.limit("number of elements of a softmax", length, SOFTMAX_DEPTH)
+    layer.check()
     channels = next(n for n in range(min(p.vectors, length), 0, -1) if length % n == 0)
     constants = _with(constants_of_softmax(operator), _signed("input", x.dtype))
     ones = np.ones((channels, 1, 1, 1), np.int64)
@@ -669,7 +711,7 @@ def map_convolution(
         tiles for an output `[N, rows, columns, K]`.
 
     Raises:
-        DoesNotFitError: a size is above what the array has; names both.
+        DoesNotFitError: sizes are above what the array has; names all of them.
     """
     layer = _Layer(name, parameters)
     _check_window(layer, window)
@@ -696,10 +738,11 @@ def _stored_weights(layer: _Layer, weight: np.ndarray) -> tuple[np.ndarray, int]
     half = 1 << layer.parameters.data_width - 1
     least, most = -half - int(weight.min()), half - 1 - int(weight.max())
     if least > most:
-        raise DoesNotFitError(
-            f"layer {layer.name}: its weights reach from {weight.min()} to {weight.max()}, but the array's operands "
-            f"have {layer.parameters.data_width} bits"
+        layer.problems.append(
+            f"its weights reach from {weight.min()} to {weight.max()}, but the array's operands have "
+            f"{layer.parameters.data_width} bits"
         )
+        return weight, 0
     zero = min(max(0, least), most)
     return weight + zero, zero
 
@@ -796,10 +839,10 @@ def _lookup(
 ) -> Iterator[Place]:
     """Functions of one value, whatever they are, by their table."""
     if layer.parameters.data_width != 8:
-        raise DoesNotFitError(
-            f"layer {layer.name}: its table has 8-bit words, but the array's operands have "
-            f"{layer.parameters.data_width} bits"
+        layer.problems.append(
+            f"its table has 8-bit words, but the array's operands have {layer.parameters.data_width} bits"
         )
+    layer.check()
     constants = _with(constants_of_lookup(operator, x.dtype), _signed("input", x.dtype))
     return _value_places(layer, x.reshape(1, -1, 1), constants, target)
 
@@ -842,6 +885,7 @@ def _average_pool(
         twos = (int(count) & -int(count)).bit_length() - 1
         odd = int(count) >> twos
         layer.limit("divisor of the average without its factors of two", odd, MAX_DIVISOR)
+        layer.check()
         factor = rational_factor(constants.entries["factor.shift"] - twos, odd)
         yield from _value_places(layer, terms[None, positions], replace(constants, entries=factor), positions)
 

@@ -17,6 +17,16 @@ ACC_WIDTH = 32  #: accumulator bits; sums are kept modulo 2**32
 MAX_DIVISOR = 255  #: largest a of a rational factor 2**n / a
 SOFTMAX_DEPTH = 1024  #: elements of the longest vector of a softmax
 
+#: Range of each parameter that has one.
+RANGES = {
+    "rows": (1, 32),
+    "columns": (2, 256),
+    "vectors": (1, 8),
+    "lanes": (1, 16),
+    "weight_depth": (2, 1 << 15),
+    "pixel_depth": (2, 1 << 15),
+}
+
 
 @dataclass(frozen=True)
 class PeArrayParameters:
@@ -34,14 +44,7 @@ class PeArrayParameters:
     pixel_depth: int = 4096  #: beats of the pixel buffer
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("rows", 1, 32),
-            ("columns", 2, 256),
-            ("vectors", 1, 8),
-            ("lanes", 1, 16),
-            ("weight_depth", 2, 1 << 15),
-            ("pixel_depth", 2, 1 << 15),
-        ):
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigurationError(f"{name} = {value}: must be from {low} to {high}")

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
-from golden.errors import UnsupportedOperatorError
+from golden.errors import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.layers import tflite
-from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain, takes_softmax
+from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
+from golden.table import short
 
 __all__ = ["ArrayPlan", "Engine", "Execute"]
+
+# What is done by moving values in memory.
+_MOVES = (*MOVES, ReadVariable, AssignVariable)
 
 #: Plays a tile with its pixels `[images, row_blocks, columns, channels, beats, P, R]`, in RTL or in the model.
 Execute = Callable[[Tile, np.ndarray], OutputBeats]
@@ -27,58 +30,84 @@ class Engine(StrEnum):
 
     ARRAY = "array"  #: tiles
     MOVE = "move"  #: memory moves alone
-    HOST = (
-        "host"  #: an operator that the array does not have, or a softmax longer than its output stage holds
-    )
+    HOST = "host"  #: an operator that the array does not have, or a layer that does not fit it
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayPlan:
-    """The layers of a graph on an array; a plan exists only for a graph of which every layer can run.
+    """The layers of a graph on an array; what the array cannot do is left to the host.
 
     Attributes:
         graph: the network.
         parameters: of the array.
+        strict: whether nothing may be left to the host.
+        host: name of each node that is left to the host -> why: every limit that it exceeds (derived).
 
     Raises:
-        DoesNotFitError, UnsupportedOperatorError: a layer that the array cannot do; names the limit.
+        DoesNotFitError: with `strict`, layers that the array cannot do; names each with all its limits.
     """
 
     graph: Graph
     parameters: PeArrayParameters
+    strict: bool = False
+    host: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "host", {})
         for node in self.graph.nodes:
-            if self.engine(node) is Engine.ARRAY:
+            operator = plain(node.operator)
+            if isinstance(operator, _MOVES):
+                continue
+            if not isinstance(operator, ARRAY):
+                self.host[node.name] = self._unknown(node)
+                continue
+            try:
                 self.tiles(node)
+            except (DoesNotFitError, UnsupportedOperatorError) as error:
+                self.host[node.name] = str(error).removeprefix(f"layer {node.name}: ")
+        if self.strict and self.host:
+            raise DoesNotFitError(
+                f"{self.graph.name}: the PE array cannot do {len(self.host)} of its layers:{self.left_out()}"
+            )
+
+    def _unknown(self, node: Node) -> str:
+        """Why the array does not have a node's operator."""
+        dtypes = [self.graph.tensors[name].dtype for name in (*node.inputs, *node.outputs)]
+        floats = [str(dtype) for dtype in dtypes if dtype.kind == "f"]
+        if floats:
+            return f"it computes with {floats[0]} values, but the PE array with integers"
+        return f"the PE array has no operator {node.kind}"
 
     def engine(self, node: Node) -> Engine:
         """What does the layer."""
-        operator = plain(node.operator)
-        if isinstance(operator, (*MOVES, ReadVariable, AssignVariable)):
-            return Engine.MOVE
-        if isinstance(operator, tflite.Softmax):
-            fits = takes_softmax(self.graph.tensors[node.inputs[0]].shape[-1], self.parameters)
-            return Engine.ARRAY if fits else Engine.HOST
-        return Engine.ARRAY if isinstance(operator, ARRAY) else Engine.HOST
+        if node.name in self.host:
+            return Engine.HOST
+        return Engine.MOVE if isinstance(plain(node.operator), _MOVES) else Engine.ARRAY
+
+    def left_out(self) -> str:
+        """The nodes left to the host, each with its operator and the reason: the rest of a line, or lines."""
+        kinds = {node.name: node.kind for node in self.graph.nodes}
+        told = [f"{short(name)} ({kinds[name]}): {why}" for name, why in self.host.items()]
+        return (
+            "".join(f"\n  {line}" for line in told) if len(told) > 1 else "".join(f" {line}" for line in told)
+        )
+
+    def demand_layers(self) -> None:
+        """Refuse a plan by which the array does nothing.
+
+        Raises:
+            NothingComputedError: it does nothing; names why, node by node.
+        """
+        if not self.layers:
+            why = self.left_out() or " it only moves values"
+            raise NothingComputedError(
+                f"{self.graph.name}: the PE array can do none of its layers, so nothing would be verified:{why}"
+            )
 
     @property
     def layers(self) -> tuple[Node, ...]:
         """The nodes that are tiles, in order of execution."""
         return tuple(node for node in self.graph.nodes if self.engine(node) is Engine.ARRAY)
-
-    def require_layers(self) -> None:
-        """Reject a graph of which the array computes nothing.
-
-        Raises:
-            UnsupportedOperatorError: no layer is on the array.
-        """
-        if not self.layers:
-            kinds = ", ".join(sorted({node.kind for node in self.graph.nodes}))
-            raise UnsupportedOperatorError(
-                f"{self.graph.name}: no layer runs on the PE array, which computes layers of int8 networks (TFLite, "
-                f"fixed-point ONNX), but this one has {kinds}"
-            )
 
     def node(self, name: str) -> Node:
         """The node of a name.
@@ -89,9 +118,10 @@ class ArrayPlan:
         for node in self.layers:
             if node.name == name:
                 return node
-        known = ", ".join(node.name for node in self.layers)
+        known = ", ".join(node.name for node in self.layers) or "none"
+        why = f" ({self.host[name]})" if name in self.host else ""
         raise UnsupportedOperatorError(
-            f"network {self.graph.name} has no layer {name!r} on the array, but {known}"
+            f"network {self.graph.name} has no layer {name!r} on the array{why}, but {known}"
         )
 
     def tiles(self, node: Node, inputs: Mapping[str, np.ndarray] | None = None) -> LayerTiles:

@@ -56,12 +56,14 @@ class Vector:
 def vectors(
     graph: Graph, x: Mapping[str, np.ndarray], params: PeArrayParameters, layers: Sequence[str] = ()
 ) -> Iterator[Vector]:
-    """The tiles of the given layers (all without any) on inputs by name, as `Graph.trace` takes them.
+    """The tiles of the given layers, by default of all that the array can do, on inputs as `Graph.trace` takes them.
 
     Raises:
-        DoesNotFitError, UnsupportedOperatorError: a layer cannot be done, or there is none of such a name.
+        UnsupportedOperatorError: the array does no layer of such a name.
+        NothingComputedError: the array can do no layer at all.
     """
     plan = ArrayPlan(graph, params)
+    plan.demand_layers()
     chosen = [plan.node(name) for name in layers] or plan.layers
     trace = graph.trace(x)
     for node in plan.layers:

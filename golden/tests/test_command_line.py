@@ -37,7 +37,7 @@ def test_predict_writes_what_the_model_gives(tmp_path, capsys):
     model, target = golden.load(DIGITS).lower(), tmp_path / "y.npy"
     x = np.random.default_rng(1).integers(0, model.input_format.max + 1, (70, *model.input_shape))
     np.save(tmp_path / "x.npy", x)
-    words = [str(DIGITS), "--scales", "exact", "--input", str(tmp_path / "x.npy")]
+    words = [str(DIGITS), "--scales", "exact", "--inputs", str(tmp_path / "x.npy")]
     assert main(["predict", *words, "--output", str(target)]) == 0
     np.testing.assert_array_equal(np.load(target), model.predict(x))
     assert capsys.readouterr().out == f"wrote {target}\n"
@@ -83,7 +83,7 @@ def test_compare_with_another_model(tmp_path, capsys):
     np.save(tmp_path / "x.npy", x)
     pytest.importorskip("matplotlib")
     picture = tmp_path / "c.png"
-    given = ["--scales", "exact", "--input", str(tmp_path / "x.npy")]
+    given = ["--scales", "exact", "--inputs", str(tmp_path / "x.npy")]
     status = main(["compare", str(DIGITS), str(other), *given, "--plot", str(picture)])
     printed = capsys.readouterr().out
     assert status == 1 and "differ, first" in printed
@@ -118,11 +118,11 @@ def test_compare_with_litert(tflite_model, capsys):
 
 
 def test_names_with_slashes_survive_the_file(tmp_path):
-    from golden.__main__ import _read, _write_npz
+    from golden.archives import read, write_npz
 
     tensors = {"model/layer:0;other": np.arange(3), "b": np.zeros((2, 2), np.int8)}
-    _write_npz(tmp_path / "t.npz", tensors)
-    for name, values in _read(tmp_path / "t.npz").items():
+    write_npz(tmp_path / "t.npz", tensors)
+    for name, values in read(tmp_path / "t.npz").items():
         np.testing.assert_array_equal(values, tensors.pop(name))
     assert not tensors
 
@@ -132,8 +132,8 @@ def test_names_with_slashes_survive_the_file(tmp_path):
     [
         (["summary", "missing.onnx"], "missing.onnx: no such model file"),
         (["summary", "model.h5"], "suffix '.h5' is no known model format, use one of .onnx, .tflite"),
-        (["predict", str(DIGITS), "--input", "missing.npy"], "missing.npy cannot be read: No such file"),
-        (["predict", str(DIGITS), "--input", __file__], "it is no .npy or .npz file of numbers"),
+        (["predict", str(DIGITS), "--inputs", "missing.npy"], "missing.npy cannot be read: No such file"),
+        (["predict", str(DIGITS), "--inputs", __file__], "it is no .npy or .npz file of numbers"),
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
@@ -149,7 +149,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
 
 def test_pickles_are_not_executed(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
-    assert main(["predict", str(DIGITS), "--input", str(tmp_path / "x.npy")]) == 2
+    assert main(["predict", str(DIGITS), "--inputs", str(tmp_path / "x.npy")]) == 2
     assert "no .npy or .npz file of numbers" in capsys.readouterr().err
 
 

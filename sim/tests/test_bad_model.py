@@ -13,6 +13,7 @@ import pytest
 import vectors
 from golden import IntFormat, Layer, Network
 from golden.exporters import qonnx
+from golden.tests.onnx_files import OnnxFile
 from sim.__main__ import main
 
 MODEL = vectors.path("digits/digits_w2a2.onnx")
@@ -117,20 +118,16 @@ def test_pe_array_model_of_another_scheme(capsys: pytest.CaptureFixture[str]) ->
     assert "no layer runs on the PE array" in text and "but this one has Add, Cast, Conv" in text
 
 
-def test_pe_array_layer_that_does_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = (
-        "--model",
-        str(PE_MODEL),
-        "--param",
-        "Columns=2",
-        "--param",
-        "Lanes=1",
-        "--param",
-        "Vectors=1",
-    )
-    assert "number of kernel columns is 3, but the PE array takes 2" in pe_array_refuses(capsys, *arguments)
-    text = pe_array_refuses(capsys, "--model", str(PE_MODEL), "--param", "WeightDepth=64")
-    assert "conv_2d_4" in text and "takes 64" in text
+def test_pe_array_that_can_do_no_layer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "table.onnx"
+    file = OnnxFile()
+    scaled = np.float32(0.1), np.int8(0)
+    file.node("DequantizeLinear", file.node("QuantizeLinear", file.input((1, 4)), *scaled), *scaled)
+    path.write_bytes(file.bytes())
+    assert main(["run", "--top", "pe_array", "--seed", "1", "--model", str(path)]) == 1
+    text = capsys.readouterr().err
+    assert "table: the PE array can do none of its layers, so nothing would be verified" in text
+    assert "QuantizeLinear_0 (QuantizeLinear): it computes with float32 values" in text
 
 
 def test_pe_array_parameters_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +142,10 @@ def test_pe_array_parameters_out_of_range(capsys: pytest.CaptureFixture[str]) ->
     [
         (np.zeros((1, 8, 8, 1)), "holds float64"),
         (np.zeros((1, 8, 9, 1), np.int8), "takes int8 [N, 8, 8, 1]"),
-        (np.full((1, 8, 8, 1), 200), "values from 200 to 200, but digits_int8 takes -128 to 127"),
+        (
+            np.full((1, 8, 8, 1), 200),
+            "values from 200 to 200, but input 'image' of digits_int8 takes -128 to 127",
+        ),
     ],
 )
 def test_pe_array_images(

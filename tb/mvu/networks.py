@@ -58,9 +58,7 @@ def load_workload(model: str, images: str, rng: np.random.Generator, scales: str
     if model in DIGITS:
         return Workload(*vectors.digits(model))
     make = NETWORKS.get(model)
-    network = (
-        make() if make else golden.load(model).lower(scales or os.environ.get("ASSAY_SCALES", "exact"))
-    )
+    network = make() if make else golden.load(model).lower(scales or os.environ.get("ASSAY_SCALES", "exact"))
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 import golden
 import vectors
-from golden import GoldenError, Graph
+from golden import Graph
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles, Place
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.tile import OutputBeats
+from golden.rows import random_rows, read_rows
 from tb.pe_array.tiles import TileItem
 
 DIGITS = "digits_int8"  #: the project's own network
@@ -50,7 +52,7 @@ def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload
 
     Args:
         model: path of a model file, empty for the digit network.
-        images: path of a .npy file with the network's inputs, empty for random ones.
+        images: path of an .npy or .npz file with the network's inputs, empty for random ones.
 
     Raises:
         GoldenError: a file is missing, damaged, altered or does not fit the other.
@@ -59,58 +61,21 @@ def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload
         network, digits, labels = vectors.digits(DIGITS)
         return Workload(network, {network.inputs[0]: digits}, labels)
     network = golden.load(model)
-    shapes = {name: network.tensors[name].shape for name in network.inputs}
-    # The file's batch axis is that of the caller, see golden.graph.
-    shapes = {name: shape[1:] if shape[:1] == (1,) else shape for name, shape in shapes.items()}
     if not images:
-        drawn = {n: _random(rng, network.tensors[n].dtype, (RANDOM_IMAGES, *s)) for n, s in shapes.items()}
-        return Workload(network, drawn, None)
-    if len(shapes) > 1:
-        raise GoldenError(f"{images}: one array of inputs, but {network.name} has {len(shapes)} inputs")
-    ((name, shape),) = shapes.items()
-    return Workload(network, {name: _given(images, network, name, shape)}, None)
-
-
-def _random(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    if dtype.kind == "f":
-        return rng.standard_normal(shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-
-
-def _given(images: str, network: Graph, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    dtype = network.tensors[name].dtype
-    try:
-        given = np.load(images, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise GoldenError(f"{images}: not a readable .npy file: {error}") from None
-    kinds = "iuf" if dtype.kind == "f" else "iu"
-    fits = isinstance(given, np.ndarray) and given.dtype.kind in kinds and given.shape[1:] == shape
-    if not fits or not len(given):
-        found = f"{given.dtype} {list(given.shape)}" if isinstance(given, np.ndarray) else "an archive"
-        raise GoldenError(
-            f"{images}: holds {found}, but {network.name} takes {dtype} [N, {str(list(shape))[1:]}"
-        )
-    if dtype.kind != "f":
-        limits = np.iinfo(dtype)
-        if given.min() < limits.min or given.max() > limits.max:
-            raise GoldenError(
-                f"{images}: values from {given.min()} to {given.max()}, but {network.name} takes "
-                f"{limits.min} to {limits.max}"
-            )
-    return given.astype(dtype)
+        return Workload(network, random_rows(network, RANDOM_IMAGES, rng), None)
+    return Workload(network, read_rows(Path(images), network), None)
 
 
 def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
-        GoldenError: see `load_workload`; or a layer that the array does not have, or that does not fit it.
+        GoldenError: see `load_workload`; or the array can do no layer of the network.
     """
     workload = load_workload(model, images, np.random.default_rng(0))
     params = PeArrayParameters.of_rtl(parameters)
     if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing
-        ArrayPlan(workload.network, params).require_layers()
+        ArrayPlan(workload.network, params).demand_layers()
 
 
 def layer_items(

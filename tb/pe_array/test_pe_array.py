@@ -89,6 +89,10 @@ class RealLayers(PeArrayTest):
                 total += 1
         if total:
             self.report.notes["digits recognised"] = f"{right} of {total}"
+        if plan.host:
+            self.report.notes["left to the host"] = (
+                f"{len(plan.host)} of {len(plan.host) + len(plan.layers)} layers:{plan.left_out()}"
+            )
 
     def same(self, node: Node, trace: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], None]:
         """The golden array, which the device equals, against the network's own arithmetic: two paths, one result."""

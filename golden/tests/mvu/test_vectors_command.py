@@ -29,7 +29,7 @@ def test_own_image_and_seed(tmp_path):
     np.save(image, np.full((1, 8, 8, 1), 3))
     sets = {}
     for name, options in {
-        "given": ["--input", str(image)],
+        "given": ["--inputs", str(image)],
         "one": ["--seed", "1"],
         "again": ["--seed", "1"],
         "two": ["--seed", "2"],

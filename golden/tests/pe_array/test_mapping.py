@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import numpy as np
 import pytest
 
 import golden
-from golden import DoesNotFitError, UnsupportedOperatorError
+from golden import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
 from golden.graph import Graph, Node, Tensor
 from golden.layers import fixed_point, tflite, tflite_tables
 from golden.layers.linear import Convolution, Window
@@ -345,6 +346,76 @@ def test_refusals_of_the_array():
         map_operator("s", softmax, [x], (1025,), np.int8, PeArrayParameters())
     with pytest.raises(DoesNotFitError, match=r"a softmax has words of 8 bits, .* have 16"):
         map_operator("s", softmax, [x[:, :9]], (9,), np.int8, PeArrayParameters(data_width=16))
+
+
+def test_all_that_is_wrong_with_a_layer_is_named_at_once_with_what_would_be_enough():
+    operator, x = convolution((13, 16), (5, 1), channels=700, padding=(13, 0, 0, 0), size=(30, 30))
+    small = PeArrayParameters(rows=2, columns=12, weight_depth=1024, pixel_depth=2048)
+    with pytest.raises(DoesNotFitError) as refused:
+        map_operator("big", operator, [x], operator(x).shape[1:], np.int8, small)
+    problems = str(refused.value).removeprefix("layer big: ").split("; ")
+    assert problems == [
+        "number of kernel rows is 13, but the PE array takes 11 at most",
+        "stride over rows is 5, but the PE array takes 4 at most",
+        "padding before the rows is 13, but the PE array takes 12 at most",
+        "number of kernel columns is 16, but the PE array takes 11 at most",
+        "number of weights of a column (channels x kernel rows x stride) is 9100, but the PE array takes 1024 at most "
+        "(WeightDepth=16384 would be enough)",
+        "number of beats of a map column (channels x 9) is 6300, but the PE array takes 2048 at most "
+        "(PixelDepth=8192 would be enough)",
+    ]
+    # Values too wide come on top.
+    with pytest.raises(
+        DoesNotFitError, match=r"values have 16 bits, .* \(DataWidth=16 .*; number of kernel rows"
+    ):
+        map_operator("big", operator, [x.astype(np.int16)], operator(x).shape[1:], np.int16, small)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_parameters_that_are_named_are_enough_and_no_smaller_ones(seed):
+    draw = Draw(seed)
+    kernel = (draw.integer(1, 7), draw.integer(1, 7))
+    operator, x = convolution(kernel, channels=draw.integer(60, 900), size=(9, 9))
+    shape = operator(x).shape[1:]
+    tiny = PeArrayParameters(columns=2, vectors=1, lanes=1, weight_depth=64, pixel_depth=64)
+    with pytest.raises(DoesNotFitError) as refused:
+        map_operator("c", operator, [x], shape, np.int8, tiny)
+    needed = dict(word.split("=") for word in re.findall(r"\w+=\d+", str(refused.value)))
+    enough = PeArrayParameters.of_rtl({**tiny.rtl, **{name: int(value) for name, value in needed.items()}})
+    assert map_operator("c", operator, [x], shape, np.int8, enough).places
+    for name, value in needed.items():
+        less = int(value) - 1 if name == "Columns" else int(value) // 2
+        if less >= enough.rtl["Lanes"]:
+            with pytest.raises(DoesNotFitError, match=f"{name}={value} would be enough"):
+                map_operator(
+                    "c", operator, [x], shape, np.int8, PeArrayParameters.of_rtl({**enough.rtl, name: less})
+                )
+
+
+def test_one_layer_that_does_not_fit_goes_to_the_host_and_strict_rejects_it():
+    (fits, x), (large, _) = convolution((3, 3)), convolution((13, 1), channels=2)
+    tensors = {name: Tensor(name, (1, 20, 20, 2), np.dtype(np.int8), None) for name in "x"}
+    y, z = fits(x), large(fits(x))
+    tensors |= {n: Tensor(n, a.shape[1:], np.dtype(np.int8), None) for n, a in (("y", y), ("z", z))}
+    nodes = (Node("a", "CONV_2D", fits, ("x",), ("y",)), Node("b", "CONV_2D", large, ("y",), ("z",)))
+    graph = Graph("g", tensors, ("x",), ("z",), nodes)
+    plan = ArrayPlan(graph, PeArrayParameters())
+    assert [node.name for node in plan.layers] == ["a"]
+    assert plan.host == {"b": "number of kernel rows is 13, but the PE array takes 11 at most"}
+    with pytest.raises(
+        DoesNotFitError, match=r"cannot do 1 of its layers: b \(CONV_2D\): number of kernel rows"
+    ):
+        ArrayPlan(graph, PeArrayParameters(), strict=True)
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"no layer 'b' on the array \(number of kernel .*\), but a"
+    ):
+        plan.node("b")
+    plan.demand_layers()
+    alone = ArrayPlan(Graph("h", tensors, ("y",), ("z",), nodes[1:]), PeArrayParameters())
+    with pytest.raises(
+        NothingComputedError, match=r"none of its layers, .* verified: b \(CONV_2D\): number of kern"
+    ):
+        alone.demand_layers()
 
 
 @pytest.mark.parametrize(("length", "width"), [(1025, 8), (9, 16)])

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays in .npy and .npz files, as data: nothing in a file is executed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from golden.errors import GoldenError
+
+__all__ = ["check_npz", "read", "write_npz"]
+
+
+def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of an .npy file, or the arrays of an .npz file by name.
+
+    Raises:
+        GoldenError: the file is missing, damaged, or holds something else than numbers.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
+        raise GoldenError(f"{path} cannot be read: {reason}") from None
+
+
+def write_npz(path: Path, tensors: Mapping[str, np.ndarray], option: str = "--output") -> None:
+    """Write tensors by name; an .npz is a zip file, in whose names a slash is a folder as in the names themselves.
+
+    Args:
+        option: of the command line that named the file, for the message.
+
+    Raises:
+        GoldenError: the name does not end in .npz, or the file cannot be written.
+    """
+    check_npz(path, option)
+    try:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, values in tensors.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+    except OSError as error:
+        raise GoldenError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def check_npz(path: Path, option: str = "--output") -> None:
+    """Refuse a name that does not end in .npz; errors as for `write_npz`."""
+    if path.suffix != ".npz":
+        raise GoldenError(f"{option} is {path}, but several tensors need a name that ends in .npz")
