@@ -39,7 +39,6 @@ from golden.pe_array.clocks import layer_clocks, table
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.shapes import SHAPES
-from golden.schemes.qonnx import QUANTISERS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -327,8 +326,9 @@ def _bench(options: argparse.Namespace) -> int:
         )
     if options.batch < 1:
         raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
-    print("\n".join(bench.run(options.model, model, options.batch, options.seed)))
-    return 0
+    lines, sound = bench.run(options.model, model, options.batch, options.seed)
+    print("\n".join(lines))
+    return 0 if sound else 2
 
 
 def _summary(options: argparse.Namespace) -> int:
@@ -427,15 +427,11 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
             f"{options.model}: with --precision a QONNX network of integers has no runtime, "
             f"name another model or a file by --reference"
         )
-    if options.model.suffix.lower() == ".tflite":
-        from golden.runtimes.litert import LiteRt as Runtime
-    elif any(isinstance(node.operator, QUANTISERS) for node in model.nodes):
-        from golden.runtimes.qonnx import QonnxRuntime as Runtime
-    else:
-        from golden.runtimes.onnxruntime import OnnxRuntime as Runtime
+    from golden.runtimes.isolated import of_file
 
-    progress = lambda runs: tqdm(runs, desc=Runtime.__name__, unit="row", disable=None)  # noqa: E731
-    return Runtime(options.model, model, progress).trace(rows)
+    return of_file(
+        options.model, model, lambda name, runs: tqdm(runs, desc=name, unit="row", disable=None)
+    ).trace(rows)
 
 
 def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:

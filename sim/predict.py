@@ -230,20 +230,15 @@ def _reference(order: Order, graph: Network | Graph) -> Any:
     """The framework's runtime, or None for the golden model."""
     if not order.runtime:
         return None
-    suffix = Path(order.model).suffix.lower()
     if isinstance(graph, Network):
         raise GoldenError(
             f"{order.model}: --runtime compares a graph's tensors, but this is an integer network"
         )
-    if suffix == ".tflite":
-        from golden.runtimes.litert import LiteRt
+    if Path(order.model).suffix.lower() not in (".tflite", ".onnx"):
+        raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
+    from golden.runtimes.isolated import of_file
 
-        return LiteRt(Path(order.model), graph)
-    if suffix == ".onnx":
-        from golden.runtimes.onnxruntime import OnnxRuntime
-
-        return OnnxRuntime(Path(order.model), graph)
-    raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
+    return of_file(Path(order.model), graph)
 
 
 def _write(path: str, tensors: Mapping[str, np.ndarray]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.errors import GoldenError
+from golden.errors import GoldenError, RuntimeEndedError
 from golden.graph import Graph
+from golden.importers import model_file
 
 __all__ = ["LiteRt", "known_deviations"]
 
@@ -37,7 +38,7 @@ class LiteRt:
                 "comparing with LiteRT needs the package ai-edge-litert, "
                 "install it with: pip install ai-edge-litert"
             ) from None
-        data = model if isinstance(model, bytes) else Path(model).read_bytes()
+        data = model if isinstance(model, bytes) else model_file.read(Path(model))
         try:
             self._interpreter = interpreter.Interpreter(
                 model_content=_of_first_versions(data),
@@ -52,18 +53,18 @@ class LiteRt:
         self._progress = progress
         self._names = [*graph.inputs, *(name for node in graph.nodes for name in node.outputs)]
 
-    def invoke(self, inputs: Mapping[str, np.ndarray]) -> None:
+    def run(self, inputs: Mapping[str, np.ndarray]) -> None:
         """One run on arrays of the file's own shapes; a streaming model advances by one step.
 
         Raises:
-            GoldenError: an operator has no result for its input (a division by zero, say).
+            RuntimeEndedError: an operator has no result for its input (a division by zero, say).
         """
-        for name, array in inputs.items():
-            self._interpreter.set_tensor(self._graph.tensors[name].index, array)
         try:
+            for name, array in inputs.items():
+                self._interpreter.set_tensor(self._graph.tensors[name].index, array)
             self._interpreter.invoke()
-        except RuntimeError as error:
-            raise GoldenError(f"LiteRT ends the run: {' '.join(str(error).split())}") from None
+        except (RuntimeError, ValueError) as error:
+            raise RuntimeEndedError(f"LiteRT ends the run: {' '.join(str(error).split())}") from None
 
     def tensor(self, name: str) -> np.ndarray:
         """A tensor after the last run."""
@@ -85,7 +86,7 @@ class LiteRt:
         }
         kept: dict[str, list[np.ndarray]] = {name: [] for name in self._names}
         for run in self._progress(range(runs)):
-            self.invoke({name: array[run] for name, array in shaped.items()})
+            self.run({name: np.asarray(array[run]) for name, array in shaped.items()})
             for name, arrays in kept.items():
                 arrays.append(self.tensor(name))
         return {name: self._graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}
