@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A framework's runtime in a process of its own, because a runtime may end the process that it runs in.
 
-LiteRT's kernels call abort() where a check of theirs fails (an int8 SOFTMAX over a row of 4,095 equal values does so),
-and an operator may divide integers by zero in hardware. Here that is a `RuntimeEndedError` which says what happened and
-at which row. The price is the start of a Python process with numpy and the framework, about half a second: commands pay
+LiteRT's kernels call abort() where a check of theirs fails (their int8 SOFTMAX does so over 512 equal values), and an
+operator may divide integers by zero in hardware. Here that is a `RuntimeEndedError` which says what happened and at
+which row. The price is the start of a Python process with numpy and the framework, about half a second: commands pay
 it always, tests of many small files use the runtimes' classes themselves.
 """
 
@@ -27,7 +27,7 @@ import numpy as np
 import golden
 from golden.errors import GoldenError, RuntimeEndedError
 from golden.graph import Graph
-from golden.runtimes.litert import LiteRt
+from golden.runtimes.litert import LiteRt, abort_reasons
 from golden.runtimes.onnxruntime import OnnxRuntime
 from golden.runtimes.qonnx import QonnxRuntime
 from golden.schemes.qonnx import QUANTISERS
@@ -123,7 +123,10 @@ class Isolated:
         errors.seek(0)
         lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
         said = f"; its last words: {' '.join(lines[-1].split())[:200]}" if lines else ""
-        return f"{self.name} has no result for this model: its process {how} {where}{said}"
+        known = abort_reasons(self._graph) if self.name == "LiteRT" and "SIGABRT" in how else []
+        return "; ".join(
+            [f"{self.name} has no result for this model: its process {how} {where}{said}", *known]
+        )
 
 
 def of_file(

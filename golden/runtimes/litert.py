@@ -13,7 +13,7 @@ from golden.errors import GoldenError, RuntimeEndedError
 from golden.graph import Graph
 from golden.importers import model_file
 
-__all__ = ["LiteRt", "known_deviations"]
+__all__ = ["LiteRt", "abort_reasons", "known_deviations"]
 
 
 class LiteRt:
@@ -99,6 +99,20 @@ def known_deviations(graph: Graph) -> list[str]:
         f"unlike its source and its optimised kernel, so that this tensor and what is computed from it differ"
         for node in graph.nodes
         if node.kind == "SUM"
+    ]
+
+
+# From a sum of exponentials of this much on, the reference SOFTMAX divides by 2**32, which its own check forbids.
+_LARGEST_SUM = 512
+
+
+def abort_reasons(graph: Graph) -> list[str]:
+    """Why LiteRT's reference kernels may have called abort() in a run of this graph, one clause for each node."""
+    return [
+        f"node {node.name!r} (SOFTMAX) does so where the exponentials of a row, relative to its largest value, sum to "
+        f"{_LARGEST_SUM} or more"
+        for node in graph.nodes
+        if node.kind == "SOFTMAX" and graph.tensors[node.outputs[0]].shape[-1] >= _LARGEST_SUM
     ]
 
 

@@ -14,6 +14,7 @@ import golden
 from golden.__main__ import main
 from golden.errors import RuntimeEndedError
 from golden.importers import onnx as onnx_importer
+from golden.importers import tflite as tflite_importer
 from golden.runtimes.isolated import Isolated, of_file
 from golden.tests.onnx_files import OnnxFile
 from golden.tests.tflite_files import ModelFile
@@ -42,20 +43,22 @@ def unknown_rounding() -> bytes:
     return file.bytes()
 
 
-def long_softmax(length: int = 4095) -> bytes:
-    """Equal values: LiteRT's sum of their exponentials overflows, and its kernel calls abort()."""
+def long_softmax(length: int = 512) -> bytes:
+    """Equal values, or nearly so: from a sum of exponentials of 512 on, LiteRT's kernel calls abort()."""
     file = ModelFile()
     x, y = file.tensor((1, length), 1e-3, 0), file.tensor((), 1 / 256, -128)
     file.operator("SOFTMAX", [x], [y], "SoftmaxOptions", Beta=1.0)
     return file.bytes([x], [y])
 
 
+ABORTED = r"LiteRT .*SIGABRT.*at row 0 of 2; node 'softmax_0' \(SOFTMAX\) does so"
+
 CASES = {
     "division.onnx": (integer_quotient(), np.zeros((2, 4), np.int32), "onnxruntime .*division by zero"),
     "remainder.onnx": (integer_quotient("Mod"), np.zeros((2, 4), np.int32), "onnxruntime .*by zero"),
     "foreign.onnx": (integer_quotient("Mod", True), np.zeros((2, 4), np.int32), "qonnx .*by zero"),
     "rounding.onnx": (unknown_rounding(), np.zeros((2, 4), np.float32), "qonnx .*ROUND_TO_ZERO"),
-    "softmax.tflite": (long_softmax(), np.zeros((2, 4095), np.int8), "LiteRT .*SIGABRT.*at row 0 of 2"),
+    "softmax.tflite": (long_softmax(), np.zeros((2, 512), np.int8), ABORTED),
 }  # fmt: skip
 
 
@@ -86,7 +89,8 @@ def test_library(name, tmp_path):
 
 
 def test_bench_counts_a_failure(tmp_path, monkeypatch):
-    path, _, _ = files(tmp_path, "softmax.tflite")
+    path = tmp_path / "softmax.tflite"
+    path.write_bytes(long_softmax(1000))
     from golden import bench
 
     lines, sound = bench.run(path, golden.load(path), 2, 0)
@@ -97,6 +101,20 @@ def test_bench_counts_a_failure(tmp_path, monkeypatch):
     assert main(["bench", str(path), "--batch", "1"]) == 2
     path.write_bytes(long_softmax(100))
     assert bench.run(path, golden.load(path), 2, 0)[1]
+
+
+@pytest.mark.parametrize("length", [511, 512])
+def test_litert_aborts_from_512_equal_values_on(length):
+    """The fact that the message tells: should it change, so must the message."""
+    content = long_softmax(length)
+    graph = tflite_importer.loads(content)
+    runtime = Isolated("LiteRT", content, graph)
+    x = np.zeros((1, length), np.int8)
+    if length < 512:
+        assert graph.compare(x, runtime).exact
+    else:
+        with pytest.raises(RuntimeEndedError, match="SIGABRT"):
+            runtime.trace(x)
 
 
 def test_overflowing_division_in_hardware(tmp_path):
