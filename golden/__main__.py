@@ -39,6 +39,7 @@ from golden.pe_array.clocks import layer_clocks, table
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.shapes import SHAPES
+from golden.runtimes.litert import KERNELS
 
 # Rows of input that run at once: enough for speed, few enough to show progress.
 _BATCH = 64
@@ -103,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
                 nargs="?",
                 metavar="other",
                 help="compare with this model's tensors of the same names instead of LiteRT's or onnxruntime's",
+            )
+            sub.add_argument(
+                "--kernels",
+                choices=KERNELS,
+                default="reference",
+                help="of LiteRT: its reference kernels (default), or those of its default interpreter, which rounds "
+                "otherwise; the report says which nodes do, and why",
             )
             other.add_argument(
                 "--reference", type=Path, metavar="FILE", help="or with this .npz of tensors by name"
@@ -377,8 +385,8 @@ def _compare(options: argparse.Namespace) -> int:
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
     if not comparison.exact and options.reference is None and options.other is None:
-        for deviation in _known_deviations(options, model):
-            print(deviation)
+        for line in _why(options, model, reference):
+            print(line)
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
     return 0 if comparison.exact else 1
@@ -429,18 +437,19 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         )
     from golden.runtimes.isolated import of_file
 
-    return of_file(
-        options.model, model, lambda name, runs: tqdm(runs, desc=name, unit="row", disable=None)
-    ).trace(rows)
+    progress = lambda name, runs: tqdm(runs, desc=name, unit="row", disable=None)  # noqa: E731
+    return of_file(options.model, model, progress, options.kernels).trace(rows)
 
 
-def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
-    """Where the framework's runtime is known not to do what its source says."""
+def _why(options: argparse.Namespace, model: Graph, reference: dict[str, np.ndarray]) -> list[str]:
+    """Why the framework's runtime differs, as far as that is known."""
     if options.model.suffix.lower() != ".tflite":
         return []
-    from golden.runtimes.litert import known_deviations
+    from golden.runtimes import litert, xnnpack
 
-    return known_deviations(model)
+    if options.kernels == "optimised" and not model.variables:
+        return xnnpack.explained(model, reference)
+    return litert.known_deviations(model)
 
 
 def _precision(words: list[str]) -> dict[str, str]:

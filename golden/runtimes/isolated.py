@@ -130,7 +130,10 @@ class Isolated:
 
 
 def of_file(
-    path: Path, graph: Graph, progress: Callable[[str, range], Iterable[int]] = lambda _, rows: rows
+    path: Path,
+    graph: Graph,
+    progress: Callable[[str, range], Iterable[int]] = lambda _, rows: rows,
+    kernels: str = "reference",
 ) -> Isolated:
     """The runtime that a model file is held to: LiteRT, or package qonnx where it has QONNX's nodes, or onnxruntime.
 
@@ -138,9 +141,10 @@ def of_file(
         path: of the file, .tflite or .onnx.
         graph: the same file as `golden.load` reads it.
         progress: takes the runtime's name and the rows, and gives the rows, as tqdm does.
+        kernels: of LiteRT, see there.
 
     Raises:
-        GoldenError: a file of another suffix.
+        GoldenError: a file of another suffix, or other kernels for one that LiteRT does not run.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".tflite":
@@ -150,7 +154,10 @@ def of_file(
         name = "qonnx" if quantisers else "onnxruntime"
     else:
         raise GoldenError(f"{path} has no runtime: only .tflite and .onnx files have one")
-    return Isolated(name, Path(path), graph, lambda rows: progress(name, rows))
+    if name != "LiteRT" and kernels != "reference":
+        raise GoldenError(f"{path}: optimised kernels are LiteRT's, but this file is run by {name}")
+    options = {"kernels": kernels} if name == "LiteRT" else {}
+    return Isolated(name, Path(path), graph, lambda rows: progress(name, rows), **options)
 
 
 def _outline(graph: Graph) -> Graph:

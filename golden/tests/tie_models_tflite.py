@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from golden.importers import tflite as importer
 from golden.tests.tflite_files import ModelFile
 from golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
 
@@ -80,6 +81,9 @@ class _File:
         return _last(depthwise(_second(self.real), weights.transpose(3, 0, 1, 2), 1)), y
 
     def model(self, operator: str, real: np.ndarray, output: int, step: float, zero: int) -> TieModel:
+        made = importer.loads(self.file.bytes([self.x], [output])).tensors
+        for tensor in self.file.tensors:  # as converters write them: XNNPACK takes no node without shapes
+            tensor.shape = made[tensor.name].shape if tensor.name in made else tensor.shape
         data = self.file.bytes([self.x], [output])
         name = f"TFLite {operator} {self.grid}"
         return TieModel(
