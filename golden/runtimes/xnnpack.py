@@ -32,6 +32,10 @@ _FIXED = (
     "XNNPACK adds the scaled operands in fixed point and rounds once, ties up; the reference rounds each operand to "
     "1/2**20 and the sum again, ties away from zero"
 )
+_SHORT = (
+    "XNNPACK multiplies by a factor of 8 fraction bits and rounds once, ties up; the reference has a factor of 31 bits "
+    "and rounds twice"
+)
 # Kind of node -> what differs. Kinds that are missing have no known difference: XNNPACK leaves them to the built-in
 # kernels, or gives the same values.
 REASONS = {
@@ -43,10 +47,8 @@ REASONS = {
     "ADD": _FIXED,
     "SUB": _FIXED,
     "MUL": _SINGLE,
-    "LEAKY_RELU": "XNNPACK multiplies by a factor of 8 fraction bits and rounds once, ties up; the reference has a factor of 31 "
-    "bits and rounds twice",
-    "QUANTIZE": "XNNPACK multiplies by a factor of 8 fraction bits and rounds once, ties up; the reference has a factor of 31 "
-    "bits and rounds twice",
+    "LEAKY_RELU": _SHORT,
+    "QUANTIZE": _SHORT,
     "MEAN": "XNNPACK adds the zero point in float32 before it rounds, ties to even; the reference adds it after",
 }
 _BOUND = (
