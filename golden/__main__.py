@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import golden
-from golden import codegen
+from golden import codegen, user_files
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.networks import NETWORKS
 from golden.codegen.planner import MAPPINGS
@@ -418,7 +418,7 @@ def _compare_network(options: argparse.Namespace) -> int:
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
     """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
     if options.reference is not None:
-        reference = _read(options.reference)
+        reference = user_files.array_file(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
         return reference
@@ -487,7 +487,7 @@ def _progress(batches: range) -> Iterable[int]:
 def _rows(model: Graph | Network, options: argparse.Namespace) -> Any:
     """The input rows: an array, or a dict for a network with several inputs."""
     if options.input is not None:
-        rows = _read(options.input)
+        rows = user_files.array_file(options.input)
     elif options.random < 1:
         raise GoldenError(f"--random is {options.random}, but must be 1 or more")
     elif options.seed < 0:
@@ -522,19 +522,6 @@ def _random_rows(model: Graph | Network, count: int, rng: np.random.Generator) -
             )
         rows[name] = tensor.stacked(values.astype(tensor.dtype))
     return rows
-
-
-def _read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """An .npy or .npz file, as data: nothing in it is executed."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise GoldenError(f"{path} cannot be read: {reason}") from None
 
 
 def _write_npz(path: Path, tensors: dict[str, np.ndarray]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import golden
+from golden import user_files
 from golden.__main__ import main
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
@@ -118,11 +119,11 @@ def test_compare_with_litert(tflite_model, capsys):
 
 
 def test_names_with_slashes_survive_the_file(tmp_path):
-    from golden.__main__ import _read, _write_npz
+    from golden.__main__ import _write_npz
 
     tensors = {"model/layer:0;other": np.arange(3), "b": np.zeros((2, 2), np.int8)}
     _write_npz(tmp_path / "t.npz", tensors)
-    for name, values in _read(tmp_path / "t.npz").items():
+    for name, values in user_files.array_file(tmp_path / "t.npz").items():
         np.testing.assert_array_equal(values, tensors.pop(name))
     assert not tensors
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`golden compare --kernels optimised` tells the truth of XNNPACK: each reason is the installed LiteRT's arithmetic, and
-kinds without a reason have the reference's values.
+"""`golden compare --kernels optimised` tells the truth of XNNPACK: each reason is the installed LiteRT's arithmetic,
+and kinds without a reason have the reference's values.
 """
 
 from __future__ import annotations

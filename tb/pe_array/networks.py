@@ -10,7 +10,7 @@ import numpy as np
 
 import golden
 import vectors
-from golden import GoldenError, Graph
+from golden import GoldenError, Graph, user_files
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles, Place
 from golden.pe_array.parameters import PeArrayParameters
@@ -84,10 +84,7 @@ def _random(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -
 
 def _given(images: str, network: Graph, name: str, shape: tuple[int, ...]) -> np.ndarray:
     dtype = network.tensors[name].dtype
-    try:
-        given = np.load(images, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise GoldenError(f"{images}: not a readable .npy file: {error}") from None
+    given = user_files.array_file(images)
     kinds = "iuf" if dtype.kind == "f" else "iu"
     fits = isinstance(given, np.ndarray) and given.dtype.kind in kinds and given.shape[1:] == shape
     if not fits or not len(given):
