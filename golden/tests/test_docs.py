@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation: links lead somewhere, sources have their own names, and each that the code names is on the page."""
+"""The documentation: links lead somewhere, sources have their own names, and what the code names is on the page."""
 
 from __future__ import annotations
 

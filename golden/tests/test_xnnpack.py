@@ -40,7 +40,7 @@ RULES = {
     ),
     **dict.fromkeys(("MEAN", "MEAN keep"), "with the zero point, ties to even"),
 }  # fmt: skip
-SAME = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "RELU6", "PRELU")
+SAME = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RELU", "RELU6", "PRELU", "SQUARED_DIFFERENCE")
 
 
 def kind(operator: str) -> str:
