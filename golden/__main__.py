@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 import golden
-from golden import archives, codegen
+from golden import archives, codegen, user_files
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.networks import NETWORKS
 from golden.codegen.planner import MAPPINGS
@@ -39,6 +39,7 @@ from golden.pe_array.plan import ArrayPlan
 from golden.pe_array.shapes import SHAPES
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import runtime_of
+from golden.runtimes.litert import KERNELS
 
 # What the BLAS libraries take their number of threads from.
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -103,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
                 nargs="?",
                 metavar="other",
                 help="compare with this model's tensors of the same names instead of LiteRT's or onnxruntime's",
+            )
+            sub.add_argument(
+                "--kernels",
+                choices=KERNELS,
+                default="reference",
+                help="of LiteRT: its reference kernels (default), or those of its default interpreter, which rounds "
+                "otherwise; the report says which nodes do, and why",
             )
             other.add_argument(
                 "--reference", type=Path, metavar="FILE", help="or with this .npz of tensors by name"
@@ -343,8 +351,9 @@ def _bench(options: argparse.Namespace) -> int:
     model = golden.load(options.model)
     if options.batch < 1:
         raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
-    print("\n".join(bench.run(options.model, model, options.batch, options.seed)))
-    return 0
+    lines, sound = bench.run(options.model, model, options.batch, options.seed)
+    print("\n".join(lines))
+    return 0 if sound else 2
 
 
 def _summary(options: argparse.Namespace) -> int:
@@ -387,8 +396,8 @@ def _compare(options: argparse.Namespace) -> int:
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
     if not comparison.exact and options.reference is None and options.other is None:
-        for deviation in _known_deviations(options, model):
-            print(deviation)
+        for line in _why(options, model, reference):
+            print(line)
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
     return 0 if comparison.exact else 1
@@ -416,7 +425,7 @@ def _compare_network(options: argparse.Namespace) -> int:
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
     """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
     if options.reference is not None:
-        reference = archives.read(options.reference)
+        reference = user_files.array_file(options.reference)
         if not isinstance(reference, dict):
             raise GoldenError(f"{options.reference}: holds one array, but must be an .npz of tensors by name")
         return reference
@@ -437,16 +446,18 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
             f"{options.model}: an integer network has no runtime, name another model or a file by --reference"
         )
     progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
-    return runtime_of(options.model, model, progress)[0].trace(rows)
+    return runtime_of(options.model, model, progress, options.kernels)[0].trace(rows)
 
 
-def _known_deviations(options: argparse.Namespace, model: Graph | Network) -> list[str]:
-    """Where the framework's runtime is known not to do what its source says."""
+def _why(options: argparse.Namespace, model: Graph, reference: dict[str, np.ndarray]) -> list[str]:
+    """Why the framework's runtime differs, as far as that is known."""
     if options.model.suffix.lower() != ".tflite":
         return []
-    from golden.runtimes.litert import known_deviations
+    from golden.runtimes import litert, xnnpack
 
-    return known_deviations(model)
+    if options.kernels == "optimised" and not model.variables:
+        return xnnpack.explained(model, reference)
+    return litert.known_deviations(model)
 
 
 def _precision(words: list[str]) -> dict[str, str]:

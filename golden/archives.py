@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays in .npy and .npz files, as data: nothing in a file is executed."""
+"""Arrays by name, written as .npz files; `golden.user_files` reads them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,7 @@ import numpy as np
 
 from golden.errors import GoldenError
 
-__all__ = ["check_npz", "read", "write_npz"]
-
-
-def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array of an .npy file, or the arrays of an .npz file by name.
-
-    Raises:
-        GoldenError: the file is missing, damaged, or holds something else than numbers.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is no .npy or .npz file of numbers"
-        raise GoldenError(f"{path} cannot be read: {reason}") from None
+__all__ = ["check_npz", "write_npz"]
 
 
 def write_npz(path: Path, tensors: Mapping[str, np.ndarray], option: str = "--output") -> None:

@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from golden.errors import GoldenError
+from golden.errors import GoldenError, RuntimeEndedError
 from golden.exporters import qdq
 from golden.graph import Graph
 from golden.importers import onnx as onnx_importer
 from golden.layers.tflite import Conv2D
-from golden.runtimes.litert import LiteRt
-from golden.runtimes.onnxruntime import OnnxRuntime
+from golden.runtimes.isolated import Isolated
 
 __all__ = ["einsum_convolution", "run"]
 
@@ -28,8 +27,10 @@ _REFERENCE_RUNS = 16  #: single inputs through LiteRT and onnxruntime
 _EINSUM_IMAGES = 4
 
 
-def run(model: Path, graph: Graph, batch: int, seed: int) -> list[str]:
-    """Measure `graph`, read from file `model`, on `batch` random inputs; returns the lines of the report.
+def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bool]:
+    """Measure `graph`, read from file `model`, on `batch` random inputs.
+
+    Gives the lines of the report, and whether every runtime that began to run the network came to its end.
 
     A .tflite network is also run in LiteRT's reference kernels and, written as QDQ ONNX (`golden.exporters.qdq`), in
     onnxruntime; an .onnx network in onnxruntime as it is. What is not installed is named in its line.
@@ -56,41 +57,31 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> list[str]:
     columns = {"onnxruntime, QDQ": _onnxruntime}
     if model.suffix == ".tflite":
         columns = {"LiteRT, reference kernels": _litert, **columns}
+    sound = True
     for title, measure in columns.items():
         try:
             there, results = measure(model, graph, few)
             text = f"{there * 1e3:8.3f} ms an input, {there / here:.2f} times as long; {results(trace)}"
         except GoldenError as error:
+            sound = sound and not isinstance(error, RuntimeEndedError)
             text = f"not measured: {error}"
         lines.append(f"  {title:<27}{text}")
-    lines += _against_einsum(graph, trace)
-    return lines
-
-
-def _one_by_one(work: Callable[[np.ndarray], object], rows: np.ndarray) -> float:
-    """Seconds of one row, each alone, after one that does not count."""
-    work(rows[:1])
-    started = time.perf_counter()
-    for row in rows:
-        work(row[None])
-    return (time.perf_counter() - started) / len(rows)
+    return [*lines, *_against_einsum(graph, trace)], sound
 
 
 def _litert(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
-    runtime = LiteRt(model, graph)
-    seconds = _one_by_one(lambda row: runtime.invoke({graph.inputs[0]: row}), few)
-    return seconds, lambda trace: _differences(graph, trace, runtime.trace(few), "DIFFER")
+    runtime = Isolated("LiteRT", model, graph)
+    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), "DIFFER")
 
 
 def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
     """With onnxruntime's default optimisation, which fuses QDQ groups into integer kernels."""
     content = qdq.to_bytes(graph) if model.suffix == ".tflite" else model.read_bytes()
-    loaded = onnx_importer.loads(content, graph.name)
-    runtime = OnnxRuntime(content, loaded, optimised=True)
-    shape = loaded.tensors[loaded.inputs[0]].shape
-    seconds = _one_by_one(lambda row: runtime.run({loaded.inputs[0]: row.reshape(shape)}), few)
+    runtime = Isolated("onnxruntime", content, onnx_importer.loads(content, graph.name), optimised=True)
     # ONNX rounds otherwise than TFLite does, and fused groups otherwise than the file says.
-    return seconds, lambda trace: _differences(graph, trace, runtime.trace(few), "rounded otherwise")
+    return runtime.seconds(few), lambda trace: _differences(
+        graph, trace, runtime.trace(few), "rounded otherwise"
+    )
 
 
 def _differences(graph: Graph, trace: dict[str, np.ndarray], seen: dict[str, np.ndarray], what: str) -> str:

@@ -5,7 +5,7 @@
     print(comparison)
     comparison.plot("comparison.png")
 
-After hls4ml's comparison of a design's trace with its framework's, layer by layer (document 003).
+After hls4ml's comparison of a design's trace with its framework's, layer by layer; see docs/sources.md.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ __all__ = [
     "GoldenError",
     "ModelFormatError",
     "NothingComputedError",
+    "RuntimeEndedError",
     "UnsupportedOperatorError",
 ]
 
@@ -27,6 +28,10 @@ class DoesNotFitError(GoldenError):
 
 class ModelFormatError(GoldenError):
     """A model file is damaged, or holds values that integer arithmetic cannot represent exactly."""
+
+
+class RuntimeEndedError(GoldenError):
+    """A framework's runtime began to run a model and ended without a result."""
 
 
 class UnsupportedOperatorError(GoldenError):

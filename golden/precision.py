@@ -4,7 +4,7 @@
     model = golden.load("network.tflite", precision={"conv2": "ap_fixed<8,3,RND,SAT>"})
     model = model.with_precision({"conv2": "int4"})
 
-After hls4ml's configuration, which gives the result of each layer a type of its own (document 003). A format is an
+After hls4ml's configuration, which gives the result of each layer a type of its own. A format is an
 `IntFormat` ("int4", "uint8", or short "s4", "u8") or an `ApFixed` ("ap_fixed<8,3,RND,SAT>"; without modes it truncates
 and wraps, as in C++).
 

@@ -5,7 +5,7 @@
     print(profile)
     profile.plot("profile.png")
 
-After hls4ml's profiling of weights and activations against their types (document 003). Integers are compared as
+After hls4ml's profiling of weights and activations against their types. Integers are compared as
 integers: a row's format is that of the stored numbers, whatever real value one step stands for. Values at an end of the
 format count as saturated, since clamping leaves nothing else to see; an end that stands for zero does not count, as
 a ReLU puts values there that no wider format would move.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from golden import archives
+from golden import user_files
 from golden.errors import GoldenError
 from golden.graph import Graph
 from golden.layers import onnx_float, shaping, tflite
@@ -134,7 +134,7 @@ def read_rows(path: Path, model: Graph | Network) -> Any:
         GoldenError: the file cannot be read, holds no row or unlike numbers of rows, other names, or arrays of other
             shapes, kinds or values than an input holds.
     """
-    rows = archives.read(path)
+    rows = user_files.array_file(path)
     named = rows if isinstance(rows, dict) else {"": rows}
     lengths = {len(values) if values.ndim else 0 for values in named.values()}
     if len(lengths) != 1 or 0 in lengths:

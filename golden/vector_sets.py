@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,12 +23,40 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from golden import user_files
 from golden.errors import ChecksumError, GoldenError
 
-__all__ = ["MANIFEST", "arrays_of", "checked", "manifest_of", "packed", "read", "whole_folder", "write"]
+__all__ = [
+    "ALTERED",
+    "MANIFEST",
+    "altered",
+    "arrays_of",
+    "checked",
+    "manifest_of",
+    "packed",
+    "read",
+    "whole_folder",
+    "write",
+]
 
 MANIFEST = "manifest.json"
-_LARGEST_FILE = 64 << 20  # bytes of an .npz, far above what a job takes
+# Bytes of an .npz, of its arrays once unpacked, and of the manifest: far above what a job takes.
+_LARGEST_FILE = 64 << 20
+_LARGEST_ARRAYS = 512 << 20
+_LARGEST_MANIFEST = 64 << 20
+# What a manifest or arrays that say something impossible end in, where a result is built of them.
+ALTERED = (
+    *(
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+    ),
+)
 
 T = TypeVar("T")
 
@@ -108,8 +135,8 @@ def read(
     Args:
         folder: of the set.
         form: the `format` that its manifest must have.
-        build: makes the result of the manifest and of each job's description and arrays; what it misses there, and
-            reports by KeyError, TypeError or AttributeError, is an altered manifest.
+        build: makes the result of the manifest and of each job's description and arrays; what it cannot make for
+            what stands there, and reports by an error of `ALTERED`, is an altered manifest.
 
     Raises:
         GoldenError: no vector set, or one of another format.
@@ -119,8 +146,15 @@ def read(
     path = Path(folder) / MANIFEST
     try:
         return build(manifest, [(job, _arrays(folder, job)) for job in manifest["jobs"]])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ChecksumError(f"{path}: altered: {type(error).__name__} {error}") from None
+    except GoldenError as error:
+        raise type(error)(user_files.shown(str(error), 1000)) from None
+    except ALTERED as error:
+        raise ChecksumError(altered(path, error)) from None
+
+
+def altered(path: Path, error: BaseException) -> str:
+    """The message for a manifest that is not as it was written."""
+    return f"{path}: altered: {type(error).__name__} {user_files.shown(str(error))}"
 
 
 def manifest_of(folder: Path, form: str) -> dict[str, Any]:
@@ -128,16 +162,16 @@ def manifest_of(folder: Path, form: str) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GoldenError(
-            f"{folder}: no vector set, for {MANIFEST} cannot be read: {error.strerror}"
-        ) from None
-    except ValueError as error:
+        text = user_files.content(path, _LARGEST_MANIFEST)
+    except GoldenError as error:
+        raise GoldenError(f"{folder}: no vector set: {error}") from None
+    try:
+        manifest = user_files.json_in(text)
+    except GoldenError as error:
         raise ChecksumError(f"{path}: not JSON, so cut off or altered: {error}") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != form:
-        raise GoldenError(f"{path}: format is {found!r}, but must be {form!r}")
+        raise GoldenError(f"{path}: format is {user_files.shown(str(found))!r}, but must be {form!r}")
     return manifest
 
 
@@ -146,17 +180,16 @@ def checked(folder: Path, name: str, sha256: str, largest: int = _LARGEST_FILE) 
     folder = Path(folder)
     path = folder / name
     if Path(name).name != name:
-        raise ChecksumError(f"{folder / MANIFEST}: file {name!r} lies outside the set")
+        raise ChecksumError(f"{folder / MANIFEST}: file {user_files.shown(name)} lies outside the set")
     try:
-        if path.stat().st_size > largest:
-            raise ChecksumError(f"{path}: {path.stat().st_size} bytes, but {largest} is the most a job takes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ChecksumError(f"{path}: named in {MANIFEST}, but cannot be read: {error.strerror}") from None
+        content = user_files.content(path, largest)
+    except GoldenError as error:
+        reason = str(error).removeprefix(f"{user_files.shown(path)} ")
+        raise ChecksumError(f"{user_files.shown(path)}: named in {MANIFEST}, but {reason}") from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise ChecksumError(
-            f"{path}: altered or cut off: its sha256 is {digest}, but {MANIFEST} says {sha256}"
+            f"{path}: altered or cut off: its sha256 is {digest}, but {MANIFEST} says {user_files.shown(sha256)}"
         )
     return content
 
@@ -164,10 +197,9 @@ def checked(folder: Path, name: str, sha256: str, largest: int = _LARGEST_FILE) 
 def arrays_of(path: Path, content: bytes) -> dict[str, np.ndarray]:
     """Arrays of an .npz file's content, as data: nothing in it is executed."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ChecksumError(f"{path}: not an archive of arrays: {error}") from None
+        return user_files.arrays_in(io.BytesIO(content), _LARGEST_ARRAYS)
+    except GoldenError as error:
+        raise ChecksumError(f"{path}: {error}") from None
 
 
 def _arrays(folder: Path, job: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 import vectors
-from golden import GoldenError, Graph, Network, archives
+from golden import GoldenError, Graph, Network, user_files
 from golden.archives import check_npz, write_npz
 from golden.compare import Comparison, compare_traces
 from golden.rows import count, random_rows, read_rows, traced
@@ -399,7 +399,7 @@ def _given_rows(path: Path, made: Source) -> Any:
 
 def _holds_inputs_of(graph: Graph, path: Path) -> bool:
     """Whether a file holds arrays of just the dtypes and shapes of a graph's inputs."""
-    held = archives.read(path)
+    held = user_files.array_file(path)
     arrays = list(held.values()) if isinstance(held, dict) else [held]
     tensors = [graph.tensors[name] for name in graph.inputs]
     shapes = [tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape for tensor in tensors]

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from golden import vector_sets
+from golden import user_files, vector_sets
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.elf import executable
 from golden.codegen.folding import fold
@@ -118,12 +118,10 @@ def read(folder: Path) -> Saved:
             if words[name].shape != (place.words, word_bytes(plan.params.mvu.lanes)):
                 raise ChecksumError(f"{path}: tensor {name} has other words than its place")
         return Saved(plan, tensors[plan.network.input], tensors, words)
-    except (KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ChecksumError(f"{path}: altered: {type(error).__name__} {error}") from None
-    except ValueError as error:
+    except vector_sets.ALTERED as error:
         if isinstance(error, GoldenError) and not isinstance(error, ConfigurationError):
-            raise
-        raise ChecksumError(f"{path}: altered: {error}") from None
+            raise type(error)(user_files.shown(str(error), 1000)) from None
+        raise ChecksumError(vector_sets.altered(path, error)) from None
 
 
 def parameters(folder: Path) -> dict[str, int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes fixed-point ONNX files (document 004, the ACCESS guide) from graphs of the scheme's operators.
+"""Writes fixed-point ONNX files (the ACCESS guide, see docs/sources.md) from graphs of the scheme's operators.
 
 The inverse of `golden.importers.onnx.fixed_point`: weights and biases become float32 multiples of their scales, scales
 and bit depths become the guide's node attributes, and what is written is read back before it is given, so that a file

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from golden import user_files
 from golden.errors import GoldenError, ModelFormatError
 from golden.graph import Graph
 
@@ -29,11 +30,12 @@ def read(path: Path) -> bytes:
             raise ModelFormatError(
                 f"{path} has {size} bytes, but a {path.suffix} file has at most {MAX_FILE_BYTES}"
             )
-        return path.read_bytes()
     except FileNotFoundError:
-        raise GoldenError(f"{path}: no such model file") from None
-    except OSError as error:
-        raise GoldenError(f"{path} cannot be read: {error.strerror}") from None
+        raise GoldenError(f"{user_files.shown(path)}: no such model file") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, GoldenError):
+            raise
+    return user_files.content(path, MAX_FILE_BYTES)  # which says what else is wrong with it
 
 
 def load(path: Path, loads: Callable[[bytes, str], Graph]) -> Graph:

@@ -2,7 +2,7 @@
 """Operators of the fixed-point ONNX scheme, each an exact rational rounded once (`golden.schemes.fixed_point.rescale`).
 
 Arrays are `[runs, *shape]`, int8, in ONNX's axis order: maps are `[N, C, H, W]`. Scales are exponents of two. The
-operators' shapes and attributes are ONNX's (https://onnx.ai/onnx/operators/), their numbers those of document 004.
+operators' shapes and attributes are ONNX's (https://onnx.ai/onnx/operators/), their numbers those of the ACCESS guide.
 """
 
 from __future__ import annotations

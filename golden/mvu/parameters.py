@@ -2,8 +2,8 @@
 """Build parameters of the MVU: the one place where a default is written.
 
 The RTL reads them through the generated package ``rtl/mvu/mvu_pkg.sv`` (see `golden.mvu.registers`), the
-bench and the job mapper import this module. Sources: BARVINN (64 lanes, 32 x 1024 x 64-bit activations,
-512 x 4096-bit weights, 27-bit accumulator and bias, 16-bit scaler).
+bench and the job mapper import this module. Source: BARVINN (64 lanes, 32 x 1024 x 64-bit activations, 512 x 4096-bit
+weights, 27-bit accumulator and bias, 16-bit scaler); see docs/sources.md.
 """
 
 from __future__ import annotations

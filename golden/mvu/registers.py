@@ -2,7 +2,7 @@
 """Register map of the MVU: the single table that RTL, bench, job mapper and documentation read.
 
 ``python -m golden.mvu.registers`` rewrites the generated ``rtl/mvu/mvu_pkg.sv`` and
-``docs/mvu_registers.md``; a test fails when either is stale. Names are BARVINN's (see the README's sources);
+``docs/mvu_registers.md``; a test fails when either is stale. Names are BARVINN's (see docs/sources.md);
 the ones BARVINN does not have are marked so in their description.
 """
 

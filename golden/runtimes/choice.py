@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from golden.errors import GoldenError
 from golden.graph import Graph
+from golden.runtimes.isolated import Isolated, of_file
 from golden.schemes.qonnx import QUANTISERS
 
 __all__ = ["arithmetic", "runtime_of"]
@@ -34,33 +33,33 @@ def arithmetic(graph: Graph) -> str:
     return f"graph {graph.name}"
 
 
+# How a sentence calls each runtime.
+_NAMES = {
+    "LiteRT": "LiteRT with its {kernels} kernels",
+    "qonnx": "package qonnx",
+    "onnxruntime": "onnxruntime",
+}
+
+
 def runtime_of(
-    path: Path, graph: Graph, progress: Callable[[range], Iterable[int]] = iter
-) -> tuple[Any, str]:
-    """The framework's own runtime of a model file, and its name.
+    path: Path,
+    graph: Graph,
+    progress: Callable[[range], Iterable[int]] = iter,
+    kernels: str = "reference",
+) -> tuple[Isolated, str]:
+    """The framework's own runtime of a model file, in a process of its own, and how a sentence calls it.
 
     Args:
         path: of the model file.
         graph: of that file.
         progress: of the rows that run.
+        kernels: of LiteRT: "reference" or "optimised".
 
     Raises:
-        GoldenError: the file's format has no runtime, or the runtime is not installed.
+        GoldenError: the file's format has no runtime, or not these kernels.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".tflite":
-        from golden.runtimes.litert import LiteRt
-
-        return LiteRt(path, graph, progress), "LiteRT with its reference kernels"
-    if suffix != ".onnx":
-        raise GoldenError(f"{path}: only .tflite and .onnx files have a runtime")
-    if _is_qonnx(graph):
-        from golden.runtimes.qonnx import QonnxRuntime
-
-        return QonnxRuntime(path, graph, progress), "package qonnx"
-    from golden.runtimes.onnxruntime import OnnxRuntime
-
-    return OnnxRuntime(path, graph, progress), "onnxruntime"
+    runtime = of_file(path, graph, lambda _, rows: progress(rows), kernels)
+    return runtime, _NAMES[runtime.name].format(kernels=kernels)
 
 
 def _is_qonnx(graph: Graph) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import GoldenError
+from golden.errors import GoldenError, RuntimeEndedError
 from golden.graph import Graph
+from golden.importers import model_file
 
 __all__ = ["OnnxRuntime", "trace_rows"]
 
@@ -57,10 +58,9 @@ class OnnxRuntime:
         # Python has no numbers of 4 bits: what holds them is not fetched.
         tensors = [name for node in graph.nodes for name in node.outputs if not _nibbles(graph, name)]
         self._names = [name for name in graph.outputs if not _nibbles(graph, name)] if optimised else tensors
+        data = model if isinstance(model, bytes) else model_file.read(Path(model))
         try:
-            content = onnx.load_model_from_string(
-                model if isinstance(model, bytes) else Path(model).read_bytes()
-            )
+            content = onnx.load_model_from_string(data)
             declared = {output.name for output in content.graph.output}
             content.graph.output.extend(
                 onnx.helper.make_empty_tensor_value_info(name) for name in self._names if name not in declared
@@ -72,8 +72,15 @@ class OnnxRuntime:
             raise GoldenError(f"onnxruntime refuses the model: {' '.join(str(error).split())}") from None
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One run on arrays of the file's own shapes: name -> array of every kept tensor."""
-        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        """One run on arrays of the file's own shapes: name -> array of every kept tensor.
+
+        Raises:
+            RuntimeEndedError: an operator has no result for its input (an integer division by zero, say).
+        """
+        try:
+            return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        except Exception as error:  # as above
+            raise RuntimeEndedError(f"onnxruntime ends the run: {' '.join(str(error).split())}") from None
 
     def trace(self, x: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run N inputs one after the other and give every kept tensor, shaped as `Graph.trace` shapes it.
@@ -99,8 +106,8 @@ def trace_rows(
     }
     kept: dict[str, list[np.ndarray]] = {name: [] for name in [*x, *names]}
     for row in progress(range(len(next(iter(shaped.values()))))):
-        # Copied, so that every array starts where numpy and onnxruntime align it.
-        inputs = {name: array[row].copy() for name, array in shaped.items()}
+        # Copied, so that every array starts where numpy and onnxruntime align it, and is one if it has no axes.
+        inputs = {name: np.array(array[row]) for name, array in shaped.items()}
         for name, array in (inputs | run(inputs)).items():
             kept[name].append(array)
     return {name: graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}

@@ -10,7 +10,7 @@ from unittest import mock
 
 import numpy as np
 
-from golden.errors import GoldenError
+from golden.errors import GoldenError, RuntimeEndedError
 from golden.graph import Graph
 from golden.importers import model_file
 from golden.runtimes.onnxruntime import trace_rows
@@ -55,7 +55,7 @@ class QonnxRuntime:
         self._names = [name for node in graph.nodes for name in node.outputs]
         self._sessions = _Sessions(onnx, onnxruntime)
         content = model_file.parse_onnx(
-            model if isinstance(model, bytes) else Path(model).read_bytes(), "the model"
+            model if isinstance(model, bytes) else model_file.read(Path(model)), "the model"
         )
         del content.graph.value_info[:]
         outer = list(content.graph.input), list(content.graph.output)
@@ -77,9 +77,19 @@ class QonnxRuntime:
         self._model = ModelWrapper(content)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One run on arrays of the file's own shapes: name -> array of every node's output."""
-        with mock.patch.object(self._executor, "rt", self._sessions):
-            context = self._executor.execute_onnx(self._model, dict(inputs), return_full_exec_context=True)
+        """One run on arrays of the file's own shapes: name -> array of every node's output.
+
+        Raises:
+            RuntimeEndedError: qonnx lacks what a node asks for, or an operator has no result for its input.
+        """
+        try:
+            with mock.patch.object(self._executor, "rt", self._sessions):
+                context = self._executor.execute_onnx(
+                    self._model, dict(inputs), return_full_exec_context=True
+                )
+        except Exception as error:  # qonnx raises what Python and onnxruntime raise
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise RuntimeEndedError(f"qonnx ends the run: {text}") from None
         return {name: context[name] for name in self._names}
 
     def trace(self, x: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixed-point ONNX of the ACCESS guide: power-of-two activations, weights of scale 2**n / a, exact rational results.
 
-Source: "User Guide of Preparing Fixed-point ONNX Model for ACCESS DLA Compiler", version 1.2.0 (document 004), called
+Source: "User Guide of Preparing Fixed-point ONNX Model for ACCESS DLA Compiler", version 1.2.0, called
 "the guide" below. There is no zero point anywhere; a real number is its scale times its integer.
 
     activations   S_a = 2**n, one for a tensor             8 bits     `Activation`

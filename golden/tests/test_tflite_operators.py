@@ -270,7 +270,7 @@ def test_sum(seed):
     ]
     unsigned = dataclasses.replace(operator, source=as_uint8[0], target=as_uint8[1])
     for values in random_inputs(graph, 40, case.rng)[f"t{x}"].reshape(40, *graph.tensors[f"t{x}"].shape):
-        runtime.invoke({f"t{x}": values})
+        runtime.run({f"t{x}": values})
         seen = runtime.tensor(f"t{y}").view(np.uint8)
         np.testing.assert_array_equal(unsigned(values.view(np.uint8)[None])[0], seen)
 

@@ -25,6 +25,8 @@ NEVER = {
     ("QONNX", "Conv Relu"): _NO_LOW,
     ("QONNX", "Trunc 1"): {"low", "high"},
     ("QONNX", "Trunc 2"): {"low", "high"},
+    ("QOperator", "DynamicQuantizeLinear"): {"low", "high"},
+    ("TFLite", "SQUARED_DIFFERENCE"): _NO_LOW,
     ("TFLite", "CONV_2D RELU"): _NO_LOW,
     ("TFLite", "CONV_2D RELU6"): _NO_LOW,
     ("TFLite", "RELU"): _NO_LOW,

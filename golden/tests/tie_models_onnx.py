@@ -172,6 +172,13 @@ _QDQ: dict[str, tuple[tuple[int, ...], Callable[[_Qdq], Built]]] = {
             q.file.node("Conv", q.x, q.weight(_GROUPED), group=2),
         ),
     ),
+    "ConvTranspose": (
+        MAP,
+        lambda q: (
+            dense_convolution(q.real, DIAGONAL, 0),
+            q.file.node("ConvTranspose", q.x, q.weight(DIAGONAL.transpose(1, 0, 2, 3).copy())),
+        ),
+    ),
     "Gemm": (FLAT, lambda q: _qdq_matrix(q, "Gemm")),
     "Gemm transB": (FLAT, lambda q: _qdq_matrix(q, "transB")),
     "MatMul": (FLAT, lambda q: _qdq_matrix(q, "MatMul")),
@@ -347,6 +354,13 @@ _QOPERATOR: dict[str, tuple[tuple[int, ...], Callable[[_QOperator], Built]]] = {
             q.microsoft("QLinearGlobalAveragePool", q.x, *q.source, *q.target, channels_last=0),
         ),
     ),
+    "QLinearWhere": (
+        MAP,
+        lambda q: (
+            q.real,
+            q.microsoft("QLinearWhere", np.array([True]), q.x, *q.source, q.x, *q.source, *q.target),
+        ),
+    ),
     "QLinearLeakyRelu": (
         MAP,
         lambda q: (
@@ -368,9 +382,22 @@ def _qlinear_mul(grid: Grid) -> TieModel:
     return q.model("QLinearMul", real * q.real, output, step)
 
 
+def _dynamic(low: int) -> TieModel:
+    """DynamicQuantizeLinear of half steps: images that hold `low` and `low` + 255, so that the scale is 1."""
+    x = grid_values(0, 255).astype(np.float64) + low
+    x = np.where(np.arange(x.size).reshape(x.shape) % 3 == 0, np.clip(x + 0.5, low, low + 255), x)
+    x[:, 0, 0, 0], x[:, 0, 0, 1] = low, low + 255
+    file = OnnxFile(13)
+    output, _, _ = file.node("DynamicQuantizeLinear", file.input((1, *MAP)), outputs=3)
+    return TieModel(
+        "QOperator", "DynamicQuantizeLinear", f"QOperator DynamicQuantizeLinear {low}", file.bytes(output),
+        x.astype(np.float32), output, x, quantised(x, 1, -low, 0, 255), -low, 0, 255,
+    )  # fmt: skip
+
+
 def models() -> list[TieModel]:
     """All models of both forms."""
-    made = [_qlinear_mul(grid) for grid in GRIDS]
+    made = [_qlinear_mul(grid) for grid in GRIDS] + [_dynamic(low) for low in (0, -1, -128, -255)]
     for (operator, (shape, build)), grid in itertools.product(_QDQ.items(), GRIDS):
         qdq = _Qdq(grid, shape)
         made.append(qdq.model(operator, *build(qdq)))

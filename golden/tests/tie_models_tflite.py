@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from golden.importers import tflite as importer
 from golden.tests.tflite_files import ModelFile
 from golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
 
@@ -80,6 +81,9 @@ class _File:
         return _last(depthwise(_second(self.real), weights.transpose(3, 0, 1, 2), 1)), y
 
     def model(self, operator: str, real: np.ndarray, output: int, step: float, zero: int) -> TieModel:
+        made = importer.loads(self.file.bytes([self.x], [output])).tensors
+        for tensor in self.file.tensors:  # as converters write them: XNNPACK takes no node without shapes
+            tensor.shape = made[tensor.name].shape if tensor.name in made else tensor.shape
         data = self.file.bytes([self.x], [output])
         name = f"TFLite {operator} {self.grid}"
         return TieModel(
@@ -163,6 +167,14 @@ def _prelu(f: _File) -> Built:
     return np.where(f.real < 0, f.real * slopes * 0.25, f.real), y
 
 
+def _squared(f: _File) -> Built:
+    """The square of the distance from a constant, on a step 64 times as large as the range is."""
+    y = f.file.tensor((), 64.0 * f.grid.step, f.grid.out)
+    values = np.array([3, -5, 7, -1], np.int8).reshape(1, 1, 1, 4)
+    f.file.operator("SQUARED_DIFFERENCE", [f.x, f.file.constant(values, 1.0, 0)], [y])
+    return (f.real - values) ** 2 / 64, y
+
+
 def _mean(f: _File, keep: bool) -> Built:
     y = f.output()
     axes = f.file.constant(np.array([1, 2], np.int32))
@@ -230,6 +242,7 @@ _OPERATORS: dict[str, tuple[tuple[int, ...], Callable[[_File], Built]]] = {
         lambda f: _unary(f, "LEAKY_RELU", lambda x: np.where(x < 0, x / 2, x), "LeakyReluOptions", Alpha=0.5),
     ),
     "PRELU": (_MAP, _prelu),
+    "SQUARED_DIFFERENCE": (_MAP, _squared),
     "MEAN": (_SMALL, lambda f: _mean(f, False)),
     "MEAN keep": (_SMALL, lambda f: _mean(f, True)),
     "CONCATENATION": (_MAP, _joined),

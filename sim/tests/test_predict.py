@@ -274,6 +274,19 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
     assert message in said and said.count("\n") == 1
 
 
+def test_a_runtime_that_ends_its_process_is_one_sentence(tmp_path, capfd):
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
+    from golden.tests.test_runtimes import long_softmax
+
+    path = tmp_path / "softmax.tflite"
+    path.write_bytes(long_softmax())
+    np.save(tmp_path / "rows.npy", np.zeros((1, 512), np.int8))
+    words = [str(path), "--engine", "golden", "--inputs", str(tmp_path / "rows.npy"), "--runtime"]
+    assert main(["compare", *words]) == 2
+    said = capfd.readouterr().err
+    assert "SIGABRT" in said and "Traceback" not in said
+
+
 def test_a_layer_that_does_not_fit_is_refused_before_a_simulation_where_strict(digits):
     with pytest.raises(
         GoldenError, match=r"conv_2d_4 \(CONV_2D\): .* is 96, but .* takes 64 .*WeightDepth=128"

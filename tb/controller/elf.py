@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,17 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from golden import user_files
 from golden.controller.memory_map import IMEM_BASE, Region, region
 from golden.controller.parameters import MAX_WORDS, ControllerParameters
-from golden.errors import DoesNotFitError, ModelFormatError
+from golden.errors import DoesNotFitError, GoldenError, ModelFormatError
 
 __all__ = ["Program", "check", "load_as_asked", "load_elf"]
 
 #: Bits of e_flags that ask for what the controller does not have (RISC-V ELF psABI, chapter "File header").
 _RVC, _FLOAT_ABI, _RVE = 0x1, 0x6, 0x8
+#: Bytes of a file: what a toolchain writes for memories of 512 KB, with all that a debugger wants to know.
+_LARGEST_FILE = 1 << 30
 _FLOATS = {0x2: "single", 0x4: "double", 0x6: "quad"}
 
 
@@ -67,8 +71,7 @@ def load_elf(
         DoesNotFitError: a segment, the entry or `tohost` is outside the memories.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with user_files.opened(path, _LARGEST_FILE) as (file, size):
             magic = file.read(4)
             if magic != b"\x7fELF":
                 raise ModelFormatError(
@@ -78,8 +81,10 @@ def load_elf(
             return _read(path, file, size, params, tohost, force)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ModelFormatError, DoesNotFitError):
-        raise
+    except GoldenError as error:
+        raise (
+            error if isinstance(error, (ModelFormatError, DoesNotFitError)) else ModelFormatError(str(error))
+        ) from None
     except (
         ELFError,
         ValueError,
@@ -88,6 +93,9 @@ def load_elf(
         AttributeError,
         ArithmeticError,
         AssertionError,
+        MemoryError,
+        RecursionError,
+        struct.error,
     ) as e:
         # pyelftools meets damaged tables with whatever the first bad number causes.
         raise ModelFormatError(f"{path} is a damaged ELF file: {e or type(e).__name__}") from None
@@ -120,6 +128,7 @@ def _read(
             f"{path} is of type {elf['e_type']}, needed is ET_EXEC: a program linked to its addresses "
             "(link with -static and without -pie)"
         )
+    _check_tables(path, elf, size)
     if not force:
         _check_flags(path, elf["e_flags"])
     segments = []
@@ -157,6 +166,29 @@ def _read(
             f"0x{IMEM_BASE + 4 * (params.imem_words + params.dmem_words) - 1:08x}"
         )
     return Program(path.name, entry, _merge(segments), symbols, tohost)
+
+
+def _check_tables(path: Path, elf: ELFFile, size: int) -> None:
+    """Refuse tables that are longer than the file: pyelftools would walk through all that a damaged header claims."""
+    header = elf.header
+    for what, first, each, width, count in (
+        ("segments", header["e_phoff"], header["e_phentsize"], 32, elf.num_segments),
+        ("sections", header["e_shoff"], header["e_shentsize"], 40, elf.num_sections),
+    ):
+        number = count()
+        if number and (each != width or first + number * width > size):
+            raise ModelFormatError(
+                f"{path} is a damaged ELF file: {number} {what} of {each} bytes each at byte {first}, but the file has "
+                f"{size} bytes and each takes {width}"
+            )
+    for section in elf.iter_sections():
+        if isinstance(section, SymbolTableSection) and (
+            section["sh_entsize"] != 16 or section["sh_offset"] + section["sh_size"] > size
+        ):
+            raise ModelFormatError(
+                f"{path} is a damaged ELF file: a symbol table of {section['sh_size']} bytes at byte "
+                f"{section['sh_offset']}, entries of {section['sh_entsize']}, but the file has {size} and each takes 16"
+            )
 
 
 def _end_of_segments(elf: ELFFile) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 import golden
 import vectors
-from golden import GoldenError, Network
+from golden import GoldenError, Network, user_files
 from golden.codegen.networks import NETWORKS
 from golden.mvu.layout import pack_activations
 from golden.mvu.parameters import MvuParameters
@@ -63,10 +63,7 @@ def load_workload(model: str, images: str, rng: np.random.Generator, scales: str
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)
         return Workload(network, drawn, None)
-    try:
-        given = np.load(images, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise GoldenError(f"{images}: not a readable .npy file: {error}") from None
+    given = user_files.array_file(images)
     if (
         not isinstance(given, np.ndarray)
         or given.dtype.kind not in "iu"

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +210,38 @@ def test_a_request_to_the_host_is_no_end() -> None:
     iss = start(PARAMS, image, 1, IMEM_BASE + 256)
     iss.run(10)
     assert (iss.exit_code, iss.host_request) == (None, 64)
+
+
+def with_sections(number: int, width: int, size: int = 0, kind: int = 0, entry: int = 0) -> bytes:
+    """A file with a section header of its own at the end, which the header says there are `number` of, each `width`."""
+    content = bytearray(elf())
+    struct.pack_into("<I", content, 32, len(content))  # e_shoff
+    struct.pack_into("<HHH", content, 46, width, number, 0)  # e_shentsize, e_shnum, e_shstrndx
+    return bytes(content) + struct.pack("<10I", 0, kind, 0, 0, 52, size, 0, 0, 4, entry)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_sections(0, 0, 0xFFFF_FFFF),  # the number is in the first section, and all are the first
+        with_sections(0, 40, 0xFFFF_FFFF),
+        with_sections(0xFFFF, 0),
+        with_sections(1, 40, 0xFFFF_FFF0, 2, 16),  # a symbol table
+        with_sections(1, 40, 0xFFFF_FFF0, 2, 1),
+    ],
+)
+def test_tables_longer_than_the_file(tmp_path: Path, content: bytes) -> None:
+    """pyelftools would walk through four thousand million entries."""
+    started = time.monotonic()
+    with pytest.raises(GoldenError, match="is a damaged ELF file"):
+        load(tmp_path, content)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name, words in (("fifo", "is a FIFO"), ("endless", "is a device"), (".", "is a folder")):
+        with pytest.raises(GoldenError, match=words):
+            load_elf(tmp_path / name, PARAMS)

@@ -272,7 +272,7 @@ def test_tables(array, dtype):
 @pytest.mark.parametrize("array", [name for name, array in ARRAYS.items() if array.data_width == 8])
 @pytest.mark.parametrize("seed", range(4))
 def test_fixed_point_layers(array, seed):
-    """The operators of document 004: rational factors, channels first."""
+    """The operators of the ACCESS guide: rational factors, channels first."""
     draw, parameters = Draw(seed), ARRAYS[array]
     channels, outputs_ = draw.integer(1, 6), draw.integer(1, 20)
     x = draw.int8(1, 2, channels, draw.integer(5, 9), draw.integer(5, 9))
