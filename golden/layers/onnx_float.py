@@ -487,15 +487,15 @@ class DynamicQuantizeLinear:
 
 
 def _centred(x: np.ndarray, zero_point: np.ndarray | None, axis: int) -> np.ndarray:
-    """x - zero_point as int64; a list of zero points lies along `axis` of x."""
-    x = x.astype(np.int64)
+    """x - zero_point of 8 bits as int16; a list of zero points lies along `axis` of x."""
+    x = x.astype(np.int16)
     if zero_point is None:
         return x
     shape = [1] * x.ndim
     shape[0] = len(zero_point)
     if zero_point[0].size > 1:
         shape[axis] = -1
-    return x - zero_point.astype(np.int64).reshape(shape)
+    return x - zero_point.astype(np.int16).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def stored(**fields) -> bytes:
     [
         (lambda: stored(dims=[2**40, 2**40]), "has shape"),
         (lambda: stored(dims=[2**27]), "holds 4 bytes, but must hold 536870912"),
-        (lambda: stored(dims=[-1]), "axes of 0 or more"),
+        (lambda: stored(dims=[-1]), "axes of 0 to 2147483647"),
         (lambda: stored(dims=[1] * 99), "at most 8 axes"),
         (lambda: stored(raw_data=b"123"), "holds 3 bytes, but must hold 4"),
         (lambda: stored(raw_data=b""), "holds 0 bytes, but must hold 4"),

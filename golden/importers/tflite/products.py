@@ -52,7 +52,7 @@ def window_of(operation: Operation, x: Tensor, kernel: tuple[int, int]) -> Windo
 
 
 def _weights(reader: Reader, operation: Operation, rank: int, axis: int) -> tuple[np.ndarray, Affine, int]:
-    """Weights as int64, their quantisation and the length of the output axis."""
+    """Weights less their zero point, their quantisation and the length of the output axis."""
     values = reader.constant(operation, 1, "weights", np.int8)
     tensor = reader.input(operation, 1)
     check_rank(operation, tensor, rank)
@@ -68,7 +68,9 @@ def _weights(reader: Reader, operation: Operation, rank: int, axis: int) -> tupl
         raise UnsupportedOperatorError(
             f"{operation}: weights {tensor.name!r} have zero point {quantisation.zero_point.max()}, but must have 0"
         )
-    return values.astype(np.int64) - quantisation.zero_point[0], quantisation, values.shape[axis]
+    if quantisation.zero_point.any():
+        values = values.astype(np.int16) - quantisation.zero_point[0].astype(np.int16)
+    return values, quantisation, values.shape[axis]
 
 
 def _bias(reader: Reader, operation: Operation, outputs: int, position: int = 2) -> np.ndarray:

@@ -22,7 +22,7 @@ from golden.schemes.tflite import (
 )
 
 # Bounds of what a file may ask for.
-MAX_ELEMENTS = 1 << 26  # values of one tensor in one run, or of a padded map
+MAX_ELEMENTS = 1 << 26  # values that the network computes for one tensor in one run, or of a padded map
 
 _DTYPES = {
     "FLOAT32": np.dtype(np.float32),
@@ -102,8 +102,9 @@ class Reader:
             variables=self.variables,
         )
 
-    def declared(self, index: int, shape: tuple[int, ...]) -> Tensor:
-        """Describe a tensor of the file that has `shape`, checking its type, size and quantisation."""
+    def declared(self, index: int, shape: tuple[int, ...], bounded: bool = True) -> Tensor:
+        """Describe a tensor of the file that has `shape`, checking its type, quantisation and, unless the file holds
+        its values, size."""
         stored = self.stored[index]
         where = f"tensor {self.names[index]!r}"
         if stored.type not in _DTYPES:
@@ -111,10 +112,10 @@ class Reader:
             raise UnsupportedOperatorError(
                 f"{where} has type {stored.type}, but must have one of {', '.join(_DTYPES)}{hint}"
             )
-        if any(n < 1 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
+        if any(n < 1 for n in shape) or (bounded and math.prod(shape) > MAX_ELEMENTS):
+            limit = f" and their product at most {MAX_ELEMENTS}" if bounded else ""
             raise ModelFormatError(
-                f"{where} has shape {list(shape)}, but every axis must be 1 or more and their product at most "
-                f"{MAX_ELEMENTS}"
+                f"{where} has shape {list(shape)}, but every axis must be 1 or more{limit}"
             )
         return Tensor(
             self.names[index], shape, _DTYPES[stored.type], self._quantisation(stored, shape), index
@@ -154,7 +155,7 @@ class Reader:
             raise ModelFormatError(
                 f"{where} is read, but no node before makes it and the file holds no values for it"
             )
-        tensor = self.declared(index, stored.shape)
+        tensor = self.declared(index, stored.shape, bounded=False)
         expected = math.prod(stored.shape) * tensor.dtype.itemsize
         if len(stored.data) != expected:
             raise ModelFormatError(
