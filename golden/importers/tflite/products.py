@@ -173,6 +173,10 @@ def _fully_connected(reader: Reader, operation: Operation) -> None:
     shape = (*x.shape[:-1], outputs) if keep else (math.prod(x.shape) // inputs, outputs)
     y = reader.output(operation, shape)
     target = reader.quantised(operation, y)
+    factors = layers.convolution_factors(source, quantisation, target)
+    Rescale.of(
+        factors
+    )  # the kernel's preparation makes this form, too, and is undefined for the same factors
     layer = layers.Conv2D(
         Convolution(
             weight[:, None, None, :],
@@ -181,7 +185,7 @@ def _fully_connected(reader: Reader, operation: Operation) -> None:
             int(source.zero_point[0]),
             magnitude=128,
         ),
-        FloatRescale(layers.convolution_factors(source, quantisation, target)),
+        FloatRescale(factors),
         target,
         fused_activation(operation, target),
     )
