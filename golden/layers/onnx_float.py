@@ -48,6 +48,7 @@ __all__ = [
     "Selu",
     "Softmax",
     "SpaceToDepth",
+    "TopK",
     "Trilu",
 ]
 
@@ -464,6 +465,27 @@ class ArgExtreme:
 
 
 # --- Products -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TopK:
+    """TopK, sorted: the `count` greatest or least values along an axis, and their places as int64; of equal values
+    the first comes first. Source: providers/cpu/math/top_k.cc.
+    """
+
+    axis: int
+    count: int
+    largest: bool
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        axis, length = self.axis + 1, x.shape[self.axis + 1]
+        if self.largest:
+            # A stable sort of the mirrored array, mirrored: descending, the first of equal values first.
+            places = np.flip(length - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+        else:
+            places = np.argsort(x, axis, kind="stable")
+        places = places.take(range(self.count), axis).astype(np.int64)
+        return np.take_along_axis(x, places, axis), places
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,8 @@ REFUSED = {
         ModelFormatError, r"\(CONV_2D\): rescaling factor is .* but must be below 2\*\*30",
     ),
     "rescaling factor of a dense layer": (
-        lambda: one("FULLY_CONNECTED", [(1, 4)], "FullyConnectedOptions", constants=[(np.ones((2, 4), np.int8), 0.01, 0)],
-                    out=(1e-30, 0)),
+        lambda: one("FULLY_CONNECTED", [(1, 4)], "FullyConnectedOptions",
+                    constants=[(np.ones((2, 4), np.int8), 0.01, 0)], out=(1e-30, 0)),
         ModelFormatError, r"\(FULLY_CONNECTED\): rescaling factor is .* but must be below 2\*\*30",
     ),
     "two inputs of NEG": (
@@ -244,7 +244,7 @@ REFUSED = {
         ModelFormatError, rf"their product at most {MAX_ELEMENTS}",
     ),
     "negative axis length": (
-        lambda: one("ADD", [(-1, 4), (1,)], "AddOptions"), ModelFormatError, r"has shape \[-1, 4\]"
+        lambda: one("ADD", [(1, -4), (1,)], "AddOptions"), ModelFormatError, r"has shape \[1, -4\]"
     ),
     "too many axes": (
         lambda: one("ADD", [(1,) * 9, (1,)], "AddOptions"), ModelFormatError, r"has 9 axes, but at most 8"

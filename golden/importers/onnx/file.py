@@ -178,8 +178,13 @@ def read(model: Any, size: int = 0) -> File:
         if value.name not in given:
             inputs[value.name] = _input(value)
     names: set[str] = set()
+    nodes = (
+        (index, node)
+        for index, node in enumerate(graph.node)
+        if node.op_type != "Constant" or not node.output or not used.isdisjoint(node.output)
+    )
     return File(
-        [_operation(index, node, names) for index, node in enumerate(graph.node)],
+        [_operation(index, node, names) for index, node in nodes],
         constants,
         inputs,
         tuple(value.name for value in graph.output),
@@ -302,5 +307,6 @@ def _input(value: Any) -> tuple[tuple[int, ...], np.dtype]:
                 f"{where}: axis {axis} has the length {dim.dim_param or 'unknown'!r}, but only axis 0 may be open; "
                 f"python -m onnxruntime.tools.make_dynamic_shape_fixed gives it one"
             )
-        shape.append(dim.dim_value if known else 1)
+        # A batch axis without a length, which some tools write as -1.
+        shape.append(1 if not axis and (not known or dim.dim_value == -1) else dim.dim_value)
     return tuple(shape), dtype

@@ -85,7 +85,9 @@ class Reader:
         for operation in self._file.operations:
             self._made = []
             try:
-                OPERATORS[operation.domain, operation.kind](self, operation)
+                # What overflows becomes infinite, and is rejected where it may not be.
+                with np.errstate(all="ignore"):
+                    OPERATORS[operation.domain, operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
         outputs = self._file.outputs

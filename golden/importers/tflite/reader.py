@@ -8,6 +8,7 @@ shape exists.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +76,14 @@ class Reader:
 
     def graph(self) -> Graph:
         main = self.subgraphs[0]
+        if not main.inputs:
+            raise ModelFormatError(
+                "the graph has 0 inputs, but must have 1 or more: its values would never change"
+            )
         for index in main.inputs:
-            self.tensors[index] = self.declared(index, self.stored[index].shape)
+            shape = self.stored[index].shape
+            # A batch axis without a length, as some tools write it.
+            self.tensors[index] = self.declared(index, (1, *shape[1:]) if shape[:1] == (-1,) else shape)
         for operation in main.operations:
             if operation.kind not in OPERATORS:
                 raise UnsupportedOperatorError(
@@ -84,7 +91,9 @@ class Reader:
                 )
             self._made = 0
             try:
-                OPERATORS[operation.kind](self, operation)
+                # What overflows becomes infinite, as in C, and is rejected where it may not be.
+                with np.errstate(all="ignore"):
+                    OPERATORS[operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
         for index in main.outputs:
@@ -260,7 +269,16 @@ class Reader:
 
 
 def _unique_names(tensors: list[Stored]) -> list[str]:
-    counts: dict[str, int] = {}
+    """The tensors' names; one that is empty or used twice gets the index behind it, as often as it takes."""
+    counts = Counter(tensor.name for tensor in tensors)
+    once = {name for name, count in counts.items() if name and count == 1}
+    taken, names = set(once), []
     for tensor in tensors:
-        counts[tensor.name] = counts.get(tensor.name, 0) + 1
-    return [t.name if t.name and counts[t.name] == 1 else f"{t.name}#{t.index}" for t in tensors]
+        name = tensor.name
+        if name not in once:
+            name = f"{name}#{tensor.index}"
+            while name in taken:
+                name = f"{name}#{tensor.index}"
+            taken.add(name)
+        names.append(name)
+    return names
