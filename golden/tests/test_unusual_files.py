@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -255,6 +256,62 @@ def test_thousands_of_nodes_in_a_row(constant, tmp_path):
     graph = golden.load(path)
     assert graph.predict(np.float32([[1, -1, 0, 0.5]])).tolist() == [[10, -10, 0, 5]]
     assert main(["summary", str(path)]) == 0
+
+
+def long_axis(kind: str, *inputs, shape=(1, 1 << 26), dtype=np.int8, **attributes) -> tuple:
+    file = OnnxFile()
+    x = file.input(shape, dtype)
+    file.node(kind, x, *inputs, **attributes)
+    file.quantize(file.input((1, 4)), 0.1, np.int8(0))
+    return onnx, file.bytes(file.nodes[0].output[0])
+
+
+def long_tflite(kind: str, constant: np.ndarray, table: str = "", **options) -> tuple:
+    file = ModelFile()
+    x, y = file.tensor((1, 1 << 25), 0.1, 0), file.tensor((1, 1), 0.1, 0)
+    file.operator(kind, [x, file.constant(constant)], [y], table, **options)
+    return tflite, file.bytes([x], [y])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: long_axis("Pad", np.array([0, 1, 0, 1]), mode="edge"),
+        lambda: long_axis("Resize", None, np.float32([1, 2]), mode="nearest"),
+        lambda: long_axis("Resize", None, np.float32([1, 2]), mode="linear", dtype=np.float32),
+        lambda: long_axis("Tile", np.array([1, 3])),
+        lambda: long_axis("Expand", np.array([3, 1 << 26])),
+        lambda: long_axis("Transpose", perm=[1, 0]),
+        lambda: long_axis("Slice", np.array([0]), np.array([1 << 25]), np.array([1])),
+        lambda: long_axis("MaxPool", shape=(1, 1, 1 << 26), kernel_shape=[9], pads=[4, 4]),
+        lambda: long_tflite("REVERSE_V2", np.int32([1])),
+        lambda: long_tflite("MIRROR_PAD", np.int32([[0, 0], [7, 7]]), "MirrorPadOptions", Mode=1),
+        lambda: long_tflite("TILE", np.int32([1, 2])),
+        lambda: long_tflite("GATHER", np.int32([1, 2]), "GatherOptions", Axis=1),
+    ],
+)
+def test_loading_takes_no_memory_for_what_is_computed_later(make):
+    """Axes of millions in files of a few hundred bytes."""
+    importer, data = make()
+    assert len(data) < 1000
+    tracemalloc.start()
+    try:
+        importer.loads(data).summary()
+    except ModelFormatError as error:
+        assert "at most 1048576 is allowed" in str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 8 << 20, peak
+
+
+@pytest.mark.parametrize("limit", [1 << 40, 1e30, 1 << 23])
+def test_a_range_without_end(limit):
+    file = quantiser((1, 4))
+    kind = type(limit)(0), limit, type(limit)(1)
+    file.node("Range", *(np.array(v, np.float32 if isinstance(limit, float) else np.int64) for v in kind))
+    with pytest.raises(ModelFormatError, match="values, but at most 4194304 are allowed"):
+        onnx.loads(file.bytes())
 
 
 def test_a_short_time_of_fuzzing(tmp_path):
