@@ -2,6 +2,10 @@
 """Errors of the golden models: every message is one sentence to the user, naming the value and what is
 allowed."""
 
+import re
+
+from golden.table import short
+
 __all__ = [
     "ChecksumError",
     "ConfigurationError",
@@ -14,8 +18,19 @@ __all__ = [
 ]
 
 
+# Characters of a message, and of one word in it: a name in a file may have a million.
+LONGEST, LONGEST_WORD = 1900, 300
+
+
 class GoldenError(ValueError):
-    """Base of every error raised on purpose by `golden` and `vectors`; catch this one to catch them all."""
+    """Base of every error raised on purpose by `golden` and `vectors`; catch this one to catch them all.
+
+    A word, such as a name that a file gives, or a message that is too long loses its middle.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        text = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: short(word[0], LONGEST_WORD), str(message))
+        super().__init__(short(text, LONGEST))
 
 
 class ConfigurationError(GoldenError):

@@ -351,7 +351,7 @@ class Graph:
         A node's inputs are given by the nodes that make them; long names of tensors lose their middle.
         """
         header = ("node", "operator", "from", "tensor", "shape", "numbers", "MACs")
-        makers = {name: node.name for node in self.nodes for name in node.outputs}
+        makers = {name: short(node.name, 100) for node in self.nodes for name in node.outputs}
         rows = [header]
         for name in self.inputs:
             rows.append((short(name), "input", "", short(name), *self._described(name), ""))
@@ -364,7 +364,7 @@ class Graph:
             if isinstance(node.operator, AssignVariable):
                 made = [(f"state {short(node.operator.variable)}", "", "")]
             for number, described in enumerate(made):
-                about = ("", "", "") if number else (node.name, node.kind, ", ".join(data))
+                about = ("", "", "") if number else (short(node.name, 100), node.kind, ", ".join(data))
                 rows.append((*about, *described, "" if number else macs))
         for name in self.outputs:
             rows.append(("", "output", makers.get(name, ""), short(name), *self._described(name), ""))

@@ -22,6 +22,9 @@ __all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "sum
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy near this many bytes,
 # so that it stays in the cache between copying, multiplying and rescaling.
 _BLOCK_BYTES = 1 << 20
+# Weights are kept as the file's integers and become floats while they are multiplied, so many bytes at a time: a
+# network takes the memory of its file, not eight times that.
+_FLOAT_BYTES = 1 << 24
 
 
 def exact_float(bound: int) -> type:
@@ -102,7 +105,7 @@ class Convolution:
     The zero point is folded: sum(w * x) - zero_point * sum(w) has smaller products, so that float32 lasts longer.
 
     Attributes:
-        weight: integers `[K, fH, fW, C / groups]`.
+        weight: integers `[K, fH, fW, C / groups]` of any dtype, the file's where that holds them.
         bias: integers `[K]`.
         window: kernel, stride, dilation, padding.
         zero_point: of x.
@@ -123,23 +126,16 @@ class Convolution:
     magnitude: int = 128
     dtype: type = field(init=False)
     bound: int = field(init=False)
-    _matrix: np.ndarray = field(init=False, repr=False)
     _offset: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        weight = np.asarray(self.weight, np.int64)
-        flat = weight.reshape(len(weight), -1)
-        offset = self.bias.astype(np.int64) - self.zero_point * flat.sum(axis=1)
+        signed, absolute = _sums(self.weight)
+        offset = self.bias.astype(np.int64) - self.zero_point * signed
         magnitude = max(self.magnitude, abs(self.zero_point))
-        bound = int((np.abs(flat).sum(axis=1) * magnitude + np.abs(offset)).max())
+        bound = int((absolute * magnitude + np.abs(offset)).max())
         object.__setattr__(self, "bound", bound)
         object.__setattr__(self, "dtype", exact_float(bound))
         object.__setattr__(self, "_offset", offset.astype(self.dtype))
-        if self.depthwise:
-            matrix = np.moveaxis(weight[..., 0], 0, -1)  # [fH, fW, K]
-        else:
-            matrix = flat.reshape(self.groups, len(weight) // self.groups, -1).transpose(0, 2, 1)
-        object.__setattr__(self, "_matrix", np.ascontiguousarray(matrix, self.dtype))
 
     @property
     def depthwise(self) -> bool:
@@ -149,17 +145,24 @@ class Convolution:
     def blocks(self, x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """The sums, in blocks of images and output rows: ((images, rows), `dtype` `[m, r, oW, K]`)."""
         out_h, out_w = self.window.output_size(x.shape[1:3])
-        terms = len(self.weight) if self.depthwise else self._matrix.shape[1] * self.groups
-        row_bytes = np.dtype(self.dtype).itemsize * max(1, out_w * max(terms, len(self.weight)))
-        images = max(1, _BLOCK_BYTES // (row_bytes * out_h))
-        rows = out_h if images > 1 else max(1, min(out_h, _BLOCK_BYTES // row_bytes))
+        itemsize = np.dtype(self.dtype).itemsize
+        terms = len(self.weight) if self.depthwise else self.weight[0].size * self.groups
+        row_bytes = itemsize * max(1, out_w * max(terms, len(self.weight)))
+        block_bytes, matrix = _BLOCK_BYTES, None
+        if self.weight.size * itemsize <= _FLOAT_BYTES:
+            matrix = self._matrix(slice(None))
+        else:
+            # Weights that become floats for each block anew are worth a larger block.
+            block_bytes = _FLOAT_BYTES
+        images = max(1, block_bytes // (row_bytes * out_h))
+        rows = out_h if images > 1 else max(1, min(out_h, block_bytes // row_bytes))
         for first in range(0, len(x), images):
             padded = self.window.padded(x[first : first + images], self.zero_point, self.dtype)
             for row in range(0, out_h, rows):
                 count = min(rows, out_h - row)
                 top = row * self.window.stride[0]
                 bottom = top + (count - 1) * self.window.stride[0] + self.window.extent[0]
-                sums = self._multiply(padded[:, top:bottom])
+                sums = self._multiply(padded[:, top:bottom], matrix)
                 sums += self._offset
                 yield (slice(first, first + images), slice(row, row + count)), sums
 
@@ -170,10 +173,20 @@ class Convolution:
             y[block] = sums
         return y
 
-    def _multiply(self, padded: np.ndarray) -> np.ndarray:
-        """Products and their sums, without the offset: one matrix product for each group (im2col)."""
+    def _matrix(self, channels: slice) -> np.ndarray:
+        """The weights of some channels of each group as floats: `[groups, terms, K / groups]`, or `[fH, fW, K]`."""
         if self.depthwise:
-            return self._multiply_depthwise(padded)
+            return np.ascontiguousarray(np.moveaxis(self.weight[..., 0], 0, -1), self.dtype)
+        grouped = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
+        return grouped[:, channels].astype(self.dtype).swapaxes(1, 2)
+
+    def _multiply(self, padded: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
+        """Products and their sums, without the offset: one matrix product for each group (im2col).
+
+        Without a `matrix` the weights become floats here, a part at a time.
+        """
+        if self.depthwise:
+            return self._multiply_depthwise(padded, self._matrix(slice(None)) if matrix is None else matrix)
         window = self.window
         views = sliding_window_view(padded, window.extent, axis=(1, 2))
         views = views[
@@ -181,13 +194,22 @@ class Convolution:
         ]
         positions = views.shape[:3]
         views = views.reshape(*positions, self.groups, -1, *window.kernel).transpose(3, 0, 1, 2, 5, 6, 4)
-        sums = views.reshape(self.groups, -1, self._matrix.shape[1]) @ self._matrix
+        views = views.reshape(self.groups, -1, self.weight[0].size)
+        if matrix is not None:
+            sums = views @ matrix
+        else:
+            count = len(self.weight) // self.groups
+            sums = np.empty((self.groups, views.shape[1], count), self.dtype)
+            step = max(1, _FLOAT_BYTES * count // (self.weight.size * np.dtype(self.dtype).itemsize))
+            for first in range(0, count, step):
+                part = slice(first, first + step)
+                np.matmul(views, self._matrix(part), out=sums[..., part])
         return sums.transpose(1, 0, 2).reshape(*positions, -1)
 
-    def _multiply_depthwise(self, padded: np.ndarray) -> np.ndarray:
+    def _multiply_depthwise(self, padded: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         """The same for one input channel a group: one product of whole maps for each place of the kernel."""
         multiplier = len(self.weight) // self.groups
-        weights = self._matrix.reshape(-1, self.groups, multiplier)
+        weights = matrix.reshape(-1, self.groups, multiplier)
         if multiplier == 1:
             weights = weights[..., 0]
         total = None
@@ -228,8 +250,8 @@ class TransposedConvolution:
     dtype: type = field(init=False)
 
     def __post_init__(self) -> None:
-        flat = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1)
-        bound = int((flat.sum(axis=1) * self.magnitude + np.abs(self.bias.astype(np.int64))).max())
+        _, absolute = _sums(self.weight)
+        bound = int((absolute * self.magnitude + np.abs(self.bias.astype(np.int64))).max())
         object.__setattr__(self, "dtype", exact_float(bound))
 
     def sums(self, x: np.ndarray) -> np.ndarray:
@@ -237,14 +259,13 @@ class TransposedConvolution:
         y = np.zeros((*self.size, len(self.weight)), self.dtype)
         y += self.bias.astype(self.dtype)
         pixels = x.astype(self.dtype) - self.zero_point
-        weight = self.weight.astype(self.dtype)
-        for fy in range(weight.shape[1]):
+        for fy in range(self.weight.shape[1]):
             rows, out_rows = self._met(0, fy, x.shape[0])
-            for fx in range(weight.shape[2]):
+            for fx in range(self.weight.shape[2]):
                 columns, out_columns = self._met(1, fx, x.shape[1])
                 if rows and columns:
                     part = pixels[rows.start : rows.stop, columns.start : columns.stop]
-                    y[out_rows, out_columns] += part @ weight[:, fy, fx].T
+                    y[out_rows, out_columns] += part @ self.weight[:, fy, fx].astype(self.dtype).T
         return y.astype(np.int64)
 
     def _met(self, axis: int, place: int, length: int) -> tuple[range, slice]:
@@ -254,6 +275,13 @@ class TransposedConvolution:
         last = min(length - 1, (self.size[axis] - 1 - shift) // stride)
         begin = first * stride + shift
         return range(first, last + 1), slice(begin, begin + max(0, last - first) * stride + 1, stride)
+
+
+def _sums(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each output channel's weights the sum, and the sum of the absolute values: int64 `[K]` each."""
+    flat = weight.reshape(len(weight), -1)
+    signed = flat.sum(axis=1, dtype=np.int64)
+    return signed, 2 * np.maximum(flat, 0).sum(axis=1, dtype=np.int64) - signed
 
 
 def sums_of_products(a: np.ndarray, b: np.ndarray, magnitude: int) -> np.ndarray:
@@ -270,4 +298,9 @@ def sums_of_products(a: np.ndarray, b: np.ndarray, magnitude: int) -> np.ndarray
         DoesNotFitError: sums may reach 2**53.
     """
     dtype = exact_float(magnitude * a.shape[-1])
-    return (a.astype(dtype) @ b.astype(dtype)).astype(np.int64)
+    a, columns = a.astype(dtype), b.shape[-1]
+    step = max(1, _FLOAT_BYTES * columns // max(1, b.size * np.dtype(dtype).itemsize))
+    if step >= columns:
+        return (a @ b.astype(dtype)).astype(np.int64)
+    parts = [a @ b[..., first : first + step].astype(dtype) for first in range(0, columns, step)]
+    return np.concatenate(parts, axis=-1).astype(np.int64)

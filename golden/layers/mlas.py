@@ -24,6 +24,9 @@ leaves the order to the BLAS. Quantised networks whose scales are powers of two 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
 from golden.schemes.onnx import fma
@@ -58,6 +61,7 @@ def block_length(n: int, k: int) -> int:
 
 # What integers stay below to be float32 numbers, all of them, and exponent of the least float32 number.
 _EXACT = 1 << 24
+_PART = 1 << 18  # values of a matrix that are looked at together
 _LEAST_EXPONENT = -149
 
 
@@ -67,10 +71,23 @@ def grid(x: np.ndarray) -> int:
     Args:
         x: float32, finite.
     """
-    mantissa, exponent = np.frexp(x)
-    integer = (mantissa * np.float32(_EXACT)).astype(np.int32)
-    lowest = np.frexp((integer & -integer).astype(np.float32))[1] - 1
-    return int(np.min(np.where(integer != 0, exponent + lowest - 24, 127), initial=127))
+    least = 127
+    for part in _parts(x):
+        mantissa, exponent = np.frexp(part)
+        integer = (mantissa * np.float32(_EXACT)).astype(np.int32)
+        lowest = np.frexp((integer & -integer).astype(np.float32))[1] - 1
+        least = int(np.min(np.where(integer != 0, exponent + lowest - 24, 127), initial=least))
+    return least
+
+
+def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
+    """A large matrix in blocks of rows, so that what is computed of it need not be as large."""
+    if x.ndim < 2 or x.size <= _PART:
+        yield x
+        return
+    step = max(1, _PART * x.shape[-2] // x.size)
+    for first in range(0, x.shape[-2], step):
+        yield x[..., first : first + step, :]
 
 
 def exact_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray | None:
@@ -83,12 +100,14 @@ def exact_product(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = Non
 
     Args and returns as for `product`.
     """
-    sizes = np.abs(a).astype(np.float64), np.abs(b).astype(np.float64)
+    sizes = np.abs(a), np.abs(b)
     start = 0.0 if initial is None else float(np.abs(initial).max(initial=0))
-    if not all(np.isfinite(size).all() for size in (*sizes, start)):
+    largest = [float(size.max(initial=0)) for size in sizes]
+    if not all(map(math.isfinite, (*largest, start))):
         return None
-    rows = sizes[0].sum(axis=-1).max(initial=0) * sizes[1].max(initial=0)
-    columns = sizes[1].sum(axis=-2).max(initial=0) * sizes[0].max(initial=0)
+    rows = sizes[0].sum(axis=-1, dtype=np.float64).max(initial=0) * largest[1]
+    columns = sizes[1].sum(axis=-2, dtype=np.float64).max(initial=0) * largest[0]
+    del sizes
     unit = grid(a) + grid(b)
     if initial is not None:
         unit = min(unit, grid(np.asarray(initial, np.float32)))
@@ -113,12 +132,13 @@ def product(a: np.ndarray, b: np.ndarray, block: int, initial: np.ndarray | None
     """
     shape = np.broadcast_shapes((*a.shape[:-1], 1), (*b.shape[:-2], 1, b.shape[-1]))
     total = None if initial is None else np.broadcast_to(initial, shape)
-    # float64 once, not for every product.
-    a, b = a.astype(np.float64), b.astype(np.float64)
     for first in range(0, a.shape[-1], block):
         part = np.zeros(shape, np.float32)
-        for k in range(first, min(first + block, a.shape[-1])):
-            part = fma(a[..., k, None], b[..., k, None, :], part)
+        # float64 once for a block, not for every product, and not for all of a large matrix.
+        left, right = a[..., first : first + block].astype(np.float64), b[..., first : first + block, :]
+        right = right.astype(np.float64)
+        for k in range(left.shape[-1]):
+            part = fma(left[..., k, None], right[..., k, None, :], part)
         total = part if total is None else total + part
     return total
 

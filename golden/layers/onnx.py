@@ -447,8 +447,10 @@ class QLinearMatMul:
             x.swapaxes(-1, -2) if turned else x
             for x, turned in zip(aligned(a, b), self.transposed, strict=True)
         )
-        a = a.astype(np.int64) - self.sources[0].zero_point[0]
-        b = b.astype(np.int64) - self.sources[1].zero_point
+        a, b = (
+            np.subtract(x, source.zero_point, dtype=np.int16, casting="unsafe")
+            for x, source in zip((a, b), self.sources, strict=True)
+        )
         sums = sums_of_products(a, b, 255 * 255)
         if self.bias is not None:
             sums = sums + self.bias

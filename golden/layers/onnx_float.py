@@ -48,6 +48,7 @@ __all__ = [
     "Selu",
     "Softmax",
     "SpaceToDepth",
+    "TopK",
     "Trilu",
 ]
 
@@ -472,6 +473,27 @@ class ArgExtreme:
 
 
 @dataclass(frozen=True)
+class TopK:
+    """TopK, sorted: the `count` greatest or least values along an axis, and their places as int64; of equal values
+    the first comes first. Source: providers/cpu/math/top_k.cc.
+    """
+
+    axis: int
+    count: int
+    largest: bool
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        axis, length = self.axis + 1, x.shape[self.axis + 1]
+        if self.largest:
+            # A stable sort of the mirrored array, mirrored: descending, the first of equal values first.
+            places = np.flip(length - 1 - np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+        else:
+            places = np.argsort(x, axis, kind="stable")
+        places = places.take(range(self.count), axis).astype(np.int64)
+        return np.take_along_axis(x, places, axis), places
+
+
+@dataclass(frozen=True)
 class DynamicQuantizeLinear:
     """DynamicQuantizeLinear: uint8 of the range of all values of a run, 0 included; gives y, scale, zero point.
 
@@ -492,15 +514,15 @@ class DynamicQuantizeLinear:
 
 
 def _centred(x: np.ndarray, zero_point: np.ndarray | None, axis: int) -> np.ndarray:
-    """x - zero_point as int64; a list of zero points lies along `axis` of x."""
-    x = x.astype(np.int64)
+    """x - zero_point of 8 bits as int16; a list of zero points lies along `axis` of x."""
+    x = x.astype(np.int16)
     if zero_point is None:
         return x
     shape = [1] * x.ndim
     shape[0] = len(zero_point)
     if zero_point[0].size > 1:
         shape[axis] = -1
-    return x - zero_point.astype(np.int64).reshape(shape)
+    return x - zero_point.astype(np.int16).reshape(shape)
 
 
 @dataclass(frozen=True)

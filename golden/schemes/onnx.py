@@ -86,8 +86,14 @@ def dequantize(q: np.ndarray, source: Affine) -> np.ndarray:
     Returns:
         float32 of the same shape.
     """
+    scale = source.along(source.scale, q.ndim - 1)
+    if not source.zero_point.any():
+        return q.astype(np.float32) * scale
     zero_point = source.along(source.zero_point, q.ndim - 1)
-    return (q.astype(np.int64) - zero_point).astype(np.float32) * source.along(source.scale, q.ndim - 1)
+    if q.dtype.itemsize <= 2:
+        # Differences of 16 bits are float32 numbers.
+        return np.subtract(q, zero_point, dtype=np.float32, casting="unsafe") * scale
+    return (q.astype(np.int64) - zero_point).astype(np.float32) * scale
 
 
 def requantize(accumulator: np.ndarray, factor: np.ndarray | np.float32, target: Affine) -> np.ndarray:

@@ -220,8 +220,7 @@ class Rescale:
         right = -self.shift
         if (self.shift > 0).any() or (self.multiplier < 0).any() or magnitude >= 1 << 31:
             return False
-        largest = magnitude * int(self.multiplier.max()) + (1 << (39 + int(right.max())))
-        return bool(right.max() <= 13) or largest < 1 << 53
+        return bool(right.max() <= 14)
 
     def saturated(self, x: np.ndarray, zero_point: int, low: int, high: int) -> np.ndarray:
         """clip(`apply`(x) + zero_point, low, high) of an int8 tensor in one float64 multiplication and addition.
@@ -231,11 +230,11 @@ class Rescale:
         floor is one floor: floor((P + 2**30 + 2**(30+e) - (x < 0) * 2**31) / 2**(31+e)); for e = 0 it is
         floor((P + 2**30) / 2**31). (v < 0 means x < 0, but for x = -1 and multiplier 2**30, or 0, where both give 0.)
 
-        With zero_point * 2**(31+e) the constants stay below 2**(39+e) in magnitude. All that is scaled by
-        2**-(31+e), which no float64 minds. Where |P| and the constants add up to less than 2**53, everything is an
-        integer that float64 holds. If e <= 13, the rest does not matter either: for |P| < 2**52 everything is below
-        2**53; for |P| >= 2**52 the quotient |P| / 2**(31+e) is 256 or more, before and after rounding, which is
-        monotonic, so that the result saturates to the same end.
+        All that is scaled by 2**-(31+e), which no float64 minds. As long as P, and what it becomes with the constants,
+        stay within 2**53, everything is an integer that float64 holds. Where one of them leaves that, e <= 14 makes it
+        256 or more after the scaling, exact or rounded, as rounding is monotonic: more than zero_point and what is
+        still added can bring back into int8, so that the result saturates to the same end. (For e = 15 it is 128 or
+        more, and a zero point of -128 does bring that back: 4812869 * 2141969779 is wrong by one.)
 
         Args:
             x: integers as float32 or float64, `[..., C]`, for which `exact_in_float64` holds.

@@ -221,6 +221,17 @@ def test_arg_extremes(kind, last):
     case.check(*(node.output[0] for node in case.file.nodes[-2:]), runs=9)
 
 
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize(("axis", "count"), [(-1, 1), (-1, 4), (1, 3), (2, 9), (0, 1)])
+def test_top_k(largest, axis, count):
+    """Many equal values, of which the first comes first."""
+    case = Case(7)
+    x = case.file.dequantize(case.file.input((1, 4, 9), np.int8), 0.5, np.int8(0))
+    y = case.file.node("Clip", x, np.float32(-3), np.float32(3))
+    made = case.file.node("TopK", y, ints(count), outputs=2, axis=axis, largest=largest)
+    case.check(*made, runs=9)
+
+
 # --- Dynamic quantisation -------------------------------------------------------------------------------------------
 
 

@@ -247,7 +247,7 @@ def stored(**fields) -> bytes:
     [
         (lambda: stored(dims=[2**40, 2**40]), "has shape"),
         (lambda: stored(dims=[2**27]), "holds 4 bytes, but must hold 536870912"),
-        (lambda: stored(dims=[-1]), "axes of 0 or more"),
+        (lambda: stored(dims=[-1]), "axes of 0 to 2147483647"),
         (lambda: stored(dims=[1] * 99), "at most 8 axes"),
         (lambda: stored(raw_data=b"123"), "holds 3 bytes, but must hold 4"),
         (lambda: stored(raw_data=b""), "holds 0 bytes, but must hold 4"),
@@ -262,7 +262,7 @@ def stored(**fields) -> bytes:
         (lambda: altered(lambda m: m.graph.node[0].output.append("more")), "'more' is one too many"),
         (lambda: altered(lambda m: m.graph.output[0].__setattr__("name", "gone")), "output 'gone' is made by no node"),
         (lambda: altered(lambda m: m.graph.ClearField("output")), "must have 1 or more"),
-        (lambda: altered(lambda m: m.graph.ClearField("input")), "read before any node makes it"),
+        (lambda: altered(lambda m: m.graph.ClearField("input")), "the graph has 0 inputs, but must have 1 or more"),
         (lambda: altered(lambda m: m.graph.node.reverse()), "read before any node makes it"),
         (lambda: altered(lambda m: m.graph.node[0].attribute.append(
             helper.make_attribute("body", helper.make_graph([], "g", [], [])))), "attribute body is of type 5"),

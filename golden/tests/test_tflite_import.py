@@ -137,6 +137,19 @@ REFUSED = {
         lambda: one("MUL", [(1, 4), (1, 4)], "MulOptions", out=(1e-30, 0)),
         ModelFormatError, r"\(MUL\): rescaling factor is .* but must be below 2\*\*30",
     ),
+    "rescaling factor of a convolution": (
+        lambda: one("CONV_2D", [(1, 6, 6, 3)], constants=[WEIGHTS], **{**CONV, "out": (1e-30, 0)}),
+        ModelFormatError, r"\(CONV_2D\): rescaling factor is .* but must be below 2\*\*30",
+    ),
+    "rescaling factor of a dense layer": (
+        lambda: one("FULLY_CONNECTED", [(1, 4)], "FullyConnectedOptions",
+                    constants=[(np.ones((2, 4), np.int8), 0.01, 0)], out=(1e-30, 0)),
+        ModelFormatError, r"\(FULLY_CONNECTED\): rescaling factor is .* but must be below 2\*\*30",
+    ),
+    "two inputs of NEG": (
+        lambda: one("NEG", [(1, 4), (1, 4)], dtype=np.float32, out=((), (), np.float32)),
+        ModelFormatError, r"\(NEG\) has 2 inputs, but must have 1",
+    ),
     "broadcast": (
         lambda: one("MUL", [(1, 4), (1, 3)], "MulOptions"),
         ModelFormatError, r"shapes \[1, 4\] and \[1, 3\] differ, but must be equal or 1",
@@ -231,7 +244,7 @@ REFUSED = {
         ModelFormatError, rf"their product at most {MAX_ELEMENTS}",
     ),
     "negative axis length": (
-        lambda: one("ADD", [(-1, 4), (1,)], "AddOptions"), ModelFormatError, r"has shape \[-1, 4\]"
+        lambda: one("ADD", [(1, -4), (1,)], "AddOptions"), ModelFormatError, r"has shape \[1, -4\]"
     ),
     "too many axes": (
         lambda: one("ADD", [(1,) * 9, (1,)], "AddOptions"), ModelFormatError, r"has 9 axes, but at most 8"

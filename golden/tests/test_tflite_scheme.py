@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from golden import ConfigurationError, DoesNotFitError
+from golden.layers import tflite as layers
 from golden.layers.linear import Convolution, Window, exact_float, sums_of_products
 from golden.schemes import tflite
 from golden.schemes.tflite import Affine, FloatRescale, Rescale
@@ -111,7 +112,7 @@ def test_quantize_multiplier_refuses(real):
 def test_float64_rescaling_equals_fixed_point(values, multiplier, shift, zero_point, relu):
     rescale = Rescale(np.array([multiplier]), np.array([shift]))
     if not rescale.exact_in_float64(2**24):
-        assert shift < -13
+        assert shift < -14
         return
     low = zero_point if relu else -128
     seen = rescale.saturated(np.array(values, np.float32), zero_point, low, 127)
@@ -119,7 +120,7 @@ def test_float64_rescaling_equals_fixed_point(values, multiplier, shift, zero_po
     assert seen.tolist() == exact
 
 
-@pytest.mark.parametrize("shift", range(-13, 1))
+@pytest.mark.parametrize("shift", range(-14, 1))
 @pytest.mark.parametrize("zero_point", [-128, 0, 127])
 def test_float64_rescaling_around_every_tie_and_at_the_ends(shift, zero_point):
     rng = np.random.default_rng(-shift)
@@ -133,6 +134,40 @@ def test_float64_rescaling_around_every_tie_and_at_the_ends(shift, zero_point):
         seen = rescale.saturated(np.array(values, np.float64), zero_point, -128, 127)
         exact = [min(max(double_rounding(x, multiplier, shift) + zero_point, -128), 127) for x in values]
         assert seen.tolist() == exact
+
+
+def convolved(x: int, multiplier: int, shift: int, zero_point: int) -> int:
+    """What a convolution makes of the sum x."""
+    convolution = Convolution(np.zeros((1, 1, 1, 1), np.int8), np.array([x]), Window((1, 1)))
+    target = Affine(np.ones(1, np.float32), np.array([zero_point]), None, np.dtype(np.int8))
+    layer = layers.Conv2D(convolution, Rescale(np.array([multiplier]), np.array([shift])), target)
+    return int(layer(np.zeros((1, 1, 1, 1, 1), np.int8)).item())
+
+
+@pytest.mark.parametrize(
+    ("x", "multiplier", "shift", "zero_point", "exact"),
+    [
+        (4812869, 2141969779, -15, -128, 18),
+        (6483639, 1503179001, -15, -128, 10),
+        (8981881, 1461138231, -15, -100, 86),
+        (-12610323, 1381111579, -15, 127, -121),
+        (-9880055, 1705791431, -15, 127, -113),
+        (16988071, 1470496745, -16, -128, 49),
+        (-12747413, 1484943738, -16, 127, -8),
+        (41475179, 1554128762, -18, -128, -14),
+        (-20809167, 1636705165, -18, 127, 66),
+    ],
+)
+def test_products_beyond_float64_are_exact(x, multiplier, shift, zero_point, exact):
+    """The product has 54 bits or more, and lies within one of a tie: float64 is wrong by one, and is not asked.
+
+    At shift -14 such a product saturates whatever its last bit is, from -15 on it does not.
+    """
+    assert exact == double_rounding(x, multiplier, shift) + zero_point
+    assert convolved(x, multiplier, shift, zero_point) == exact
+    rescale = Rescale(np.array([multiplier]), np.array([shift]))
+    assert rescale.saturated(np.array([float(x)]), zero_point, -128, 127).tolist() == [exact + 1]
+    assert not rescale.exact_in_float64(abs(x))
 
 
 @given(st.lists(INT32, min_size=1, max_size=20), st.floats(1e-6, 0.4))

@@ -86,8 +86,15 @@ def loads(data: bytes, name: str = "model") -> Graph:
         UnsupportedOperatorError: an operator outside `OPERATORS`, an attribute without definition, or a float model.
     """
     model = model_file.parse_onnx(data, name)
+    size = len(data)
+    del data
     try:
-        file = read(model)
+        file = read(model, size)
+        del model  # the graph holds the arrays, and nothing else of the file
+        if not file.inputs:
+            raise ModelFormatError(
+                "the graph has 0 inputs, but must have 1 or more: its values would never change"
+            )
         own = file.quantises() or uses_qonnx(file)
         if not own and fixed_point.recognises(file):
             return fixed_point.graph(file, name)

@@ -120,6 +120,8 @@ class File:
         inputs: name -> shape and dtype; a leading axis without a length (a batch) is 1.
         outputs: names.
         opsets: domain -> version; ONNX's own domain is ''.
+        functions: domain and name of each that the file defines itself.
+        size: of the file in bytes.
     """
 
     operations: list[Operation]
@@ -128,6 +130,7 @@ class File:
     outputs: tuple[str, ...]
     opsets: dict[str, int]
     functions: list[tuple[str, str]]
+    size: int = 0
 
     def quantises(self) -> bool:
         """Whether a node quantises, or computes in quantised integers."""
@@ -147,8 +150,8 @@ _QUANTISING = (
 )
 
 
-def read(model: Any) -> File:
-    """Copy an `onnx.ModelProto`.
+def read(model: Any, size: int = 0) -> File:
+    """Copy an `onnx.ModelProto` of a file of `size` bytes.
 
     Raises:
         ModelFormatError: damaged, inconsistent, or asking for more than `MAX_ELEMENTS`.
@@ -159,24 +162,35 @@ def read(model: Any) -> File:
     if graph.sparse_initializer:
         raise UnsupportedOperatorError("the file has sparse initializers, but must have dense ones alone")
     constants: dict[str, Array] = {}
+    # What nobody reads may be of any type.
+    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    given: set[str] = set()
     for stored in graph.initializer:
-        if stored.name in constants:
+        if stored.name in given:
             raise ModelFormatError(f"tensor {stored.name!r} is given twice")
-        constants[stored.name] = _array(stored, f"initializer {stored.name!r}")
+        given.add(stored.name)
+        if stored.name in used:
+            constants[stored.name] = _array(stored, f"initializer {stored.name!r}")
     inputs: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
     for value in graph.input:
         if value.name in inputs:
             raise ModelFormatError(f"graph input {value.name!r} is given twice")
-        if value.name not in constants:
+        if value.name not in given:
             inputs[value.name] = _input(value)
     names: set[str] = set()
+    nodes = (
+        (index, node)
+        for index, node in enumerate(graph.node)
+        if node.op_type != "Constant" or not node.output or not used.isdisjoint(node.output)
+    )
     return File(
-        [_operation(index, node, names) for index, node in enumerate(graph.node)],
+        [_operation(index, node, names) for index, node in nodes],
         constants,
         inputs,
         tuple(value.name for value in graph.output),
         {"" if opset.domain in _DOMAINS else opset.domain: opset.version for opset in model.opset_import},
         [(function.domain, function.name) for function in model.functions],
+        size,
     )
 
 
@@ -243,16 +257,17 @@ def _array(stored: Any, where: str) -> Array:
     shape = tuple(stored.dims)
     if stored.data_location == _EXTERNAL or stored.external_data:
         raise UnsupportedOperatorError(f"{where} is stored in another file, but must be stored in this one")
-    if len(shape) > MAX_RANK or min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
+    if len(shape) > MAX_RANK or not all(0 <= n < 1 << 31 for n in shape):
         raise ModelFormatError(
-            f"{where} has shape {list(shape)}, but must have at most {MAX_RANK} axes of 0 or more and "
-            f"{MAX_ELEMENTS} values"
+            f"{where} has shape {list(shape)[: MAX_RANK + 1]}, but must have at most {MAX_RANK} axes of 0 to "
+            f"{(1 << 31) - 1}"
         )
     count = math.prod(shape)
     raw = stored.HasField("raw_data")
-    fields = {"float32": stored.float_data, "float64": stored.double_data, "int64": stored.int64_data}
-    repeated = fields.get(name, stored.int32_data)
-    held = len(stored.raw_data if raw else repeated)
+    fields = {"float32": "float_data", "float64": "double_data", "int64": "int64_data"}
+    # Each access to raw_data is a copy.
+    repeated = stored.raw_data if raw else getattr(stored, fields.get(name, "int32_data"))
+    held = len(repeated)
     expected = (count + 1) // 2 if bits else count * (dtype.itemsize if raw else 1)
     if held != expected:
         raise ModelFormatError(
@@ -260,7 +275,7 @@ def _array(stored: Any, where: str) -> Array:
             f"but must hold {expected}"
         )
     if raw:
-        values = np.frombuffer(stored.raw_data, dtype.newbyteorder("<"))
+        values = np.frombuffer(repeated, dtype.newbyteorder("<"))
     else:
         wide = np.array(repeated, dtype if dtype.kind == "f" else np.int64)
         values = wide.astype(np.uint8).view(dtype) if bits else wide.astype(dtype)
@@ -271,7 +286,7 @@ def _array(stored: Any, where: str) -> Array:
         pairs = np.stack([values & 15, values >> 4], axis=1).reshape(-1)[:count]
         values = ((pairs ^ 8).astype(np.int8) - 8) if dtype.kind == "i" else pairs
     # A byte of a bool may hold any value.
-    values = values.view(np.uint8) != 0 if raw and dtype.kind == "b" else values.astype(dtype)
+    values = values.view(np.uint8) != 0 if raw and dtype.kind == "b" else values.astype(dtype, copy=False)
     if dtype.kind == "f" and np.isnan(values).any():
         raise ModelFormatError(f"{where} holds NaN, but must hold numbers")
     return Array(values.reshape(shape), bits)
@@ -292,5 +307,6 @@ def _input(value: Any) -> tuple[tuple[int, ...], np.dtype]:
                 f"{where}: axis {axis} has the length {dim.dim_param or 'unknown'!r}, but only axis 0 may be open; "
                 f"python -m onnxruntime.tools.make_dynamic_shape_fixed gives it one"
             )
-        shape.append(dim.dim_value if known else 1)
+        # A batch axis without a length, which some tools write as -1.
+        shape.append(1 if not axis and (not known or dim.dim_value == -1) else dim.dim_value)
     return tuple(shape), dtype

@@ -95,8 +95,7 @@ def _qlinear_conv(reader: Reader, operation: Operation) -> None:
     source = reader.affine(operation, 1, 2, x.dtype)
     weights = reader.affine(operation, 4, 5, weight.dtype, weight.shape, 0)
     target = reader.affine(operation, 6, 7, x.dtype)
-    values = reader.constant(operation, 3, "weight", *EIGHT_BITS).astype(np.int64)
-    values = values - weights.zero_point.reshape(-1, *(1,) * (values.ndim - 1))
+    values = _centred(reader.constant(operation, 3, "weight", *EIGHT_BITS), weights.zero_point)
     bias = np.zeros(len(values), np.int64)
     if operation.has(8):
         bias = reader.constant(operation, 8, "bias", np.int32).astype(np.int64)
@@ -112,6 +111,13 @@ def _qlinear_conv(reader: Reader, operation: Operation) -> None:
     bound_columns(operation, x, math.prod(window.kernel), y)
     operator = layers.QLinearConv(convolution, (source, weights), target)
     reader.add(operation, on_maps(operator, x), (0,), math.prod(y.shape) * values[0].size)
+
+
+def _centred(weight: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+    """Weights of 8 bits less a zero point for all or each of the first axis; as they are where that is 0."""
+    if not zero_point.any():
+        return weight
+    return weight.astype(np.int16) - zero_point.astype(np.int16).reshape(-1, *(1,) * (weight.ndim - 1))
 
 
 @handles("QLinearMatMul")
@@ -175,15 +181,15 @@ def _conv_integer(reader: Reader, operation: Operation) -> None:
     size = spatial_size(operation, x)
     groups = group_count(operation, x, weight)
     window = window_of(operation, size, weight.shape[2:])
-    values = reader.constant(operation, 1, "weight", *EIGHT_BITS).astype(np.int64)
+    values = reader.constant(operation, 1, "weight", *EIGHT_BITS)
     if operation.has(3):
-        zeros = reader.constant(operation, 3, "weight zero point", weight.dtype.type).astype(np.int64)
+        zeros = reader.constant(operation, 3, "weight zero point", weight.dtype.type)
         if zeros.shape not in ((), (1,), (len(values),)):
             raise UnsupportedOperatorError(
                 f"{operation}: weight zero point has shape {list(zeros.shape)}, but must hold 1 or {len(values)} "
                 f"value(s)"
             )
-        values = values - zeros.reshape(-1, *(1,) * (values.ndim - 1))
+        values = _centred(values, zeros)
     given = operation.has(2)
     if given and reader.input(operation, 2, x.dtype.type).shape not in ((), (1,)):
         raise UnsupportedOperatorError(f"{operation}: zero point of x has several values, but must have 1")

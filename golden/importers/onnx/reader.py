@@ -24,7 +24,8 @@ from golden.schemes.affine import Affine
 __all__ = ["MICROSOFT", "OPERATORS", "Reader", "handles"]
 
 MICROSOFT = "com.microsoft"
-# Values that a node may compute, and read, while the file is loaded (shapes, scales, zero points, indices).
+# Values that a node may read and compute while a file is loaded (shapes, scales, zero points, indices), beyond as many
+# as the file has bytes.
 MAX_KNOWN = 1 << 22
 
 # Domain and operator -> its handler. What is not here is rejected by name.
@@ -44,7 +45,6 @@ class Reader:
         node_by_node: whether the reference executes each node in a session of its own, as QONNX's does.
         tensors: what is known of each tensor by now.
         constants: values that are in the file.
-        known: values of what nodes compute from constants and shapes alone.
         fixed: names of what does not depend on the graph's inputs.
 
     Raises:
@@ -59,9 +59,11 @@ class Reader:
         self.node_by_node = uses_qonnx(file)
         self.tensors: dict[str, Tensor] = {}
         self.constants: dict[str, np.ndarray] = {}
-        self.known: dict[str, np.ndarray] = {}
         self.fixed: set[str] = set()
         self._nodes: list[Node] = []
+        # What nodes compute from constants and shapes alone: how, and, of what was asked for, the values.
+        self._recipes: dict[str, Node] = {}
+        self._known: dict[str, np.ndarray] = {}
         # Constants under another name, which onnxruntime does not pack beforehand.
         self._aliases: set[str] = set()
         self._made: list[str] = []  # what the present node makes
@@ -83,7 +85,9 @@ class Reader:
         for operation in self._file.operations:
             self._made = []
             try:
-                OPERATORS[operation.domain, operation.kind](self, operation)
+                # What overflows becomes infinite, and is rejected where it may not be.
+                with np.errstate(all="ignore"):
+                    OPERATORS[operation.domain, operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
         outputs = self._file.outputs
@@ -102,9 +106,28 @@ class Reader:
             tensors={n: t for n, t in self.tensors.items() if n in made or n in constants},
             inputs=tuple(inputs),
             outputs=outputs,
-            nodes=tuple(self._nodes),
+            nodes=self._ordered(),
             constants=constants,
         )
+
+    def _ordered(self) -> tuple[Node, ...]:
+        """The nodes in the file's order, but what is computed from constants alone just before it is read.
+
+        Files often begin with the dequantisation of all weights, which would then all be floats at the same time.
+        """
+        waiting = {name: node for node in self._nodes for name in node.outputs if name in self.fixed}
+        ordered: dict[str, Node] = {}
+        for last in self._nodes:
+            stack = [] if self.fixed.issuperset(last.outputs) else [last]
+            while stack:
+                before = [waiting[name] for name in stack[-1].inputs if name in waiting]
+                before = [node for node in before if node.name not in ordered]
+                if before:
+                    stack += before
+                else:
+                    node = stack.pop()
+                    ordered[node.name] = node
+        return tuple({**ordered, **{node.name: node for node in self._nodes}}.values())
 
     # What a node reads.
 
@@ -162,8 +185,20 @@ class Reader:
         return values
 
     def value(self, name: str) -> np.ndarray | None:
-        """The values of a tensor that the file alone decides, or None."""
-        return self.constants.get(name, self.known.get(name))
+        """The values of a tensor that the file alone decides, or None; computed when first asked for."""
+        wanted = [name] if name in self._recipes and name not in self._known else []
+        while wanted:
+            node = self._recipes[wanted[-1]]
+            missing = [n for n in node.inputs if n not in self.constants and n not in self._known]
+            if missing:
+                wanted += missing
+                continue
+            with np.errstate(all="ignore"):
+                made = node.operator(*(self.value(n)[None] for n in node.inputs))
+            for output, array in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True):
+                self._known[output] = array[0]
+            wanted.pop()
+        return self.constants.get(name, self._known.get(name))
 
     def packed(self, tensor: Tensor) -> bool:
         """Whether onnxruntime prepares a matrix when it loads the file: a stored one, under its own name.
@@ -254,14 +289,12 @@ class Reader:
         inputs = tuple(operation.inputs[position] for position in data)
         if self.fixed.issuperset(inputs):
             self.fixed.update(outputs)
-        self._nodes.append(Node(operation.name, operation.kind, operator, inputs, outputs, macs))
-        values = [self.value(name) for name in inputs]
-        sizes = [math.prod(self.tensors[name].shape) for name in (*inputs, *outputs)]
-        if all(v is not None for v in values) and sum(sizes) <= MAX_KNOWN and macs == 0:
-            with np.errstate(all="ignore"):
-                made = operator(*(v[None] for v in values))
-            for name, array in zip(outputs, made if isinstance(made, tuple) else (made,), strict=True):
-                self.known[name] = array[0]
+        node = Node(operation.name, operation.kind, operator, inputs, outputs, macs)
+        self._nodes.append(node)
+        known = all(name in self.constants or name in self._recipes for name in inputs)
+        size = sum(math.prod(self.tensors[name].shape) for name in (*inputs, *outputs))
+        if known and size <= MAX_KNOWN + self._file.size and macs == 0:
+            self._recipes.update(dict.fromkeys(outputs, node))
 
 
 def uses_qonnx(file: File) -> bool:

@@ -99,3 +99,17 @@ def _arg_extreme(reader: Reader, operation: Operation) -> None:
     kept = (1,) if keep else ()
     reader.output(operation, (*x.shape[:axis], *kept, *x.shape[axis + 1 :]), np.int64)
     reader.add(operation, floats.ArgExtreme(axis, keep, operation.kind == "ArgMax", last))
+
+
+@handles("TopK")
+def _top_k(reader: Reader, operation: Operation) -> None:
+    x = reader.input(operation, 0, np.float32, np.int64, np.int32)
+    axis = operation.axis(operation.attributes.get("axis", -1), len(x.shape))
+    operation.only("sorted", 1, 1)
+    count = reader.integers(operation, 1, "k")
+    if len(count) != 1 or not 1 <= count[0] <= x.shape[axis]:
+        raise ModelFormatError(f"{operation}: k is {count}, but must be one number of 1 to {x.shape[axis]}")
+    shape = (*x.shape[:axis], count[0], *x.shape[axis + 1 :])
+    reader.output(operation, shape, x.dtype)
+    reader.output(operation, shape, np.int64, position=1)
+    reader.add(operation, floats.TopK(axis, count[0], bool(operation.only("largest", 1, 0, 1))))

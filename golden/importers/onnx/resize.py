@@ -9,6 +9,7 @@ from golden.errors import ModelFormatError, UnsupportedOperatorError
 from golden.graph import Tensor
 from golden.importers.onnx.file import EIGHT_BITS, Operation
 from golden.importers.onnx.reader import Reader, handles
+from golden.importers.onnx.values import check_lengths
 from golden.layers import onnx_float as floats
 from golden.layers import shaping
 
@@ -36,6 +37,7 @@ def _resize(reader: Reader, operation: Operation) -> None:
     if shape == x.shape:
         reader.add(operation, shaping.Reshape(shape))
         return
+    check_lengths(operation, shape)
     coordinates = [
         _coordinates(place, n, out, scale) for n, out, scale in zip(x.shape, shape, scales, strict=True)
     ]

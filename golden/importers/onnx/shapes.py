@@ -12,7 +12,7 @@ from golden.errors import ModelFormatError
 from golden.graph import Tensor
 from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Operation
 from golden.importers.onnx.reader import Reader, handles
-from golden.importers.onnx.values import check_bounds
+from golden.importers.onnx.values import check_bounds, check_lengths
 from golden.layers import onnx_float as floats
 from golden.layers import shaping
 
@@ -154,6 +154,7 @@ def _pad(reader: Reader, operation: Operation) -> None:
     if mode == "constant":
         reader.add(operation, shaping.Pad(tuple(pairs), fill))
     else:
+        check_lengths(operation, shape)
         added = [(axis, pair) for axis, pair in enumerate(pairs) if any(pair)]
         places = ((axis, np.pad(np.arange(x.shape[axis]), pair, mode=mode)) for axis, pair in added)
         reader.add(operation, shaping.Take(tuple(places)))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,22 @@ import numpy as np
 from golden.errors import ModelFormatError, UnsupportedOperatorError
 from golden.graph import Tensor
 from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, Operation
-from golden.importers.onnx.reader import Reader, handles
+from golden.importers.onnx.reader import MAX_KNOWN, Reader, handles
 from golden.layers import onnx_float as floats
 from golden.layers import shaping
 
 _WHOLE = (np.int64, np.int32)
+
+
+MAX_AXIS = 1 << 20  # of an axis whose places are listed while the file is loaded
+
+
+def check_lengths(operation: Operation, lengths: Iterable[int]) -> None:
+    """Reject axes too long to list their places."""
+    if max(lengths, default=0) > MAX_AXIS:
+        raise ModelFormatError(
+            f"{operation}: axes are {list(lengths)} long, but at most {MAX_AXIS} is allowed"
+        )
 
 
 @handles("Constant")
@@ -90,7 +102,10 @@ def _range(reader: Reader, operation: Operation) -> None:
     if delta == 0 or not np.isfinite([start, limit, delta]).all():
         raise ModelFormatError(f"{operation}: delta is {delta}, but must be finite and not 0")
     count = max(0, math.ceil((float(limit) - float(start)) / float(delta)))
-    check_bounds(operation, (count,))
+    if count > MAX_KNOWN:
+        raise ModelFormatError(
+            f"{operation}: the output would have {count} values, but at most {MAX_KNOWN} are allowed"
+        )
     _given_values(reader, operation, (start + np.arange(count).astype(first) * delta).astype(first))
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from golden.errors import ModelFormatError, UnsupportedOperatorError
@@ -18,6 +20,18 @@ from golden.schemes.tflite import (
 # How far a converter's rounding may put two scales apart that are meant to be one, where values are only moved
 # (pooling, padding): the tolerance that TFLite's own kernels have had.
 NEARLY = 1e-6
+
+MAX_AXIS = (
+    1 << 20
+)  # of an axis whose places are listed; those of a resized map, times 1024, must stay within 32 bits
+
+
+def check_lengths(operation: Operation, lengths: Iterable[int]) -> None:
+    """Reject axes too long to list their places."""
+    if max(lengths, default=0) > MAX_AXIS:
+        raise ModelFormatError(
+            f"{operation}: axes are {list(lengths)} long, but at most {MAX_AXIS} is allowed"
+        )
 
 
 def broadcast(operation: Operation, *shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def _pair(reader: Reader, operation: Operation) -> tuple[Tensor, Tensor, tuple[i
 def _binary(reader: Reader, operation: Operation) -> None:
     a, b, shape = _pair(reader, operation)
     if a.dtype in PLAIN:
-        _unquantised(reader, operation, a, shape)
+        _unquantised(reader, operation, (a, b), shape)
         return
     sources = reader.quantised(operation, a), reader.quantised(operation, b)
     target = reader.quantised(operation, reader.output(operation, shape))
@@ -103,8 +103,15 @@ def _binary(reader: Reader, operation: Operation) -> None:
     reader.add(operation, layers.Pairwise(operator), (0, 1))
 
 
-def _unquantised(reader: Reader, operation: Operation, x: Tensor, shape: tuple[int, ...]) -> None:
+def _unquantised(
+    reader: Reader, operation: Operation, tensors: Sequence[Tensor], shape: tuple[int, ...]
+) -> None:
     """An operator of `_EXACT` on float32 or int32 and int64: `PLAIN` dtypes."""
+    x = tensors[0]
+    if len(operation.inputs) != len(tensors):
+        raise ModelFormatError(
+            f"{operation} has {len(operation.inputs)} inputs, but must have {len(tensors)}"
+        )
     if operation.kind == "LEAKY_RELU":
         function: Callable[..., np.ndarray] = layers.FloatLeakyRelu(operation.options["Alpha"])
     else:
@@ -123,7 +130,7 @@ def _unquantised(reader: Reader, operation: Operation, x: Tensor, shape: tuple[i
         raise UnsupportedOperatorError(
             f"{operation}: fused activation is {activation}, but must be one of {', '.join(ACTIVATIONS)}"
         )
-    reader.add(operation, layers.Unquantised(function, activation), tuple(range(len(operation.inputs))))
+    reader.add(operation, layers.Unquantised(function, activation), tuple(range(len(tensors))))
 
 
 @handles("ADD_N")
@@ -136,7 +143,7 @@ def _add_n(reader: Reader, operation: Operation) -> None:
                 f"{operation}: tensor {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}, "
                 f"but must be float32 or int32 {list(tensors[0].shape)}"
             )
-    _unquantised(reader, operation, tensors[0], tensors[0].shape)
+    _unquantised(reader, operation, tensors, tensors[0].shape)
 
 
 @handles("MAXIMUM", "MINIMUM")
@@ -150,14 +157,14 @@ def _extreme_of_two(reader: Reader, operation: Operation) -> None:
             same_scale(operation, tensor.quantisation, y.quantisation)
         reader.add(operation, layers.Unquantised(_EXACT[operation.kind]), (0, 1))
         return
-    _unquantised(reader, operation, a, shape)
+    _unquantised(reader, operation, (a, b), shape)
 
 
 @handles("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
 def _comparison(reader: Reader, operation: Operation) -> None:
     a, b, shape = _pair(reader, operation)
     if a.dtype in PLAIN or a.dtype == np.bool_:
-        _unquantised(reader, operation, a, shape)
+        _unquantised(reader, operation, (a, b), shape)
         return
     sources = reader.quantised(operation, a), reader.quantised(operation, b)
     y = reader.output(operation, shape)
@@ -174,7 +181,7 @@ def _logical(reader: Reader, operation: Operation) -> None:
             f"{operation}: has {len(tensors)} inputs of {tensors[0].dtype}, "
             f"but must have {1 if operation.kind == 'LOGICAL_NOT' else 2} of bool"
         )
-    _unquantised(reader, operation, tensors[0], broadcast(operation, *(t.shape for t in tensors)))
+    _unquantised(reader, operation, tensors, broadcast(operation, *(t.shape for t in tensors)))
 
 
 @handles("SELECT", "SELECT_V2")
@@ -209,7 +216,7 @@ def _cast(reader: Reader, operation: Operation) -> None:
 def _prelu(reader: Reader, operation: Operation) -> None:
     x, alpha = reader.input(operation, 0), reader.input(operation, 1)
     if x.dtype == alpha.dtype == np.float32:
-        _unquantised(reader, operation, x, broadcast(operation, x.shape, alpha.shape))
+        _unquantised(reader, operation, (x, alpha), broadcast(operation, x.shape, alpha.shape))
         return
     sources = reader.quantised(operation, x), reader.quantised(operation, alpha)
     if broadcast(operation, x.shape, alpha.shape) != x.shape:
@@ -240,7 +247,7 @@ def _prelu(reader: Reader, operation: Operation) -> None:
 def _unary(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation, 0)
     if x.dtype == np.float32 and operation.kind in (*_EXACT, *ACTIVATIONS, "LEAKY_RELU"):
-        _unquantised(reader, operation, x, x.shape)
+        _unquantised(reader, operation, (x,), x.shape)
         return
     source = reader.quantised(operation, x)
     target = reader.quantised(operation, reader.output(operation, x.shape))
@@ -271,7 +278,7 @@ def _float_unary(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation, 0)
     if x.dtype != np.float32:
         raise UnsupportedOperatorError(f"{operation}: tensor {x.name!r} is {x.dtype}, but must be float32")
-    _unquantised(reader, operation, x, x.shape)
+    _unquantised(reader, operation, (x,), x.shape)
 
 
 @handles("QUANTIZE")

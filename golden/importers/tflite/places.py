@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.importers.tflite.checks import axes_of, axis_of, check_rank, same_scale
+from golden.importers.tflite.checks import MAX_AXIS, axes_of, axis_of, check_lengths, check_rank, same_scale
 from golden.importers.tflite.file import Operation
 from golden.importers.tflite.reader import Reader, handles
 from golden.importers.tflite.shapes import paddings_of
@@ -17,8 +17,6 @@ from golden.layers import tflite as layers
 from golden.schemes.tflite import (
     round_half_away,
 )
-
-MAX_AXIS = 1 << 20  # rows or columns of a resized map, whose places times 1024 must stay within 32 bits
 
 
 @handles("STRIDED_SLICE")
@@ -107,6 +105,7 @@ def _gather(reader: Reader, operation: Operation) -> None:
 def _reverse(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation, 0)
     axes = axes_of(reader, operation, 1, len(x.shape))
+    check_lengths(operation, [x.shape[axis] for axis in axes])
     reader.copied(operation, x, x.shape)
     places = tuple((axis, tuple(range(x.shape[axis] - 1, -1, -1))) for axis in axes)
     reader.add(operation, shaping.Take(places))

@@ -52,7 +52,7 @@ def window_of(operation: Operation, x: Tensor, kernel: tuple[int, int]) -> Windo
 
 
 def _weights(reader: Reader, operation: Operation, rank: int, axis: int) -> tuple[np.ndarray, Affine, int]:
-    """Weights as int64, their quantisation and the length of the output axis."""
+    """Weights less their zero point, their quantisation and the length of the output axis."""
     values = reader.constant(operation, 1, "weights", np.int8)
     tensor = reader.input(operation, 1)
     check_rank(operation, tensor, rank)
@@ -68,7 +68,9 @@ def _weights(reader: Reader, operation: Operation, rank: int, axis: int) -> tupl
         raise UnsupportedOperatorError(
             f"{operation}: weights {tensor.name!r} have zero point {quantisation.zero_point.max()}, but must have 0"
         )
-    return values.astype(np.int64) - quantisation.zero_point[0], quantisation, values.shape[axis]
+    if quantisation.zero_point.any():
+        values = values.astype(np.int16) - quantisation.zero_point[0].astype(np.int16)
+    return values, quantisation, values.shape[axis]
 
 
 def _bias(reader: Reader, operation: Operation, outputs: int, position: int = 2) -> np.ndarray:
@@ -171,6 +173,10 @@ def _fully_connected(reader: Reader, operation: Operation) -> None:
     shape = (*x.shape[:-1], outputs) if keep else (math.prod(x.shape) // inputs, outputs)
     y = reader.output(operation, shape)
     target = reader.quantised(operation, y)
+    factors = layers.convolution_factors(source, quantisation, target)
+    Rescale.of(
+        factors
+    )  # the kernel's preparation makes this form, too, and is undefined for the same factors
     layer = layers.Conv2D(
         Convolution(
             weight[:, None, None, :],
@@ -179,7 +185,7 @@ def _fully_connected(reader: Reader, operation: Operation) -> None:
             int(source.zero_point[0]),
             magnitude=128,
         ),
-        FloatRescale(layers.convolution_factors(source, quantisation, target)),
+        FloatRescale(factors),
         target,
         fused_activation(operation, target),
     )

@@ -8,6 +8,7 @@ shape exists.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from golden.schemes.tflite import (
 )
 
 # Bounds of what a file may ask for.
-MAX_ELEMENTS = 1 << 26  # values of one tensor in one run, or of a padded map
+MAX_ELEMENTS = 1 << 26  # values that the network computes for one tensor in one run, or of a padded map
 
 _DTYPES = {
     "FLOAT32": np.dtype(np.float32),
@@ -75,8 +76,14 @@ class Reader:
 
     def graph(self) -> Graph:
         main = self.subgraphs[0]
+        if not main.inputs:
+            raise ModelFormatError(
+                "the graph has 0 inputs, but must have 1 or more: its values would never change"
+            )
         for index in main.inputs:
-            self.tensors[index] = self.declared(index, self.stored[index].shape)
+            shape = self.stored[index].shape
+            # A batch axis without a length, as some tools write it.
+            self.tensors[index] = self.declared(index, (1, *shape[1:]) if shape[:1] == (-1,) else shape)
         for operation in main.operations:
             if operation.kind not in OPERATORS:
                 raise UnsupportedOperatorError(
@@ -84,7 +91,9 @@ class Reader:
                 )
             self._made = 0
             try:
-                OPERATORS[operation.kind](self, operation)
+                # What overflows becomes infinite, as in C, and is rejected where it may not be.
+                with np.errstate(all="ignore"):
+                    OPERATORS[operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
         for index in main.outputs:
@@ -102,8 +111,9 @@ class Reader:
             variables=self.variables,
         )
 
-    def declared(self, index: int, shape: tuple[int, ...]) -> Tensor:
-        """Describe a tensor of the file that has `shape`, checking its type, size and quantisation."""
+    def declared(self, index: int, shape: tuple[int, ...], bounded: bool = True) -> Tensor:
+        """Describe a tensor of the file that has `shape`, checking its type, quantisation and, unless the file holds
+        its values, size."""
         stored = self.stored[index]
         where = f"tensor {self.names[index]!r}"
         if stored.type not in _DTYPES:
@@ -111,10 +121,10 @@ class Reader:
             raise UnsupportedOperatorError(
                 f"{where} has type {stored.type}, but must have one of {', '.join(_DTYPES)}{hint}"
             )
-        if any(n < 1 for n in shape) or math.prod(shape) > MAX_ELEMENTS:
+        if any(n < 1 for n in shape) or (bounded and math.prod(shape) > MAX_ELEMENTS):
+            limit = f" and their product at most {MAX_ELEMENTS}" if bounded else ""
             raise ModelFormatError(
-                f"{where} has shape {list(shape)}, but every axis must be 1 or more and their product at most "
-                f"{MAX_ELEMENTS}"
+                f"{where} has shape {list(shape)}, but every axis must be 1 or more{limit}"
             )
         return Tensor(
             self.names[index], shape, _DTYPES[stored.type], self._quantisation(stored, shape), index
@@ -154,7 +164,7 @@ class Reader:
             raise ModelFormatError(
                 f"{where} is read, but no node before makes it and the file holds no values for it"
             )
-        tensor = self.declared(index, stored.shape)
+        tensor = self.declared(index, stored.shape, bounded=False)
         expected = math.prod(stored.shape) * tensor.dtype.itemsize
         if len(stored.data) != expected:
             raise ModelFormatError(
@@ -259,7 +269,16 @@ class Reader:
 
 
 def _unique_names(tensors: list[Stored]) -> list[str]:
-    counts: dict[str, int] = {}
+    """The tensors' names; one that is empty or used twice gets the index behind it, as often as it takes."""
+    counts = Counter(tensor.name for tensor in tensors)
+    once = {name for name, count in counts.items() if name and count == 1}
+    taken, names = set(once), []
     for tensor in tensors:
-        counts[tensor.name] = counts.get(tensor.name, 0) + 1
-    return [t.name if t.name and counts[t.name] == 1 else f"{t.name}#{t.index}" for t in tensors]
+        name = tensor.name
+        if name not in once:
+            name = f"{name}#{tensor.index}"
+            while name in taken:
+                name = f"{name}#{tensor.index}"
+            taken.add(name)
+        names.append(name)
+    return names

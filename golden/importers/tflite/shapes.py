@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.importers.tflite.checks import NEARLY, axis_of, broadcast, same_scale, several
+from golden.importers.tflite.checks import NEARLY, axis_of, broadcast, check_lengths, same_scale, several
 from golden.importers.tflite.file import ACTIVATION, MAX_RANK, Operation
 from golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
 from golden.layers import shaping
@@ -104,6 +104,7 @@ def _mirror_pad(reader: Reader, operation: Operation) -> None:
                 f"mirrored"
             )
         if any(pair):
+            check_lengths(operation, [length + sum(pair)])
             # The edge itself is repeated in mode SYMMETRIC alone.
             before, after = range(pair[0] - mode, -mode, -1), range(length - 2 + mode, -1, -1)
             places.append((axis, (*before, *range(length), *after[: pair[1]])))

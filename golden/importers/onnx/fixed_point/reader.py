@@ -60,7 +60,8 @@ class Reader:
                     raise ModelFormatError(str(error)) from None
         for operation in self.file.operations:
             try:
-                OPERATORS[operation.kind](self, operation)
+                with np.errstate(all="ignore"):
+                    OPERATORS[operation.kind](self, operation)
             except (ConfigurationError, DoesNotFitError) as error:
                 raise ModelFormatError(f"{operation}: {error}") from None
         if not self.file.outputs:

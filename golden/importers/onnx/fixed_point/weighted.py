@@ -135,7 +135,7 @@ def _weighted(
     real = np.array([float(scale.value) for scale in scales])
     along = real.reshape([outputs if i == axis else 1 for i in range(stored.ndim)])
     where = f"{operation}: weights {operation.inputs[1]!r}"
-    weight = integers_of(stored, along, WEIGHT_BITS, where)
+    weight = integers_of(stored, along, WEIGHT_BITS, where).astype(np.int8)
     # To [K, fH, fW, C / group].
     weight = weight.transpose(0, 2, 3, 1) if weight.ndim == 4 else np.moveaxis(weight, axis, 0)[:, None, None]
     bias = np.zeros(outputs, np.int64)
@@ -243,12 +243,12 @@ def _fold(
             f"{norm}: the folded bias of channel {channel} is {steps[channel]:.9g} times its scale, but must be a "
             f"whole number of {BIAS_BITS} bits"
         )
-    weight = weight * np.where(factor < 0, -1, 1)[:, None, None, None]
+    weight = weight.astype(np.int16) * np.where(factor < 0, -1, 1).astype(np.int16)[:, None, None, None]
     if weight.max() > 127:
         raise ModelFormatError(
             f"{norm}: a negative factor makes a weight {weight.max()}, but must keep it within -128 to 127"
         )
-    return weight, whole.astype(np.int64), folded
+    return weight.astype(np.int8), whole.astype(np.int64), folded
 
 
 @handles("BatchNormalization")
