@@ -6,7 +6,10 @@ and elsewhere each layer is a step off at most."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from golden.tests.tie_models import TieModel, by_operator
 CASES = by_operator()
 
 
+@functools.cache
 def loaded(model: TieModel) -> Graph:
     """The framework's arithmetic; `test_ties` holds it to the framework."""
     if model.family == "TFLite":
@@ -30,12 +34,23 @@ def loaded(model: TieModel) -> Graph:
     return onnx_importer.loads_graph(model.data)
 
 
-def lowered(model: TieModel, scales: str, folder) -> Network:
-    if model.family == "TFLite":
-        path = folder / "model.tflite"
-        path.write_bytes(model.data)
-        return tflite_network.load(path, scales)
-    return onnx_network.from_bytes(model.data, "model", scales, ends=True)
+@functools.cache
+def traced(model: TieModel) -> dict[str, np.ndarray]:
+    return loaded(model).trace(model.x)
+
+
+@functools.cache
+def lowered(model: TieModel, scales: str) -> Network | GoldenError:
+    """The network, or why there is none."""
+    try:
+        if model.family == "TFLite":
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.tflite"
+                path.write_bytes(model.data)
+                return tflite_network.load(path, scales)
+        return onnx_network.from_bytes(model.data, "model", scales, ends=True)
+    except GoldenError as error:
+        return error
 
 
 # What fails today. Each reason is a fault of the lowering, told by the models that fail.
@@ -121,16 +136,14 @@ def names_a_node(error: GoldenError, graph: Graph) -> bool:
 
 
 @cases(EXACT_FAILS)
-def test_exact_equals_the_framework_or_refuses(family, operator, tmp_path):
+def test_exact_equals_the_framework_or_refuses(family, operator):
     failed = []
     for model in CASES[family, operator]:
-        graph = loaded(model)
-        try:
-            network = lowered(model, "exact", tmp_path)
-        except GoldenError as error:
-            assert names_a_node(error, graph), f"{model.name}: {error}"
+        network = lowered(model, "exact")
+        if isinstance(network, GoldenError):
+            assert names_a_node(network, loaded(model)), f"{model.name}: {network}"
             continue
-        theirs = network.integers(graph.trace(model.x))
+        theirs = network.integers(traced(model))
         if {network.input, model.output} - set(theirs):
             failed.append(f"{model.name}: the network has {list(network.shapes)}, not {model.output!r}")
             continue
@@ -141,28 +154,26 @@ def test_exact_equals_the_framework_or_refuses(family, operator, tmp_path):
 
 
 @cases(NEAREST_FAILS)
-def test_nearest_is_exact_where_exact_is(family, operator, tmp_path):
+def test_nearest_is_exact_where_exact_is(family, operator):
     for model in CASES[family, operator]:
-        try:
-            exact = lowered(model, "exact", tmp_path)
-        except GoldenError:
+        exact, near = lowered(model, "exact"), lowered(model, "nearest")
+        if isinstance(exact, GoldenError):
             continue
-        near = lowered(model, "nearest", tmp_path)
+        assert isinstance(near, Network), f"{model.name}: {near}"
         assert len(near.layers) == len(exact.layers), model.name
         for ours, theirs in zip(near.layers, exact.layers, strict=True):
             np.testing.assert_equal(dataclasses.asdict(ours), dataclasses.asdict(theirs), model.name)
 
 
 @pytest.mark.parametrize("family, operator", list(CASES))
-def test_nearest_is_a_step_off_at_most(family, operator, tmp_path):
+def test_nearest_is_a_step_off_at_most(family, operator):
     for model in CASES[family, operator]:
-        graph = loaded(model)
-        try:
-            network = lowered(model, "nearest", tmp_path)
-        except GoldenError as error:
-            assert names_a_node(error, graph) or (family, operator) in EXACT_FAILS, f"{model.name}: {error}"
+        network = lowered(model, "nearest")
+        if isinstance(network, GoldenError):
+            named = names_a_node(network, loaded(model))
+            assert named or (family, operator) in EXACT_FAILS, f"{model.name}: {network}"
             continue
-        theirs = network.integers(graph.trace(model.x))
+        theirs = network.integers(traced(model))
         alone = network.trace(theirs[network.input], theirs)
         for name in set(alone) & set(theirs):
             assert np.abs(alone[name] - theirs[name]).max() <= 1, (model.name, name)
@@ -172,6 +183,6 @@ def test_the_example_of_a_zero_point_of_one():
     """x = -4..3, a weight of 1, step 2, zero point 1: the ties -3/2, -1/2, 1/2, 3/2 and what they give."""
     (model,) = (m for m in CASES["QDQ", "Conv"] if "int8-0-1-1:2" in m.name)
     taken = (model.x[:, 0] >= -4) & (model.x[:, 0] <= 3)
-    seen = loaded(model).trace(model.x)[model.output][:, 0][taken]
+    seen = traced(model)[model.output][:, 0][taken]
     pairs = dict(zip(model.x[:, 0][taken].tolist(), seen.tolist(), strict=True))
     assert [pairs[x] for x in range(-4, 4)] == [-1, -1, 0, 1, 1, 1, 2, 3]
