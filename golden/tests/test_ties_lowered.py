@@ -5,8 +5,8 @@ and elsewhere each layer is a step off at most."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -17,18 +17,33 @@ from golden.compare import compare_traces
 from golden.graph import Graph
 from golden.importers import onnx as onnx_importer
 from golden.importers import tflite as tflite_importer
+from golden.network import Network
 from golden.tests.tie_models import TieModel, by_operator
 
 CASES = by_operator()
 
+each_operator = pytest.mark.parametrize("family, operator", list(CASES))
 
+
+@functools.cache
 def loaded(model: TieModel) -> Graph:
     """The framework's arithmetic; `test_ties` holds it to the framework."""
     importer = tflite_importer if model.family == "TFLite" else onnx_importer
     return importer.loads(model.data, "model")
 
 
-each_operator = pytest.mark.parametrize("family, operator", list(CASES))
+@functools.cache
+def traced(model: TieModel) -> dict[str, np.ndarray]:
+    return loaded(model).trace(model.x)
+
+
+@functools.cache
+def lowered(model: TieModel, scales: str) -> Network | GoldenError:
+    """The network, or why there is none."""
+    try:
+        return loaded(model).lower(scales)
+    except GoldenError as error:
+        return error
 
 
 def names_a_node(error: GoldenError, graph: Graph) -> bool:
@@ -40,13 +55,11 @@ def names_a_node(error: GoldenError, graph: Graph) -> bool:
 def test_exact_equals_the_framework_or_refuses(family, operator):
     failed = []
     for model in CASES[family, operator]:
-        graph = loaded(model)
-        try:
-            network = loaded(model).lower("exact")
-        except GoldenError as error:
-            assert names_a_node(error, graph), f"{model.name}: {error}"
+        network = lowered(model, "exact")
+        if isinstance(network, GoldenError):
+            assert names_a_node(network, loaded(model)), f"{model.name}: {network}"
             continue
-        theirs = network.integers(graph.trace(model.x))
+        theirs = network.integers(traced(model))
         if {network.input, model.output} - set(theirs):
             failed.append(f"{model.name}: the network has {list(network.shapes)}, not {model.output!r}")
             continue
@@ -67,25 +80,18 @@ ROUNDED = {"ADD": 1, "SUB": 1}
 @each_operator
 def test_scales_that_are_powers_of_two_are_exact(family, operator):
     """Or else a lowering that refuses everything would pass all tests here."""
-    if operator.endswith("fractions"):
-        return
-    made = 0
-    for model in CASES[family, operator]:
-        with contextlib.suppress(GoldenError):
-            loaded(model).lower("exact")
-            made += 1
-    refused = len(CASES[family, operator]) - made
-    assert refused == (len(CASES[family, operator]) if operator in NO_LAYER else ROUNDED.get(operator, 0))
+    models = CASES[family, operator]
+    refused = [model for model in models if isinstance(lowered(model, "exact"), GoldenError)]
+    if not operator.endswith(", fractions"):
+        assert len(refused) == (len(models) if operator in NO_LAYER else ROUNDED.get(operator, 0))
 
 
 @each_operator
 def test_nearest_is_exact_where_exact_is(family, operator):
     for model in CASES[family, operator]:
-        try:
-            exact = loaded(model).lower("exact")
-        except GoldenError:
+        exact, near = lowered(model, "exact"), lowered(model, "nearest")
+        if isinstance(exact, GoldenError):
             continue
-        near = loaded(model).lower("nearest")
         assert len(near.layers) == len(exact.layers), model.name
         for ours, theirs in zip(near.layers, exact.layers, strict=True):
             np.testing.assert_equal(dataclasses.asdict(ours), dataclasses.asdict(theirs), model.name)
@@ -94,13 +100,11 @@ def test_nearest_is_exact_where_exact_is(family, operator):
 @each_operator
 def test_nearest_is_a_step_off_at_most(family, operator):
     for model in CASES[family, operator]:
-        graph = loaded(model)
-        try:
-            network = loaded(model).lower("nearest")
-        except GoldenError as error:
-            assert names_a_node(error, graph), f"{model.name}: {error}"
+        network = lowered(model, "nearest")
+        if isinstance(network, GoldenError):
+            assert names_a_node(network, loaded(model)), f"{model.name}: {network}"
             continue
-        theirs = network.integers(graph.trace(model.x))
+        theirs = network.integers(traced(model))
         alone = network.trace(theirs[network.input], theirs)
         for name in set(alone) & set(theirs):
             assert np.abs(alone[name] - theirs[name]).max() <= 1, (model.name, name)
@@ -110,6 +114,10 @@ def test_the_example_of_a_zero_point_of_one():
     """x = -4..3, a weight of 1, step 2, zero point 1: the ties -3/2, -1/2, 1/2, 3/2 and what they give."""
     (model,) = (m for m in CASES["QDQ", "Conv"] if "int8-0-1-1:2" in m.name)
     taken = (model.x[:, 0] >= -4) & (model.x[:, 0] <= 3)
-    seen = loaded(model).trace(model.x)[model.output][:, 0][taken]
-    pairs = dict(zip(model.x[:, 0][taken].tolist(), seen.tolist(), strict=True))
-    assert [pairs[x] for x in range(-4, 4)] == [-1, -1, 0, 1, 1, 1, 2, 3]
+    network = lowered(model, "exact")
+    theirs = network.integers(traced(model))
+    ours = network.trace(theirs[network.input])[model.output].transpose(0, 3, 1, 2)
+    offset = network.origins[model.output].offset
+    for seen in (traced(model)[model.output][:, 0][taken], ours[:, 0][taken] + offset):
+        pairs = dict(zip(model.x[:, 0][taken].tolist(), seen.tolist(), strict=True))
+        assert [pairs[x] for x in range(-4, 4)] == [-1, -1, 0, 1, 1, 1, 2, 3]
