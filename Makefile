@@ -104,15 +104,24 @@ help: ## Show this list
 	  '  PYTHON=...               an interpreter that has all packages: .venv is then left alone' \
 	  '  BASE_PYTHON=python3      the interpreter .venv is made from (3.11 or newer)'
 
-# .venv: a stamp is written last, so an interrupted installation has none and starts afresh.
+# .venv: $(OWN) is written first and says that it was made here: any other .venv is its user's, and stays as it is.
+# A stamp is written last: an installation that was interrupted has none and starts afresh.
+OWN := .venv/.made-by-assay
+
 .venv/.installed-$(KEY): pyproject.toml constraints.txt
+	@if [ -e .venv ] || [ -L .venv ]; then \
+	  [ -e $(OWN) ] || compgen -G '.venv/.installed-*' >/dev/null || { \
+	  echo "assay: .venv exists and was not made by this Makefile, so it stays as it is; move it away," \
+	    "or use it, if it has all packages: make PYTHON=.venv/bin/python" >&2; exit 2; }; fi
 	@command -v $(BASE_PYTHON) >/dev/null || { \
 	  echo "assay: $(BASE_PYTHON) is not installed; install Python 3.11 or newer, or name one: make BASE_PYTHON=..." >&2; exit 2; }
 	@$(BASE_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 	  "assay: $(BASE_PYTHON) is Python %d.%d; allowed is 3.11 or newer, named by make BASE_PYTHON=..." % sys.version_info[:2])'
 	@$(BASE_PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "assay: $(BASE_PYTHON) has no venv module; install it with: apt-get install python3-venv" >&2; exit 2; }
-	@if ! compgen -G '.venv/.installed-*' >/dev/null; then rm -rf .venv; $(BASE_PYTHON) -m venv .venv; fi
+	@if ! compgen -G '.venv/.installed-*' >/dev/null; then \
+	  rm -rf .venv && mkdir .venv && touch $(OWN) && $(BASE_PYTHON) -m venv .venv; fi
+	@touch $(OWN)
 	@rm -f .venv/.installed-*
 	@echo "assay: installing the Python packages into .venv (once)"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
