@@ -19,11 +19,11 @@ from pathlib import Path
 
 from sim import shown
 from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
-from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION
+from sim.cocotb_runner import MAKE_OPTIONS
 from sim.errors import AssayError, BuildFailed, RunFailed
 from sim.process import run_logged
 from sim.run import Job, report, run_job
-from sim.simulators import Simulator, compiler_fingerprint, find_simulator
+from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
 from sim.targets import Benchmark, Target, expand_sources
 
 Announce = Callable[[str], None]

