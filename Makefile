@@ -14,6 +14,10 @@ PYTEST_ARGS ?=
 # What was set on make's command line: python -m sim refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
 
+# An empty value of a variable that decides on .venv is refused here, that of any other by python -m sim.
+$(foreach name,PYTHON BASE_PYTHON,$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,\
+  $(error assay: $(name)= is empty; give it a value, or leave it away for its default))))
+
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
@@ -86,23 +90,7 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
-	@printf '%s\n' '' 'Variables (cocotb'"'"'s names keep their meaning)' \
-	  '  TOPLEVEL=mvu             what to simulate; `make list` shows all' \
-	  '  SIM=verilator            or icarus' \
-	  '  SEED=7                   the same seed gives the same run; also COCOTB_RANDOM_SEED (default: random, printed)' \
-	  '  COCOTB_TESTCASE=a,b      run these tests (default: the real layers)' \
-	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
-	  '  PARAMS="Lanes=8"         HDL parameters' \
-  '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
-	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most,' \
-  '                           TOHOST=0x80001000 if it has no such symbol, FORCE=1 whatever its flags ask for' \
-	  '  N=10000000               instructions that `make soak` compares' \
-	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
-	  '  GUI=1                    write the waves and open them afterwards' \
-	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \
-	  '  PYTEST_ARGS="-k mvu"     arguments for `make test`; WORKERS=2 is how many run in parallel' \
-	  '  PYTHON=...               an interpreter that has all packages: .venv is then left alone' \
-	  '  BASE_PYTHON=python3      the interpreter .venv is made from (3.11 or newer)'
+	@$(or $(PYTHON),$(BASE_PYTHON)) -m sim.options
 
 # .venv: $(OWN) is written first and says that it was made here: any other .venv is its user's, and stays as it is.
 # A stamp is written last: an installation that was interrupted has none and starts afresh.

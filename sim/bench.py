@@ -21,8 +21,9 @@ from sim import shown
 from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
 from sim.cocotb_runner import MAKE_OPTIONS
 from sim.errors import AssayError, BuildFailed, RunFailed
+from sim.job import Job, make_word
 from sim.process import run_logged
-from sim.run import Job, report, run_job
+from sim.run import report, run_job
 from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
 from sim.targets import Benchmark, Target, expand_sources
 
@@ -44,7 +45,7 @@ def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Anno
         commands = None
         for test, meaning in benchmark.tests.items():
             job = Job(target, "verilator", seed, (test,), parameters)
-            outcome = run_job(job, announce, waves_on_failure=False)
+            outcome = run_job(job, announce)
             if not outcome.passed:
                 for line in report(outcome):
                     announce(line)
@@ -61,7 +62,10 @@ def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Anno
     print(f"\n{'best of ' + str(ROUNDS):<{width}}  {'clocks/s':>12}  ratio")
     for meaning, rate in rates.items():
         print(f"{meaning:<{width}}  {rate:>12,.0f}  {rate / yardstick:5.2f}")
-    print(f"\nto repeat: make bench TOPLEVEL={target.name} SEED={seed}")
+    words = {"TOPLEVEL": target.name, "SEED": str(seed)}
+    if parameters:
+        words["PARAMS"] = " ".join(f"{name}={value}" for name, value in sorted(parameters.items()))
+    print("\nto repeat: make bench", *(make_word(name, text) for name, text in words.items()))
     return 0
 
 

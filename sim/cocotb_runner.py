@@ -63,7 +63,8 @@ class _Adapted(cocotb_tools.runner.Runner):
     def _set_env_test(self) -> None:
         chosen = dict(self.env)
         super()._set_env_test()
-        for name in _DECIDED_BY_CALLER:
+        # What the bench reads is the caller's, too: a forgotten ASSAY_SCALES would be in no replay command.
+        for name in [*_DECIDED_BY_CALLER, *(name for name in self.env if name.startswith("ASSAY_"))]:
             self.env.pop(name, None)
         self.env.update(chosen)
         self.env.setdefault("GPI_LOG_LEVEL", "WARNING")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -27,6 +28,18 @@ class RunFailed(AssayError):
     """A simulation could not be carried to its end."""
 
     exit_status = 1
+
+
+def sentence(error: Exception) -> str:
+    """An error as a user reads it: an OSError is the file and what the system says of it."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.path.relpath(name) if os.path.isabs(name) else name for name in _names(error)]
+        return ": ".join([*(" -> ".join(names),) * bool(names), error.strerror])
+    return str(error) or type(error).__name__
+
+
+def _names(error: OSError) -> list[str]:
+    return [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> AssayError:

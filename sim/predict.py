@@ -215,14 +215,14 @@ def _options(order: Order) -> dict[str, Any]:
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = [f"ASSAY_SCALES={order.scales}"] if order.scales else []
-    words += ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
+    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")
     own = (*integer_networks.DIGITS, int8_networks.DIGITS)
     words += [] if order.model in own else [f"MODEL={shlex.quote(order.model)}"]
-    words += [f"IMAGES={shlex.quote(order.inputs)}"] if order.inputs else []
+    words += [f"INPUTS={shlex.quote(order.inputs)}"] if order.inputs else []
+    words += [f"SCALES={order.scales}"] if order.scales else []
     return " ".join(words)
 
 

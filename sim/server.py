@@ -57,7 +57,7 @@ class Server:
         try:
             # What a server runs is not known yet, and a replay of it is its user's.
             told = lambda line: None if line.startswith("running ") else announce(line)  # noqa: E731
-            self._outcome.put(run_job(job, told, waves_on_failure=False))
+            self._outcome.put(run_job(job, told))
         except BaseException as error:  # handed over to whoever waits for the server
             self._outcome.put(error)
         finally:

@@ -130,7 +130,7 @@ def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ("TOPLVEL=mvu", "unknown variable 'TOPLVEL' (did you mean TOPLEVEL?); allowed: SIM, TOPLEVEL, "),
+        ("TOPLVEL=mvu", "unknown variable 'TOPLVEL' (did you mean TOPLEVEL?); allowed: TOPLEVEL, SIM, "),
         ("SEED=3 SIMULATOR:=icarus", "unknown variable 'SIMULATOR'; allowed: "),
         ("COCOTB_TESTCSE=x", "unknown variable 'COCOTB_TESTCSE' (did you mean COCOTB_TESTCASE?)"),
         ("PARAMS=Lanes=8\\ TOPLVEL=1 WAVE=1", "unknown variable 'WAVE' (did you mean WAVES?)"),
@@ -145,6 +145,8 @@ def test_misspelt_make_variables_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(OVERRIDES, overrides)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "1")
     for command in ("run", "list", "check"):
         assert main([command], {"counter": counter}) == 2
         error = capsys.readouterr().err
@@ -164,4 +166,6 @@ def test_misspelt_make_variables_are_refused(
 def test_other_make_variables_are_not(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDES, overrides)
     monkeypatch.setenv("TOPLVEL", "the environment is not checked")
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "1")
     assert main(["check"], {}) == 0

@@ -59,7 +59,7 @@ def test_simulation(
     record_property("replay", job.replay)
     # The waves of a failure are left to `make waves`, which writes them on demand: a regression with many
     # failures would otherwise spend its time on waves that nobody opens.
-    outcome = run_job(job, announce=print, waves_on_failure=False)
+    outcome = run_job(job, announce=print)
     if not outcome.passed:
         log = (outcome.folder / "run.log").read_text(encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
         pytest.fail("\n".join([*report(outcome), "the end of its log:", *log]), pytrace=False)

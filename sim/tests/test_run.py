@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sim import ROOT, build, run, waves
-from sim.run import Job, Outcome, report, run_job
+from sim.job import Job
+from sim.run import Outcome, add_failure_waves, report, run_job
 from sim.targets import Target
 
 CACHE = build.BUILD_ROOT
@@ -25,7 +26,9 @@ pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
 def simulate(target: Target, simulator: str, *tests: str, **options: object) -> tuple[Outcome, list[str]]:
     announced: list[str] = []
     job = Job(target, simulator, options.pop("seed", 7), tests or target.default_tests, **options)
-    return run_job(job, announced.append), announced
+    outcome = run_job(job, announced.append)
+    add_failure_waves(outcome, announced.append)
+    return outcome, announced
 
 
 def test_pass(counter: Target, simulator: str) -> None:
@@ -58,8 +61,10 @@ def test_environment_does_not_override(
     monkeypatch.setenv("COCOTB_RANDOM_SEED", "99")
     monkeypatch.setenv("COCOTB_TESTCASE", "never_ends")
     monkeypatch.setenv("WAVES", "1")
+    monkeypatch.setenv("ASSAY_SCALES", "nearest")  # the bench's own variables come from the job alone
     outcome, _ = simulate(counter, simulator)
     assert outcome.passed
+    assert outcome.summary["told"] == ["ASSAY_PARAMS", "ASSAY_REPLAY", "ASSAY_RUN_DIR"]
     assert outcome.waves is None
     assert "Seeding Python random module with 7" in (outcome.folder / "run.log").read_text(encoding="utf-8")
 
@@ -93,7 +98,7 @@ def test_failure_leaves_a_window_of_waves(
 
 def test_waves_on_demand_after_a_regression(counter: Target, simulator: str) -> None:
     job = Job(counter, simulator, 7, ("fails_at_5000_ns",))
-    outcome = run_job(job, print, waves_on_failure=False)
+    outcome = run_job(job, print)
     assert outcome.waves is None
     folder = waves.last_run(counter, print)
     assert [path.name for path in folder.glob("waves.*")]
@@ -152,10 +157,10 @@ sys.exit(main(sys.argv[2:], {"counter": COUNTER}))
 """
 
 
-def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
-    arguments = ["run", "--top", "counter", "--sim", simulator, "--test", "never_ends"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND_LINE, str(own_runs), *arguments],
+def start_run(runs: Path, *arguments: str) -> subprocess.Popen[str]:
+    """``python -m sim run`` of the counter, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND_LINE, str(runs), "run", "--top", "counter", "--seed", "7", *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -164,6 +169,10 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
         # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "never_ends")
     for line in process.stdout:
         if "running sim.tests.counter.bench.never_ends" in line:
             break
@@ -173,6 +182,40 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
     assert "interrupted" in error
     assert "Traceback" not in error
     assert not [path for path in own_runs.iterdir() if path.is_dir()]
+
+
+def test_verdict_comes_before_the_waves(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "fails_at_5000_ns")
+    output, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (1, "")
+    lines = output.splitlines()
+    (verdict,) = [n for n, line in enumerate(lines) if line.startswith("assay: FAIL")]
+    (second,) = [n for n, line in enumerate(lines) if "running seed 7 again to write the waves" in line]
+    (waves_at,) = [n for n, line in enumerate(lines) if line.startswith("assay:       waves  ")]
+    assert verdict < second < waves_at
+    assert any("first failure" in line for line in lines[verdict:second])
+
+
+def test_interruption_while_the_waves_are_written_keeps_the_verdict(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "fails_at_5000_ns")
+    before = []
+    for line in process.stdout:
+        before.append(line)
+        if "running seed 7 again" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=20)
+    assert any(line.startswith("assay: FAIL") for line in before)
+    assert (process.returncode, error) == (1, "")
+    assert "interrupted: no waves were written; this writes them: make waves TOPLEVEL=counter" in output
+    (record,) = own_runs.glob("*/run.json")
+    assert json.loads(record.read_text())["passed"] is False
+    assert sorted(path.name for path in record.parent.iterdir()) == [
+        "results.xml",
+        "run.json",
+        "run.log",
+        "summary.json",
+    ]
 
 
 def test_record_of_a_run(counter: Target, simulator: str) -> None:

@@ -105,12 +105,16 @@ def _given(images: str, network: Graph, name: str, shape: tuple[int, ...]) -> np
     return given.astype(dtype)
 
 
-def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
+def check(model: str, images: str, parameters: Mapping[str, int], scales: str = "") -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: see `load_workload`; or a layer that the array does not have, or that does not fit it.
     """
+    if scales:
+        raise GoldenError(
+            f"SCALES={scales}: the array takes every scale as the file has it; leave SCALES away"
+        )
     workload = load_workload(model, images, np.random.default_rng(0))
     params = PeArrayParameters.of_rtl(parameters)
     if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing
