@@ -39,6 +39,9 @@ TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
 VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
+VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
+"""Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
+of them as one vector. Larger arrays are memories."""
 VERILATOR_X_FAST = ("--x-assign", "fast")
 VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)
@@ -69,7 +72,7 @@ class BuildSpec:
             *VERILATOR_FLAGS,
             *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
             *(["--timing"] if self.target.timing else ["--no-timing"]),
-            *({"fst": ["--trace-fst"], "vcd": ["--trace-vcd"], "": []}[self.trace]),
+            *([f"--trace-{self.trace}", *VERILATOR_TRACE] if self.trace else []),
         ]
 
     def control_file(self) -> str:

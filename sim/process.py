@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 
 
@@ -31,9 +32,10 @@ def run_logged(
 
     Raises:
         TimedOut: the program ran longer than ``timeout_s`` and was stopped.
+        OSError: the log cannot be written; the program was stopped.
     """
     expired = threading.Event()
-    with log.open("a", encoding="utf-8", buffering=1) as log_handle:
+    with log.open("ab", buffering=0) as log_handle:
         process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -56,7 +58,7 @@ def run_logged(
             timer.start()
         try:
             for line in process.stdout:
-                log_handle.write(line)
+                _write(log_handle, line.encode(), log)
                 if sink is not None:
                     sink(line.rstrip("\n"))
             status = process.wait()
@@ -70,6 +72,15 @@ def run_logged(
     if expired.is_set():
         raise TimedOut
     return status
+
+
+def _write(handle: FileIO, data: bytes, path: Path) -> None:
+    """All of ``data``, at once: what a buffer holds back would be lost where a disk is full, or said too late."""
+    try:
+        while data:
+            data = data[handle.write(data) :]
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
 
 
 def _stop(process: subprocess.Popen) -> None:

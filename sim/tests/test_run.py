@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, build, run, waves
+from sim import ROOT, build, run, simulators, waves
 from sim.job import Job
 from sim.run import Outcome, add_failure_waves, report, run_job
 from sim.targets import Target
+from sim.wavefile import damage
 
 CACHE = build.BUILD_ROOT
 
@@ -148,26 +150,37 @@ def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -
 COMMAND_LINE = """
 import sys
 from pathlib import Path
-from sim import run
+from sim import run, simulators
 from sim.__main__ import main
 from sim.tests.counter import COUNTER
 
 run.RUN_ROOT = Path(sys.argv[1])
-sys.exit(main(sys.argv[2:], {"counter": COUNTER}))
+run.trace_format = lambda simulator: sys.argv[2]
+simulators._icarus_version = lambda executable: sys.argv[3]
+sys.exit(main(sys.argv[4:], {"counter": COUNTER}))
 """
 
 
-def start_run(runs: Path, *arguments: str) -> subprocess.Popen[str]:
-    """``python -m sim run`` of the counter, in a process of its own."""
+def start_run(runs: Path, *arguments: str, largest: int = resource.RLIM_INFINITY) -> subprocess.Popen[str]:
+    """``python -m sim run`` of the counter, in a process of its own; no file may be larger than `largest`."""
+
+    # Found out here, as they are by programs that write files.
+    known = [run.trace_format("verilator"), simulators._icarus_version(shutil.which("iverilog") or "true")]
+
+    def begin() -> None:
+        # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+
+    words = ["run", "--top", "counter", "--seed", "7", *arguments]
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND_LINE, str(runs), "run", "--top", "counter", "--seed", "7", *arguments],
+        [sys.executable, "-c", COMMAND_LINE, str(runs), *known, *words],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=begin,
     )
 
 
@@ -182,6 +195,34 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
     assert "interrupted" in error
     assert "Traceback" not in error
     assert not [path for path in own_runs.iterdir() if path.is_dir()]
+
+
+def test_files_that_cannot_grow_are_never_a_pass(
+    counter: Target, simulator: str, own_runs: Path, tmp_path: Path
+) -> None:
+    """As on a full disk: log, results, coverage, record and waves are cut short at any place."""
+    complete, _ = simulate(counter, simulator, waves=True)
+    sizes = [path.stat().st_size for path in complete.folder.iterdir()]
+    limits = sorted({8, max(sizes) + 10_000, *(size - 1 for size in sizes), sizes[0] // 2})
+    passed = []
+    for limit in limits:
+        runs = tmp_path / f"limit{limit}"
+        process = start_run(runs, "--sim", simulator, "--waves", "--test", "counts", largest=limit)
+        output, error = process.communicate(timeout=60)
+        told = error + "".join(
+            line for line in output.splitlines(keepends=True) if line.startswith("assay: ")
+        )
+        assert "Traceback" not in error, limit
+        if process.returncode == 0:
+            passed.append(limit)
+            for path in complete.folder.iterdir():
+                assert (runs / complete.folder.name / path.name).is_file(), (limit, path.name)
+            assert damage(next(runs.glob("*/waves.*"))) == ""
+        else:
+            reasons = ("File too large", "signal SIGXFSZ", "waves are damaged")
+            assert any(reason in told for reason in reasons), (limit, told)
+    assert passed and passed[-1] == limits[-1]
+    assert limits[0] not in passed
 
 
 def test_verdict_comes_before_the_waves(simulator: str, own_runs: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,37 @@ def test_every_cut_is_found(waves: Path, tmp_path: Path) -> None:
         if (damage(cut) == "") != whole:
             missed.append(length)
     assert missed == []
+
+
+def test_all_lanes_are_in_the_waves(
+    counter: Target, require_simulator: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verilator; Icarus dumps no arrays."""
+    require_simulator("verilator")
+    monkeypatch.setattr(run, "trace_format", lambda simulator: "vcd")
+    outcome = run_job(Job(counter, "verilator", 7, ("counts",), waves=True), print)
+    text = outcome.waves.read_text(encoding="utf-8")
+    names: dict[str, str] = {}  # of identifiers; a structure's members are in a scope of its name
+    scopes: list[str] = []
+    for line in text.partition("$enddefinitions")[0].splitlines():
+        match line.split():
+            case ["$scope", _, name, "$end"]:
+                scopes.append(name)
+            case ["$upscope", "$end"]:
+                scopes.pop()
+            case ["$var", _, _, identifier, name, *_]:
+                names[".".join([*scopes[1:], name])] = identifier
+    values: dict[str, int] = {}
+    for line in text.splitlines():
+        if line.startswith("b"):
+            value, identifier = line[1:].split()
+            values[identifier] = int(value, 2)
+    seen = {name.removeprefix("counter_tb."): values.get(identifier) for name, identifier in names.items()}
+    count = seen["count_o"] - 1
+    for lane in range(200):
+        assert seen[f"lanes_q[{lane}]"] == (count + lane) % 256
+        assert seen[f"structure_q.lane[{lane}]"] == (count + lane) % 256
+    assert seen["vector_q"] == sum((count + lane) << 64 * lane for lane in range(200))
 
 
 def test_missing_file(tmp_path: Path) -> None:
