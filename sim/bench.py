@@ -24,6 +24,7 @@ from sim.errors import AssayError, BuildFailed, RunFailed
 from sim.job import Job, make_word
 from sim.process import run_logged
 from sim.run import report, run_job
+from sim.sealed import intact, seal
 from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
 from sim.targets import Benchmark, Target, expand_sources
 
@@ -101,7 +102,7 @@ def _build_harness(
     product = BUILD_ROOT / f"{target.name}-harness-{key}" / "harness"
     BUILD_ROOT.mkdir(parents=True, exist_ok=True)
     with locked(BUILD_ROOT / f".{target.name}-harness.lock"):
-        if product.is_file():
+        if intact(product.parent, announce, shown):
             return product
         started = time.monotonic()
         announce(f"building the C++ harness of {target.name}")
@@ -112,6 +113,7 @@ def _build_harness(
         partial.mkdir()
         try:
             _compile_harness(target, simulator, [*flags, *generics], sources, partial)
+            seal(partial)
             os.rename(partial, product.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
+
+NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|Read-only file system")
+"""What a program that could not write says, be it a compiler, Python or a simulator."""
 
 
 class TimedOut(Exception):

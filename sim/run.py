@@ -43,7 +43,7 @@ from sim.build import BuildSpec, ensure_build, locked
 from sim.cocotb_runner import make_runner
 from sim.errors import AssayError, RunFailed, sentence
 from sim.job import Job
-from sim.process import TimedOut, run_logged
+from sim.process import NO_SPACE, TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
 from sim.testcases import cocotb_filter
 from sim.wavefile import damage
@@ -72,9 +72,6 @@ Announce = Callable[[str], None]
 
 _HDL_ERROR = re.compile(r"(?:\[(?P<ps>\d+)\] %(?:Error|Fatal)|(?:ERROR|FATAL)): (?P<text>.*:\d+: .*)")
 """``$error`` and ``$fatal`` as Verilator (with the time in ps) and as Icarus print them."""
-
-_NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|Read-only file system")
-"""What a process that could not write says, in Python or in the simulator."""
 
 _ENDED_EARLY = "the simulation ended prematurely"
 """Part of cocotb's message for a test that was running, or waiting for its turn, when the HDL called $finish."""
@@ -295,7 +292,7 @@ def _simulate(
             hdl_errors.append((int(found["ps"]) / 1000 if found["ps"] else None, text))
         elif hdl_errors and hdl_errors[-1][0] is None and (found := _ICARUS_TIME.match(line)):
             hdl_errors[-1] = (int(found["ps"]) / 1000, hdl_errors[-1][1])
-        if found := _NO_SPACE.search(line):
+        if found := NO_SPACE.search(line):
             lost.add(found[0])
         if live is not None:
             live(line)
