@@ -33,13 +33,10 @@ class RunFailed(AssayError):
 def sentence(error: Exception) -> str:
     """An error as a user reads it: an OSError is the file and what the system says of it."""
     if isinstance(error, OSError) and error.strerror:
-        names = [os.path.relpath(name) if os.path.isabs(name) else name for name in _names(error)]
-        return ": ".join([*(" -> ".join(names),) * bool(names), error.strerror])
+        names = [os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes))]
+        here = os.getcwd() + os.sep
+        return ": ".join([*(name.removeprefix(here) for name in names), error.strerror])
     return str(error) or type(error).__name__
-
-
-def _names(error: OSError) -> list[str]:
-    return [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> AssayError:

@@ -47,7 +47,8 @@ from sim.process import NO_SPACE, TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
 from sim.testcases import cocotb_filter
 from sim.wavefile import damage
-from tb.report import FAILURE_FIELDS, write_json
+from tb.json_file import write_json
+from tb.report import ENDED_EARLY, FAILURE_FIELDS
 
 RUN_ROOT = ROOT / "sim" / "runs"
 
@@ -208,7 +209,7 @@ def report(outcome: Outcome) -> list[str]:
     # Where the HDL itself stopped the simulation, what Python felt of that is noise.
     stopped = [result for result in outcome.failed_tests if _ENDED_EARLY in result.message]
     if stopped and outcome.problems:
-        failures = [failure for failure in failures if failure.get("kind") != "CancelledError"]
+        failures = [failure for failure in failures if failure.get("kind") != ENDED_EARLY]
     told = {str(failure.get("message")) for failure in failures[:1]}
     for result in outcome.failed_tests:
         if not (stopped and outcome.problems and result in stopped):

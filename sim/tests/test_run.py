@@ -128,6 +128,22 @@ def test_hdl_errors_fail_a_run_whose_tests_pass(
     assert problem in outcome.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (
+            "finishes_early",
+            "the simulation ended before the test did: the HDL called $finish or $fatal, or nothing",
+        ),
+        ("monitor_raises", "a task of the bench ended with ValueError: no such channel (bench.py, line "),
+    ],
+)
+def test_cancelled_test_says_why(counter: Target, simulator: str, test: str, sentence: str) -> None:
+    outcome = run_job(Job(counter, simulator, 7, (test,)), print)
+    assert not outcome.passed
+    assert f"first failure    {sentence}" in "\n".join(report(outcome))
+
+
 def test_expected_hdl_error_passes(counter: Target, simulator: str) -> None:
     assert simulate(counter, simulator, "raises_expected_hdl_error")[0].passed
 

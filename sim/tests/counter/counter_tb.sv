@@ -7,6 +7,7 @@ module counter_tb #(
     input  logic             rst_ni,
     input  logic             enable_i,
     input  logic             error_i,
+    input  logic             finish_i,
     output logic [Width-1:0] count_o,
     output logic [Width-1:0] never_reset_o
 );
@@ -35,6 +36,10 @@ module counter_tb #(
     for (int i = 0; i < 200; i++) structure_q.lane[i] <= 8'(count_o) + 8'(i);
   end
 `endif
+
+  always_ff @(posedge clk_i) begin
+    if (finish_i) $finish;
+  end
 
   always_ff @(posedge clk_i) begin
     if (rst_ni && error_i) $error("error_i is high at count %0d", count_o);
