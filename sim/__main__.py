@@ -508,6 +508,8 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
     target = find_target(arguments.top, targets)
     if not target.coverage:
         raise AssayError(f"{target.name} has no functional coverage")
+    from tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
+
     module, _, name = target.coverage.partition(":")
     groups = getattr(importlib.import_module(module), name)().groups
     runs = 0
@@ -516,7 +518,10 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
         runs += any(path.is_file() for path in files)
         for group, path in zip(groups, files, strict=True):
             if path.is_file():
-                group.merge_file(path)
+                try:
+                    group.merge_file(path)
+                except CoverageError as error:
+                    raise AssayError(f"{error}; remove it, or run again what made it") from None
     if not runs:
         raise AssayError(
             f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}"

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sim import simulators
+from sim import simulators, testcases
 from sim.__main__ import OVERRIDES, VARIABLES, main
 from sim.targets import Target
+from sim.testcases import list_tests
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +119,25 @@ def test_hdl_that_does_not_compile(
     assert "counter does not compile with" in printed.err
     assert "broken.sv:1" in printed.out
     assert not [path for path in (clean_environment / "build").iterdir() if path.is_dir()]
+
+
+def test_regular_expression_that_explodes(
+    counter: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(testcases, "FILTER_TIMEOUT_S", 1)
+    for explosive in (r"(\w+\.?)+!", r"(([a-z_])+.)+[A-Z]([a-z])+$", "(x?.*){20}!"):
+        started = time.monotonic()
+        assert main(["run", "--top", "counter", "--filter", explosive], {"counter": counter}) == 2
+        assert time.monotonic() - started < 5
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "--filter" in error
+        assert "was searched for 1 s without an end" in error or "selects no test" in error
+
+
+def test_filter_with_repetitions_selects_as_python_does(counter: Target) -> None:
+    for pattern in (r"counts$", r"bench\.[a-f]\w+$", r"(hdl|errors?)+", r".*_ns$", "(?i)COUNT{1}S$"):
+        names = [name for name, test in list_tests(counter).items() if re.search(pattern, test.fullname)]
+        assert names and list(testcases.select_tests(counter, test_filter=pattern)) == names
 
 
 def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.CaptureFixture[str]) -> None:
