@@ -25,10 +25,10 @@ KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 ifdef PYTHON
   # An interpreter that has everything already: nothing is installed.
   PY := $(PYTHON)
-  ENVIRONMENT :=
-  LINT_ENVIRONMENT :=
-  FIRMWARE_ENVIRONMENT :=
-  TRAIN_ENVIRONMENT :=
+  ENVIRONMENT := check-python
+  LINT_ENVIRONMENT := check-python
+  FIRMWARE_ENVIRONMENT := check-python
+  TRAIN_ENVIRONMENT := check-python
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
@@ -36,6 +36,13 @@ else
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
+
+.PHONY: check-python
+check-python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "assay: PYTHON=$(PYTHON) is not installed; name an interpreter that has all packages, or leave PYTHON away" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "assay: PYTHON=$(PYTHON) is no Python 3.11 or newer; name another, or leave PYTHON away" >&2; exit 2; }
 
 ##@ Simulation
 .PHONY: run
@@ -114,6 +121,7 @@ OWN := .venv/.made-by-assay
 	@echo "assay: installing the Python packages into .venv (once)"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
+	@echo "assay: installed; for python -m sim and python -m golden, too: . .venv/bin/activate"
 
 .venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"

