@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -16,14 +15,13 @@ def write_json(path: Path, data: object) -> None:
         OSError: it cannot be written; names `path`, and what stood there is still there.
     """
     text = json.dumps(data, indent=1) + "\n"
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, path)
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
         except BaseException:
-            os.unlink(name)
+            partial.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
