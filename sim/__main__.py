@@ -31,6 +31,8 @@ from sim.testcases import list_tests, select_tests
 
 INTERRUPTED = 130
 
+BROKEN_PIPE = 141
+
 SCALES = ("exact", "nearest")
 
 REPEATED = ("COCOTB_TESTCASE", "PARAMS")
@@ -46,7 +48,7 @@ _FOREIGN = re.compile(
 
 
 def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARGETS) -> int:
-    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted."""
+    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted, 141 unread."""
     words = sys.argv[1:] if argv is None else argv
     try:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARG
         return _refuse(as_typed(str(error), words), getattr(error, "exit_status", AssayError.exit_status))
     except BrokenPipeError:  # whoever read what this prints has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
+        return BROKEN_PIPE
     except OSError as error:  # a full disk, a read-only checkout, a file without permission
         return _refuse(sentence(error), AssayError.exit_status)
     except KeyboardInterrupt:

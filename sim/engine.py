@@ -18,8 +18,8 @@ from typing import Any
 import golden
 from golden import Graph, Network
 from sim.errors import AssayError, unknown
+from sim.job import Job, choose_seed
 from sim.model import EngineModel, GoldenModel, LayerRun
-from sim.run import Job, choose_seed
 from sim.server import Announce, Server
 from sim.targets import TARGETS
 

@@ -5,7 +5,9 @@ This table is what both take and what both print as help (``python -m sim.option
 before anything is installed: standard library only, and any Python 3).
 """
 
+import os
 import re
+import sys
 from typing import NamedTuple
 
 
@@ -114,13 +116,16 @@ def as_typed(message, arguments):
 
 def main():
     """Print the variables for `make help`."""
-    rows = [(f"{o.variable}={o.value or 1}", f"{o.flag:<15} {help_text(o)}") for o in OPTIONS]
-    print("\nVariables, each with the option of `python -m sim` that means the same")
-    for word, text in rows:
-        print(f"  {word:<25} {text}")
-    print("\nVariables of make alone")
-    for name, text in MAKE_ONLY.items():
-        print(f"  {name + '=':<25} {text}")
+    lines = ["", "Variables, each with the option of `python -m sim` that means the same"]
+    for option in OPTIONS:
+        word = f"{option.variable}={option.value or 1}"
+        lines.append(f"  {word:<25} {option.flag:<15} {help_text(option)}")
+    lines += ["", "Variables of make alone"]
+    lines += [f"  {name + '=':<25} {text}" for name, text in MAKE_ONLY.items()]
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # as `make help | head` leaves it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import RunFailed
-from sim.run import Job, Outcome, report, run_job
+from sim.job import Job
+from sim.run import Outcome, report, run_job
 
 __all__ = ["Announce", "Server"]
 

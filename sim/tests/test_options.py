@@ -66,6 +66,13 @@ def test_help_of_the_command_line_names_every_option_and_its_variable(
         assert f"({option.variable})" in shown
 
 
+@pytest.mark.parametrize("command", ["sim.options", "sim list", "sim run --help"])
+def test_reader_that_leaves_gets_no_traceback(command: str) -> None:
+    done = own_make(f"{shlex.quote(sys.executable)} -m {command} | head -n 1")
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
 def test_makefile_uses_no_variable_that_nobody_names() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     ours = {line.partition("?=")[0].strip() for line in text.splitlines() if "?=" in line}

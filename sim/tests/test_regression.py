@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sim.run import Job, choose_seed, report, run_job
+from sim.job import Job, choose_seed
+from sim.run import report, run_job
 from sim.simulators import SIMULATORS
 from sim.targets import TARGETS, Target, Variant
 from sim.testcases import list_tests
