@@ -354,7 +354,7 @@ def _simulate(
     summary = _read_summary(folder)
     results = read_results(results_file)
     problems += [f"an output could not be written: {reason}" for reason in sorted(lost)]
-    if window is None and waves_file is not None and (problem := damage(waves_file)):
+    if window is None and waves_file is not None and not timed_out and (problem := damage(waves_file)):
         problems.append(f"the waves are damaged: {shown(waves_file)} {problem}{_space_left(folder)}")
     expected = summary.get("expected_errors", [])
     unexpected = [(ns, text) for ns, text in hdl_errors if not any(part in text for part in expected)]

@@ -95,7 +95,8 @@ def _write_waves(
 def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
     """Open the waves in ``folder`` with GTKWave or Surfer where there is a display, else name the commands."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    state = "passed" if record["passed"] else f"failed at {record['failure_ns']:,.0f} ns"
+    at = "" if record["failure_ns"] is None else f" at {record['failure_ns']:,.0f} ns"
+    state = "passed" if record["passed"] else f"failed{at}"
     announce(
         f"{target.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
     )

@@ -155,6 +155,16 @@ def test_simulation_that_never_ends_is_stopped(counter: Target, simulator: str) 
     assert outcome.problems == ["the simulation did not end within 2 s and was stopped"]
 
 
+def test_waves_of_a_simulation_that_was_stopped(
+    counter: Target, simulator: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    impatient = type(counter)(**{**vars(counter), "timeout_s": 8})
+    outcome, _ = simulate(impatient, simulator, "never_ends", waves=True)
+    assert outcome.problems == ["the simulation did not end within 8 s and was stopped"]
+    waves.show(counter, waves.last_run(counter, print), print)
+    assert ", failed; replay: make " in capsys.readouterr().out
+
+
 def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -> None:
     for objects in CACHE.glob("verilated-*"):  # the library need not be compiled again for this
         shutil.copytree(objects, build.BUILD_ROOT / objects.name)

