@@ -14,6 +14,10 @@ PYTEST_ARGS ?=
 # What was set on make's command line: python -m sim refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
 
+# An empty value of a variable that decides on .venv is refused here, that of any other by python -m sim.
+$(foreach name,PYTHON BASE_PYTHON,$(if $(findstring command line,$(origin $(name))),$(if $(strip $($(name))),,\
+  $(error assay: $(name)= is empty; give it a value, or leave it away for its default))))
+
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
@@ -21,10 +25,10 @@ KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 ifdef PYTHON
   # An interpreter that has everything already: nothing is installed.
   PY := $(PYTHON)
-  ENVIRONMENT :=
-  LINT_ENVIRONMENT :=
-  FIRMWARE_ENVIRONMENT :=
-  TRAIN_ENVIRONMENT :=
+  ENVIRONMENT := check-python
+  LINT_ENVIRONMENT := check-python
+  FIRMWARE_ENVIRONMENT := check-python
+  TRAIN_ENVIRONMENT := check-python
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
@@ -32,6 +36,13 @@ else
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
+
+.PHONY: check-python
+check-python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "assay: PYTHON=$(PYTHON) is not installed; name an interpreter that has all packages, or leave PYTHON away" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "assay: PYTHON=$(PYTHON) is no Python 3.11 or newer; name another, or leave PYTHON away" >&2; exit 2; }
 
 ##@ Simulation
 .PHONY: run
@@ -86,37 +97,31 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
-	@printf '%s\n' '' 'Variables (cocotb'"'"'s names keep their meaning)' \
-	  '  TOPLEVEL=mvu             what to simulate; `make list` shows all' \
-	  '  SIM=verilator            or icarus' \
-	  '  SEED=7                   the same seed gives the same run; also COCOTB_RANDOM_SEED (default: random, printed)' \
-	  '  COCOTB_TESTCASE=a,b      run these tests (default: the real layers)' \
-	  '  COCOTB_TEST_FILTER=regex run the tests this expression finds; . runs all' \
-	  '  PARAMS="Lanes=8"         HDL parameters' \
-  '  MODEL=net.onnx           a network of your own (QONNX); IMAGES=x.npy its inputs, integers [N, H, W, C]'\
-	  '  ELF=program.elf          a program for the controller; HARTS=0xff the harts that run it, LIMIT=1000000 at most,' \
-  '                           TOHOST=0x80001000 if it has no such symbol, FORCE=1 whatever its flags ask for' \
-	  '  N=10000000               instructions that `make soak` compares' \
-	  '  WAVES=1                  write the waves of the whole run (a failure writes the waves around it anyway)' \
-	  '  GUI=1                    write the waves and open them afterwards' \
-	  '  XRANDOM=1                Verilator: draw all initial state from the seed instead of zeros' \
-	  '  PYTEST_ARGS="-k mvu"     arguments for `make test`; WORKERS=2 is how many run in parallel' \
-	  '  PYTHON=...               an interpreter that has all packages: .venv is then left alone' \
-	  '  BASE_PYTHON=python3      the interpreter .venv is made from (3.11 or newer)'
+	@$(or $(PYTHON),$(BASE_PYTHON)) -m sim.options
 
-# .venv: a stamp is written last, so an interrupted installation has none and starts afresh.
+# .venv: $(OWN) is written first and says that it was made here: any other .venv is its user's, and stays as it is.
+# A stamp is written last: an installation that was interrupted has none and starts afresh.
+OWN := .venv/.made-by-assay
+
 .venv/.installed-$(KEY): pyproject.toml constraints.txt
+	@if [ -e .venv ] || [ -L .venv ]; then \
+	  [ -e $(OWN) ] || compgen -G '.venv/.installed-*' >/dev/null || { \
+	  echo "assay: .venv exists and was not made by this Makefile, so it stays as it is; move it away," \
+	    "or use it, if it has all packages: make PYTHON=.venv/bin/python" >&2; exit 2; }; fi
 	@command -v $(BASE_PYTHON) >/dev/null || { \
 	  echo "assay: $(BASE_PYTHON) is not installed; install Python 3.11 or newer, or name one: make BASE_PYTHON=..." >&2; exit 2; }
 	@$(BASE_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 	  "assay: $(BASE_PYTHON) is Python %d.%d; allowed is 3.11 or newer, named by make BASE_PYTHON=..." % sys.version_info[:2])'
 	@$(BASE_PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "assay: $(BASE_PYTHON) has no venv module; install it with: apt-get install python3-venv" >&2; exit 2; }
-	@if ! compgen -G '.venv/.installed-*' >/dev/null; then rm -rf .venv; $(BASE_PYTHON) -m venv .venv; fi
+	@if ! compgen -G '.venv/.installed-*' >/dev/null; then \
+	  rm -rf .venv && mkdir .venv && touch $(OWN) && $(BASE_PYTHON) -m venv .venv; fi
+	@touch $(OWN)
 	@rm -f .venv/.installed-*
 	@echo "assay: installing the Python packages into .venv (once)"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
+	@echo "assay: installed; for python -m sim and python -m golden, too: . .venv/bin/activate"
 
 .venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"

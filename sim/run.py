@@ -7,8 +7,9 @@ What the bench sees (environment variables):
 - ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
 - ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
 - ``ASSAY_REPLAY``: the command that replays this run;
-- ``ASSAY_MODEL``, ``ASSAY_IMAGES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
+- ``ASSAY_MODEL``, ``ASSAY_INPUTS``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
   a program, where given;
+- ``ASSAY_SCALES``: how a model's scales are read, ``exact`` or ``nearest``, where given;
 - ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_TOHOST``, ``ASSAY_FORCE``: a program's harts (a mask), its longest run,
   where it says how it ended, whether it runs in spite of its flags; ``ASSAY_N``: a soak's length;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
@@ -25,16 +26,14 @@ A run passes if every selected test ran and passed, and the HDL raised no other 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import random
 import re
-import shlex
 import shutil
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -42,17 +41,33 @@ from xml.etree import ElementTree
 from sim import ROOT, shown
 from sim.build import BuildSpec, ensure_build, locked
 from sim.cocotb_runner import make_runner
-from sim.errors import AssayError, RunFailed
-from sim.process import TimedOut, run_logged
+from sim.errors import AssayError, RunFailed, sentence
+from sim.job import Job
+from sim.process import NO_SPACE, TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
-from sim.targets import Target
-from sim.testcases import cocotb_filter, select_tests
-from tb.report import FAILURE_FIELDS
+from sim.testcases import cocotb_filter
+from sim.wavefile import damage
+from tb.json_file import write_json
+from tb.report import ENDED_EARLY, FAILURE_FIELDS
 
 RUN_ROOT = ROOT / "sim" / "runs"
 
-LARGEST_SEED = 2**31 - 1
-"""What both cocotb and Verilator's ``+verilator+seed+`` accept."""
+JOB_RECORD = (
+    "simulator",
+    "seed",
+    "tests",
+    "parameters",
+    "x_random",
+    "model",
+    "inputs",
+    "vectors",
+    "elf",
+    "settings",
+)
+"""A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
+
+SMALLEST_SPACE = 1 << 16
+"""Bytes: a disk with less to spare is called full."""
 
 Announce = Callable[[str], None]
 
@@ -64,93 +79,6 @@ _ENDED_EARLY = "the simulation ended prematurely"
 
 _ICARUS_TIME = re.compile(r" +Time: (?P<ps>\d+) +Scope: ")
 """The line that Icarus prints after them."""
-
-
-def choose_seed(text: str | None) -> int:
-    """The seed a user gave, checked, or a random one."""
-    if text is None:
-        return random.SystemRandom().randint(1, LARGEST_SEED)
-    with contextlib.suppress(ValueError):
-        if 0 <= int(text, 0) <= LARGEST_SEED:
-            return int(text, 0)
-    raise AssayError(f"seed {text!r}: allowed are the integers 0 to {LARGEST_SEED}")
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to simulate. Together with the sources it determines a run completely."""
-
-    target: Target
-    simulator: str
-    seed: int
-    tests: tuple[str, ...]
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    """Those given by the user; the target's defaults complete them."""
-    x_random: bool = False
-    waves: bool = False
-    """Write the waves of the whole run."""
-    model: str = ""
-    """Path of the user's own model; empty: the target's."""
-    images: str = ""
-    """Path of that model's inputs; empty: random ones."""
-    vectors: str = ""
-    """Folder of a vector set."""
-    elf: str = ""
-    """Path of a program for a processor."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """More of make's variables that the bench sees (as ASSAY_name): HARTS, LIMIT, TOHOST, FORCE, N."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Further variables that the bench sees."""
-    name_suffix: str = ""
-    """Tells apart runs that are alike and go on at the same time."""
-
-    @property
-    def given(self) -> dict[str, str]:
-        """The user's files, under the names of their variables."""
-        files = {"MODEL": self.model, "IMAGES": self.images, "VECTORS": self.vectors, "ELF": self.elf}
-        return {name: path for name, path in files.items() if path}
-
-    @property
-    def name(self) -> str:
-        """The run's name, and its folder's."""
-        words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
-        words += ["xrandom"] if self.x_random else []
-        words += [Path(path).stem for path in self.given.values()]
-        tests = "+".join(self.tests)
-        if self.tests == self.target.default_tests:
-            tests = "default"
-        elif self.tests == select_tests(self.target, test_filter="."):
-            tests = "all"
-        words += [str(self.seed), tests, *filter(None, [self.name_suffix])]
-        name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
-        if len(name) > 120:  # file systems end at 255, readers earlier
-            name = f"{name[:100]}...{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        return name
-
-    @property
-    def folder(self) -> Path:
-        return RUN_ROOT / self.name
-
-    @property
-    def replay(self) -> str:
-        """The command that repeats this run."""
-        words = ["make", f"SIM={self.simulator}", f"TOPLEVEL={self.target.name}", f"SEED={self.seed}"]
-        words += ["XRANDOM=1"] if self.x_random else []
-        if self.parameters:
-            words.append(
-                "PARAMS=" + shlex.quote(" ".join(f"{k}={v}" for k, v in sorted(self.parameters.items())))
-            )
-        words += [f"{name}={shlex.quote(text)}" for name, text in {**self.given, **self.settings}.items()]
-        if self.tests == select_tests(self.target, test_filter="."):
-            words.append("COCOTB_TEST_FILTER=.")
-        elif self.tests != self.target.default_tests:
-            words.append("COCOTB_TESTCASE=" + shlex.quote(",".join(self.tests)))
-        return " ".join(words)
-
-    def describe(self) -> str:
-        parameters = self.target.resolve_parameters(self.parameters)
-        given = " ".join(f"{name}={value}" for name, value in parameters.items())
-        return f"{self.target.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -190,48 +118,70 @@ class Outcome:
         return [result for result in self.results if result.status != "passed"]
 
 
-def run_job(
-    job: Job, announce: Announce, live: Announce | None = None, waves_on_failure: bool = True
-) -> Outcome:
-    """Run ``job`` and judge it.
+def run_job(job: Job, announce: Announce, live: Announce | None = None) -> Outcome:
+    """Run ``job`` and judge it. The waves of a failure are another run: `add_failure_waves`.
 
     Args:
         announce: receives the runner's own lines.
         live: receives the simulation's lines as they come; they go to ``run.log`` in any case.
-        waves_on_failure: after a failure, run again with the same seed and write the waves around it.
 
     Raises:
         AssayError: the job cannot be run at all (bad input, missing tool, HDL that does not compile).
+        OSError: its outputs cannot be written.
     """
     spec = _build_spec(job, announce, traced=job.waves)
     build_folder = ensure_build(spec, announce)
-    RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(job.folder) as folder:
+    with _own_folder(job) as folder:
         announce(f"running {job.describe()}; to replay: {job.replay}")
         waves_file = folder / f"waves.{trace_format(job.simulator)}" if job.waves else None
         outcome = _simulate(job, spec, build_folder, folder, waves_file, live)
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
-        elif not outcome.passed and waves_on_failure and outcome.failure_ns is not None:
-            outcome.waves = write_failure_waves(job, outcome.failure_ns, announce)
         _write_record(outcome)
     return outcome
 
 
-def write_failure_waves(job: Job, failure_ns: float, announce: Announce) -> Path | None:
-    """Run ``job`` again and write the waves around ``failure_ns`` into its folder; None if that did not succeed."""
+def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
+    """Run the failed job of ``outcome`` again and write the waves around the failure into its folder.
+
+    `Outcome.waves` stays None where that does not succeed; why has been announced. An interruption ends this second
+    run, too, and is announced: the verdict is out and stands.
+    """
+    job, failure_ns = outcome.job, outcome.failure_ns
+    if outcome.passed or outcome.waves is not None or failure_ns is None:
+        return
     before, after = job.target.window_ns
     start, stop = max(0, int(failure_ns) - before), int(failure_ns) + after
-    announce(f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns")
-    spec = _build_spec(job, announce, traced=True)
-    build_folder = ensure_build(spec, announce)
-    with _fresh_folder(job.folder / "window") as folder:
-        written = folder / f"waves.{trace_format(job.simulator)}"
-        _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
-        if not written.is_file():
-            announce("the second run ended before the window began: no waves were written")
-            return None
-        return written.replace(job.folder / written.name)
+    try:
+        announce(
+            f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
+        )
+        spec = _build_spec(job, announce, traced=True)
+        build_folder = ensure_build(spec, announce)
+        with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(outcome.folder / "window") as folder:
+            written = folder / f"waves.{trace_format(job.simulator)}"
+            _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
+            if not written.is_file():
+                announce("the second run ended before the window began: no waves were written")
+            elif problem := damage(written):
+                announce(f"no waves were written: {shown(written)} {problem}{_space_left(folder)}")
+            else:
+                outcome.waves = written.replace(outcome.folder / written.name)
+                _write_record(outcome)
+    except KeyboardInterrupt:
+        announce(
+            f"interrupted: no waves were written; this writes them: make waves TOPLEVEL={job.target.name}"
+        )
+    except (AssayError, OSError) as error:
+        announce(f"no waves were written: {sentence(error)}")
+
+
+@contextlib.contextmanager
+def _own_folder(job: Job) -> Iterator[Path]:
+    """The folder of a run, empty, while no other run of that name goes on."""
+    RUN_ROOT.mkdir(parents=True, exist_ok=True)
+    with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(RUN_ROOT / job.name) as folder:
+        yield folder
 
 
 def report(outcome: Outcome) -> list[str]:
@@ -259,7 +209,7 @@ def report(outcome: Outcome) -> list[str]:
     # Where the HDL itself stopped the simulation, what Python felt of that is noise.
     stopped = [result for result in outcome.failed_tests if _ENDED_EARLY in result.message]
     if stopped and outcome.problems:
-        failures = [failure for failure in failures if failure.get("kind") != "CancelledError"]
+        failures = [failure for failure in failures if failure.get("kind") != ENDED_EARLY]
     told = {str(failure.get("message")) for failure in failures[:1]}
     for result in outcome.failed_tests:
         if not (stopped and outcome.problems and result in stopped):
@@ -279,7 +229,7 @@ def report(outcome: Outcome) -> list[str]:
     facts.append(("replay", job.replay))
     facts.append(("log", shown(outcome.folder / "run.log")))
     if outcome.waves is not None:
-        facts.append(("waves", f"{shown(outcome.waves)} (make waves TOPLEVEL={job.target.name} opens it)"))
+        facts.append(("waves", waves_line(outcome)))
     for key, value in facts:
         first, *rest = value.splitlines() or [""]
         lines.append(f"      {key:<16} {first}")
@@ -287,15 +237,20 @@ def report(outcome: Outcome) -> list[str]:
     return lines
 
 
+def waves_line(outcome: Outcome) -> str:
+    """Where the waves are, and what opens them."""
+    return f"{shown(outcome.waves)} (make waves TOPLEVEL={outcome.job.target.name} opens it)"
+
+
 @contextlib.contextmanager
-def _fresh_folder(folder: Path):
+def _fresh_folder(folder: Path) -> Iterator[Path]:
     """An empty folder. What stood there before comes back if what happens in the block does not come to its end."""
     before = folder.with_name(f".{folder.name}.before")
     shutil.rmtree(before, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         folder.rename(before)
-    folder.mkdir(parents=True)
     try:
+        folder.mkdir(parents=True)
         yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -329,6 +284,7 @@ def _simulate(
     started = time.monotonic()
     hdl_errors: list[tuple[float | None, str]] = []
     problems: list[str] = []
+    lost: set[str] = set()
     timed_out = False
 
     def sink(line: str) -> None:
@@ -337,16 +293,18 @@ def _simulate(
             hdl_errors.append((int(found["ps"]) / 1000 if found["ps"] else None, text))
         elif hdl_errors and hdl_errors[-1][0] is None and (found := _ICARUS_TIME.match(line)):
             hdl_errors[-1] = (int(found["ps"]) / 1000, hdl_errors[-1][1])
+        if found := NO_SPACE.search(line):
+            lost.add(found[0])
         if live is not None:
             live(line)
 
     def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
         nonlocal timed_out
         try:
-            return run_logged(command, cwd, environment, folder / "run.log", sink, job.target.timeout_s)
+            return run_logged(command, cwd, environment, folder / "run.log", sink, job.timeout_s)
         except TimedOut:
             timed_out = True
-            problems.append(f"the simulation did not end within {job.target.timeout_s} s and was stopped")
+            problems.append(f"the simulation did not end within {job.timeout_s} s and was stopped")
             return 0
 
     environment = {
@@ -395,6 +353,9 @@ def _simulate(
         )
     summary = _read_summary(folder)
     results = read_results(results_file)
+    problems += [f"an output could not be written: {reason}" for reason in sorted(lost)]
+    if window is None and waves_file is not None and not timed_out and (problem := damage(waves_file)):
+        problems.append(f"the waves are damaged: {shown(waves_file)} {problem}{_space_left(folder)}")
     expected = summary.get("expected_errors", [])
     unexpected = [(ns, text) for ns, text in hdl_errors if not any(part in text for part in expected)]
     problems += [f"the HDL raised an error: {text}" for _, text in unexpected[:3]]
@@ -405,18 +366,35 @@ def _simulate(
     ]
     if not results and not problems:
         problems.append(
-            f"the simulator ended with status {runner.exit_status} and without results; see its log"
+            f"the simulator ended with {_status(runner.exit_status)} and without results; see its log"
+            + _space_left(folder)
         )
     missing = [name for name in job.tests if name not in {result.name for result in results}]
     if results and missing:
         problems.append(f"these tests did not run: {', '.join(missing)}")
     all_passed = all(result.status == "passed" for result in results)
     if runner.exit_status != 0 and not problems and all_passed and not hdl_errors:
-        problems.append(f"the simulator ended with status {runner.exit_status}; see its log")
+        problems.append(f"the simulator ended with {_status(runner.exit_status)}; see its log")
     outcome = Outcome(job, folder, results, problems, summary, time.monotonic() - started)
     if not outcome.passed and not timed_out:
         outcome.failure_ns = _failure_time(summary, results, unexpected)
     return outcome
+
+
+def _status(number: int) -> str:
+    """An exit status in words; a negative one is the signal that ended the process."""
+    with contextlib.suppress(ValueError):
+        if number < 0:
+            return f"signal {signal.Signals(-number).name}"
+    return f"status {number}"
+
+
+def _space_left(folder: Path) -> str:
+    """The end of a sentence that names a full disk, empty if there is room."""
+    left = os.statvfs(folder)
+    if left.f_bavail * left.f_frsize < SMALLEST_SPACE:
+        return f"; the disk that holds {shown(folder)} is full"
+    return ""
 
 
 def _failure_time(
@@ -469,21 +447,11 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 def _write_record(outcome: Outcome) -> None:
     """``run.json``: what :mod:`sim.waves` needs to find this run again."""
     job = outcome.job
-    record = {
+    record = {name: getattr(job, name) for name in JOB_RECORD} | {
         "target": job.target.name,
-        "simulator": job.simulator,
-        "seed": job.seed,
-        "tests": list(job.tests),
-        "parameters": dict(job.parameters),
-        "x_random": job.x_random,
-        "model": job.model,
-        "images": job.images,
-        "vectors": job.vectors,
-        "elf": job.elf,
-        "settings": dict(job.settings),
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
         "waves": outcome.waves.name if outcome.waves else None,
         "replay": job.replay,
     }
-    (outcome.folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(outcome.folder / "run.json", record)

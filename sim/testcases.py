@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
 from sim import ROOT
 from sim.errors import AssayError, unknown
 from sim.targets import Target
+
+FILTER_TIMEOUT_S = 5
+"""A regular expression that takes longer to search some dozens of names is one that explodes."""
 
 
 def list_tests(target: Target) -> dict[str, Test]:
@@ -60,13 +64,36 @@ def select_tests(
             raise AssayError(
                 f"COCOTB_TEST_FILTER {test_filter!r} is not a regular expression: {error}"
             ) from None
-        selected = tuple(name for name, test in enabled.items() if pattern.search(test.fullname))
+        selected = _search(pattern, enabled)
         if not selected:
             raise AssayError(
                 f"COCOTB_TEST_FILTER {test_filter!r} selects no test of {target.name}; its tests: {', '.join(enabled)}"
             )
         return selected
     return target.default_tests or tuple(enabled)
+
+
+def _search(pattern: re.Pattern[str], tests: Mapping[str, Test]) -> tuple[str, ...]:
+    """The names of the tests that ``pattern`` finds. Backtracking can take for ever, and nothing interrupts it in this
+    process: one that could explode, as it repeats something, is searched in another, which is stopped in time."""
+    if not re.search(r"[*+{]", pattern.pattern):
+        return tuple(name for name, test in tests.items() if pattern.search(test.fullname))
+    script = "import re, sys; print(*(int(bool(re.search(sys.argv[1], name))) for name in sys.argv[2:]))"
+    words = [pattern.pattern, *(test.fullname for test in tests.values())]
+    try:
+        found = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", script, *words],
+            capture_output=True,
+            text=True,
+            timeout=FILTER_TIMEOUT_S,
+            check=True,
+        ).stdout.split()
+    except subprocess.TimeoutExpired:
+        raise AssayError(
+            f"COCOTB_TEST_FILTER {pattern.pattern!r} was searched for {FILTER_TIMEOUT_S} s without an end: it repeats "
+            "what itself repeats; write it with one repetition, or name the tests with COCOTB_TESTCASE"
+        ) from None
+    return tuple(name for name, hit in zip(tests, found, strict=True) if hit == "1")
 
 
 def cocotb_filter(tests: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ cursor on the failure.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -19,7 +20,8 @@ from typing import Any
 
 from sim import run, shown
 from sim.errors import AssayError
-from sim.run import Job, write_failure_waves
+from sim.job import Job
+from sim.run import Outcome, add_failure_waves
 from sim.targets import Target
 
 _GTKWAVE_TCL = """\
@@ -48,8 +50,7 @@ def last_run(target: Target, announce: Callable[[str], None]) -> Path:
     A failure without waves, as the regression leaves it, is simulated again to write them.
     """
     records = sorted(run.RUN_ROOT.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    runs = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in records]
-    runs = [(folder, record) for folder, record in runs if record["target"] == target.name]
+    runs = [(path.parent, record) for path in records if (record := _read_record(path, target))]
     for folder, record in runs:
         if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
             if not record["waves"]:
@@ -63,35 +64,39 @@ def last_run(target: Target, announce: Callable[[str], None]) -> Path:
     )
 
 
+def _read_record(path: Path, target: Target) -> dict[str, Any] | None:
+    """What a run of ``target`` has left; None for another target's, and for what another version has written."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.get("target") == target.name and record.keys() >= {
+            *run.JOB_RECORD,
+            "passed",
+            "failure_ns",
+            "waves",
+            "replay",
+        }:
+            return record
+    return None
+
+
 def _write_waves(
     target: Target, folder: Path, record: dict[str, Any], announce: Callable[[str], None]
 ) -> None:
-    job = Job(
-        target=target,
-        simulator=record["simulator"],
-        seed=record["seed"],
-        tests=tuple(record["tests"]),
-        parameters=record["parameters"],
-        x_random=record["x_random"],
-        model=record["model"],
-        images=record["images"],
-        vectors=record["vectors"],
-        elf=record["elf"],
-        settings=record["settings"],
-    )
-    written = write_failure_waves(job, record["failure_ns"], announce)
-    if written is None:
+    given = {name: record[name] for name in run.JOB_RECORD}
+    job = Job(target, **given | {"tests": tuple(given["tests"])})
+    outcome = Outcome(job, folder, [], ["failed before"], {}, 0.0, failure_ns=record["failure_ns"])
+    add_failure_waves(outcome, announce)
+    if outcome.waves is None:
         raise AssayError(
             f"the failure of {shown(folder)} could not be repeated; run it again: {record['replay']}"
         )
-    record["waves"] = written.name
-    (folder / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
     """Open the waves in ``folder`` with GTKWave or Surfer where there is a display, else name the commands."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    state = "passed" if record["passed"] else f"failed at {record['failure_ns']:,.0f} ns"
+    at = "" if record["failure_ns"] is None else f" at {record['failure_ns']:,.0f} ns"
+    state = "passed" if record["passed"] else f"failed{at}"
     announce(
         f"{target.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
     )

@@ -26,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tb.json_file import write_json
+
 
 class CoverageError(ValueError):
     """A sample, a definition or a file does not fit the cover group."""
@@ -239,7 +241,7 @@ class CoverGroup:
 
     def save(self, path: Path) -> None:
         """Write `as_json` to a file."""
-        path.write_text(json.dumps(self.as_json(), indent=1) + "\n")
+        write_json(path, self.as_json())
 
     def merge_file(self, path: Path) -> None:
         """`merge` a file written by `save`; CoverageError when it is no such file."""

@@ -11,17 +11,23 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
+import traceback
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import cocotb._test_manager
+
 from tb.agents.burst import StreamError
 from tb.coverage import CoverGroup
+from tb.json_file import write_json
 from tb.scoreboard import Mismatch, StreamScoreboard
 
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.
 FAILURE_FIELDS = {"where": "at", "expected": "expected", "seen": "seen", "bits": "unlike", "hint": "golden"}
+#: Kind of the failure of a test during which the simulation ended.
+ENDED_EARLY = "simulation ended"
 REPLAY = "ASSAY_REPLAY"  #: environment variable: the command that repeats this run
 
 
@@ -131,9 +137,11 @@ class Report:
             known = [failure["message"] for failure in self.failures]
             # When an agent's task fails, cocotb cancels the test: no failure of its own if one is known.
             cancelled = kind.__name__ == "CancelledError"
-            if str(error) not in known and not (cancelled and known):
-                text = "the test was cancelled: a task of the bench failed" if cancelled else str(error)
-                self.fail(text or kind.__name__, kind=kind.__name__)
+            if cancelled and not known:
+                text, cause = _why_cancelled()
+                self.fail(text, kind=cause)
+            elif not cancelled and str(error) not in known:
+                self.fail(str(error) or kind.__name__, kind=kind.__name__)
         self.finish()
 
     def finish(self) -> bool:
@@ -213,6 +221,27 @@ class Report:
         return lines
 
 
+def _why_cancelled() -> tuple[str, str]:
+    """Why cocotb has cancelled the running test: a sentence, and the kind of the failure."""
+    # cocotb tells this to its own report alone, once the test has ended.
+    causes = getattr(cocotb._test_manager._current_test, "_excs", [])
+    for cause in causes:
+        if isinstance(cause, CancelledError):
+            return (
+                "the simulation ended before the test did: the HDL called $finish or $fatal, or nothing was left to do",
+                ENDED_EARLY,
+            )
+        frames = traceback.extract_tb(cause.__traceback__)
+        place = (
+            f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})"
+            if frames
+            else ""
+        )
+        said = f": {cause}" if str(cause) else ""
+        return f"a task of the bench ended with {type(cause).__name__}{said}{place}", type(cause).__name__
+    return "the test was cancelled", "CancelledError"
+
+
 def merge_summaries(before: dict[str, object] | None, after: dict[str, object]) -> dict[str, object]:
     """The summary of a run of several tests: counts added up, failures in the order they came."""
     if before is None:
@@ -224,15 +253,3 @@ def merge_summaries(before: dict[str, object] | None, after: dict[str, object]) 
     for key in ("coverage", "notes"):
         merged[key] = {**before[key], **after[key]}
     return merged
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file in one step: a reader finds the old file, none, or the whole new one."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)

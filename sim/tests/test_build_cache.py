@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sim import build
 from sim.build import BuildSpec, ensure_build
+from sim.errors import BuildFailed
+from sim.sealed import SEAL
 from sim.simulators import find_simulator
 from sim.targets import Target, expand_sources
 
@@ -81,6 +85,65 @@ def test_interrupted_build_is_not_taken_for_a_finished_one(
             ensure_build(spec)
     assert builds_of(spec) == []
     assert (ensure_build(spec) / "sim.vvp").is_file()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda path: os.truncate(path, 100), "sim.vvp has 100 of "),
+        (lambda path: os.truncate(path, 0), "sim.vvp has 0 of "),
+        (
+            lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+            "other contents",
+        ),
+        (lambda path: path.unlink(), "sim.vvp is missing"),
+        (lambda path: path.with_name(SEAL).unlink(), f"{SEAL} is missing"),
+        (lambda path: path.with_name(SEAL).write_text("{"), f"{SEAL} is no list of contents"),
+        (lambda path: path.with_name(SEAL).write_text("[1]"), f"{SEAL} is no list of contents"),
+        (lambda path: path.with_name("build.json").unlink(), "build.json is missing"),
+    ],
+)
+def test_damaged_build_is_built_again(spec: BuildSpec, harm: Callable[[Path], object], said: str) -> None:
+    program = ensure_build(spec) / "sim.vvp"
+    before = program.stat().st_size
+    harm(program)
+    announced: list[str] = []
+    assert ensure_build(spec, announced.append) / "sim.vvp" == program
+    assert program.stat().st_size == before
+    assert (
+        "is damaged (" in announced[0] and said in announced[0] and announced[0].endswith("it is built again")
+    )
+    announced.clear()
+    ensure_build(spec, announced.append)
+    assert announced == []
+
+
+def test_damaged_runtime_library_is_compiled_again(spec: BuildSpec, require_simulator) -> None:
+    require_simulator("verilator")
+    shared = build._RuntimeObjects(dataclasses.replace(spec, simulator=find_simulator("verilator")), print)
+    shared.announce = (announced := []).append
+    objects = spec.target.root / "obj"
+    objects.mkdir()
+    (objects / "verilated.o").write_text("an object", encoding="utf-8")
+    build.BUILD_ROOT.mkdir(parents=True)
+    shared.keep(objects)
+    assert sorted(path.name for path in shared.folder.iterdir()) == [SEAL, "verilated.o"]
+    (shared.folder / "verilated.o").write_text("half an", encoding="utf-8")
+    (objects / "verilated.o").unlink()
+    shared.lend(objects)
+    assert list(objects.iterdir()) == []
+    assert "verilated.o has 7 of 9 bytes" in announced[0]
+
+
+def test_build_that_finds_no_space_says_so(spec: BuildSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(command: object, cwd: object, environment: object, log: Path, **options: object) -> int:
+        log.write_text("fatal error: error writing to /tmp/x.s: No space left on device\n", encoding="utf-8")
+        return 1
+
+    monkeypatch.setattr(build, "run_logged", full)
+    with pytest.raises(BuildFailed, match=r"does not compile with icarus .*: No space left on device; see "):
+        ensure_build(spec)
+    assert builds_of(spec) == []
 
 
 def test_leftovers_of_a_killed_build_are_replaced(spec: BuildSpec) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sim.run import Job, choose_seed, report, run_job
+from sim.job import Job, choose_seed
+from sim.run import report, run_job
 from sim.simulators import SIMULATORS
 from sim.targets import TARGETS, Target, Variant
 from sim.testcases import list_tests
@@ -59,7 +60,7 @@ def test_simulation(
     record_property("replay", job.replay)
     # The waves of a failure are left to `make waves`, which writes them on demand: a regression with many
     # failures would otherwise spend its time on waves that nobody opens.
-    outcome = run_job(job, announce=print, waves_on_failure=False)
+    outcome = run_job(job, announce=print)
     if not outcome.passed:
         log = (outcome.folder / "run.log").read_text(encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
         pytest.fail("\n".join([*report(outcome), "the end of its log:", *log]), pytrace=False)

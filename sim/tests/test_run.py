@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, build, run, waves
-from sim.run import Job, Outcome, report, run_job
+from sim import ROOT, build, run, simulators, waves
+from sim.job import Job
+from sim.run import Outcome, add_failure_waves, report, run_job
 from sim.targets import Target
+from sim.wavefile import damage
 
 CACHE = build.BUILD_ROOT
 
@@ -25,7 +28,9 @@ pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
 def simulate(target: Target, simulator: str, *tests: str, **options: object) -> tuple[Outcome, list[str]]:
     announced: list[str] = []
     job = Job(target, simulator, options.pop("seed", 7), tests or target.default_tests, **options)
-    return run_job(job, announced.append), announced
+    outcome = run_job(job, announced.append)
+    add_failure_waves(outcome, announced.append)
+    return outcome, announced
 
 
 def test_pass(counter: Target, simulator: str) -> None:
@@ -58,8 +63,10 @@ def test_environment_does_not_override(
     monkeypatch.setenv("COCOTB_RANDOM_SEED", "99")
     monkeypatch.setenv("COCOTB_TESTCASE", "never_ends")
     monkeypatch.setenv("WAVES", "1")
+    monkeypatch.setenv("ASSAY_SCALES", "nearest")  # the bench's own variables come from the job alone
     outcome, _ = simulate(counter, simulator)
     assert outcome.passed
+    assert outcome.summary["told"] == ["ASSAY_PARAMS", "ASSAY_REPLAY", "ASSAY_RUN_DIR"]
     assert outcome.waves is None
     assert "Seeding Python random module with 7" in (outcome.folder / "run.log").read_text(encoding="utf-8")
 
@@ -93,7 +100,7 @@ def test_failure_leaves_a_window_of_waves(
 
 def test_waves_on_demand_after_a_regression(counter: Target, simulator: str) -> None:
     job = Job(counter, simulator, 7, ("fails_at_5000_ns",))
-    outcome = run_job(job, print, waves_on_failure=False)
+    outcome = run_job(job, print)
     assert outcome.waves is None
     folder = waves.last_run(counter, print)
     assert [path.name for path in folder.glob("waves.*")]
@@ -121,6 +128,22 @@ def test_hdl_errors_fail_a_run_whose_tests_pass(
     assert problem in outcome.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (
+            "finishes_early",
+            "the simulation ended before the test did: the HDL called $finish or $fatal, or nothing",
+        ),
+        ("monitor_raises", "a task of the bench ended with ValueError: no such channel (bench.py, line "),
+    ],
+)
+def test_cancelled_test_says_why(counter: Target, simulator: str, test: str, sentence: str) -> None:
+    outcome = run_job(Job(counter, simulator, 7, (test,)), print)
+    assert not outcome.passed
+    assert f"first failure    {sentence}" in "\n".join(report(outcome))
+
+
 def test_expected_hdl_error_passes(counter: Target, simulator: str) -> None:
     assert simulate(counter, simulator, "raises_expected_hdl_error")[0].passed
 
@@ -130,6 +153,16 @@ def test_simulation_that_never_ends_is_stopped(counter: Target, simulator: str) 
     outcome, _ = simulate(impatient, simulator, "never_ends")
     assert not outcome.passed
     assert outcome.problems == ["the simulation did not end within 2 s and was stopped"]
+
+
+def test_waves_of_a_simulation_that_was_stopped(
+    counter: Target, simulator: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    impatient = type(counter)(**{**vars(counter), "timeout_s": 8})
+    outcome, _ = simulate(impatient, simulator, "never_ends", waves=True)
+    assert outcome.problems == ["the simulation did not end within 8 s and was stopped"]
+    waves.show(counter, waves.last_run(counter, print), print)
+    assert ", failed; replay: make " in capsys.readouterr().out
 
 
 def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -> None:
@@ -143,27 +176,42 @@ def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -
 COMMAND_LINE = """
 import sys
 from pathlib import Path
-from sim import run
+from sim import run, simulators
 from sim.__main__ import main
 from sim.tests.counter import COUNTER
 
 run.RUN_ROOT = Path(sys.argv[1])
-sys.exit(main(sys.argv[2:], {"counter": COUNTER}))
+run.trace_format = lambda simulator: sys.argv[2]
+simulators._icarus_version = lambda executable: sys.argv[3]
+sys.exit(main(sys.argv[4:], {"counter": COUNTER}))
 """
 
 
-def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
-    arguments = ["run", "--top", "counter", "--sim", simulator, "--test", "never_ends"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND_LINE, str(own_runs), *arguments],
+def start_run(runs: Path, *arguments: str, largest: int = resource.RLIM_INFINITY) -> subprocess.Popen[str]:
+    """``python -m sim run`` of the counter, in a process of its own; no file may be larger than `largest`."""
+
+    # Found out here, as they are by programs that write files.
+    known = [run.trace_format("verilator"), simulators._icarus_version(shutil.which("iverilog") or "true")]
+
+    def begin() -> None:
+        # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+
+    words = ["run", "--top", "counter", "--seed", "7", *arguments]
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND_LINE, str(runs), *known, *words],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # As a terminal leaves it: what starts a regression in the background may have Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=begin,
     )
+
+
+def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "never_ends")
     for line in process.stdout:
         if "running sim.tests.counter.bench.never_ends" in line:
             break
@@ -173,6 +221,68 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
     assert "interrupted" in error
     assert "Traceback" not in error
     assert not [path for path in own_runs.iterdir() if path.is_dir()]
+
+
+def test_files_that_cannot_grow_are_never_a_pass(
+    counter: Target, simulator: str, own_runs: Path, tmp_path: Path
+) -> None:
+    """As on a full disk: log, results, coverage, record and waves are cut short at any place."""
+    complete, _ = simulate(counter, simulator, waves=True)
+    sizes = [path.stat().st_size for path in complete.folder.iterdir()]
+    limits = sorted({8, 1 << 26, *(size - 1 for size in sizes), sizes[0] // 2})
+    passed = []
+    for limit in limits:
+        runs = tmp_path / f"limit{limit}"
+        process = start_run(runs, "--sim", simulator, "--waves", "--test", "counts", largest=limit)
+        output, error = process.communicate(timeout=60)
+        told = error + "".join(
+            line for line in output.splitlines(keepends=True) if line.startswith("assay: ")
+        )
+        assert "Traceback" not in error, limit
+        if process.returncode == 0:
+            passed.append(limit)
+            for path in complete.folder.iterdir():
+                assert (runs / complete.folder.name / path.name).is_file(), (limit, path.name)
+            assert damage(next(runs.glob("*/waves.*"))) == ""
+        else:
+            reasons = ("File too large", "signal SIGXFSZ", "waves are damaged")
+            assert any(reason in told for reason in reasons), (limit, told)
+    assert passed and passed[-1] == limits[-1], told
+    assert limits[0] not in passed
+
+
+def test_verdict_comes_before_the_waves(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "fails_at_5000_ns")
+    output, error = process.communicate(timeout=120)
+    assert (process.returncode, error) == (1, "")
+    lines = output.splitlines()
+    (verdict,) = [n for n, line in enumerate(lines) if line.startswith("assay: FAIL")]
+    (second,) = [n for n, line in enumerate(lines) if "running seed 7 again to write the waves" in line]
+    (waves_at,) = [n for n, line in enumerate(lines) if line.startswith("assay:       waves  ")]
+    assert verdict < second < waves_at
+    assert any("first failure" in line for line in lines[verdict:second])
+
+
+def test_interruption_while_the_waves_are_written_keeps_the_verdict(simulator: str, own_runs: Path) -> None:
+    process = start_run(own_runs, "--sim", simulator, "--test", "fails_at_5000_ns")
+    before = []
+    for line in process.stdout:
+        before.append(line)
+        if "running seed 7 again" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=20)
+    assert any(line.startswith("assay: FAIL") for line in before)
+    assert (process.returncode, error) == (1, "")
+    assert "interrupted: no waves were written; this writes them: make waves TOPLEVEL=counter" in output
+    (record,) = own_runs.glob("*/run.json")
+    assert json.loads(record.read_text())["passed"] is False
+    assert sorted(path.name for path in record.parent.iterdir()) == [
+        "results.xml",
+        "run.json",
+        "run.log",
+        "summary.json",
+    ]
 
 
 def test_record_of_a_run(counter: Target, simulator: str) -> None:

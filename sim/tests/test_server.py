@@ -22,8 +22,9 @@ import pytest
 
 from sim import ROOT, process, run, server
 from sim.errors import AssayError, MissingTool, RunFailed
+from sim.job import Job
 from sim.process import run_logged
-from sim.run import Job, Outcome, TestResult
+from sim.run import Outcome, TestResult
 from sim.server import Server
 
 pytestmark = pytest.mark.usefixtures("own_runs")
@@ -54,7 +55,7 @@ with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=bytes.fromhex(os.environ
 """
 
 
-def _fake_job(job: Job, announce: object, waves_on_failure: bool = True) -> Outcome:
+def _fake_job(job: Job, announce: object) -> Outcome:
     """What `sim.run.run_job` does, with the fake."""
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     with run.locked(run.RUN_ROOT / f".{job.name}.lock"), run._fresh_folder(job.folder) as folder:

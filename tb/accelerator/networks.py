@@ -19,14 +19,14 @@ from tb.mvu.networks import load_workload
 __all__ = ["check", "crowd", "tampered"]
 
 
-def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
+def check(model: str, images: str, parameters: Mapping[str, int], scales: str = "") -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: a file is missing, damaged or does not fit the other; a network that does not fit the accelerator.
     """
     if model:
-        workload = load_workload(model, images, np.random.default_rng(0))
+        workload = load_workload(model, images, np.random.default_rng(0), scales)
         plan(workload.network, AcceleratorParameters.of_rtl(parameters))
 
 

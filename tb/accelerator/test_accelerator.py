@@ -84,7 +84,8 @@ class RealNetworks(AcceleratorTest):
         right = total = 0
         rng = self.stimulus.rng
         await self.driver.or_stop(self.env.host.check_build())
-        workloads = load_workloads(os.environ.get("ASSAY_MODEL", ""), os.environ.get("ASSAY_IMAGES", ""), rng)
+        given = (os.environ.get(f"ASSAY_{name}", "") for name in ("MODEL", "INPUTS", "SCALES"))
+        workloads = load_workloads(*given, rng)
         # Icarus has the time for one network, a different one with another seed.
         if len(workloads) > self.pick(len(workloads), 1):
             workloads = [workloads[int(rng.integers(len(workloads)))]]

@@ -11,7 +11,7 @@ import numpy as np
 
 import golden
 import vectors
-from golden import Graph
+from golden import GoldenError, Graph
 from golden.graph import Node
 from golden.pe_array.mapping import LayerTiles, Place
 from golden.pe_array.parameters import PeArrayParameters
@@ -66,12 +66,16 @@ def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload
     return Workload(network, read_rows(Path(images), network), None)
 
 
-def check(model: str, images: str, parameters: Mapping[str, int]) -> None:
+def check(model: str, images: str, parameters: Mapping[str, int], scales: str = "") -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: see `load_workload`; or the array can do no layer of the network.
     """
+    if scales:
+        raise GoldenError(
+            f"SCALES={scales}: the array takes every scale as the file has it; leave SCALES away"
+        )
     workload = load_workload(model, images, np.random.default_rng(0))
     params = PeArrayParameters.of_rtl(parameters)
     if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing

@@ -72,7 +72,7 @@ class RealLayers(PeArrayTest):
     async def body(self) -> None:
         right = total = 0
         rng = self.stimulus.rng
-        workload = load_workload(os.environ.get("ASSAY_MODEL", ""), os.environ.get("ASSAY_IMAGES", ""), rng)
+        workload = load_workload(os.environ.get("ASSAY_MODEL", ""), os.environ.get("ASSAY_INPUTS", ""), rng)
         network = workload.network
         plan = ArrayPlan(network, self.env.params)
         images = rng.choice(len(workload), min(self.pick(4, 1), len(workload)), replace=False).tolist()

@@ -3,6 +3,7 @@
 
 import json
 import logging
+import resource
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_write_json_leaves_nothing_half_written(tmp_path):
     write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"new": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+
+
+def test_write_json_keeps_what_stood_there_where_a_file_cannot_grow(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*a\.json'"):
+            write_json(tmp_path / "a.json", ["new"] * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
 

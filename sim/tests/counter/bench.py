@@ -11,10 +11,13 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer, with_timeout
 from cocotb.utils import get_sim_time
 
+from tb.report import Report
+
 
 async def start(dut):
     dut.enable_i.value = 0
     dut.error_i.value = 0
+    dut.finish_i.value = 0
     dut.rst_ni.value = 0
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
     await ClockCycles(dut.clk_i, 3)
@@ -39,6 +42,7 @@ async def counts(dut):
         ideal_clocks=20,
         coverage={"values": 50.0},
         drawn=random.randrange(2**32),
+        told=sorted(name for name in os.environ if name.startswith("ASSAY_")),
         never_reset=str(dut.never_reset_o.value),
     )
 
@@ -78,6 +82,29 @@ async def raises_expected_hdl_error(dut):
 async def misses_expected_hdl_error(dut):
     await start(dut)
     leave_summary(expected_errors=["error_i is high"])
+
+
+@cocotb.test()
+async def finishes_early(dut):
+    """The HDL calls $finish while a test waits."""
+    with Report("counter", out=lambda text: None):
+        await start(dut)
+        dut.finish_i.value = 1
+        await ClockCycles(dut.clk_i, 100)
+
+
+@cocotb.test()
+async def monitor_raises(dut):
+    """A task that nobody awaits fails."""
+
+    async def monitor():
+        await ClockCycles(dut.clk_i, 2)
+        raise ValueError("no such channel")
+
+    with Report("counter", out=lambda text: None):
+        await start(dut)
+        cocotb.start_soon(monitor())
+        await ClockCycles(dut.clk_i, 100)
 
 
 @cocotb.test()

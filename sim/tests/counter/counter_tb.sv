@@ -7,6 +7,7 @@ module counter_tb #(
     input  logic             rst_ni,
     input  logic             enable_i,
     input  logic             error_i,
+    input  logic             finish_i,
     output logic [Width-1:0] count_o,
     output logic [Width-1:0] never_reset_o
 );
@@ -18,6 +19,26 @@ module counter_tb #(
   // Holds its initial value, so that a test sees where that came from.
   always_ff @(posedge clk_i) begin
     if (error_i) never_reset_o <= '0;
+  end
+
+  // What a wave file may leave out: more lanes than 32, in an array, in a structure and in one vector.
+  logic [7:0] lanes_q[200];
+  logic [199:0][63:0] vector_q;
+  always_ff @(posedge clk_i) begin
+    for (int i = 0; i < 200; i++) begin
+      lanes_q[i]  <= 8'(count_o) + 8'(i);
+      vector_q[i] <= 64'(count_o) + 64'(i);
+    end
+  end
+`ifdef VERILATOR  // Icarus has no unpacked structures, and dumps no arrays
+  struct {logic [7:0] lane[200];} structure_q;
+  always_ff @(posedge clk_i) begin
+    for (int i = 0; i < 200; i++) structure_q.lane[i] <= 8'(count_o) + 8'(i);
+  end
+`endif
+
+  always_ff @(posedge clk_i) begin
+    if (finish_i) $finish;
   end
 
   always_ff @(posedge clk_i) begin

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line and make's: the same settings under the same names, and a replay command that repeats them all."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sim import ROOT, __main__
+from sim.__main__ import OVERRIDES, main
+from sim.job import LARGEST_SEED, Job
+from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
+from sim.targets import Target
+
+COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, own_outputs: Path) -> None:
+    for name in (OVERRIDES, *VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+
+
+def own_make(arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of make in a shell, as a user types it, without what a make around this test hands down."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "COCOTB_")) and name not in (*VARIABLES, OVERRIDES)
+    }
+    return subprocess.run(
+        ["bash", "-c", arguments], cwd=folder, env=inherited | environment, capture_output=True, text=True
+    )
+
+
+# ------------------------------------------------------------------------------------------------ help
+
+
+def test_help_of_make_names_every_variable_and_its_option() -> None:
+    shown = own_make(f"make help PYTHON={shlex.quote(sys.executable)}").stdout
+    for option in OPTIONS:
+        assert f"\n  {option.variable}=" in shown
+        assert f" {option.flag} " in shown
+    for name in (*SYNONYMS, *MAKE_ONLY):
+        assert name in shown
+
+
+def test_help_of_the_command_line_names_every_option_and_its_variable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = ""
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        shown += " ".join(capsys.readouterr().out.split())
+    for option in OPTIONS:
+        assert option.flag in shown
+        assert f"({option.variable})" in shown
+
+
+@pytest.mark.parametrize("command", ["sim.options", "sim list", "sim run --help"])
+def test_reader_that_leaves_gets_no_traceback(command: str) -> None:
+    done = own_make(f"{shlex.quote(sys.executable)} -m {command} | head -n 1")
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+def test_makefile_uses_no_variable_that_nobody_names() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    ours = {line.partition("?=")[0].strip() for line in text.splitlines() if "?=" in line}
+    assert ours <= set(MAKE_ONLY)
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+BAD = {
+    "TOPLEVEL": "countr",
+    "SIM": "verilog",
+    "SCALES": "exactly",
+    "MODEL": "net.onnx",
+    "INPUTS": "x.npy",
+    "VECTORS": "set",
+    "ELF": "a.out",
+    "COCOTB_TESTCASE": "cnts",
+    "COCOTB_TEST_FILTER": "(",
+    "HARTS": "none",
+    "LIMIT": "-1",
+    "TOHOST": "there",
+    "N": "0",
+}
+"""A value that the counter's target refuses, for every option whose refusal names the option."""
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if option.variable in BAD], ids=lambda o: o.variable
+)
+def test_errors_name_what_was_typed(
+    option: Option, counter: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = BAD[option.variable]
+    top = [] if option.variable == "TOPLEVEL" else ["--top", "counter"]
+    assert main(["run", *top, option.flag, bad], {"counter": counter}) == 2
+    by_flag = capsys.readouterr().err
+    monkeypatch.setenv(option.variable, bad)
+    assert main(["run", *top], {"counter": counter}) == 2
+    by_name = capsys.readouterr().err
+    assert option.flag in by_flag and f"{option.variable}=" not in by_flag
+    assert f"{option.variable}" in by_name and option.flag not in by_name
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.value], ids=lambda o: o.variable)
+@pytest.mark.parametrize("value", ["", " "])
+def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["soak" if option.variable == "N" else "run", option.flag, value])
+    assert ended.value.code == 2
+    assert f"argument {option.flag}: is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("value", ["", " "])
+def test_empty_variable_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(OVERRIDES, f"SEED=1 {name}={value} WAVES=1" if name != "SEED" else f"{name}={value}")
+    for other in ("SEED", "WAVES"):
+        monkeypatch.setenv(other, "1")
+    monkeypatch.setenv(name, value)
+    assert main(["check"], {}) == 2
+    assert capsys.readouterr().err.startswith(f"assay: {name}= is empty; give it a value")
+
+
+@pytest.mark.parametrize("name", ["MODEL", "PYTHON", "BASE_PYTHON"])
+@pytest.mark.parametrize("value", ["", " ", "$(nothing)", "$$UNSET"])
+def test_empty_variable_is_refused_by_make(name: str, value: str, tmp_path: Path) -> None:
+    """Through the Makefile: only it knows what a value expands to. A shell hands over `$$UNSET` as nothing."""
+    word = f'{name}="$UNSET"' if value == "$$UNSET" else f"{name}={shlex.quote(value)}"
+    python = "" if name == "PYTHON" else f"PYTHON={shlex.quote(str(checker(tmp_path)))}"
+    done = own_make(f"make list {python} {word}")
+    assert done.returncode == 2
+    assert f"assay: {name}= is empty; give it a value" in done.stderr
+
+
+def checker(folder: Path) -> Path:
+    """An interpreter for the Makefile that only checks the variables."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sim check\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_renamed_variables_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for old, new in RENAMED.items():
+        monkeypatch.setenv(OVERRIDES, f"{old}=x")
+        assert main(["check"], {}) == 2
+        assert capsys.readouterr().err == f"assay: variable {old} has become {new}\n"
+
+
+# ------------------------------------------------------------------------------------------------ replay
+
+
+@pytest.fixture(scope="module")
+def accepting() -> Target:
+    """A target that accepts every setting and runs nothing."""
+    from sim.tests.counter import COUNTER
+
+    return replace(
+        COUNTER,
+        vector_test="counts",
+        vector_parameters=f"{__name__}:no_parameters",
+        elf_test="never_ends",
+        elf_check=f"{__name__}:accept",
+        soak_test="raises_hdl_error",
+        workload_check=f"{__name__}:accept",
+    )
+
+
+def no_parameters(folder: Path) -> dict[str, int]:
+    return {}
+
+
+def accept(*arguments: object) -> None:
+    pass
+
+
+NAMES = st.text("ab1 .,$'\"\\#:=%&*?~(){}[]|<>;!`^é-", min_size=1, max_size=12).filter(
+    lambda name: name.strip() and not name.startswith("-")
+)
+NUMBERS = st.integers(1, LARGEST_SEED).map(str)
+JOBS = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, LARGEST_SEED),
+        "simulator": st.sampled_from(["verilator", "icarus"]),
+        "tests": st.sampled_from(
+            [("counts",), ("raises_hdl_error",), ("never_ends",), ("fails_at_5000_ns", "counts"), "all"]
+        ),
+        "parameters": st.sampled_from([{}, {"Width": 5}]),
+        "x_random": st.booleans(),
+        "waves": st.booleans(),
+        "model": NAMES,
+        "inputs": st.just("") | NAMES,
+        "vectors": st.just("") | NAMES,
+        "elf": st.just("") | NAMES,
+        "settings": st.fixed_dictionaries(
+            {},
+            optional={
+                "SCALES": st.sampled_from(["exact", "nearest"]),
+                "HARTS": st.just("1"),
+                "LIMIT": NUMBERS,
+                "TOHOST": NUMBERS.map(lambda n: hex(int(n))),
+                "N": NUMBERS,
+                "FORCE": st.just("1"),
+            },
+        ),
+    }
+)
+NOT_TYPED = {"target", "environment", "name_suffix"}
+"""A job's fields that no user sets."""
+
+
+def test_every_field_of_a_job_is_drawn() -> None:
+    drawn = {
+        "seed",
+        "simulator",
+        "tests",
+        "parameters",
+        "x_random",
+        "waves",
+        "model",
+        "inputs",
+        "vectors",
+        "elf",
+    }
+    assert {field.name for field in fields(Job)} == drawn | {"settings"} | NOT_TYPED
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(drawn=JOBS)
+def test_replay_command_gives_the_same_job(
+    drawn: dict, accepting: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a shell and the Makefile: the interpreter that it starts is one that writes its environment down."""
+    from sim.testcases import select_tests
+
+    if drawn["tests"] == "all":
+        drawn["tests"] = select_tests(accepting, test_filter=".")
+    job = Job(accepting, **drawn)
+    again = read_back(job.replay, accepting, tmp_path, monkeypatch)
+    files = {name: str(Path(path).absolute()) if (path := getattr(again, name)) else "" for name in FILES}
+    wanted = {name: str(Path(path).absolute()) if (path := getattr(job, name)) else "" for name in FILES}
+    assert files == wanted
+    assert replace(again, **files) == replace(job, **wanted)
+
+
+FILES = ("model", "inputs", "vectors", "elf")
+
+
+def read_back(command: str, target: Target, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The job that ``python -m sim`` makes of a command of make."""
+    spy, seen = folder / "spy", folder / "environment"
+    spy.write_text(f'#!/bin/sh\nenv -0 > "{seen}"\n', encoding="utf-8")
+    spy.chmod(0o755)
+    done = own_make(f"{command} PYTHON={shlex.quote(str(spy))}")
+    assert done.returncode == 0, done.stderr
+    environment = dict(word.split("=", 1) for word in seen.read_text().split("\0") if word)
+    with monkeypatch.context() as patch:
+        for name in (OVERRIDES, *VARIABLES):
+            patch.delenv(name, raising=False)
+            if name in environment:
+                patch.setenv(name, environment[name])
+        __main__.check_variables(environment[OVERRIDES], environment)
+        arguments = __main__._parser().parse_args(["run"])
+        return __main__._job(arguments, {"counter": target})
+
+
+def test_settings_of_the_special_commands_are_replayed(
+    accepting: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `make run-elf` and `make soak` simulate is what `make` simulates when it is replayed, its time limit too."""
+    made: list[Job] = []
+    monkeypatch.setattr(__main__, "_run_and_report", lambda arguments, job: made.append(job) or 0)
+    for words in (
+        ["run-elf", "--elf", "a b.elf", "--limit", "9", "--tohost", "0x80", "--force"],
+        ["soak", "--instructions", "77", "--waves"],
+        ["run", "--model", "q's.onnx", "--inputs", "$x.npy", "--scales", "nearest", "--gui"],
+    ):
+        assert main([*words, "--top", "counter", "--seed", "5"], {"counter": accepting}) == 0
+        again = read_back(made[-1].replay, accepting, tmp_path, monkeypatch)
+        assert again == made[-1]
+        assert again.timeout_s == made[-1].timeout_s
+    assert [job.timeout_s for job in made] == [10, None, 10]
