@@ -36,6 +36,7 @@ from golden.errors import GoldenError
 from golden.graph import Graph
 from golden.importers import onnx as onnx_importer
 from golden.importers import tflite as tflite_importer
+from golden.tests.typed import closures
 
 VALUES = 1 << 18  # networks of more values than this are loaded, but not run
 LONGEST = 2000  # characters of a message
@@ -284,6 +285,7 @@ def run(form: str, data: bytes) -> bool:
     try:
         graph = importer.loads(data)
         graph.summary()
+        assert not closures(graph), closures(graph)
         if sum(tensor_size(graph, name) for name in graph.tensors) < VALUES:
             inputs = {name: graph.tensors[name] for name in graph.inputs}
             graph.predict({n: t.stacked(np.ones((1, *t.shape), t.dtype)) for n, t in inputs.items()})
