@@ -234,6 +234,18 @@ def test_a_factor_beyond_float32():
         onnx.loads(file.bytes())
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "SQUARED_DIFFERENCE"])
+def test_a_scale_at_the_end_of_float32(kind):
+    """Found by the fuzzer: the factor overflows float32 to infinity on its way, here without a warning."""
+    file = ModelFile()
+    x, y = file.tensor((1, 4), 0.1, 0), file.tensor((1, 4), 3e38, 5)
+    table = "SquaredDifferenceOptions" if kind == "SQUARED_DIFFERENCE" else f"{kind.title()}Options"
+    file.operator(kind, [x, x], [y], table)
+    graph = tflite.loads(file.bytes([x], [y]))
+    assert graph.predict(np.int8([[-128, 0, 1, 127]])).tolist() == [[5] * 4]
+
+
 # --- Graphs of an odd form -------------------------------------------------------------------------------------------
 
 
