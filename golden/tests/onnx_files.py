@@ -14,6 +14,7 @@ from golden.importers import onnx as importer
 from golden.runtimes.onnxruntime import OnnxRuntime
 from golden.runtimes.qonnx import QonnxRuntime
 from golden.schemes.qonnx import DOMAIN as QONNX
+from golden.tests.typed import closures
 
 MICROSOFT = "com.microsoft"
 
@@ -115,6 +116,7 @@ def check(file: OnnxFile, rng: np.random.Generator, *outputs: str, runs: int = 4
     data = file.bytes(*outputs)
     foreign = any(node.domain == QONNX for node in file.nodes)
     graph = importer.loads(data)
+    assert not closures(graph)
     runtime = qonnx(data, graph) if foreign else onnxruntime(data, graph)
     inputs = random_inputs(graph, runs, rng) if x is None else x
     ours, theirs = graph.trace(inputs), runtime.trace(inputs)

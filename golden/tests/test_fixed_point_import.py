@@ -236,7 +236,7 @@ REFUSED = {
     "broadcast": (lambda: one("MatMul", [(2, 2, 2), (3, 2, 2)], **MATMUL), BAD, r"shapes \[2\] and \[3\] differ"),
     "product shapes": (lambda: one("MatMul", [(1, 2, 3), (1, 2, 3)], **MATMUL), BAD, r"\[\.\.\., I, K\]"),
     "axis": (lambda: chain(("MaxPool", ["x"], "p", POOL), ("Concat", ["p", "p"], "y", {"axis": 4})), BAD,
-        r"attribute axis is 4, but must be -4 to 3"),
+        r"axis is 4, but must be -4 to 3"),
     "permutation": (lambda: behind("Transpose", perm=(0, 1, 1, 2)), BAD,
         r"perm is \[0, 1, 1, 2\], but must hold each axis"),
     "slope": (lambda: chain(("MaxPool", ["x"], "p", POOL), ("LeakyRelu", ["p"], "y", {"alpha": float("inf")})), BAD,

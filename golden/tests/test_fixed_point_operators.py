@@ -26,6 +26,7 @@ from golden.layers import fixed_point as layers
 from golden.layers.linear import Convolution, Window
 from golden.schemes.fixed_point import WeightScale
 from golden.tests.fixed_point_files import ModelFile, scaled
+from golden.tests.typed import closures
 
 
 def half_away(x: Fraction) -> int:
@@ -67,6 +68,7 @@ def through_a_file(graph: golden.Graph, x) -> None:
     content = exporter.to_bytes(graph)
     again = loads(content, graph.name)
     assert graph.compare(x, again).exact
+    assert not closures(again)
     assert list(graph.trace(x)) == list(again.trace(x))
     assert exporter.to_bytes(again) == content
     assert again.summary() == graph.summary()

@@ -12,6 +12,7 @@ import pytest
 from onnx import ModelProto
 
 from golden.importers import onnx, tflite
+from golden.layers import linear, mlas
 from golden.tests.fixed_point_files import ModelFile as FixedPointFile
 from golden.tests.onnx_files import OnnxFile
 
@@ -118,6 +119,47 @@ FILES = {
     "qdq, weights first": (".onnx", weights_first),
     "fixed point": (".onnx", lambda: fixed_point(1024, LAYERS)),
 }
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "groups"), [(6, 10, 1), (6, 12, 3), (4, 8, 4), (64, 1, 1)])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64])
+def test_weights_that_become_floats_in_parts_give_the_same_sums(inputs, outputs, groups, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-128, 128, (outputs, 3, 2, inputs // groups)).astype(dtype)
+    weight[0] = -128  # whose absolute value is no int8
+    window = linear.Window((3, 2), (2, 1), (1, 2), (1, 0, 2, 1))
+    x, bias = rng.integers(-128, 128, (5, 9, 8, inputs), np.int8), rng.integers(-999, 999, outputs)
+    convolution = linear.Convolution(weight, bias, window, 7, groups)
+    assert convolution.bound == linear.Convolution(weight.astype(np.int64), bias, window, 7, groups).bound
+    whole = convolution.sums(x)
+    monkeypatch.setattr(linear, "_FLOAT_BYTES", 100)
+    np.testing.assert_array_equal(convolution.sums(x), whole)
+    taps = (
+        np.stack(list(window.taps(window.padded(x, 7, np.int64)))) - 7
+    )  # [taps, images, rows, columns, inputs]
+    for k in (0, outputs - 1):
+        first = k // (outputs // groups) * (inputs // groups)
+        part = taps[..., first : first + inputs // groups]
+        sums = np.einsum("tmijc,tc->mij", part, weight[k].reshape(6, -1).astype(np.int64))
+        np.testing.assert_array_equal(whole[..., k], sums + bias[k])
+
+
+def test_products_in_parts_give_the_same_sums(monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-255, 256, shape).astype(np.int16) for shape in ((3, 4, 50), (3, 50, 23)))
+    monkeypatch.setattr(linear, "_FLOAT_BYTES", 1000)
+    expected = a.astype(np.int64) @ b.astype(np.int64)
+    np.testing.assert_array_equal(linear.sums_of_products(a, b, 255 * 255), expected)
+
+
+def test_a_matrix_in_parts_has_the_same_grid(monkeypatch):
+    x = np.random.default_rng(0).integers(1, 99, (1, 300, 7)).astype(np.float32)
+    x[0, 250, 3] = 2.0**-9
+    for values in (x, x.swapaxes(1, 2)):
+        whole = mlas.grid(values)
+        monkeypatch.setattr(mlas, "_PART", 64)
+        assert mlas.grid(values) == whole == -9
+        monkeypatch.undo()
 
 
 @pytest.mark.skipif(

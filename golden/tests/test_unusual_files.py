@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from onnx import helper, numpy_helper
 import golden
 from golden import GoldenError, ModelFormatError, UnsupportedOperatorError
 from golden.__main__ import main
+from golden.graph import Node, Tensor
 from golden.importers import onnx, tflite
+from golden.layers import onnx_float as floats
 from golden.tests.fixed_point_files import ModelFile as FixedPointFile
 from golden.tests.onnx_files import OnnxFile, onnxruntime
 from golden.tests.tflite_files import ModelFile
+from golden.tests.typed import closures
 
 MILLION = "n" * 1_000_000
 
@@ -197,6 +201,49 @@ def test_top_k_at_the_end_loads_in_every_command(tmp_path, capsys):
         random = [] if command == "summary" else ["--random", "3"]
         assert main([command, str(path), *random]) == 0, capsys.readouterr().err
     assert places in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("operator", "found"),
+    [
+        (np.add, True),
+        (lambda x: x, True),
+        (np.sort, True),
+        (floats.Elementwise(np.add), False),
+        (floats.Elementwise(np.sort), False),
+        (floats.Elementwise(floats.Elu(1.0)), False),
+        (floats.Elementwise(lambda x: x), True),
+        (floats.Elementwise(partial(np.clip, a_min=0, a_max=1)), True),
+        (floats.Elementwise(floats.Folded(lambda a, b: a)), True),
+    ],
+)
+def test_what_counts_as_a_closure(operator, found):
+    tensors = {name: Tensor(name, (1, 4), np.dtype(np.float32)) for name in "xy"}
+    graph = golden.Graph("g", tensors, ("x",), ("y",), (Node("n", "Relu", operator, ("x",), ("y",)),))
+    assert bool(closures(graph)) is found
+
+
+def test_a_factor_beyond_float32():
+    file = OnnxFile()
+    number = np.float32(1e20), np.int8(0)
+    file.node("QGemm", file.input((1, 4), np.int8), *number, np.ones((4, 2), np.int8), *number, None,
+              np.float32(0.1), np.int8(0), domain="com.microsoft")  # fmt: skip
+    with pytest.raises(
+        ModelFormatError, match=r"\(QGemm\): the factor of the sums is inf, but must be finite"
+    ):
+        onnx.loads(file.bytes())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "SQUARED_DIFFERENCE"])
+def test_a_scale_at_the_end_of_float32(kind):
+    """Found by the fuzzer: the factor overflows float32 to infinity on its way, here without a warning."""
+    file = ModelFile()
+    x, y = file.tensor((1, 4), 0.1, 0), file.tensor((1, 4), 3e38, 5)
+    table = "SquaredDifferenceOptions" if kind == "SQUARED_DIFFERENCE" else f"{kind.title()}Options"
+    file.operator(kind, [x, x], [y], table)
+    graph = tflite.loads(file.bytes([x], [y]))
+    assert graph.predict(np.int8([[-128, 0, 1, 127]])).tolist() == [[5] * 4]
 
 
 # --- Graphs of an odd form -------------------------------------------------------------------------------------------

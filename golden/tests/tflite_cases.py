@@ -8,6 +8,7 @@ import numpy as np
 from golden.importers import tflite as importer
 from golden.tests.litert import compare, litert, random_inputs
 from golden.tests.tflite_files import ModelFile
+from golden.tests.typed import closures
 
 CASES = 40
 
@@ -65,6 +66,7 @@ class Case:
     def check(self, *outputs: int, runs: int = 12, values=None) -> None:
         data = self.file.bytes(self.inputs, outputs)
         graph = importer.loads(data)
+        assert not closures(graph)
         runtime = litert(data, graph)
         inputs = random_inputs(graph, runs, self.rng) if values is None else values(graph)
         comparison = compare(graph, runtime, inputs)

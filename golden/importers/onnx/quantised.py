@@ -150,6 +150,8 @@ def _qgemm(reader: Reader, operation: Operation) -> None:
     if operation.has(7):
         target = reader.affine(operation, 7, 8, a.dtype)
         factor = factor / target.scale
+    if not np.isfinite(factor).all():
+        raise ModelFormatError(f"{operation}: the factor of the sums is {factor.max()}, but must be finite")
     reader.output(operation, (rows, columns), np.float32 if target is None else a.dtype, target)
     operator = layers.QLinearMatMul((source, weights), factor, target, bias, turned)
     reader.add(operation, operator, (0, 3), rows * depth * columns)

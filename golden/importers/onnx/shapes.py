@@ -43,17 +43,35 @@ def _concat(reader: Reader, operation: Operation) -> None:
     reader.add(operation, shaping.Concatenate(axis), tuple(range(len(tensors))))
 
 
-@handles("Flatten")
-def _flatten(reader: Reader, operation: Operation) -> None:
-    x = reader.input(operation, 0)
+def flattened(operation: Operation, x: Tensor) -> tuple[int, int]:
+    """Flatten's shape."""
     rank = len(x.shape)
     axis = operation.attributes.get("axis", 1)
     if not isinstance(axis, int) or not -rank <= axis <= rank:
         raise ModelFormatError(f"{operation}: attribute axis is {axis}, but must be {-rank} to {rank}")
     axis = axis + rank if axis < 0 else axis
-    shape = (math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
+    return math.prod(x.shape[:axis]), math.prod(x.shape[axis:])
+
+
+@handles("Flatten")
+def _flatten(reader: Reader, operation: Operation) -> None:
+    x = reader.input(operation, 0)
+    shape = flattened(operation, x)
     reader.copied(operation, x, shape)
     reader.add(operation, shaping.Reshape(shape))
+
+
+def reshaped(operation: Operation, x: Tensor, wanted: list[int], empty: bool = False) -> tuple[int, ...]:
+    """Reshape's shape: 0 stands for the input's length, unless axes may be `empty`; one -1 is derived."""
+    size = math.prod(x.shape)
+    shape = [x.shape[i] if n == 0 and i < len(x.shape) and not empty else n for i, n in enumerate(wanted)]
+    known = math.prod(n for n in shape if n != -1)
+    derived = [size // known if n == -1 and known else n for n in shape]
+    if shape.count(-1) > 1 or min(derived, default=1) < 1 or math.prod(derived) != size:
+        raise ModelFormatError(
+            f"{operation}: shape is {wanted}, but must hold the {size} values of {list(x.shape)}"
+        )
+    return tuple(derived)
 
 
 @handles("Reshape")
@@ -63,29 +81,29 @@ def _reshape(reader: Reader, operation: Operation) -> None:
     wanted = reader.given(operation, 1, "shape")
     if wanted is None:
         raise ModelFormatError(f"{operation}: shape is missing")
-    size = math.prod(x.shape)
-    shape = [x.shape[i] if n == 0 and i < len(x.shape) and not empty else n for i, n in enumerate(wanted)]
-    known = math.prod(n for n in shape if n != -1)
-    derived = [size // known if n == -1 and known else n for n in shape]
-    if shape.count(-1) > 1 or min(derived, default=1) < 1 or math.prod(derived) != size:
+    shape = reshaped(operation, x, wanted, bool(empty))
+    reader.copied(operation, x, shape)
+    reader.add(operation, shaping.Reshape(shape))
+
+
+def permutation_of(operation: Operation, x: Tensor) -> tuple[int, ...]:
+    """Transpose's axes."""
+    rank = len(x.shape)
+    permutation = operation.attributes.get("perm", list(range(rank))[::-1])
+    permutation = list(permutation) if isinstance(permutation, tuple) else permutation
+    if not isinstance(permutation, list) or sorted(permutation) != list(range(rank)):
         raise ModelFormatError(
-            f"{operation}: shape is {wanted}, but must hold the {size} values of {list(x.shape)}"
+            f"{operation}: attribute perm is {permutation}, but must hold each axis of {list(x.shape)} once"
         )
-    reader.copied(operation, x, tuple(derived))
-    reader.add(operation, shaping.Reshape(tuple(derived)))
+    return tuple(permutation)
 
 
 @handles("Transpose")
 def _transpose(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation, 0)
-    rank = len(x.shape)
-    permutation = operation.attributes.get("perm", list(range(rank))[::-1])
-    if not isinstance(permutation, list) or sorted(permutation) != list(range(rank)):
-        raise ModelFormatError(
-            f"{operation}: attribute perm is {permutation}, but must hold each axis of {list(x.shape)} once"
-        )
+    permutation = permutation_of(operation, x)
     reader.copied(operation, x, tuple(x.shape[axis] for axis in permutation))
-    reader.add(operation, shaping.Transpose(tuple(permutation)))
+    reader.add(operation, shaping.Transpose(permutation))
 
 
 @handles("Squeeze")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from golden.errors import ModelFormatError
-from golden.importers.onnx.file import MAX_RANK, Operation
+from golden.importers.onnx.file import Operation
 from golden.importers.onnx.fixed_point.attributes import only, shown
 from golden.importers.onnx.fixed_point.maps import limited_map, limited_window
 from golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
+from golden.importers.onnx.shapes import concatenated, flattened, permutation_of, reshaped
 from golden.layers import fixed_point as layers
 from golden.layers import shaping
 from golden.layers.linear import Window
@@ -107,27 +108,14 @@ def _concat(reader: Reader, operation: Operation) -> None:
     tensors = [reader.input(operation, position) for position in range(len(operation.inputs))]
     if not tensors:
         raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
-    first = tensors[0].shape
-    axis = _axis(operation, operation.attributes.get("axis"), len(first))
-    for tensor in tensors:
-        if [*tensor.shape[:axis], *tensor.shape[axis + 1 :]] != [*first[:axis], *first[axis + 1 :]]:
-            raise ModelFormatError(
-                f"{operation}: inputs have shapes {list(first)} and {list(tensor.shape)}, "
-                f"but must differ in axis {axis} alone"
-            )
-    shape = *first[:axis], sum(tensor.shape[axis] for tensor in tensors), *first[axis + 1 :]
+    axis, shape = concatenated(operation, tensors)
     reader.add(operation, shaping.Concatenate(axis), shape, tuple(tensor.name for tensor in tensors))
 
 
 @handles("Transpose")
 def _transpose(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation)
-    rank = len(x.shape)
-    permutation = operation.attributes.get("perm", tuple(reversed(range(rank))))
-    if not isinstance(permutation, tuple) or sorted(permutation) != list(range(rank)):
-        raise ModelFormatError(
-            f"{operation}: attribute perm is {shown(permutation)}, but must hold each axis of {list(x.shape)} once"
-        )
+    permutation = permutation_of(operation, x)
     _moved(reader, operation, shaping.Transpose(permutation), tuple(x.shape[axis] for axis in permutation))
 
 
@@ -135,27 +123,13 @@ def _transpose(reader: Reader, operation: Operation) -> None:
 def _reshape(reader: Reader, operation: Operation) -> None:
     x = reader.input(operation)
     only(operation, "allowzero", 0)
-    wanted = reader.stored(operation, 1, "shape", "i").ravel().tolist()
-    shape = [x.shape[i] if n == 0 and i < len(x.shape) else n for i, n in enumerate(wanted)]
-    if shape.count(-1) == 1:
-        rest = math.prod(n for n in shape if n != -1)
-        shape[shape.index(-1)] = math.prod(x.shape) // rest if rest > 0 else 0
-    if len(shape) > MAX_RANK or any(n < 1 for n in shape) or math.prod(shape) != math.prod(x.shape):
-        raise ModelFormatError(
-            f"{operation}: shape is {wanted}, but must hold the {math.prod(x.shape)} values of {list(x.shape)}"
-        )
-    _moved(reader, operation, shaping.Reshape(tuple(shape)), tuple(shape))
+    shape = reshaped(operation, x, reader.stored(operation, 1, "shape", "i").ravel().tolist())
+    _moved(reader, operation, shaping.Reshape(shape), shape)
 
 
 @handles("Flatten")
 def _flatten(reader: Reader, operation: Operation) -> None:
-    x = reader.input(operation)
-    rank = len(x.shape)
-    axis = operation.attributes.get("axis", 1)
-    if type(axis) is not int or not -rank <= axis <= rank:
-        raise ModelFormatError(f"{operation}: attribute axis is {shown(axis)}, but must be {-rank} to {rank}")
-    axis = axis + rank if axis < 0 else axis
-    shape = math.prod(x.shape[:axis]), math.prod(x.shape[axis:])
+    shape = flattened(operation, reader.input(operation))
     _moved(reader, operation, shaping.Reshape(shape), shape)
 
 
@@ -165,11 +139,3 @@ def _moved(
     if operation.inputs[0] in reader.from_input:
         reader.from_input.add(operation.outputs[0])
     reader.add(operation, operator, shape, operation.inputs[:1])
-
-
-def _axis(operation: Operation, axis: Any, rank: int) -> int:
-    if type(axis) is not int or not -rank <= axis < rank:
-        raise ModelFormatError(
-            f"{operation}: attribute axis is {shown(axis)}, but must be {-rank} to {rank - 1}"
-        )
-    return axis % rank
