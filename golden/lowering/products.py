@@ -197,6 +197,6 @@ def integer_weight(
         raise UnsupportedOperatorError(
             f"{at(node)}: sums may reach {convolution.bound}, and wrap in the framework, but must stay below 2**31"
         )
-    weight = Weight(convolution.weight, format, tuple(factor / source.scale for factor in factors))
+    weight = Weight(convolution.weight.astype(np.int64), format, tuple(factor / source.scale for factor in factors))
     offsets = [int(n) * factor for n, factor in zip(convolution.bias.tolist(), factors, strict=True)]
     return weight, offsets
