@@ -12,6 +12,7 @@ from golden.errors import ModelFormatError, UnsupportedOperatorError
 from golden.formats import IntFormat
 from golden.graph import Node
 from golden.layers import shaping
+from golden.lowering import algebra
 from golden.lowering.rounding import Quantiser
 from golden.lowering.values import Open, Padded, Tensor, Weight, checked, placed
 from golden.lowering.walk import Walk, at, lowers
@@ -37,7 +38,7 @@ def joined(walk: Walk, node: Node, values: Sequence[Tensor | Open], axis: int) -
         weight = np.zeros(checked("a weight that joins channels", (total, 1, 1, channels)), np.int64)
         weight[first : first + channels, 0, 0] = np.eye(channels, dtype=np.int64)
         first += channels
-        part = walk.layers.convolution(
+        part = algebra.convolution(
             f"{node.name}.{number}",
             value,
             Weight(weight, IntFormat(1, False), (Fraction(1),) * total),
@@ -46,7 +47,7 @@ def joined(walk: Walk, node: Node, values: Sequence[Tensor | Open], axis: int) -
             1,
             lambda size: placed(shape, axis),
         )
-        made = part if made is None else walk.layers.added(part.name, made, part, 1)
+        made = part if made is None else algebra.added(part.name, made, part, 1)
     return made
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
 from golden.graph import Node
 from golden.layers import onnx, onnx_float
+from golden.lowering import algebra
 from golden.lowering.rounding import Quantiser
 from golden.lowering.values import Constant, Input, Open, Tensor, smallest_format
 from golden.lowering.walk import Walk, at, fraction, lowers
@@ -39,21 +40,21 @@ def _product(walk: Walk, node: Node, divides: bool) -> Open:
 
 def times(walk: Walk, node: Node, value: Tensor | Open, by: list[Fraction]) -> Open:
     """A value's channels times numbers."""
-    value = walk.layers.opened(node.name, value)
+    value = algebra.opened(node.name, value)
     if value.residual is not None and len(set(by)) > 1:
-        value = walk.layers.alone(node.name, value)
-    return walk.layers.scaled(value, by)
+        value = algebra.alone(node.name, value)
+    return algebra.scaled(value, by)
 
 
 def _sum(walk: Walk, node: Node, subtracts: bool) -> Open:
     value, other, exchanged = _pair(walk, node)
     if isinstance(other, Constant):
         offset = walk.per_channel(other.values, value, node)
-        made = walk.layers.opened(node.name, value)
+        made = algebra.opened(node.name, value)
         if subtracts and exchanged:
-            made = walk.layers.scaled(made, [Fraction(-1)] * len(offset))
+            made = algebra.scaled(made, [Fraction(-1)] * len(offset))
             subtracts = False
-        return walk.layers.shifted(made, [-number for number in offset] if subtracts else offset)
+        return algebra.shifted(made, [-number for number in offset] if subtracts else offset)
     if subtracts and exchanged:
         value, other = other, value
     return added(walk, node, value, other, -1 if subtracts else 1)
@@ -65,7 +66,7 @@ def added(walk: Walk, node: Node, a: Tensor | Open, b: Tensor | Open, sign: int)
         raise ModelFormatError(
             f"{at(node)}: input {node.inputs[1]!r} is {b.size} in (H, W, C), but must be {a.size} in the same order"
         )
-    return walk.layers.added(node.name, a, b, sign)
+    return algebra.added(node.name, a, b, sign)
 
 
 def _sloped(walk: Walk, node: Node, value: Tensor | Open, slopes: list[Fraction]) -> Open:
@@ -74,14 +75,13 @@ def _sloped(walk: Walk, node: Node, value: Tensor | Open, slopes: list[Fraction]
         raise UnsupportedOperatorError(
             f"{at(node)}: slopes reach {float(max(slopes))}, but must be at most 1"
         )
-    layers = walk.layers
-    value = layers.opened(node.name, value)
+    value = algebra.opened(node.name, value)
     if value.residual is not None:
-        value = layers.alone(node.name, value)
-    upper = layers.bounded(
-        node.name, layers.scaled(value, [1 - slope for slope in slopes]), Fraction(0), None
+        value = algebra.alone(node.name, value)
+    upper = algebra.bounded(
+        node.name, algebra.scaled(value, [1 - slope for slope in slopes]), Fraction(0), None
     )
-    return layers.added(node.name, layers.scaled(value, slopes), upper, 1)
+    return algebra.added(node.name, algebra.scaled(value, slopes), upper, 1)
 
 
 def _leaky(walk: Walk, node: Node) -> Open:
@@ -128,7 +128,7 @@ def batch_norm(walk: Walk, node: Node) -> Open:
         factor, shift = (array[0] for array in node.operator.affine(*numbers))
     shape = (1, -1, *(1,) * (value.index.ndim - 2))
     made = times(walk, node, value, walk.per_channel(factor.reshape(shape), value, node))
-    return walk.layers.shifted(made, walk.per_channel(shift.reshape(shape), value, node))
+    return algebra.shifted(made, walk.per_channel(shift.reshape(shape), value, node))
 
 
 @lowers(onnx.Clip)
@@ -148,7 +148,7 @@ def clip(walk: Walk, node: Node) -> object:
     ends = [
         None if end is None or abs(end) > 3e38 else Fraction(float(np.float32(end))) for end in (low, high)
     ]
-    return walk.layers.bounded(node.name, value, *ends)
+    return algebra.bounded(node.name, value, *ends)
 
 
 clip.takes_constants = True
@@ -158,7 +158,7 @@ clip.takes_input = True
 def clipped(walk: Walk, node: Node, value: Tensor, low: int | None, high: int | None) -> Tensor:
     """A tensor whose own integers, not what they stand for, are clamped to low..high."""
     ends = [None if end is None else value.scale * (end - value.offset - value.zero) for end in (low, high)]
-    bounded = walk.layers.bounded(node.name, value, *ends)
+    bounded = algebra.bounded(node.name, value, *ends)
     if bounded is value:
         return value
     least, most = value.format.min + value.offset, value.format.max + value.offset

@@ -9,6 +9,7 @@ from fractions import Fraction
 from golden.formats import IntFormat
 from golden.graph import Node
 from golden.layers import fixed_point
+from golden.lowering import algebra
 from golden.lowering.elementwise import added, clipped
 from golden.lowering.pooling import averaged, max_pooled, reduced
 from golden.lowering.products import convolved, dense, integer_weight
@@ -56,7 +57,7 @@ def _weighted(walk: Walk, node: Node, layer: fixed_point.Conv, shape: tuple[int,
         made = convolved(walk, node, value, weight, convolution.window, convolution.groups, 1)
     else:
         made = dense(walk, node, value, weight, shape)
-    return walk.layers.closed(walk.layers.shifted(made, offsets), _target(node, layer.target))
+    return walk.layers.closed(algebra.shifted(made, offsets), _target(node, layer.target))
 
 
 @lowers(fixed_point.MaxPool)

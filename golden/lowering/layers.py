@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -40,6 +40,8 @@ import numpy as np
 
 from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
 from golden.formats import MAX_BITS, IntFormat
+from golden.lowering.algebra import opened
+from golden.lowering.chain import Chain
 from golden.lowering.fit import fitted
 from golden.lowering.numbers import HINT, Numbers, holds
 from golden.lowering.rounding import Correction, Quantiser, Rounding
@@ -48,16 +50,13 @@ from golden.lowering.values import (
     Open,
     Padding,
     Tensor,
-    Weight,
-    checked,
     common_step,
     is_float32,
     natural,
     quantised_drift,
     smallest_format,
-    with_rounding,
 )
-from golden.network import MULTIPLIER, Layer, Network, Origin, Pool, Residual
+from golden.network import MULTIPLIER, Layer, Pool, Residual
 from golden.operators import conv2d_output_size
 
 __all__ = ["Layers"]
@@ -67,36 +66,15 @@ _SELDOM = 6
 
 
 @dataclass
-class Layers:
-    """Collects the layers of a network.
+class Layers(Chain):
+    """Closes layers by their quantisers.
 
     Attributes:
         nearest: whether numbers that are no integers over a power of two become the nearest that are.
-        layers: so far, in order.
-        origins: what each tensor is in the graph.
-        input: the network's input, once it is known.
     """
 
-    nearest: bool
-    layers: list[Layer] = field(default_factory=list)
-    origins: dict[str, Origin] = field(default_factory=dict)
-    input: Tensor | None = None
-    _names: set[str] = field(default_factory=set)
-    _layer_names: set[str] = field(default_factory=set)
-    _centred: dict[str, Tensor] = field(default_factory=dict)
+    nearest: bool = False
     _wides: dict[tuple[int, Fraction], tuple[Open, Tensor]] = field(default_factory=dict)
-
-    def network(self, name: str, output: Tensor, host: Sequence[str]) -> Network:
-        """What has been collected, ending with `output`: layers that it does not depend on are left out."""
-        needed, kept = {output.name}, []
-        for layer in reversed(self.layers):
-            if layer.output in needed:
-                kept.append(layer)
-                needed.add(layer.input)
-                if layer.residual is not None:
-                    needed.add(layer.residual.tensor)
-        origins = {tensor: origin for tensor, origin in self.origins.items() if tensor in needed}
-        return Network(name, self.input.name, self.input.size, tuple(reversed(kept)), tuple(host), origins)
 
     # What a walk makes of a graph's operators.
 
@@ -110,8 +88,8 @@ class Layers:
                 made, zero, rest = _stored(quantiser)
         drift = _drift(quantiser, made, Fraction(rest))
         self.input = Tensor(quantiser.name, made, quantiser.scale, Fraction(rest), zero, size, index, drift)
-        self._names.add(quantiser.name)
-        self._remember(self.input)
+        self.names.add(quantiser.name)
+        self.remember(self.input)
         return self.input
 
     def take_bipolar(
@@ -119,161 +97,9 @@ class Layers:
     ) -> Tensor:
         """The network's input, of scale and -scale: n is 1 or 0."""
         self.input = Tensor(name, ONE, 2 * scale, Fraction(1, 2), 0, size, index)
-        self._names.add(name)
-        self._remember(self.input)
+        self.names.add(name)
+        self.remember(self.input)
         return self.input
-
-    def convolution(
-        self,
-        name: str,
-        source: Tensor | Open,
-        weight: Weight,
-        stride: tuple[int, int],
-        padding: Padding,
-        groups: int,
-        index: Callable[[tuple[int, int, int]], np.ndarray],
-    ) -> Open:
-        """A convolution; `index` gives the graph's order of its result of a size."""
-        outputs = len(weight.integers)
-        size = (*conv2d_output_size(source.size[:2], weight.integers.shape[1:3], stride, padding), outputs)
-        made = Open(
-            name,
-            source,
-            weight.integers,
-            weight.format,
-            size,
-            index(size),
-            weight.scales,
-            (Fraction(0),) * outputs,
-            stride,
-            padding,
-            groups,
-        )
-        return self._summed(made, weight.exact)
-
-    def _summed(self, made: Open, exact: bool = True) -> Open:
-        """A new layer with the drift of its sums."""
-        totals = np.abs(made.weight.reshape(len(made.weight), -1)).sum(axis=1).tolist()
-        gain = max(abs(factor) * total for factor, total in zip(made.factors, totals, strict=True))
-        made = dataclasses.replace(made, drift=float(gain) * made.source.drift)
-        terms = math.prod(made.weight.shape[1:])
-        if not exact:
-            made = dataclasses.replace(made, drift=made.drift + float(max(made.reaches())) * 2.0**-23)
-        return with_rounding(made, terms + 1)
-
-    def opened(self, name: str, value: Tensor | Open) -> Open:
-        """`value` as a layer to which constants and tensors can be added."""
-        if isinstance(value, Open) and value.linear:
-            return value
-        return self.alone(name, value)
-
-    def average(
-        self,
-        name: str,
-        value: Tensor | Open,
-        window: tuple[int, int],
-        stride: tuple[int, int],
-        padding: Padding,
-        index: Callable[[tuple[int, int, int]], np.ndarray],
-        factor: Fraction | None = None,
-    ) -> Open:
-        """Mean of each window, padding counted; or its sum times `factor`."""
-        size = (*conv2d_output_size(value.size[:2], window, stride, padding), value.size[2])
-        count = window[0] * window[1]
-        made = _ones(name, value, window, stride, padding, Fraction(1), size, index(size))
-        return self.scaled(self._summed(made), (Fraction(1, count) if factor is None else factor,) * size[2])
-
-    def added(self, name: str, a: Tensor | Open, b: Tensor | Open, sign: int) -> Open:
-        """a + sign * b."""
-        a, b = (self.opened(name, value) for value in (a, b))
-        drift = a.drift + b.drift
-        factors = [Fraction(1), Fraction(sign)]
-        if a.plain and not b.plain:
-            a, b, factors = b, a, factors[::-1]
-        if a.residual is not None and b.residual is None and not b.plain:
-            a, b, factors = b, a, factors[::-1]
-        if a.residual is not None:
-            a = self.alone(name, a)
-        a = self._times(a, (factors[0],) * len(a.factors))
-        if b.passes:
-            offsets = tuple(x + factors[1] * y for x, y in zip(a.offsets, b.offsets, strict=True))
-            made = dataclasses.replace(
-                a,
-                name=name if a.plain else a.name,
-                offsets=offsets,
-                residual=(b.source, factors[1] * b.factors[0]),
-                drift=drift,
-            )
-        else:
-            made = dataclasses.replace(a, residual=(b, factors[1]), drift=drift)
-        return with_rounding(made)
-
-    def scaled(self, value: Open, by: Sequence[Fraction]) -> Open:
-        """A linear layer's channels times `by`, which is one number where there is a residual."""
-        return with_rounding(self._times(value, by))
-
-    @staticmethod
-    def _times(value: Open, by: Sequence[Fraction]) -> Open:
-        residual = value.residual and (value.residual[0], value.residual[1] * by[0])
-        return dataclasses.replace(
-            value,
-            factors=tuple(a * b for a, b in zip(value.factors, by, strict=True)),
-            offsets=tuple(a * b for a, b in zip(value.offsets, by, strict=True)),
-            residual=residual,
-            drift=value.drift * float(max(map(abs, by))),
-        )
-
-    @staticmethod
-    def shifted(value: Open, by: Sequence[Fraction]) -> Open:
-        """A linear layer's channels plus `by`."""
-        made = dataclasses.replace(
-            value, offsets=tuple(a + b for a, b in zip(value.offsets, by, strict=True))
-        )
-        return with_rounding(made)
-
-    @staticmethod
-    def alone(name: str, value: Tensor | Open) -> Open:
-        """A layer that reads `value`, whatever that is."""
-        made = _ones(name, value, (1, 1), (1, 1), (0, 0, 0, 0), Fraction(1), value.size, value.index)
-        return dataclasses.replace(made, drift=value.drift)
-
-    def bounded(
-        self, name: str, value: Tensor | Open, low: Fraction | None, high: Fraction | None
-    ) -> Tensor | Open:
-        """Clamped to low..high; what a tensor has anyway changes nothing."""
-        if isinstance(value, Tensor):
-            low = low if low is not None and low > value.ends[0] else None
-            high = high if high is not None and high < value.ends[1] else None
-            if low is None and high is None:
-                return value
-            value = self.opened(name, value)
-        # Bounds and a maximum over a window may change places, so the order in the file does not matter.
-        low = max((end for end in (low, value.low) if end is not None), default=None)
-        high = min((end for end in (high, value.high) if end is not None), default=None)
-        return dataclasses.replace(value, low=low, high=high)
-
-    def gathered(self, name: str, tensor: Tensor, channels: np.ndarray, index: np.ndarray) -> Tensor:
-        """Channels of a map, in any order: a layer of one weight of 1 for each; `index` is the result's."""
-        size = (*tensor.size[:2], len(channels))
-        weight = np.zeros(checked("a weight that picks channels", (size[2], 1, 1, tensor.size[2])), np.int64)
-        weight[np.arange(size[2]), 0, 0, channels] = 1
-        made = dataclasses.replace(tensor, name=self._new(name), size=size, index=index)
-        self._put(
-            Layer(
-                name=name,
-                input=tensor.name,
-                output=made.name,
-                weight=weight,
-                weight_format=ONE,
-                input_format=tensor.format,
-                output_format=tensor.format,
-                multiplier=np.ones(size[2], np.int64),
-                bias=np.zeros(size[2], np.int64),
-                shift=0,
-            )
-        )
-        self._remember(made)
-        return made
 
     def max_pooled(
         self,
@@ -296,7 +122,7 @@ class Layers:
         """
         size = (*conv2d_output_size(value.size[:2], *pool, padding), value.size[2])
         if isinstance(value, Open):
-            value = value if value.pool is None else self.opened(name, value)
+            value = value if value.pool is None else opened(name, value)
             return dataclasses.replace(value, pool=pool, pool_padding=padding, size=size, index=index(size))
         made = dataclasses.replace(value, name=output, size=size, index=index(size))
         maker = next((i for i, layer in enumerate(self.layers) if layer.output == value.name), None)
@@ -305,9 +131,9 @@ class Layers:
             self.layers[maker] = dataclasses.replace(self.layers[maker], pool=pool, output=output)
             self.origins.pop(value.name, None)
         else:
-            self._pool(name, value, pool, padding, made)
-        self._names.add(output)
-        self._remember(made)
+            self.pooled(name, value, pool, padding, made)
+        self.names.add(output)
+        self.remember(made)
         return made
 
     def closed(self, layer: Open, quantiser: Quantiser) -> Tensor:
@@ -334,21 +160,23 @@ class Layers:
             first = dataclasses.replace(first, size=size, index=natural(size))
         if clamped or pooled:
             first = dataclasses.replace(
-                first, name=self._new(f"{name}.{'unbounded' if clamped else 'unpooled'}")
+                first, name=self.new_name(f"{name}.{'unbounded' if clamped else 'unpooled'}")
             )
         self._append(layer, first, quantiser, relu, None if pooled else layer.pool, max(low, least), high)
         if clamped:
-            result = first if not pooled else dataclasses.replace(first, name=self._new(f"{name}.unpooled"))
-            first = self._clamped(
+            result = (
+                first if not pooled else dataclasses.replace(first, name=self.new_name(f"{name}.unpooled"))
+            )
+            first = self.clamped(
                 first, max(low, made.min), min(high, made.max), result.name if pooled else name
             )
         if pooled:
             tensor = dataclasses.replace(first, name=name, size=layer.size, index=layer.index)
-            self._pool(f"{layer.name}.pool", first, layer.pool, layer.pool_padding, tensor)
+            self.pooled(f"{layer.name}.pool", first, layer.pool, layer.pool_padding, tensor)
         else:
             tensor = first
-        self._names.add(name)
-        self._remember(tensor)
+        self.names.add(name)
+        self.remember(tensor)
         return tensor
 
     def bipolar(self, layer: Open, where: str, name: str, scale: Fraction) -> Tensor:
@@ -360,7 +188,7 @@ class Layers:
             raise UnsupportedOperatorError(f"{where} follows a Relu or MaxPool, but must stand before them")
         source = self._source(layer.source, Fraction(1 << 20), where)
         if any(layer.padding) and source.zero:
-            source = self._centre(source)
+            source = self.centred(source)
         layer = dataclasses.replace(layer, source=source)
         self._check_sign(layer, where)
         if layer.residual is None:
@@ -384,7 +212,7 @@ class Layers:
     def rescaled(self, made: Tensor, scale: Fraction) -> Tensor:
         """A tensor that has just been made, of another scale."""
         made = dataclasses.replace(made, scale=scale)
-        self._remember(made)
+        self.remember(made)
         return made
 
     @staticmethod
@@ -436,14 +264,6 @@ class Layers:
 
     # Layers.
 
-    def _put(self, layer: Layer) -> None:
-        """Append a layer, under a name that no layer has."""
-        made, count = layer.name, 2
-        while made in self._layer_names:
-            made, count = f"{layer.name}.{count}", count + 1
-        self._layer_names.add(made)
-        self.layers.append(layer if made == layer.name else dataclasses.replace(layer, name=made))
-
     def _append(
         self,
         layer: Open,
@@ -459,7 +279,7 @@ class Layers:
         source = self._source(layer.source, cap, quantiser.where)
         other = None if layer.residual is None else self._source(layer.residual[0], cap, quantiser.where)
         if any(layer.padding) and source.zero:
-            source = self._centre(source)
+            source = self.centred(source)
         unit = quantiser.scale
         sums = layer.weight.sum(axis=(1, 2, 3)).tolist()
         factors = [factor * source.scale / unit for factor in layer.factors]
@@ -512,7 +332,7 @@ class Layers:
                     f"{where}: {undecided}, which decides how a value is rounded that lies where rounding jumps{HINT}"
                 )
         if fit is not None:
-            self._put(fit)
+            self.put(fit)
             return
         near = self.nearest and (undecided or made is None or not holds(made))
         if made is None or (self.nearest and not holds(made)):
@@ -522,7 +342,7 @@ class Layers:
         elif rounding.directed and made.shift:
             self._round(made, quantiser, rounding.correction(made.shift, zero, nonnegative))
         else:
-            self._put(made)  # half up: ties are not where they were
+            self.put(made)  # half up: ties are not where they were
 
     def _round(self, layer: Layer, quantiser: Quantiser, correction: Correction | None) -> None:
         """Append a layer whose rounding is the quantiser's; no correction: it makes integers, and all modes agree."""
@@ -539,9 +359,9 @@ class Layers:
                 )
             correction = None
         if correction is None or correction.always == 1 << layer.shift - 1:
-            self._put(layer)  # half up
+            self.put(layer)  # half up
         else:
-            self._put(dataclasses.replace(layer, rounding="truncate", bias=layer.bias + correction.always))
+            self.put(dataclasses.replace(layer, rounding="truncate", bias=layer.bias + correction.always))
 
     def _with_bit(self, layer: Layer, correction: Correction) -> bool:
         """Append a layer that makes a bit, and the one that adds it and shifts.
@@ -557,7 +377,7 @@ class Layers:
             if summed is None:
                 return False
             layer = summed
-        bit = self._new(f"{layer.output}.{correction.bit}")
+        bit = self.new_name(f"{layer.output}.{correction.bit}")
         flags = dataclasses.replace(
             layer, name=f"{layer.name}.{correction.bit}", output=bit, output_format=ONE, relu=False, pool=None
         )
@@ -575,9 +395,9 @@ class Layers:
         except ConfigurationError:
             del self.layers[before:]
             return False
-        self._put(flags)
+        self.put(flags)
         bias = layer.bias + correction.always
-        self._put(dataclasses.replace(layer, bias=bias, residual=residual, rounding="truncate"))
+        self.put(dataclasses.replace(layer, bias=bias, residual=residual, rounding="truncate"))
         return True
 
     def _summed_up(self, layer: Layer) -> Layer | None:
@@ -593,10 +413,8 @@ class Layers:
             total = smallest_format(int(ends[0].min()) + added[0], int(ends[1].max()) + added[1])
         except ConfigurationError:
             return None
-        name = self._new(f"{layer.output}.sum")
-        self._put(
-            dataclasses.replace(layer, output=name, output_format=total, shift=0, relu=False, pool=None)
-        )
+        name = self.new_name(f"{layer.output}.sum")
+        self.put(dataclasses.replace(layer, output=name, output_format=total, shift=0, relu=False, pool=None))
         channels = layer.output_channels
         return dataclasses.replace(
             layer,
@@ -618,7 +436,7 @@ class Layers:
             return value
         key = id(value), cap
         if key not in self._wides:  # with the layer itself, so that no other gets its id
-            self._wides[key] = value, self._wide(value, self._new(f"{value.name}.wide"), where, cap)
+            self._wides[key] = value, self._wide(value, self.new_name(f"{value.name}.wide"), where, cap)
         return self._wides[key][1]
 
     def _wide(self, layer: Open, name: str, where: str, cap: Fraction | None) -> Tensor:
@@ -642,146 +460,13 @@ class Layers:
                 )
             step = (reach if cap is None else min(reach, cap)) / most
             low, high = -most * step if low < 0 else 0, most * step
+        if cap is None and drift >= 0.49 * float(step) and not self.nearest:
+            raise ModelFormatError(
+                f"{where}: the framework's float32 may be off by {drift:.3g}, but its steps are {float(step):.3g}{HINT}"
+            )
         made = smallest_format(math.floor(low / step), math.ceil(high / step))
         quantiser = Quantiser(where, name, step, 0, made, made.min, made.max, in_float32=False)
         return dataclasses.replace(self.closed(layer, quantiser), drift=drift)
-
-    def _centre(self, tensor: Tensor) -> Tensor:
-        """The same values, the real zero at n = 0."""
-        if tensor.name not in self._centred:
-            steps = tensor.zero.denominator
-            zero = int(tensor.zero * steps)
-            try:
-                made = smallest_format(tensor.format.min * steps - zero, tensor.format.max * steps - zero)
-            except ConfigurationError as error:
-                raise UnsupportedOperatorError(
-                    f"tensor {tensor.name!r}: its zero point {zero} under zero padding: {error}"
-                ) from None
-            target = dataclasses.replace(
-                tensor,
-                name=self._new(f"{tensor.name}.centred"),
-                format=made,
-                scale=tensor.scale / steps,
-                zero=Fraction(0),
-                offset=tensor.offset + zero,
-            )
-            self._pass(target.name, tensor, target, multiplier=steps, bias=-zero)
-            self._centred[tensor.name] = target
-        return self._centred[tensor.name]
-
-    def _clamped(self, tensor: Tensor, low: int, high: int, name: str) -> Tensor:
-        """n within low..high, by layers that are exact; the last makes the tensor `name`."""
-        base = 0
-        upper = high < tensor.format.max
-        if low > tensor.format.min:
-            base = low
-            made = smallest_format(0, tensor.format.max - low)
-            target = dataclasses.replace(
-                tensor,
-                name=self._new(f"{name}.above") if upper else name,
-                format=made,
-                zero=tensor.zero - low,
-                offset=tensor.offset + low,
-            )
-            self._pass(target.name, tensor, target, bias=-low, relu=True)
-            tensor = target
-        if not upper:
-            return tensor
-        top = high - base
-        room = dataclasses.replace(
-            tensor, name=self._new(f"{name}.room"), format=smallest_format(0, top - tensor.format.min)
-        )
-        self._pass(room.name, tensor, room, multiplier=-1, bias=top, relu=True)
-        target = dataclasses.replace(tensor, name=name)
-        self._pass(target.name, room, target, multiplier=-1, bias=top)
-        return target
-
-    def _pool(self, name: str, tensor: Tensor, pool: Pool, padding: Padding, target: Tensor) -> None:
-        """A layer that pools alone."""
-        if not any(padding):
-            self._pass(name, tensor, target, pool=pool)
-            return
-        lift = 0
-        if tensor.format.signed:
-            lift = -tensor.format.min
-            made = IntFormat(tensor.format.bits, False)
-            unsigned = dataclasses.replace(
-                tensor, name=self._new(f"{target.name}.unsigned"), format=made, zero=tensor.zero + lift
-            )
-            self._pass(unsigned.name, tensor, unsigned, bias=lift)
-            tensor = unsigned
-        # Twice the padding around a kernel that only its centre reaches past: the padded map, whose zeros are least.
-        most = max(padding[0], padding[2]), max(padding[1], padding[3])
-        kernel = (2 * most[0] + 1, 2 * most[1] + 1)
-        wide = tuple(pad + most[side % 2] for side, pad in enumerate(padding))
-        self._pass(name, tensor, target, bias=-lift, pool=pool, kernel=kernel, padding=wide)
-
-    def _pass(
-        self,
-        name: str,
-        source: Tensor,
-        target: Tensor,
-        multiplier: int = 1,
-        bias: int = 0,
-        relu: bool = False,
-        pool: Pool | None = None,
-        kernel: tuple[int, int] = (1, 1),
-        padding: Padding = (0, 0, 0, 0),
-    ) -> None:
-        """A depthwise layer: the centre of its kernel is 1."""
-        channels = source.size[2]
-        weight = np.zeros(checked("a kernel of ones", (channels, *kernel, 1)), np.int64)
-        weight[:, kernel[0] // 2, kernel[1] // 2] = 1
-        self._names.add(target.name)
-        self._put(
-            Layer(
-                name=name,
-                input=source.name,
-                output=target.name,
-                weight=weight,
-                weight_format=ONE,
-                input_format=source.format,
-                output_format=target.format,
-                multiplier=np.full(channels, multiplier),
-                bias=np.full(channels, bias),
-                shift=0,
-                padding=padding,
-                groups=channels,
-                relu=relu,
-                pool=pool,
-            )
-        )
-
-    def _new(self, name: str) -> str:
-        """A name that no tensor has."""
-        made, count = name, 2
-        while made in self._names:
-            made, count = f"{name}.{count}", count + 1
-        self._names.add(made)
-        return made
-
-    def _remember(self, tensor: Tensor) -> None:
-        index = tensor.index[0] if tensor.index.shape[:1] == (1,) else tensor.index
-        self.origins[tensor.name] = Origin(
-            float(tensor.scale), float(tensor.zero), tensor.offset, tensor.size, index
-        )
-
-
-def _ones(
-    name: str,
-    value: Tensor | Open,
-    window: tuple[int, int],
-    stride: tuple[int, int],
-    padding: Padding,
-    factor: Fraction,
-    size: tuple[int, int, int],
-    index: np.ndarray,
-) -> Open:
-    """Sum of each window of each channel, times `factor`."""
-    channels = value.size[2]
-    weight = np.ones(checked("a kernel of ones", (channels, *window, 1)), np.int64)
-    factors, offsets = (factor,) * channels, (Fraction(0),) * channels
-    return Open(name, value, weight, ONE, size, index, factors, offsets, stride, padding, channels)
 
 
 def _stored(quantiser: Quantiser) -> tuple[IntFormat, int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from golden.errors import UnsupportedOperatorError
 from golden.graph import Node
 from golden.layers import onnx
+from golden.lowering import algebra
 from golden.lowering.channels import joined
 from golden.lowering.elementwise import added, times
 from golden.lowering.pooling import averaged, reduced
@@ -53,7 +54,7 @@ def qlinear_conv(walk: Walk, node: Node) -> Tensor:
     target = weight_format(convolution.weight, weights)
     weight, offsets = integer_weight(walk, node, value, convolution, factors, target)
     layer = convolved(walk, node, value, weight, convolution.window, convolution.groups, 1)
-    return _requantised(walk, node, walk.layers.shifted(layer, offsets), quantiser)
+    return _requantised(walk, node, algebra.shifted(layer, offsets), quantiser)
 
 
 qlinear_conv.channel_axis = 1
@@ -83,7 +84,7 @@ def qlinear_matmul(walk: Walk, node: Node) -> Tensor | Open:
                 f"{at(node)}: bias has {bias.size} values, but must have {len(integers)}, the same for all rows"
             )
         bias = np.broadcast_to(bias.ravel(), (len(integers),)).tolist()
-        layer = walk.layers.shifted(layer, [n * factor for n, factor in zip(bias, factors, strict=True)])
+        layer = algebra.shifted(layer, [n * factor for n, factor in zip(bias, factors, strict=True)])
     if operator.target is None:
         return layer
     return _requantised(walk, node, layer, _target(walk, node, operator.target))

@@ -11,6 +11,7 @@ from golden.errors import UnsupportedOperatorError
 from golden.graph import Node
 from golden.layers import onnx, onnx_float
 from golden.layers.linear import Window
+from golden.lowering import algebra
 from golden.lowering.values import Open, Padded, Tensor, natural
 from golden.lowering.walk import Walk, at, lowers
 from golden.network import Pool
@@ -50,7 +51,7 @@ def averaged(
         padding = tuple(a + b for a, b in zip(value.padding, padding, strict=True))
         value = value.tensor
     value = walk.map(node, value, axis)
-    return walk.layers.average(
+    return algebra.average(
         node.name, value, window.kernel, window.stride, padding, lambda size: natural(size, axis)
     )
 
@@ -90,7 +91,7 @@ def reduced(
     def index(size: tuple[int, int, int]) -> np.ndarray:
         return channels.reshape(shape)
 
-    return walk.layers.average(node.name, value, window, (1, 1), (0, 0, 0, 0), index, factor)
+    return algebra.average(node.name, value, window, (1, 1), (0, 0, 0, 0), index, factor)
 
 
 def _whole_channels(node: Node, value: Tensor | Open, axes: tuple[int, ...]) -> np.ndarray:

@@ -14,6 +14,7 @@ from golden.formats import MAX_BITS
 from golden.graph import Node
 from golden.layers import onnx
 from golden.layers.linear import Convolution, Window
+from golden.lowering import algebra
 from golden.lowering.values import (
     Constant,
     Open,
@@ -51,7 +52,7 @@ def convolved(
     padding = tuple(a + b for a, b in zip(pads, window.padding, strict=True))
     if groups > 1 and (groups != source.size[2] or groups != len(weight.integers)):
         weight, groups = dataclasses.replace(weight, integers=_ungrouped(weight.integers, groups)), 1
-    return walk.layers.convolution(
+    return algebra.convolution(
         node.name, source, weight, window.stride, padding, groups, lambda size: natural(size, axis)
     )
 
@@ -102,7 +103,7 @@ def dense(walk: Walk, node: Node, value: Tensor | Open, weight: Weight, shape: t
         raise UnsupportedOperatorError(
             f"{at(node)}: input {node.inputs[0]!r} must be flat, [1, features], or have its channels last"
         )
-    return walk.layers.convolution(
+    return algebra.convolution(
         node.name, value, weight, (1, 1), (0, 0, 0, 0), 1, lambda size: placed(shape, len(shape) - 1)
     )
 
@@ -173,7 +174,7 @@ def _biased(walk: Walk, node: Node, layer: Open) -> Open:
             f"{at(node)}: bias has {values.size} values, but must have {outputs}, the same for all rows"
         )
     values = np.broadcast_to(values.ravel(), (outputs,))
-    return walk.layers.shifted(layer, [fraction(value, node) for value in values])
+    return algebra.shifted(layer, [fraction(value, node) for value in values])
 
 
 def integer_weight(
@@ -197,6 +198,8 @@ def integer_weight(
         raise UnsupportedOperatorError(
             f"{at(node)}: sums may reach {convolution.bound}, and wrap in the framework, but must stay below 2**31"
         )
-    weight = Weight(convolution.weight.astype(np.int64), format, tuple(factor / source.scale for factor in factors))
+    weight = Weight(
+        convolution.weight.astype(np.int64), format, tuple(factor / source.scale for factor in factors)
+    )
     offsets = [int(n) * factor for n, factor in zip(convolution.bias.tolist(), factors, strict=True)]
     return weight, offsets

@@ -12,6 +12,7 @@ from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOpera
 from golden.formats import MAX_BITS, IntFormat
 from golden.graph import Node
 from golden.layers import onnx, onnx_float
+from golden.lowering import algebra
 from golden.lowering.rounding import Quantiser, Rounding
 from golden.lowering.values import Constant, Input, Open, Padded, Tensor, quantised_drift, smallest_format
 from golden.lowering.walk import Walk, affine_format, at, fraction, lowers
@@ -149,14 +150,14 @@ def _bipolar(walk: Walk, node: Node, value: object, scale: Fraction) -> Tensor:
         return walk.taken_bipolar(value, node.outputs[0], scale)
     if isinstance(value, Padded):
         raise UnsupportedOperatorError(f"{at(node)}: input {node.inputs[0]!r} is padded, but must not be")
-    return walk.layers.bipolar(walk.layers.opened(node.name, value), at(node), node.outputs[0], scale)
+    return walk.layers.bipolar(algebra.opened(node.name, value), at(node), node.outputs[0], scale)
 
 
 @lowers(qonnx.Trunc)
 def trunc(walk: Walk, node: Node) -> Tensor:
     """Trunc: drops low bits of integers that are rounded first; of version 1 with the input's scale after it."""
     operator: qonnx.Trunc = node.operator
-    value = walk.layers.opened(node.name, walk.read(node, 0, Tensor, Open))
+    value = algebra.opened(node.name, walk.read(node, 0, Tensor, Open))
     if operator.per_axis or operator.zero_point.any():
         raise UnsupportedOperatorError(f"{at(node)} must have one scale and zero point 0")
     scale = fraction(operator.scale.reshape(-1)[0], node)

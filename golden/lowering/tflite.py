@@ -14,6 +14,7 @@ from golden.formats import IntFormat
 from golden.graph import Node
 from golden.layers import fixed_point as fixed_point_layers
 from golden.layers import tflite, tflite_tables
+from golden.lowering import algebra
 from golden.lowering.elementwise import added, times
 from golden.lowering.fixed_point import summed
 from golden.lowering.numbers import HINT
@@ -93,7 +94,7 @@ def _weighted(
         made = convolved(walk, node, value, weight, convolution.window, convolution.groups, 3)
     else:
         made = dense(walk, node, value, weight, shape)
-    return walk.layers.closed(walk.layers.shifted(made, offsets), quantiser)
+    return walk.layers.closed(algebra.shifted(made, offsets), quantiser)
 
 
 @lowers(tflite.Pairwise)
@@ -124,12 +125,12 @@ def pairwise(walk: Walk, node: Node) -> Tensor:
     if isinstance(operator, tflite.Multiply):
         layer = times(walk, node, value, numbers)
     else:
-        layer = walk.layers.opened(node.name, value)
+        layer = algebra.opened(node.name, value)
         if operator.subtract and place == 0:
-            layer = walk.layers.scaled(layer, [Fraction(-1)] * value.size[2])
+            layer = algebra.scaled(layer, [Fraction(-1)] * value.size[2])
         elif operator.subtract:
             numbers = [-number for number in numbers]
-        layer = walk.layers.shifted(layer, numbers)
+        layer = algebra.shifted(layer, numbers)
     made = walk.layers.closed(layer, quantiser)
     stored = walk.read(node, place, Constant).values[None]
 
@@ -157,7 +158,7 @@ def max_pool(walk: Walk, node: Node) -> Tensor:
     quantiser = _target(walk, node, operator.target, operator.activation)
     if quantiser.low <= value.format.min + value.offset and quantiser.high >= value.format.max + value.offset:
         return max_pooled(walk, node, value, operator.window, 3)
-    layer = max_pooled(walk, node, walk.layers.opened(node.name, value), operator.window, 3)
+    layer = max_pooled(walk, node, algebra.opened(node.name, value), operator.window, 3)
     return walk.layers.closed(layer, quantiser)
 
 

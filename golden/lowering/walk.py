@@ -29,6 +29,7 @@ from golden.formats import IntFormat
 from golden.graph import Graph, Node
 from golden.layers import onnx, onnx_float, shaping
 from golden.layers import tflite as tflite_layers
+from golden.lowering import algebra
 from golden.lowering.layers import Layers
 from golden.lowering.rounding import Quantiser, Rounding
 from golden.lowering.values import (
@@ -131,7 +132,7 @@ class Walk:
         self, graph: Graph, nearest: bool, input_format: Format | None = None, input_layout: str = ""
     ) -> None:
         self.graph = graph
-        self.layers = Layers(nearest)
+        self.layers = Layers(nearest=nearest)
         self.values: dict[str, Value] = {}
         self.claimed: set[str] = set()  # what a node before has computed for a node behind it
         self._input_format = input_format
@@ -456,7 +457,7 @@ class Walk:
             # Rounding to the nearest integer undoes what float32 loses, rounding down does not.
             if same and not (value.drift and quantiser.rounding.directed):
                 return value
-            value = self.layers.opened(node.name, value)
+            value = algebra.opened(node.name, value)
         if not isinstance(value, Open):
             raise UnsupportedOperatorError(
                 f"{at(node)}: input {node.inputs[0]!r} is {_KINDS[type(value)]}, which cannot be quantised"
