@@ -25,7 +25,7 @@ from golden import archives, codegen, user_files
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.networks import NETWORKS
 from golden.codegen.planner import MAPPINGS
-from golden.compare import compare_traces
+from golden.compare import Acceptance, compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
 from golden.lowering import SCALES
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         _scales_option(sub)
         if name == "compare":
+            Acceptance.add_options(sub)
             other = sub.add_mutually_exclusive_group()
             other.add_argument(
                 "other",
@@ -405,6 +406,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _compare_network(options: argparse.Namespace) -> int:
     """An integer network against the framework's runtime: each layer on the runtime's own inputs, then all in turn."""
+    acceptance = Acceptance.of(options)
     network = _load(options)
     if options.precision:
         raise GoldenError(
@@ -419,7 +421,10 @@ def _compare_network(options: argparse.Namespace) -> int:
     print(f"each layer on the reference's inputs:\n{alone}\n\nthe network on its own:\n{comparison}")
     if options.plot is not None:
         print(f"wrote {comparison.plot(options.plot)}")
-    return 0 if comparison.exact else 1
+    accepted = all(map(acceptance.takes, comparison.tensors))
+    if accepted and not comparison.exact:
+        print(f"accepted: {acceptance}")
+    return 0 if accepted else 1
 
 
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:

@@ -10,6 +10,8 @@ After hls4ml's comparison of a design's trace with its framework's, layer by lay
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from golden import picture
 from golden.errors import GoldenError
 from golden.table import short
 
-__all__ = ["Comparison", "TensorComparison", "compare_arrays", "compare_traces", "trace_of"]
+__all__ = ["Acceptance", "Comparison", "TensorComparison", "compare_arrays", "compare_traces", "trace_of"]
 
 # Of the values that differ, as many are drawn.
 _MOST_POINTS = 20_000
@@ -216,6 +218,68 @@ def _edges(values: np.ndarray) -> np.ndarray:
         return np.arange(low - 0.5, high + 1)
     margin = 0 if low < high else 0.05 * abs(low)
     return np.linspace(low - margin, high + margin, 61)
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """How far a lowered network may be from its framework, in each tensor.
+
+    Attributes:
+        steps: largest difference of an integer.
+        share: of the values that may differ, 0 to 1.
+    """
+
+    steps: int = 0
+    share: float = 1.0
+
+    def takes(self, tensor: TensorComparison) -> bool:
+        """Whether a tensor is near enough; floats must be equal."""
+        if tensor.exact:
+            return True
+        near = isinstance(tensor.worst, int) and tensor.worst <= self.steps
+        return near and not tensor.problem and tensor.share <= self.share
+
+    def __str__(self) -> str:
+        return (
+            f"{self.steps} steps in {self.share:.4g} of a tensor's values" if self.steps else "no difference"
+        )
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser) -> None:
+        """The options of a command line that compares what was lowered with its framework."""
+        parser.add_argument(
+            "--accept-steps",
+            type=int,
+            default=0,
+            metavar="N",
+            help="pass where a lowered network's integers are up to N steps from its framework's (default: 0)",
+        )
+        parser.add_argument(
+            "--accept-share",
+            default="",
+            metavar="SHARE",
+            help="in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
+        )
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Acceptance:
+        """What these options say.
+
+        Raises:
+            GoldenError: a number out of its range, or a share without steps.
+        """
+        steps, text = options.accept_steps, options.accept_share
+        if steps < 0:
+            raise GoldenError(f"--accept-steps {steps}: must be 0 or more")
+        if not text:
+            return cls(steps)
+        if not steps:
+            raise GoldenError(f"--accept-share {text}: needs --accept-steps N, by how much they may differ")
+        with contextlib.suppress(ValueError):
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+            if 0 <= share <= 1:
+                return cls(steps, share)
+        raise GoldenError(f"--accept-share {text}: must be from 0 to 1, or from 0% to 100%")
 
 
 def compare_arrays(

@@ -20,6 +20,7 @@ from sim.requirements import check_interpreter
 check_interpreter()  # before the imports that an interpreter without them would answer with a traceback
 
 from golden import GoldenError
+from golden.compare import Acceptance
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError, sentence, unknown
@@ -249,19 +250,7 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
         action="store_true",
         help="hold what the engine is given against the framework's own runtime, not its golden arithmetic",
     )
-    parser.add_argument(
-        "--accept-steps",
-        type=int,
-        default=0,
-        metavar="N",
-        help="pass where a lowered network's integers are up to N steps from its framework's (default: 0)",
-    )
-    parser.add_argument(
-        "--accept-share",
-        default="",
-        metavar="SHARE",
-        help="in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
-    )
+    Acceptance.add_options(parser)
     parser.add_argument(
         "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
     )
@@ -497,29 +486,11 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             mapping=arguments.mapping,
             scales=arguments.scales,
             strict=arguments.strict,
-            acceptance=_acceptance(arguments),
+            acceptance=Acceptance.of(arguments),
             command=arguments.action,
         ),
         _announce,
     )
-
-
-def _acceptance(arguments: argparse.Namespace) -> object:
-    """How far a lowered network may be from its framework: a `sim.framework.Acceptance`."""
-    from sim.framework import Acceptance  # as in _predict
-
-    steps, text = arguments.accept_steps, arguments.accept_share
-    if steps < 0:
-        raise AssayError(f"--accept-steps {steps}: must be 0 or more")
-    if not text:
-        return Acceptance(steps)
-    if not steps:
-        raise AssayError(f"--accept-share {text}: needs --accept-steps N, by how much they may differ")
-    with contextlib.suppress(ValueError):
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        if 0 <= share <= 1:
-            return Acceptance(steps, share)
-    raise AssayError(f"--accept-share {text}: must be from 0 to 1, or from 0% to 100%")
 
 
 def _list(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:

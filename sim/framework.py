@@ -20,13 +20,12 @@ import golden
 import vectors
 from golden import GoldenError, Graph, Network
 from golden.codegen.networks import NETWORKS
-from golden.compare import Comparison, TensorComparison, compare_traces
+from golden.compare import Comparison, compare_traces
 from golden.rows import traced
 from golden.runtimes.choice import arithmetic
 
 __all__ = [
     "DIGITS",
-    "Acceptance",
     "FrameworkRows",
     "Source",
     "compare_lowering",
@@ -81,7 +80,7 @@ def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, 
     Args:
         model: path of a model file, a name of `DIGITS` or of `golden.codegen.networks.NETWORKS`, or a network.
         lowers: whether the engine runs lowered networks (`Network`), not graphs.
-        scales: how a file is lowered: exact or nearest.
+        scales: how a file's graph is lowered: exact or nearest.
 
     Raises:
         GoldenError: no such file, or it is no such network.
@@ -89,7 +88,7 @@ def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, 
     if isinstance(model, Source):
         return model
     if isinstance(model, Graph):
-        return Source(model, model)
+        return Source(model.lower(scales or "exact") if lowers else model, model)
     if isinstance(model, Network):
         return Source(model, model.graph)
     if str(model) in NETWORKS:
@@ -170,28 +169,3 @@ def compare_lowering(network: Network, theirs: Any, x: np.ndarray, ours: Any) ->
         )
     computed = {name: array for name, array in ours.items() if name != network.input}
     return compare_traces(computed, integers)
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """How far a lowered network may be from its framework, in each tensor.
-
-    Attributes:
-        steps: largest difference of an integer.
-        share: of the values that may differ, 0 to 1.
-    """
-
-    steps: int = 0
-    share: float = 1.0
-
-    def takes(self, tensor: TensorComparison) -> bool:
-        """Whether a tensor is near enough; floats must be equal."""
-        if tensor.exact:
-            return True
-        near = isinstance(tensor.worst, int) and tensor.worst <= self.steps
-        return near and not tensor.problem and tensor.share <= self.share
-
-    def __str__(self) -> str:
-        return (
-            f"{self.steps} steps in {self.share:.4g} of a tensor's values" if self.steps else "no difference"
-        )

@@ -26,7 +26,7 @@ from tqdm import tqdm
 import vectors
 from golden import GoldenError, Graph, Network, user_files
 from golden.archives import check_npz, write_npz
-from golden.compare import Comparison, compare_traces
+from golden.compare import Acceptance, Comparison, compare_traces
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from golden.table import short
@@ -34,7 +34,6 @@ from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
 from sim.errors import AssayError, RunFailed
 from sim.framework import (
     DIGITS,
-    Acceptance,
     Source,
     compare_lowering,
     framework_rows,
