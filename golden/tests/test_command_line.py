@@ -13,7 +13,7 @@ import pytest
 import golden
 from golden import user_files
 from golden.__main__ import main
-from golden.tests.onnx_files import OnnxFile
+from golden.tests.test_lowering import qdq_network
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 
@@ -57,7 +57,7 @@ def test_trace_then_compare(tmp_path, capsys):
 
 
 def test_integer_networks_of_any_scales(tmp_path, capsys):
-    from golden.tests.onnx_files import OnnxFile
+    from golden.tests.test_lowering import qdq_network
 
     pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
     rng = np.random.default_rng(0)
@@ -195,20 +195,16 @@ def test_compare_with_qonnx(capsys, monkeypatch, tmp_path):
 def test_compare_of_a_lowered_network_accepts_what_it_is_told_to(tmp_path, capsys):
     """A file whose scales are no powers of two is lowered to the nearest, which is a step off somewhere."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
-    file, rng = OnnxFile(13), np.random.default_rng(0)
-    x = file.dequantize(file.quantize(file.input((1, 3, 12, 12)), 0.021, np.int8(3)), 0.021, np.int8(3))
-    weight = file.dequantize(rng.integers(-127, 128, (8, 3, 3, 3), np.int8), 0.0071, np.int8(0))
-    file.quantize(file.node("Conv", x, weight), 0.0337, np.int8(1))
     path = tmp_path / "near.onnx"
-    path.write_bytes(file.bytes())
-    words = ["compare", str(path), "--random", "200"]
+    path.write_bytes(qdq_network(np.int8(-128), "average").bytes())
+    words = ["compare", str(path), "--random", "50"]
     assert main([*words, "--scales", "exact"]) == 2
     assert 'scales="nearest" would take' in capsys.readouterr().err
     words += ["--scales", "nearest"]
     assert main(words) == 1
     assert "accepted" not in capsys.readouterr().out
-    assert main([*words, "--accept-steps", "1", "--accept-share", "1%"]) == 0
-    assert "accepted: 1 steps in 0.01 of a tensor's values" in capsys.readouterr().out
-    assert main([*words, "--accept-steps", "1", "--accept-share", "0.0001%"]) == 1
+    assert main([*words, "--accept-steps", "20", "--accept-share", "15%"]) == 0
+    assert "accepted: 20 steps in 0.15 of a tensor's values" in capsys.readouterr().out
+    assert main([*words, "--accept-steps", "20", "--accept-share", "0.01%"]) == 1
     assert main([*words, "--accept-share", "1%"]) == 2
     assert "--accept-share 1%: needs --accept-steps N" in capsys.readouterr().err
