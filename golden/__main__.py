@@ -28,7 +28,7 @@ from golden.codegen.planner import MAPPINGS
 from golden.compare import Acceptance, compare_traces
 from golden.errors import GoldenError
 from golden.graph import Graph
-from golden.lowering import SCALES
+from golden.lowering import Lowering
 from golden.mvu import vectors as mvu_vectors
 from golden.mvu.parameters import MvuParameters
 from golden.network import Network
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("model", type=Path, help="model file: .tflite or .onnx")
         return sub
 
-    _scales_option(command("summary", _summary, "Print the network's nodes, shapes, numbers and work."))
+    _lowering_options(command("summary", _summary, "Print the network's nodes, shapes, numbers and work."))
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME=FORMAT",
             help="format of a layer's result, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; may be repeated",
         )
-        _scales_option(sub)
+        _lowering_options(sub)
         if name == "compare":
             Acceptance.add_options(sub)
             other = sub.add_mutually_exclusive_group()
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="FOLDER", help="new folder, or a set to replace"
     )
     _array_options(sub)
-    _scales_option(sub)
+    _lowering_options(sub)
     sub.add_argument(
         "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
     )
@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
     )
     sub.description += f" MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
-    _scales_option(sub)
+    _lowering_options(sub)
     sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
     sub.add_argument(
         "--mapping",
@@ -177,20 +177,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _scales_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--scales",
-        choices=SCALES,
-        help="read the file as an integer network, for the MVU and the accelerator: exact, or with the nearest scales "
-        "that they hold (default: as the file's framework computes)",
-    )
+def _lowering_options(parser: argparse.ArgumentParser) -> None:
+    Lowering.add_options(parser, "as the file's framework computes")
 
 
 def _load(options: argparse.Namespace) -> Graph | Network:
     precision = _precision(getattr(options, "precision", []))
-    if options.scales is None:
+    lowering = Lowering.of(options)
+    if not any(lowering):
         return golden.load(options.model, precision)
-    network = golden.load(options.model).lower(options.scales)
+    network = lowering(golden.load(options.model))
     return network.with_precision(precision) if precision else network
 
 
@@ -316,7 +312,7 @@ def _codegen(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
     params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
     make = NETWORKS.get(str(options.model))
-    network = golden.load(options.model).lower(options.scales or "exact") if make is None else make()
+    network = Lowering.of(options)(golden.load(options.model)) if make is None else make()
     if options.compat:
         print("\n".join(report.compat(network, params.mvu.lanes)))
         return 0
@@ -389,7 +385,7 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    if options.scales is not None and options.reference is None and options.other is None:
+    if any(Lowering.of(options)) and options.reference is None and options.other is None:
         return _compare_network(options)
     model = _load(options)
     rows = _rows(model, options)
@@ -437,8 +433,8 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
     if options.other is not None:
         other = (
             golden.load(options.other)
-            if options.scales is None
-            else golden.load(options.other).lower(options.scales)
+            if not any(Lowering.of(options))
+            else Lowering.of(options)(golden.load(options.other))
         )
         named = rows if isinstance(rows, dict) else {"": rows}
         if len(other.inputs) != 1 or len(named) != 1:

@@ -21,6 +21,8 @@ check_interpreter()  # before the imports that an interpreter without them would
 
 from golden import GoldenError
 from golden.compare import Acceptance
+from golden.lowering import SCALES, Lowering
+from golden.lowering.walk import LAYOUTS
 from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError, sentence, unknown
@@ -33,8 +35,6 @@ from sim.testcases import list_tests, select_tests
 INTERRUPTED = 130
 
 BROKEN_PIPE = 141
-
-SCALES = ("exact", "nearest")
 
 REPEATED = ("COCOTB_TESTCASE", "PARAMS")
 """Options that may be repeated; their variables hold a list."""
@@ -120,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
     _add(run, "TOPLEVEL", default="mvu")
     _add_run(run)
-    names = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "MODEL", "INPUTS", "SCALES", "VECTORS", "ELF")
+    names = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "MODEL", "INPUTS")
+    names += ("SCALES", "INPUT_FORMAT", "INPUT_LAYOUT", "VECTORS", "ELF")
     for name in (*names, "HARTS", "LIMIT", "TOHOST", "FORCE", "N"):
         _add(run, name)
     run.set_defaults(command=_run)
@@ -257,13 +258,7 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument(
         "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
     )
-    parser.add_argument(
-        "--scales",
-        choices=("exact", "nearest"),
-        default="",
-        help="lower the file exactly, or with the nearest scales that the accelerator holds (default on the "
-        "accelerator: exact)",
-    )
+    Lowering.add_options(parser, "on the accelerator exact")
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
     _add_sim(parser)
     _add_build(parser)
@@ -325,17 +320,18 @@ def _vector_parameters(target: Target, folder: str, given: Mapping[str, int]) ->
 
 def _check_workload(target: Target, arguments: argparse.Namespace, parameters: Mapping[str, int]) -> None:
     """Refuse a damaged or unfit model before anything is built."""
-    scales = arguments.scales or ""
-    if scales and scales not in SCALES:
-        raise unknown("SCALES", scales, SCALES)
-    for name, value in (("INPUTS", arguments.inputs), ("SCALES", scales)):
+    lowering = Lowering.of(arguments)
+    for name, allowed in (("SCALES", SCALES), ("INPUT_LAYOUT", LAYOUTS)):
+        if (value := lowering.variables.get(name)) and value not in allowed:
+            raise unknown(name, value, allowed)
+    for name, value in (("INPUTS", arguments.inputs), *lowering.variables.items()):
         if value and not arguments.model:
             raise AssayError(f"{name}={value} without MODEL: it belongs to a model of your own")
     if target.workload_check:
         module, _, function = target.workload_check.partition(":")
         check = getattr(importlib.import_module(module), function)
         resolved = target.resolve_parameters(parameters)
-        check(arguments.model or "", arguments.inputs or "", resolved, scales)
+        check(arguments.model or "", arguments.inputs or "", resolved, lowering)
     elif arguments.model:
         raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
 
@@ -387,8 +383,7 @@ def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
         own = [target.vector_test]
     _check_workload(target, arguments, parameters)
     settings = _settings(arguments, target, parameters)
-    if arguments.scales:
-        settings["SCALES"] = arguments.scales
+    settings |= Lowering.of(arguments).variables
     if arguments.elf:
         _check_elf(target, arguments.elf, parameters, settings)
         own = [target.elf_test]
@@ -484,7 +479,7 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             seed=_seed(arguments),
             parameters=given,
             mapping=arguments.mapping,
-            scales=arguments.scales,
+            lowering=Lowering.of(arguments),
             strict=arguments.strict,
             acceptance=Acceptance.of(arguments),
             command=arguments.action,

@@ -18,6 +18,7 @@ from os import PathLike
 from typing import Any
 
 from golden import Graph, Network
+from golden.lowering import Lowering
 from sim.errors import AssayError, unknown
 from sim.framework import Source, is_lowered, source
 from sim.job import Job, choose_seed
@@ -88,7 +89,7 @@ def load(
         progress: receives the name of what has just run: a layer, or an input's number.
         options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); `strict` (True:
             reject what the host would have to do); of the accelerator also `mapping` (auto, distributed or pipelined)
-            and `scales` (exact or nearest: how a file is lowered).
+            and how a file is lowered: `scales`, `input_format`, `input_layout` of `golden.lowering.Lowering`.
 
     Raises:
         GoldenError: the file is no such network, or it does not fit the hardware.
@@ -98,11 +99,11 @@ def load(
     kind = model_class(engine)
     if jobs < 1:
         raise AssayError(f"jobs = {jobs}: must be 1 or more")
-    scales = options.pop("scales", "")
+    lowering = Lowering(*(options.pop(name, "") for name in Lowering._fields))
     if engine == GOLDEN:
         for name in options:
             raise AssayError(f"parameter {name}: the golden model has no hardware and takes none")
-        given = source(model, bool(scales) or is_lowered(model), scales)
+        given = source(model, any(lowering) or is_lowered(model), lowering)
         made: EngineModel = GoldenModel(given.network)
         made.source, made.progress = given, progress
         return made
@@ -119,9 +120,9 @@ def load(
             raise unknown("parameter", option, (*names, *kind.options))
     parameters = target.resolve_parameters({names[option]: value for option, value in options.items()})
     changed = {n: value for n, value in parameters.items() if value != target.parameters[n].default}
-    if scales and not kind.lowers:
-        raise AssayError(f"scales = {scales}: {engine} runs a file as its framework does")
-    given = source(model, kind.lowers, scales)
+    if any(lowering) and not kind.lowers:
+        raise AssayError(f"{' '.join(lowering.words)}: {engine} runs a file as its framework does")
+    given = source(model, kind.lowers, lowering)
     plan = kind.prepare(given.network, parameters, **own)
     job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []

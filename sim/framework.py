@@ -21,6 +21,7 @@ import vectors
 from golden import GoldenError, Graph, Network
 from golden.codegen.networks import NETWORKS
 from golden.compare import Comparison, compare_traces
+from golden.lowering import DEFAULT, Lowering
 from golden.rows import traced
 from golden.runtimes.choice import arithmetic
 
@@ -74,13 +75,15 @@ def is_lowered(model: object) -> bool:
     return str(model) in NETWORKS or DIGITS.get(str(model), False)
 
 
-def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, scales: str = "") -> Source:
+def source(
+    model: str | PathLike[str] | Graph | Network | Source, lowers: bool, lowering: Lowering = DEFAULT
+) -> Source:
     """The network of a model file, of one of the project's names, or as it is.
 
     Args:
         model: path of a model file, a name of `DIGITS` or of `golden.codegen.networks.NETWORKS`, or a network.
         lowers: whether the engine runs lowered networks (`Network`), not graphs.
-        scales: how a file's graph is lowered: exact or nearest.
+        lowering: how a graph is lowered.
 
     Raises:
         GoldenError: no such file, or it is no such network.
@@ -88,7 +91,7 @@ def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, 
     if isinstance(model, Source):
         return model
     if isinstance(model, Graph):
-        return Source(model.lower(scales or "exact") if lowers else model, model)
+        return Source(lowering(model) if lowers else model, model)
     if isinstance(model, Network):
         return Source(model, model.graph)
     if str(model) in NETWORKS:
@@ -100,7 +103,7 @@ def source(model: str | PathLike[str] | Graph | Network | Source, lowers: bool, 
         suffix = "onnx" if DIGITS[str(model)] else "tflite"
         path = vectors.path(f"digits/{model}.{suffix}")
     graph = golden.load(path)
-    return Source(graph.lower(scales or "exact") if lowers else graph, graph, path)
+    return Source(lowering(graph) if lowers else graph, graph, path)
 
 
 class FrameworkRows(NamedTuple):

@@ -58,6 +58,13 @@ OPTIONS = (
         "its scales as they are, or the nearest that the hardware has",
         "exact",
     ),
+    Option(
+        "INPUT_FORMAT",
+        "--input-format",
+        "FORMAT",
+        "of its float input without a quantiser: u8, ap_fixed<8,3>",
+    ),
+    Option("INPUT_LAYOUT", "--input-layout", "NCHW|NHWC", "of its input, where no operator decides that"),
     Option("VECTORS", "--vectors", "FOLDER", "play this vector set"),
     Option("ELF", "--elf", "FILE", "run this program on the controller"),
     Option("HARTS", "--harts", "MASK", "the harts that run it", "1"),

@@ -27,6 +27,7 @@ import vectors
 from golden import GoldenError, Graph, Network, user_files
 from golden.archives import check_npz, write_npz
 from golden.compare import Acceptance, Comparison, compare_traces
+from golden.lowering import DEFAULT, Lowering
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from golden.table import short
@@ -62,7 +63,7 @@ class Order:
     seed: int = 1
     parameters: Mapping[str, int] = field(default_factory=dict)
     mapping: str = ""
-    scales: str = ""
+    lowering: Lowering = DEFAULT
     strict: bool = False
     acceptance: Acceptance = field(default_factory=Acceptance)
     command: str = "predict"
@@ -75,7 +76,7 @@ class Order:
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []
         words += [f"--mapping {self.mapping}"] if self.mapping else []
-        words += [f"--scales {self.scales}"] if self.scales else []
+        words += self.lowering.words
         words += ["--strict"] if self.strict else []
         if self.acceptance.steps:
             words += [f"--accept-steps {self.acceptance.steps}", f"--accept-share {self.acceptance.share:g}"]
@@ -194,8 +195,10 @@ def _check(order: Order) -> None:
     if order.jobs < 1:
         raise AssayError(f"--jobs {order.jobs}: must be 1 or more")
     kind = model_class(order.engine)
-    if order.scales and not kind.lowers and order.engine != GOLDEN:
-        raise AssayError(f"--scales {order.scales}: {order.engine} runs a file as its framework does")
+    if any(order.lowering) and not kind.lowers and order.engine != GOLDEN:
+        raise AssayError(
+            f"{' '.join(order.lowering.words)}: {order.engine} runs a file as its framework does"
+        )
     for option, given in (("mapping", order.mapping), ("strict", order.strict)):
         if given and option not in kind.options:
             raise AssayError(
@@ -354,9 +357,9 @@ def _answers(work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[st
 def _draw(order: Order) -> _Work:
     """The network and its inputs: from the file, of the project's own images, or at random."""
     lowers = model_class(order.engine).lowers or (
-        order.engine == GOLDEN and (bool(order.scales) or is_lowered(order.model))
+        order.engine == GOLDEN and (any(order.lowering) or is_lowered(order.model))
     )
-    made = source(order.model, lowers, order.scales)
+    made = source(order.model, lowers, order.lowering)
     network, graph = made.network, made.graph
     rng = np.random.default_rng(order.seed)
     labels = None
@@ -416,7 +419,7 @@ def _options(order: Order) -> dict[str, Any]:
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
     words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
-    words += [f"SCALES={order.scales}"] if order.scales else []
+    words += [f"{name}={shlex.quote(value)}" for name, value in order.lowering.variables.items()]
     if order.parameters:
         given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
         words.append(f"PARAMS={shlex.quote(given)}")

@@ -9,7 +9,7 @@ What the bench sees (environment variables):
 - ``ASSAY_REPLAY``: the command that replays this run;
 - ``ASSAY_MODEL``, ``ASSAY_INPUTS``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
   a program, where given;
-- ``ASSAY_SCALES``: how a model's scales are read, ``exact`` or ``nearest``, where given;
+- ``ASSAY_SCALES``, ``ASSAY_INPUT_FORMAT``, ``ASSAY_INPUT_LAYOUT``: how a model is lowered, where given;
 - ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_TOHOST``, ``ASSAY_FORCE``: a program's harts (a mask), its longest run,
   where it says how it ended, whether it runs in spite of its flags; ``ASSAY_N``: a soak's length;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.

@@ -92,8 +92,8 @@ class Target:
     """``module:class`` of the functional coverage; its attribute ``groups`` holds the cover groups."""
     workload_check: str = ""
     """``module:function`` that refuses, before a simulation, models and inputs that the target cannot run; called
-    as ``function(model, inputs, parameters, scales)``, where empty paths mean the target's own and empty scales the
-    default. Empty: takes no models."""
+    as ``function(model, inputs, parameters, lowering)``, where empty paths mean the target's own. Empty: takes no
+    models."""
     vector_test: str = ""
     """cocotb test that plays a vector set (VECTORS=folder); empty: none does."""
     vector_parameters: str = ""

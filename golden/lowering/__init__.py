@@ -41,6 +41,7 @@ from golden.lowering import (  # noqa: F401  (each registers its operators)
     tflite,
 )
 from golden.lowering.numbers import holds
+from golden.lowering.settings import DEFAULT, SCALES, Lowering
 from golden.lowering.walk import LAYOUTS, Walk
 from golden.precision import Format, parse
 
@@ -48,9 +49,7 @@ if TYPE_CHECKING:
     from golden.graph import Graph
     from golden.network import Network
 
-__all__ = ["SCALES", "lower"]
-
-SCALES = ("exact", "nearest")
+__all__ = ["DEFAULT", "SCALES", "Lowering", "lower"]
 
 
 def lower(

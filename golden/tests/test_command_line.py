@@ -13,6 +13,7 @@ import pytest
 import golden
 from golden import user_files
 from golden.__main__ import main
+from golden.tests.onnx_files import OnnxFile
 from golden.tests.test_lowering import qdq_network
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
@@ -57,7 +58,6 @@ def test_trace_then_compare(tmp_path, capsys):
 
 
 def test_integer_networks_of_any_scales(tmp_path, capsys):
-    from golden.tests.test_lowering import qdq_network
 
     pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
     rng = np.random.default_rng(0)

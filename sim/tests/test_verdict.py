@@ -24,6 +24,7 @@ from golden import DoesNotFitError, NothingComputedError
 from golden.__main__ import main as golden_main
 from golden.codegen.networks import NETWORKS
 from golden.compare import Acceptance, compare_arrays
+from golden.lowering import Lowering
 from golden.pe_array.functional import outputs
 from golden.tests.litert import network as shared_model
 from golden.tests.onnx_files import OnnxFile
@@ -284,7 +285,7 @@ def test_what_lowering_changes_is_no_fault_of_the_rtl_and_is_accepted_only_if_as
     assert "the lowered network against TFLite's reference kernels, as the golden graph has them: " in printed
     assert "FAIL" in printed and "first wrong" not in printed and "accepted: no difference" in printed
     told = printed.split("--accept-steps ")[1].split()[0]
-    lowered = source(nearest()[1], True, "nearest")
+    lowered = source(nearest()[1], True, Lowering("nearest"))
     drawn = predict.random_rows(lowered.network, 2, np.random.default_rng(5))
     rows, x, _ = framework_rows(lowered.network, lowered.graph, drawn)
     theirs = lowered.network.integers(lowered.graph.trace(rows))

@@ -14,19 +14,20 @@ from golden.codegen import plan
 from golden.codegen.plan import Plan
 from golden.controller.assembler import assemble
 from golden.controller.memory_map import IMEM_BASE
+from golden.lowering import DEFAULT, Lowering
 from tb.mvu.networks import load_workload
 
 __all__ = ["check", "crowd", "tampered"]
 
 
-def check(model: str, images: str, parameters: Mapping[str, int], scales: str = "") -> None:
+def check(model: str, images: str, parameters: Mapping[str, int], lowering: Lowering = DEFAULT) -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: a file is missing, damaged or does not fit the other; a network that does not fit the accelerator.
     """
     if model:
-        workload = load_workload(model, images, np.random.default_rng(0), scales)
+        workload = load_workload(model, images, np.random.default_rng(0), lowering)
         plan(workload.network, AcceleratorParameters.of_rtl(parameters))
 
 

@@ -33,7 +33,7 @@ from tb.agents.axi import FIXED, INCR
 from tb.bench import BenchStopped, BenchTest, run, run_planted
 from tb.controller.trace import RECORD
 from tb.mvu.env import Expectation
-from tb.mvu.networks import load_workloads
+from tb.mvu.networks import given_model, load_workloads
 
 #: Something beside the run costs it clocks.
 ANY_CLOCKS = Tolerance(None)
@@ -84,8 +84,7 @@ class RealNetworks(AcceleratorTest):
         right = total = 0
         rng = self.stimulus.rng
         await self.driver.or_stop(self.env.host.check_build())
-        given = (os.environ.get(f"ASSAY_{name}", "") for name in ("MODEL", "INPUTS", "SCALES"))
-        workloads = load_workloads(*given, rng)
+        workloads = load_workloads(*given_model(), rng)
         # Icarus has the time for one network, a different one with another seed.
         if len(workloads) > self.pick(len(workloads), 1):
             workloads = [workloads[int(rng.integers(len(workloads)))]]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import golden
 import vectors
 from golden import GoldenError, Network, user_files
 from golden.codegen.networks import NETWORKS
+from golden.lowering import DEFAULT, Lowering
 from golden.mvu.layout import pack_activations
 from golden.mvu.parameters import MvuParameters
 from golden.mvu.plan import NetworkPlan
@@ -35,30 +37,38 @@ class Workload:
     labels: np.ndarray | None
 
 
-def load_workloads(model: str, images: str, scales: str, rng: np.random.Generator) -> list[Workload]:
+def given_model() -> tuple[str, str, Lowering]:
+    """The model file, its inputs and how it is lowered, as the run's settings say."""
+    setting = lambda name: os.environ.get(f"ASSAY_{name.upper()}", "")  # noqa: E731
+    return setting("MODEL"), setting("INPUTS"), Lowering(*map(setting, Lowering._fields))
+
+
+def load_workloads(model: str, images: str, lowering: Lowering, rng: np.random.Generator) -> list[Workload]:
     """The digit networks with the test images nobody trained on; or the network in file `model`.
 
     Args:
         model: path of a model file, empty for the digit networks.
         images: path of a .npy file with the network's inputs, empty for random ones.
-        scales: of `golden.lowering.lower`; empty: "exact".
+        lowering: how a model file is lowered.
 
     Raises:
         GoldenError: a file is missing, damaged, altered or does not fit the other.
     """
-    return [load_workload(name, images, rng, scales) for name in ((model,) if model else DIGITS)]
+    return [load_workload(name, images, rng, lowering) for name in ((model,) if model else DIGITS)]
 
 
-def load_workload(model: str, images: str, rng: np.random.Generator, scales: str = "") -> Workload:
+def load_workload(
+    model: str, images: str, rng: np.random.Generator, lowering: Lowering = DEFAULT
+) -> Workload:
     """One network: one of `DIGITS`, one of `NETWORKS`, or a model file; arguments and errors as for `load_workloads`.
 
     Args:
-        scales: of `golden.lowering.lower`; empty: "exact".
+        lowering: how a model file is lowered.
     """
     if model in DIGITS:
         return Workload(*vectors.digits(model))
     make = NETWORKS.get(model)
-    network = make() if make else golden.load(model).lower(scales or "exact")
+    network = make() if make else lowering(golden.load(model))
     shape, fmt = network.shapes[network.input], network.input_format
     if not images:
         drawn = rng.integers(fmt.min, fmt.max, (RANDOM_IMAGES, *shape), np.int64, endpoint=True)
@@ -81,13 +91,13 @@ def load_workload(model: str, images: str, rng: np.random.Generator, scales: str
     return Workload(network, given.astype(np.int64), None)
 
 
-def check(model: str, images: str, parameters: dict[str, int], scales: str = "") -> None:
+def check(model: str, images: str, parameters: dict[str, int], lowering: Lowering = DEFAULT) -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: see `load_workloads`; or a tensor or a weight block that does not fit the memories.
     """
-    for workload in load_workloads(model, images, scales, np.random.default_rng(0)):
+    for workload in load_workloads(model, images, lowering, np.random.default_rng(0)):
         plan = NetworkPlan(workload.network, MvuParameters.of_rtl(parameters))
         for layer in workload.network.layers:
             plan.jobs(layer)

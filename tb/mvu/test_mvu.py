@@ -25,7 +25,7 @@ from tb.agents.register import RegisterAdapter, RegisterTest, build_register_mod
 from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
 from tb.mvu.env import CLOCK_NS, MvuEnv
 from tb.mvu.jobs import Image, JobDriver, JobItem
-from tb.mvu.networks import items, load_workloads
+from tb.mvu.networks import given_model, items, load_workloads
 from tb.mvu.stimulus import Stimulus
 from tb.mvu.traffic import Traffic
 from tb.report import RUN_DIR
@@ -65,8 +65,7 @@ class RealLayers(MvuTest):
     async def body(self) -> None:
         right = total = 0
         rng = self.stimulus.rng
-        given = (os.environ.get(f"ASSAY_{name}", "") for name in ("MODEL", "INPUTS", "SCALES"))
-        workloads = load_workloads(*given, rng)
+        workloads = load_workloads(*given_model(), rng)
         # Icarus has the time for one network, a different one with another seed.
         if len(workloads) > self.pick(len(workloads), 1):
             workloads = [workloads[int(rng.integers(len(workloads)))]]

@@ -13,6 +13,7 @@ import golden
 import vectors
 from golden import GoldenError, Graph
 from golden.graph import Node
+from golden.lowering import DEFAULT, Lowering
 from golden.pe_array.mapping import LayerTiles, Place
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan
@@ -66,16 +67,14 @@ def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload
     return Workload(network, read_rows(Path(images), network), None)
 
 
-def check(model: str, images: str, parameters: Mapping[str, int], scales: str = "") -> None:
+def check(model: str, images: str, parameters: Mapping[str, int], lowering: Lowering = DEFAULT) -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:
         GoldenError: see `load_workload`; or the array can do no layer of the network.
     """
-    if scales:
-        raise GoldenError(
-            f"SCALES={scales}: the array takes every scale as the file has it; leave SCALES away"
-        )
+    for name, value in lowering.variables.items():
+        raise GoldenError(f"{name}={value}: the array runs a file as its framework does; leave {name} away")
     workload = load_workload(model, images, np.random.default_rng(0))
     params = PeArrayParameters.of_rtl(parameters)
     if model or params.data_width == 8:  # the project's network serves builds of other widths with nothing
