@@ -16,6 +16,7 @@ State: a variable keeps its value from one call to the next, one value for each 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -223,9 +224,8 @@ class Graph:
                 that the hardware holds.
             input_format, input_layout: of a float input without a quantiser.
         """
-        from golden.lowering import lower
-
-        return lower(self, scales, input_format, input_layout)
+        # A lowering is made of graphs, so it is imported when it is asked for, as importers are.
+        return importlib.import_module("golden.lowering").lower(self, scales, input_format, input_layout)
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Graph:
         """A graph whose named tensors have other formats; this one stays as it is, and state begins anew there.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from golden.formats import IntFormat
 from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
 from golden.precision import Format, parse, unknown_name
 from golden.table import short
-
-if TYPE_CHECKING:
-    from golden.graph import Graph
 
 __all__ = ["MULTIPLIER", "Layer", "Network", "Origin", "Pool", "Residual"]
 
@@ -302,7 +299,7 @@ class Network:
         layers: in order of execution; the last one makes the network's output.
         host: what of the model file comes after that and is left to the host, such as "Softmax 'probabilities'".
         origins: tensor name -> what its values are in the graph, of a network that was lowered from one.
-        graph: that graph, or None.
+        graph: that `golden.Graph`, or None.
         shapes: tensor name -> (H, W, C), the input included (derived).
         formats: tensor name -> IntFormat, the input included (derived).
 
@@ -317,7 +314,7 @@ class Network:
     layers: tuple[Layer, ...]
     host: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
-    graph: Graph | None = field(default=None, repr=False)
+    graph: Any = field(default=None, repr=False)
     shapes: dict[str, tuple[int, int, int]] = field(init=False, repr=False)
     formats: dict[str, IntFormat] = field(init=False, repr=False)
 
