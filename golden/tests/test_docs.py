@@ -14,7 +14,8 @@ TEXTS = [
     path
     for folder in ("docs", "golden", "rtl", "sim", "tb", "vectors")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.suffix in (".md", ".py", ".sv", ".svh", ".S", ".c", ".h") and "reports" not in path.parts
+    if path.suffix in (".md", ".py", ".sv", ".svh", ".S", ".c", ".h")
+    and not {"build", "runs", "reports"} & set(path.relative_to(ROOT).parts)
 ]
 
 

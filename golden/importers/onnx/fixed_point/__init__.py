@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads fixed-point ONNX files (document 004, the ACCESS guide) into graphs of int8 tensors.
+"""Reads fixed-point ONNX files (the ACCESS guide, see docs/sources.md) into graphs of int8 tensors.
 
 The file is a float ONNX model whose nodes carry scales and bit depths as attributes (`golden.schemes.fixed_point` has
 the numbers, `golden.layers.fixed_point` the operators). The graph computes with the integers alone: where the file has
