@@ -9,10 +9,10 @@ size: where a float64 matrix product is used for speed, a bound shows that no ro
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from golden.errors import ConfigurationError, GoldenError
 from golden.formats import IntFormat
+from golden.layers.linear import Convolution, Window
 
 __all__ = ["MAX_SHIFT", "ROUNDINGS", "conv2d", "conv2d_output_size", "max_pool", "quantise", "scale_bias"]
 
@@ -20,9 +20,6 @@ ROUNDINGS = ("truncate", "half_up")
 
 # The largest right shift that still leaves an int64 a bit beside its sign.
 MAX_SHIFT = 62
-
-# im2col multiplies its input by the kernel's area; chunks of images keep that copy under this many bytes.
-_IM2COL_BYTES = 64 << 20
 
 
 def conv2d(
@@ -49,11 +46,10 @@ def conv2d(
 
     Raises:
         ConfigurationError: a stride or padding out of range, or a kernel larger than the padded map.
-        GoldenError: not integers, wrong ranks, channels that differ, or a sum that does not fit 64 bits.
+        GoldenError: not integers, wrong ranks, channels that differ, or a sum that may reach 2**53.
     """
     x, weight = _integers(x, "x", 4), _integers(weight, "weight", 4)
-    n, height, width, channels = x.shape
-    outputs, kernel_h, kernel_w, weight_channels = weight.shape
+    channels, (outputs, *kernel, weight_channels) = x.shape[3], weight.shape
     if channels != weight_channels * groups:
         raise GoldenError(
             f"x has {channels} channels, but weight {list(weight.shape)} takes {weight_channels * groups}"
@@ -62,23 +58,10 @@ def conv2d(
         raise GoldenError(
             f"weight {list(weight.shape)} has {outputs} outputs, but must have a multiple of {groups}"
         )
-    out_h, out_w = conv2d_output_size((height, width), (kernel_h, kernel_w), stride, padding)
-    top, left, bottom, right = padding
-
-    terms = kernel_h * kernel_w * weight_channels
-    dtype = _exact_dtype(_magnitude(x) * _magnitude(weight) * terms)
-    columns_weight = weight.reshape(groups, outputs // groups, terms).swapaxes(1, 2).astype(dtype)
-    y = np.empty((n, out_h, out_w, outputs), np.int64)
-    step = max(1, _IM2COL_BYTES // (8 * max(1, out_h * out_w * terms * groups)))
-    for first in range(0, n, step):
-        images = x[first : first + step].astype(dtype)
-        images = np.pad(images, ((0, 0), (top, bottom), (left, right), (0, 0)))
-        windows = sliding_window_view(images, (kernel_h, kernel_w), axis=(1, 2))
-        windows = windows[:, :: stride[0], :: stride[1]]
-        windows = windows.reshape(*windows.shape[:3], groups, weight_channels, kernel_h, kernel_w)
-        sums = windows.transpose(3, 0, 1, 2, 5, 6, 4).reshape(groups, -1, terms) @ columns_weight
-        y[first : first + step] = _to_int64(sums).swapaxes(0, 1).reshape(-1, out_h, out_w, outputs)
-    return y
+    conv2d_output_size(x.shape[1:3], tuple(kernel), stride, padding)
+    window = Window(tuple(kernel), stride, padding=padding)
+    bias = np.zeros(outputs, np.int64)
+    return Convolution(weight, bias, window, groups=groups, magnitude=_magnitude(x)).sums(x)
 
 
 def conv2d_output_size(
@@ -208,29 +191,6 @@ def quantise(
     if target.signed:
         y -= (y >> (target.bits - 1)) << target.bits
     return y
-
-
-def _exact_dtype(bound: int) -> type:
-    """Choose the cheapest arithmetic in which a sum of products whose absolute values add up to `bound` is
-    exact.
-
-    float64, below 2**53: every product and every partial sum, in whatever order the BLAS adds and whether or
-    not it fuses multiply and add, is an integer of magnitude at most `bound`. All such integers are float64
-    numbers, so each rounding step returns its argument. At 2**53 + 1 that ends: it is the first integer
-    float64 lacks. int64, below 2**63: the same argument, no partial sum can wrap. Beyond that, Python's
-    integers.
-    """
-    if bound < 1 << 53:
-        return np.float64
-    return np.int64 if bound < 1 << 63 else object
-
-
-def _to_int64(sums: np.ndarray) -> np.ndarray:
-    if sums.dtype == object:
-        largest = max((abs(int(v)) for v in sums.flat), default=0)
-        if largest >= 1 << 63:
-            raise GoldenError(f"a convolution sum has magnitude {largest}, but must stay below 2**63")
-    return sums.astype(np.int64)
 
 
 def _magnitude(values: np.ndarray) -> int:

@@ -58,6 +58,13 @@ class Window:
         """Rows and columns from the first tap to the last, both included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    @staticmethod
+    def same_padding(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+        """Zeros before and after an axis so that as many outputs as strides begin in it (TFLite's SAME, ONNX's
+        SAME_UPPER); an odd one comes after."""
+        total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+        return total // 2, total - total // 2
+
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the output for an input map of `size`.
 
@@ -132,7 +139,8 @@ class Convolution:
         signed, absolute = _sums(self.weight)
         offset = self.bias.astype(np.int64) - self.zero_point * signed
         magnitude = max(self.magnitude, abs(self.zero_point))
-        bound = int((absolute * magnitude + np.abs(offset)).max())
+        # In Python's integers, which a hostile magnitude cannot wrap.
+        bound = max(a * magnitude + abs(b) for a, b in zip(absolute.tolist(), offset.tolist(), strict=True))
         object.__setattr__(self, "bound", bound)
         object.__setattr__(self, "dtype", exact_float(bound))
         object.__setattr__(self, "_offset", offset.astype(self.dtype))

@@ -51,11 +51,8 @@ def window_of(operation: Operation, size: tuple[int, ...], kernel: tuple[int, ..
         pads = [0] * 2 * rank
     if auto.startswith("SAME"):
         for axis in range(rank):
-            stride = values["strides"][axis]
-            extent = (values["kernel_shape"][axis] - 1) * values["dilations"][axis] + 1
-            outputs = -(-size[axis] // stride)
-            total = max(0, (outputs - 1) * stride + extent - size[axis])
-            less, more = total // 2, total - total // 2
+            along = (values[name][axis] for name in ("kernel_shape", "strides", "dilations"))
+            less, more = Window.same_padding(size[axis], *along)
             pads[axis], pads[rank + axis] = (less, more) if auto == "SAME_UPPER" else (more, less)
     pairs = [tuple(values[name]) for name in ("kernel_shape", "strides", "dilations")]
     if rank == 1:

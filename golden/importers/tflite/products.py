@@ -35,12 +35,8 @@ def window_of(operation: Operation, x: Tensor, kernel: tuple[int, int]) -> Windo
         raise ModelFormatError(f"{operation}: padding is {options['Padding']}, but must be SAME or VALID")
     padding = (0, 0, 0, 0)
     if options["Padding"] == "SAME":
-        # As many outputs as strides begin in the map; an odd row or column goes below and to the right.
-        total = [
-            max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
-            for n, s, k, d in zip(size, stride, kernel, dilation, strict=True)
-        ]
-        padding = total[0] // 2, total[1] // 2, total[0] - total[0] // 2, total[1] - total[1] // 2
+        (top, bottom), (left, right) = map(Window.same_padding, size, kernel, stride, dilation)
+        padding = top, left, bottom, right
     window = Window(kernel, stride, dilation, padding)
     padded = (size[0] + padding[0] + padding[2]) * (size[1] + padding[1] + padding[3])
     if padded * outer > MAX_ELEMENTS or math.prod(kernel) > MAX_KERNEL:
