@@ -53,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     except GoldenError as error:
         print(f"golden: {error}", file=sys.stderr)
         return getattr(error, "exit_status", 2)
+    except BrokenPipeError:  # whoever read what this prints has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("\ngolden: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -208,3 +208,9 @@ def test_compare_of_a_lowered_network_accepts_what_it_is_told_to(tmp_path, capsy
     assert main([*words, "--accept-steps", "20", "--accept-share", "0.01%"]) == 1
     assert main([*words, "--accept-share", "1%"]) == 2
     assert "--accept-share 1%: needs --accept-steps N" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly():
+    command = f"{sys.executable} -m golden summary {DIGITS} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=DIGITS.parents[2])
+    assert done.returncode in (0, 141) and not done.stderr and done.stdout.count("\n") == 1
