@@ -213,7 +213,7 @@ class InFloat64:
 
 @dataclass(frozen=True)
 class Folded:
-    """A function of two operands over one or more, from the first on (Max, Min)."""
+    """A function of two operands over one or more, from the first on (Max, Min, Sum)."""
 
     function: Callable[[np.ndarray, np.ndarray], np.ndarray]
 

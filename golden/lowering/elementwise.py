@@ -60,6 +60,24 @@ def _sum(walk: Walk, node: Node, subtracts: bool) -> Open:
     return added(walk, node, value, other, -1 if subtracts else 1)
 
 
+def _summed(walk: Walk, node: Node) -> object:
+    """Sum: one operand after the other."""
+    made = walk.read(node, 0, Tensor, Open, Constant)
+    for position in range(1, len(node.inputs)):
+        other = walk.read(node, position, Tensor, Open, Constant)
+        if isinstance(made, Constant):
+            made, other = other, made
+        if isinstance(other, Constant):
+            if isinstance(made, Constant):
+                made = Constant(made.values + other.values)
+                continue
+            offset = walk.per_channel(other.values, made, node)
+            made = algebra.shifted(algebra.opened(node.name, made), offset)
+        else:
+            made = added(walk, node, made, other, 1)
+    return made
+
+
 def added(walk: Walk, node: Node, a: Tensor | Open, b: Tensor | Open, sign: int) -> Open:
     """a + sign * b of two values of one shape."""
     if a.size != b.size or not np.array_equal(a.index, b.index):
@@ -106,8 +124,10 @@ _FUNCTIONS: dict[Callable[..., np.ndarray], Callable[[Walk, Node], object]] = {
 
 @lowers(onnx_float.Elementwise)
 def elementwise(walk: Walk, node: Node) -> object:
-    """Add, Sub, Mul, Div, PRelu, LeakyRelu."""
+    """Add, Sum, Sub, Mul, Div, PRelu, LeakyRelu."""
     function = node.operator.function
+    if isinstance(function, onnx_float.Folded) and function.function is np.add:
+        return _summed(walk, node)
     if isinstance(function, onnx.LeakyRelu):
         return _leaky(walk, node)
     try:

@@ -102,7 +102,7 @@ def test_what_the_c_library_computes_is_within_its_bound(kind):
     assert np.abs(ours[q].astype(int) - theirs[q]).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["Div", "Max", "Min"])
+@pytest.mark.parametrize("kind", ["Div", "Max", "Min", "Sum"])
 @pytest.mark.parametrize(
     "shapes", [((1, 3, 4), (1, 3, 4)), ((1, 3, 4), (4,)), ((1,), (1, 7)), ((2, 1, 5), (3, 1))]
 )

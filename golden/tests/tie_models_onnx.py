@@ -123,7 +123,7 @@ def _qdq_two(q: _Qdq, kind: str) -> Built:
         return np.concatenate([q.real, other], 1), q.file.node("Concat", q.x, name, axis=1)
     if kind == "Sub":
         return other - q.real, q.file.node("Sub", name, q.x)
-    return other + q.real, q.file.node("Add", q.x, name)
+    return other + q.real, q.file.node(kind, q.x, name)
 
 
 def _qdq_residual(q: _Qdq) -> Built:
@@ -184,6 +184,7 @@ _QDQ: dict[str, tuple[tuple[int, ...], Callable[[_Qdq], Built]]] = {
     "MatMul": (FLAT, lambda q: _qdq_matrix(q, "MatMul")),
     "Add": (MAP, lambda q: _qdq_two(q, "Add")),
     "Sub": (MAP, lambda q: _qdq_two(q, "Sub")),
+    "Sum": (MAP, lambda q: _qdq_two(q, "Sum")),
     "Concat": (MAP, lambda q: _qdq_two(q, "Concat")),
     "Conv Add": (MAP, _qdq_residual),
     "Mul": (MAP, lambda q: _qdq_alone(q, "Mul", lambda x: x * -3.5, np.float32(-3.5))),

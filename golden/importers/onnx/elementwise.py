@@ -53,6 +53,7 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "Softsign": floats.softsign,
     "Sqrt": np.sqrt,
     "Sub": np.subtract,
+    "Sum": np.add,
     "Tanh": scheme.tanh,
     "Xor": np.logical_xor,
 }
@@ -173,6 +174,13 @@ def _pow(reader: Reader, operation: Operation) -> None:
 def _extreme(reader: Reader, operation: Operation) -> None:
     tensors = _operands(reader, operation, max(1, len(operation.inputs)), *_NUMBERS)
     _elementwise(reader, operation, floats.Folded(_FUNCTIONS[operation.kind]), tensors, tensors[0].dtype)
+
+
+@handles("Sum")
+def _sum(reader: Reader, operation: Operation) -> None:
+    """One after the other, as `Sum_8`, providers/cpu/math/element_wise_ops.cc."""
+    tensors = _operands(reader, operation, max(1, len(operation.inputs)), np.float32)
+    _elementwise(reader, operation, floats.Folded(np.add), tensors, np.float32)
 
 
 @handles("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
