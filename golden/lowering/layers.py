@@ -74,7 +74,7 @@ class Layers(Chain):
     """
 
     nearest: bool = False
-    _wides: dict[tuple[int, Fraction], tuple[Open, Tensor]] = field(default_factory=dict)
+    _wides: dict[tuple[int, Fraction | None], tuple[Open, Tensor]] = field(default_factory=dict)
 
     # What a walk makes of a graph's operators.
 
@@ -186,7 +186,7 @@ class Layers(Chain):
         """
         if not layer.linear:
             raise UnsupportedOperatorError(f"{where} follows a Relu or MaxPool, but must stand before them")
-        source = self._source(layer.source, Fraction(1 << 20), where)
+        source = self._source(layer.source, None, where)
         if any(layer.padding) and source.zero:
             source = self.centred(source)
         layer = dataclasses.replace(layer, source=source)
@@ -222,7 +222,7 @@ class Layers(Chain):
 
     def ended(self, layer: Open, where: str, name: str) -> Tensor:
         """The network's output where the graph does not quantise it: 16 bits."""
-        return self._wide(layer, name, where, None)
+        return self._wide(layer, name, where, None, last=True)
 
     # What float32 decides.
 
@@ -275,9 +275,13 @@ class Layers(Chain):
         most: int,
     ) -> None:
         """The layer, its quantiser and nothing behind it; `least` and `most` are the ends of n that are left."""
-        cap = quantiser.scale * (1 << quantiser.format.bits + 2)
+        cap = None
+        if layer.passes and layer.factors[0]:
+            # Each value of the source makes one result: beyond this it saturates. A sum of several may cancel.
+            reach = quantiser.scale * (1 << quantiser.format.bits + 2) + max(map(abs, layer.offsets))
+            cap = reach / abs(layer.factors[0])
         source = self._source(layer.source, cap, quantiser.where)
-        other = None if layer.residual is None else self._source(layer.residual[0], cap, quantiser.where)
+        other = None if layer.residual is None else self._source(layer.residual[0], None, quantiser.where)
         if any(layer.padding) and source.zero:
             source = self.centred(source)
         unit = quantiser.scale
@@ -431,7 +435,7 @@ class Layers(Chain):
             residual=None,
         )
 
-    def _source(self, value: Tensor | Open, cap: Fraction, where: str) -> Tensor:
+    def _source(self, value: Tensor | Open, cap: Fraction | None, where: str) -> Tensor:
         if isinstance(value, Tensor):
             return value
         key = id(value), cap
@@ -439,15 +443,19 @@ class Layers(Chain):
             self._wides[key] = value, self._wide(value, self.new_name(f"{value.name}.wide"), where, cap)
         return self._wides[key][1]
 
-    def _wide(self, layer: Open, name: str, where: str, cap: Fraction | None) -> Tensor:
-        """A tensor of 16 bits of what the graph does not quantise; `cap`, if given, bounds its values."""
-        below = Fraction(1 << 20) if cap is None else cap
-        source = self._source(layer.source, below, where)
+    def _wide(self, layer: Open, name: str, where: str, cap: Fraction | None, last: bool = False) -> Tensor:
+        """A tensor of 16 bits of what the graph does not quantise.
+
+        Args:
+            cap: beyond this its values need not be told from one another; None: all need to be.
+            last: whether it is the network's output, whose values are compared.
+        """
+        source = self._source(layer.source, None, where)
         drift = layer.drift
         layer = dataclasses.replace(layer, source=source, drift=0.0)
         if layer.residual is not None:
             layer = dataclasses.replace(
-                layer, residual=(self._source(layer.residual[0], below, where), layer.residual[1])
+                layer, residual=(self._source(layer.residual[0], None, where), layer.residual[1])
             )
         low, high = layer.ends
         reach, most = max(-low, high), (1 << MAX_BITS - 1) - 1
@@ -460,7 +468,7 @@ class Layers(Chain):
                 )
             step = (reach if cap is None else min(reach, cap)) / most
             low, high = -most * step if low < 0 else 0, most * step
-        if cap is None and drift >= 0.49 * float(step) and not self.nearest:
+        if last and drift >= 0.49 * float(step) and not self.nearest:
             raise ModelFormatError(
                 f"{where}: the framework's float32 may be off by {drift:.3g}, but its steps are {float(step):.3g}{HINT}"
             )

@@ -409,6 +409,32 @@ def test_floats_are_the_input_of_the_file():
         network.compare(x, {"y9": x})
 
 
+@pytest.mark.parametrize("kind", ["average", "product", "sum"])
+def test_sums_that_cancel_do_not_saturate_before_they_do(kind):
+    """What is not quantised may be far beyond the next quantiser's range, and come back when it is summed up."""
+    rng = np.random.default_rng(3)
+    file, x = start(bits=8, scale=0.4, size=4)
+    scale = np.float32([0.21, 0.33, 0.17]).reshape(3, 1, 1, 1)
+    wide = file.node("Conv", x, weight(file, 3, 3, 3, 3, bits=8, scale=scale), pads=[1] * 4)
+    if kind == "average":
+        y = file.node("GlobalAveragePool", wide)
+    elif kind == "product":
+        y = file.node(
+            "Conv", wide, file.quant(rng.integers(-9, 10, (2, 3, 1, 1)).astype(np.float32) * 0.3, 8, 0.3)
+        )
+    else:
+        other = file.node("Conv", x, weight(file, 3, 3, 3, 3, bits=8, scale=scale, seed=4), pads=[1] * 4)
+        y = file.node("Sub", wide, other)
+    file.quant(y, 8, 0.05)
+    network, _, alone, theirs = traces(file, "nearest", runs=200)
+    assert any(name.endswith(".wide") for name in network.shapes)
+    within = np.abs(theirs[network.output]) < 127
+    assert within.mean() > 0.05
+    assert np.abs(alone[network.output] - theirs[network.output])[within].max() <= (
+        8 if kind == "product" else 3
+    )
+
+
 def nhwc_network(quantised: bool) -> OnnxFile:
     """As converters from Keras write a network: an input [1, H, W, C] behind a Reshape, with or without a quantiser."""
     file = OnnxFile(13)
