@@ -306,7 +306,7 @@ class Walk:
         if shape != inputs[0].shape or not all(isinstance(value, Constant) for value in rest):
             raise ModelFormatError(
                 f"{at(node)} reads the graph input {inputs[0].name!r}, but a quantiser must stand between; "
-                f"an input format would take its place"
+                f"a format of the input (--input-format) would take its place"
             )
         return Input(inputs[0].name, shape)
 
