@@ -62,6 +62,14 @@ def _rounding(walk: Walk, node: Node, rescale: Rescale | FloatRescale) -> dict[s
     return {"mode": "GEMMLOWP", "second": max(seconds, default=0)}
 
 
+def _check_range(node: Node, bound: int, shift: int) -> None:
+    """Reject sums that a positive shift takes beyond the kernel's 32 bits, where they wrap."""
+    if bound << max(shift, 0) >= 1 << 31:
+        raise UnsupportedOperatorError(
+            f"{at(node)}: sums may reach {bound} and are shifted left by {shift} bits, but must stay below 2**31"
+        )
+
+
 @lowers(tflite.Conv2D)
 def conv2d(walk: Walk, node: Node) -> Tensor:
     """CONV_2D and DEPTHWISE_CONV_2D."""
@@ -83,6 +91,8 @@ def _weighted(
 ) -> Tensor:
     """A convolution of maps, or, with the `shape` of its result, of rows of features."""
     convolution = layer.convolution
+    if isinstance(layer.rescale, Rescale):
+        _check_range(node, convolution.bound, int(layer.rescale.shift.max()))
     quantiser = _target(walk, node, layer.target, layer.activation, **_rounding(walk, node, layer.rescale))
     factors = _factors(layer.rescale, quantiser.scale)
     tensor = value.tensor if isinstance(value, Padded) else value
@@ -182,6 +192,7 @@ def reduce(walk: Walk, node: Node) -> Tensor:
     operator = node.operator
     value = walk.read_as(node, walk.read(node, 0, Tensor), operator.source)
     multiplier, shift = operator.factor
+    _check_range(node, 255 * operator.count, shift)
     quantiser = _target(walk, node, operator.target, "NONE", mode="GEMMLOWP", second=max(-shift, 0))
     factor = multiplier * Fraction(2) ** (shift - 31) * quantiser.scale / value.scale
     return walk.layers.closed(reduced(walk, node, value, operator.axes, walk.shape(node), factor), quantiser)
