@@ -217,8 +217,9 @@ class Open:
         return (
             self.linear
             and self.residual is None
-            and self.weight.shape[1:] == (1, 1, 1)
+            and self.weight.shape == (self.source.size[2], 1, 1, 1)
             and self.weight_format == ONE
+            and bool(self.weight.all())
             and self.padding == (0, 0, 0, 0)
             and self.stride == (1, 1)
             and len(set(self.factors)) == 1
