@@ -37,6 +37,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from sim import run
 from sim.errors import AssayError, RunFailed
 from sim.job import Job
 from sim.process import Stopped, Stopper
@@ -230,28 +231,31 @@ class _Simulation:
         # What a server runs is not known yet, and a replay of it is its user's.
         told = lambda line: None if line.startswith("running ") else announce(line)  # noqa: E731
         try:
-            _sweep(job.folder.parent)
+            _sweep(run.RUN_ROOT)
             with self._stopper.governs_this_thread():
                 self._outcome = run_job(job, told)
         except BaseException as error:  # handed over to whoever waits for the server
             self._outcome = error
         finally:
-            self._tidy(job)
-            self._ended.set()
+            try:
+                self._tidy(job)
+            finally:  # whoever waits must not wait for ever, whatever happens to the folder
+                self._ended.set()
             # Wakes who still waits for the simulator to come up; who awaits an answer sees its connection's end.
             with contextlib.suppress(OSError, EOFError, AuthenticationError):
                 Client(address, authkey=key).close()
 
     def _tidy(self, job: Job) -> None:
         """Remove the run's folder, but for the log of a failure, and its lock, which no other run has."""
+        folder = run.RUN_ROOT / job.name
         if isinstance(self._outcome, Outcome) and not self._outcome.passed:
-            (job.folder / "run.json").unlink(
+            (folder / "run.json").unlink(
                 missing_ok=True
             )  # nobody can replay it: `make waves` must not try
         else:
-            shutil.rmtree(job.folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
-            job.folder.with_name(f".{job.folder.name}.lock").unlink()
+            folder.with_name(f".{folder.name}.lock").unlink()
 
     def _talk(self) -> None:
         """One exchange after the other, each to its end whatever happens to who asked for it."""

@@ -57,8 +57,8 @@ with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=bytes.fromhex(os.environ
 
 def _fake_job(job: Job, announce: object) -> Outcome:
     """What `sim.run.run_job` does, with the fake."""
-    job.folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.locked(run.RUN_ROOT / f".{job.name}.lock"), run._fresh_folder(job.folder) as folder:
+    run.RUN_ROOT.mkdir(parents=True, exist_ok=True)
+    with run.locked(run.RUN_ROOT / f".{job.name}.lock"), run._fresh_folder(run.RUN_ROOT / job.name) as folder:
         environment = {**os.environ, **job.environment}
         status = run_logged([sys.executable, "-c", _FAKE], folder, environment, folder / "run.log")
         result = TestResult("serve", "failed" if status else "passed", f"status {status}", 0.0)
