@@ -249,9 +249,7 @@ class _Simulation:
         """Remove the run's folder, but for the log of a failure, and its lock, which no other run has."""
         folder = run.RUN_ROOT / job.name
         if isinstance(self._outcome, Outcome) and not self._outcome.passed:
-            (folder / "run.json").unlink(
-                missing_ok=True
-            )  # nobody can replay it: `make waves` must not try
+            (folder / "run.json").unlink(missing_ok=True)  # nobody can replay it: `make waves` must not try
         else:
             shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
