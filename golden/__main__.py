@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _array_options(sub)
     _lowering_options(sub)
-    sub.add_argument(
-        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
-    )
-    sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    _image_options(sub)
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
     sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
     _array_options(sub)
@@ -166,10 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, value in AcceleratorParameters().rtl.items():
         option = re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
         sub.add_argument(f"--{option}", type=int, dest=name, metavar="N", help=f"{name} (default {value})")
-    sub.add_argument(
-        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
-    )
-    sub.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    _image_options(sub)
     sub.add_argument(
         "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
     )
@@ -194,6 +189,13 @@ def _load(options: argparse.Namespace) -> Graph | Network:
         return golden.load(options.model, precision)
     network = lowering(golden.load(options.model))
     return network.with_precision(precision) if precision else network
+
+
+def _image_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
 
 
 def _array_options(parser: argparse.ArgumentParser) -> None:
@@ -237,7 +239,7 @@ def _array(options: argparse.Namespace) -> PeArrayParameters:
 
 def _profile(options: argparse.Namespace) -> int:
     model = _load(options)
-    progress = lambda batches: tqdm(batches, desc="golden", unit="batch", disable=None)  # noqa: E731
+    progress = partial(tqdm, desc="golden", unit="batch", disable=None)
     profile = golden.profile(model, _rows(model, options), progress=progress)
     print(profile)
     if options.plot is not None:
@@ -452,8 +454,7 @@ def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -
         raise GoldenError(
             f"{options.model}: an integer network has no runtime, name another model or a file by --reference"
         )
-    progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
-    return runtime_of(options.model, model, progress, options.kernels)[0].trace(rows)
+    return runtime_of(options.model, model, options.kernels)[0].trace(rows)
 
 
 def _why(options: argparse.Namespace, model: Graph, reference: dict[str, np.ndarray]) -> list[str]:

@@ -26,25 +26,8 @@ _BATCH_SECONDS = 0.25
 _MOST_AT_ONCE = 64
 
 # Operators whose outputs hold values of their inputs, in places of their own.
-_PASSING = (
-    shaping.BatchToSpace,
-    shaping.Broadcast,
-    shaping.Concatenate,
-    shaping.DepthToSpace,
-    shaping.Pad,
-    shaping.Reshape,
-    shaping.Slice,
-    shaping.SpaceToBatch,
-    shaping.SpaceToDepth,
-    shaping.Split,
-    shaping.Stack,
-    shaping.Take,
-    shaping.Tile,
-    shaping.Transpose,
-    shaping.Unstack,
-    onnx_float.Cast,
-    tflite.Cast,
-)
+_PASSING = (*shaping.MOVES, onnx_float.Cast, tflite.Cast)
+# Those whose second input holds the places.
 _GATHERS = (shaping.Gather, onnx_float.Gather, onnx_float.GatherElements)
 
 

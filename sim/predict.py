@@ -441,5 +441,4 @@ def _runtime(order: Order, work: _Work) -> tuple[Any, str] | None:
         raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
     if work.rows is None:
         raise GoldenError(f"{order.model}: --runtime needs inputs of the model file; give them with --inputs")
-    progress = lambda runs: tqdm(runs, desc="runtime", unit="row", disable=None, delay=1)  # noqa: E731
-    return runtime_of(work.source.path, work.source.graph, progress)
+    return runtime_of(work.source.path, work.source.graph)

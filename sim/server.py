@@ -228,8 +228,12 @@ class _Simulation:
 
     def _run(self, job: Job, announce: Announce, address: str, key: bytes) -> None:
         """The simulator's life."""
+
         # What a server runs is not known yet, and a replay of it is its user's.
-        told = lambda line: None if line.startswith("running ") else announce(line)  # noqa: E731
+        def told(line: str) -> None:
+            if not line.startswith("running "):
+                announce(line)
+
         try:
             _sweep(run.RUN_ROOT)
             with self._stopper.governs_this_thread():

@@ -11,6 +11,7 @@ import numpy as np
 from golden.errors import GoldenError
 
 __all__ = [
+    "MOVES",
     "BatchToSpace",
     "Broadcast",
     "Concatenate",
@@ -261,3 +262,24 @@ class Unstack:
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(np.moveaxis(x, self.axis + 1, 0))
+
+
+#: All of them: a system's DMA can do them.
+MOVES = (
+    BatchToSpace,
+    Broadcast,
+    Concatenate,
+    DepthToSpace,
+    Gather,
+    Pad,
+    Reshape,
+    Slice,
+    SpaceToBatch,
+    SpaceToDepth,
+    Split,
+    Stack,
+    Take,
+    Tile,
+    Transpose,
+    Unstack,
+)

@@ -86,24 +86,8 @@ class Chain:
         weight = np.zeros(checked("a kernel of ones", (channels, *kernel, 1)), np.int64)
         weight[:, kernel[0] // 2, kernel[1] // 2] = 1
         self.names.add(target.name)
-        self.put(
-            Layer(
-                name=name,
-                input=source.name,
-                output=target.name,
-                weight=weight,
-                weight_format=ONE,
-                input_format=source.format,
-                output_format=target.format,
-                multiplier=np.full(channels, multiplier),
-                bias=np.full(channels, bias),
-                shift=0,
-                padding=padding,
-                groups=channels,
-                relu=relu,
-                pool=pool,
-            )
-        )
+        layer = _weights_of_one(name, source, target, weight, multiplier, bias)
+        self.put(dataclasses.replace(layer, padding=padding, groups=channels, relu=relu, pool=pool))
 
     def gathered(self, name: str, tensor: Tensor, channels: np.ndarray, index: np.ndarray) -> Tensor:
         """Channels of a map, in any order: a layer of one weight of 1 for each; `index` is the result's."""
@@ -111,20 +95,7 @@ class Chain:
         weight = np.zeros(checked("a weight that picks channels", (size[2], 1, 1, tensor.size[2])), np.int64)
         weight[np.arange(size[2]), 0, 0, channels] = 1
         made = dataclasses.replace(tensor, name=self.new_name(name), size=size, index=index)
-        self.put(
-            Layer(
-                name=name,
-                input=tensor.name,
-                output=made.name,
-                weight=weight,
-                weight_format=ONE,
-                input_format=tensor.format,
-                output_format=tensor.format,
-                multiplier=np.ones(size[2], np.int64),
-                bias=np.zeros(size[2], np.int64),
-                shift=0,
-            )
-        )
+        self.put(_weights_of_one(name, tensor, made, weight))
         self.remember(made)
         return made
 
@@ -197,3 +168,21 @@ class Chain:
         kernel = (2 * most[0] + 1, 2 * most[1] + 1)
         wide = tuple(pad + most[side % 2] for side, pad in enumerate(padding))
         self.passed(name, tensor, target, bias=-lift, pool=pool, kernel=kernel, padding=wide)
+
+
+def _weights_of_one(
+    name: str, source: Tensor, target: Tensor, weight: np.ndarray, multiplier: int = 1, bias: int = 0
+) -> Layer:
+    """A layer that selects values: its weights are 0 and 1."""
+    return Layer(
+        name=name,
+        input=source.name,
+        output=target.name,
+        weight=weight,
+        weight_format=ONE,
+        input_format=source.format,
+        output_format=target.format,
+        multiplier=np.full(len(weight), multiplier),
+        bias=np.full(len(weight), bias),
+        shift=0,
+    )

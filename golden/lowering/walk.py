@@ -27,6 +27,7 @@ from golden.errors import (
 )
 from golden.formats import IntFormat
 from golden.graph import Graph, Node
+from golden.handlers import Handlers
 from golden.layers import onnx, onnx_float, shaping
 from golden.layers import tflite as tflite_layers
 from golden.lowering import algebra
@@ -51,9 +52,9 @@ __all__ = ["LAYOUTS", "Walk", "affine_format", "at", "fraction", "lowers"]
 LAYOUTS = ("NCHW", "NHWC")
 
 Value = Any
-Handler = Callable[["Walk", Node], Value]
 
-_HANDLERS: dict[type, Handler] = {}
+# Class of an operator -> what lowers its nodes.
+_HANDLERS: Handlers[type, Callable[[Walk, Node], Value]] = Handlers()
 
 # Operators that apply to the places of elements as to the elements, whatever these are.
 _MOVES = (shaping.Reshape, shaping.Transpose)
@@ -83,17 +84,8 @@ _KINDS = {
 }
 
 
-def lowers(*operators: type) -> Callable[[Handler], Handler]:
-    """Register a handler for nodes whose operator is of one of these classes."""
-
-    def register(handler: Handler) -> Handler:
-        for operator in operators:
-            if operator in _HANDLERS:
-                raise RuntimeError(f"{operator.__name__} has two handlers")
-            _HANDLERS[operator] = handler
-        return handler
-
-    return register
+#: Decorator: the function lowers nodes whose operator is of one of these classes.
+lowers = _HANDLERS.of
 
 
 def at(node: Node) -> str:

@@ -56,7 +56,6 @@ from golden.schemes.tflite import limits
 
 __all__ = [
     "ARRAY",
-    "MOVES",
     "LayerTiles",
     "Place",
     "map_convolution",
@@ -64,26 +63,6 @@ __all__ = [
     "plain",
     "results",
 ]
-
-#: Operators that only move values: a system's DMA does them.
-MOVES = (
-    shaping.BatchToSpace,
-    shaping.Broadcast,
-    shaping.Concatenate,
-    shaping.DepthToSpace,
-    shaping.Gather,
-    shaping.Pad,
-    shaping.Reshape,
-    shaping.Slice,
-    shaping.SpaceToBatch,
-    shaping.SpaceToDepth,
-    shaping.Split,
-    shaping.Stack,
-    shaping.Take,
-    shaping.Tile,
-    shaping.Transpose,
-    shaping.Unstack,
-)
 
 _MOST_16_BITS = (1 << 16) - 1  # largest count in a header field
 
@@ -933,7 +912,7 @@ _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     fixed_point.Sum: _pair,
 }
 
-#: Operators that become tiles; what is neither here nor in `MOVES` the host keeps.
+#: Operators that become tiles; what is neither here nor in `shaping.MOVES` the host keeps.
 ARRAY = tuple(_MAPPERS)
 
 # Operators whose maps are [N, C, H, W].

@@ -11,7 +11,8 @@ import numpy as np
 
 from golden.errors import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
 from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.pe_array.mapping import ARRAY, MOVES, LayerTiles, map_operator, plain
+from golden.layers import shaping
+from golden.pe_array.mapping import ARRAY, LayerTiles, map_operator, plain
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.tile import OutputBeats, Tile
 from golden.table import short
@@ -19,7 +20,7 @@ from golden.table import short
 __all__ = ["ArrayPlan", "Engine", "Execute"]
 
 # What is done by moving values in memory.
-_MOVES = (*MOVES, ReadVariable, AssignVariable)
+_MOVES = (*shaping.MOVES, ReadVariable, AssignVariable)
 
 #: Plays a tile with its pixels `[images, row_blocks, columns, channels, beats, P, R]`, in RTL or in the model.
 Execute = Callable[[Tile, np.ndarray], OutputBeats]

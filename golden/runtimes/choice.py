@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from golden.graph import Graph
 from golden.runtimes.isolated import Isolated, of_file
@@ -44,21 +46,25 @@ _NAMES = {
 def runtime_of(
     path: Path,
     graph: Graph,
-    progress: Callable[[range], Iterable[int]] = iter,
     kernels: str = "reference",
 ) -> tuple[Isolated, str]:
     """The framework's own runtime of a model file, in a process of its own, and how a sentence calls it.
 
+    A terminal shows the progress of runs that take more than a second.
+
     Args:
         path: of the model file.
         graph: of that file.
-        progress: of the rows that run.
         kernels: of LiteRT: "reference" or "optimised".
 
     Raises:
         GoldenError: the file's format has no runtime, or not these kernels.
     """
-    runtime = of_file(path, graph, lambda _, rows: progress(rows), kernels)
+
+    def progress(_: str, rows: range) -> Iterable[int]:
+        return tqdm(rows, desc="runtime", unit="row", disable=None, delay=1)
+
+    runtime = of_file(path, graph, progress, kernels)
     return runtime, _NAMES[runtime.name].format(kernels=kernels)
 
 

@@ -73,7 +73,7 @@ def files(tmp_path, name: str):
 @pytest.mark.parametrize("name", list(CASES))
 def test_compare(name, tmp_path, capfd):
     path, rows, message = files(tmp_path, name)
-    assert main(["compare", str(path), "--input", str(rows)]) == 2
+    assert main(["compare", str(path), "--inputs", str(rows)]) == 2
     out, err = capfd.readouterr()
     (line,) = [line for line in err.splitlines() if line.startswith("golden: ")]
     assert re.search(message, line), line

@@ -240,7 +240,7 @@ def test_inputs_on_the_command_line(tmp_path, capsys):
     for content in (DAMAGED["objects"], DAMAGED["encrypted"], DAMAGED["promises a terabyte"]):
         (tmp_path / "rows.npy").write_bytes(content)
         for command in ("predict", "trace", "compare", "profile"):
-            assert main([command, str(tmp_path / "net.onnx"), "--input", str(tmp_path / "rows.npy")]) == 2
+            assert main([command, str(tmp_path / "net.onnx"), "--inputs", str(tmp_path / "rows.npy")]) == 2
             assert capsys.readouterr().err.startswith(f"golden: {tmp_path / 'rows.npy'} cannot be read: ")
 
 

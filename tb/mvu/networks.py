@@ -39,8 +39,10 @@ class Workload:
 
 def given_model() -> tuple[str, str, Lowering]:
     """The model file, its inputs and how it is lowered, as the run's settings say."""
-    setting = lambda name: os.environ.get(f"ASSAY_{name.upper()}", "")  # noqa: E731
-    return setting("MODEL"), setting("INPUTS"), Lowering(*map(setting, Lowering._fields))
+    model, inputs, *lowering = (
+        os.environ.get(f"ASSAY_{name.upper()}", "") for name in ("model", "inputs", *Lowering._fields)
+    )
+    return model, inputs, Lowering(*lowering)
 
 
 def load_workloads(model: str, images: str, lowering: Lowering, rng: np.random.Generator) -> list[Workload]:

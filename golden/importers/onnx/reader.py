@@ -16,7 +16,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
 from golden.graph import Graph, Node, Tensor
-from golden.importers.handlers import Handlers
+from golden.handlers import Handlers
 from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, File, Operation, Unread
 from golden.schemes import qonnx
 from golden.schemes.affine import Affine

@@ -18,6 +18,9 @@ from golden.layers import shaping
 
 
 def concatenated(operation: Operation, tensors: list[Tensor]) -> tuple[int, tuple[int, ...]]:
+    """Concat's axis and shape."""
+    if not tensors:
+        raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
     if "axis" not in operation.attributes:
         raise ModelFormatError(f"{operation}: attribute axis is missing")
     first = tensors[0]
@@ -36,8 +39,6 @@ def concatenated(operation: Operation, tensors: list[Tensor]) -> tuple[int, tupl
 @handles("Concat")
 def _concat(reader: Reader, operation: Operation) -> None:
     tensors = [reader.input(operation, i) for i in range(len(operation.inputs))]
-    if not tensors:
-        raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
     axis, shape = concatenated(operation, tensors)
     reader.output(operation, shape, tensors[0].dtype)
     reader.add(operation, shaping.Concatenate(axis), tuple(range(len(tensors))))

@@ -16,7 +16,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
 from golden.graph import Graph, Node, Tensor
-from golden.importers.handlers import Handlers
+from golden.handlers import Handlers
 from golden.importers.tflite.file import MAX_RANK, Operation, Stored, Subgraph
 from golden.schemes.tflite import (
     Affine,

@@ -106,8 +106,6 @@ def _reduce_sum(reader: Reader, operation: Operation) -> None:
 @handles("Concat")
 def _concat(reader: Reader, operation: Operation) -> None:
     tensors = [reader.input(operation, position) for position in range(len(operation.inputs))]
-    if not tensors:
-        raise ModelFormatError(f"{operation} has 0 inputs, but must have 1 or more")
     axis, shape = concatenated(operation, tensors)
     reader.add(operation, shaping.Concatenate(axis), shape, tuple(tensor.name for tensor in tensors))
 

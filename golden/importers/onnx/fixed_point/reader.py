@@ -11,7 +11,7 @@ import numpy as np
 
 from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
 from golden.graph import Graph, Node, Tensor
-from golden.importers.handlers import Handlers
+from golden.handlers import Handlers
 from golden.importers.onnx.file import Operation
 from golden.importers.onnx.fixed_point.attributes import Checked, checked_shape, coherent_scales
 from golden.schemes.fixed_point import (
