@@ -10,6 +10,8 @@ BASE_PYTHON ?= python3
 # pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k mvu".
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
+EXTRAS ?= test
 
 # What was set on make's command line: python -m sim refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
@@ -28,12 +30,14 @@ ifdef PYTHON
   ENVIRONMENT := check-python
   LINT_ENVIRONMENT := check-python
   FIRMWARE_ENVIRONMENT := check-python
+  TEST_ENVIRONMENT := check-python
   TRAIN_ENVIRONMENT := check-python
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
   LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
+  TEST_ENVIRONMENT := $(FIRMWARE_ENVIRONMENT) $(if $(EXTRAS),.venv/.installed-$(EXTRAS)-$(KEY))
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
 
@@ -75,7 +79,7 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 
 ##@ Project
 .PHONY: test
-test: $(ENVIRONMENT) $(FIRMWARE_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
+test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
 	@$(PY) -m sim check
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
@@ -123,7 +127,7 @@ OWN := .venv/.made-by-assay
 	@touch $@
 	@echo "assay: installed; for python -m sim and python -m golden, too: . .venv/bin/activate"
 
-.venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
+.venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@

@@ -27,7 +27,7 @@ from sim import ROOT, bench, lint, shown, waves
 from sim.build import BUILD_ROOT
 from sim.errors import AssayError, sentence, unknown
 from sim.job import Job, choose_seed
-from sim.options import RENAMED, VARIABLES, as_typed, by_variable, help_text
+from sim.options import MAY_BE_EMPTY, RENAMED, VARIABLES, as_typed, by_variable, help_text
 from sim.run import RUN_ROOT, add_failure_waves, report, run_job, waves_line
 from sim.targets import TARGETS, Target, find_target
 from sim.testcases import list_tests, select_tests
@@ -93,7 +93,7 @@ def check_variables(overrides: str, values: Mapping[str, str]) -> None:
         name = definition.partition("=")[0].rstrip(":+?!")
         if name in RENAMED:
             raise AssayError(f"variable {name} has become {RENAMED[name]}")
-        if name in VARIABLES and not values.get(name, "").strip():
+        if name in VARIABLES and name not in MAY_BE_EMPTY and not values.get(name, "").strip():
             raise AssayError(f"{name}= is empty; give it a value, or leave it away for its default")
         known = name in VARIABLES or (
             _FOREIGN.fullmatch(name) and not difflib.get_close_matches(name, VARIABLES, cutoff=0.85)

@@ -79,11 +79,15 @@ OPTIONS = (
 
 MAKE_ONLY = {
     "PYTEST_ARGS": 'arguments for `make test`, such as PYTEST_ARGS="-k mvu"',
+    "EXTRAS": "what `make test` installs beside the rest (default: test, the frameworks held against; empty: nothing)",
     "WORKERS": "how many tests run at a time (default: 2)",
     "PYTHON": "an interpreter that has all packages: .venv is then left alone",
     "BASE_PYTHON": "the interpreter that .venv is made from, 3.11 or newer (default: python3)",
 }
 """Variables that only the Makefile reads."""
+
+MAY_BE_EMPTY = {"EXTRAS"}
+"""Variables whose empty value means something."""
 
 SYNONYMS = {"COCOTB_RANDOM_SEED": "SEED"}
 """Further variables of cocotb's that mean the same."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sim import ROOT, __main__
 from sim.__main__ import OVERRIDES, main
 from sim.job import LARGEST_SEED, Job
-from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
+from sim.options import MAKE_ONLY, MAY_BE_EMPTY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
 from sim.targets import Target
 
 COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
@@ -125,7 +125,7 @@ def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.Capt
     assert f"argument {option.flag}: is empty" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", [name for name in VARIABLES if name not in MAY_BE_EMPTY])
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_variable_is_refused(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -136,6 +136,12 @@ def test_empty_variable_is_refused(
     monkeypatch.setenv(name, value)
     assert main(["check"], {}) == 2
     assert capsys.readouterr().err.startswith(f"assay: {name}= is empty; give it a value")
+
+
+def test_empty_extras_mean_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OVERRIDES, "EXTRAS=")
+    monkeypatch.setenv("EXTRAS", "")
+    assert main(["check"], {}) == 0
 
 
 @pytest.mark.parametrize("name", ["MODEL", "PYTHON", "BASE_PYTHON"])
