@@ -46,9 +46,14 @@ from assay.golden.runtimes.litert import KERNELS
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; gives the exit status."""
-    options = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None, program: str = "python -m golden") -> int:
+    """Run one command; gives the exit status.
+
+    Args:
+        arguments: the words of the command line.
+        program: how the help calls what was typed before them.
+    """
+    options = _parser(program).parse_args(arguments)
     try:
         return options.command(options)
     except GoldenError as error:
@@ -62,16 +67,26 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m golden", description="Bit-exact golden models of quantised networks."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def commands() -> dict[str, str]:
+    """Every command and what it does."""
+    listing = argparse.ArgumentParser().add_subparsers()
+    _add_commands(listing)
+    return {name: sub.description or "" for name, sub in listing.choices.items() if sub.prog.endswith(name)}
 
+
+def _parser(program: str = "python -m golden") -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program, description="Bit-exact golden models of quantised networks."
+    )
+    _add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    return parser
+
+
+def _add_commands(commands: Any) -> None:
     def command(
-        name: str, function: Callable[[argparse.Namespace], int], text: str
+        name: str, function: Callable[[argparse.Namespace], int], text: str, *aliases: str
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text, aliases=aliases)
         sub.set_defaults(command=function)
         sub.add_argument("model", type=Path, help="model file: .tflite or .onnx")
         return sub
@@ -169,13 +184,13 @@ def _parser() -> argparse.ArgumentParser:
         "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
     )
     sub = command(
-        "bench",
+        "bench-model",
         _bench,
         "Time the network here, in LiteRT, in onnxruntime and as einsum convolutions, on one thread.",
+        "bench",
     )
     sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
     sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
-    return parser
 
 
 def _lowering_options(parser: argparse.ArgumentParser) -> None:

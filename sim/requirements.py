@@ -68,6 +68,27 @@ def check_interpreter():
         text = problem([re.sub(r"\[.*\]", "", word) for word in requirements], version_of)
         if text:
             _end(text)
+        _check_source()
+
+
+def _check_source():
+    """End the process unless the name `assay` stands for the folders beside this one."""
+    import importlib.util
+    from pathlib import Path
+
+    here = Path(__file__).resolve().parent
+    try:
+        spec = importlib.util.find_spec("assay.sim")
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None:
+        found = "has no package assay"
+    elif Path(spec.origin).resolve().parent != here:
+        found = f"has package assay of {Path(spec.origin).resolve().parent.parent}, not of {here.parent}"
+    else:
+        return
+    install = f"{sys.executable} -m pip install -c constraints.txt -e {here.parent}"
+    _end(f"{sys.executable} {found}; install it with: {install}")
 
 
 def _end(text):

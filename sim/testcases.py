@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
-from assay.sim import ROOT
 from assay.sim.errors import AssayError, unknown
 from assay.sim.targets import Target
 
@@ -21,8 +20,6 @@ FILTER_TIMEOUT_S = 5
 
 def list_tests(target: Target) -> dict[str, Test]:
     """The target's cocotb tests by name, in the order of definition, found as cocotb's regression finds them."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
     tests: dict[str, Test] = {}
     for module_name in target.test_modules:
         try:

@@ -21,16 +21,11 @@ from unittest import mock
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from assay import (
-    golden,  # noqa: E402
-    sim,  # noqa: E402
-)
-from assay.golden.compare import compare_traces  # noqa: E402
-from assay.sim.errors import AssayError  # noqa: E402
-from assay.sim.targets import TARGETS  # noqa: E402
+from assay import golden, sim
+from assay.golden.compare import compare_traces
+from assay.sim import ROOT
+from assay.sim.errors import AssayError
+from assay.sim.targets import TARGETS
 
 # The bug: half an output step is added one place too high, so that some values round to the wrong integer.
 BROKEN_FILE = "rtl/mvu/mvu_post.sv"

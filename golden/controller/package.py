@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is generated from the controller's tables: the RTL's package and the documentation of its registers.
 
-``python -m assay.golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and ``docs/controller_csrs.md``; a
-test fails when either is stale.
+``python -m assay.golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and
+``docs/controller_csrs.md``; a test fails when either is stale.
 """
 
 from __future__ import annotations

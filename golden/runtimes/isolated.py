@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from assay import golden
 from assay.golden.errors import GoldenError, RuntimeEndedError
 from assay.golden.graph import Graph
 from assay.golden.runtimes.litert import LiteRt, abort_reasons
@@ -174,15 +173,12 @@ def _outline(graph: Graph) -> Graph:
 @contextmanager
 def _child() -> Iterator[tuple[subprocess.Popen, Any]]:
     """The process, and a file of what it writes to its standard error; it has ended when the block is left."""
-    folder = str(Path(golden.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "assay.golden.runtimes.isolated"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, "PYTHONPATH": path},
         )
         try:
             yield child, errors

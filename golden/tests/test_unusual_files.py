@@ -362,7 +362,7 @@ def test_a_range_without_end(limit):
 
 
 def test_a_short_time_of_fuzzing(tmp_path):
-    """Changed files for 20 seconds, always the same; `python -m assay.golden.tests.fuzz_importers` goes on for longer."""
+    """Changed files for 20 seconds, always the same; `python -m assay.golden.tests.fuzz_importers` goes on."""
     run = subprocess.run(
         [
             sys.executable,

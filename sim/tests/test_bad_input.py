@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim import simulators, testcases
-from assay.sim.__main__ import OVERRIDES, VARIABLES, main
+from assay.sim.command_line import OVERRIDES, VARIABLES, main
 from assay.sim.targets import Target
 from assay.sim.testcases import list_tests
 

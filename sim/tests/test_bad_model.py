@@ -14,7 +14,7 @@ from assay import vectors
 from assay.golden import IntFormat, Layer, Network
 from assay.golden.exporters import qonnx
 from assay.golden.tests.onnx_files import OnnxFile
-from assay.sim.__main__ import main
+from assay.sim.command_line import main
 
 MODEL = vectors.path("digits/digits_w2a2.onnx")
 

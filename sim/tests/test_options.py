@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.sim import ROOT, __main__
-from assay.sim.__main__ import OVERRIDES, main
+from assay.sim import ROOT, command_line
+from assay.sim.command_line import OVERRIDES, main
 from assay.sim.job import LARGEST_SEED, Job
 from assay.sim.options import MAKE_ONLY, MAY_BE_EMPTY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
 from assay.sim.targets import Target
@@ -289,9 +289,9 @@ def read_back(command: str, target: Target, folder: Path, monkeypatch: pytest.Mo
             patch.delenv(name, raising=False)
             if name in environment:
                 patch.setenv(name, environment[name])
-        __main__.check_variables(environment[OVERRIDES], environment)
-        arguments = __main__._parser().parse_args(["run"])
-        return __main__._job(arguments, {"counter": target})
+        command_line.check_variables(environment[OVERRIDES], environment)
+        arguments = command_line._parser().parse_args(["run"])
+        return command_line._job(arguments, {"counter": target})
 
 
 def test_settings_of_the_special_commands_are_replayed(
@@ -299,7 +299,7 @@ def test_settings_of_the_special_commands_are_replayed(
 ) -> None:
     """What `make run-elf` and `make soak` simulate is what `make` simulates when it is replayed, its time limit too."""
     made: list[Job] = []
-    monkeypatch.setattr(__main__, "_run_and_report", lambda arguments, job: made.append(job) or 0)
+    monkeypatch.setattr(command_line, "_run_and_report", lambda arguments, job: made.append(job) or 0)
     for words in (
         ["run-elf", "--elf", "a b.elf", "--limit", "9", "--tohost", "0x80", "--force"],
         ["soak", "--instructions", "77", "--waves"],

@@ -16,8 +16,8 @@ from assay import sim, vectors
 from assay.golden import GoldenError
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.sim import run
-from assay.sim.__main__ import main
 from assay.sim.accelerator import AcceleratorModel
+from assay.sim.command_line import main
 from assay.sim.engine import load
 from assay.sim.errors import AssayError, RunFailed
 from assay.sim.targets import TARGETS

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import pytest
 
 from assay.golden.__main__ import _parser as golden_parser
 from assay.sim import ROOT
-from assay.sim.__main__ import _parser as sim_parser
+from assay.sim.command_line import _parser as sim_parser
+from assay.sim.console import is_golden
 from assay.sim.options import VARIABLES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,7 +26,7 @@ def commands(page: Path) -> Iterator[str]:
     """Commands of a page: in indented and fenced blocks, and in running text between backquotes."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for match in re.finditer(
-        r"^(?: {4}|\$ )?((?:make|python -m) .*)$|`((?:make|python -m) [^`]*)`", text, re.MULTILINE
+        r"^(?: {4}|\$ )?((?:make|assay|python -m) .*)$|`((?:make|assay|python -m) [^`]*)`", text, re.MULTILINE
     ):
         yield match[1] or match[2]
 
@@ -34,7 +36,7 @@ PRINTED = [(page, command) for page in PAGES for command in commands(page)]
 
 def test_some_are_found() -> None:
     found = [command for page, command in PRINTED if page.name == "README.md"]
-    for start in ("make ", "python -m sim ", "python -m golden "):
+    for start in ("make ", "assay "):
         assert sum(command.startswith(start) for command in found) >= 4
 
 
@@ -47,15 +49,14 @@ def test_command_exists(page: Path, command: str) -> None:
             assert name in (VARIABLES if equals else GOALS), word
             assert value or not equals
         return
-    parser = {"sim": sim_parser, "golden": golden_parser}.get(words[2])
-    if parser is not None:  # a single capital letter stands for a number
-        parser().parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[3:]])
+    if words[0] == "assay":  # a single capital letter stands for a number
+        parser = golden_parser if is_golden(words[1:]) else sim_parser
+        parser("assay").parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[1:]])
     else:
-        module = ROOT / words[2].replace(".", "/")
-        assert module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
+        assert importlib.util.find_spec(words[2]) is not None
 
 
 def test_environment_is_named_before_its_first_use() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert -1 < text.find(ACTIVATION) < text.find("python -m ")
+    assert -1 < text.find(ACTIVATION) < text.find("    assay ")
     assert ".venv/bin/" not in text.replace(ACTIVATION, "")

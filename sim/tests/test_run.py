@@ -177,7 +177,7 @@ COMMAND_LINE = """
 import sys
 from pathlib import Path
 from assay.sim import run, simulators
-from assay.sim.__main__ import main
+from assay.sim.command_line import main
 from assay.sim.tests.counter import COUNTER
 
 run.RUN_ROOT = Path(sys.argv[1])

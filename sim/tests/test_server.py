@@ -353,8 +353,9 @@ def test_a_process_that_just_ends_takes_its_simulator_along(tmp_path, counter):
     script = tmp_path / "user.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import sim.tests.test_server as t, sim.server as server, sim.run as run, threading, pathlib\n"
-        "from sim.tests.counter import COUNTER\n"
+        "import assay.sim.tests.test_server as t, assay.sim.server as server, assay.sim.run as run\n"
+        "import threading, pathlib\n"
+        "from assay.sim.tests.counter import COUNTER\n"
         "server.run_job = t._fake_job\n"
         f"run.RUN_ROOT = pathlib.Path({str(tmp_path / 'runs')!r})\n"
         "one = server.Server(run.Job(COUNTER, 'verilator', 1, ('serve',)), print)\n"

@@ -28,9 +28,9 @@ from assay.golden.pe_array.functional import outputs
 from assay.golden.tests.litert import network as shared_model
 from assay.golden.tests.onnx_files import OnnxFile
 from assay.golden.tests.tflite_cases import Case
-from assay.sim import __main__ as command_line
-from assay.sim.__main__ import main
+from assay.sim import command_line
 from assay.sim.accelerator import AcceleratorModel
+from assay.sim.command_line import main
 from assay.sim.engine import load
 from assay.sim.errors import RunFailed
 from assay.sim.framework import framework_rows, source
