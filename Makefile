@@ -37,7 +37,7 @@ else
   ENVIRONMENT := .venv/.installed-$(KEY)
   LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
-  TEST_ENVIRONMENT := $(FIRMWARE_ENVIRONMENT) $(if $(EXTRAS),.venv/.installed-$(EXTRAS)-$(KEY))
+  TEST_ENVIRONMENT := .venv/.installed-regression-$(KEY) $(if $(EXTRAS),.venv/.installed-$(EXTRAS)-$(KEY))
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
 endif
 
