@@ -115,11 +115,11 @@ def _announce(line: str) -> None:
     print(f"assay: {line}", flush=True)
 
 
-def commands() -> dict[str, str]:
-    """Every command and what it does."""
-    listing = argparse.ArgumentParser().add_subparsers()
+def parsers(program: str) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, whose description says what it does."""
+    listing = argparse.ArgumentParser(program).add_subparsers()
     _add_commands(listing)
-    return {name: sub.description or "" for name, sub in listing.choices.items()}
+    return dict(listing.choices)
 
 
 def _parser(program: str = "python -m sim") -> argparse.ArgumentParser:
