@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ from importlib.metadata import version
 
 from assay.golden import __main__ as golden_models
 from assay.sim import command_line
-from assay.sim.errors import unknown
+from assay.sim.blocks import discover
+from assay.tb.errors import AssayError, unknown
 
-__all__ = ["PROGRAM", "SHARED", "is_golden", "main", "overview"]
+__all__ = ["PROGRAM", "SHARED", "is_golden", "main", "overview", "simulating"]
 
 SHARED = ("predict", "trace", "compare")
 """Commands that the golden model answers, and hardware once an engine is named."""
@@ -37,7 +39,11 @@ def _main(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"{PROGRAM} {version('assay')}")
         return 0
-    known = {**golden_models.parsers(PROGRAM), **command_line.parsers(PROGRAM)}
+    try:
+        known = {**golden_models.parsers(PROGRAM), **simulating()}
+    except AssayError as error:  # a declaration of the user's repository is wrong
+        print(f"assay: {error}", file=sys.stderr)
+        return error.exit_status
     if words[0] not in known:
         print(f"assay: {unknown('command', words[0], known)}", file=sys.stderr)
         return 2
@@ -57,15 +63,20 @@ def is_golden(words: Sequence[str]) -> bool:
     return words[0] in golden_models.parsers(PROGRAM)
 
 
+def simulating() -> dict[str, argparse.ArgumentParser]:
+    """The commands that simulate; errors of `assay.sim.blocks.discover`."""
+    return command_line.parsers(PROGRAM, discover())
+
+
 def overview() -> str:
     """Every command with what it does."""
-    golden, simulating = golden_models.parsers(PROGRAM), command_line.parsers(PROGRAM)
+    golden, hardware = golden_models.parsers(PROGRAM), simulating()
     lines = [f"usage: {PROGRAM} COMMAND ...    ({PROGRAM} COMMAND --help says more)"]
     for title, part, names in (
         (
             "Hardware in a simulator, against its golden model:",
-            simulating,
-            [n for n in simulating if n not in SHARED],
+            hardware,
+            [n for n in hardware if n not in SHARED],
         ),
         ("A network in the golden model; with --engine NAME on simulated hardware:", golden, SHARED),
         ("A network's golden model:", golden, [name for name in golden if name not in SHARED]),

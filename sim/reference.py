@@ -10,9 +10,9 @@ from unittest import mock
 
 from assay.golden import __main__ as golden_models
 from assay.golden.registers import write_generated
-from assay.sim import command_line
-from assay.sim.console import PROGRAM, SHARED, overview
-from assay.sim.options import MAKE_ONLY, OPTIONS, SYNONYMS, help_text
+from assay.sim.console import PROGRAM, SHARED, overview, simulating
+from assay.sim.options import MAKE_ONLY, OPTIONS, SYNONYMS
+from assay.tb.options import help_text
 
 __all__ = ["generated_files"]
 
@@ -36,14 +36,14 @@ def _commands() -> str:
             "`python -m golden` are short forms of the two parts.",
             "",
         ]
-        simulating, golden = command_line.parsers(PROGRAM), golden_models.parsers(PROGRAM)
-        for name in sorted({*simulating, *golden}):
+        hardware, golden = simulating(), golden_models.parsers(PROGRAM)
+        for name in sorted({*hardware, *golden}):
             lines += [f"## {PROGRAM} {name}", ""]
-            parts = [("", part[name]) for part in (golden, simulating) if name in part]
+            parts = [("", part[name]) for part in (golden, hardware) if name in part]
             if name in SHARED:
                 parts = [
                     ("In the golden model:", golden[name]),
-                    ("With `--engine NAME`, on simulated hardware:", simulating[name]),
+                    ("With `--engine NAME`, on simulated hardware:", hardware[name]),
                 ]
             for title, parser in parts:
                 lines += [title, ""] if title else []
