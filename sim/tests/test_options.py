@@ -68,7 +68,7 @@ def test_help_of_the_command_line_names_every_option_and_its_variable(
         assert f"({option.variable})" in shown
 
 
-@pytest.mark.parametrize("command", ["assay.sim.options", "sim list", "sim run --help"])
+@pytest.mark.parametrize("command", ["sim.variables", "sim list", "sim run --help"])
 def test_reader_that_leaves_gets_no_traceback(command: str) -> None:
     done = own_make(f"{shlex.quote(sys.executable)} -m {command} | head -n 1")
     assert done.stderr == ""
