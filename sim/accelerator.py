@@ -13,9 +13,9 @@ import numpy as np
 from golden import DoesNotFitError, GoldenError, Graph, Network
 from golden.accelerator import report
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import Plan
 from golden.accelerator.system import System
 from golden.codegen import plan as make_plan
-from golden.codegen.plan import Plan
 from sim.errors import RunFailed
 from sim.model import Coverage, EngineModel, LayerRun
 from sim.server import Server

@@ -17,11 +17,11 @@ import numpy as np
 from golden.accelerator import registers as system_registers
 from golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
 from golden.accelerator.crossbar import LeastRecent
+from golden.accelerator.folding import fold
 from golden.accelerator.order import StepOrder
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from golden.accelerator.report import Report, StepRecord, report
-from golden.codegen.folding import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.csrs import Cause, Interrupt
 from golden.controller.instructions import Decoded, decode, disassemble

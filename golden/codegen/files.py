@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from golden import user_files, vector_sets
+from golden.accelerator.folding import fold
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
 from golden.codegen.elf import executable
-from golden.codegen.folding import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
 from golden.controller.assembler import assemble
 from golden.controller.memory_map import IMEM_BASE
 from golden.errors import ChecksumError, ConfigurationError, GoldenError

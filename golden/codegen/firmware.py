@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import Firmware, Step
 from golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
 from golden.accelerator.registers import SYSTEM_UNIT
-from golden.codegen.plan import Firmware, Step
 from golden.controller.assembler import assemble, load_constant
 from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
 from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from golden import table
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
 from golden.errors import ConfigurationError
 from golden.mvu.agu import conv_row_program
 from golden.mvu.jobs import countdown

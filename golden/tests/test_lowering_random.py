@@ -17,11 +17,11 @@ import pytest
 
 from golden import GoldenError
 from golden.compare import compare_traces
+from golden.exporters.tflite import ModelFile
 from golden.graph import Graph
 from golden.importers import onnx as onnx_importer
 from golden.importers import tflite as tflite_importer
 from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_files import ModelFile
 
 COUNT = 60  # networks a test
 

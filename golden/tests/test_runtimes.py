@@ -13,11 +13,11 @@ import pytest
 import golden
 from golden.__main__ import main
 from golden.errors import RuntimeEndedError
+from golden.exporters.tflite import ModelFile
 from golden.importers import onnx as onnx_importer
 from golden.importers import tflite as tflite_importer
 from golden.runtimes.isolated import Isolated, of_file
 from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_files import ModelFile
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
 pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")

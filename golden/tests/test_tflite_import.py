@@ -16,9 +16,9 @@ import tflite
 
 import golden
 from golden import GoldenError, ModelFormatError, UnsupportedOperatorError
+from golden.exporters.tflite import ModelFile
 from golden.importers.tflite import MAX_ELEMENTS, OPERATORS, loads
 from golden.tests.litert import network
-from golden.tests.tflite_files import ModelFile
 
 
 def small_model() -> bytes:

@@ -17,12 +17,12 @@ from onnx import helper, numpy_helper
 import golden
 from golden import GoldenError, ModelFormatError, UnsupportedOperatorError
 from golden.__main__ import main
+from golden.exporters.tflite import ModelFile
 from golden.graph import Node, Tensor
 from golden.importers import onnx, tflite
 from golden.layers import onnx_float as floats
 from golden.tests.fixed_point_files import ModelFile as FixedPointFile
 from golden.tests.onnx_files import OnnxFile, onnxruntime
-from golden.tests.tflite_files import ModelFile
 from golden.tests.typed import closures
 
 MILLION = "n" * 1_000_000

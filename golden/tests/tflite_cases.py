@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from golden.exporters.tflite import ModelFile
 from golden.importers import tflite as importer
 from golden.tests.litert import compare, litert, random_inputs
-from golden.tests.tflite_files import ModelFile
 from golden.tests.typed import closures
 
 CASES = 40

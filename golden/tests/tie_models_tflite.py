@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from golden.exporters.tflite import ModelFile
 from golden.importers import tflite as importer
-from golden.tests.tflite_files import ModelFile
 from golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
 
 __all__ = ["models"]

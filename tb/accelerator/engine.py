@@ -18,8 +18,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 
+from golden.accelerator.plan import Plan
 from golden.accelerator.report import StepRecord
-from golden.codegen.plan import Plan
 from golden.mvu.clocks import OVERHEAD
 from tb.accelerator.env import CLOCK_NS
 from tb.accelerator.host import Host, RunError

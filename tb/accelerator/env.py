@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env
 
-from golden.codegen.plan import Plan
+from golden.accelerator.plan import Plan
 from tb.accelerator.coverage import AcceleratorCoverage
 from tb.accelerator.host import Host
 from tb.accelerator.passive import ACCESSES, HOST_WRITES, JOB_END, LINES, BusLog, HartWatch, Lines, MvuWatch

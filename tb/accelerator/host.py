@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import WEIGHTS, Load, Place, Plan, Step
 from golden.accelerator.registers import (
     BY_NAME,
     WINDOW_BY_NAME,
@@ -20,7 +21,6 @@ from golden.accelerator.registers import (
     system_address,
 )
 from golden.accelerator.transposer import Transposer
-from golden.codegen.plan import WEIGHTS, Load, Place, Plan, Step
 from golden.controller.csrs import Cause
 from golden.controller.memory_map import HOST_BASE, HOST_REGISTERS, IMEM_BASE
 from golden.mvu.functional import cause_names

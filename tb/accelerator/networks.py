@@ -10,8 +10,8 @@ import numpy as np
 
 from golden import IntFormat, Layer, Network
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import Plan
 from golden.codegen import plan
-from golden.codegen.plan import Plan
 from golden.controller.assembler import assemble
 from golden.controller.memory_map import IMEM_BASE
 from golden.lowering import DEFAULT, Lowering

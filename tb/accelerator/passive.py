@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.utils import get_sim_time
 
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
 from golden.controller import memory_map
 from golden.controller.parameters import ControllerParameters
 from golden.errors import GoldenError

@@ -12,8 +12,8 @@ from cocotb.triggers import select
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
+from golden.accelerator.plan import Plan
 from golden.accelerator.system import System
-from golden.codegen.plan import Plan
 from tb.accelerator.env import AcceleratorEnv
 from tb.accelerator.host import HostRun, RunError
 from tb.accelerator.tensors import first_difference, stored_input

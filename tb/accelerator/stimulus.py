@@ -9,8 +9,8 @@ import numpy as np
 
 from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Network, Residual
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import Plan
 from golden.codegen import plan
-from golden.codegen.plan import Plan
 from golden.network import Pool
 
 __all__ = ["Stimulus"]

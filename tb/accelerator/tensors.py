@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from golden.codegen.folding import fold
-from golden.codegen.plan import Plan, Step
+from golden.accelerator.folding import fold
+from golden.accelerator.plan import Plan, Step
 from golden.mvu.layout import unpack_activations
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import Beats

@@ -14,6 +14,7 @@ from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from golden import codegen
+from golden.accelerator.plan import Plan
 from golden.accelerator.registers import (
     RESPONSES,
     WINDOW_BY_NAME,
@@ -22,7 +23,6 @@ from golden.accelerator.registers import (
     system_address,
 )
 from golden.codegen import files
-from golden.codegen.plan import Plan
 from golden.controller import memory_map
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from tb.accelerator.env import CLOCK_NS, AcceleratorEnv

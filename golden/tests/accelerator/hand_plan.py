@@ -9,7 +9,7 @@ import numpy as np
 
 from golden.accelerator import registers as system_registers
 from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
 from golden.controller.csrs import BY_NAME as CSRS
 from golden.controller.instructions import encode
 from golden.controller.memory_map import IMEM_BASE

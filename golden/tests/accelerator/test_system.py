@@ -8,10 +8,10 @@ import pytest
 
 import vectors
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import Wait
 from golden.accelerator.report import bit_operations
 from golden.accelerator.system import System, SystemFault
 from golden.codegen import plan as code_plan
-from golden.codegen.plan import Wait
 from golden.controller.instructions import encode
 from golden.errors import ConfigurationError
 from golden.tests.accelerator import hand_plan

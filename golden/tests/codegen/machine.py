@@ -11,10 +11,10 @@ from random import Random
 
 import numpy as np
 
+from golden.accelerator.folding import fold
+from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan
 from golden.accelerator.registers import BY_NAME as SYSTEM
 from golden.accelerator.registers import SYSTEM_UNIT
-from golden.codegen import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
 from golden.controller.iss import Iss
 from golden.controller.memory_map import IMEM_BASE
 from golden.mvu.functional import Memories, run_job

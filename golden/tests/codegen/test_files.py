@@ -12,9 +12,9 @@ import golden.codegen
 import vectors
 from golden.__main__ import main
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.accelerator.plan import SCALERS, WEIGHTS
 from golden.codegen import files, report
 from golden.codegen.networks import NETWORKS, resnet18
-from golden.codegen.plan import SCALERS, WEIGHTS
 from golden.controller.memory_map import IMEM_BASE
 from golden.errors import ChecksumError, ConfigurationError, GoldenError
 from golden.mvu.jobs import countdown

@@ -9,7 +9,7 @@ import pytest
 
 import golden.codegen
 import vectors
-from golden.codegen.folding import fold, folds
+from golden.accelerator.folding import fold, folds
 from golden.errors import ConfigurationError, DoesNotFitError
 from golden.formats import IntFormat
 from golden.mvu.agu import addresses, padded_addresses
