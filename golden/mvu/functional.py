@@ -413,8 +413,8 @@ def check_configuration(registers: Registers) -> None:
     """Raise `ConfigurationError` with the causes' names and meanings when `registers` are illegal."""
     causes = config_causes(registers)
     if causes:
-        reasons = [f"{name} ({text})" for bit, (name, text) in enumerate(ERROR_CAUSES) if causes >> bit & 1]
-        raise ConfigurationError(f"illegal MVU configuration: {'; '.join(reasons)}")
+        reasons = [f"{name}: {text}" for bit, (name, text) in enumerate(ERROR_CAUSES) if causes >> bit & 1]
+        raise ConfigurationError(f"illegal MVU configuration: {' '.join(reasons)}")
 
 
 def run_job(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:

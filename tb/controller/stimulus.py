@@ -9,10 +9,10 @@ import numpy as np
 
 from golden.controller import memory_map
 from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import Program as RandomProgram
-from golden.controller.programs import random_program
 from tb.controller.elf import Program
 from tb.controller.items import Disturbance, ProgramItem
+from tb.controller.program_maker import random_program
+from tb.controller.random_program import RandomProgram
 
 
 class Stimulus:

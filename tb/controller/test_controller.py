@@ -16,13 +16,14 @@ from cocotb.utils import get_sim_time
 from golden.controller import memory_map
 from golden.controller.csrs import INTERRUPT_FLAG
 from golden.controller.memory_map import IMEM_BASE
-from golden.controller.programs import KINDS, shrink
-from golden.controller.programs import Program as RandomProgram
 from golden.errors import ConfigurationError
 from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
 from tb.controller.elf import load_as_asked
 from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
+from tb.controller.program_maker import KINDS
+from tb.controller.random_program import RandomProgram
+from tb.controller.shrink import shrink
 from tb.controller.stimulus import Stimulus, program_item
 from tb.controller.toolchain import build_program
 from tb.report import RUN_DIR

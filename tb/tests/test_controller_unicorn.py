@@ -14,7 +14,7 @@ from golden.controller.csrs import Cause
 from golden.controller.instructions import OPCODES, decode, disassemble, random_illegal
 from golden.controller.memory_map import IMEM_BASE
 from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import random_program
+from tb.controller.program_maker import random_program
 
 unicorn = pytest.importorskip("unicorn", reason="unicorn is missing: pip install unicorn")
 from unicorn import riscv_const  # noqa: E402
