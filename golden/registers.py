@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = [
     "WORD_BITS",

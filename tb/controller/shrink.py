@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from golden.errors import ConfigurationError
-from tb.controller.random_program import RandomProgram
+from assay.golden.errors import ConfigurationError
+from assay.tb.controller.random_program import RandomProgram
 
 __all__ = ["shrink"]
 
