@@ -18,8 +18,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.report import StepRecord
-from assay.golden.codegen.plan import Plan
 from assay.golden.mvu.clocks import OVERHEAD
 from assay.tb.accelerator.env import CLOCK_NS
 from assay.tb.accelerator.host import Host, RunError

@@ -10,7 +10,7 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env
 
-from assay.golden.codegen.plan import Plan
+from assay.golden.accelerator.plan import Plan
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.host import Host
 from assay.tb.accelerator.passive import (

@@ -13,9 +13,9 @@ import numpy as np
 from assay.golden import DoesNotFitError, GoldenError, Graph, Network
 from assay.golden.accelerator import report
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.system import System
 from assay.golden.codegen import plan as make_plan
-from assay.golden.codegen.plan import Plan
 from assay.tb.errors import RunFailed
 from assay.tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
 from assay.tb.options import Option

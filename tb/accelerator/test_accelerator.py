@@ -14,6 +14,7 @@ from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from assay.golden import codegen
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.registers import (
     RESPONSES,
     WINDOW_BY_NAME,
@@ -22,7 +23,6 @@ from assay.golden.accelerator.registers import (
     system_address,
 )
 from assay.golden.codegen import files
-from assay.golden.codegen.plan import Plan
 from assay.golden.controller import memory_map
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from assay.tb.accelerator.env import CLOCK_NS, AcceleratorEnv

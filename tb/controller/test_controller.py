@@ -16,13 +16,14 @@ from cocotb.utils import get_sim_time
 from assay.golden.controller import memory_map
 from assay.golden.controller.csrs import INTERRUPT_FLAG
 from assay.golden.controller.memory_map import IMEM_BASE
-from assay.golden.controller.programs import KINDS, shrink
-from assay.golden.controller.programs import Program as RandomProgram
 from assay.golden.errors import ConfigurationError
 from assay.tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
 from assay.tb.controller.elf import load_as_asked
 from assay.tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from assay.tb.controller.items import Disturbance, ProgramDriver, ProgramItem
+from assay.tb.controller.program_maker import KINDS
+from assay.tb.controller.random_program import RandomProgram
+from assay.tb.controller.shrink import shrink
 from assay.tb.controller.stimulus import Stimulus, program_item
 from assay.tb.controller.toolchain import build_program
 from assay.tb.report import RUN_DIR
