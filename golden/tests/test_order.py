@@ -18,7 +18,18 @@ PREFIX = golden.__name__.removesuffix("golden")
 PACKAGES = ("golden", "vectors", "tb", "sim")
 #: Each imports only what stands before it.
 GOLDEN = (
-    *("table", "errors", "picture", "compare", "formats", "registers", "rounding", "user_files", "handlers"),
+    *(
+        "table",
+        "errors",
+        "parameters",
+        "picture",
+        "compare",
+        "formats",
+        "registers",
+        "rounding",
+        "user_files",
+        "handlers",
+    ),
     *(
         "archives",
         "vector_sets",
@@ -53,6 +64,8 @@ def imported(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
             # Modules that are imported when they are asked for are named in a text.
             names = [node.value] if _is_module(node.value) else []
         elif isinstance(node, ast.ImportFrom):
+            if path == HOME / "sim" / "__main__.py" and node.level:
+                continue  # it runs where the name assay may not be installed
             assert not node.level, f"{path}:{node.lineno} is a relative import, but must name the package"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
