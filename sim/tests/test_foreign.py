@@ -8,6 +8,7 @@ from sim.run import report, run_job
 from sim.testcases import list_tests
 from sim.tests.foreign import FOREIGN
 
+
 @pytest.mark.simulation
 @pytest.mark.parametrize("seed", [1, 7])
 def test_foreign_blocks(simulator: str, seed: int) -> None:

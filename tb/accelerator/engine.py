@@ -21,13 +21,13 @@ from cocotb.triggers import ClockCycles, Timer
 from golden.accelerator.report import StepRecord
 from golden.codegen.plan import Plan
 from golden.mvu.clocks import OVERHEAD
-from tb.accelerator.env import CLOCK_NS
 from tb.accelerator.host import Host, RunError
 from tb.accelerator.passive import JOB_END
 from tb.accelerator.tensors import TensorCollector, stored_input
 from tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.interrupt import Interrupt
+from tb.env import CLOCK_NS
 from tb.mvu.env import port_formats
 from tb.mvu_array.env import build_parameters
 

@@ -16,7 +16,8 @@ import numpy as np
 from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
 from tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from tb.pe_array.env import CLOCK_NS, build_parameters, port_formats
+from tb.env import CLOCK_NS
+from tb.pe_array.env import build_parameters, port_formats
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]

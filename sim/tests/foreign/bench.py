@@ -14,15 +14,15 @@ class Foreign(StreamBench):
     toplevel = "foreign"
     clock = "aclk"
     reset_pin = "aresetn"
-    pins = {"bug_i": 0, "start": 0, "ce": 1, "mul_en": 0, "reg_we": 0, "bus_gnt": 0, "bus_rvalid": 0}  # noqa: RUF012
+    pins = {"bug_i": 0, "start": 0, "ce": 1, "mul_en": 0, "reg_we": 0, "bus_gnt": 0, "bus_rvalid": 0}
 
 
 # -------------------------------------------------------------------------------------------------
 # AXI4-Stream
 # -------------------------------------------------------------------------------------------------
 class Requant(Foreign):
-    inputs = {"x": axi_stream("s_axis", Field("s_axis_tdata", 32, signed=True, layout=planes))}  # noqa: RUF012
-    outputs = {"y": axi_stream("m_axis", Field("m_axis_tdata", 8, signed=True, layout=planes))}  # noqa: RUF012
+    inputs = {"x": axi_stream("s_axis", Field("s_axis_tdata", 32, signed=True, layout=planes))}
+    outputs = {"y": axi_stream("m_axis", Field("m_axis_tdata", 8, signed=True, layout=planes))}
 
     def golden(self, x):
         return np.clip(x >> 8, 0, 127)
@@ -142,8 +142,8 @@ class Multiplier(Foreign):
     enable = "ce"
     inputs = {
         "ab": Port({"a": Field("mul_a", signed=True), "b": Field("mul_b", signed=True)}, valid="mul_en")
-    }  # noqa: RUF012
-    outputs = {"q": Port(Field("mul_q", signed=True), latency=3, credits=4)}  # noqa: RUF012
+    }
+    outputs = {"q": Port(Field("mul_q", signed=True), latency=3, credits=4)}
 
     def golden(self, a, b):
         return a * b
@@ -168,7 +168,7 @@ async def planted_latency(self):
 # Memories, pins, a start pulse
 # -------------------------------------------------------------------------------------------------
 class Copier(Foreign):
-    memories = {  # noqa: RUF012
+    memories = {
         "sram": MemoryPort({"address": "sram_addr", "read_data": "sram_q"}, depth=256),
         "bus": MemoryPort(
             {
@@ -227,7 +227,7 @@ async def planted_never_done(self):
 # Registers
 # -------------------------------------------------------------------------------------------------
 class Registers(Foreign):
-    buses = {  # noqa: RUF012
+    buses = {
         "axil": AxiLitePort("s_axil"),
         "pins": PinPort(
             {
