@@ -3,9 +3,9 @@
 
 import numpy as np
 
-from tb.bench import Finding
-from tb.layout import Field, planes
-from tb.stream_bench import AxiLitePort, MemoryPort, PinPort, Port, StreamBench, axi_stream
+from assay.tb.bench import Finding
+from assay.tb.layout import Field, planes
+from assay.tb.stream_bench import AxiLitePort, MemoryPort, PinPort, Port, StreamBench, axi_stream
 
 
 class Foreign(StreamBench):
