@@ -21,13 +21,13 @@ from cocotb.triggers import ClockCycles, Timer
 from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.report import StepRecord
 from assay.golden.mvu.clocks import OVERHEAD
-from assay.tb.accelerator.env import CLOCK_NS
 from assay.tb.accelerator.host import Host, RunError
 from assay.tb.accelerator.passive import JOB_END
 from assay.tb.accelerator.tensors import TensorCollector, stored_input
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from assay.tb.agents.interrupt import Interrupt
+from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import port_formats
 from assay.tb.mvu_array.env import build_parameters
 
