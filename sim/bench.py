@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sim import shown
+from sim import ROOT, shown
 from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
 from sim.cocotb_runner import MAKE_OPTIONS
 from sim.errors import AssayError, BuildFailed, RunFailed
@@ -29,6 +29,9 @@ from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint,
 from sim.targets import Benchmark, Target, expand_sources
 
 Announce = Callable[[str], None]
+
+HARNESS = ROOT / "tb" / "harness" / "harness.h"
+"""What all harnesses include."""
 
 ROUNDS = 3
 """Each measurement is made in turn this many times and its best counts: whatever else a machine does slows it."""
@@ -96,7 +99,7 @@ def _build_harness(
     generics = [f"-G{name}={value}" for name, value in target.resolve_parameters(parameters).items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
     parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
-    parts += [digest(path) for path in sources]
+    parts += [digest(path) for path in (*sources, HARNESS)]
     parts += [digest(path) for folder in target.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     product = BUILD_ROOT / f"{target.name}-harness-{key}" / "harness"
