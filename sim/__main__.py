@@ -171,7 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(coverage, "TOPLEVEL", default="mvu")
     coverage.set_defaults(command=_coverage)
 
-    linting = commands.add_parser("lint", help="verilator -Wall, verible and ruff over the whole project")
+    linting = commands.add_parser(
+        "lint", help="verilator -Wall, verible, ruff and mypy over the whole project"
+    )
     linting.set_defaults(command=_lint)
 
     check = commands.add_parser(

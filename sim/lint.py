@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lint: ``verilator -Wall`` and verible over the HDL, ruff over the Python. Every warning is an error."""
+"""Lint: ``verilator -Wall`` and verible over the HDL, ruff and mypy over the Python. Every warning is an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sim import ROOT
@@ -26,10 +28,14 @@ Announce = Callable[[str], None]
 
 def run(targets: Iterable[Target], announce: Announce) -> int:
     """Run every linter, even after one has complained; returns 1 if any did."""
-    results = [_verilator(target, announce) for target in targets if target.lint_top]
-    results.append(_verible(announce))
-    results.append(_ruff(announce))
-    results.append(_licences(announce))
+    # The type checker takes longest where its cache is cold, so it runs beside the others.
+    with ThreadPoolExecutor(1) as beside:
+        types = beside.submit(_mypy, announce)
+        results = [_verilator(target, announce) for target in targets if target.lint_top]
+        results.append(_verible(announce))
+        results.append(_ruff(announce))
+        results.append(_licences(announce))
+        results.append(types.result())
     failed = results.count(False)
     announce(
         f"lint: {failed} of {len(results)} checks failed" if failed else f"lint: {len(results)} checks passed"
@@ -99,6 +105,12 @@ def _ruff(announce: Announce) -> bool:
     folders = [folder for folder in PYTHON_FOLDERS if (ROOT / folder).is_dir()]
     passed = _call("ruff check", [find_ruff_bin(), "check", *folders], announce)
     return _call("ruff format --check", [find_ruff_bin(), "format", "--check", *folders], announce) and passed
+
+
+def _mypy(announce: Announce) -> bool:
+    if importlib.util.find_spec("mypy") is None:
+        raise MissingTool("mypy is not installed; install with: pip install mypy")
+    return _call("mypy", [sys.executable, "-m", "mypy"], announce)
 
 
 def _call(
