@@ -8,7 +8,9 @@
 //                                  +--> (transposer) --> data memories of the MVUs <--> crossbar
 `include "assert.svh"
 
-module accelerator #(
+module accelerator
+  import rvfi_pkg::*;
+#(
   parameter int Mvus = accelerator_pkg::DefaultMvus,
   parameter int Lanes = mvu_pkg::DefaultLanes,
   parameter int DataBanks = mvu_pkg::DefaultDataBanks,
@@ -78,7 +80,7 @@ module accelerator #(
   output logic                  bus_rsp_error_o,
   output logic [           3:0] bus_rsp_hart_o,
   // To be observed: retirements, in the names of riscv-formal
-  output rvfi_pkg::rvfi_t       rvfi_o
+  output rvfi_t                 rvfi_o
 );
 
   localparam int ParamWidth = Lanes > 32 ? Lanes : 32;

@@ -14,6 +14,7 @@
 module controller
   import controller_pkg::*;
   import controller_decode_pkg::*;
+  import rvfi_pkg::*;
 #(
   parameter int Harts = DefaultHarts,
   parameter int ImemWords = DefaultImemWords,
@@ -50,7 +51,7 @@ module controller
   input  logic [Harts-1:0] mvu_irq_i,
   input  logic [Harts-1:0] ext_irq_i,
   // Retirements, in the names of riscv-formal
-  output rvfi_pkg::rvfi_t  rvfi_o
+  output rvfi_t            rvfi_o
 );
 
   localparam int HartWidth = Harts > 1 ? $clog2(Harts) : 1;

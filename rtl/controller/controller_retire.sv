@@ -7,6 +7,7 @@
 module controller_retire
   import controller_pkg::*;
   import controller_decode_pkg::*;
+  import rvfi_pkg::*;
 #(
   parameter int Harts = DefaultHarts,
   parameter int MulDiv = DefaultMulDiv,
@@ -47,7 +48,7 @@ module controller_retire
   input  logic [HartWidth-1:0] restart_hart_i,
   output logic [         31:0] retired_o,
   // RVFI
-  output rvfi_pkg::rvfi_t      rvfi_o
+  output rvfi_t                rvfi_o
 );
 
   logic record, intr, store, load;

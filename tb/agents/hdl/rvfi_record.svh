@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a bench top does with RVFI: the signal for the port of the device, and its record for the tap `trace`. Fields lie
 // at whole bytes: see tb/controller/trace.py.
-  rvfi_pkg::rvfi_t rvfi;
+  import rvfi_pkg::*;
+  rvfi_t rvfi;
 
   assign trace_valid = rvfi.valid;
 
