@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,27 @@ def test_string_parameter_macro_and_data_file_are_in_the_replay(repository: Path
     runs = len(list((repository / "assay_out/runs").glob("scaler-*")))
     assert assay(repository, "run", *options).returncode == 0
     assert len(list((repository / "assay_out/runs").glob("scaler-*"))) == runs + 1
+
+
+def test_data_that_is_compiled_in_is_part_of_the_build(
+    tmp_path: Path, require_simulator: Callable[[str], None]
+) -> None:
+    require_simulator("icarus")
+    write(tmp_path)
+    rtl, block = tmp_path / "rtl/scaler.v", tmp_path / "tb/scaler/block.py"
+    rtl.write_text('`include "offset.vh"\n' + rtl.read_text(encoding="utf-8"), encoding="utf-8")
+    text = block.read_text(encoding="utf-8")
+    compiled = 'Data("offset.vh", meaning="offset", included=True)'
+    text = text.replace('"factors"),)', f'"factors"), {compiled})')
+    block.write_text(text, encoding="utf-8")
+    done = assay(tmp_path, "run", "--sim", "icarus")
+    assert done.returncode == 2 and "scaler needs a data file offset.vh: give one with DATA=" in done.stderr
+    for offset in ("16", "48"):
+        (tmp_path / "mine.vh").write_text(f"`define OFFSET {offset}\n", encoding="utf-8")
+        words = ["--sim", "icarus", "--data", "offset.vh=mine.vh", "--seed", "6"]
+        done = assay(tmp_path, "run", *words, FACTOR_OFFSET=offset)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "building scaler" in done.stdout
 
 
 def test_list(repository: Path) -> None:
