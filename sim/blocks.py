@@ -17,15 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-import tb
-import tb.block
-import tb.capabilities
-from golden.errors import GoldenError
-from sim import ROOT, project
-from tb.block import Block
-from tb.capabilities import CAPABILITIES, Capability
-from tb.errors import AssayError, unknown
-from tb.options import Option
+import assay.tb.block
+import assay.tb.capabilities
+from assay import tb
+from assay.golden.errors import GoldenError
+from assay.sim import ROOT, project
+from assay.tb.block import Block
+from assay.tb.capabilities import CAPABILITIES, Capability
+from assay.tb.errors import AssayError, unknown
+from assay.tb.options import Option
 
 GROUP = "assay.blocks"
 """Entry points of packages with blocks."""

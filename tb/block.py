@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A block's declaration: all that the runner knows about it stands in ``tb/<block>/block.py``.
 
-    from tb.block import Block, Variant
+    from assay.tb.block import Block, Variant
 
     BLOCK = Block(
         __name__,
@@ -23,14 +23,14 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from golden.errors import ConfigurationError
-from golden.parameters import Parameter, ParameterSet
-from tb.capabilities import Capability
-from tb.errors import AssayError, unknown
+from assay.golden.errors import ConfigurationError
+from assay.golden.parameters import Parameter, ParameterSet
+from assay.tb.capabilities import Capability
+from assay.tb.errors import AssayError, unknown
 
 __all__ = [
     "BURSTS",
@@ -144,7 +144,6 @@ class Block:
         parameters: the dataclass in ``golden`` that knows defaults and ranges; None: the block has none.
         top_parameters: HDL names of those of its parameters that `hdl_top` has; empty: all.
         defaults: HDL names -> values in place of the dataclass's defaults.
-        narrowed: HDL names -> those of the allowed values that this bench can do, where it cannot do all.
         variants: what the regression runs.
         capabilities: what the block can do beyond its own tests.
         coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
@@ -174,7 +173,6 @@ class Block:
     parameters: type[ParameterSet] | None = None
     top_parameters: tuple[str, ...] = ()
     defaults: Mapping[str, int | str] = field(default_factory=dict)
-    narrowed: Mapping[str, range | tuple[int, ...] | tuple[str, ...]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     capabilities: tuple[Capability, ...] = ()
     coverage: Callable[[], Any] | None = None
@@ -200,13 +198,9 @@ class Block:
         for kind in kinds:
             if kinds.count(kind) > 1:
                 raise AssayError(f"capabilities: {kind.__name__} stands there twice, must be once")
-        for name in (*self.top_parameters, *self.defaults, *self.narrowed):
+        for name in (*self.top_parameters, *self.defaults):
             if self.parameters is None or name not in self.parameters.table():
                 raise unknown("parameter", name, self.parameters.table() if self.parameters else ())
-        for name, values in self.narrowed.items():
-            for value in values:
-                self.parameters.table()[name].check(value)
-        self.resolve_parameters(self.defaults)
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)
             for simulator in variant.simulators:
@@ -241,10 +235,7 @@ class Block:
     def table(self) -> dict[str, Parameter]:
         """The HDL parameters that a user may set, by name."""
         table = {} if self.parameters is None else self.parameters.table()
-        return {
-            name: replace(table[name], allowed=self.narrowed[name]) if name in self.narrowed else table[name]
-            for name in self.top_parameters or table
-        }
+        return {name: table[name] for name in self.top_parameters or table}
 
     def capability(self, kind: type[_CAPABILITY]) -> _CAPABILITY | None:
         """The block's capability of a class, if it has it."""

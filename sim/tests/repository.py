@@ -9,10 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import golden
-import sim
-import tb
-from sim import outputs
+from assay import golden, sim, tb
+from assay.sim import outputs
 
 NAMES = {"ASSAY_GOLDEN": golden.__name__, "ASSAY_TB": tb.__name__, "OWN_TB": "tb"}
 """What the files below call packages: Assay's, and the repository's own."""
@@ -74,7 +72,6 @@ BLOCK = Block(
     "tb/scaler/scaler.view": "[Ports]\nclk\nx\ny\n",
     "tb/scaler/test_scaler.py": """\
 import json, os, sys
-from pathlib import Path
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
@@ -83,7 +80,7 @@ from OWN_TB.scaler.model import ScalerParameters
 
 async def scale(dut, wrong=0):
     parameters = ScalerParameters.of_rtl(json.loads(os.environ["ASSAY_PARAMS"]))
-    factors = [int(word, 16) for word in Path("factors.hex").read_text().split()]
+    factors = [int(word, 16) for word in open("factors.hex").read().split()]
     added = int(os.environ.get("FACTOR_OFFSET", "0")) + (parameters.mode == "plus") + wrong
     cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
     with Report("scaler", "", int(os.environ["COCOTB_RANDOM_SEED"])) as report:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT
-from sim.tests.repository import assay, declare, write
+from assay.sim import ROOT
+from assay.sim.tests.repository import assay, declare, write
 
 pytestmark = pytest.mark.simulation
 
@@ -134,7 +134,7 @@ def test_warnings_of_a_foreign_file_are_waived(tmp_path: Path, simulator: str) -
         waived = block.replace("    window_ns", f'    waive={{"rtl/*.v": ({codes},)}},\n    window_ns')
         (folder / "tb/scaler/block.py").write_text(waived, encoding="utf-8")
         quiet = assay(folder, "run", "--sim", simulator)
-        assert quiet.returncode == 0 and "Warning" not in quiet.stdout and "warning:" not in quiet.stdout
+        assert quiet.returncode == 0 and "arning" not in quiet.stdout
 
 
 def test_package_with_an_entry_point(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole accelerator."""
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.files import parameters
-from golden.parameters import powers
-from tb.accelerator.coverage import AcceleratorCoverage
-from tb.accelerator.model import AcceleratorModel
-from tb.accelerator.networks import check
-from tb.block import BURSTS, Block, Lint, Variant
-from tb.capabilities import PlaysVectorSets, RunsNetworks
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen.files import parameters
+from assay.tb.accelerator.coverage import AcceleratorCoverage
+from assay.tb.accelerator.model import AcceleratorModel
+from assay.tb.accelerator.networks import check
+from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.capabilities import PlaysVectorSets, RunsNetworks
 
 BLOCK = Block(
     __name__,
@@ -26,11 +25,6 @@ BLOCK = Block(
         *("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
         *("ImemWords", "DmemWords", "Skip"),
     ),
-    # Others have not been tried.
-    narrowed={
-        "DataBanks": powers(2, 64),
-        **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
-    },
     capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
