@@ -263,6 +263,20 @@ class StreamBench(BenchTest):
     # ---------------------------------------------------------------------------------------------
     # What a test says
     # ---------------------------------------------------------------------------------------------
+    async def predict(self, **tensors: np.ndarray) -> dict[str, np.ndarray]:
+        """`play`, until the last beat has come; gives the outputs as the block made them, by tensor name."""
+        await self.drain()
+        for board in self.boards.values():
+            board.kept = []
+        expected = await self._play(tensors)
+        await self.drain()
+        made: dict[str, np.ndarray] = {}
+        for name, packet in expected.items():
+            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept))
+        for board in self.boards.values():
+            board.kept = None
+        return made
+
     async def play(self, **tensors: np.ndarray) -> None:
         """Send tensors and expect what `golden` makes of them; returns when the block has taken the last beat.
 
@@ -272,6 +286,10 @@ class StreamBench(BenchTest):
         Raises:
             ValueError: an unknown tensor, an element that does not fit, or a layout of another shape.
         """
+        await self._play(tensors)
+
+    async def _play(self, tensors: Mapping[str, np.ndarray]) -> dict[str, Packet]:
+        """`play`; gives the packets that are expected, by port."""
         packets = self._packets(tensors, self.drivers)
         try:
             made = self.golden(**tensors)
@@ -292,6 +310,7 @@ class StreamBench(BenchTest):
         self._note_segment(packets, expected)
         self._draw_stalls()
         await self._send(packets)
+        return expected
 
     def expect(self, **tensors: np.ndarray) -> dict[str, Packet]:
         """Let the outputs' scoreboards await these tensors next."""
@@ -426,11 +445,13 @@ class StreamBench(BenchTest):
         await self.clocks(self.reset_clocks)
         if self._reset is not None:
             self._reset.write(False)
-        origin = self._origin_ns()
-        for board in self.boards.values():
-            board.origin_ns = origin
         self.clocking.running = True
         await self.clocks(1)
+        for name, board in self.boards.items():
+            board.origin_ns = self.clocking.origin_ns
+            if isinstance(self.monitors[name], BurstMonitor):  # its clocks are the bench top's
+                cycle = self.signal("cycle_o").read_known() or 0
+                board.origin_ns = get_sim_time("ns") - (cycle + 0.5) * self.clock_ns
 
     async def finish(self) -> None:
         await self.drain()
@@ -462,10 +483,6 @@ class StreamBench(BenchTest):
     def _watched(self) -> list[Watched]:
         ports = [d for d in self.drivers.values() if isinstance(d, PortDriver)]
         return [*ports, *self._agents, *self.boards.values()]
-
-    def _origin_ns(self) -> float:
-        """Time of clock 0 of the beats' clocks."""
-        return self.clocking.origin_ns
 
     def _output_error(self, error: StreamError) -> None:
         """X within a beat is left to the scoreboard, which knows the element, and the lanes that mean nothing."""
