@@ -31,7 +31,7 @@ import numpy as np
 from cocotb.utils import get_sim_time
 
 from tb.agents.access import AxiLite, PinBus
-from tb.agents.axi_pins import AxiMemory, AxiPins
+from tb.agents.axi_pins import AxiMemory, AxiPins, AxiPlace
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import BeatUnknown, BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.clocking import Clocking, Reset, start_clock
@@ -218,7 +218,7 @@ class StreamBench(BenchTest):
     def _memory(self, name: str, port: MemoryPort | AxiMemoryPort) -> MemoryResponder | AxiMemory:
         options = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, AxiMemoryPort):
-            return AxiMemory(*self._axi(port.prefix), size=port.size, **options)
+            return AxiMemory(self._axi(port.prefix), size=port.size, on_error=self.fail)
         return MemoryResponder(
             self.clocking,
             name,
@@ -231,15 +231,15 @@ class StreamBench(BenchTest):
             **options,
         )
 
-    def _axi(self, prefix: str) -> tuple[object, ...]:
-        """Arguments of an agent of cocotbext-axi."""
+    def _axi(self, prefix: str) -> AxiPlace:
         reset = find_signal(self.dut, self.reset_pin) if self.reset_pin else None
-        return self.dut, prefix, self.clocking.clock, reset, bool(self._reset and self._reset.active_low)
+        low = self._reset is not None and self._reset.active_low
+        return AxiPlace(self.dut, prefix, self.clocking.clock, reset, low, self.seed)
 
     def _bus(self, name: str, port: AxiLitePort | AxiPort | PinPort) -> AxiLite | AxiPins | PinBus:
         if isinstance(port, AxiPort):
-            options = {"clock_ns": self.clock_ns, "timeout_clocks": self.quiet_clocks, "seed": self.seed}
-            return AxiPins(*self._axi(port.prefix), **options)
+            place = self._axi(port.prefix)
+            return AxiPins(place, clock_ns=self.clock_ns, timeout_clocks=self.quiet_clocks)
         if isinstance(port, PinPort):
             signals = {role: self.signal(signal) for role, signal in port.signals.items()}
             return PinBus(self.clocking, name, signals, latency=port.latency, on_error=self.fail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tb.layout import Field
 
@@ -53,7 +54,7 @@ class Port:
         return {name: self.data} if isinstance(self.data, Field) else dict(self.data)
 
 
-def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **options: object) -> Port:
+def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **options: Any) -> Port:
     """The AXI4-Stream port ``<prefix>_tdata`` ...: ``tready``, ``tlast`` and ``tkeep`` are used where they exist.
 
     Args:
@@ -61,7 +62,7 @@ def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **o
         data: as in `Port`; by default ``tdata`` as one unsigned element.
         options: more of `Port`.
     """
-    names = {
+    names: dict[str, Any] = {
         "data": Field(f"{prefix}_tdata") if data is None else data,
         "valid": f"{prefix}_tvalid",
         "ready": f"{prefix}_tready?",
