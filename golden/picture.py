@@ -48,6 +48,6 @@ def save(figure: Any, path: str | PathLike[str]) -> Path:
     except ValueError:
         allowed = ", ".join(sorted(f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()))
         raise GoldenError(
-            f"{path}: suffix {path.suffix!r} is no picture format, use one of {allowed}"
+            f"{path}: suffix {path.suffix!r} is not a picture format; use one of {allowed}"
         ) from None
     return path

@@ -96,7 +96,7 @@ def array_file(path: str | os.PathLike[str]) -> np.ndarray | dict[str, np.ndarra
             return arrays_in(file) if archive else _array(file, size)
         except _DAMAGE as error:
             raise GoldenError(
-                f"{shown(path)} cannot be read: it is no .npy or .npz file of numbers ({_reason(error)})"
+                f"{shown(path)} cannot be read: it is not an .npy or .npz file of numbers ({_reason(error)})"
             ) from None
 
 
@@ -119,7 +119,7 @@ def arrays_in(file: BinaryIO, largest: int = LARGEST_ARRAYS) -> dict[str, np.nda
     except GoldenError:
         raise
     except _DAMAGE as error:
-        raise GoldenError(f"it is no archive of arrays: {_reason(error)}") from None
+        raise GoldenError(f"it is not an archive of arrays: {_reason(error)}") from None
 
 
 def json_in(data: bytes) -> Any:
@@ -131,7 +131,7 @@ def json_in(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8"))
     except ValueError as error:
-        raise GoldenError(f"it is no JSON: {_reason(error)}") from None
+        raise GoldenError(f"it is not JSON: {_reason(error)}") from None
     except (RecursionError, MemoryError):
         raise GoldenError("its JSON is nested too deeply") from None
 

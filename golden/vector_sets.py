@@ -101,7 +101,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).is_file():
-        raise GoldenError(f"{folder}: exists and is no vector set: give a new folder")
+        raise GoldenError(f"{folder}: exists and is not a vector set; give a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

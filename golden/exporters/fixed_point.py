@@ -63,8 +63,8 @@ def to_bytes(graph: Graph) -> bytes:
     for tensor in graph.tensors.values():
         if tensor.precision is not None:
             raise UnsupportedOperatorError(
-                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must be left alone, "
-                f"as the file has no place for it"
+                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must not be changed, "
+                f"because the file cannot hold it"
             )
     model = _Writer(import_onnx(), graph).model()
     content = model.SerializeToString(deterministic=True)

@@ -463,8 +463,8 @@ class Layers(Chain):
         if step is None or reach > step * most:
             if not self.nearest:
                 raise ModelFormatError(
-                    f"node {layer.name!r}: its values up to {float(reach):.6g} are not quantised, and are no integers "
-                    f"of {MAX_BITS} bits times a power of two{HINT}"
+                    f"node {layer.name!r}: its values up to {float(reach):.6g} are not quantised, and cannot be "
+                    f"integers of {MAX_BITS} bits times a power of two{HINT}"
                 )
             step = (reach if cap is None else min(reach, cap)) / most
             low, high = -most * step if low < 0 else 0, most * step

@@ -71,7 +71,9 @@ def vectors(
     known = [layer.name for layer in network.layers]
     for name in layers:
         if name not in known:
-            raise ConfigurationError(f"network {network.name} has no layer {name!r}, but {', '.join(known)}")
+            raise ConfigurationError(
+                f"network {network.name} has no layer {name!r}; its layers are {', '.join(known)}"
+            )
     plan = NetworkPlan(network, params)
     trace = network.trace(image[None])
     for layer in network.layers:

@@ -308,7 +308,9 @@ class RegisterTest:
             elif bits.access == "ro":
                 after |= before & mask
             elif bits.access != "wo":
-                raise ValueError(f"{row.name}.{bits.name}: access {bits.access} is none of rw, ro, w1c, wo")
+                raise ValueError(
+                    f"{row.name}.{bits.name}: access {bits.access} must be one of rw, ro, w1c, wo"
+                )
         return after
 
     async def _compare(self, port: RegisterPort, step: str) -> list[RegisterMismatch]:
