@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures as files: what the plots of comparison and profile share. Needs matplotlib when one is drawn."""
+"""Figures as files: the common part of the plots of comparison and profile. Drawing needs matplotlib."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files that somebody gives: in bounded time and memory, as data of which nothing is executed.
+"""Reading files from outside in bounded time and memory, as data: nothing in them is executed.
 
-A path may name a FIFO that nobody writes to, a device without an end, a folder, or a file of a terabyte of holes; an
-archive may promise a terabyte in a kilobyte, or arrays that are larger than what it holds. Each is a `GoldenError`.
+A path may name a FIFO without a writer, a device without an end, a folder, or a sparse file of a terabyte. An archive
+may promise a terabyte in a kilobyte, or arrays that are larger than its content. Each of these is a `GoldenError`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that join, take and pad: channels of maps behind one another, some of them, zeros around them."""
+"""Nodes that concatenate maps along the channels, select channels, or pad maps with zeros."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole network on the PE array: which layers are its tiles, which are moves in memory and which the host keeps."""
+"""A whole network on the PE array: the layers that become tiles, the moves in memory, and the layers left to the host."""
 
 from __future__ import annotations
 
