@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole network on the PE array: the layers that become tiles, the moves in memory, and the layers left to the host."""
+"""A whole network on the PE array: layers that become tiles, moves in memory, and layers that are left to the host."""
 
 from __future__ import annotations
 
