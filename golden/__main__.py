@@ -67,11 +67,11 @@ def main(arguments: list[str] | None = None, program: str = "python -m golden") 
         return 130
 
 
-def commands() -> dict[str, str]:
-    """Every command and what it does."""
-    listing = argparse.ArgumentParser().add_subparsers()
+def parsers(program: str) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command, whose description says what it does."""
+    listing = argparse.ArgumentParser(program).add_subparsers()
     _add_commands(listing)
-    return {name: sub.description or "" for name, sub in listing.choices.items() if sub.prog.endswith(name)}
+    return {name: sub for name, sub in listing.choices.items() if sub.prog.endswith(f" {name}")}
 
 
 def _parser(program: str = "python -m golden") -> argparse.ArgumentParser:

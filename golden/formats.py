@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError, GoldenError
 
-__all__ = ["MAX_BITS", "MIN_BITS", "IntFormat"]
+__all__ = ["MAX_BITS", "MIN_BITS", "IntFormat", "integers", "magnitude", "saturate", "wrap"]
 
 # One to sixteen bits: the precisions a bit-serial job can be given (BARVINN's MVU, and Assay's).
 MIN_BITS, MAX_BITS = 1, 16
@@ -80,3 +80,63 @@ class IntFormat:
 
     def __str__(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.bits}"
+
+
+def saturate(x: np.ndarray | int, bits: int, signed: bool) -> np.ndarray:
+    """`x` clamped to the range of a format of `bits` bits: int64 of its shape.
+
+    Args:
+        x: integers of any shape, within int64.
+        bits: 1 to 64 if signed, else 1 to 63.
+        signed: whether the format is two's complement.
+
+    Raises:
+        ConfigurationError: `bits` is out of range.
+        GoldenError: `x` does not hold such integers.
+    """
+    _check_width(bits, signed)
+    greatest = (1 << bits - 1) - 1 if signed else (1 << bits) - 1
+    return np.clip(integers(x, "x").astype(np.int64, copy=False), -(1 << bits - 1) if signed else 0, greatest)
+
+
+def wrap(x: np.ndarray | int, bits: int, signed: bool) -> np.ndarray:
+    """The low `bits` bits of `x`, as a hardware part-select keeps them: int64 of its shape.
+
+    Arguments and errors are those of `saturate`.
+    """
+    _check_width(bits, signed)
+    x = integers(x, "x").astype(np.int64, copy=False)
+    return x << 64 - bits >> 64 - bits if signed else x & (1 << bits) - 1
+
+
+def _check_width(bits: int, signed: bool) -> None:
+    most = 64 if signed else 63
+    whole = isinstance(bits, (int, np.integer)) and not isinstance(bits, bool)
+    if not whole or not 1 <= bits <= most:
+        raise ConfigurationError(f"bits is {bits!r}, but must be a whole number from 1 to {most}")
+
+
+def integers(values: np.ndarray | int, name: str, rank: int | None = None) -> np.ndarray:
+    """`values` as an array, checked to hold integers that int64 holds; of the dtype and shape given.
+
+    Args:
+        values: integers of any dtype.
+        name: of the values, for messages.
+        rank: the number of axes that they must have; None allows any.
+
+    Raises:
+        GoldenError: another dtype or rank, or an integer of 2**63 or more.
+    """
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu":
+        raise GoldenError(f"{name} has dtype {found.dtype}, but must hold integers")
+    if rank is not None and found.ndim != rank:
+        raise GoldenError(f"{name} has shape {list(found.shape)}, but must have {rank} dimensions")
+    if found.dtype == np.uint64 and found.size and int(found.max()) >= 1 << 63:
+        raise GoldenError(f"{name} holds {int(found.max())}, but must stay below 2**63")
+    return found
+
+
+def magnitude(values: np.ndarray) -> int:
+    """Largest absolute value as a Python integer, because abs() of the smallest int64 wraps; 0 of an empty array."""
+    return max(abs(int(values.min())), abs(int(values.max()))) if values.size else 0

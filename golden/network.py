@@ -18,15 +18,7 @@ from assay.golden import table
 from assay.golden.compare import Comparison, compare_traces, trace_of
 from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.formats import IntFormat
-from assay.golden.operators import (
-    MAX_SHIFT,
-    ROUNDINGS,
-    conv2d,
-    conv2d_output_size,
-    max_pool,
-    quantise,
-    scale_bias,
-)
+from assay.golden.operators import MAX_SHIFT, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
 from assay.golden.precision import Format, parse, unknown_name
 from assay.golden.table import short
 
@@ -35,6 +27,9 @@ __all__ = ["MULTIPLIER", "Layer", "Network", "Origin", "Pool", "Residual"]
 # The scaler's multiplier, per output channel and for the residual: signed 16 bit (BARVINN's scaler has one
 # too).
 MULTIPLIER = IntFormat(16, signed=True)
+
+# The quantiser's, of those of `golden.rounding`.
+_ROUNDINGS = ("truncate", "half_up")
 
 
 class Pool(NamedTuple):
@@ -164,9 +159,9 @@ class Layer:
             raise ConfigurationError(
                 f"{where}: shift is {self.shift!r}, but must be a whole number from 0 to {MAX_SHIFT}"
             )
-        if self.rounding not in ROUNDINGS:
+        if self.rounding not in _ROUNDINGS:
             raise ConfigurationError(
-                f"{where}: rounding is {self.rounding!r}, but must be one of {', '.join(ROUNDINGS)}"
+                f"{where}: rounding is {self.rounding!r}, but must be one of {', '.join(_ROUNDINGS)}"
             )
         if self.pool is not None:
             object.__setattr__(self, "pool", Pool(*self.pool))

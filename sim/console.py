@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -10,14 +11,16 @@ from importlib.metadata import version
 
 from assay.golden import __main__ as golden_models
 from assay.sim import command_line
-from assay.sim.errors import unknown
+from assay.sim.blocks import discover
+from assay.tb.errors import AssayError, unknown
 
-__all__ = ["main"]
+__all__ = ["PROGRAM", "SHARED", "is_golden", "main", "overview", "simulating"]
 
-# The golden model answers these, and hardware does once an engine is named.
-_BOTH = ("predict", "trace", "compare")
+SHARED = ("predict", "trace", "compare")
+"""Commands that the golden model answers, and hardware once an engine is named."""
 
-_PROGRAM = "assay"
+PROGRAM = "assay"
+"""How the help calls it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,62 +33,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    golden, simulating = golden_models.commands(), command_line.commands()
     if not words or words[0] in ("-h", "--help"):
-        print(_help(golden, simulating))
+        print(overview())
         return 0 if words else 2
     if words[0] == "--version":
-        print(f"{_PROGRAM} {version('assay')}")
+        print(f"{PROGRAM} {version('assay')}")
         return 0
-    command = words[0]
-    if command not in golden and command not in simulating:
-        print(f"assay: {unknown('command', command, {**golden, **simulating})}", file=sys.stderr)
+    try:
+        known = {**golden_models.parsers(PROGRAM), **simulating()}
+    except AssayError as error:  # a declaration of the user's repository is wrong
+        print(f"assay: {error}", file=sys.stderr)
+        return error.exit_status
+    if words[0] not in known:
+        print(f"assay: {unknown('command', words[0], known)}", file=sys.stderr)
         return 2
-    if command in _BOTH and not {"-h", "--help"}.isdisjoint(words):
-        return _both_helps(command)
+    if words[0] in SHARED and not {"-h", "--help"}.isdisjoint(words):
+        print("In the golden model:", golden_models.parsers(PROGRAM)[words[0]].format_help(), sep="\n")
+        print("With --engine NAME, on simulated hardware:", known[words[0]].format_help(), sep="\n", end="")
+        return 0
     if is_golden(words):
-        return golden_models.main(words, _PROGRAM)
-    return command_line.main(words, program=_PROGRAM)
+        return golden_models.main(words, PROGRAM)
+    return command_line.main(words, program=PROGRAM)
 
 
 def is_golden(words: Sequence[str]) -> bool:
     """Whether a command line is one of the golden models' alone, not one that simulates."""
-    if words[0] in _BOTH:
+    if words[0] in SHARED:
         return not any(word == "--engine" or word.startswith("--engine=") for word in words)
-    return words[0] in golden_models.commands()
+    return words[0] in golden_models.parsers(PROGRAM)
 
 
-def _help(golden: dict[str, str], simulating: dict[str, str]) -> str:
-    lines = ["usage: assay COMMAND ...    (assay COMMAND --help says more)"]
-    for title, commands, names in (
+def simulating() -> dict[str, argparse.ArgumentParser]:
+    """The commands that simulate; errors of `assay.sim.blocks.discover`."""
+    return command_line.parsers(PROGRAM, discover())
+
+
+def overview() -> str:
+    """Every command with what it does."""
+    golden, hardware = golden_models.parsers(PROGRAM), simulating()
+    lines = [f"usage: {PROGRAM} COMMAND ...    ({PROGRAM} COMMAND --help says more)"]
+    for title, part, names in (
         (
             "Hardware in a simulator, against its golden model:",
-            simulating,
-            [n for n in simulating if n not in _BOTH],
+            hardware,
+            [n for n in hardware if n not in SHARED],
         ),
-        ("A network in the golden model; with --engine NAME on simulated hardware:", golden, _BOTH),
-        ("A network's golden model:", golden, [name for name in golden if name not in _BOTH]),
+        ("A network in the golden model; with --engine NAME on simulated hardware:", golden, SHARED),
+        ("A network's golden model:", golden, [name for name in golden if name not in SHARED]),
     ):
-        lines += [
-            "",
-            title,
-            *(f"  {name:<12} {commands[name].partition('. ')[0].rstrip('.')}" for name in names),
-        ]
+        lines += ["", title]
+        for name in names:
+            text = (part[name].description or "").partition(". ")[0].rstrip(".")
+            lines.append(f"  {name:<12} {text}")
     return "\n".join(lines)
-
-
-def _both_helps(command: str) -> int:
-    """The help of a command of both parts."""
-    for title, run in (
-        ("In the golden model:", lambda words: golden_models.main(words, _PROGRAM)),
-        (
-            "With --engine NAME, on simulated hardware:",
-            lambda words: command_line.main(words, program=_PROGRAM),
-        ),
-    ):
-        print(title, flush=True)
-        try:
-            run([command, "--help"])
-        except SystemExit:
-            print()
-    return 0

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cocotb._test_manager
+from cocotb.triggers import Event
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.coverage import CoverGroup
@@ -58,6 +59,7 @@ class Report:
         clocks, ideal_clocks: of the work done; the bench adds to them.
         notes: name to text, further results a person wants to see.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
+        failed: set by the first failure.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Report:
         self.coverage: dict[str, float] = {}
         self.failures: list[dict[str, object]] = []
         self.notes: dict[str, str] = {}
+        self.failed = Event()
         self._out = out
         self._finished = False
 
@@ -86,7 +89,18 @@ class Report:
 
         Args:
             details: more keys of the failure's entry in summary.json, ``kind`` and ``time_ns`` among them.
+
+        Raises:
+            StreamError: the one given, once it is recorded: after an agent's error its test would wait for ever, so
+                the error ends it.
         """
+        self.record(failure, **details)
+        if isinstance(failure, StreamError):
+            raise failure
+
+    def record(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        """As `fail`, without raising: for a bench that ends the test itself."""
+        self.failed.set()
         if isinstance(failure, Mismatch):
             entry = failure.as_failure()
         elif isinstance(failure, StreamError):
@@ -103,9 +117,9 @@ class Report:
         self.failures.append({**entry, **details})
 
     def add_scoreboard(self, scoreboard: StreamScoreboard) -> None:
-        """Finish a scoreboard; take over its counts and, if `fail` does not have them yet, its findings."""
+        """Finish a scoreboard; take over its counts and, if it has told nobody (``on_mismatch``), its findings."""
         found = scoreboard.finish()
-        if scoreboard.on_mismatch != self.fail:
+        if scoreboard.on_mismatch is None:
             for mismatch in found:
                 self.fail(mismatch)
         self.add_counts(scoreboard)

@@ -14,18 +14,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
 from assay import golden, sim
 from assay.golden.compare import compare_traces
 from assay.sim import ROOT
-from assay.sim.errors import AssayError
-from assay.sim.targets import TARGETS
+from assay.sim.blocks import discover
+from assay.tb.block import Block
+from assay.tb.errors import AssayError
 
 # The bug: half an output step is added one place too high, so that some values round to the wrong integer.
 BROKEN_FILE = "rtl/mvu/mvu_post.sv"
@@ -44,8 +44,8 @@ def images_of(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextmanager
-def planted(engine: str) -> Iterator[None]:
-    """The engine's RTL is a copy with the bug in it."""
+def planted(engine: str) -> Iterator[Block]:
+    """The engine whose RTL is a copy with the bug in it."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("rtl", "tb"):
@@ -54,8 +54,7 @@ def planted(engine: str) -> Iterator[None]:
         if RIGHT not in text:
             raise AssayError(f"{BROKEN_FILE} has no line with {RIGHT!r} in which to plant the bug")
         (copy / BROKEN_FILE).write_text(text.replace(RIGHT, WRONG), encoding="utf-8")
-        with mock.patch.dict(TARGETS, {engine: replace(TARGETS[engine], root=copy)}):
-            yield
+        yield replace(discover()[engine], root=copy)
 
 
 def broken(network: golden.Network) -> golden.Network:
@@ -132,9 +131,9 @@ def hardware(options: argparse.Namespace, network: golden.Network, x: np.ndarray
     if options.engine == "golden":
         return (broken(network) if options.bug else network).trace(x)
     with (
-        planted(options.engine) if options.bug else mock.patch.dict({}),
+        planted(options.engine) if options.bug else nullcontext(options.engine) as engine,
         sim.load(
-            network, engine=options.engine, mvus=options.mvus, lanes=options.lanes, announce=print
+            network, engine=engine, mvus=options.mvus, lanes=options.lanes, announce=print
         ) as rtl,
     ):
         seen = rtl.trace(x)

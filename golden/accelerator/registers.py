@@ -16,7 +16,20 @@ from assay.golden.accelerator.parameters import LANES, AcceleratorParameters
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import MAX_HARTS
 from assay.golden.mvu.parameters import CROSSBAR_PORTS, MAX_PRECISION
-from assay.golden.registers import WORD_BITS, Field, Register, write_generated
+from assay.golden.registers import (
+    WORD_BITS,
+    Field,
+    Register,
+    camel,
+    literal,
+    markdown_table,
+    package,
+    page,
+    register_table,
+    write_generated,
+)
+
+_MODULE = "assay.golden.accelerator.registers"
 
 BEAT_BYTES = 8  #: of the host port
 SYSTEM_UNIT = memory_map.MVUS - 1  #: unit of the harts' window that holds the system registers
@@ -60,9 +73,14 @@ DATA_STRIDE = 1 << 20  #: bytes from one MVU's data memory to the next
 
 #: Addresses outside all of them are answered DECERR. A burst stays in the window it begins in.
 WINDOWS = (
-    Window("system", 0x0000_0000, 10, _WORDS, "rw", "+ 4*r: system register r"),
+    Window("system", 0x0000_0000, 10, _WORDS, "rw", "System register r is at + 4*r."),
     Window(
-        "controller", memory_map.HOST_BASE, 8, _WORDS, "rw", "controller: hold, counters and pc of the harts"
+        "controller",
+        memory_map.HOST_BASE,
+        8,
+        _WORDS,
+        "rw",
+        "Hold, counters and pc of the controller's harts.",
     ),
     Window(
         "timer",
@@ -70,7 +88,7 @@ WINDOWS = (
         16,
         _WORDS,
         "rw",
-        "controller: software interrupts, timer and its compares",
+        "Software interrupts, timer and its compares, of the controller.",
     ),
     Window(
         "data",
@@ -78,7 +96,7 @@ WINDOWS = (
         23,
         _BEATS,
         "rw",
-        f"+ 0x{DATA_STRIDE:x}*m + 8*word: data memory of MVU m; bits above Lanes read 0",
+        f"Word w of MVU m's data memory is at + 0x{DATA_STRIDE:x}*m + 8*w; bits above Lanes read 0.",
     ),
     Window(
         "weights",
@@ -86,26 +104,47 @@ WINDOWS = (
         27,
         _BEATS,
         "wo",
-        "+ 8*(word*Lanes + lane): row `lane` of a weight word of all MVUs in `load_mvus`",
+        "Row `lane` of a weight word of all MVUs in `load_mvus` is at + 8*(word*Lanes + lane).",
     ),
-    Window("scalers", 0x2800_0000, 26, _BEATS, "wo", "+ 8*(entry*Lanes + lane): scaler memory, likewise"),
-    Window("biases", 0x2C00_0000, 26, _BEATS, "wo", "+ 8*(entry*Lanes + lane): bias memory, likewise"),
+    Window(
+        "scalers",
+        0x2800_0000,
+        26,
+        _BEATS,
+        "wo",
+        "An entry of the scaler memory, likewise, is at + 8*(entry*Lanes + lane).",
+    ),
+    Window(
+        "biases",
+        0x2C00_0000,
+        26,
+        _BEATS,
+        "wo",
+        "An entry of the bias memory, likewise, is at + 8*(entry*Lanes + lane).",
+    ),
     Window(
         "registers",
         memory_map.MVU_BASE,
         14,
         _WORDS,
         "rw",
-        f"+ 0x{memory_map.MVU_STRIDE:x}*m + 4*r: register r of MVU m; m = {SYSTEM_UNIT}: the system registers",
+        f"Register r of MVU m is at + 0x{memory_map.MVU_STRIDE:x}*m + 4*r; m = {SYSTEM_UNIT} is the system's.",
     ),
-    Window("transposer", 0x6000_0000, 20, _BEATS, "rw", "any address: next beat of the transposer's stream"),
+    Window(
+        "transposer",
+        0x6000_0000,
+        20,
+        _BEATS,
+        "rw",
+        "Every address is the next beat of the transposer's stream.",
+    ),
     Window(
         "memories",
         memory_map.IMEM_BASE,
         20,
         _WORDS,
         "rw",
-        "controller: instruction memory, behind it data memory",
+        "Instruction memory of the controller, and its data memory behind it.",
     ),
 )
 WINDOW_BY_NAME = {window.name: window for window in WINDOWS}
@@ -120,23 +159,28 @@ def _table() -> tuple[Register, ...]:
     def constant(name: str, text: str) -> tuple[str, tuple[Field, ...], str]:
         return name, (Field("value", WORD_BITS - 1, 0, text, "ro"),), ""
 
-    rows = [constant("id", f"0x{ID:08x}"), constant("version", f"{VERSION}")]
-    rows += [constant(_snake(name), f"parameter {name}") for name in AcceleratorParameters().rtl]
+    rows = [constant("id", f"Reads 0x{ID:08x}."), constant("version", f"Reads {VERSION}.")]
+    rows += [constant(_snake(name), f"Parameter {name}.") for name in AcceleratorParameters().rtl]
     rows += [
-        constant("clocks", "clocks since reset, low word"),
-        constant("clocksh", "clocks since reset, high word"),
+        constant("clocks", "Clocks since reset, low word."),
+        constant("clocksh", "Clocks since reset, high word."),
         (
             "finished",
-            (_mask("bit h: hart h has finished; a hart sets what it writes 1 to, the host clears", "w1c"),),
+            (
+                _mask(
+                    "Bit h says that hart h has finished; a hart writes 1 to set it, the host to clear it.",
+                    "w1c",
+                ),
+            ),
             "",
         ),
-        ("failed", (_mask("bit h: hart h has failed; likewise", "w1c"),), ""),
+        ("failed", (_mask("Bit h says that hart h has failed; it is written likewise.", "w1c"),), ""),
         (
             "irq_enable",
-            (_mask("harts that must have finished for host_irq_o; 0: it stays low unless one failed"),),
+            (_mask("Harts that must have finished for host_irq_o; with 0 it stays low unless one failed."),),
             "",
         ),
-        ("load_mvus", (_mask("MVUs that get the weights, scalers and biases the host writes"),), ""),
+        ("load_mvus", (_mask("MVUs that get the weights, scalers and biases that the host writes."),), ""),
         (
             "tr_format",
             (
@@ -144,35 +188,51 @@ def _table() -> tuple[Register, ...]:
                     "element",
                     4,
                     0,
-                    f"bits of an element as the host has it: {', '.join(map(str, ELEMENT_BITS))}",
+                    "Bits of an element of the transposer's stream, as the host has it, one of "
+                    f"{', '.join(map(str, ELEMENT_BITS))}.",
                 ),
                 Field(
-                    "precision", 12, 8, f"bit planes of an element, 1 to {MAX_PRECISION}, at most `element`"
+                    "precision",
+                    12,
+                    8,
+                    f"Bit planes of an element, 1 to {MAX_PRECISION} and at most `element`.",
                 ),
-                Field("signed", 16, 16, "elements read are sign-extended"),
+                Field("signed", 16, 16, "Elements that are read are sign-extended."),
             ),
-            "Transposer.",
+            "",
         ),
-        ("tr_channels", (Field("value", 15, 0, "channels of a position, not 0"),), "Transposer."),
-        ("tr_first", (Field("value", 15, 0, "first word of the data memories"),), "Transposer."),
+        (
+            "tr_channels",
+            (Field("value", 15, 0, "Channels of a position in the transposer's stream, not 0."),),
+            "",
+        ),
+        (
+            "tr_first",
+            (Field("value", 15, 0, "First word of the transposer's stream in the data memories."),),
+            "",
+        ),
         (
             "tr_mvus",
             (
-                Field("write", CROSSBAR_PORTS - 1, 0, "MVUs that a written stream goes to"),
-                Field("read", 18, 16, "MVU that a read stream comes from"),
+                Field("write", CROSSBAR_PORTS - 1, 0, "MVUs that a written stream goes to."),
+                Field("read", 18, 16, "MVU that a read stream comes from."),
             ),
-            "Transposer: writing it starts a stream.",
+            "A write starts the transposer's stream.",
         ),
         (
             "tr_status",
             (
                 Field(
-                    "started", 0, 0, "the last start was legal and the stream can be written or read", "ro"
+                    "started",
+                    0,
+                    0,
+                    "The transposer's last start was legal, and the stream can be written or read.",
+                    "ro",
                 ),
-                Field("writing", 1, 1, "the host has written beats of it", "ro"),
-                Field("reading", 2, 2, "the host has read beats of it", "ro"),
+                Field("writing", 1, 1, "The host has written beats of the stream.", "ro"),
+                Field("reading", 2, 2, "The host has read beats of the stream.", "ro"),
             ),
-            "Transposer.",
+            "",
         ),
     ]
     return tuple(Register(name, address, fields, text) for address, (name, fields, text) in enumerate(rows))
@@ -180,10 +240,6 @@ def _table() -> tuple[Register, ...]:
 
 def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 REGISTERS: tuple[Register, ...] = _table()
@@ -221,18 +277,9 @@ def constants(params: AcceleratorParameters) -> Mapping[str, int]:
     return {"id": ID, "version": VERSION, **{_snake(name): value for name, value in params.rtl.items()}}
 
 
-def _hex(value: int, width: int = WORD_BITS) -> str:
-    return f"{width}'h{value:0{-(-width // 4)}x}"
-
-
 def render_package() -> str:
     """SystemVerilog text of ``rtl/accelerator/accelerator_pkg.sv``."""
     lines = [
-        "// SPDX-License-Identifier: Apache-2.0",
-        "// Generated by `python -m assay.golden.accelerator.registers` from registers.py and parameters.py of",
-        "// golden/accelerator. Do not edit: change the table and run that command.",
-        "package accelerator_pkg;",
-        "",
         "  // Default of the module parameter that is neither the MVU's nor the controller's.",
         f"  localparam int DefaultMvus = {AcceleratorParameters().mvus};",
         "",
@@ -241,16 +288,19 @@ def render_package() -> str:
         f"  localparam int MaxLanes = {max(LANES)};",
         f"  localparam int MaxPrecision = {MAX_PRECISION};",
         f"  localparam int HartWidth = {(MAX_HARTS - 1).bit_length()};",
-        f"  localparam logic [3:0] SystemUnit = {_hex(SYSTEM_UNIT, 4)};",
+        f"  localparam logic [3:0] SystemUnit = {literal(SYSTEM_UNIT, 4)};",
         "",
         "  // Responses of the host port.",
-        *(f"  localparam logic [1:0] Resp{_camel(n.lower())} = {_hex(v, 2)};" for n, v in RESPONSES.items()),
+        *(
+            f"  localparam logic [1:0] Resp{camel(n.lower())} = {literal(v, 2)};"
+            for n, v in RESPONSES.items()
+        ),
         "",
         "  // Windows of the host port: first address, and the bits of an address inside.",
     ]
     for window in WINDOWS:
-        name = _camel(window.name)
-        lines.append(f"  localparam logic [31:0] {name}Base = {_hex(window.base)};")
+        name = camel(window.name)
+        lines.append(f"  localparam logic [31:0] {name}Base = {literal(window.base)};")
         lines.append(f"  localparam int {name}Bits = {window.bits};")
     lines += [
         "  // Address bits from which the number of the MVU stands.",
@@ -258,64 +308,58 @@ def render_package() -> str:
         f"  localparam int RegistersMvuBit = {memory_map.MVU_STRIDE.bit_length() - 1};",
         "",
         "  // System registers: word addresses.",
-        *(f"  localparam logic [7:0] Addr{_camel(r.name)} = {_hex(r.address, 8)};" for r in REGISTERS),
+        *(f"  localparam logic [7:0] Addr{camel(r.name)} = {literal(r.address, 8)};" for r in REGISTERS),
         "",
         "  // Fields: lowest bit and width.",
     ]
     for register in REGISTERS:
         for field in register.fields:
             if field.name != "value":
-                name = _camel(register.name) + _camel(field.name)
+                name = camel(register.name) + camel(field.name)
                 lines.append(f"  localparam int {name}Lsb = {field.lsb};")
                 lines.append(f"  localparam int {name}Width = {field.width};")
     lines += [
         "",
         "  // Values that never change.",
-        f"  localparam logic [31:0] Id = {_hex(ID)};",
-        f"  localparam logic [31:0] Version = {_hex(VERSION)};",
-        "",
-        "endpackage : accelerator_pkg",
+        f"  localparam logic [31:0] Id = {literal(ID)};",
+        f"  localparam logic [31:0] Version = {literal(VERSION)};",
         "",
     ]
-    return "\n".join(lines)
+    sources = "golden/accelerator/registers.py and golden/accelerator/parameters.py"
+    return package("accelerator_pkg", _MODULE, sources, lines)
 
 
 def render_documentation() -> str:
     """Markdown text of ``docs/accelerator_registers.md``."""
-    lines = [
-        "# System registers and memory map of the accelerator",
-        "",
-        "Generated by `python -m assay.golden.accelerator.registers`.",
-        "",
-        "## Host's memory map",
-        "",
-        "| address | window | bytes of a beat | access | what |",
-        "|---|---|---|---|---|",
-    ]
-    for w in WINDOWS:
-        place = f"0x{w.base:08x} to 0x{w.base + w.size - 1:08x}"
-        lines.append(
-            f"| {place} | {w.name} | {' or '.join(map(str, w.beats))} | {w.access} | {w.description} |"
+    windows = (
+        (
+            f"0x{w.base:08x} to 0x{w.base + w.size - 1:08x}",
+            w.name,
+            " or ".join(map(str, w.beats)),
+            w.access,
+            w.description,
         )
-    lines += [
-        "",
-        "## System registers",
-        "",
-        f"Host: 0x{WINDOW_BY_NAME['system'].base:08x} + 4*r; harts: 0x{register_address(SYSTEM_UNIT, 0):08x} + 4*r"
-        f" (unit {SYSTEM_UNIT}). Registers reset to 0 unless they are",
-        "constants; bits not listed and bits of MVUs and harts that do not exist read 0 and ignore writes.",
-        "",
-        "| r | register | bits | field | access | meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    for register in REGISTERS:
-        place, name, text = f"0x{register.address:02x}", register.name, register.description
-        for field in register.fields:
-            bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
-            meaning = f"{text} {field.description}" if text else field.description
-            lines.append(f"| {place} | {name} | {bits} | {field.name} | {field.access} | {meaning} |")
-            place = name = text = ""
-    return "\n".join(lines) + "\n"
+        for w in WINDOWS
+    )
+    return page(
+        "System registers and memory map of the accelerator",
+        _MODULE,
+        "Addresses count bytes, register numbers r words.",
+        [
+            "## Host's memory map",
+            "",
+            *markdown_table(("address", "window", "bytes of a beat", "access", "meaning"), windows),
+            "",
+            "## System registers",
+            "",
+            f"The host has register r at 0x{WINDOW_BY_NAME['system'].base:08x} + 4*r, the harts at",
+            f"0x{register_address(SYSTEM_UNIT, 0):08x} + 4*r (unit {SYSTEM_UNIT}). Registers reset to 0, but for",
+            "constants. Bits that are not listed, and those of MVUs and harts that do not exist, read 0 and",
+            "ignore writes.",
+            "",
+            *register_table(REGISTERS, "r", "0x{:02x}".format),
+        ],
+    )
 
 
 def generated_files(root: Path) -> dict[Path, str]:
@@ -327,4 +371,4 @@ def generated_files(root: Path) -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    write_generated("assay.golden.accelerator.registers", "the accelerator", generated_files)
+    write_generated(_MODULE, "the accelerator", generated_files)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.golden import table
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan
 from assay.golden.mvu.jobs import row_clocks
 from assay.golden.network import Layer
 
@@ -19,7 +19,7 @@ class StepRecord:
     """Clocks of one step.
 
     Attributes:
-        mvu, number: of the step, see `golden.codegen.plan.Step`.
+        mvu, number: of the step, see `golden.accelerator.plan.Step`.
         layer: name of the network's layer.
         start, end: first and last clock of the MVU's ``busy``, counted from the release of the harts.
         multiply: multiply clocks, the countdown.

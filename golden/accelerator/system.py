@@ -17,11 +17,11 @@ import numpy as np
 from assay.golden.accelerator import registers as system_registers
 from assay.golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
 from assay.golden.accelerator.crossbar import LeastRecent
+from assay.golden.accelerator.folding import fold
 from assay.golden.accelerator.order import StepOrder
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from assay.golden.accelerator.report import Report, StepRecord, report
-from assay.golden.codegen.folding import fold
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
 from assay.golden.controller.csrs import BY_NAME as CSRS
 from assay.golden.controller.csrs import Cause, Interrupt
 from assay.golden.controller.instructions import Decoded, decode, disassemble

@@ -27,10 +27,21 @@ from typing import Any
 import numpy as np
 
 from assay.golden import user_files, vector_sets
+from assay.golden.accelerator.folding import fold
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import (
+    BIASES,
+    SCALERS,
+    WEIGHTS,
+    Firmware,
+    Load,
+    Phase,
+    Place,
+    Plan,
+    Step,
+    Wait,
+)
 from assay.golden.codegen.elf import executable
-from assay.golden.codegen.folding import fold
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
 from assay.golden.controller.assembler import assemble
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.errors import ChecksumError, ConfigurationError, GoldenError

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Firmware, Step
 from assay.golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
 from assay.golden.accelerator.registers import SYSTEM_UNIT
-from assay.golden.codegen.plan import Firmware, Step
 from assay.golden.controller.assembler import assemble, load_constant
 from assay.golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
 from assay.golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE

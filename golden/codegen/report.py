@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from assay.golden import table
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
 from assay.golden.errors import ConfigurationError
 from assay.golden.mvu.agu import conv_row_program
 from assay.golden.mvu.jobs import countdown

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m assay.golden.controller COMMAND`: the simulator's speed, random programs as text."""
+"""`python -m assay.golden.controller bench`: the simulator's speed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from assay.golden.controller.instructions import encode
 from assay.golden.controller.iss import Iss, start
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.controller.parameters import ControllerParameters
-from assay.golden.controller.programs import KINDS, random_program
 from assay.golden.errors import GoldenError
 
 _ROUNDS = 3  #: the best counts
@@ -60,13 +59,6 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _program(options: argparse.Namespace) -> int:
-    parameters = ControllerParameters(mul_div=int(options.mul_div))
-    program = random_program(options.seed, parameters, None, options.length, options.kind)
-    print(f"# {program.description}\n{program.listing()}")
-    return 0
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit status."""
     parser = argparse.ArgumentParser(prog="python -m assay.golden.controller", description=__doc__)
@@ -76,12 +68,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--count", type=int, default=500_000, metavar="N", help="instructions (default 500000)"
     )
     bench.set_defaults(command=_bench)
-    program = commands.add_parser("program", help="Print a random program.")
-    program.add_argument("--seed", type=int, default=0)
-    program.add_argument("--kind", choices=list(KINDS), default="mixed")
-    program.add_argument("--length", type=int, default=2000, metavar="N", help="lines (default 2000)")
-    program.add_argument("--mul-div", action="store_true", help="with the M extension")
-    program.set_defaults(command=_program)
     options = parser.parse_args(arguments)
     try:
         return options.command(options)

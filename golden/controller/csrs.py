@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from assay.golden.registers import WORD_BITS, Field, Register
+from assay.golden.registers import WORD_BITS, Field, Register, numbered
 
 MISA = 0x4000_0100  #: MXL = 32 bits, extension I
 MISA_M = 0x1000  #: extension M, added with mul_div
@@ -64,95 +64,95 @@ def _whole(description: str, access: str = "rw") -> tuple[Field, ...]:
     return (Field("value", WORD_BITS - 1, 0, description, access),)
 
 
+def _unused(array: str, numbers: range, address: int, what: str) -> list[Csr]:
+    """CSRs that must exist and do nothing."""
+    text = f"There is no {what}: it reads 0, and writes are ignored."
+    return [Csr(**vars(register)) for register in numbered(array, numbers, address, _whole(text, "ro"))]
+
+
 def _interrupts(writable: bool) -> tuple[Field, ...]:
     return tuple(
         Field(
             f"{stem}{suffix}",
             number,
             number,
-            f"{number.name.lower()} interrupt {'enabled' if writable else 'pending'}{note}",
+            f"The {name} interrupt is {'enabled' if writable else 'pending'}{note}.",
             "rw" if writable or number is Interrupt.MVU else "ro",
         )
-        for stem, number, note in (
-            ("ms", Interrupt.SOFTWARE, "" if writable else ": msip"),
-            ("mt", Interrupt.TIMER, "" if writable else ": mtime >= mtimecmp"),
-            ("me", Interrupt.EXTERNAL, "" if writable else ": ext_irq_i"),
-            ("mvu", Interrupt.MVU, "" if writable else ": set by mvu_irq_i, cleared by writing 0"),
+        for stem, number, name, note in (
+            ("ms", Interrupt.SOFTWARE, "software", "" if writable else ", as msip says"),
+            ("mt", Interrupt.TIMER, "timer", "" if writable else ", because mtime >= mtimecmp"),
+            ("me", Interrupt.EXTERNAL, "external", "" if writable else ", as ext_irq_i says"),
+            ("mvu", Interrupt.MVU, "MVU", "" if writable else "; mvu_irq_i sets it, a write of 0 clears it"),
         )
         for suffix in ("ie" if writable else "ip",)
     )
 
-
-_HIGH = " (bits 63:32)"
 
 CSRS = (
     Csr(
         "mstatus",
         0x300,
         (
-            Field("mie", 3, 3, "interrupts are taken"),
-            Field("mpie", 7, 7, "mie before the last trap"),
-            Field("mpp", 12, 11, "reads 3: machine mode", "ro"),
+            Field("mie", 3, 3, "Interrupts are taken."),
+            Field("mpie", 7, 7, "The bit mie before the last trap."),
+            Field("mpp", 12, 11, "Reads 3, which is machine mode.", "ro"),
         ),
-        "",
         reset=3 << 11,
     ),
-    Csr("misa", 0x301, _whole("RV32I, with MulDiv also M; writes are ignored", "ro"), "", reset=MISA),
-    Csr("mie", 0x304, _interrupts(writable=True), ""),
+    Csr("misa", 0x301, _whole("RV32I, with MulDiv also M; writes are ignored.", "ro"), reset=MISA),
+    Csr("mie", 0x304, _interrupts(writable=True)),
     Csr(
         "mtvec",
         0x305,
         (
-            Field("mode", 0, 0, "1: vectored, interrupts go to base + 4 * number"),
-            Field("base", 31, 2, "bits 31:2 of the handler's address"),
+            Field("mode", 0, 0, "With 1, interrupts go to base + 4 * number, else to base."),
+            Field("base", 31, 2, "Bits 31:2 of the handler's address."),
         ),
-        "",
     ),
-    Csr("mstatush", 0x310, _whole("reads 0; writes are ignored", "ro"), ""),
+    Csr("mstatush", 0x310, _whole("Reads 0; writes are ignored.", "ro")),
     Csr(
         "mcountinhibit",
         0x320,
-        (Field("cy", 0, 0, "mcycle stands still"), Field("ir", 2, 2, "minstret stands still")),
-        "",
+        (
+            Field("cy", 0, 0, "The counter mcycle stands still."),
+            Field("ir", 2, 2, "The counter minstret stands still."),
+        ),
     ),
-    *(Csr(f"mhpmevent{i}", 0x320 + i, _whole("reads 0; writes are ignored", "ro"), "") for i in range(3, 32)),
-    Csr("mscratch", 0x340, _whole("free for software"), ""),
-    Csr("mepc", 0x341, (Field("pc", 31, 2, "bits 31:2 of the pc that trapped; mret goes there"),), ""),
+    *_unused("mhpmevent[k]", range(3, 32), 0x323, "event selector k"),
+    Csr("mscratch", 0x340, _whole("Free for software.")),
+    Csr("mepc", 0x341, (Field("pc", 31, 2, "Bits 31:2 of the pc that trapped, to which mret returns."),)),
     Csr(
         "mcause",
         0x342,
-        (Field("code", 4, 0, "cause of the last trap"), Field("interrupt", 31, 31, "it was an interrupt")),
-        "",
+        (
+            Field("code", 4, 0, "Cause of the last trap."),
+            Field("interrupt", 31, 31, "The last trap was an interrupt."),
+        ),
     ),
-    Csr("mtval", 0x343, _whole("address or instruction of the last trap"), ""),
-    Csr("mip", 0x344, _interrupts(writable=False), ""),
+    Csr("mtval", 0x343, _whole("Address or instruction of the last trap.")),
+    Csr("mip", 0x344, _interrupts(writable=False)),
     # The debug specification's way to say that there are no triggers (RISC-V External Debug Support 1.0, section 5.7).
-    Csr("tselect", 0x7A0, _whole("reads 0: there are no triggers; writes are ignored", "ro"), ""),
-    *(Csr(f"tdata{i}", 0x7A0 + i, _whole("reads 0; writes are ignored", "ro"), "") for i in (1, 2, 3)),
-    Csr("mcycle", 0xB00, _whole("clocks since reset (bits 31:0)"), ""),
-    Csr("minstret", 0xB02, _whole("instructions retired (bits 31:0)"), ""),
-    *(
-        Csr(f"mhpmcounter{i}", 0xB00 + i, _whole("reads 0; writes are ignored", "ro"), "")
-        for i in range(3, 32)
-    ),
-    Csr("mcycleh", 0xB80, _whole(f"clocks since reset{_HIGH}"), ""),
-    Csr("minstreth", 0xB82, _whole(f"instructions retired{_HIGH}"), ""),
-    *(
-        Csr(f"mhpmcounter{i}h", 0xB80 + i, _whole("reads 0; writes are ignored", "ro"), "")
-        for i in range(3, 32)
-    ),
+    Csr("tselect", 0x7A0, _whole("Reads 0, as there are no triggers; writes are ignored.", "ro")),
+    *_unused("tdata[k]", range(1, 4), 0x7A1, "datum k of a trigger"),
+    Csr("mcycle", 0xB00, _whole("Clocks since reset, bits 31:0.")),
+    Csr("minstret", 0xB02, _whole("Instructions retired, bits 31:0.")),
+    *_unused("mhpmcounter[k]", range(3, 32), 0xB03, "event counter k, bits 31:0"),
+    Csr("mcycleh", 0xB80, _whole("Clocks since reset, bits 63:32.")),
+    Csr("minstreth", 0xB82, _whole("Instructions retired, bits 63:32.")),
+    *_unused("mhpmcounter[k]h", range(3, 32), 0xB83, "event counter k, bits 63:32"),
     # Zicntr, Vol. I section 7.1.
-    Csr("cycle", 0xC00, _whole("mcycle", "ro"), ""),
-    Csr("time", 0xC01, _whole("mtime (bits 31:0)", "ro"), ""),
-    Csr("instret", 0xC02, _whole("minstret", "ro"), ""),
-    Csr("cycleh", 0xC80, _whole("mcycleh", "ro"), ""),
-    Csr("timeh", 0xC81, _whole(f"mtime{_HIGH}", "ro"), ""),
-    Csr("instreth", 0xC82, _whole("minstreth", "ro"), ""),
-    Csr("mvendorid", 0xF11, _whole("reads 0", "ro"), ""),
-    Csr("marchid", 0xF12, _whole("reads 0", "ro"), ""),
-    Csr("mimpid", 0xF13, _whole(f"reads {IMPLEMENTATION}", "ro"), "", reset=IMPLEMENTATION),
-    Csr("mhartid", 0xF14, _whole("number of the hart", "ro"), ""),
-    Csr("mconfigptr", 0xF15, _whole("reads 0", "ro"), ""),
+    Csr("cycle", 0xC00, _whole("The counter mcycle, bits 31:0.", "ro")),
+    Csr("time", 0xC01, _whole("The timer mtime, bits 31:0.", "ro")),
+    Csr("instret", 0xC02, _whole("The counter minstret, bits 31:0.", "ro")),
+    Csr("cycleh", 0xC80, _whole("The counter mcycle, bits 63:32.", "ro")),
+    Csr("timeh", 0xC81, _whole("The timer mtime, bits 63:32.", "ro")),
+    Csr("instreth", 0xC82, _whole("The counter minstret, bits 63:32.", "ro")),
+    Csr("mvendorid", 0xF11, _whole("Reads 0.", "ro")),
+    Csr("marchid", 0xF12, _whole("Reads 0.", "ro")),
+    Csr("mimpid", 0xF13, _whole(f"Reads {IMPLEMENTATION}.", "ro"), reset=IMPLEMENTATION),
+    Csr("mhartid", 0xF14, _whole("Number of the hart.", "ro")),
+    Csr("mconfigptr", 0xF15, _whole("Reads 0.", "ro")),
 )
 BY_NAME = {csr.name: csr for csr in CSRS}
 BY_ADDRESS = {csr.address: csr for csr in CSRS}

@@ -61,20 +61,27 @@ HOST_REGISTERS = (
                 "value",
                 MAX_HARTS - 1,
                 0,
-                "bit h: hart h does not issue; resets to ones. Bits of harts that are not there read 0",
+                "Bit h holds hart h, which then does not issue; it resets to 1, and reads 0 without a hart h.",
             ),
         ),
         "",
     ),
-    Register("harts", 0x4, (Field("value", 31, 0, "number of harts", "ro"),), ""),
+    Register("harts", 0x4, (Field("value", 31, 0, "Number of harts.", "ro"),), ""),
     Register(
-        "retired", 0x8, (Field("value", 31, 0, "retired instructions of all harts, low word", "ro"),), ""
+        "retired", 0x8, (Field("value", 31, 0, "Retired instructions of all harts, low word.", "ro"),), ""
     ),
-    Register("clocks", 0xC, (Field("value", 31, 0, "clocks since reset, low word", "ro"),), ""),
+    Register("clocks", 0xC, (Field("value", 31, 0, "Clocks since reset, low word.", "ro"),), ""),
     Register(
         "pc",
         0x10,
-        (Field("value", 31, 0, "+ 4h: write: pc of held hart h, whose state goes to reset; read: its pc"),),
+        (
+            Field(
+                "value",
+                31,
+                0,
+                "Pc of hart h, at + 4*h; a write to that of a held hart also resets its state.",
+            ),
+        ),
         "",
     ),
 )

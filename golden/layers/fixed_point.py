@@ -15,6 +15,7 @@ import numpy as np
 from assay.golden.layers.linear import Convolution, Window, sums_of_products
 from assay.golden.layers.tflite import Pairwise
 from assay.golden.layers.tflite_tables import Lookup
+from assay.golden.rounding import round_fraction
 from assay.golden.schemes.fixed_point import (
     WeightScale,
     check_accumulator,
@@ -22,7 +23,6 @@ from assay.golden.schemes.fixed_point import (
     plan_sigmoid,
     plan_tanh,
     rescale,
-    round_half_away,
 )
 
 __all__ = [
@@ -186,7 +186,7 @@ class Stepwise:
 
     def __post_init__(self) -> None:
         function, unit, step = STEPWISE[self.function], Fraction(2) ** self.source, Fraction(2) ** self.target
-        exact = [round_half_away(function(x * unit) / step) for x in range(-128, 128)]
+        exact = [round_fraction(function(x * unit) / step, "half_away") for x in range(-128, 128)]
         table = np.array([min(max(y, -128), 127) for y in exact], np.int8)
         object.__setattr__(self, "_lookup", Lookup(table))
 
@@ -206,10 +206,7 @@ class MaxPool:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1)
-        y = None
-        for tap in self.window.taps(self.window.padded(images, -128, np.int8)):
-            y = tap.copy() if y is None else np.maximum(y, tap, out=y)
-        y = y.transpose(0, 3, 1, 2)
+        y = self.window.largest(images, -128).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(y).reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -230,12 +227,10 @@ class AveragePool:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:]).transpose(0, 2, 3, 1)
-        total = sum(self.window.taps(self.window.padded(images, 0, np.int64)))
-        count = np.int64(self.window.kernel[0] * self.window.kernel[1])
-        if not self.include_padding:
-            ones = np.ones((1, *images.shape[1:3], 1), np.int64)
-            count = sum(self.window.taps(self.window.padded(ones, 0, np.int64)))
-        y = rescale(total, self.source - self.target, count).transpose(0, 3, 1, 2)
+        count = self.window.counts(images.shape[1:3])
+        if self.include_padding:
+            count = np.full_like(count, self.window.kernel[0] * self.window.kernel[1])
+        y = rescale(self.window.totals(images), self.source - self.target, count).transpose(0, 3, 1, 2)
         return np.ascontiguousarray(y).reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -271,9 +266,10 @@ class Sum:
         total = sum(
             x.astype(object) << exponent - unit for x, exponent in zip((a, b), self.sources, strict=True)
         )
-        n, d = np.abs(total) << max(unit - self.target, 0), 1 << max(self.target - unit, 0)
-        magnitude = (2 * n + d) // (2 * d)
-        return np.clip(np.where(total < 0, -magnitude, magnitude), -128, 127).astype(np.int8)
+        step = Fraction(2) ** (unit - self.target)
+        distinct, inverse = np.unique(total, return_inverse=True)
+        rounded = [min(max(round_fraction(n * step, "half_away"), -128), 127) for n in distinct]
+        return np.array(rounded, np.int8)[inverse].reshape(total.shape)
 
 
 @dataclass(frozen=True)

@@ -254,9 +254,7 @@ class MaxPool:
             y = self._whole(images) if self.order == "map" else self._windows(images)
             return y.reshape(*x.shape[:3], *y.shape[1:3])
         least = np.iinfo(x.dtype).min
-        y = None
-        for tap in self.window.taps(self.window.padded(x.reshape(-1, *x.shape[3:], 1), least, x.dtype)):
-            y = tap.copy() if y is None else np.maximum(y, tap, out=y)
+        y = self.window.largest(x.reshape(-1, *x.shape[3:], 1), least)
         return y.reshape(*x.shape[:3], *y.shape[1:3])
 
     def _windows(self, images: np.ndarray) -> np.ndarray:

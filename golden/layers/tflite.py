@@ -562,10 +562,7 @@ class MaxPool2D:
     activation: str = "NONE"
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        images = self.window.padded(x.reshape(-1, *x.shape[2:]), limits(x.dtype)[0], x.dtype)
-        y = None
-        for tap in self.window.taps(images):
-            y = tap.copy() if y is None else np.maximum(y, tap, out=y)
+        y = self.window.largest(x.reshape(-1, *x.shape[2:]), limits(x.dtype)[0])
         y = np.clip(y, *activation_range(self.activation, self.target))
         return y.astype(x.dtype).reshape(*x.shape[:2], *y.shape[1:])
 
@@ -584,10 +581,8 @@ class AveragePool2D:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:])
-        ones = np.ones((1, *images.shape[1:3], 1), np.int64)
-        total = sum(tap.astype(np.int64) for tap in self.window.taps(self.window.padded(images, 0, x.dtype)))
-        count = sum(self.window.taps(self.window.padded(ones, 0, np.int64)))
-        y = np.clip(divide_half_away(total, count), *activation_range(self.activation, self.target))
+        means = divide_half_away(self.window.totals(images), self.window.counts(images.shape[1:3]))
+        y = np.clip(means, *activation_range(self.activation, self.target))
         return y.astype(x.dtype).reshape(*x.shape[:2], *y.shape[1:])
 
 

@@ -38,13 +38,24 @@ from typing import NamedTuple
 
 from assay.golden.errors import ConfigurationError
 from assay.golden.formats import IntFormat
+from assay.golden.rounding import round_fraction
 
 __all__ = ["DIRECTED", "Correction", "Quantiser", "Rounding"]
 
 # Modes that are not to the nearest: they jump at integers, where the others jump in the middle.
 DIRECTED = ("FLOOR", "CEIL", "UP", "DOWN")
 _SAME = {"ROUND": "HALF_EVEN", "ROUND_TO_ZERO": "DOWN"}
-_MODES = (*DIRECTED, "HALF_EVEN", "HALF_UP", "HALF_DOWN", "GEMMLOWP")
+# Name here, which is QONNX's -> name in `golden.rounding`.
+_ROUNDINGS = {
+    "FLOOR": "truncate",
+    "CEIL": "ceil",
+    "UP": "away_from_zero",
+    "DOWN": "toward_zero",
+    "HALF_EVEN": "half_even",
+    "HALF_UP": "half_away",
+    "HALF_DOWN": "half_toward_zero",
+}
+_MODES = (*_ROUNDINGS, "GEMMLOWP")
 
 
 class Correction(NamedTuple):
@@ -93,23 +104,12 @@ class Rounding:
     def apply(self, v: Fraction) -> int:
         """R(v + inside) - inside, of an exact number of steps."""
         v = v + self.inside
-        floor = math.floor(v)
-        rest = v - floor
         if self.mode == "GEMMLOWP":
             doubled = v + Fraction(1, 2) + (Fraction(1, 2 << self.second) if self.second else 0)
             if self.second and v < 0:
                 doubled -= Fraction(1, 1 << self.second)
-            made = math.floor(doubled)
-        elif self.directed:
-            up = self.mode == "CEIL" or self.mode == ("UP" if v >= 0 else "DOWN")
-            made = math.ceil(v) if up else floor
-        elif rest != Fraction(1, 2):
-            made = floor + (rest > Fraction(1, 2))
-        elif self.mode == "HALF_EVEN":
-            made = floor + floor % 2
-        else:
-            made = floor + ((self.mode == "HALF_UP") == (v > 0))
-        return made - self.inside
+            return math.floor(doubled) - self.inside
+        return round_fraction(v, _ROUNDINGS[self.mode]) - self.inside
 
     def correction(self, shift: int, zero: int, nonnegative: bool) -> Correction:
         """For a layer of V = (v + zero) * 2**shift.

@@ -17,7 +17,7 @@ from itertools import zip_longest
 import numpy as np
 
 from assay.golden.errors import ConfigurationError
-from assay.golden.formats import IntFormat
+from assay.golden.formats import IntFormat, wrap
 from assay.golden.mvu.agu import (
     AddressProgram,
     PaddingGeometry,
@@ -53,7 +53,6 @@ __all__ = [
     "plane_order",
     "post_process",
     "run_job",
-    "wrap",
 ]
 
 #: Name of an error cause to its bit in ``mvustatus.cause``.
@@ -266,12 +265,6 @@ def plane_order(a: int, w: int) -> list[tuple[int, int]]:
     ]
 
 
-def wrap(values: np.ndarray, bits: int) -> np.ndarray:
-    """`values` modulo 2**bits as two's complement, int64 of the same shape."""
-    half = 1 << (bits - 1)
-    return ((values + half) & ((1 << bits) - 1)) - half
-
-
 def accumulate_planes(
     x_bits: np.ndarray,
     w_bits: np.ndarray,
@@ -299,7 +292,7 @@ def accumulate_planes(
     dtype = np.float32 if tiles * lanes < 1 << 24 else np.float64
     for pair, (i, j) in enumerate(plane_order(x_format.bits, w_format.bits)):
         if previous is not None and i + j != previous:
-            acc = wrap(2 * acc, acc_width)
+            acc = wrap(2 * acc, acc_width, signed=True)
         previous = i + j
         x = x_bits[:, pair].reshape(outputs, tiles * lanes).astype(dtype)
         w = w_bits[pair].transpose(0, 2, 1).reshape(tiles * lanes, lanes).astype(dtype)
@@ -312,7 +305,7 @@ def accumulate_planes(
             count[:] = 0
         if (x_is_sign != w_is_sign) != (mode == 3):
             np.negative(count, out=count)
-        acc = wrap(acc + count, acc_width)
+        acc = wrap(acc + count, acc_width, signed=True)
     return acc
 
 
@@ -344,7 +337,7 @@ def accumulate_values(
     if mode == 2:
         x, w = 2 * x - _plane_weights(x_format), 2 * w - _plane_weights(w_format)
     product = (x @ w).astype(np.int64)
-    return wrap(-product if mode == 3 else product, acc_width)
+    return wrap(-product if mode == 3 else product, acc_width, signed=True)
 
 
 def post_process(
@@ -420,8 +413,8 @@ def check_configuration(registers: Registers) -> None:
     """Raise `ConfigurationError` with the causes' names and meanings when `registers` are illegal."""
     causes = config_causes(registers)
     if causes:
-        reasons = [f"{name} ({text})" for bit, (name, text) in enumerate(ERROR_CAUSES) if causes >> bit & 1]
-        raise ConfigurationError(f"illegal MVU configuration: {'; '.join(reasons)}")
+        reasons = [f"{name}: {text}" for bit, (name, text) in enumerate(ERROR_CAUSES) if causes >> bit & 1]
+        raise ConfigurationError(f"illegal MVU configuration: {' '.join(reasons)}")
 
 
 def run_job(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:

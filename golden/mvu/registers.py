@@ -21,36 +21,49 @@ from assay.golden.mvu.parameters import (
     RESIDUAL_LOOPS,
     MvuParameters,
 )
-from assay.golden.registers import WORD_BITS, Field, Register, struct_members, write_generated
+from assay.golden.registers import (
+    WORD_BITS,
+    Field,
+    Register,
+    camel,
+    markdown_table,
+    numbered,
+    package,
+    page,
+    register_table,
+    runs,
+    struct_members,
+    write_generated,
+)
+
+_MODULE = "assay.golden.mvu.registers"
 
 
-def _value(name: str, width: int, signed: bool = False) -> tuple[Field, ...]:
-    return (Field("value", width - 1, 0, name, signed=signed),)
+def _value(description: str, width: int, signed: bool = False) -> tuple[Field, ...]:
+    return (Field("value", width - 1, 0, description, signed=signed),)
 
 
 def _table() -> tuple[Register, ...]:
-    rows: list[tuple[str, tuple[Field, ...], str]] = []
+    rows: list[Register] = []
 
-    def add(name: str, fields: tuple[Field, ...], description: str) -> None:
-        rows.append((name, fields, description))
+    def add(name: str, fields: tuple[Field, ...], description: str = "") -> None:
+        rows.append(Register(name, len(rows), fields, description))
 
-    streams = (("w", "weights"), ("i", "input"), ("s", "scalers"), ("b", "biases"))
-    for letter, what in streams:
-        add(f"mvu{letter}baseptr", _value("first word", 16), f"Base address of the {what}.")
+    def add_array(array: str, numbers: range, fields: tuple[Field, ...]) -> None:
+        rows.extend(numbered(array, numbers, len(rows), fields))
+
+    for letter, what in (("w", "weights"), ("i", "input"), ("s", "scalers"), ("b", "biases")):
+        add(f"mvu{letter}baseptr", _value(f"Address of the first word of the {what}.", 16))
     add(
         "mvuobaseptr",
         (
-            Field("value", 15, 0, "first word"),
+            Field("value", 15, 0, "Address of the first word of the output."),
             Field(
-                "dest",
-                31,
-                24,
-                "one bit for each MVU of the crossbar; 0: own data memory",
+                "dest", 31, 24, "Bit m sends the output to MVU m of the crossbar; 0 is the own data memory."
             ),
         ),
-        "Base address of the output.",
     )
-    add("mvurbaseptr", _value("first word", 16), "Base address of the residual input. (Assay)")
+    add("mvurbaseptr", _value("Address of the first word of the residual input (Assay).", 16))
     for letter, what, loops in (
         ("w", "weight", NUM_LOOPS),
         ("i", "input", NUM_LOOPS),
@@ -59,131 +72,131 @@ def _table() -> tuple[Register, ...]:
         ("o", "output", OUTPUT_LOOPS),
         ("r", "residual", RESIDUAL_LOOPS),
     ):
-        for k in range(loops):
-            add(
-                f"mvu{letter}jump{k}",
-                _value("words", 16, signed=True),
-                f"{what.capitalize()} address jump {k} (0 is the outermost loop's).",
-            )
-        for k in range(1, loops):
-            add(
-                f"mvu{letter}length{k}",
-                _value("iterations - 1", 16),
-                f"{what.capitalize()} loop {k} runs this many times plus one (loop 0 is endless).",
-            )
-    for letter, what in (("i", "input"), ("w", "weight")):
-        for k, unit in enumerate(("row", "column")):
-            add(
-                f"mvu{letter}skip{k}",
-                _value("words", 16),
-                f"{what.capitalize()} words between one kernel {unit} and the next, "
-                "for kernel positions skipped as padding. (Assay)",
-            )
+        jump = f"Words that the {what} address jumps when loop k goes on; loop 0 is the outermost."
+        add_array(f"mvu{letter}jump[k]", range(loops), _value(jump, 16, signed=True))
+        length = f"Iterations of {what} loop k, less 1; loop 0 is the outermost, has no end and no register."
+        add_array(f"mvu{letter}length[k]", range(1, loops), _value(length, 16))
+    for letter, what in (("i", "Input"), ("w", "Weight")):
+        skip = (
+            f"{what} words from one row of the kernel to the next (k = 0), or from one column to the next (k = 1). "
+            "They lead past kernel positions that padding skips (Assay)."
+        )
+        add_array(f"mvu{letter}skip[k]", range(2), _value(skip, 16))
     add(
         "mvuishape",
         (
-            Field("width", 15, 0, "columns of the input map"),
-            Field("height", 31, 16, "rows of the input map"),
+            Field("width", 15, 0, "Columns of the input map."),
+            Field("height", 31, 16, "Rows of the input map."),
         ),
-        "Input map under zero padding. (Assay)",
+        "The input map of a job with zero padding (Assay).",
     )
     add(
         "mvukernel",
         (
-            Field("width", 3, 0, "kernel columns, 1 to 15"),
-            Field("height", 7, 4, "kernel rows, 1 to 15"),
-            Field("pad_left", 11, 8, "padding columns, less than width"),
-            Field("pad_top", 15, 12, "padding rows, less than height"),
-            Field("blocks", 27, 16, "input channel blocks"),
+            Field("width", 3, 0, "Columns of the kernel, 1 to 15."),
+            Field("height", 7, 4, "Rows of the kernel, 1 to 15."),
+            Field("pad_left", 11, 8, "Columns of padding at the left, fewer than `width`."),
+            Field("pad_top", 15, 12, "Rows of padding at the top, fewer than `height`."),
+            Field("blocks", 27, 16, "Blocks of input channels."),
         ),
-        "Kernel under zero padding. (Assay)",
+        "The kernel of a job with zero padding (Assay).",
     )
     add(
         "mvustride",
         (
-            Field("x", 7, 0, "input columns from one convolution output to the next"),
-            Field("y", 15, 8, "input rows from one convolution output to the next"),
-            Field("group_x", 23, 16, "input columns from one pool group to the next"),
-            Field("group_y", 31, 24, "input rows from one pool group to the next"),
+            Field("x", 7, 0, "Input columns from one output of the convolution to the next."),
+            Field("y", 15, 8, "Input rows from one output of the convolution to the next."),
+            Field("group_x", 23, 16, "Input columns from one pool group to the next."),
+            Field("group_y", 31, 24, "Input rows from one pool group to the next."),
         ),
-        "Steps of the output position under zero padding. (Assay)",
+        "The steps of the output position in a job with zero padding (Assay).",
     )
     add(
         "mvuprecision",
         (
-            Field("weight", 5, 0, "weight bits, 1 to 16"),
-            Field("input", 11, 6, "input bits, 1 to 16"),
-            Field("output", 17, 12, "output bits, 1 to 16"),
-            Field("residual", 23, 18, "residual bits, 1 to 16 (Assay)"),
-            Field("weight_signed", 24, 24, "weights are signed"),
-            Field("input_signed", 25, 25, "inputs are signed"),
-            Field("output_signed", 26, 26, "saturate to the signed range (Assay)"),
-            Field("residual_signed", 27, 27, "residuals are signed (Assay)"),
+            Field("weight", 5, 0, "Bits of a weight, 1 to 16."),
+            Field("input", 11, 6, "Bits of an input, 1 to 16."),
+            Field("output", 17, 12, "Bits of an output, 1 to 16."),
+            Field("residual", 23, 18, "Bits of a residual, 1 to 16 (Assay)."),
+            Field("weight_signed", 24, 24, "Weights are signed."),
+            Field("input_signed", 25, 25, "Inputs are signed."),
+            Field("output_signed", 26, 26, "Outputs saturate to the signed range (Assay)."),
+            Field("residual_signed", 27, 27, "Residuals are signed (Assay)."),
         ),
         "Precisions and signs.",
     )
     add(
         "mvuquant",
         (
-            Field("round_half_up", 0, 0, "add half an output step before dropping bits (Assay)"),
-            Field("saturate", 1, 1, "clamp to the output range instead of wrapping (Assay)"),
-            Field("msb", 11, 6, f"index of the output's top bit in the {POST_WIDTH}-bit sum"),
+            Field("round_half_up", 0, 0, "Half an output step is added before bits are dropped (Assay)."),
+            Field("saturate", 1, 1, "Outputs are clamped to their range and do not wrap (Assay)."),
+            Field("msb", 11, 6, f"Number of the output's top bit in the {POST_WIDTH}-bit sum."),
         ),
-        "Quantiser.",
+        "The quantiser.",
     )
     add(
         "mvuscaler",
         (
-            Field("value", 15, 0, "multiplier when not from memory", signed=True),
-            Field("bias_shift", 19, 16, "left shift of the bias before the addition (Assay)"),
+            Field("value", 15, 0, "Multiplier of a job that takes none from the memory.", signed=True),
+            Field("bias_shift", 19, 16, "Bits by which the bias is shifted left before it is added (Assay)."),
         ),
-        "Scaler.",
+        "The scaler.",
     )
     add(
         "mvurscaler",
         (
-            Field("value", 15, 0, "multiplier of the residual", signed=True),
-            Field("shift", 19, 16, "left shift of the scaled residual before the addition"),
+            Field("value", 15, 0, "Multiplier of the residual.", signed=True),
+            Field("shift", 19, 16, "Bits by which the scaled residual is shifted left before it is added."),
         ),
-        "Residual scaler. (Assay)",
+        "The scaler of the residual (Assay).",
     )
     add(
         "mvuconfig1",
         (
             Field(
-                "acc_select", 2, 0, "an output ends at weight jumps 0 to this; the plane loop is the next one"
+                "acc_select",
+                2,
+                0,
+                "An output ends at weight jumps 0 to this one; the loop of the bit planes is the next one.",
             ),
-            Field("pool_select", 6, 4, "with max-pool: a pool group ends at weight jumps 0 to this"),
-            Field("scaler_memory", 8, 8, "multiplier from the scaler memory (Assay)"),
-            Field("bias_memory", 9, 9, "bias from the bias memory, else 0 (Assay)"),
-            Field("relu", 10, 10, "max(0, x) before pooling (Assay)"),
-            Field("residual", 11, 11, "add the residual input (Assay)"),
-            Field("padding", 12, 12, "skip kernel positions outside the input map (Assay)"),
+            Field("pool_select", 6, 4, "With max pooling, a pool group ends at weight jumps 0 to this one."),
+            Field("scaler_memory", 8, 8, "The multiplier comes from the scaler memory (Assay)."),
+            Field("bias_memory", 9, 9, "The bias comes from the bias memory, else it is 0 (Assay)."),
+            Field("relu", 10, 10, "Negative values become 0 before pooling (Assay)."),
+            Field("residual", 11, 11, "The residual input is added (Assay)."),
+            Field("padding", 12, 12, "Kernel positions outside the input map are skipped (Assay)."),
         ),
-        "Loop roles and stages.",
+        "Roles of the loops, and stages that take part.",
     )
     add(
         "mvucommand",
         (
-            Field("countdown", 28, 0, "multiply clocks of the job"),
-            Field("max_pool", 29, 29, "max-pool over each pool group"),
-            Field("multiply_mode", 31, 30, "product of two bits: 0 {0,0}, 1 {0,+1}, 2 {-1,+1}, 3 {0,-1}"),
+            Field("countdown", 28, 0, "Clocks of the job in which it multiplies."),
+            Field("max_pool", 29, 29, "Outputs are the maxima of their pool groups."),
+            Field(
+                "multiply_mode", 31, 30, "Product of two bits: 0 is {0,0}, 1 {0,+1}, 2 {-1,+1} and 3 {0,-1}."
+            ),
         ),
-        "Writing it starts the job described by all registers, after the running one if there is one.",
+        "A write starts the job that all registers describe, after the running one if there is one.",
     )
     add(
         "mvustatus",
         (
-            Field("busy", 0, 0, "a job runs", "ro"),
-            Field("done", 1, 1, "a job has ended; raises the interrupt", "w1c"),
-            Field("error", 2, 2, "a job was illegal; raises the interrupt; clearing it clears cause", "w1c"),
-            Field("pending", 3, 3, "a job waits; configuration writes wait with it", "ro"),
-            Field("jobs", 15, 8, "jobs ended since reset, modulo 256 (Assay)", "ro"),
-            Field("cause", 23, 16, "reasons of the error, see the list of causes (Assay)", "ro"),
+            Field("busy", 0, 0, "A job runs.", "ro"),
+            Field("done", 1, 1, "A job has ended; this raises the interrupt.", "w1c"),
+            Field(
+                "error",
+                2,
+                2,
+                "A job was illegal; this raises the interrupt. To clear it clears `cause`, too.",
+                "w1c",
+            ),
+            Field("pending", 3, 3, "A job waits, and writes of the configuration wait with it.", "ro"),
+            Field("jobs", 15, 8, "Jobs that have ended since reset, modulo 256 (Assay).", "ro"),
+            Field("cause", 23, 16, "Reasons of the error, see the list of causes (Assay).", "ro"),
         ),
-        "Status.",
     )
-    return tuple(Register(name, address, fields, text) for address, (name, fields, text) in enumerate(rows))
+    return tuple(rows)
 
 
 REGISTERS: tuple[Register, ...] = _table()
@@ -191,22 +204,22 @@ BY_NAME: dict[str, Register] = {r.name: r for r in REGISTERS}
 
 #: Bit of ``mvustatus.cause`` to (name, meaning).
 ERROR_CAUSES: tuple[tuple[str, str], ...] = (
-    ("weight_precision", "weight precision not from 1 to 16"),
-    ("input_precision", "input precision not from 1 to 16"),
-    ("output_precision", "output precision not from 1 to 16"),
-    ("residual_precision", "residual enabled and its precision not from 1 to 16"),
-    ("quantiser", f"quantiser MSB index below output precision - 1 or above {POST_WIDTH - 1}"),
+    ("weight_precision", "The weight precision is not from 1 to 16."),
+    ("input_precision", "The input precision is not from 1 to 16."),
+    ("output_precision", "The output precision is not from 1 to 16."),
+    ("residual_precision", "The residual is enabled, but its precision is not from 1 to 16."),
+    ("quantiser", f"The quantiser's MSB is below output precision - 1, or above {POST_WIDTH - 1}."),
     (
         "loops",
-        "acc_select above 6, or weight loop acc_select + 1 not weight x input precision long, "
-        "or max-pool with pool_select above acc_select",
+        "acc_select is above 6, or weight loop acc_select + 1 is not weight x input precision long, "
+        "or pool_select is above acc_select in a job with max pooling.",
     ),
     (
         "padding",
-        "padding with acc_select other than 4, a kernel side, stride, map side or block count of 0, "
-        "or a padding not less than the kernel",
+        "The job has padding, but acc_select is not 4, or a kernel side, stride, map side or block count is 0, "
+        "or a padding is not less than the kernel.",
     ),
-    ("countdown", "countdown 0, or ended inside an output or a pool group"),
+    ("countdown", "The countdown is 0, or ended inside an output or a pool group."),
 )
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
@@ -217,31 +230,10 @@ def encode(values: Mapping[str, Mapping[str, int] | int]) -> dict[int, int]:
     return {BY_NAME[name].address: BY_NAME[name].encode(value) for name, value in values.items()}
 
 
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
-def _groups() -> list[tuple[str, list[Register]]]:
-    """Registers in address order, numbered ones (mvuwjump0, mvuwjump1 ...) gathered under their stem."""
-    groups: list[tuple[str, list[Register]]] = []
-    for register in REGISTERS:
-        stem = register.name.rstrip("0123456789") if register.name != "mvuconfig1" else register.name
-        if groups and groups[-1][0] == stem and stem != register.name:
-            groups[-1][1].append(register)
-        else:
-            groups.append((stem, [register]))
-    return groups
-
-
 def render_package() -> str:
     """SystemVerilog text of ``rtl/mvu/mvu_pkg.sv``."""
     defaults = MvuParameters()
     lines = [
-        "// SPDX-License-Identifier: Apache-2.0",
-        "// Generated by `python -m assay.golden.mvu.registers` from golden/mvu/registers.py and parameters.py.",
-        "// Do not edit: change the table and run that command.",
-        "package mvu_pkg;",
-        "",
         "  // Defaults of the module parameters.",
     ]
     lines += [f"  localparam int Default{name} = {value};" for name, value in defaults.rtl.items()]
@@ -264,12 +256,12 @@ def render_package() -> str:
         "  // Word addresses.",
     ]
     lines += [
-        f"  localparam logic [RegAddrWidth-1:0] Addr{_camel(r.name)} = {ADDRESS_WIDTH}'d{r.address};"
+        f"  localparam logic [RegAddrWidth-1:0] Addr{camel(r.name)} = {ADDRESS_WIDTH}'d{r.address};"
         for r in REGISTERS
         if r.name in ("mvucommand", "mvustatus")
     ]
     lines += ["", "  // Bits of mvustatus.cause."]
-    lines += [f"  localparam int Cause{_camel(name)} = {bit};" for bit, (name, _) in enumerate(ERROR_CAUSES)]
+    lines += [f"  localparam int Cause{camel(name)} = {bit};" for bit, (name, _) in enumerate(ERROR_CAUSES)]
     lines += ["", "  // Bits that keep what is written, the register at address 0 in the lowest word."]
     lines += [f"  localparam logic [NumRegs*{WORD_BITS}-1:0] WriteMask = {{"]
     lines += [
@@ -281,54 +273,35 @@ def render_package() -> str:
         "  // register file's flat vector. Members called unused_* are reserved bits.",
         "  typedef struct packed {",
     ]
-    for stem, group in reversed([g for g in _groups() if g[0] != "mvustatus"]):
-        short = stem.removeprefix("mvu")
-        if len(group) > 1 or stem != group[0].name:
+    for run in reversed([run for run in runs(REGISTERS) if run[0].name != "mvustatus"]):
+        if run[0].array:
             # Arrays of one-field registers stay whole words, so that index k is register k.
-            first = int(group[0].name.removeprefix(stem))
-            lines.append(f"    logic [{first + len(group) - 1}:{first}][{WORD_BITS - 1}:0] {short};")
-            continue
-        lines += struct_members(group[0], short)
-    lines += ["  } mvu_cfg_t;", "", "endpackage : mvu_pkg", ""]
-    return "\n".join(lines)
+            stem = run[0].array.removesuffix("[k]")
+            first, last = (int(register.name.removeprefix(stem)) for register in (run[0], run[-1]))
+            lines.append(f"    logic [{last}:{first}][{WORD_BITS - 1}:0] {stem.removeprefix('mvu')};")
+        else:
+            lines += struct_members(run[0], run[0].name.removeprefix("mvu"))
+    lines += ["  } mvu_cfg_t;", ""]
+    return package("mvu_pkg", _MODULE, "golden/mvu/registers.py and golden/mvu/parameters.py", lines)
 
 
 def render_documentation() -> str:
     """Markdown text of ``docs/mvu_registers.md``."""
-    lines = [
-        "# Registers of the MVU",
-        "",
-        "Generated by `python -m assay.golden.mvu.registers`. Addresses count 32-bit words. Every register resets to 0;",
-        "bits not listed are reserved: they read 0 and ignore writes. *(Assay)* marks what BARVINN does not have.",
-        "",
-        "| address | register | bits | field | access | meaning |",
-        "|---|---|---|---|---|---|",
-    ]
-    for stem, group in _groups():
-        head = group[0]
-        if len(group) > 1:
-            first, last = int(head.name.removeprefix(stem)), int(group[-1].name.removeprefix(stem))
-            address = f"0x{head.address:02x}-0x{group[-1].address:02x}"
-            name = f"{stem}[{first}-{last}]"
-        else:
-            address, name = f"0x{head.address:02x}", head.name
-        text = head.description
-        for field in head.fields:
-            bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
-            meaning = f"{text} {field.description}." if text else f"{field.description}."
-            if len(group) > 1:
-                meaning = f"{text.replace(f' {first} ', ' k ', 1)} Unit: {field.description}."
-            lines.append(f"| {address} | {name} | {bits} | {field.name} | {field.access} | {meaning} |")
-            address = name = text = ""
-    lines += [
-        "",
-        "## Causes of an error (`mvustatus.cause`)",
-        "",
-        "| bit | name | meaning |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {bit} | {name} | {text} |" for bit, (name, text) in enumerate(ERROR_CAUSES)]
-    return "\n".join(lines) + "\n"
+    causes = ((str(bit), name, text) for bit, (name, text) in enumerate(ERROR_CAUSES))
+    return page(
+        "Registers of the MVU",
+        _MODULE,
+        "Addresses count 32-bit words. Every register resets to 0. Bits that are not listed are reserved: they read 0 "
+        "and ignore writes. *(Assay)* marks registers and fields that BARVINN does not have. `mvuwjump[0-7]` are the "
+        "registers mvuwjump0 to mvuwjump7; the text calls the number k.",
+        [
+            *register_table(REGISTERS, place="0x{:02x}".format),
+            "",
+            "## Causes of an error (`mvustatus.cause`)",
+            "",
+            *markdown_table(("bit", "name", "meaning"), causes),
+        ],
+    )
 
 
 def generated_files(root: Path) -> dict[Path, str]:
@@ -340,4 +313,4 @@ def generated_files(root: Path) -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    write_generated("assay.golden.mvu.registers", "the MVU", generated_files)
+    write_generated(_MODULE, "the MVU", generated_files)

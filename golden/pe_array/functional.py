@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from assay.golden.errors import ConfigurationError
+from assay.golden.formats import wrap
 from assay.golden.pe_array.lanes import lanes, softmax
 from assay.golden.pe_array.parameters import ACC_WIDTH, PeArrayParameters
 from assay.golden.pe_array.registers import ArrayOp, LaneOp
@@ -22,16 +23,10 @@ __all__ = ["accumulators", "explain", "outputs", "window_counts"]
 _EMPTY = {ArrayOp.MAC: 0, ArrayOp.MAX: -(1 << ACC_WIDTH - 1)}
 
 
-def signed(values: np.ndarray, bits: int) -> np.ndarray:
-    """The low `bits` of integers as a two's complement number: int64."""
-    half = np.int64(1) << bits - 1
-    return ((np.asarray(values, np.int64) + half) & ((half << 1) - 1)) - half
-
-
 def _differences(stored: np.ndarray, is_signed: int, zero: int, width: int) -> np.ndarray:
     """Words of `width` bits less their zero point, as the W+1-bit numbers that the elements multiply: int64."""
-    values = signed(stored, width) if is_signed else np.asarray(stored, np.int64) & (1 << width) - 1
-    return signed(values - zero, width + 1)
+    values = wrap(stored, width, bool(is_signed))
+    return wrap(values - zero, width + 1, signed=True)
 
 
 def accumulators(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> np.ndarray:
@@ -94,7 +89,7 @@ def accumulators(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) 
                         usable = in_map[..., k, None] & (phase[k, taken] != 0)
                         candidate = np.where(usable, window[..., k, None], empty)
                         acc[..., taken] = np.maximum(acc[..., taken], candidate)
-            acc = signed(acc, ACC_WIDTH)
+            acc = wrap(acc, ACC_WIDTH, signed=True)
         if step >= first and (step - first) % stride == 0:
             complete[:, :, (step - first) // stride] = acc
     return complete
@@ -209,11 +204,11 @@ def explain(
     result = _lanes(tile, block[:, at.column], counts, parameters)[index]
     # Without zero point, clamp and table, and in words wide enough, the lanes give the rescaled value.
     width = parameters.data_width + 2
-    b = signed(b - tile["second_zero"], width)
+    b = wrap(b - tile["second_zero"], width, signed=True)
     limit = 1 << ACC_WIDTH - 1
     plain = {"second_zero": 0, "output_zero": 0, "low": -limit, "high": limit - 1, "mode.table": 0}
     words = lanes(a, b, {**tile.header, **plain}, tile.entries, counts, None, ACC_WIDTH)
-    rescaled = signed(words, ACC_WIDTH)[index]
+    rescaled = wrap(words, ACC_WIDTH, signed=True)[index]
     second = (
         f", second operand {b[index]} less its zero point"
         if tile["mode.lane_op"] in (LaneOp.ADD, LaneOp.MULTIPLY)
@@ -225,8 +220,8 @@ def explain(
         vector = _lanes(
             tile, block[:, None], window_counts(tile, parameters)[None, [at.block], ..., None], parameters
         )
-        greatest = signed(vector[0, 0, :, row], 8).max()
-        shared = f", word {signed(result, 8)} of a vector of {tile.vector_length}, its greatest {greatest}"
+        greatest = wrap(vector[0, 0, :, row], 8, signed=True).max()
+        shared = f", word {wrap(result, 8, signed=True)} of a vector of {tile.vector_length}, its greatest {greatest}"
         result = _softmax(tile, vector)[0, 0, at.column, row, at.entry]
     return (
         f"{where}, array column {tile.entries['source.column'][at.entry]}: accumulator {a[index]}{second}{places}, "

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.formats import wrap
 from assay.golden.layers import fixed_point, tflite
 from assay.golden.layers.linear import Window
 from assay.golden.pe_array.parameters import ACC_WIDTH, MAX_DIVISOR
@@ -89,28 +90,28 @@ def lanes(
         return np.asarray(entries.get(name, 0), np.int64)
 
     operation, rescaling = LaneOp(of_tile("mode.lane_op")), Rescaling(of_tile("mode.rescaling"))
-    a = _wrapped(a, ACC_WIDTH)
+    a = wrap(a, ACC_WIDTH, signed=True)
     if operation in (LaneOp.ADD, LaneOp.MULTIPLY):
-        b = _wrapped(np.asarray(b, np.int64) - of_tile("second_zero"), data_width + 2)
+        b = wrap(np.asarray(b, np.int64) - of_tile("second_zero"), data_width + 2, signed=True)
     alternative = np.False_  # values with the header's factor
     if operation is LaneOp.ADD:
         left = of_tile("operand.left_shift")
         first, second = (
             _double_rounding(
-                _wrapped(operand << left, ACC_WIDTH),
+                wrap(operand << left, ACC_WIDTH, signed=True),
                 of_tile(f"{name}_multiplier"),
                 of_tile(f"operand.{name}_shift"),
             )
             for name, operand in (("first", a), ("second", b))
         )
-        x = _wrapped(first - second if of_tile("mode.subtract") else first + second, ACC_WIDTH)
+        x = wrap(first - second if of_tile("mode.subtract") else first + second, ACC_WIDTH, signed=True)
     elif operation is LaneOp.MULTIPLY:
-        x = _wrapped(a * b, ACC_WIDTH)
+        x = wrap(a * b, ACC_WIDTH, signed=True)
     else:
-        x = _wrapped(a + of_entry("bias"), ACC_WIDTH)
+        x = wrap(a + of_entry("bias"), ACC_WIDTH, signed=True)
         if operation is LaneOp.PRELU:
             alternative = x < 0
-            x = np.where(alternative, _wrapped(x * of_entry("source.alpha"), ACC_WIDTH), x)
+            x = np.where(alternative, wrap(x * of_entry("source.alpha"), ACC_WIDTH, signed=True), x)
     multiplier, shift = of_entry("multiplier"), of_entry("factor.shift")
     if rescaling is Rescaling.DOUBLE_ROUNDING:
         y = _double_rounding(x, multiplier, shift)
@@ -137,16 +138,10 @@ def softmax(words: np.ndarray, exponentials: np.ndarray) -> np.ndarray:
     Returns:
         int64 of words' shape: bit patterns of the shares of 1 in units of 1/256, less 128.
     """
-    values = _wrapped(words, 8)
+    values = wrap(words, 8, signed=True)
     differences = values.max(axis=-1, keepdims=True) - values
     exponentials = np.asarray(exponentials, np.int64) & ((1 << 31) - 1)
     return (softmax_shares(exponentials[differences], 8) - 128) & 0xFF
-
-
-def _wrapped(x: np.ndarray, bits: int) -> np.ndarray:
-    """x modulo 2**bits, two's complement."""
-    x = np.asarray(x, np.int64) << (64 - bits)
-    return x >> (64 - bits)
 
 
 def _double_rounding(x: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:

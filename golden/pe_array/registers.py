@@ -18,7 +18,21 @@ from assay.golden.pe_array.parameters import (
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
-from assay.golden.registers import WORD_BITS, Field, Register, struct_members, write_generated
+from assay.golden.registers import (
+    WORD_BITS,
+    Field,
+    Register,
+    camel,
+    literal,
+    markdown_table,
+    package,
+    page,
+    register_table,
+    struct_members,
+    write_generated,
+)
+
+_MODULE = "assay.golden.pe_array.registers"
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
 MAGIC = 0x5045  #: "PE", the mark of a header
@@ -64,107 +78,126 @@ def _value(description: str, width: int, signed: bool = False, access: str = "rw
 HEADER = _words(
     (
         "mode",
-        "Operations.",
+        "The operations of the tile.",
         (
-            Field("array_op", 0, 0, "0 multiply-accumulate, 1 maximum"),
-            Field("lane_op", 2, 1, "0 none, 1 add, 2 multiply, 3 PReLU"),
-            Field("rescaling", 4, 3, "0 double rounding, 1 float64, 2 rational"),
-            Field("table", 5, 5, "results go through the packet's table"),
-            Field("count_divide", 6, 6, "rational: divide by the number of the window's places in the map"),
-            Field("subtract", 7, 7, "lane_op add: the second operand is subtracted"),
-            Field("input_signed", 8, 8, "pixels are signed"),
-            Field("weight_signed", 9, 9, "weights are signed"),
-            Field("softmax", 10, 10, "results of each array row of a row block become their softmax"),
-            Field("magic", 31, 16, f"0x{MAGIC:04x}"),
+            Field("array_op", 0, 0, "Of the elements: 0 is multiply-accumulate, 1 is maximum."),
+            Field("lane_op", 2, 1, "Of the lanes: 0 is none, 1 add, 2 multiply and 3 PReLU."),
+            Field(
+                "rescaling", 4, 3, "How results are rescaled: 0 is double rounding, 1 float64 and 2 rational."
+            ),
+            Field("table", 5, 5, "Results go through the packet's table."),
+            Field(
+                "count_divide",
+                6,
+                6,
+                "With rational rescaling, divides by the number of the window's places in the map.",
+            ),
+            Field("subtract", 7, 7, "With lane_op add, the second operand is subtracted."),
+            Field("input_signed", 8, 8, "Pixels are signed."),
+            Field("weight_signed", 9, 9, "Weights are signed."),
+            Field("softmax", 10, 10, "Results of each array row of a row block become their softmax."),
+            Field("magic", 31, 16, f"The mark of a header, 0x{MAGIC:04x}."),
         ),
     ),
     (
         "repeat",
         "",
         (
-            Field("images", 15, 0, "images, one after the other"),
-            Field("row_blocks", 31, 16, "blocks of Rows output rows in an image"),
+            Field("images", 15, 0, "Images, one after the other."),
+            Field("row_blocks", 31, 16, "Blocks of Rows output rows in an image."),
         ),
     ),
     (
         "packet",
         "",
         (
-            Field("columns", 15, 0, "pixel packets (map columns) in a row block"),
-            Field("channels", 31, 16, "channels in a pixel packet"),
+            Field("columns", 15, 0, "Pixel packets in a row block; each is a column of the map."),
+            Field("channels", 31, 16, "Channels in a pixel packet."),
         ),
     ),
     (
         "window",
         "",
         (
-            Field("kernel_rows", 3, 0, "kernel rows"),
-            Field("row_stride", 6, 4, "rows between the first kernel rows of neighbouring output rows"),
-            Field("beats", 11, 7, "beats of a channel in a pixel packet"),
-            Field("first_output", 15, 12, "map column (from 0) that completes output column 0"),
-            Field("column_stride", 18, 16, "map columns from one output column to the next"),
-            Field("pad_top", 22, 19, "rows above the map"),
-            Field("kernel_columns", 26, 23, "kernel columns (read with count_divide only)"),
+            Field("kernel_rows", 3, 0, "Rows of the kernel."),
+            Field("row_stride", 6, 4, "Map rows from one output row to the next."),
+            Field("beats", 11, 7, "Beats of a channel in a pixel packet."),
+            Field("first_output", 15, 12, "Number of the map column that completes output column 0."),
+            Field("column_stride", 18, 16, "Map columns from one output column to the next."),
+            Field("pad_top", 22, 19, "Rows of padding above the map."),
+            Field("kernel_columns", 26, 23, "Columns of the kernel; read with count_divide only."),
         ),
     ),
     (
         "rows",
         "",
         (
-            Field("map", 15, 0, "rows of the map, without padding"),
-            Field("output", 31, 16, "rows of the output"),
+            Field("map", 15, 0, "Rows of the map, without padding."),
+            Field("output", 31, 16, "Rows of the output."),
         ),
     ),
     (
         "extent",
         "",
         (
-            Field("output_columns", 15, 0, "columns of the output"),
-            Field("weight_beats", 31, 16, "beats of weights in this packet"),
+            Field("output_columns", 15, 0, "Columns of the output."),
+            Field("weight_beats", 31, 16, "Beats of weights in this packet."),
         ),
     ),
-    ("entries", "", _value("channel entries in this packet, one for each output channel", 9)),
-    ("input_zero", "", _value("zero point of the pixels", 17, True)),
-    ("weight_zero", "", _value("zero point of the weights", 17, True)),
-    ("second_zero", "", _value("second operand's zero point less input_zero", 18, True)),
-    ("output_zero", "", _value("zero point of the output", 17, True)),
-    ("low", "", _value("least output", 17, True)),
-    ("high", "", _value("greatest output", 17, True)),
-    ("first_multiplier", "", _value("lane_op add: first operand's multiplier", 32)),
-    ("second_multiplier", "", _value("lane_op add: second operand's; PReLU: that of negative values", 32)),
+    ("entries", "", _value("Channel entries in this packet, one for each output channel.", 9)),
+    ("input_zero", "", _value("Zero point of the pixels.", 17, True)),
+    ("weight_zero", "", _value("Zero point of the weights.", 17, True)),
+    ("second_zero", "", _value("Zero point of the second operand less input_zero.", 18, True)),
+    ("output_zero", "", _value("Zero point of the output.", 17, True)),
+    ("low", "", _value("Least output.", 17, True)),
+    ("high", "", _value("Greatest output.", 17, True)),
+    ("first_multiplier", "", _value("With lane_op add, multiplier of the first operand.", 32)),
+    (
+        "second_multiplier",
+        "",
+        _value("With lane_op add, the second operand's multiplier; with PReLU, that of negatives.", 32),
+    ),
     (
         "operand",
         "",
         (
-            Field("first_shift", 7, 0, "lane_op add: first operand's shift", signed=True),
+            Field("first_shift", 7, 0, "With lane_op add, shift of the first operand.", signed=True),
             Field(
-                "second_shift", 15, 8, "lane_op add: second operand's; PReLU: that of negatives", signed=True
+                "second_shift",
+                15,
+                8,
+                "With lane_op add, the second operand's shift; with PReLU, that of negatives.",
+                signed=True,
             ),
-            Field("left_shift", 20, 16, "lane_op add: left shift of both operands"),
+            Field("left_shift", 20, 16, "With lane_op add, left shift of both operands."),
         ),
     ),
 )
 
 #: One output channel's constants, word 0 first.
 ENTRY = _words(
-    ("bias", "", _value("added to the accumulator", 32, True)),
-    ("multiplier", "", _value("multiplier's low bits; rational: a", 32)),
+    ("bias", "", _value("Number that is added to the accumulator.", 32, True)),
+    ("multiplier", "", _value("Bits 31 to 0 of the multiplier; with rational rescaling, the divisor a.", 32)),
     (
         "factor",
         "",
         (
-            Field("multiplier_high", 20, 0, "multiplier's bits 52 to 32"),
-            Field("shift", 28, 21, "double rounding: shift; float64: right shift; rational: n", signed=True),
+            Field("multiplier_high", 20, 0, "Bits 52 to 32 of the multiplier."),
+            Field(
+                "shift",
+                28,
+                21,
+                "Shift with double rounding, right shift with float64, n with rational rescaling.",
+                signed=True,
+            ),
         ),
     ),
     (
         "source",
         "",
         (
-            Field(
-                "column", 7, 0, "array column whose accumulators these are; the second operand's is the next"
-            ),
-            Field("alpha", 24, 8, "PReLU: factor of negative values", signed=True),
+            Field("column", 7, 0, "Array column of the accumulators; the second operand's is the next one."),
+            Field("alpha", 24, 8, "With PReLU, factor of negative values.", signed=True),
         ),
     ),
 )
@@ -174,56 +207,54 @@ ENTRY_BITS = len(ENTRY) * WORD_BITS
 
 #: Bits of status.error: (name, cause).
 ERRORS = (
-    ("header", "a weight packet whose header asks for what this array cannot do was dropped"),
-    ("weight_length", "a weight packet shorter or longer than its header says was dropped"),
-    ("pixel_length", "a pixel packet shorter or longer than its tile says was dropped"),
+    ("header", "A weight packet was dropped because its header asks for what this array cannot do."),
+    ("weight_length", "A weight packet was dropped because it is shorter or longer than its header says."),
+    ("pixel_length", "A pixel packet was dropped because it is shorter or longer than its tile says."),
 )
 
 REGISTERS = _words(
-    ("identity", "", _value(f"reads 0x{IDENTITY:08x}", 32, access="ro")),
+    ("identity", "", _value(f"Reads 0x{IDENTITY:08x}.", 32, access="ro")),
     (
         "geometry",
         "",
         (
-            Field("rows", 7, 0, "rows of the array", "ro"),
-            Field("columns", 16, 8, "columns", "ro"),
-            Field("vectors", 20, 17, "pixel vectors in a beat", "ro"),
-            Field("lanes", 25, 21, "output lanes", "ro"),
-            Field("data_width", 30, 26, "bits of an operand", "ro"),
+            Field("rows", 7, 0, "Rows of the array.", "ro"),
+            Field("columns", 16, 8, "Columns of the array.", "ro"),
+            Field("vectors", 20, 17, "Pixel vectors in a beat.", "ro"),
+            Field("lanes", 25, 21, "Output lanes.", "ro"),
+            Field("data_width", 30, 26, "Bits of an operand.", "ro"),
         ),
     ),
     (
         "status",
         "",
         (
-            Field("busy", 0, 0, "a tile is being loaded or computed, or output waits", "ro"),
-            Field("tile_done", 1, 1, "a tile has ended", "w1c"),
-            Field("error", 10, 8, "sticky errors, see below", "w1c"),
+            Field("busy", 0, 0, "A tile is being loaded or computed, or output waits.", "ro"),
+            Field("tile_done", 1, 1, "A tile has ended.", "w1c"),
+            Field("error", 10, 8, "Errors since they were cleared, see below.", "w1c"),
         ),
     ),
     (
         "control",
         "",
         (
-            Field("clear", 0, 0, "write 1: drop every tile, packet and output in flight; reads 0", "wo"),
-            Field("irq_tile", 1, 1, "interrupt while tile_done"),
-            Field("irq_error", 2, 2, "interrupt while an error is set"),
+            Field(
+                "clear", 0, 0, "A write of 1 drops every tile, packet and output in flight; it reads 0.", "wo"
+            ),
+            Field("irq_tile", 1, 1, "The interrupt is raised while tile_done is set."),
+            Field("irq_error", 2, 2, "The interrupt is raised while an error is set."),
         ),
     ),
-    ("tiles", "", _value("tiles ended since reset or clear", 32, access="ro")),
-    ("busy_clocks", "", _value("clocks with busy set since reset or clear", 32, access="ro")),
-    ("starved_clocks", "", _value("of these, clocks in which a tile waited for pixels", 32, access="ro")),
+    ("tiles", "", _value("Tiles that have ended since reset or clear.", 32, access="ro")),
+    ("busy_clocks", "", _value("Clocks since reset or clear in which busy was set.", 32, access="ro")),
+    ("starved_clocks", "", _value("Clocks of these in which a tile waited for pixels.", 32, access="ro")),
     (
         "blocked_clocks",
         "",
-        _value("of these, clocks in which the array waited for the output", 32, access="ro"),
+        _value("Clocks of these in which the array waited for the output.", 32, access="ro"),
     ),
 )
 BY_NAME = {register.name: register for register in REGISTERS}
-
-
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _struct(name: str, words: tuple[Register, ...]) -> list[str]:
@@ -235,11 +266,6 @@ def render_package() -> str:
     """Text of ``rtl/pe_array/pe_array_pkg.sv``."""
     defaults = PeArrayParameters().rtl
     lines = [
-        "// SPDX-License-Identifier: Apache-2.0",
-        "// Generated by `python -m assay.golden.pe_array.registers` from golden/pe_array/registers.py and parameters.py.",
-        "// Do not edit: change the table and run that command.",
-        "package pe_array_pkg;",
-        "",
         "  // Defaults of the module parameters.",
         *(f"  localparam int Default{name} = {value};" for name, value in defaults.items()),
         "",
@@ -250,77 +276,62 @@ def render_package() -> str:
         f"  localparam int SoftmaxDepth = {SOFTMAX_DEPTH};",
         f"  localparam int HeaderWidth = {HEADER_BITS};",
         f"  localparam int EntryWidth = {ENTRY_BITS};",
-        f"  localparam logic [15:0] Magic = 16'h{MAGIC:04x};",
+        f"  localparam logic [15:0] Magic = {literal(MAGIC, 16)};",
         "",
     ]
     for prefix, width, values in (("Array", 1, ArrayOp), ("Lane", 2, LaneOp), ("Rescale", 2, Rescaling)):
         lines += [
-            f"  localparam logic [{width - 1}:0] {prefix}{_camel(v.name.lower())} = {width}'d{v.value};"
+            f"  localparam logic [{width - 1}:0] {prefix}{camel(v.name.lower())} = {width}'d{v.value};"
             for v in values
         ]
     lines += [
         "",
         f"  localparam int RegAddrWidth = {ADDRESS_WIDTH};",
-        f"  localparam logic [{WORD_BITS - 1}:0] Identity = {WORD_BITS}'h{IDENTITY:08x};",
+        f"  localparam logic [{WORD_BITS - 1}:0] Identity = {literal(IDENTITY)};",
         *(
-            f"  localparam logic [RegAddrWidth-1:0] Addr{_camel(r.name)} = {ADDRESS_WIDTH}'d{r.address};"
+            f"  localparam logic [RegAddrWidth-1:0] Addr{camel(r.name)} = {ADDRESS_WIDTH}'d{r.address};"
             for r in REGISTERS
         ),
         "",
         "  // Bits of status.error.",
         f"  localparam int NumErrors = {len(ERRORS)};",
-        *(f"  localparam int Error{_camel(name)} = {bit};" for bit, (name, _) in enumerate(ERRORS)),
+        *(f"  localparam int Error{camel(name)} = {bit};" for bit, (name, _) in enumerate(ERRORS)),
         "",
         "  // A tile's header, lying over its words, the first of them lowest.",
         *_struct("header_t", HEADER),
         "  // An output channel's entry, likewise.",
         *_struct("entry_t", ENTRY),
-        "endpackage : pe_array_pkg",
-        "",
     ]
-    return "\n".join(lines)
-
-
-def _table(words: tuple[Register, ...], index: str, access: bool) -> list[str]:
-    head = ["bits", "field", *(["access"] if access else []), "meaning"]
-    lines = [f"| {index} | name | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
-    for word in words:
-        place, name = str(word.address), word.name
-        for field in word.fields:
-            bits = f"{field.msb}:{field.lsb}" if field.width > 1 else f"{field.lsb}"
-            text = field.description + (" (signed)" if field.signed else "")
-            cells = [place, name, bits, field.name, *([field.access] if access else []), text]
-            lines.append(f"| {' | '.join(cells)} |")
-            place = name = ""
-    return lines
+    return package(
+        "pe_array_pkg", _MODULE, "golden/pe_array/registers.py and golden/pe_array/parameters.py", lines
+    )
 
 
 def render_documentation() -> str:
     """Markdown text of ``docs/pe_array_registers.md``."""
-    lines = [
-        "# Registers and packet words of the PE array",
-        "",
-        "Generated by `python -m assay.golden.pe_array.registers`. Words have 32 bits; bits not listed are reserved: 0.",
-        "",
-        "## Registers",
-        "",
-        *_table(REGISTERS, "address", access=True),
-        "",
-        "Bits of `status.error`:",
-        "",
-        "| bit | name | cause |",
-        "|---|---|---|",
-        *(f"| {bit} | {name} | {cause} |" for bit, (name, cause) in enumerate(ERRORS)),
-        "",
-        "## Header of a weight packet",
-        "",
-        *_table(HEADER, "word", access=False),
-        "",
-        "## Channel entry of a weight packet",
-        "",
-        *_table(ENTRY, "word", access=False),
-    ]
-    return "\n".join(lines) + "\n"
+    errors = ((str(bit), name, cause) for bit, (name, cause) in enumerate(ERRORS))
+    return page(
+        "Registers and packet words of the PE array",
+        _MODULE,
+        "Words have 32 bits; bits that are not listed are reserved, and 0.",
+        [
+            "## Registers",
+            "",
+            *register_table(REGISTERS),
+            "",
+            "Bits of `status.error`:",
+            "",
+            *markdown_table(("bit", "name", "cause"), errors),
+            "",
+            "## Header of a weight packet",
+            "",
+            *register_table(HEADER, "word", access=False),
+            "",
+            "## Channel entry of a weight packet",
+            "",
+            *register_table(ENTRY, "word", access=False),
+        ],
+    )
 
 
 def generated_files(root: Path) -> dict[Path, str]:
@@ -332,4 +343,4 @@ def generated_files(root: Path) -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    write_generated("assay.golden.pe_array.registers", "the PE array", generated_files)
+    write_generated(_MODULE, "the PE array", generated_files)

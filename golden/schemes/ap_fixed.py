@@ -31,10 +31,21 @@ from fractions import Fraction
 import numpy as np
 
 from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import wrap
+from assay.golden.rounding import shift_right
 
 __all__ = ["MAX_INPUT", "MAX_WIDTH", "OVERFLOWS", "QUANTISATIONS", "ApFixed"]
 
-QUANTISATIONS = ("TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV")
+# Name -> the rounding of `golden.rounding`.
+QUANTISATIONS = {
+    "TRN": "truncate",
+    "TRN_ZERO": "toward_zero",
+    "RND": "half_up",
+    "RND_ZERO": "half_toward_zero",
+    "RND_INF": "half_away",
+    "RND_MIN_INF": "half_down",
+    "RND_CONV": "half_even",
+}
 OVERFLOWS = ("WRAP", "SAT", "SAT_ZERO", "SAT_SYM")
 
 # Raw integers, and one more bit, fit int64.
@@ -206,34 +217,17 @@ class ApFixed:
         Beyond 62 a right shift gives what 62 gives: the magnitude is below 2**-1, and no tie, either way. Beyond 63 a
         left shift leaves no bit of 64, and any x but 0 is out of range.
         """
-        y = self._rounded(x, np.clip(right, 0, 62))
+        y = shift_right(x, np.clip(right, 0, 62), QUANTISATIONS[self.quantisation])
         left = np.clip(-right, 0, 63)
         # y * 2**left > max means y > floor(max / 2**left), and likewise below.
         over, under = y > (np.int64(self.max) >> left), y < -(np.int64(-self.min) >> left)
         shifted = np.where(-right > 63, 0, y << left)
         if self.overflow == "WRAP":
             # int64 keeps the low 64 bits of a shift, and more than `width` of them are not needed.
-            shifted &= (1 << self.width) - 1
-            wrapped = shifted - ((shifted >> (self.width - 1)) << self.width) if self.signed else shifted
+            wrapped = wrap(shifted, self.width, self.signed)
             kept = np.int64((1 << (self.width - self.saturated)) - 1)
             tops = np.where(over, self.max, self.min if self.signed else self.max) & ~kept
             return np.where((over | under) & (self.saturated > 0), shifted & kept | tops, wrapped)
         zero = self.overflow == "SAT_ZERO"
         shifted = np.where(over, 0 if zero else self.max, shifted)
         return np.where(under, 0 if zero else self.min, shifted)
-
-    def _rounded(self, x: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """x / 2**right, 0 to 62, by the quantisation mode: the floor, or one more."""
-        floor, rest = x >> right, x & ((np.int64(1) << right) - 1)
-        half = (np.int64(1) << right) >> 1
-        tie, above = (rest == half) & (right > 0), rest > half
-        more = {
-            "TRN": np.zeros_like(tie),
-            "TRN_ZERO": (x < 0) & (rest > 0),
-            "RND": above | tie,
-            "RND_ZERO": above | (tie & (x < 0)),
-            "RND_INF": above | (tie & (x >= 0)),
-            "RND_MIN_INF": above,
-            "RND_CONV": above | (tie & (floor & 1 == 1)),
-        }
-        return floor + more[self.quantisation]

@@ -38,6 +38,7 @@ import numpy as np
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
 from assay.golden.formats import IntFormat
+from assay.golden.rounding import divide
 
 __all__ = [
     "ACTIVATION_BITS",
@@ -60,7 +61,6 @@ __all__ = [
     "plan_tanh",
     "power_of_two",
     "rescale",
-    "round_half_away",
     "rounded_quotient",
 ]
 
@@ -242,12 +242,6 @@ def integers_of(stored: np.ndarray, scale: np.ndarray, bits: int, what: str) -> 
 # --- Arithmetic ----------------------------------------------------------------------------------------------------
 
 
-def round_half_away(value: Fraction) -> int:
-    """The nearest integer, ties away from zero: the definition that `rounded_quotient` vectorises."""
-    whole = math.floor(abs(value) + Fraction(1, 2))
-    return whole if value >= 0 else -whole
-
-
 def rescale(x: np.ndarray, shift: np.ndarray | int, divisor: np.ndarray | int = 1) -> np.ndarray:
     """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to int8; exact.
 
@@ -267,14 +261,14 @@ def rounded_quotient(
 ) -> np.ndarray:
     """x * 2**shift / divisor, rounded to nearest with ties away from zero, saturated to `bits` with sign; exact.
 
-    The quotient of n = |x| * 2**max(shift, 0) and d = divisor * 2**max(-shift, 0) is rounded as
-    floor((2 * n + d) / (2 * d)), in int64. Nothing overflows, and limiting the shifts changes nothing:
+    It is the quotient of n = x * 2**max(shift, 0) and d = divisor * 2**max(-shift, 0), in int64. Nothing overflows, and
+    limiting the shifts changes nothing:
 
     - Left, bits + 8 at most. A larger shift is taken as that: for x != 0 the result is at least
       2**(bits + 8) / 255 > 2**bits already, which saturates to the same end, and for x = 0 it is 0.
-      2 * n <= 2 * 2**(52 - bits) * 2**(bits + 8) = 2**61.
+      |n| <= 2**(52 - bits) * 2**(bits + 8) = 2**60.
     - Right, 47 at most. A shift beyond 47 is taken as 47: |x| / d <= 2**44 / 2**47 < 1/2 already, which rounds to 0.
-      2 * d < 2 * 2**8 * 2**47 = 2**56, and 2 * n + d < 2**62.
+      d < 2**8 * 2**47 = 2**55.
 
     Args:
         x: integers of magnitude up to 2**(52 - bits), any shape.
@@ -287,10 +281,9 @@ def rounded_quotient(
     """
     x = np.asarray(x, np.int64)
     shift, divisor = np.asarray(shift, np.int64), np.asarray(divisor, np.int64)
-    n = np.abs(x) << np.clip(shift, 0, bits + 8)
+    n = x << np.clip(shift, 0, bits + 8)
     d = divisor << np.clip(-shift, 0, 47)
-    magnitude = (2 * n + d) // (2 * d)
-    return np.clip(np.where(x < 0, -magnitude, magnitude), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    return np.clip(divide(n, d, "half_away"), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
 def check_accumulator(bound: int) -> None:

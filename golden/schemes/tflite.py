@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.golden.errors import ConfigurationError
+from assay.golden.rounding import divide, shift_right
 from assay.golden.schemes.affine import Affine
 
 __all__ = [
@@ -129,7 +130,7 @@ def saturating_rounding_doubling_high_mul(a: np.ndarray | int, b: np.ndarray | i
         int64 within 32 bits.
     """
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    return np.minimum((product + (1 << 30)) >> 31, INT32_MAX)
+    return np.minimum(shift_right(product, 31, "half_up"), INT32_MAX)
 
 
 def rounding_divide_by_pot(x: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
@@ -142,8 +143,7 @@ def rounding_divide_by_pot(x: np.ndarray, exponent: np.ndarray | int) -> np.ndar
     Returns:
         int64.
     """
-    x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
-    return (x + ((np.int64(1) << exponent) >> 1) - ((x < 0) & (exponent > 0))) >> exponent
+    return shift_right(x, exponent, "half_away")
 
 
 def multiply_by_quantized_multiplier(
@@ -325,9 +325,7 @@ def divide_half_away(total: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     Returns:
         int64.
     """
-    total = np.asarray(total, np.int64)
-    magnitude = (np.abs(total) + count // 2) // count
-    return np.where(total < 0, -magnitude, magnitude)
+    return divide(total, count, "half_away")
 
 
 def float_table(function: Callable[[np.ndarray], np.ndarray], source: Affine, target: Affine) -> np.ndarray:

@@ -21,7 +21,7 @@ TYPES = st.one_of(
         WIDTHS,
         st.integers(-20, 80),
         st.booleans(),
-        st.sampled_from(QUANTISATIONS),
+        st.sampled_from(sorted(QUANTISATIONS)),
         st.sampled_from(OVERFLOWS),
     ),
     # WRAP with saturated bits.
@@ -31,7 +31,7 @@ TYPES = st.one_of(
             st.just(width),
             st.integers(-20, 80),
             st.booleans(),
-            st.sampled_from(QUANTISATIONS),
+            st.sampled_from(sorted(QUANTISATIONS)),
             st.just("WRAP"),
             st.integers(0, width),
         )

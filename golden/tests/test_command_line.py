@@ -101,7 +101,7 @@ def test_compare_refuses_a_picture_of_no_format(capsys):
 def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
     pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
-    from assay.golden.tests.tflite_files import ModelFile
+    from assay.golden.exporters.tflite import ModelFile
 
     file = ModelFile()
     x, y = (file.tensor((1, 4), 0.1, 5) for _ in range(2))

@@ -49,7 +49,7 @@ def weights(width: int, seed: int) -> np.ndarray:
 
 
 def dense_tflite(width: int, layers: int) -> bytes:
-    from assay.golden.tests.tflite_files import ModelFile
+    from assay.golden.exporters.tflite import ModelFile
 
     file = ModelFile()
     x = first = file.tensor((1, width), 0.5, 0)

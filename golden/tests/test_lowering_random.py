@@ -17,11 +17,11 @@ import pytest
 
 from assay.golden import GoldenError
 from assay.golden.compare import compare_traces
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.graph import Graph
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.importers import tflite as tflite_importer
 from assay.golden.tests.onnx_files import OnnxFile
-from assay.golden.tests.tflite_files import ModelFile
 
 COUNT = 60  # networks a test
 

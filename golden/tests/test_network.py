@@ -218,7 +218,7 @@ def test_layer_arrays_cannot_change():
         ),
         (
             [simple_layer(weight=np.ones((1, 5, 5, 2), int))],
-            "kernel 5x5 is larger than the padded map of 3x3",
+            "kernel spans 5x5, but the padded map is 3x3",
         ),
         (
             [simple_layer(residual=Residual("x", U2, 1))],

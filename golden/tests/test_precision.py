@@ -50,7 +50,7 @@ TYPES = st.builds(
     st.integers(1, 12),
     st.integers(-6, 12),
     st.booleans(),
-    st.sampled_from(QUANTISATIONS),
+    st.sampled_from(sorted(QUANTISATIONS)),
     st.sampled_from(OVERFLOWS),
 )
 

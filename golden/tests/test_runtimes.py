@@ -13,11 +13,11 @@ import pytest
 from assay import golden
 from assay.golden.__main__ import main
 from assay.golden.errors import RuntimeEndedError
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.importers import tflite as tflite_importer
 from assay.golden.runtimes.isolated import Isolated, of_file
 from assay.golden.tests.onnx_files import OnnxFile
-from assay.golden.tests.tflite_files import ModelFile
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
 pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")

@@ -16,9 +16,9 @@ import tflite
 
 from assay import golden
 from assay.golden import GoldenError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.importers.tflite import MAX_ELEMENTS, OPERATORS, loads
 from assay.golden.tests.litert import network
-from assay.golden.tests.tflite_files import ModelFile
 
 
 def small_model() -> bytes:

@@ -17,12 +17,12 @@ from onnx import helper, numpy_helper
 from assay import golden
 from assay.golden import GoldenError, ModelFormatError, UnsupportedOperatorError
 from assay.golden.__main__ import main
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.graph import Node, Tensor
 from assay.golden.importers import onnx, tflite
 from assay.golden.layers import onnx_float as floats
 from assay.golden.tests.fixed_point_files import ModelFile as FixedPointFile
 from assay.golden.tests.onnx_files import OnnxFile, onnxruntime
-from assay.golden.tests.tflite_files import ModelFile
 from assay.golden.tests.typed import closures
 
 MILLION = "n" * 1_000_000

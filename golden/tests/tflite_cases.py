@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.importers import tflite as importer
 from assay.golden.tests.litert import compare, litert, random_inputs
-from assay.golden.tests.tflite_files import ModelFile
 from assay.golden.tests.typed import closures
 
 CASES = 40

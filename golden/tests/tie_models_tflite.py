@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from assay.golden.exporters.tflite import ModelFile
 from assay.golden.importers import tflite as importer
-from assay.golden.tests.tflite_files import ModelFile
 from assay.golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
 
 __all__ = ["models"]

@@ -13,6 +13,7 @@ import pytest
 
 from assay.golden.__main__ import _parser as golden_parser
 from assay.sim import ROOT
+from assay.sim.blocks import discover
 from assay.sim.command_line import _parser as sim_parser
 from assay.sim.console import is_golden
 from assay.sim.options import MAY_BE_EMPTY, VARIABLES
@@ -57,8 +58,8 @@ def test_command_exists(page: Path, command: str) -> None:
             assert value or not equals or name in MAY_BE_EMPTY
         return
     if words[0] == "assay":  # a single capital letter stands for a number
-        parser = golden_parser if is_golden(words[1:]) else sim_parser
-        parser("assay").parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[1:]])
+        parser = golden_parser("assay") if is_golden(words[1:]) else sim_parser(discover(), "assay")
+        parser.parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[1:]])
     elif words[1] == "-m":
         assert importlib.util.find_spec(words[2]) is not None
     else:

@@ -29,13 +29,13 @@ from assay.golden.tests.litert import network as shared_model
 from assay.golden.tests.onnx_files import OnnxFile
 from assay.golden.tests.tflite_cases import Case
 from assay.sim import command_line
-from assay.sim.accelerator import AcceleratorModel
 from assay.sim.command_line import main
 from assay.sim.engine import load
-from assay.sim.errors import RunFailed
-from assay.sim.framework import framework_rows, source
-from assay.sim.model import Coverage, LayerRun
-from assay.sim.pe_array import ArrayModel
+from assay.tb.accelerator.model import AcceleratorModel
+from assay.tb.errors import RunFailed
+from assay.tb.framework import framework_rows, source
+from assay.tb.model import Coverage, LayerRun
+from assay.tb.pe_array.model import ArrayModel
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The accelerator as a server: runs plans on inputs that a connected process sends, and answers with what comes out.
 
-Nothing is compared here: whoever asks does that (see `sim.accelerator`). The environment gives the address in
+Nothing is compared here: whoever asks does that (see `tb.accelerator.model`). The environment gives the address in
 ``ASSAY_ENGINE_ADDRESS`` and the key in ``ASSAY_ENGINE_KEY``. Requests are ("plan", plan), answered ("ok", None), and
 ("run", input int[H, W, C], limit in clocks), answered ("ok", `Answer`); what goes wrong is answered ("failed", text).
 None ends the server.
@@ -18,16 +18,16 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.report import StepRecord
-from assay.golden.codegen.plan import Plan
 from assay.golden.mvu.clocks import OVERHEAD
-from assay.tb.accelerator.env import CLOCK_NS
 from assay.tb.accelerator.host import Host, RunError
 from assay.tb.accelerator.passive import JOB_END
 from assay.tb.accelerator.tensors import TensorCollector, stored_input
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from assay.tb.agents.interrupt import Interrupt
+from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import port_formats
 from assay.tb.mvu_array.env import build_parameters
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import WEIGHTS, Load, Place, Plan, Step
 from assay.golden.accelerator.registers import (
     BY_NAME,
     WINDOW_BY_NAME,
@@ -20,7 +21,6 @@ from assay.golden.accelerator.registers import (
     system_address,
 )
 from assay.golden.accelerator.transposer import Transposer
-from assay.golden.codegen.plan import WEIGHTS, Load, Place, Plan, Step
 from assay.golden.controller.csrs import Cause
 from assay.golden.controller.memory_map import HOST_BASE, HOST_REGISTERS, IMEM_BASE
 from assay.golden.mvu.functional import cause_names

@@ -10,8 +10,8 @@ import numpy as np
 
 from assay.golden import IntFormat, Layer, Network
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Plan
 from assay.golden.codegen import plan
-from assay.golden.codegen.plan import Plan
 from assay.golden.controller.assembler import assemble
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.lowering import DEFAULT, Lowering

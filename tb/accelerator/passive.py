@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.utils import get_sim_time
 
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import ControllerParameters
 from assay.golden.errors import GoldenError

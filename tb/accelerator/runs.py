@@ -12,8 +12,8 @@ from cocotb.triggers import select
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.system import System
-from assay.golden.codegen.plan import Plan
 from assay.tb.accelerator.env import AcceleratorEnv
 from assay.tb.accelerator.host import HostRun, RunError
 from assay.tb.accelerator.tensors import first_difference, stored_input

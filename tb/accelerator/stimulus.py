@@ -9,8 +9,8 @@ import numpy as np
 
 from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Network, Residual
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Plan
 from assay.golden.codegen import plan
-from assay.golden.codegen.plan import Plan
 from assay.golden.network import Pool
 
 __all__ = ["Stimulus"]

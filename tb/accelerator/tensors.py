@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from assay.golden.codegen.folding import fold
-from assay.golden.codegen.plan import Plan, Step
+from assay.golden.accelerator.folding import fold
+from assay.golden.accelerator.plan import Plan, Step
 from assay.golden.mvu.layout import unpack_activations
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats

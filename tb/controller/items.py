@@ -15,7 +15,8 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
 from assay.tb.bench import BenchStopped
-from assay.tb.controller.env import CLOCK_NS, ControllerEnv
+from assay.tb.controller.env import ControllerEnv
+from assay.tb.env import CLOCK_NS
 
 __all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import ControllerParameters
-from assay.golden.controller.programs import Program as RandomProgram
-from assay.golden.controller.programs import random_program
 from assay.tb.controller.elf import Program
 from assay.tb.controller.items import Disturbance, ProgramItem
+from assay.tb.controller.program_maker import random_program
+from assay.tb.controller.random_program import RandomProgram
 
 
 class Stimulus:

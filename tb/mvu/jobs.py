@@ -17,7 +17,8 @@ from assay.golden.mvu.functional import JobResult, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.bench import BenchStopped
-from assay.tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuUnit
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]

@@ -17,7 +17,8 @@ import numpy as np
 from assay.golden.mvu.parameters import CROSSBAR_PORTS
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
-from assay.tb.mvu.env import CLOCK_NS, Expectation, OutputScoreboard
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import Expectation, OutputScoreboard
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 from assay.tb.scoreboard import Mismatch
 

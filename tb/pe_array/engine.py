@@ -16,7 +16,8 @@ import numpy as np
 from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
 from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from assay.tb.pe_array.env import CLOCK_NS, build_parameters, port_formats
+from assay.tb.env import CLOCK_NS
+from assay.tb.pe_array.env import build_parameters, port_formats
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]

@@ -9,7 +9,18 @@ import numpy as np
 
 from assay.golden.accelerator import registers as system_registers
 from assay.golden.accelerator.parameters import AcceleratorParameters
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
+from assay.golden.accelerator.plan import (
+    BIASES,
+    SCALERS,
+    WEIGHTS,
+    Firmware,
+    Load,
+    Phase,
+    Place,
+    Plan,
+    Step,
+    Wait,
+)
 from assay.golden.controller.csrs import BY_NAME as CSRS
 from assay.golden.controller.instructions import encode
 from assay.golden.controller.memory_map import IMEM_BASE

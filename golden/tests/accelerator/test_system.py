@@ -8,10 +8,10 @@ import pytest
 
 from assay import vectors
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Wait
 from assay.golden.accelerator.report import bit_operations
 from assay.golden.accelerator.system import System, SystemFault
 from assay.golden.codegen import plan as code_plan
-from assay.golden.codegen.plan import Wait
 from assay.golden.controller.instructions import encode
 from assay.golden.errors import ConfigurationError
 from assay.golden.tests.accelerator import hand_plan

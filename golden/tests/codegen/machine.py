@@ -11,10 +11,10 @@ from random import Random
 
 import numpy as np
 
+from assay.golden.accelerator.folding import fold
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan
 from assay.golden.accelerator.registers import BY_NAME as SYSTEM
 from assay.golden.accelerator.registers import SYSTEM_UNIT
-from assay.golden.codegen import fold
-from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
 from assay.golden.controller.iss import Iss
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.mvu.functional import Memories, run_job

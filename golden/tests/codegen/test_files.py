@@ -11,9 +11,9 @@ from elftools.elf.elffile import ELFFile
 from assay import golden, vectors
 from assay.golden.__main__ import main
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import SCALERS, WEIGHTS
 from assay.golden.codegen import files, report
 from assay.golden.codegen.networks import NETWORKS, resnet18
-from assay.golden.codegen.plan import SCALERS, WEIGHTS
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.errors import ChecksumError, ConfigurationError, GoldenError
 from assay.golden.mvu.jobs import countdown

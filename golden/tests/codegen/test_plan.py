@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay import golden, vectors
-from assay.golden.codegen.folding import fold, folds
+from assay.golden.accelerator.folding import fold, folds
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.agu import addresses, padded_addresses

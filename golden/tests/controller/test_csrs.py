@@ -1,24 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CSR table: consistent, and what was generated from it is fresh."""
-
-from pathlib import Path
+"""The CSR table: consistent."""
 
 import pytest
 
 from assay.golden.controller.csrs import CSRS, Cause, Interrupt, mvu_register
 from assay.golden.controller.memory_map import IMEM_BASE, Region, region
-from assay.golden.controller.package import generated_files
 from assay.golden.controller.parameters import ControllerParameters
 from assay.golden.errors import ConfigurationError
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.mark.parametrize("path", generated_files(ROOT), ids=lambda path: path.name)
-def test_generated_files_are_fresh(path):
-    text = generated_files(ROOT)[path]
-    assert path.read_text() == text, f"{path} is stale: run python -m assay.golden.controller.package"
-    assert max(map(len, text.splitlines())) <= 120 or path.suffix == ".md"
 
 
 def test_names_and_addresses_are_used_once():
@@ -51,7 +39,7 @@ def test_numbers_fit_mcause():
     [
         ({"harts": 0}, "harts = 0: must be from 1 to 16"),
         ({"imem_words": 300}, "imem_words = 300: must be a power of two"),
-        ({"dmem_words": 128}, "dmem_words = 128: must be from 256 to 65536"),
+        ({"dmem_words": 128}, "dmem_words = 128: must be a power of two from 256 to 65536"),
         ({"mul_div": 2}, "mul_div = 2"),
     ],
 )

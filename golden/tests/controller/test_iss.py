@@ -10,7 +10,6 @@ from assay.golden.controller.instructions import encode, random_instruction
 from assay.golden.controller.iss import start
 from assay.golden.controller.memory_map import IMEM_BASE, MSIP_BASE, MTIME_BASE, MTIMECMP_BASE
 from assay.golden.controller.parameters import ControllerParameters
-from assay.golden.controller.programs import random_program
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 PARAMETERS = ControllerParameters(harts=2, mul_div=1)
@@ -255,15 +254,6 @@ def state(iss):
             for h in iss.harts
         ],
     )
-
-
-@pytest.mark.parametrize("kind", ["mixed", "csr", "interrupts", "self_modifying"])
-def test_run_is_the_readable_run(kind):
-    program = random_program(11, ControllerParameters(harts=3, mul_div=1), length=600, kind=kind)
-    fast, readable = program.start(), program.start()
-    while fast.exit_code is None:
-        assert fast.run(100) == readable.run(100, readable=True)
-        assert state(fast) == state(readable)
 
 
 @pytest.mark.parametrize("seed", range(4))

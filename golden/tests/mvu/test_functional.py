@@ -173,7 +173,7 @@ def test_plane_order_example():
 
 @given(st.integers(-(2**62), 2**62), st.integers(16, 30))
 def test_wrap(value, bits):
-    assert wrap(np.array([value]), bits)[0] == to_signed(value, bits)
+    assert wrap(np.array([value]), bits, signed=True)[0] == to_signed(value, bits)
 
 
 def random_tiles(seed, outputs, tiles, lanes, x_format, w_format):

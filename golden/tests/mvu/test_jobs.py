@@ -84,7 +84,7 @@ def run_on_mvu(layer: Layer, size, params: MvuParameters, seed: int = 0, **mappi
     assert not unpack_activations(words, (*target.shape[:2], whole), target.fmt, params.lanes)[
         ..., target.shape[2] :
     ].any()
-    acc = wrap(layer.accumulate(x[None]), params.acc_width)
+    acc = wrap(layer.accumulate(x[None]), params.acc_width, signed=True)
     expected = layer.post_process(acc, None if residual is None else residual[None])[0]
     return y, expected, jobs
 
@@ -201,7 +201,7 @@ def test_any_parts(case, depthwise, seed, data):
     y = unpack_activations(
         result[output_base : output_base + words], shape, layer.output_format, params.lanes
     )
-    acc = wrap(layer.accumulate(x[None]), params.acc_width)
+    acc = wrap(layer.accumulate(x[None]), params.acc_width, signed=True)
     assert np.array_equal(y, layer.post_process(acc, None if residual is None else residual[None])[0])
     assert total == countdown(layer, size, params.lanes)
 

@@ -1,20 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random programs for all harts from a seed, and their shrinking.
-
-A program is a list of lines for each hart, in groups that stay together: a loop with its counter, a wfi with what ends
-it, a patch with the instruction it changes. Whatever groups are left out, it ends by storing 1 to `tohost`, so that
-`shrink` may leave out what it likes. The trap handler, shared by all harts, skips the instruction that trapped and
-silences the interrupt that came; some of its own instructions trap.
-
-x25 to x31 belong to the frame: x25 depth of the handler, x26 its saved mepc, x27 loop counter, x29 where a fetch
-fault goes on, x30 and x31 the handler's. x8 points to memory that all harts write, x9 to the hart's own.
-Programs change only their own hart's code.
-"""
+"""Random programs for all harts from a seed: groups of lines, drawn by the weights of a kind."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -24,28 +12,30 @@ from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
 from assay.golden.controller.instructions import (
     BY_NAME,
     INSTRUCTIONS,
-    disassemble,
     encode,
     random_illegal,
     random_word,
     unsigned,
 )
-from assay.golden.controller.iss import Bus, Iss
 from assay.golden.controller.parameters import ControllerParameters
-from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.errors import ConfigurationError
+from assay.tb.controller.random_program import (
+    DATA,
+    FAR,
+    HANDLER,
+    POINTER,
+    TEMP,
+    VECTORS,
+    Line,
+    RandomProgram,
+    dmem,
+    frame,
+)
 
-__all__ = ["KINDS", "Line", "Program", "random_program", "shrink"]
-
-# Bytes from the start of the data memory. What lies before `_TOHOST` is for accesses at the region's edge.
-_TOHOST = 32
-#: Bytes at the end of the instruction memory into which programs write what is branched to from afar.
-_FAR = 0x1400
-_FLAGS = 36  # one word a hart: it has finished
-_DATA = 128
+__all__ = ["KINDS", "random_program"]
 
 _POOL = tuple(r for r in range(25) if r not in (8, 9))  # registers that random instructions write
 _SOURCES = tuple(range(26))
-_TEMP, _POINTER = 6, 7
 _CORNERS = (
     0,
     1,
@@ -118,235 +108,6 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """One instruction. With a `target` its immediate is the distance to that label, from `base` or from itself.
-
-    Labels count up in the order of the lines; one that is left out stands for the next that is not. Lines of one
-    `group` are left out together, those of a `loose` one also singly.
-    """
-
-    name: str  #: of the instruction, or "" for a plain `word`
-    label: int
-    group: int
-    loose: bool = False
-    rd: int = 0
-    rs1: int = 0
-    rs2: int = 0
-    imm: int = 0
-    csr: int = 0
-    word: int = 0
-    target: int | None = None
-    base: int | None = None
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program: `lines` of each hart that runs. `describe` says how to make the random one again."""
-
-    parameters: ControllerParameters
-    lines: dict[int, tuple[Line, ...]]
-    description: str = ""
-    entry: int = memory_map.IMEM_BASE
-
-    @property
-    def harts(self) -> int:
-        """Mask of the harts that run."""
-        return sum(1 << hart for hart in self.lines)
-
-    @property
-    def tohost(self) -> int:
-        """Address to which 1 is stored at the end."""
-        return _dmem(self.parameters) + _TOHOST
-
-    @property
-    def length(self) -> int:
-        """Lines of all harts, without the frame."""
-        return sum(len(lines) for lines in self.lines.values())
-
-    def words(self) -> list[int]:
-        """The image, from the start of the instruction memory.
-
-        Raises `DoesNotFitError` when it is longer than that.
-        """
-        words = list(_frame(self.parameters))
-        dispatch = len(words)
-        words += [0] * (3 * len(self.lines))
-        for number, (hart, lines) in enumerate(self.lines.items()):
-            at = dispatch + 3 * number
-            words[at : at + 3] = [
-                encode("addi", rd=2, imm=hart),
-                encode("bne", rs1=1, rs2=2, imm=8),
-                encode("jal", imm=4 * (len(words) - at - 2)),
-            ]
-            words += _assemble(lines, len(words))
-            words += self._end(hart)
-        if len(words) > self.parameters.imem_words - 1:
-            raise DoesNotFitError(
-                f"a program of {len(words)} words: imem_words = {self.parameters.imem_words}"
-            )
-        return words
-
-    def image(self) -> bytes:
-        """`words` as bytes."""
-        return b"".join(word.to_bytes(4, "little") for word in self.words())
-
-    def _end(self, hart: int) -> list[int]:
-        """Set the hart's flag; the first hart waits for the others' and writes tohost."""
-        flags = _dmem(self.parameters) + _FLAGS
-        words = [*_li(_POINTER, flags + 4 * hart), encode("addi", rd=_TEMP, imm=1)]
-        words.append(encode("sw", rs1=_POINTER, rs2=_TEMP))
-        if hart == next(iter(self.lines)):
-            for other in self.lines:
-                words += _li(_POINTER, flags + 4 * other)
-                words += [
-                    encode("lw", rd=_TEMP, rs1=_POINTER),
-                    encode("beq", rs1=_TEMP, rs2=0, imm=-4),
-                ]
-            words += [*_li(_POINTER, self.tohost), encode("addi", rd=_TEMP, imm=1)]
-            words.append(encode("sw", rs1=_POINTER, rs2=_TEMP))
-        words.append(encode("csrrw", csr=CSR_BY_NAME["mie"].address))
-        return [*words, encode("wfi"), encode("jal", imm=-4)]
-
-    def listing(self) -> str:
-        """Every word with its address and text."""
-        base = memory_map.IMEM_BASE
-        return "\n".join(
-            f"{base + 4 * i:08x}: {word:08x}  {disassemble(word, base + 4 * i)}"
-            for i, word in enumerate(self.words())
-        )
-
-    def start(self, bus: Bus | None = None) -> Iss:
-        """A simulator with the program loaded and its harts released."""
-        iss = Iss(self.parameters, bus)
-        iss.load(memory_map.IMEM_BASE, self.image())
-        iss.tohost = self.tohost
-        for hart in self.lines:
-            iss.release(hart)
-        return iss
-
-
-def _dmem(parameters: ControllerParameters) -> int:
-    return memory_map.IMEM_BASE + 4 * parameters.imem_words
-
-
-def _li(rd: int, value: int) -> list[int]:
-    low = (value & 0xFFF ^ 0x800) - 0x800
-    return [encode("lui", rd=rd, imm=(value - low >> 12) & 0xFFFFF), encode("addi", rd=rd, rs1=rd, imm=low)]
-
-
-def _assemble(lines: Iterable[Line], first: int) -> list[int]:
-    """Words of `lines`, the first of them at word `first`."""
-    lines = tuple(lines)
-    labels = [line.label for line in lines]
-
-    words = []
-    for index, line in enumerate(lines):
-        imm = line.imm
-        if line.target is not None:
-            base = index if line.base is None else bisect_left(labels, line.base)
-            imm += 4 * (bisect_left(labels, line.target) - base)
-        words.append(
-            encode(line.name, line.rd, line.rs1, line.rs2, imm, line.csr) if line.name else line.word
-        )
-    return words
-
-
-_HANDLER_WORD = 4  # words of `_frame` before the handler
-
-
-def _handler() -> list[int]:
-    """The trap handler, x30 and x31 its own."""
-    csr = {name: CSR_BY_NAME[name].address for name in ("mcause", "mepc", "mie", "mip", "mhartid")}
-    interrupt = [
-        encode("slli", rd=30, rs1=30, imm=1),
-        encode("srli", rd=30, rs1=30, imm=1),
-        encode("addi", rd=31, imm=1),
-        encode("sll", rd=31, rs1=31, rs2=30),
-        # Without its enable the interrupt cannot come again before the program wants it: there is progress.
-        encode("csrrc", csr=csr["mie"], rs1=31),
-        encode("csrrc", csr=csr["mip"], rs1=31),
-        encode("addi", rd=31, imm=3),
-        encode("bne", rs1=30, rs2=31, imm=28),
-        encode("csrrs", rd=30, csr=csr["mhartid"]),
-        encode("slli", rd=30, rs1=30, imm=2),
-        encode("lui", rd=31, imm=memory_map.MSIP_BASE >> 12),
-        encode("add", rd=30, rs1=30, rs2=31),
-        encode("sw", rs1=30, rs2=0),
-        encode("mret"),
-        encode("addi", rd=31, imm=7),
-        encode("bne", rs1=30, rs2=31, imm=28),
-        encode("csrrs", rd=30, csr=csr["mhartid"]),
-        encode("slli", rd=30, rs1=30, imm=3),
-        encode("lui", rd=31, imm=memory_map.MTIMECMP_BASE >> 12),
-        encode("add", rd=30, rs1=30, rs2=31),
-        encode("addi", rd=31, imm=-1),
-        encode("sw", rs1=30, rs2=31, imm=4),
-        encode("mret"),
-    ]
-    nested = [  # an ecall: the handler traps itself, with each cause once
-        encode("addi", rd=25, imm=1),
-        encode("csrrs", rd=26, csr=csr["mepc"]),
-        encode("ebreak"),
-        0,
-        encode("lw", rd=30, rs1=0, imm=1),
-        encode("lw", rd=30, rs1=0, imm=0),
-        encode("sw", rs1=0, rs2=30, imm=1),
-        encode("sw", rs1=0, rs2=30, imm=0),
-        encode("ecall"),
-        encode("jal", imm=2),
-        encode("auipc", rd=29),
-        encode("addi", rd=29, rs1=29, imm=12),
-        encode("jalr"),  # to address 0; the handler goes on behind it, at x29
-        encode("addi", rd=25),
-        encode("csrrw", csr=csr["mepc"], rs1=26),
-        encode("jal", imm=16),  # to the resumption
-    ]
-    resume = [
-        encode("addi", rd=31, imm=1),
-        encode("beq", rs1=30, rs2=31, imm=24),
-        encode("jal", imm=4),
-        encode("csrrs", rd=30, csr=csr["mepc"]),
-        encode("addi", rd=30, rs1=30, imm=4),
-        encode("csrrw", csr=csr["mepc"], rs1=30),
-        encode("mret"),
-        encode("csrrw", csr=csr["mepc"], rs1=29),
-        encode("mret"),
-    ]
-    test = [
-        encode("bne", rs1=25, rs2=0, imm=4 * (3 + len(nested))),
-        encode("addi", rd=31, imm=11),
-        encode("bne", rs1=30, rs2=31, imm=4 * (1 + len(nested))),
-    ]
-    exception = [*test, *nested, *resume]
-    return [
-        encode("csrrs", rd=30, csr=csr["mcause"]),
-        encode("blt", rs1=30, rs2=0, imm=4 * (1 + len(exception))),
-        *exception,
-        *interrupt,
-    ]
-
-
-def _frame(parameters: ControllerParameters) -> list[int]:
-    """Start, handler, vectors; then the dispatch to the harts' code follows."""
-    handler = _handler()
-    vectors = _HANDLER_WORD + len(handler)
-    jumps = [encode("jal", imm=4 * (_HANDLER_WORD - vectors - i)) for i in range(17)]
-    words = [
-        *_li(1, memory_map.IMEM_BASE + 4 * _HANDLER_WORD),
-        encode("csrrw", csr=CSR_BY_NAME["mtvec"].address, rs1=1),
-        encode("jal", imm=4 * (len(handler) + len(jumps) + 1)),
-        *handler,
-        *jumps,
-        encode("csrrs", rd=1, csr=CSR_BY_NAME["mhartid"].address),
-    ]
-    return words
-
-
-_VECTORS = memory_map.IMEM_BASE + 4 * (_HANDLER_WORD + len(_handler()))
-_HANDLER = memory_map.IMEM_BASE + 4 * _HANDLER_WORD
-
-
 @dataclass
 class _Maker:
     """Makes the lines of one hart; each method that a weight names appends one group."""
@@ -368,11 +129,11 @@ class _Maker:
             for row in INSTRUCTIONS
             if row.format in ("R", "I", "shift", "U") and (p.mul_div or row.extension != "M")
         ]
-        area = 4 * (p.dmem_words - self.reserve) - _DATA
+        area = 4 * (p.dmem_words - self.reserve) - DATA
         if area < 16 * (p.harts + 1):
             raise ConfigurationError(f"reserve = {self.reserve}: too much of dmem_words = {p.dmem_words}")
         self.span = min(area // (p.harts + 1) & ~15, 2048)
-        self.shared = _dmem(p) + _DATA
+        self.shared = dmem(p) + DATA
         self.private = self.shared + self.span * (1 + self.hart)
 
     # --- lines ---
@@ -434,17 +195,17 @@ class _Maker:
             r.shuffle(self.pairs)
         a, b = (value if value is not None else self.value() for value in self.pairs.pop())
         self.open()
-        self.li(_TEMP, a)
-        self.li(_POINTER, b)
+        self.li(TEMP, a)
+        self.li(POINTER, b)
         for row in self.alu_rows:
             word = random_word(row, r)
             rd = r.choice((0, *_POOL[:3]))
             if "rs1" in row.operands:
-                places = rd << 7 | _TEMP << 15 | (_POINTER << 20 if "rs2" in row.operands else 0)
+                places = rd << 7 | TEMP << 15 | (POINTER << 20 if "rs2" in row.operands else 0)
                 fields = 0x1F << 7 | 0x1F << 15 | (0x1F << 20 if "rs2" in row.operands else 0)
                 self.raw(word & ~fields | places, loose=True)
         for name in ("beq", "bne", "blt", "bge", "bltu", "bgeu"):
-            self.add(name, rs1=_TEMP, rs2=_POINTER, imm=4, loose=True)
+            self.add(name, rs1=TEMP, rs2=POINTER, imm=4, loose=True)
 
     def far(self) -> None:
         """Code is written behind all programs: a branch or jump over up to its reach, to a return; then it is called.
@@ -454,7 +215,7 @@ class _Maker:
         self.open()
         r = self.rng
         end = memory_map.IMEM_BASE + 4 * self.parameters.imem_words
-        reach = min(_FAR, 4 * self.parameters.imem_words // 4)
+        reach = min(FAR, 4 * self.parameters.imem_words // 4)
         call = end - reach + 16 * r.randrange(reach // 16) + 8
         first = max(end - reach, call - 4096 + 8)
         target = r.choice(range(first + -first % 16, min(end, call + 4095), 16))
@@ -467,10 +228,10 @@ class _Maker:
             name = r.choice(("beq", "bne", "blt", "bge", "bltu", "bgeu"))
             word = encode(name, rs1=rs1, rs2=r.choice((rs1, 0)), imm=target - call)
         for address, what in ((target, leave), (call + 4, leave), (call, word)):
-            self.li(_POINTER, address)
-            self.li(_TEMP, what)
-            self.add("sw", rs1=_POINTER, rs2=_TEMP)
-        self.add("jalr", rd=_TEMP, rs1=_POINTER)
+            self.li(POINTER, address)
+            self.li(TEMP, what)
+            self.add("sw", rs1=POINTER, rs2=TEMP)
+        self.add("jalr", rd=TEMP, rs1=POINTER)
         self.patch_target(back, self.label + 1)
 
     def _access(self, base: int, offset: int, size: int, store: bool) -> None:
@@ -481,8 +242,8 @@ class _Maker:
             name = self.rng.choice({1: ("lb", "lbu"), 2: ("lh", "lhu"), 4: ("lw",)}[size])
             rd = self.rng.choice(_POOL)
             if self.rng.random() < 0.1:  # over its own base
-                self.add("addi", rd=_POINTER, rs1=base)
-                rd = base = _POINTER
+                self.add("addi", rd=POINTER, rs1=base)
+                rd = base = POINTER
             self.add(name, rd=rd, rs1=base, imm=offset, loose=True)
 
     def access(self, aligned: bool = True) -> None:
@@ -500,10 +261,10 @@ class _Maker:
     def edge(self) -> None:
         """At and beyond the ends of every region."""
         r, p = self.rng, self.parameters
-        dmem = _dmem(p)
-        end = dmem + 4 * p.dmem_words
+        data = dmem(p)
+        end = data + 4 * p.dmem_words
         msip, compare = memory_map.MSIP_BASE + 4 * p.harts, memory_map.MTIMECMP_BASE + 8 * p.harts
-        free = [dmem - 4, dmem, end, memory_map.IMEM_BASE - 4, memory_map.MSIP_BASE - 4, msip, compare]
+        free = [data - 4, data, end, memory_map.IMEM_BASE - 4, memory_map.MSIP_BASE - 4, msip, compare]
         free += [memory_map.MTIMECMP_BASE - 4, memory_map.MTIME_BASE - 4, memory_map.MTIME_BASE + 8]
         free += [memory_map.MVU_BASE - 4, memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE]
         free += [memory_map.HOST_BASE, 0, 0xFFFF_FFFC]
@@ -522,13 +283,13 @@ class _Maker:
         device = r.random() < 0.3
         address = r.choice(devices if device else free + loaded)
         offset = r.randrange(-2048, 2048)
-        self.li(_POINTER, unsigned(address - offset))
+        self.li(POINTER, unsigned(address - offset))
         # A store to a device is only made where it faults.
         store = r.random() < 0.5 and (not device or size < 4) and address not in loaded
         inside = r.randrange(4) if r.random() < 0.5 else r.randrange(0, 4, size)
         if offset + inside > 2047:
             inside = 0
-        self._access(_POINTER, offset + inside, size, store)
+        self._access(POINTER, offset + inside, size, store)
 
     def wild(self) -> None:
         """A load through any register."""
@@ -573,10 +334,10 @@ class _Maker:
         if r.random() < 0.5:
             jump = self.add("jal", rd=r.choice(_POOL))
         else:
-            jump = self.la(_POINTER)
+            jump = self.la(POINTER)
             offset = r.choice((0, 0, 1, 2, 4, -4, 17, 1023, -1024))
             self.lines[-1] = replace(self.lines[-1], imm=-(offset & ~1))
-            self.add("jalr", rd=r.choice((*_POOL, _POINTER)), rs1=_POINTER, imm=offset)
+            self.add("jalr", rd=r.choice((*_POOL, POINTER)), rs1=POINTER, imm=offset)
         for _ in range(r.randint(0, 4)):
             self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
         self.patch_target(jump, self.label + 1)
@@ -589,8 +350,8 @@ class _Maker:
             case 0:
                 self.add("jal", rd=r.choice(_POOL), imm=4 * r.randint(-8, 8) + 2)
             case 1:
-                self.li(_POINTER, memory_map.IMEM_BASE + 4 * r.randrange(64) + 2)
-                self.add("jalr", rd=r.choice(_POOL), rs1=_POINTER, imm=r.choice((0, 1, 4, -4)))
+                self.li(POINTER, memory_map.IMEM_BASE + 4 * r.randrange(64) + 2)
+                self.add("jalr", rd=r.choice(_POOL), rs1=POINTER, imm=r.choice((0, 1, 4, -4)))
             case _:
                 rs1 = r.choice(_SOURCES)
                 # Not taken it may go on; taken it traps.
@@ -602,12 +363,12 @@ class _Maker:
         r = self.rng
         p = self.parameters
         back = self.la(29)
-        end = _dmem(p)
+        end = dmem(p)
         self.li(
-            _POINTER,
+            POINTER,
             r.choice((0, end, end + 4, end + 4 * p.dmem_words, memory_map.IMEM_BASE - 4, 0xFFFF_FFFC)),
         )
-        self.add("jalr", rd=r.choice(_POOL), rs1=_POINTER)
+        self.add("jalr", rd=r.choice(_POOL), rs1=POINTER)
         self.patch_target(back, self.label + 1)
 
     def csr(self) -> None:
@@ -647,16 +408,16 @@ class _Maker:
         operand = {"imm": r.randrange(32)} if row.format == "csri" else {"rs1": r.choice(_SOURCES)}
         self.add(row.name, rd=r.choice(_POOL), csr=mtvec, **operand)
         self.add("csrrs", rd=r.choice(_POOL), csr=mtvec)
-        self.li(_POINTER, r.choice((_HANDLER, _HANDLER + 2, _VECTORS + 1, _VECTORS + 3)))
-        self.add("csrrw", rd=r.choice((0, *_POOL)), csr=mtvec, rs1=_POINTER)
+        self.li(POINTER, r.choice((HANDLER, HANDLER + 2, VECTORS + 1, VECTORS + 3)))
+        self.add("csrrw", rd=r.choice((0, *_POOL)), csr=mtvec, rs1=POINTER)
         if r.random() < 0.7:
             self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
 
     def enable(self) -> None:
         """Interrupts: all of them, and mstatus.MIE."""
         self.open()
-        self.li(_POINTER, self.rng.choice((0x10888, 0x10000, 0x800, 0xFFFF_FFFF)))
-        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_POINTER)
+        self.li(POINTER, self.rng.choice((0x10888, 0x10000, 0x800, 0xFFFF_FFFF)))
+        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=POINTER)
         self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
 
     # `return` is a keyword: see `random_program`.
@@ -665,8 +426,8 @@ class _Maker:
         self.open()
         r = self.rng
         self._quiet()
-        back = self.la(_POINTER)
-        self.add("csrrw", csr=CSR_BY_NAME["mepc"].address, rs1=_POINTER)
+        back = self.la(POINTER)
+        self.add("csrrw", csr=CSR_BY_NAME["mepc"].address, rs1=POINTER)
         self.add("mret")
         for _ in range(r.randint(0, 2)):
             self.raw(random_word(r.choice(self.alu_rows), r, _POOL))
@@ -689,60 +450,60 @@ class _Maker:
         software = r.random() < 0.5
         if software:
             self.add("csrrsi", csr=mie, imm=8)
-            self.li(_POINTER, memory_map.MSIP_BASE + 4 * self.hart)
-            self.add("addi", rd=_TEMP, imm=1)
-            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+            self.li(POINTER, memory_map.MSIP_BASE + 4 * self.hart)
+            self.add("addi", rd=TEMP, imm=1)
+            self.add("sw", rs1=POINTER, rs2=TEMP)
         else:
             lines = r.random() < 0.4  # whatever comes before
             self._timer(r.choice((200, 500)) if lines else r.choice((0, 5, 40, 200)))
-            self.li(_TEMP, 0x10888 if lines else 0x80)
-            self.add("csrrs", csr=mie, rs1=_TEMP)
+            self.li(TEMP, 0x10888 if lines else 0x80)
+            self.add("csrrs", csr=mie, rs1=TEMP)
         self.add("wfi")
         if r.random() < 0.7:
             self.add("csrrsi", csr=mstatus, imm=8)
         if software:
-            self.add("sw", rs1=_POINTER, rs2=0)
+            self.add("sw", rs1=POINTER, rs2=0)
 
     def sleep(self) -> None:
         """wfi with interrupts on: what comes first is taken in it; late enough not to come before, the timer's."""
         self.open()
         self._timer(2000)
-        self.li(_TEMP, 0x10888)
-        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_TEMP)
+        self.li(TEMP, 0x10888)
+        self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=TEMP)
         self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
         self.add("wfi")
 
     def _timer(self, clocks: int) -> None:
         """mtimecmp: some clocks from now."""
-        self.li(_POINTER, memory_map.MTIME_BASE)
-        self.add("lw", rd=_TEMP, rs1=_POINTER)
-        self.add("lw", rd=5, rs1=_POINTER, imm=4)
-        self.add("addi", rd=_TEMP, rs1=_TEMP, imm=clocks)
-        self.li(_POINTER, memory_map.MTIMECMP_BASE + 8 * self.hart)
-        self.add("sw", rs1=_POINTER, rs2=_TEMP)
-        self.add("sw", rs1=_POINTER, rs2=5, imm=4)
+        self.li(POINTER, memory_map.MTIME_BASE)
+        self.add("lw", rd=TEMP, rs1=POINTER)
+        self.add("lw", rd=5, rs1=POINTER, imm=4)
+        self.add("addi", rd=TEMP, rs1=TEMP, imm=clocks)
+        self.li(POINTER, memory_map.MTIMECMP_BASE + 8 * self.hart)
+        self.add("sw", rs1=POINTER, rs2=TEMP)
+        self.add("sw", rs1=POINTER, rs2=5, imm=4)
 
     def time(self) -> None:
         """A timer interrupt later, or mtime set on."""
         self.open()
         if self.rng.random() < 0.8:
             self._timer(self.rng.choice((10, 100, 500)))
-            self.add("addi", rd=_TEMP, imm=0x80)
-            self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=_TEMP)
+            self.add("addi", rd=TEMP, imm=0x80)
+            self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=TEMP)
         else:
-            self.li(_POINTER, memory_map.MTIME_BASE)
-            self.add("lw", rd=_TEMP, rs1=_POINTER)
-            self.add("addi", rd=_TEMP, rs1=_TEMP, imm=self.rng.randrange(100))
-            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+            self.li(POINTER, memory_map.MTIME_BASE)
+            self.add("lw", rd=TEMP, rs1=POINTER)
+            self.add("addi", rd=TEMP, rs1=TEMP, imm=self.rng.randrange(100))
+            self.add("sw", rs1=POINTER, rs2=TEMP)
 
     def software(self) -> None:
         """msip of any hart set; only its handler clears it."""
         self.open()
-        self.li(_POINTER, memory_map.MSIP_BASE + 4 * self.rng.choice(self.harts))
+        self.li(POINTER, memory_map.MSIP_BASE + 4 * self.rng.choice(self.harts))
         self.add("csrrsi", csr=CSR_BY_NAME["mie"].address, imm=8)
-        self.add("addi", rd=_TEMP, imm=self.rng.choice((1, 1, 3, -1)))
-        self.add("sw", rs1=_POINTER, rs2=_TEMP)
-        self.add("lw", rd=self.rng.choice(_POOL), rs1=_POINTER)
+        self.add("addi", rd=TEMP, imm=self.rng.choice((1, 1, 3, -1)))
+        self.add("sw", rs1=POINTER, rs2=TEMP)
+        self.add("lw", rd=self.rng.choice(_POOL), rs1=POINTER)
 
     def patch(self) -> None:
         """An instruction further on is overwritten, whole or in part."""
@@ -754,12 +515,12 @@ class _Maker:
         if size == 2:  # only the upper half changes: another immediate
             old = encode("addi", rd=few[0], rs1=few[1], imm=r.randrange(-2048, 2048))
             new = old & 0xFFFFF | r.getrandbits(12) << 20
-        place = self.la(_POINTER)
-        self.li(_TEMP, new if size == 4 else new >> 16)
+        place = self.la(POINTER)
+        self.li(TEMP, new if size == 4 else new >> 16)
         if size == 4:
-            self.add("sw", rs1=_POINTER, rs2=_TEMP)
+            self.add("sw", rs1=POINTER, rs2=TEMP)
         else:
-            self.add("sh", rs1=_POINTER, rs2=_TEMP, imm=2)
+            self.add("sh", rs1=POINTER, rs2=TEMP, imm=2)
         if r.random() < 0.7:
             self.add("fence.i")
         for _ in range(r.randint(0, 2)):
@@ -784,8 +545,8 @@ class _Maker:
                 self.add(row.name, rd=r.choice((0, *_POOL)), csr=address, **operands)
             else:
                 mvu, register = r.choice((*self.harts, r.randrange(memory_map.MVUS))), r.randrange(128)
-                self.li(_POINTER, memory_map.MVU_BASE + memory_map.MVU_STRIDE * mvu + 4 * register)
-                self._access(_POINTER, 0, r.choice((4, 4, 4, 2, 1)), r.random() < 0.5)
+                self.li(POINTER, memory_map.MVU_BASE + memory_map.MVU_STRIDE * mvu + 4 * register)
+                self._access(POINTER, 0, r.choice((4, 4, 4, 2, 1)), r.random() < 0.5)
 
 
 def random_program(
@@ -795,7 +556,7 @@ def random_program(
     length: int = 2000,
     kind: str = "mixed",
     reserve: int = 0,
-) -> Program:
+) -> RandomProgram:
     """A random program.
 
     Args:
@@ -818,8 +579,8 @@ def random_program(
         raise ConfigurationError(f"kind {kind}: must be one of {', '.join(KINDS)}")
     numbers = tuple(hart for hart in range(parameters.harts) if mask >> hart & 1)
     # The frame, then an end for each hart, and that of the first, which waits for all.
-    room = parameters.imem_words - len(_frame(parameters)) - 20 * len(numbers) - 16
-    room -= min(_FAR // 4, parameters.imem_words // 4)
+    room = parameters.imem_words - len(frame(parameters)) - 20 * len(numbers) - 16
+    room -= min(FAR // 4, parameters.imem_words // 4)
     share = min(length, room) // len(numbers)
     rng = Random(f"{seed} {kind}")
     lines: dict[int, tuple[Line, ...]] = {}
@@ -835,103 +596,4 @@ def random_program(
         # A group that went beyond the share is left out.
         lines[hart] = tuple(maker.lines if len(maker.lines) <= share else maker.lines[:good])
     description = f"seed {seed}, kind {kind}, length {length}, harts 0x{mask:x}, reserve {reserve}"
-    return Program(parameters, lines, description)
-
-
-def shrink(
-    program: Program,
-    fails: Callable[[Program], bool],
-    limit: int = 1000,
-    progress: Callable[[Program], None] | None = None,
-) -> Program:
-    """A short program that still fails: harts, groups, single lines are left out, then operands made simple.
-
-    Args:
-        program: one that fails.
-        fails: whether a program does; called at most `limit` times.
-        progress: called with each shorter program that fails.
-
-    Raises `ConfigurationError` when `program` does not fail.
-    """
-    calls = 0
-
-    def try_out(candidate: Program) -> bool:
-        nonlocal calls, program
-        if calls >= limit:
-            return False
-        calls += 1
-        if not fails(candidate):
-            return False
-        program = replace(candidate, description=f"shrunk from: {origin}")
-        if progress is not None:
-            progress(program)
-        return True
-
-    origin = program.description
-    if not fails(program):
-        raise ConfigurationError("the program to be shrunk does not fail")
-
-    def fewer_harts() -> None:
-        for hart in reversed(program.lines):
-            rest = {other: lines for other, lines in program.lines.items() if other != hart}
-            if rest:
-                try_out(replace(program, lines=rest))
-
-    def units(loose: bool) -> list[tuple[int, int]]:
-        """What may be left out at once: (hart, group), or (hart, label) of loose lines."""
-        found = dict.fromkeys(
-            (hart, line.label if loose else line.group)
-            for hart, lines in program.lines.items()
-            for line in lines
-            if line.loose or not loose
-        )
-        return list(found)
-
-    def without(dropped: set[tuple[int, int]], loose: bool) -> Program:
-        return replace(
-            program,
-            lines={
-                hart: tuple(
-                    line
-                    for line in lines
-                    if (hart, line.label if loose else line.group) not in dropped
-                    or (loose and not line.loose)
-                )
-                for hart, lines in program.lines.items()
-            },
-        )
-
-    def fewer_lines(loose: bool) -> None:
-        """Zeller's ddmin over groups, or over loose lines."""
-        size = max(len(units(loose)) // 2, 1)
-        while calls < limit:
-            at, shorter = len(units(loose)), False
-            while at > 0:
-                # From the end, where what comes after the failure lies.
-                part = set(units(loose)[max(at - size, 0) : at])
-                shorter |= try_out(without(part, loose))
-                at -= size
-            if size == 1 and not shorter:
-                break
-            size = max(size // 2, 1)
-
-    def simpler_operands() -> None:
-        for hart in program.lines:
-            for index in range(len(program.lines[hart])):
-                for operand in ("imm", "rs1", "rs2"):
-                    line = program.lines[hart][index]
-                    if line.loose and line.target is None and getattr(line, operand):
-                        lines = list(program.lines[hart])
-                        lines[index] = replace(line, **{operand: 0})
-                        try_out(replace(program, lines={**program.lines, hart: tuple(lines)}))
-
-    before = None
-    while (
-        program.lines != before and calls < limit
-    ):  # what is gone may have been what the rest was needed for
-        before = program.lines
-        fewer_harts()
-        fewer_lines(loose=False)
-        fewer_lines(loose=True)
-        simpler_operands()
-    return program
+    return RandomProgram(parameters, lines, description)

@@ -13,12 +13,12 @@ import numpy as np
 from assay.golden import DoesNotFitError, GoldenError, Graph, Network
 from assay.golden.accelerator import report
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.system import System
 from assay.golden.codegen import plan as make_plan
-from assay.golden.codegen.plan import Plan
-from assay.sim.errors import RunFailed
-from assay.sim.model import Coverage, EngineModel, LayerRun
-from assay.sim.server import Server
+from assay.tb.errors import RunFailed
+from assay.tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
+from assay.tb.options import Option
 
 __all__ = ["AcceleratorModel"]
 
@@ -34,7 +34,10 @@ class AcceleratorModel(EngineModel):
         clocks: of the runs of the last `trace` or `predict`.
     """
 
-    options = ("mapping", "strict")
+    options = (
+        Option("", "--mapping", "NAME", "of layers to MVUs: auto, distributed or pipelined", "auto"),
+        STRICT,
+    )
     lowers = True
 
     def __init__(self, plan: Plan, servers: Sequence[Server]) -> None:

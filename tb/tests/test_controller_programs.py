@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random programs end, for every kind and size; shrinking keeps the failure and loses the rest."""
+"""Random programs end, for every kind and size; shrinking keeps the failure and loses the rest. On random programs the
+fast simulator is the readable one."""
 
 import pytest
 
 from assay.golden.controller.instructions import decode
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.controller.parameters import ControllerParameters
-from assay.golden.controller.programs import KINDS, random_program, shrink
 from assay.golden.errors import ConfigurationError
+from assay.golden.tests.controller.test_iss import state
+from assay.tb.controller.program_maker import KINDS, random_program
+from assay.tb.controller.shrink import shrink
 
 SMALL = ControllerParameters(harts=2, imem_words=1024, dmem_words=256)
 LIMIT = 100_000
@@ -27,6 +30,15 @@ def test_programs_end(kind, parameters):
         iss = run(program)
         assert iss.exit_code == 1
         assert sum(hart.retired for hart in iss.harts) > program.length // 2
+
+
+@pytest.mark.parametrize("kind", ["mixed", "csr", "interrupts", "self_modifying"])
+def test_run_is_the_readable_run(kind):
+    program = random_program(11, ControllerParameters(harts=3, mul_div=1), length=600, kind=kind)
+    fast, readable = program.start(), program.start()
+    while fast.exit_code is None:
+        assert fast.run(100) == readable.run(100, readable=True)
+        assert state(fast) == state(readable)
 
 
 def test_same_seed_same_program():
