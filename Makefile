@@ -87,7 +87,7 @@ test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUn
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
 .PHONY: lint
-lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff)
+lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)
 	@$(PY) -m sim lint
 
 .PHONY: train

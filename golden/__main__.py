@@ -156,12 +156,16 @@ def _add_commands(commands: Any) -> None:
     _lowering_options(sub)
     _image_options(sub)
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
-    sub.description += f" MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
+    sub.description = (
+        f"{sub.description} MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
+    )
     _array_options(sub)
     sub = command(
         "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
     )
-    sub.description += f" MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
+    sub.description = (
+        f"{sub.description} MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
+    )
     _lowering_options(sub)
     sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
     sub.add_argument(
@@ -417,7 +421,12 @@ def _compare(options: argparse.Namespace) -> int:
     reference = _reference(options, model, rows)
     comparison = compare_traces(_run(model, rows), reference, model.inputs, model.quantisations)
     print(comparison)
-    if not comparison.exact and options.reference is None and options.other is None:
+    if (
+        isinstance(model, Graph)
+        and not comparison.exact
+        and options.reference is None
+        and options.other is None
+    ):
         for line in _why(options, model, reference):
             print(line)
     if options.plot is not None:
@@ -429,6 +438,7 @@ def _compare_network(options: argparse.Namespace) -> int:
     """An integer network against the framework's runtime: each layer on the runtime's own inputs, then all in turn."""
     acceptance = Acceptance.of(options)
     network = _load(options)
+    assert isinstance(network, Network)  # as the options of the lowering are given
     if options.precision:
         raise GoldenError(
             "--scales and --precision together have no runtime, name another model or --reference"

@@ -81,7 +81,7 @@ class TensorComparison:
             return f"{name}: exact, {self.size:,} values{nan}"
         return (
             f"{name}: {self.differing:,} of {self.size:,} values differ ({self.share:.2%}), "
-            f"first at {list(self.first)}: expected {self.expected}, seen {self.seen}; "
+            f"first at {list(self.first or ())}: expected {self.expected}, seen {self.seen}; "
             f"worst {self.worst:.9g}, SQNR {self.sqnr_db:.1f} dB{nan}"
         )
 
@@ -125,7 +125,8 @@ class Comparison:
     def __str__(self) -> str:
         values = sum(tensor.size for tensor in self.tensors)
         wrong = sum(not tensor.exact for tensor in self.tensors)
-        verdict = "all exact" if not wrong else f"{wrong} differ, first {self.first_differing.name}"
+        first = self.first_differing
+        verdict = "all exact" if first is None else f"{wrong} differ, first {first.name}"
         if self.missing:
             verdict += f"; {len(self.missing)} more of the model's tensors are not in the reference"
         lines = [str(tensor) for tensor in self.tensors]
@@ -189,11 +190,12 @@ class Comparison:
         axes.set_xlim(min([0, *finite]), max([0, *finite]) * 1.05 or 1)
 
     def _values(self, axes: Any) -> None:
+        first = self.first_differing
+        assert self.pair is not None and first is not None
         seen, reference = (array.ravel().astype(np.float64) for array in self.pair)
         finite = (np.abs(seen) < _LARGEST_DRAWN) & (np.abs(reference) < _LARGEST_DRAWN)
         wrong = np.flatnonzero((seen != reference) & finite)
         step = -(-max(len(wrong), 1) // _MOST_POINTS)
-        first = self.first_differing
         axes[0].scatter(reference[wrong[::step]], seen[wrong[::step]], s=4, color="firebrick", linewidths=0)
         ends = [reference[finite].min(), reference[finite].max()] if finite.any() else [0, 1]
         axes[0].plot(ends, ends, color="black", linewidth=0.6)

@@ -92,7 +92,7 @@ class Node:
 
     name: str
     kind: str
-    operator: Callable[..., Any]
+    operator: Any
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     macs: int = 0
@@ -361,13 +361,13 @@ class Graph:
             data = [makers.get(name, short(name)) for name in node.inputs if name not in self.constants]
             if isinstance(node.operator, ReadVariable):
                 data = [f"state {short(node.operator.variable)}"]
-            macs = f"{node.macs:,}" if node.macs else ""
+            shown = f"{node.macs:,}" if node.macs else ""
             made = [(short(name), *self._described(name)) for name in node.outputs]
             if isinstance(node.operator, AssignVariable):
                 made = [(f"state {short(node.operator.variable)}", "", "")]
             for number, described in enumerate(made):
                 about = ("", "", "") if number else (short(node.name, 100), node.kind, ", ".join(data))
-                rows.append((*about, *described, "" if number else macs))
+                rows.append((*about, *described, "" if number else shown))
         for name in self.outputs:
             rows.append(("", "output", makers.get(name, ""), short(name), *self._described(name), ""))
         for name, initial in self.variables.items():

@@ -173,6 +173,7 @@ class Precision:
     def _nearest(self, raw: np.ndarray) -> np.ndarray:
         """The tensor's integers nearest to the format's raw ones."""
         least, greatest = self._container
+        assert isinstance(self.format, ApFixed)
         step = self.format.value(1) / self._scale
         # Python's round of a fraction takes a tie to the even integer.
         distinct, inverse = np.unique(raw, return_inverse=True)

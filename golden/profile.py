@@ -14,7 +14,7 @@ values there, and a wider format would not move them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -27,6 +27,7 @@ from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.graph import Graph
 from assay.golden.layers.linear import Convolution
 from assay.golden.network import MULTIPLIER, Network
+from assay.golden.schemes.ap_fixed import ApFixed
 from assay.golden.schemes.fixed_point import BIAS_BITS, WEIGHT_BITS
 from assay.golden.schemes.qonnx import Quant
 from assay.golden.table import short
@@ -75,8 +76,8 @@ class Usage:
         if not self.magnitudes:
             return None
         if self.least >= 0:
-            return max(1, self.greatest.bit_length())
-        return max((-self.least - 1).bit_length(), max(self.greatest, 0).bit_length()) + 1
+            return max(1, int(self.greatest).bit_length())
+        return max((-int(self.least) - 1).bit_length(), max(int(self.greatest), 0).bit_length()) + 1
 
     @property
     def saturated(self) -> int:
@@ -132,7 +133,7 @@ class Profile:
             "at high",
             "share",
         )
-        lines = [header, *(_cells(row) for row in self.rows)]
+        lines: list[Sequence[str]] = [header, *(_cells(row) for row in self.rows)]
         texts = table.lines(lines, right=range(5, len(header)))
         values = sum(row.count for row in self.rows if row.kind != "constant")
         return "\n".join(
@@ -158,7 +159,9 @@ class Profile:
             )
         shares = np.array([row.magnitudes for row in rows]) / np.array([[row.count] for row in rows])
         ends = [
-            None if row.high is None else max(row.high - row.zero, row.zero - row.low).bit_length()
+            None
+            if row.high is None or row.low is None
+            else max(row.high - row.zero, row.zero - row.low).bit_length()
             for row in rows
         ]
         last = max(int(np.flatnonzero(shares.any(axis=0)).max()), *(end or 0 for end in ends)) + 1
@@ -239,15 +242,16 @@ def _tensor(model: Graph | Network, name: str, values: np.ndarray) -> Usage:
         if tensor.precision is None:
             return _usage(name, kind, str(tensor.dtype), values)
         # Floats of a fixed-point format are counted as its raw integers.
+        assert isinstance(tensor.precision.format, ApFixed)  # as `Precision` demands of floats
         raw = tensor.precision.format.from_float(values)
         return _usage(name, kind, f"{tensor.dtype}, {tensor.precision}", raw, *tensor.precision.limits)
-    numbers = str(tensor.quantisation or tensor.dtype)
+    form = str(tensor.quantisation or tensor.dtype)
     info = np.iinfo(tensor.dtype)
-    zero = getattr(tensor.quantisation, "zero_point", np.zeros(1, np.int64))
+    points: np.ndarray = getattr(tensor.quantisation, "zero_point", np.zeros(1, np.int64))
     ends = int(info.min), int(info.max)
     if tensor.precision is not None:
-        numbers, ends = f"{numbers}, {tensor.precision}", tensor.precision.limits
-    return _usage(name, kind, numbers, values, *ends, int(zero[0]))
+        form, ends = f"{form}, {tensor.precision}", tensor.precision.limits
+    return _usage(name, kind, form, values, *ends, int(points[0]))
 
 
 def _constants(model: Graph | Network) -> Iterator[Usage]:
@@ -328,7 +332,7 @@ def _bit_lengths(values: np.ndarray, zero: int) -> tuple[int, ...]:
     return tuple(np.diff(below, prepend=0).tolist())
 
 
-def _cells(row: Usage) -> Iterable[str]:
+def _cells(row: Usage) -> Sequence[str]:
     ends = "" if row.low is None else f"{row.low}..{row.high}"
     seen = f"{row.least:.6g}..{row.greatest:.6g}" if row.bits is None else f"{row.least}..{row.greatest}"
     counts = (

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from assay.golden.errors import ConfigurationError
 
@@ -112,6 +113,9 @@ class Register:
         return {f.name: f.decode(word) for f in self.fields}
 
 
+AnyRegister = TypeVar("AnyRegister", bound=Register)
+
+
 def numbered(
     array: str, numbers: Iterable[int], address: int, fields: tuple[Field, ...], description: str = ""
 ) -> list[Register]:
@@ -130,7 +134,7 @@ def numbered(
     ]
 
 
-def runs(registers: Iterable[Register]) -> list[list[Register]]:
+def runs(registers: Iterable[AnyRegister]) -> list[list[AnyRegister]]:
     """Registers one by one, but those of one array at consecutive addresses together."""
     places = enumerate(registers)
     found = groupby(
@@ -210,10 +214,10 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def register_table(
-    registers: Iterable[Register],
+    registers: Iterable[AnyRegister],
     column: str = "address",
     place: Callable[[int], str] = str,
-    reset: Callable[[Register], str] | None = None,
+    reset: Callable[[AnyRegister], str] | None = None,
     access: bool = True,
 ) -> list[str]:
     """The documentation of a table: a line for each field, those of an array, name[first-last], once for all.

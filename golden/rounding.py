@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Integer division with rounding: every mode that hardware and frameworks use, defined once.
 
-A quotient is floor(x / d) or one more. Each mode decides by the remainder x - d * floor(x / d), which is 0 to d - 1:
+The quotient of x and d is floor((x + c) / d), as hardware makes it: something is added, and bits are dropped. Each mode
+is a choice of c:
 
-    name              goes up where                            also called
-    truncate          never                                    floor, >>>, ap_fixed TRN, QONNX FLOOR
-    ceil              the remainder is not 0                   QONNX CEIL
-    toward_zero       it is not 0, and x < 0                   C's division, TRN_ZERO, QONNX DOWN
-    away_from_zero    it is not 0, and x >= 0                  QONNX UP
-    half_up           it is d / 2 or more                      add half and shift, RND
-    half_down         it is more than d / 2                    RND_MIN_INF
+    name              c                                        also called
+    truncate          0                                        floor, >>>, ap_fixed TRN, QONNX FLOOR
+    ceil              d - 1                                    QONNX CEIL
+    toward_zero       d - 1 where x < 0, else 0                C's division, TRN_ZERO, QONNX DOWN
+    away_from_zero    d - 1 where x >= 0, else 0               QONNX UP
+    half_up           d / 2                                    add half and shift, RND
+    half_down         (d - 1) / 2                              RND_MIN_INF
     half_away         half_up for x >= 0, else half_down       C's round, RND_INF, QONNX HALF_UP, TFLite
     half_toward_zero  half_down for x >= 0, else half_up       RND_ZERO, QONNX HALF_DOWN
-    half_even         more than d / 2, or d / 2 and odd floor  convergent, IEEE 754, RND_CONV, numpy's rint
-    stochastic        remainder + random >= d                  random bits of an LFSR, added below the last place
+    half_even         half_up for an odd floor(x / d), else    convergent, IEEE 754, RND_CONV, numpy's rint
+                      half_down
+    stochastic        random bits, 0 to d - 1                  those of an LFSR
 
-All functions are exact for every int64: nothing overflows on the way, and a result beyond int64 is an error.
+where d / 2 and (d - 1) / 2 are rounded down. All functions are exact for every int64: nothing overflows on the way, and
+a result beyond int64 is an error.
 """
 
 from __future__ import annotations
@@ -36,23 +39,21 @@ Integers = npt.NDArray[np.integer[Any]] | int
 
 _STOCHASTIC = "stochastic"
 
-# Mode -> whether the quotient goes up, of its floor q, the remainder r and the largest remainder, `last`, all of them
-# arrays or Python's integers. r > last - r says 2 * r >= last + 1, that is, r is half or more, without a product that
-# could overflow; r - 1 in place of r leaves the tie down. q < 0 is x < 0.
-_GOES_UP: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "truncate": lambda q, r, last: r > last,
-    "ceil": lambda q, r, last: r > 0,
-    "toward_zero": lambda q, r, last: (r > 0) & (q < 0),
-    "away_from_zero": lambda q, r, last: (r > 0) & (q >= 0),
-    "half_up": lambda q, r, last: r > last - r,
-    "half_down": lambda q, r, last: r - 1 > last - r,
-    "half_away": lambda q, r, last: r - (q < 0) > last - r,
-    "half_toward_zero": lambda q, r, last: r - (q >= 0) > last - r,
-    "half_even": lambda q, r, last: r - ((q & 1) == 0) > last - r,
+# Mode -> c, of x, d and a function that gives floor(x / d). All are arrays of int64 or of Python's integers, or these.
+_ADDED: dict[str, Callable[[Any, Any, Callable[[], Any]], Any]] = {
+    "truncate": lambda x, d, floor: 0,
+    "ceil": lambda x, d, floor: d - 1,
+    "toward_zero": lambda x, d, floor: (d - 1) * (x < 0),
+    "away_from_zero": lambda x, d, floor: (d - 1) * (x >= 0),
+    "half_up": lambda x, d, floor: d >> 1,
+    "half_down": lambda x, d, floor: d - 1 >> 1,
+    "half_away": lambda x, d, floor: d - (x < 0) >> 1,
+    "half_toward_zero": lambda x, d, floor: d - (x >= 0) >> 1,
+    "half_even": lambda x, d, floor: d - (floor() & 1 == 0) >> 1,
 }
 
 #: Names of the modes.
-ROUNDINGS = (*_GOES_UP, _STOCHASTIC)
+ROUNDINGS = (*_ADDED, _STOCHASTIC)
 
 
 def shift_right(
@@ -74,17 +75,15 @@ def shift_right(
         ConfigurationError: a shift out of range, another rounding, or `random` missing, out of range or not used.
         GoldenError: an argument does not hold integers within int64.
     """
-    x, shift = (
-        _int64(x, "x"),
-        _int64(shift, "shift"),
-    )
-    if shift.size and not (int(shift.min()) >= 0 and int(shift.max()) <= 63):
-        raise ConfigurationError(
-            f"shift is {_outlier(shift, 0, 63)}, but must be a whole number from 0 to 63"
-        )
-    last = np.int64(-1) ^ (np.int64(-1) << shift)
-    q = x >> shift
-    return q + _goes_up(q, x & last, last, rounding, random)
+    x, shift = _int64(x, "x"), _int64(shift, "shift")
+    least, most = int(shift.min(initial=0)), int(shift.max(initial=0))
+    if least < 0 or most > 63:
+        wrong = least if least < 0 else most
+        raise ConfigurationError(f"shift is {wrong}, but must be a whole number from 0 to 63")
+    if most > 62 or int(x.max(initial=0)) >= (1 << 63) - (1 << most):
+        return _divided(x.astype(object), 1 << shift.astype(object), rounding, random)
+    divisor = np.int64(1) << shift
+    return np.asarray(x + _added(x, divisor, lambda: x >> shift, rounding, random) >> shift)
 
 
 def divide(
@@ -105,14 +104,10 @@ def divide(
         ConfigurationError: a divisor below 1, another rounding, or `random` missing, out of range or not used.
         GoldenError: an argument does not hold integers within int64.
     """
-    x, divisor = (
-        _int64(x, "x"),
-        _int64(divisor, "divisor"),
-    )
-    if divisor.size and int(divisor.min()) < 1:
-        raise ConfigurationError(f"divisor is {int(divisor.min())}, but must be 1 or more")
-    q = x // divisor
-    return q + _goes_up(q, x - q * divisor, divisor - 1, rounding, random)
+    x, divisor = _int64(x, "x"), _positive(divisor, "divisor")
+    if int(x.max(initial=0)) + int(divisor.max(initial=0)) >= 1 << 63:
+        return _divided(x.astype(object), divisor.astype(object), rounding, random)
+    return _divided(x, divisor, rounding, random)
 
 
 def rescale(
@@ -141,22 +136,15 @@ def rescale(
         ConfigurationError: a denominator below 1, another rounding, or `random` missing, out of range or not used.
         GoldenError: an argument does not hold integers within int64, or a result leaves int64.
     """
-    x, numerator, denominator = (
-        _int64(values, name)
-        for values, name in ((x, "x"), (numerator, "numerator"), (denominator, "denominator"))
+    x, numerator, divisor = (
+        _int64(x, "x"),
+        _int64(numerator, "numerator"),
+        _positive(denominator, "denominator"),
     )
-    if magnitude(x) * magnitude(numerator) < 1 << 63:
-        return divide(x * numerator, denominator, rounding, random)
-    if denominator.size and int(denominator.min()) < 1:
-        raise ConfigurationError(f"denominator is {int(denominator.min())}, but must be 1 or more")
-    # Python's integers, of any size, in an array of objects.
-    product, divisor = x.astype(object) * numerator.astype(object), denominator.astype(object)
-    q = product // divisor
-    y = q + _goes_up(q, product - q * divisor, divisor - 1, rounding, random)
-    wrong = [value for value in np.ravel(y).tolist() if not -(1 << 63) <= value < 1 << 63]
-    if wrong:
-        raise GoldenError(f"x * numerator / denominator is {wrong[0]}, but must fit 64 bits")
-    return np.asarray(y, np.int64)
+    if magnitude(x) * magnitude(numerator) + int(divisor.max(initial=0)) < 1 << 63:
+        return _divided(x * numerator, divisor, rounding, random)
+    product = x.astype(object) * numerator.astype(object)
+    return _divided(product, divisor.astype(object), rounding, random)
 
 
 def round_fraction(value: Fraction | int, rounding: str) -> int:
@@ -165,14 +153,24 @@ def round_fraction(value: Fraction | int, rounding: str) -> int:
     Raises:
         ConfigurationError: another rounding; "stochastic" is one, as it needs random bits of a given number.
     """
-    if rounding not in _GOES_UP:
-        raise ConfigurationError(f"rounding is {rounding!r}, but must be one of {', '.join(_GOES_UP)}")
-    q, r = divmod(value.numerator, value.denominator)
-    return q + int(_GOES_UP[rounding](q, r, value.denominator - 1))
+    if rounding not in _ADDED:
+        raise ConfigurationError(f"rounding is {rounding!r}, but must be one of {', '.join(_ADDED)}")
+    x, d = value.numerator, value.denominator
+    return int((x + _ADDED[rounding](x, d, lambda: x // d)) // d)
 
 
-def _goes_up(q: Any, r: Any, last: Any, rounding: str, random: Integers | None) -> Any:
-    """Where the quotient is one more than its floor `q`."""
+def _divided(x: Any, divisor: Any, rounding: str, random: Integers | None) -> npt.NDArray[np.int64]:
+    """The quotients of int64, whose sums with c do not overflow, or of objects, Python's integers of any size."""
+    y = np.asarray((x + _added(x, divisor, lambda: x // divisor, rounding, random)) // divisor)
+    if y.dtype == object:
+        wrong = [value for value in y.ravel().tolist() if not -(1 << 63) <= value < 1 << 63]
+        if wrong:
+            raise GoldenError(f"the rounded quotient is {wrong[0]}, but must fit 64 bits")
+    return y.astype(np.int64, copy=False)
+
+
+def _added(x: Any, divisor: Any, floor: Callable[[], Any], rounding: str, random: Integers | None) -> Any:
+    """The c of a mode."""
     if rounding not in ROUNDINGS:
         raise ConfigurationError(f"rounding is {rounding!r}, but must be one of {', '.join(ROUNDINGS)}")
     if rounding != _STOCHASTIC:
@@ -180,24 +178,24 @@ def _goes_up(q: Any, r: Any, last: Any, rounding: str, random: Integers | None) 
             raise ConfigurationError(
                 f"random bits are given, but rounding is {rounding!r}, not {_STOCHASTIC!r}"
             )
-        return _GOES_UP[rounding](q, r, last)
+        return _ADDED[rounding](x, divisor, floor)
     if random is None:
         raise ConfigurationError(
             f"rounding is {_STOCHASTIC!r}, but the random bits are missing: random=integers"
         )
     bits = _int64(random, "random")
-    if ((bits < 0) | (bits > last)).any():
-        raise ConfigurationError(
-            f"random is {_outlier(bits, 0, np.broadcast_to(last, np.broadcast_shapes(bits.shape, np.shape(last))))}, "
-            "but must be at least 0 and below the divisor"
-        )
-    return bits > last - r
+    wrong = np.asarray((bits < 0) | (bits >= divisor))
+    if wrong.any():
+        value = int(np.broadcast_to(bits, wrong.shape)[wrong].flat[0])
+        raise ConfigurationError(f"random is {value}, but must be at least 0 and below the divisor")
+    return bits
 
 
-def _outlier(values: npt.NDArray[np.int64], low: int, high: Any) -> int:
-    """The first value that is not within `low` to `high`."""
-    values = np.broadcast_to(values, np.broadcast_shapes(values.shape, np.shape(high)))
-    return int(values[(values < low) | (values > high)][0])
+def _positive(values: Integers, name: str) -> npt.NDArray[np.int64]:
+    found = _int64(values, name)
+    if found.size and int(found.min()) < 1:
+        raise ConfigurationError(f"{name} is {int(found.min())}, but must be 1 or more")
+    return found
 
 
 def _int64(values: Integers, name: str) -> npt.NDArray[np.int64]:

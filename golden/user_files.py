@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -28,6 +28,7 @@ __all__ = ["LARGEST_ARRAYS", "array_file", "arrays_in", "content", "json_in", "o
 # Bytes of an .npy or .npz file's arrays, once unpacked: more than the inputs of any network here.
 LARGEST_ARRAYS = 1 << 31
 _MOST_ARRAYS = 1 << 16
+_PART = 1 << 20  # bytes that are read at once
 
 # What numpy, zipfile and zlib raise for a damaged file. numpy reads an array's header as a Python literal.
 _DAMAGE = (
@@ -148,7 +149,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         return _array(file, entry.file_size)
 
 
-def _array(file: BinaryIO, size: int) -> np.ndarray:
+def _array(file: IO[bytes], size: int) -> np.ndarray:
     """The array in an .npy file of so many bytes; its header must promise what is there, before memory is taken."""
     start = file.read(8)
     if start[:6] != b"\x93NUMPY" or tuple(start[6:]) not in ((1, 0), (2, 0)):
@@ -165,12 +166,15 @@ def _array(file: BinaryIO, size: int) -> np.ndarray:
     if not promised <= size - length <= promised + 20_000:
         raise GoldenError(f"its header promises {promised} bytes of numbers, but it has {size} in all")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
-    left = memoryview(array.reshape(-1).view(np.uint8))
-    while left:
-        count = file.readinto(left)
-        if not count:
-            raise GoldenError(f"its header promises {promised} bytes of numbers, but {len(left)} are missing")
-        left = left[count:]
+    flat, at = array.reshape(-1).view(np.uint8), 0
+    while at < promised:
+        part = file.read(min(promised - at, _PART))
+        if not part:
+            raise GoldenError(
+                f"its header promises {promised} bytes of numbers, but {promised - at} are missing"
+            )
+        flat[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
     if file.read(1):
         raise GoldenError(f"more follows the {promised} bytes of numbers that its header promises")
     return array.T if fortran else array

@@ -121,7 +121,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def packed(arrays: Mapping[str, np.ndarray | None]) -> bytes:
     """Arrays by name as the content of an .npz file; those of None are left out."""
     content = io.BytesIO()
-    np.savez_compressed(content, **{k: a for k, a in arrays.items() if a is not None})
+    kept: dict[str, Any] = {k: a for k, a in arrays.items() if a is not None}
+    np.savez_compressed(content, **kept)
     return content.getvalue()
 
 

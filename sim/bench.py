@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.sim import outputs, shown
+from assay.sim import ROOT, outputs, shown
 from assay.sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
 from assay.sim.cocotb_runner import MAKE_OPTIONS
 from assay.sim.commands import command
@@ -31,6 +31,9 @@ from assay.tb.capabilities import Benchmarks
 from assay.tb.errors import BuildFailed, RunFailed
 
 Announce = Callable[[str], None]
+
+HARNESS = ROOT / "tb" / "harness" / "harness.h"
+"""What all harnesses include."""
 
 ROUNDS = 3
 """Each measurement is made in turn this many times and its best counts: whatever else a machine does slows it."""
@@ -97,12 +100,11 @@ def _build_harness(
     generics = [f"-G{name}={literal(value)}" for name, value in block.resolve_parameters(parameters).items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
     parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
-    parts += [digest(path) for path in sources]
+    parts += [digest(path) for path in (*sources, HARNESS)]
     parts += [digest(path) for folder in block.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    root = outputs.build_root(block)
+    root = outputs.made(outputs.build_root(block))
     product = root / f"{block.name}-harness-{key}" / "harness"
-    root.mkdir(parents=True, exist_ok=True)
     with locked(root / f".{block.name}-harness.lock"):
         if intact(product.parent, announce, shown):
             return product

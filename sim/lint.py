@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lint: ``verilator -Wall`` and verible over the HDL, ruff over the Python. Every warning is an error."""
+"""Lint: ``verilator -Wall`` and verible over the HDL, ruff and mypy over the Python. Every warning is an error."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from assay.sim import ROOT
@@ -19,6 +21,9 @@ from assay.tb.errors import MissingTool
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")
+
+TYPED = ROOT / "sim" / "reports" / "types"
+"""Where the type checker finds this project under its name."""
 SOURCE_SUFFIXES = (".py", ".sv", ".svh", ".f", ".vlt", ".c", ".cpp", ".h", ".S", ".ld")
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 
@@ -32,9 +37,12 @@ def run(blocks: Iterable[Block], whole: bool, announce: Announce) -> int:
         blocks: whose RTL Verilator lints.
         whole: whether the rest of this project is linted as well.
     """
-    results = [_verilator(block, announce) for block in blocks if block.lint]
-    if whole:
-        results += [_verible(announce), _ruff(announce), _licences(announce)]
+    # The type checker takes longest where its cache is cold, so it runs beside the others.
+    with ThreadPoolExecutor(1) as beside:
+        types = beside.submit(_mypy, announce) if whole else None
+        results = [_verilator(block, announce) for block in blocks if block.lint]
+        if types is not None:
+            results += [_verible(announce), _ruff(announce), _licences(announce), types.result()]
     failed = results.count(False)
     announce(
         f"lint: {failed} of {len(results)} checks failed" if failed else f"lint: {len(results)} checks passed"
@@ -67,9 +75,9 @@ def _verilator(block: Block, announce: Announce) -> bool:
                 *("--lint-only", "-Wall", "--assert", "--timing" if block.timing else "--no-timing"),
                 *("--timescale", "/".join(TIMESCALE), "--top-module", lint.top),
                 *(f"-G{name}={literal(value)}" for name, value in parameters),
-                *(f"-D{name}={text}" for name, text in block.defines.items()),
-                *(f"-I{path}" for path in block.include_paths()),
-                *(waived.name, *map(str, waivers), *map(str, sources)),
+                *(f"-D{name}={text}" for name, text in {**sources.defines, **block.defines}.items()),
+                *(f"-I{path}" for path in [*sources.include_dirs, *block.include_paths()]),
+                *(waived.name, *map(str, waivers), *map(str, sources.files)),
             ]
             shown = " ".join(f"{name}={value}" for name, value in parameters)
             title = f"verilator -Wall {lint.top} {shown}".rstrip()
@@ -109,6 +117,19 @@ def _ruff(announce: Announce) -> bool:
     folders = [folder for folder in PYTHON_FOLDERS if (ROOT / folder).is_dir()]
     passed = _call("ruff check", [find_ruff_bin(), "check", *folders], announce)
     return _call("ruff format --check", [find_ruff_bin(), "format", "--check", *folders], announce) and passed
+
+
+def _mypy(announce: Announce) -> bool:
+    if importlib.util.find_spec("mypy") is None:
+        raise MissingTool("mypy is not installed; install with: pip install mypy")
+    # The checker finds packages by folders, not by what an editable installation maps.
+    packages = TYPED / "assay"
+    packages.mkdir(parents=True, exist_ok=True)
+    for folder in PYTHON_FOLDERS:
+        link = packages / folder
+        if not link.is_symlink():
+            link.symlink_to(ROOT / folder)
+    return _call("mypy", [sys.executable, "-m", "mypy"], announce)
 
 
 def _call(

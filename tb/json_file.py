@@ -24,4 +24,4 @@ def write_json(path: Path, data: object) -> None:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from None

@@ -95,9 +95,8 @@ def digits(name: str) -> tuple[Network | Graph, np.ndarray, np.ndarray]:
         names = list(models)
         raise GoldenError(f"vectors has no digit network {name!r}, only {', '.join(names)}")
     model = models[name]
-    network = golden.load(path(model))
-    if model.endswith(".onnx"):
-        network = network.lower()
+    graph = golden.load(path(model))
+    network = graph.lower() if model.endswith(".onnx") else graph
     with np.load(path("digits/images.npz")) as archive:
         pixels, labels = archive["images"], archive["labels"]
     return network, apply_input_rule(pixels, files[model]["input_rule"]), labels

@@ -485,7 +485,9 @@ class MvuArray:
             waited = busy - program.alone
         if run.result is not None:
             for destination in self._destinations(run):
-                memory = self.units[destination].memories.data
+                memories = self.units[destination].memories
+                assert memories is not None
+                memory = memories.data
                 memory[run.result.address % self.params.data_depth] = run.result.data
         record = JobRecord(
             unit.number,

@@ -111,7 +111,7 @@ class Report:
         return self.bound / self.clocks
 
     def __str__(self) -> str:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             ("layer", "MVUs", "steps", "multiply", "longest", "elapsed", "stalls", "bound", "utilisation")
         ]
         rows += [
@@ -202,13 +202,20 @@ def report(plan: Plan, steps: Sequence[StepRecord], clocks: int, retired: int | 
                 products / (rate * len(mvus) * elapsed),
             )
         )
-    mvus = []
+    reports = []
     for mvu in range(params.mvus):
         mine = [step for step in steps if step.mvu == mvu]
         busy = sum(step.end - step.start + 1 for step in mine)
-        mvus.append(MvuReport(mvu, len(mine), sum(step.multiply for step in mine), busy))
+        reports.append(MvuReport(mvu, len(mine), sum(step.multiply for step in mine), busy))
     return Report(
-        network.name, plan.mapping, clocks, total, tuple(layers), tuple(mvus), tuple(_memories(plan)), retired
+        network.name,
+        plan.mapping,
+        clocks,
+        total,
+        tuple(layers),
+        tuple(reports),
+        tuple(_memories(plan)),
+        retired,
     )
 
 

@@ -261,16 +261,16 @@ class System:
             tensor: name in the plan's places.
             values: integers in the tensor's shape and format; of a folded input, those of the network.
         """
-        place = self._place(tensor)
+        place, plan = self._place(tensor), self._loaded
         values = np.asarray(values)
-        folded = self.plan.folded and tensor == self.plan.network.input
-        shape = self.plan.network.input_shape if folded else place.shape
+        folded = plan.folded and tensor == plan.network.input
+        shape = plan.network.input_shape if folded else place.shape
         if values.shape != shape:
             raise ConfigurationError(
                 f"tensor {tensor} has shape {list(values.shape)}, but must be {list(shape)}"
             )
         if folded:
-            values = fold(self.plan.network.layers[0], values)
+            values = fold(plan.network.layers[0], values)
         words = pack_activations(values, place.fmt, self.params.mvu.lanes)
         for mvu in place.mvus:
             self._memory(mvu)[place.base : place.base + place.words] = words
@@ -282,11 +282,16 @@ class System:
         return unpack_activations(words, place.shape, place.fmt, self.params.mvu.lanes)
 
     def _place(self, tensor: str) -> Place:
+        places = self._loaded.places
+        if tensor not in places:
+            raise ConfigurationError(f"tensor {tensor}: must be one of {', '.join(places)}")
+        return places[tensor]
+
+    @property
+    def _loaded(self) -> Plan:
         if self.plan is None:
             raise ConfigurationError("no plan is loaded")
-        if tensor not in self.plan.places:
-            raise ConfigurationError(f"tensor {tensor}: must be one of {', '.join(self.plan.places)}")
-        return self.plan.places[tensor]
+        return self.plan
 
     def _memory(self, mvu: int) -> np.ndarray:
         memories = self.array.units[mvu].memories
@@ -295,10 +300,9 @@ class System:
         return memories.data
 
     def _load_phase(self, number: int) -> None:
-        assert self.plan is not None
         if not self.functional:
             return
-        for load in self.plan.phases[number].loads:
+        for load in self._loaded.phases[number].loads:
             for mvu in load.mvus:
                 memories = self.array.units[mvu].memories
                 assert memories is not None
@@ -421,8 +425,7 @@ class System:
         self._progress = clock
 
     def _address(self, symbol: str, index: int) -> int:
-        assert self.plan is not None
-        return self.plan.firmware.symbols[symbol] + 4 * index
+        return self._loaded.firmware.symbols[symbol] + 4 * index
 
     def _word(self, symbol: str, index: int) -> int:
         return self.harts.words[self._address(symbol, index) - IMEM_BASE >> 2]
@@ -606,7 +609,7 @@ class System:
             raise SystemFault(self._failed())
         if finished:
             self._phase += 1
-            if self._phase == len(self.plan.phases):
+            if self._phase == len(self._loaded.phases):
                 self._irq = clock + HOST_IRQ
             else:
                 self._system["finished"] = 0
@@ -641,15 +644,12 @@ class System:
 
     def _check_order(self, step: Step, program: Program) -> None:
         """Whether the firmware has waited for what the step needs."""
-        assert self.plan is not None
         dest = program.dest or 1 << step.mvu
         targets = [mvu for mvu in range(self.params.mvus) if dest >> mvu & 1]
         layer = self._layers[step.layer]
         left = program.reads.copy()
-        for tensor in (layer.input, layer.residual and layer.residual.tensor):
-            if tensor is None:
-                continue
-            place = self.plan.places[tensor]
+        for tensor in (layer.input, *([layer.residual.tensor] if layer.residual else [])):
+            place = self._loaded.places[tensor]
             mine = np.zeros_like(left)
             mine[place.base : place.base + place.words] = program.reads[place.base : place.base + place.words]
             left &= ~mine
@@ -730,9 +730,8 @@ class System:
         step = self._step(record.mvu, record.number)
         if step is None or record.result is None:
             return
-        assert self.plan is not None
         layer = self._layers[step.layer]
-        place = self.plan.places[layer.output]
+        place = self._loaded.places[layer.output]
         at = record.result.address - place.base
         inside = (at >= 0) & (at < place.words)
         if not inside.all():
@@ -750,7 +749,6 @@ class System:
     # --- results ----------------------------------------------------------------------------------------------
 
     def _result(self) -> Run:
-        assert self.plan is not None
         records = self.array.records[self._first_record :]
         steps = []
         for record in records:
@@ -779,13 +777,13 @@ class System:
 
     def _made(self, tensor: str) -> np.ndarray:
         """A tensor from the words that arrived at the MVUs of its place, which hold all of it together."""
-        place = self.plan.places[tensor]
+        place = self._loaded.places[tensor]
         image = np.zeros((place.words, word_bytes(self.params.mvu.lanes)), np.uint8)
         anywhere = np.zeros(place.words, bool)
         for mvu, (words, written) in self._images[tensor].items():
             image[written] = words[written]
             anywhere |= written
-            if tensor == self.plan.network.output and not written.all():
+            if tensor == self._loaded.network.output and not written.all():
                 raise SystemFault(
                     f"MVU {mvu} never got word {place.base + int(np.argmin(written))} of the network's output {tensor}"
                 )
@@ -799,8 +797,7 @@ class System:
 
     def report(self, run: Run) -> Report:
         """A run of the loaded plan in numbers."""
-        assert self.plan is not None
-        return report(self.plan, run.steps, run.clocks, run.retired)
+        return report(self._loaded, run.steps, run.clocks, run.retired)
 
     # --- what went wrong --------------------------------------------------------------------------------------
 

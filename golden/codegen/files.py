@@ -173,9 +173,9 @@ def _files(plan: Plan, image: np.ndarray) -> list[tuple[str, bytes]]:
     for number, phase in enumerate(plan.phases):
         for mvu in range(plan.params.mvus):
             for select, what in _MEMORIES.items():
-                loads = [load for load in phase.loads if mvu in load.mvus and load.select == select]
-                if loads:
-                    files.append((f"phase{number}_mvu{mvu}_{what}.hex", _image(loads, params)))
+                mine = [load for load in phase.loads if mvu in load.mvus and load.select == select]
+                if mine:
+                    files.append((f"phase{number}_mvu{mvu}_{what}.hex", _image(mine, params)))
     place = plan.places[network.input]
     for mvu in sorted(place.mvus):
         before = np.zeros((place.base, word_bytes(params.lanes)), np.uint8)
@@ -206,10 +206,9 @@ def listing(plan: Plan) -> str:
         words.setdefault(line, []).append((address, int(made.text[(address - IMEM_BASE) // 4])))
     lines = []
     for number, text in enumerate(firmware.source.splitlines(), 1):
-        first, *more = words.get(number, [None])
-        left = f"{first[0]:08x} {first[1]:08x}" if first else ""
-        lines.append(f"{left:<17}  {text}".rstrip())
-        lines += [f"{address:08x} {word:08x}" for address, word in more]
+        first, *more = [f"{address:08x} {word:08x}" for address, word in words.get(number, [])] or [""]
+        lines.append(f"{first:<17}  {text}".rstrip())
+        lines += more
     return "\n".join(lines) + "\n"
 
 
@@ -371,7 +370,7 @@ def _plan(manifest: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndar
 
 
 def _layer_of(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Layer:
-    fields = dict(described)
+    fields: dict[str, Any] = {**described, **arrays}
     for name in ("weight_format", "input_format", "output_format"):
         fields[name] = IntFormat.parse(fields[name])
     for name in ("stride", "padding"):
@@ -381,14 +380,14 @@ def _layer_of(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
         fields["residual"] = Residual(**{**residual, "format": IntFormat.parse(residual["format"])})
     if fields["pool"] is not None:
         fields["pool"] = Pool(*map(tuple, fields["pool"]))
-    return Layer(**fields, **arrays)
+    return Layer(**fields)
 
 
 def _job_of(described: Mapping[str, Any], images: list[np.ndarray]) -> Job:
-    fields = dict(described)
+    fields: dict[str, Any] = {**described, **dict(zip(_JOB_ARRAYS, images, strict=True))}
     for name in ("input", "output", "residual"):
         spec = fields[name]
         fields[name] = spec and TensorSpec(
             tuple(spec["shape"]), IntFormat.parse(spec["fmt"]), spec["base"], spec["words"]
         )
-    return Job(**fields, **dict(zip(_JOB_ARRAYS, images, strict=True)))
+    return Job(**fields)

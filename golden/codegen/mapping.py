@@ -184,4 +184,5 @@ def _balanced(costs: np.ndarray, count: int) -> list[range]:
         middle = (low + high) // 2
         low, high = (low, middle) if cuts(middle) else (middle + 1, high)
     ends = cuts(low)
+    assert ends is not None  # `low` is the sum of all where nothing smaller does
     return [range(*pair) for pair in pairwise(ends)]

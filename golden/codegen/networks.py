@@ -9,6 +9,7 @@ shortcut changes its shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def resnet18(residual: bool = False, seed: int = 0, size: int = 32, width: int =
     fmt = IntFormat(_BITS, signed=False)
     layers: list[Layer] = []
 
-    def convolution(name: str, source: str, channels: int, outputs: int, **attributes) -> str:
+    def convolution(name: str, source: str, channels: int, outputs: int, **attributes: Any) -> str:
         kernel = attributes.pop("kernel", 3)
         weight_format = IntFormat(_BITS, signed=True)
         weight = rng.integers(
@@ -74,7 +75,7 @@ def resnet18(residual: bool = False, seed: int = 0, size: int = 32, width: int =
                 shortcut = Residual(before, fmt, 100)
             tensor = convolution(f"{name}b", inner, outputs, outputs, relu=True, residual=shortcut)
             channels = outputs
-    return Network("resnet18-residual" if residual else "resnet18", "input", (size, size, 3), layers)
+    return Network("resnet18-residual" if residual else "resnet18", "input", (size, size, 3), tuple(layers))
 
 
 #: Name to what makes the network.

@@ -101,7 +101,7 @@ def predicted_clocks(made: Plan) -> int:
     `golden.accelerator.system` has the exact ones.
     """
     start = 0
-    known: dict[tuple, int] = {}
+    known: dict[tuple[str, str], int] = {}
     for phase in made.phases:
         ends: dict[tuple[int, int], int] = {}
         free = [start] * made.params.mvus
@@ -231,9 +231,9 @@ class _Planner:
             alive.add(layer.output)
             words = sum(activation_words(self.shapes[t], self.network.formats[t], lanes) for t in alive)
             if words > self.params.mvu.data_depth:
-                teams[number] = teams[number] or 0
+                team = teams[number] = teams[number] or 0
                 if number + 1 < len(teams):
-                    teams[number + 1] = 1 - teams[number]
+                    teams[number + 1] = 1 - team
             alive = {tensor for tensor in alive if last.get(tensor, len(teams)) > number}
         return [range(self.params.mvus) if team is None else sides[team] for team in teams]
 
@@ -347,7 +347,9 @@ class _Planner:
                             blocks=part.blocks,
                             weight_base=shared.weight_base,
                             channel_base=shared.channel_base,
-                            residual_base=layer.residual and self.places[layer.residual.tensor].base,
+                            residual_base=None
+                            if layer.residual is None
+                            else self.places[layer.residual.tensor].base,
                             dest=0 if targets == {m} else sum(1 << target for target in targets),
                             loaded=loaded[part.blocks],
                         )
@@ -379,10 +381,10 @@ class _Planner:
         )
         blocks = part.blocks if layer.groups > 1 else range(channel_blocks(layer.input_channels, lanes))
         place = self.places[layer.input]
-        found = [(place, _words(place, *read, blocks, lanes))]
+        found = [(place, _words(place, read[0], read[1], blocks, lanes))]
         if layer.residual is not None:
             place = self.places[layer.residual.tensor]
-            found.append((place, _words(place, *summed, part.blocks, lanes)))
+            found.append((place, _words(place, summed[0], summed[1], part.blocks, lanes)))
         return found
 
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from assay.golden import table
 from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
 from assay.golden.errors import ConfigurationError
-from assay.golden.mvu.agu import conv_row_program
+from assay.golden.mvu.agu import ConvRowProgram, conv_row_program
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.layout import channel_blocks
 from assay.golden.mvu.parameters import NUM_LOOPS
@@ -22,7 +22,7 @@ def configuration(plan: Plan) -> list[str]:
 
     Shapes are in channel blocks, as in BARVINN's table; countdown is the first job's, total that of all of them.
     """
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("layer", "iShape", "fShape", "ilength", "ijump", "wlength", "wjump", "countdown", "total", "share")
     ]
     lanes = plan.params.mvu.lanes
@@ -82,7 +82,7 @@ def memory_map(plan: Plan) -> list[str]:
         "",
         "parameters, words or entries used:",
     ]
-    rows = [
+    used_rows: list[tuple[str, ...]] = [
         ("phase", "MVU", f"weights of {params.weight_depth}", f"scalers, biases of {params.channel_depth}")
     ]
     for number, phase in enumerate(plan.phases):
@@ -91,11 +91,11 @@ def memory_map(plan: Plan) -> list[str]:
             for load in phase.loads:
                 if mvu in load.mvus:
                     used[load.select] = max(used[load.select], load.first + len(load.image))
-            rows.append((str(number), str(mvu), str(used[WEIGHTS]), str(used[SCALERS])))
+            used_rows.append((str(number), str(mvu), str(used[WEIGHTS]), str(used[SCALERS])))
     controller, firmware = plan.params.controller, plan.firmware
     return [
         *lines,
-        *table.lines(rows, right=(0, 1, 2, 3)),
+        *table.lines(used_rows, right=(0, 1, 2, 3)),
         "",
         f"firmware: {len(firmware.words)} of {controller.imem_words} words of instruction memory, "
         f"{len(firmware.data)} of {controller.dmem_words} of data memory",
@@ -121,7 +121,7 @@ def compat(network: Network, lanes: int) -> list[str]:
         "countdown",
         "total layer countdown",
     )
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for shape, kernel, program, whole in _compat_layers(network, lanes):
         lists = (str(values) for values in program[:4])
         rows.append((str(shape), str(kernel), *lists, str(program.countdown), str(whole)))
@@ -139,7 +139,9 @@ def compat_total(network: Network, lanes: int) -> int:
     return sum(whole for _, _, _, whole in _compat_layers(network, lanes))
 
 
-def _compat_layers(network: Network, lanes: int):
+def _compat_layers(
+    network: Network, lanes: int
+) -> Iterator[tuple[list[int], list[int], ConvRowProgram, int]]:
     """(iShape, fShape, program, total) of each layer."""
     for layer in network.layers:
         height, width, channels = network.shapes[layer.input]

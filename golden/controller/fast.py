@@ -77,8 +77,8 @@ class Operations(dict[int, Callable[[Any], Any]]):
 
     def _make(self, word: int) -> Callable[[Any], Any]:
         decoded = decode(word, self.machine.mul_div)
-        code = self._code(decoded) if decoded is not None else None
-        if code is None:
+        code = None if decoded is None else self._code(decoded)
+        if decoded is None or code is None:
             step = self.machine.step
             return lambda hart: step(hart.number)
         operands = decoded.rd, decoded.rs1, decoded.rs2, decoded.imm, word

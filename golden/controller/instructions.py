@@ -376,7 +376,9 @@ def random_instruction(
 
 def random_word(instruction: Instruction, rng: Random, registers: tuple[int, ...] = tuple(range(32))) -> int:
     """A word of `instruction` with random operands."""
-    values = {name: rng.choice(registers) for name in ("rd", "rs1", "rs2") if name in instruction.operands}
+    values: dict[str, int] = {
+        name: rng.choice(registers) for name in ("rd", "rs1", "rs2") if name in instruction.operands
+    }
     if "imm" in instruction.operands:
         low, high, step = IMMEDIATES[instruction.format]
         corners = [value for value in (*_CORNERS, low, high) if low <= value <= high and value % step == 0]

@@ -445,15 +445,15 @@ class Iss:
         old = 0
         if reads:
             old = (
-                self._bus_csr(hart, False, register, 0, insn)
-                if csr is None
-                else self.read_csr(hart, csr.name)
+                self.read_csr(hart, csr.name)
+                if csr is not None
+                else self._bus_csr(hart, False, register or 0, 0, insn)
             )
         if writes:
             operation = _OPERATIONS[decoded.instruction.name]
             new = unsigned(operation(hart.x[decoded.rs1], 0, decoded.imm, 0, old))
             if csr is None:
-                self._bus_csr(hart, True, register, new, insn)
+                self._bus_csr(hart, True, register or 0, new, insn)
             else:
                 self._write_csr(hart, csr.name, new)
         return {"rd_wdata": old, "csr": old} if reads else {}

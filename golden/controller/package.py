@@ -19,6 +19,7 @@ from assay.golden.controller.csrs import (
     MVU_CSRS,
     PRIORITY,
     Cause,
+    Csr,
     Interrupt,
 )
 from assay.golden.controller.instructions import INSTRUCTIONS, OPCODES
@@ -148,7 +149,7 @@ def render_documentation() -> str:
         "it, too, but a write to a CSR from 0xc00 on is an illegal instruction. `mhpmevent[3-31]` are the CSRs "
         "mhpmevent3 to mhpmevent31; the text calls the number k.",
         [
-            *register_table(CSRS, place=_csr_address, reset=lambda csr: f"0x{csr.reset:08x}"),
+            *register_table(CSRS, place=_csr_address, reset=_reset),
             "",
             "Registers of the hart's MVU:",
             "",
@@ -171,6 +172,10 @@ def render_documentation() -> str:
             *register_table(memory_map.HOST_REGISTERS, place=_host_address),
         ],
     )
+
+
+def _reset(csr: Csr) -> str:
+    return f"0x{csr.reset:08x}"
 
 
 def _csr_address(address: int) -> str:

@@ -91,14 +91,14 @@ class _Writer:
             scale = self._scale(name)
             self._store(name, values.astype(np.float64) * scale, f"constant {name!r}")
         nodes = [self._node(node) for node in graph.nodes]
-        values = {
+        infos = {
             names: [
                 helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, graph.tensors[name].shape)
                 for name in names
             ]
             for names in (graph.inputs, graph.outputs)
         }
-        made = helper.make_graph(nodes, graph.name, values[graph.inputs], values[graph.outputs], self._stored)
+        made = helper.make_graph(nodes, graph.name, infos[graph.inputs], infos[graph.outputs], self._stored)
         return helper.make_model(
             made,
             opset_imports=[helper.make_opsetid("", OPSET)],
@@ -146,7 +146,7 @@ class _Writer:
             inputs += self._weights(node, operator, (0, 3, 1, 2), bias=True)
             attributes |= self._weight_attributes(node, operator, len(inputs) > 2)
         elif isinstance(operator, layers.Gemm):
-            biased = kind == "Gemm" or operator.layer.convolution.bias.any()
+            biased = kind == "Gemm" or bool(operator.layer.convolution.bias.any())
             kind = "Gemm" if biased else kind
             attributes = {"transB": 1} if biased else {}
             inputs += self._weights(node, operator.layer, (0, 1) if biased else (1, 0), bias=biased)

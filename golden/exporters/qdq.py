@@ -94,7 +94,7 @@ class _Writer:
             self._write(node)
         for name in graph.outputs:
             self._own_order(name)
-        values = [
+        infos = [
             [
                 helper.make_tensor_value_info(
                     name,
@@ -105,7 +105,7 @@ class _Writer:
             ]
             for names in (graph.inputs, graph.outputs)
         ]
-        made = helper.make_graph(self._nodes, graph.name, *values, self._stored)
+        made = helper.make_graph(self._nodes, graph.name, *infos, self._stored)
         return helper.make_model(
             made,
             opset_imports=[helper.make_opsetid("", OPSET)],
@@ -179,7 +179,7 @@ class _Writer:
         affine = self._affine(name)
         if activation != "NONE":
             bounds = (
-                "" if b is None else self._store(f"{node.name}.bound", np.float32(b))
+                "" if b is None else self._store(f"{node.name}.bound", np.array(b, np.float32))
                 for b in _CLIPS[activation]
             )
             real = self._put("Clip", [real, *bounds], self._new(f"{node.name}.clipped"))
@@ -319,13 +319,13 @@ class _Writer:
         )
 
     def _pad(self, node: Node, operator: shaping.Pad) -> None:
-        pairs = operator.before_after
+        pairs = list(operator.before_after)
         pairs = [pairs[i] for i in _TO_NCHW] if len(pairs) == 4 else pairs
         affine = self._affine(node.inputs[0])
         pads = np.array([p[0] for p in pairs] + [p[1] for p in pairs], np.int64)
         fill = np.float32(affine.scale[0] * np.float32(operator.value - affine.zero_point[0]))
         inputs = [self._dequantised(node.inputs[0]), self._store(f"{node.name}.pads", pads)]
-        inputs.append(self._store(f"{node.name}.fill", fill))
+        inputs.append(self._store(f"{node.name}.fill", np.asarray(fill)))
         self._quantise(node, self._put("Pad", inputs, self._new(f"{node.name}.real")))
 
     def _moved(self, node: Node, operator: shaping.Reshape | shaping.Transpose) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import MAX_BITS, IntFormat
@@ -89,7 +90,7 @@ class _Writer:
     def _layer(self, layer: Layer) -> None:
         _check_float32_exact(layer)
         unit, name = 2.0**-layer.shift, layer.name
-        kind = np.int8 if layer.weight_format.bits <= 8 else np.int16
+        kind: type[np.integer[Any]] = np.int8 if layer.weight_format.bits <= 8 else np.int16
         if not layer.weight_format.signed and layer.weight_format.bits in (8, 16):
             kind = np.uint8 if layer.weight_format.bits == 8 else np.uint16
         stored = self._constant(f"{name}_weight", layer.weight.transpose(0, 3, 1, 2).astype(kind))
@@ -112,8 +113,8 @@ class _Writer:
             offsets = self._constant(f"{name}_bias", _per_map(layer.bias * unit))
             v = self._node("Add", [v, offsets], f"{name}_biased")
         if layer.residual is not None:
-            factor = np.float32((layer.residual.multiplier << layer.residual.shift) * unit)
-            factor = self._constant(f"{name}_residual_multiplier", np.asarray(factor))
+            multiplier = np.float32((layer.residual.multiplier << layer.residual.shift) * unit)
+            factor = self._constant(f"{name}_residual_multiplier", np.asarray(multiplier))
             added = self._node("Mul", [layer.residual.tensor, factor], f"{name}_residual")
             v = self._node("Add", [v, added], f"{name}_sum")
         if layer.relu:
@@ -133,8 +134,8 @@ class _Writer:
             self._constant("zero_point_0", np.float32(0)),
             self._constant(f"bit_width_{target.bits}", np.float32(target.bits)),
         ]
-        attributes = {"signed": int(target.signed), "narrow": 0, "rounding_mode": mode}
-        return self._node("Quant", inputs, output, domain=DOMAIN, **attributes)
+        signed = int(target.signed)
+        return self._node("Quant", inputs, output, domain=DOMAIN, signed=signed, narrow=0, rounding_mode=mode)
 
     def _node(
         self, operator: str, inputs: list[str], output: str, node_name: str = "", **attributes: Any
@@ -143,7 +144,7 @@ class _Writer:
         self._nodes.append(self._onnx.helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
 
-    def _constant(self, name: str, values: np.ndarray) -> str:
+    def _constant(self, name: str, values: npt.ArrayLike) -> str:
         self._initialisers[name] = self._onnx.numpy_helper.from_array(np.asarray(values), name)
         return name
 

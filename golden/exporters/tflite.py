@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import flatbuffers
 import numpy as np
+import numpy.typing as npt
 import tflite
 
 __all__ = ["ModelFile"]
@@ -57,9 +60,9 @@ class ModelFile:
     def tensor(
         self,
         shape: tuple[int, ...],
-        scale: float | list[float] = (),
-        zero_point: int | list[int] = (),
-        dtype: type = np.int8,
+        scale: float | Sequence[float] = (),
+        zero_point: int | Sequence[int] = (),
+        dtype: npt.DTypeLike = np.int8,
         axis: int = 0,
         name: str | None = None,
     ) -> int:
@@ -74,8 +77,8 @@ class ModelFile:
     def constant(
         self,
         values: np.ndarray,
-        scale: float | list[float] = (),
-        zero_point: int | list[int] = (),
+        scale: float | Sequence[float] = (),
+        zero_point: int | Sequence[int] = (),
         axis: int = 0,
         name: str | None = None,
     ) -> int:
@@ -90,7 +93,7 @@ class ModelFile:
         """Use an operator; `options` are fields of the schema's `table`, as in StrideH=2."""
         self.operators.append(_Operator(kind, list(inputs), list(outputs), table, options))
 
-    def bytes(self, inputs: list[int], outputs: list[int]) -> bytes:
+    def bytes(self, inputs: list[int], outputs: list[int]) -> builtins.bytes:
         """The file."""
         b = flatbuffers.Builder(1024)
         buffers = [self._buffer(b, None)] + [self._buffer(b, t.data) for t in self.tensors if t.data]
@@ -100,19 +103,19 @@ class ModelFile:
         codes = [self._code(b, kind) for kind in kinds]
         operators = [self._operator(b, operator, kinds) for operator in self.operators]
         vectors = [b.CreateNumpyVector(np.array(v, np.int32)) for v in (inputs, outputs)]
-        tensors, operators = self._offsets(b, tensors), self._offsets(b, operators)
+        all_tensors, all_operators = self._offsets(b, tensors), self._offsets(b, operators)
         tflite.SubGraphStart(b)
-        tflite.SubGraphAddTensors(b, tensors)
+        tflite.SubGraphAddTensors(b, all_tensors)
         tflite.SubGraphAddInputs(b, vectors[0])
         tflite.SubGraphAddOutputs(b, vectors[1])
-        tflite.SubGraphAddOperators(b, operators)
+        tflite.SubGraphAddOperators(b, all_operators)
         graph = tflite.SubGraphEnd(b)
-        codes, graphs, buffers = (self._offsets(b, offsets) for offsets in (codes, [graph], buffers))
+        all_codes, graphs, all_buffers = (self._offsets(b, offsets) for offsets in (codes, [graph], buffers))
         tflite.ModelStart(b)
         tflite.ModelAddVersion(b, 3)
-        tflite.ModelAddOperatorCodes(b, codes)
+        tflite.ModelAddOperatorCodes(b, all_codes)
         tflite.ModelAddSubgraphs(b, graphs)
-        tflite.ModelAddBuffers(b, buffers)
+        tflite.ModelAddBuffers(b, all_buffers)
         b.Finish(tflite.ModelEnd(b), file_identifier=b"TFL3")
         return bytes(b.Output())
 
@@ -124,7 +127,7 @@ class ModelFile:
         return b.EndVector()
 
     @staticmethod
-    def _buffer(b: flatbuffers.Builder, data: bytes | None) -> int:
+    def _buffer(b: flatbuffers.Builder, data: builtins.bytes | None) -> int:
         if data is not None:
             b.StartVector(1, len(data), 16)
             b.head -= len(data)

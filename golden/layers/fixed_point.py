@@ -263,9 +263,10 @@ class Sum:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         unit = min(self.sources)
-        total = sum(
+        first, second = (
             x.astype(object) << exponent - unit for x, exponent in zip((a, b), self.sources, strict=True)
         )
+        total = first + second
         step = Fraction(2) ** (unit - self.target)
         distinct, inverse = np.unique(total, return_inverse=True)
         rounded = [min(max(round_fraction(n * step, "half_away"), -128), 127) for n in distinct]

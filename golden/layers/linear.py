@@ -9,15 +9,16 @@ float64. The bound uses the actual weights and the range of the input's dtype (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 
-__all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "sums_of_products"]
+__all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "pair", "sums_of_products"]
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy near this many bytes,
 # so that it stays in the cache between copying, multiplying and rescaling.
@@ -43,6 +44,12 @@ def exact_float(bound: int) -> type:
     raise DoesNotFitError(f"a sum of products can reach {bound}, but must stay below 2**53")
 
 
+def pair(values: Sequence[int]) -> tuple[int, int]:
+    """Two numbers, such as the rows and columns of a shape."""
+    rows, columns = values
+    return rows, columns
+
+
 @dataclass(frozen=True)
 class Window:
     """Where a convolution or pooling reads: kernel, stride and dilation as (rows, columns), padding as
@@ -56,7 +63,8 @@ class Window:
     @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns from the first tap to the last, both included."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        return rows, columns
 
     @staticmethod
     def same_padding(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -65,7 +73,7 @@ class Window:
         total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
         return total // 2, total - total // 2
 
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def output_size(self, size: Sequence[int]) -> tuple[int, int]:
         """Rows and columns of the output for an input map of `size`.
 
         Raises:
@@ -76,7 +84,8 @@ class Window:
             raise ConfigurationError(
                 f"kernel spans {self.extent[0]}x{self.extent[1]}, but the padded map is {padded[0]}x{padded[1]}"
             )
-        return tuple((p - e) // s + 1 for p, e, s in zip(padded, self.extent, self.stride, strict=True))
+        rows, columns = ((p - e) // s + 1 for p, e, s in zip(padded, self.extent, self.stride, strict=True))
+        return rows, columns
 
     def taps(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """For each place of the kernel, row by row, the view of the padded `x` `[M, H, W, C]` that meets it."""
@@ -91,7 +100,7 @@ class Window:
                     column : column + (columns - 1) * self.stride[1] + 1 : self.stride[1],
                 ]
 
-    def padded(self, x: np.ndarray, value: int, dtype: np.dtype) -> np.ndarray:
+    def padded(self, x: np.ndarray, value: float, dtype: npt.DTypeLike) -> np.ndarray:
         """`x` `[M, H, W, C]` as `dtype` with `value` around it."""
         top, left, bottom, right = self.padding
         if not any(self.padding):
@@ -243,10 +252,10 @@ class Convolution:
         weights = matrix.reshape(-1, self.groups, multiplier)
         if multiplier == 1:
             weights = weights[..., 0]
-        total = None
-        for tap, weight in zip(self.window.taps(padded), weights, strict=True):
-            product = (tap if multiplier == 1 else tap[..., None]) * weight
-            total = product if total is None else np.add(total, product, out=total)
+        taps = (tap if multiplier == 1 else tap[..., None] for tap in self.window.taps(padded))
+        total = next(taps) * weights[0]
+        for tap, weight in zip(taps, weights[1:], strict=True):
+            np.add(total, tap * weight, out=total)
         return total.reshape(*total.shape[:3], -1)
 
 
@@ -287,9 +296,9 @@ class TransposedConvolution:
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """All sums of one image: integers `[H, W, C]` to int64 `[oH, oW, K]`."""
-        y = np.zeros((*self.size, len(self.weight)), self.dtype)
+        y: np.ndarray = np.zeros((*self.size, len(self.weight)), self.dtype)
         y += self.bias.astype(self.dtype)
-        pixels = x.astype(self.dtype) - self.zero_point
+        pixels: np.ndarray = x.astype(self.dtype) - self.zero_point
         for fy in range(self.weight.shape[1]):
             rows, out_rows = self._met(0, fy, x.shape[0])
             for fx in range(self.weight.shape[2]):

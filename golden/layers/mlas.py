@@ -131,7 +131,7 @@ def product(a: np.ndarray, b: np.ndarray, block: int, initial: np.ndarray | None
         float32 `[..., M, N]`.
     """
     shape = np.broadcast_shapes((*a.shape[:-1], 1), (*b.shape[:-2], 1, b.shape[-1]))
-    total = None if initial is None else np.broadcast_to(initial, shape)
+    total: np.ndarray | None = None if initial is None else np.broadcast_to(initial, shape)
     for first in range(0, a.shape[-1], block):
         part = np.zeros(shape, np.float32)
         # float64 once for a block, not for every product, and not for all of a large matrix.
@@ -140,7 +140,7 @@ def product(a: np.ndarray, b: np.ndarray, block: int, initial: np.ndarray | None
         for k in range(left.shape[-1]):
             part = fma(left[..., k, None], right[..., k, None, :], part)
         total = part if total is None else total + part
-    return total
+    return np.zeros(shape, np.float32) if total is None else total
 
 
 def row_times_matrix(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray:
@@ -151,7 +151,7 @@ def row_times_matrix(a: np.ndarray, b: np.ndarray, initial: np.ndarray | None = 
     Args and returns as for `product`, with `[..., 1, K]` and `[..., 1, N]`.
     """
     length = a.shape[-1]
-    total = np.float32(0) if initial is None else initial
+    total = np.zeros((), np.float32) if initial is None else initial
     k = 0
     for size in [4] * (length // 4) + [2] * (length // 2 % 2) + [1] * (length % 2):
         group = a[..., k, None] * b[..., k, None, :]

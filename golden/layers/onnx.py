@@ -174,7 +174,8 @@ class MatMul:
             rows = a.reshape(len(a), -1, a.shape[-1])
             y = _packed_product(rows, b) if self.packed else float_product(rows, b)
             return y.reshape(len(y), *a.shape[1:-1], b.shape[-1])
-        return float_product(*aligned(a, b))
+        a, b = aligned(a, b)
+        return float_product(a, b)
 
 
 @dataclass(frozen=True)
@@ -313,23 +314,22 @@ def _means(
         top, left, bottom, right = window.padding
         maps = np.pad(maps, ((0, 0), (top, bottom), (0, 0), (0, 0)), constant_values=np.float32(-0.0))
         taps = list(window.taps(np.pad(maps, ((0, 0), (0, 0), (left, right), (0, 0)))))
-        total = None
+        columns = []
         for column in range(width):
             part = taps[column]
             for row in range(1, height):
                 part = part + taps[row * width + column]
-            total = part if total is None else total + part
+            columns.append(part)
+        total = reduce(np.add, columns)
     else:
-        total = np.float32(0)
-        for tap in window.taps(window.padded(maps, 0, np.float32)):
-            total = total + tap
+        total = reduce(np.add, window.taps(window.padded(maps, 0, np.float32)), np.zeros((), np.float32))
     if include_pad and not any(beyond):
-        count = np.float32(height * width)
+        count = np.array(height * width, np.float32)
     else:
         ones = window.padded(np.ones((1, *x.shape[3:], 1)), int(include_pad), np.float32)
         ones[:, ones.shape[1] - beyond[0] :] = 0
         ones[:, :, ones.shape[2] - beyond[1] :] = 0
-        count = sum(window.taps(ones))
+        count = reduce(np.add, window.taps(ones))
     return (total / count).reshape(*x.shape[:3], *total.shape[1:3])
 
 
@@ -497,7 +497,7 @@ class QLinearMul:
         return _paired(self._table, self.sources, a, b)
 
 
-def _pairs(function, sources: tuple[Affine, Affine], target: Affine) -> np.ndarray:
+def _pairs(function: Callable[..., np.ndarray], sources: tuple[Affine, Affine], target: Affine) -> np.ndarray:
     a, b = (np.arange(low, high + 1) for low, high in (source.limits for source in sources))
     return function(a[:, None], b[None], sources, target)
 

@@ -305,7 +305,8 @@ class LayerNormalization:
         length = rows.shape[-1]
         if self.simplified:
             return rows / self._deviation(eigen.sum_in_sequence(rows * rows), length)
-        mean = squares = np.zeros(rows.shape[:-1], np.float32)
+        mean: np.ndarray = np.zeros(rows.shape[:-1], np.float32)
+        squares = mean
         for i in range(length):
             difference = rows[..., i] - mean
             mean = mean + difference / np.float32(i + 1)
@@ -429,7 +430,8 @@ class Reduce:
         return total / np.float32(math.prod(x.shape[i] for i in axes)) if self.kind == "ReduceMean" else total
 
     def _sum(self, x: np.ndarray, axes: tuple[int, ...], squares: bool = False) -> np.ndarray:
-        kinds, lengths = "", []
+        kinds = ""
+        lengths: list[int] = []
         for axis, length in enumerate(x.shape[1:], 1):
             kind = "R" if axis in axes else "K"
             if kinds.endswith(kind):
@@ -539,7 +541,8 @@ class MatMulInteger:
         rest = iter(points)
         first, second = (next(rest) if given else None for given in self.given)
         a, b = _centred(a, first, a.ndim - 2), _centred(b, second, b.ndim - 1)
-        return sums_of_products(*aligned(a, b), 255 * 255).astype(np.int32)
+        a, b = aligned(a, b)
+        return sums_of_products(a, b, 255 * 255).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,9 +188,9 @@ class BatchToSpace:
         x = x.reshape(runs, *self.block, -1, *x.shape[2:])
         order = [axis for i in range(n) for axis in (2 + n + i, 1 + i)]
         x = x.transpose(0, 1 + n, *order, *range(2 + 2 * n, x.ndim))
-        sizes = [length * b for length, b in zip(sizes, self.block, strict=True)]
-        x = x.reshape(runs, x.shape[1], *sizes, *x.shape[2 + 2 * n :])
-        kept = (slice(low, size - high) for size, (low, high) in zip(sizes, self.crops, strict=True))
+        whole = [length * b for length, b in zip(sizes, self.block, strict=True)]
+        x = x.reshape(runs, x.shape[1], *whole, *x.shape[2 + 2 * n :])
+        kept = (slice(low, size - high) for size, (low, high) in zip(whole, self.crops, strict=True))
         return x[:, :, *kept]
 
 
@@ -199,7 +199,7 @@ class Take:
     """The given places of an axis, in that order (GATHER of constant places, REVERSE_V2, MIRROR_PAD,
     RESIZE_NEAREST_NEIGHBOR); several axes one after the other, then `shape` if there is one."""
 
-    places: tuple[tuple[int, Sequence[int]], ...]
+    places: tuple[tuple[int, Sequence[int] | np.ndarray], ...]
     shape: tuple[int, ...] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

@@ -110,15 +110,14 @@ class Conv2D:
         low, high = activation_range(self.activation, self.target)
         zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
         y = np.empty((len(images), *size, len(self.convolution.weight)), dtype)
-        in_floats = isinstance(self.rescale, Rescale) and self.rescale.exact_in_float64(
-            self.convolution.bound
-        )
+        rescale = self.rescale
+        in_floats = isinstance(rescale, Rescale) and rescale.exact_in_float64(self.convolution.bound)
         for block, sums in self.convolution.blocks(images):
-            if in_floats:
-                y[block] = self.rescale.saturated(sums, zero_point, low, high)
+            if in_floats and isinstance(rescale, Rescale):
+                y[block] = rescale.saturated(sums, zero_point, low, high)
             else:
                 sums = _accumulated(sums.astype(np.int64))
-                y[block] = clamped(self.rescale.apply(sums), zero_point, low, high, dtype)
+                y[block] = clamped(rescale.apply(sums), zero_point, low, high, dtype)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -195,7 +194,7 @@ class BatchMatMul:
         for x, source, adjoint in zip((a, b), self.sources, self.adjoint, strict=True):
             x = ranked(x, rank).astype(np.int64) - source.zero_point[0]
             operands.append(x.swapaxes(-1, -2) if adjoint else x)
-        sums = sums_of_products(*operands, magnitude=255 * 255)
+        sums = sums_of_products(operands[0], operands[1], 255 * 255)
         low, high = limits(self.target.dtype)
         y = self.rescale.apply(_accumulated(sums))
         return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
@@ -837,7 +836,7 @@ class Pairwise:
         operator: the definition, which is asked once for every pair.
     """
 
-    operator: Add | Divide | Multiply | Prelu | SquaredDifference
+    operator: Callable[[np.ndarray, np.ndarray], np.ndarray]
     _table: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

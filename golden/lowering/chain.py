@@ -37,6 +37,7 @@ class Chain:
 
     def network(self, name: str, output: Tensor, host: Sequence[str]) -> Network:
         """What has been collected, ending with `output`: layers that it does not depend on are left out."""
+        assert self.input is not None  # a network has one before it has an output
         needed, kept = {output.name}, []
         for layer in reversed(self.layers):
             if layer.output in needed:
@@ -166,8 +167,10 @@ class Chain:
         # Twice the padding around a kernel that only its centre reaches past: the padded map, whose zeros are least.
         most = max(padding[0], padding[2]), max(padding[1], padding[3])
         kernel = (2 * most[0] + 1, 2 * most[1] + 1)
-        wide = tuple(pad + most[side % 2] for side, pad in enumerate(padding))
-        self.passed(name, tensor, target, bias=-lift, pool=pool, kernel=kernel, padding=wide)
+        top, left, bottom, right = (pad + most[side % 2] for side, pad in enumerate(padding))
+        self.passed(
+            name, tensor, target, bias=-lift, pool=pool, kernel=kernel, padding=(top, left, bottom, right)
+        )
 
 
 def _weights_of_one(

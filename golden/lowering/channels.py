@@ -48,6 +48,7 @@ def joined(walk: Walk, node: Node, values: Sequence[Tensor | Open], axis: int) -
             lambda size: placed(shape, axis),
         )
         made = part if made is None else algebra.added(part.name, made, part, 1)
+    assert made is not None  # there is one value or more
     return made
 
 

@@ -151,7 +151,7 @@ def batch_norm(walk: Walk, node: Node) -> Open:
     return algebra.shifted(made, walk.per_channel(shift.reshape(shape), value, node))
 
 
-@lowers(onnx.Clip)
+@lowers(onnx.Clip, takes_constants=True, takes_input=True)
 def clip(walk: Walk, node: Node) -> object:
     """Clip and Relu, of real numbers or of a tensor's integers."""
     value = walk.read(node, 0, Open, Tensor, Input, Constant)
@@ -171,16 +171,12 @@ def clip(walk: Walk, node: Node) -> object:
     return algebra.bounded(node.name, value, *ends)
 
 
-clip.takes_constants = True
-clip.takes_input = True
-
-
 def clipped(walk: Walk, node: Node, value: Tensor, low: int | None, high: int | None) -> Tensor:
     """A tensor whose own integers, not what they stand for, are clamped to low..high."""
     ends = [None if end is None else value.scale * (end - value.offset - value.zero) for end in (low, high)]
     bounded = algebra.bounded(node.name, value, *ends)
-    if bounded is value:
-        return value
+    if not isinstance(bounded, Open):
+        return bounded
     least, most = value.format.min + value.offset, value.format.max + value.offset
     zero = int(value.zero) + value.offset
     try:

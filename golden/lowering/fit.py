@@ -65,8 +65,8 @@ def fitted(numbers: Numbers, rounding: Rounding, zero: int, least: int, most: in
         if round(largest * (1 << shift)) > MULTIPLIER.max:
             continue
         found = {pair: _numbers(pair[0], *ends, low, high, shift) for pair, ends in starts.items()}
-        if all(found.values()):
-            integers = [found[pair] for pair in pairs]
+        integers = [fitted for pair in pairs if (fitted := found[pair])]
+        if len(integers) == len(pairs):
             try:
                 made = dataclasses.replace(
                     layer,

@@ -14,7 +14,7 @@ from assay.golden.lowering.elementwise import added, clipped
 from assay.golden.lowering.pooling import averaged, max_pooled, reduced
 from assay.golden.lowering.products import convolved, dense, integer_weight
 from assay.golden.lowering.rounding import Quantiser, Rounding
-from assay.golden.lowering.values import Tensor
+from assay.golden.lowering.values import Open, Tensor
 from assay.golden.lowering.walk import Walk, at, lowers
 
 __all__ = ["summed"]
@@ -33,13 +33,10 @@ def _of_scale(walk: Walk, node: Node, exponent: int, position: int = 0) -> Tenso
     return dataclasses.replace(walk.read(node, position, Tensor), scale=Fraction(2) ** exponent, drift=0.0)
 
 
-@lowers(fixed_point.Conv)
+@lowers(fixed_point.Conv, channel_axis=1)
 def conv(walk: Walk, node: Node) -> Tensor:
     """Conv, standard and depthwise."""
     return _weighted(walk, node, node.operator, None)
-
-
-conv.channel_axis = 1
 
 
 @lowers(fixed_point.Gemm)
@@ -60,22 +57,19 @@ def _weighted(walk: Walk, node: Node, layer: fixed_point.Conv, shape: tuple[int,
     return walk.layers.closed(algebra.shifted(made, offsets), _target(node, layer.target))
 
 
-@lowers(fixed_point.MaxPool)
-def max_pool(walk: Walk, node: Node) -> Tensor:
+@lowers(fixed_point.MaxPool, channel_axis=1)
+def max_pool(walk: Walk, node: Node) -> Tensor | Open:
     """MaxPool; the scale is kept."""
     return max_pooled(walk, node, walk.read(node, 0, Tensor), node.operator.window, 1)
 
 
-@lowers(fixed_point.AveragePool)
+@lowers(fixed_point.AveragePool, channel_axis=1)
 def average_pool(walk: Walk, node: Node) -> Tensor:
     """AveragePool."""
     operator = node.operator
     value = _of_scale(walk, node, operator.source)
     layer = averaged(walk, node, value, operator.window, operator.include_padding, 1)
     return walk.layers.closed(layer, _target(node, operator.target))
-
-
-max_pool.channel_axis = average_pool.channel_axis = 1
 
 
 @lowers(fixed_point.ReduceSum)
@@ -96,5 +90,5 @@ def relu(walk: Walk, node: Node) -> Tensor:
 def summed(walk: Walk, node: Node) -> Tensor:
     """Add of two tensors."""
     operator = node.operator.operator
-    values = [_of_scale(walk, node, exponent, position) for position, exponent in enumerate(operator.sources)]
-    return walk.layers.closed(added(walk, node, *values, 1), _target(node, operator.target))
+    a, b = (_of_scale(walk, node, exponent, position) for position, exponent in enumerate(operator.sources))
+    return walk.layers.closed(added(walk, node, a, b, 1), _target(node, operator.target))

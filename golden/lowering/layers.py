@@ -170,7 +170,7 @@ class Layers(Chain):
             first = self.clamped(
                 first, max(low, made.min), min(high, made.max), result.name if pooled else name
             )
-        if pooled:
+        if pooled and layer.pool is not None:
             tensor = dataclasses.replace(first, name=name, size=layer.size, index=layer.index)
             self.pooled(f"{layer.name}.pool", first, layer.pool, layer.pool_padding, tensor)
         else:
@@ -292,7 +292,7 @@ class Layers(Chain):
             for offset, factor, total in zip(layer.offsets, factors, sums, strict=True)
         ]
         added = Fraction(0)
-        if other is not None:
+        if other is not None and layer.residual is not None:
             added = layer.residual[1] * other.scale / unit
             offsets = [offset - added * other.zero for offset in offsets]
         template = Layer(
@@ -409,6 +409,7 @@ class Layers(Chain):
         low, high = layer.accumulator_range
         ends = np.sort([low * layer.multiplier, high * layer.multiplier], axis=0) + layer.bias
         residual = layer.residual
+        assert residual is not None  # what calls this adds a second one
         added = sorted(
             (residual.multiplier << residual.shift) * end
             for end in (residual.format.min, residual.format.max)
@@ -467,7 +468,7 @@ class Layers(Chain):
                     f"integers of {MAX_BITS} bits times a power of two{HINT}"
                 )
             step = (reach if cap is None else min(reach, cap)) / most
-            low, high = -most * step if low < 0 else 0, most * step
+            low, high = -most * step if low < 0 else Fraction(0), most * step
         if last and drift >= 0.49 * float(step) and not self.nearest:
             raise ModelFormatError(
                 f"{where}: the framework's float32 may be off by {drift:.3g}, but its steps are {float(step):.3g}{HINT}"
@@ -512,6 +513,7 @@ def _exact_step(layer: Open) -> Fraction | None:
     """The largest step of which all values of a layer of tensors are multiples, or None: the least of its numbers, or
     a power of two."""
     source = layer.source
+    assert isinstance(source, Tensor)
     values = [factor * source.scale for factor in layer.factors]
     values += [
         offset - factor * source.zero * total
@@ -521,6 +523,7 @@ def _exact_step(layer: Open) -> Fraction | None:
     ]
     if layer.residual is not None:
         other, factor = layer.residual
+        assert isinstance(other, Tensor)
         values += [factor * other.scale, factor * other.scale * other.zero]
     values += [end for end in (layer.low, layer.high) if end is not None]
     values = [value for value in values if value]

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from assay.golden.errors import UnsupportedOperatorError
+from assay.golden.formats import MAX_BITS
 from assay.golden.graph import Node
 from assay.golden.layers import onnx
 from assay.golden.lowering import algebra
@@ -43,7 +44,7 @@ def _factors(node: Node, factor: np.ndarray, scale: Fraction) -> list[Fraction]:
     return [fraction(value, node) * scale for value in np.atleast_1d(factor)]
 
 
-@lowers(onnx.QLinearConv)
+@lowers(onnx.QLinearConv, channel_axis=1)
 def qlinear_conv(walk: Walk, node: Node) -> Tensor:
     """QLinearConv."""
     operator = node.operator
@@ -55,9 +56,6 @@ def qlinear_conv(walk: Walk, node: Node) -> Tensor:
     weight, offsets = integer_weight(walk, node, value, convolution, factors, target)
     layer = convolved(walk, node, value, weight, convolution.window, convolution.groups, 1)
     return _requantised(walk, node, algebra.shifted(layer, offsets), quantiser)
-
-
-qlinear_conv.channel_axis = 1
 
 
 @lowers(onnx.QLinearMatMul)
@@ -75,6 +73,8 @@ def qlinear_matmul(walk: Walk, node: Node) -> Tensor | Open:
     factors = _factors(node, operator.factor, unit)
     factors = factors * len(integers) if len(factors) == 1 else factors
     format = weight_format(integers, weights)
+    if format is None:
+        raise UnsupportedOperatorError(f"{at(node)}: weights of more than {MAX_BITS} bits")
     weight = Weight(integers, format, tuple(factor / value.scale for factor in factors))
     layer = dense(walk, node, value, weight, walk.shape(node))
     if operator.bias is not None:
@@ -102,7 +102,7 @@ def qlinear_add(walk: Walk, node: Node) -> Tensor:
         real = fraction(ratio, node) * quantiser.scale / value.scale
         terms.append(dataclasses.replace(value, scale=value.scale * real))
     before = len(walk.layers.layers)
-    made = walk.layers.closed(added(walk, node, *terms, 1), quantiser)
+    made = walk.layers.closed(added(walk, node, terms[0], terms[1], 1), quantiser)
     check_pairs(walk, node, before, (a, b), made, lambda x, y: operator(x, y))
     return made
 
@@ -137,7 +137,7 @@ def qlinear_concat(walk: Walk, node: Node) -> Tensor:
     return walk.layers.closed(layer, _target(walk, node, operator.target))
 
 
-@lowers(onnx.QLinearAveragePool)
+@lowers(onnx.QLinearAveragePool, channel_axis=1)
 def qlinear_average_pool(walk: Walk, node: Node) -> Tensor:
     """QLinearAveragePool."""
     operator = node.operator
@@ -150,10 +150,7 @@ def qlinear_average_pool(walk: Walk, node: Node) -> Tensor:
     return walk.layers.closed(layer, _target(walk, node, operator.target, inside=True))
 
 
-qlinear_average_pool.channel_axis = 1
-
-
-@lowers(onnx.QLinearGlobalAveragePool)
+@lowers(onnx.QLinearGlobalAveragePool, channel_axis=1)
 def qlinear_global_average_pool(walk: Walk, node: Node) -> Tensor:
     """QLinearGlobalAveragePool."""
     operator = node.operator
@@ -163,6 +160,3 @@ def qlinear_global_average_pool(walk: Walk, node: Node) -> Tensor:
     axes = tuple(range(2, value.index.ndim))
     layer = reduced(walk, node, value, axes, walk.shape(node), factor)
     return _requantised(walk, node, layer, quantiser)
-
-
-qlinear_global_average_pool.channel_axis = 1

@@ -31,7 +31,7 @@ def max_pooled(walk: Walk, node: Node, value: Tensor | Open, window: Window, axi
     )  # fmt: skip
 
 
-@lowers(onnx.MaxPool)
+@lowers(onnx.MaxPool, channel_axis=1)
 def max_pool(walk: Walk, node: Node) -> Tensor | Open:
     """MaxPool of real numbers or integers."""
     return max_pooled(walk, node, walk.read(node, 0, Tensor, Open), node.operator.window, 1)
@@ -48,15 +48,15 @@ def averaged(
             f"(count_include_pad is 0), but every window must be divided by the same"
         )
     if isinstance(value, Padded):
-        padding = tuple(a + b for a, b in zip(value.padding, padding, strict=True))
-        value = value.tensor
-    value = walk.map(node, value, axis)
+        top, left, bottom, right = (a + b for a, b in zip(value.padding, padding, strict=True))
+        padding = top, left, bottom, right
+    source = walk.map(node, value.tensor if isinstance(value, Padded) else value, axis)
     return algebra.average(
-        node.name, value, window.kernel, window.stride, padding, lambda size: natural(size, axis)
+        node.name, source, window.kernel, window.stride, padding, lambda size: natural(size, axis)
     )
 
 
-@lowers(onnx.AveragePool)
+@lowers(onnx.AveragePool, channel_axis=1)
 def average_pool(walk: Walk, node: Node) -> Open:
     """AveragePool of real numbers."""
     operator = node.operator
@@ -69,7 +69,7 @@ def average_pool(walk: Walk, node: Node) -> Open:
     )
 
 
-@lowers(onnx.GlobalAveragePool)
+@lowers(onnx.GlobalAveragePool, channel_axis=1)
 def global_average_pool(walk: Walk, node: Node) -> Open:
     """GlobalAveragePool of real numbers."""
     value = walk.map(node, walk.read(node, 0, Tensor, Open), 1)
@@ -125,7 +125,3 @@ def reduce(walk: Walk, node: Node) -> Tensor | Open:
         )
     factor = None if operator.kind == "ReduceMean" else Fraction(1)
     return reduced(walk, node, value, operator.axes, walk.shape(node), factor)
-
-
-for _handler in (max_pool, average_pool, global_average_pool):
-    _handler.channel_axis = 1

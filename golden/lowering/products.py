@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
-from assay.golden.formats import MAX_BITS
+from assay.golden.formats import MAX_BITS, IntFormat
 from assay.golden.graph import Node
 from assay.golden.layers import onnx
 from assay.golden.layers.linear import Convolution, Window
@@ -49,11 +49,17 @@ def convolved(
     source = walk.map(node, value.tensor if isinstance(value, Padded) else value, axis)
     if window.dilation != (1, 1):
         weight = dataclasses.replace(weight, integers=_dilated(node, weight.integers, window.dilation))
-    padding = tuple(a + b for a, b in zip(pads, window.padding, strict=True))
+    top, left, bottom, right = (a + b for a, b in zip(pads, window.padding, strict=True))
     if groups > 1 and (groups != source.size[2] or groups != len(weight.integers)):
         weight, groups = dataclasses.replace(weight, integers=_ungrouped(weight.integers, groups)), 1
     return algebra.convolution(
-        node.name, source, weight, window.stride, padding, groups, lambda size: natural(size, axis)
+        node.name,
+        source,
+        weight,
+        window.stride,
+        (top, left, bottom, right),
+        groups,
+        lambda size: natural(size, axis),
     )
 
 
@@ -131,16 +137,13 @@ def _constant_weight(
     return Weight(integers, constant.format, steps, exact)
 
 
-@lowers(onnx.Conv)
+@lowers(onnx.Conv, channel_axis=1)
 def conv(walk: Walk, node: Node) -> Open:
     """Conv between quantisers."""
     weight = _constant_weight(walk, node, 1, lambda values: values.transpose(0, 2, 3, 1))
     value = walk.read(node, 0, Tensor, Open, Padded)
     made = convolved(walk, node, value, weight, node.operator.window, node.operator.groups, 1)
     return _biased(walk, node, made)
-
-
-conv.channel_axis = 1
 
 
 @lowers(onnx.Gemm)
@@ -183,7 +186,7 @@ def integer_weight(
     source: Tensor,
     convolution: Convolution,
     factors: Sequence[Fraction],
-    format: object,
+    format: IntFormat | None,
 ) -> tuple[Weight, list[Fraction]]:
     """Weights of an operator on integers, and what its bias adds.
 
@@ -198,6 +201,8 @@ def integer_weight(
         raise UnsupportedOperatorError(
             f"{at(node)}: sums may reach {convolution.bound}, and wrap in the framework, but must stay below 2**31"
         )
+    if format is None:
+        raise UnsupportedOperatorError(f"{at(node)}: weights of more than {MAX_BITS} bits")
     weight = Weight(
         convolution.weight.astype(np.int64), format, tuple(factor / source.scale for factor in factors)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from assay.golden.schemes.affine import Affine
 __all__: list[str] = []
 
 
-@lowers(onnx.Quantize)
+@lowers(onnx.Quantize, takes_input=True)
 def quantize(walk: Walk, node: Node) -> Tensor:
     """QuantizeLinear."""
     value = walk.read(node, 0, Input, Tensor, Open)
@@ -58,7 +59,7 @@ def _with_clip_behind(walk: Walk, quantiser: Quantiser) -> Quantiser:
     )
 
 
-@lowers(onnx.Dequantize)
+@lowers(onnx.Dequantize, takes_constants=True, takes_input=True)
 def dequantize(walk: Walk, node: Node) -> Tensor | Constant:
     """DequantizeLinear."""
     value = walk.read(node, 0, Input, Constant, Tensor)
@@ -91,7 +92,7 @@ def weight_format(integers: np.ndarray, affine: Affine, clipped: IntFormat | Non
         return None
 
 
-@lowers(qonnx.Quant)
+@lowers(qonnx.Quant, takes_constants=True, takes_input=True)
 def quant(walk: Walk, node: Node) -> Tensor | Constant:
     """Quant and IntQuant."""
     operator: qonnx.Quant = node.operator
@@ -139,7 +140,7 @@ def quant(walk: Walk, node: Node) -> Tensor | Constant:
 _NO_TYPE = Affine(np.ones(1), np.ones(1), None, np.dtype(np.int8))
 
 
-@lowers(qonnx.BipolarQuant)
+@lowers(qonnx.BipolarQuant, takes_constants=True, takes_input=True)
 def bipolar_quant(walk: Walk, node: Node) -> Tensor | Constant:
     """BipolarQuant."""
     value, scale = walk.read(node, 0), node.operator.scale
@@ -153,7 +154,7 @@ def bipolar_quant(walk: Walk, node: Node) -> Tensor | Constant:
     return _bipolar(walk, node, value, fraction(scale.reshape(-1)[0], node))
 
 
-def _bipolar(walk: Walk, node: Node, value: object, scale: Fraction) -> Tensor:
+def _bipolar(walk: Walk, node: Node, value: Any, scale: Fraction) -> Tensor:
     if isinstance(value, Input):
         return walk.taken_bipolar(value, node.outputs[0], scale)
     if isinstance(value, Padded):
@@ -189,7 +190,7 @@ def trunc(walk: Walk, node: Node) -> Tensor:
     return walk.layers.rescaled(dataclasses.replace(made, drift=drift), carried)
 
 
-@lowers(onnx_float.Cast)
+@lowers(onnx_float.Cast, takes_input=True)
 def cast(walk: Walk, node: Node) -> object:
     """Cast to a float of what is one in all but name; of the graph's input, too."""
     if node.operator.dtype.kind != "f":
@@ -197,9 +198,3 @@ def cast(walk: Walk, node: Node) -> object:
             f"{at(node)} casts to {node.operator.dtype}, but must be to float32 or float64"
         )
     return walk.read(node, 0)
-
-
-for _handler in (dequantize, quant, bipolar_quant):
-    _handler.takes_constants = True
-for _handler in (quantize, dequantize, quant, bipolar_quant, cast):
-    _handler.takes_input = True

@@ -70,14 +70,11 @@ def _check_range(node: Node, bound: int, shift: int) -> None:
         )
 
 
-@lowers(tflite.Conv2D)
+@lowers(tflite.Conv2D, channel_axis=3)
 def conv2d(walk: Walk, node: Node) -> Tensor:
     """CONV_2D and DEPTHWISE_CONV_2D."""
     value = walk.read(node, 0, Tensor, Padded)
     return _weighted(walk, node, node.operator, value, None)
-
-
-conv2d.channel_axis = 3
 
 
 @lowers(tflite.FullyConnected)
@@ -99,11 +96,12 @@ def _weighted(
     integers = convolution.weight
     whole = IntFormat(8, True)
     target = whole if whole.contains(integers) else smallest_format(int(integers.min()), int(integers.max()))
+    assert isinstance(tensor, Tensor)  # what surrounds integers is their own zero point
     weight, offsets = integer_weight(walk, node, tensor, convolution, factors, target)
     if shape is None:
         made = convolved(walk, node, value, weight, convolution.window, convolution.groups, 3)
     else:
-        made = dense(walk, node, value, weight, shape)
+        made = dense(walk, node, tensor, weight, shape)
     return walk.layers.closed(algebra.shifted(made, offsets), quantiser)
 
 
@@ -122,14 +120,14 @@ def pairwise(walk: Walk, node: Node) -> Tensor:
     constants = [position for position, value in enumerate(values) if isinstance(value, np.ndarray)]
     if len(constants) == 2 or (isinstance(operator, tflite.Multiply) and not constants):
         raise UnsupportedOperatorError(f"{at(node)} must have one constant operand")
-    if not constants:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if isinstance(operator, tflite.Add) and not constants:
         sign = -1 if operator.subtract else 1
-        made = walk.layers.closed(added(walk, node, *values, sign), quantiser)
-        check_pairs(walk, node, before, values, made, node.operator)
+        made = walk.layers.closed(added(walk, node, tensors[0], tensors[1], sign), quantiser)
+        check_pairs(walk, node, before, tensors, made, node.operator)
         return made
-    (place,) = constants
-    value = values[1 - place]
-    numbers = walk.per_channel(values[place], value, node)
+    (place,), (value,) = constants, tensors
+    numbers = walk.per_channel(np.asarray(values[place]), value, node)
     if isinstance(operator, tflite.Multiply):
         layer = times(walk, node, value, numbers)
     else:
@@ -158,8 +156,8 @@ def _real(walk: Walk, node: Node, position: int, source: Affine) -> Tensor | np.
     return (value.values.astype(np.int64) - source.zero_point[0]) * scale
 
 
-@lowers(tflite.MaxPool2D)
-def max_pool(walk: Walk, node: Node) -> Tensor:
+@lowers(tflite.MaxPool2D, channel_axis=3)
+def max_pool(walk: Walk, node: Node) -> Tensor | Open:
     """MAX_POOL_2D."""
     operator = node.operator
     value = walk.read_as(node, walk.read(node, 0, Tensor), operator.target)
@@ -167,10 +165,11 @@ def max_pool(walk: Walk, node: Node) -> Tensor:
     if quantiser.low <= value.format.min + value.offset and quantiser.high >= value.format.max + value.offset:
         return max_pooled(walk, node, value, operator.window, 3)
     layer = max_pooled(walk, node, algebra.opened(node.name, value), operator.window, 3)
+    assert isinstance(layer, Open)  # as what was pooled is
     return walk.layers.closed(layer, quantiser)
 
 
-@lowers(tflite.AveragePool2D)
+@lowers(tflite.AveragePool2D, channel_axis=3)
 def average_pool(walk: Walk, node: Node) -> Tensor:
     """AVERAGE_POOL_2D: the mean of the file's integers, of one scale and zero point before and behind."""
     operator = node.operator
@@ -179,9 +178,6 @@ def average_pool(walk: Walk, node: Node) -> Tensor:
     point = int(operator.target.zero_point[0])
     quantiser = _target(walk, node, operator.target, operator.activation, mode="HALF_UP", inside=point)
     return walk.layers.closed(layer, quantiser)
-
-
-max_pool.channel_axis = average_pool.channel_axis = 3
 
 
 @lowers(tflite.Reduce)
@@ -196,7 +192,7 @@ def reduce(walk: Walk, node: Node) -> Tensor:
     return walk.layers.closed(reduced(walk, node, value, operator.axes, walk.shape(node), factor), quantiser)
 
 
-@lowers(tflite.Quantize)
+@lowers(tflite.Quantize, takes_input=True)
 def quantize(walk: Walk, node: Node) -> Tensor:
     """QUANTIZE of real numbers, which is the graph's input."""
     value = walk.read(node, 0, Input, Tensor, Open)
@@ -204,16 +200,10 @@ def quantize(walk: Walk, node: Node) -> Tensor:
     return walk.quantised(node, value, quantiser)
 
 
-quantize.takes_input = True
-
-
-@lowers(tflite.Dequantize)
+@lowers(tflite.Dequantize, takes_input=True)
 def dequantize(walk: Walk, node: Node) -> Tensor:
     """DEQUANTIZE of a tensor."""
     return walk.integers(node, 0, node.operator.source)
-
-
-dequantize.takes_input = True
 
 
 @lowers(tflite_tables.Rescaled)

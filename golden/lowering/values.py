@@ -139,7 +139,7 @@ class Tensor:
     @property
     def ends(self) -> tuple[Fraction, Fraction]:
         """Least and greatest real value."""
-        return tuple(self.scale * (end - self.zero) for end in (self.format.min, self.format.max))
+        return self.scale * (self.format.min - self.zero), self.scale * (self.format.max - self.zero)
 
 
 @dataclass(frozen=True, eq=False)

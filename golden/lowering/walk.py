@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,8 +53,18 @@ LAYOUTS = ("NCHW", "NHWC")
 
 Value = Any
 
-# Class of an operator -> what lowers its nodes.
+
+class _Traits(NamedTuple):
+    """What `lowers` says of an operator beside its handler."""
+
+    channel_axis: int | None = None
+    takes_constants: bool = False
+    takes_input: bool = False
+
+
+# Class of an operator -> what lowers its nodes, and how.
 _HANDLERS: Handlers[type, Callable[[Walk, Node], Value]] = Handlers()
+_TRAITS: dict[type, _Traits] = {}
 
 # Operators that apply to the places of elements as to the elements, whatever these are.
 _MOVES = (shaping.Reshape, shaping.Transpose)
@@ -84,8 +94,22 @@ _KINDS = {
 }
 
 
-#: Decorator: the function lowers nodes whose operator is of one of these classes.
-lowers = _HANDLERS.of
+def lowers(
+    *operators: type,
+    channel_axis: int | None = None,
+    takes_constants: bool = False,
+    takes_input: bool = False,
+) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+    """Decorator: the function lowers nodes whose operator is of one of these classes.
+
+    Args:
+        operators: classes.
+        channel_axis: of an operator on maps, the axis of the channels, 1 or 3, the batch counted.
+        takes_constants: whether the handler is called for nodes of constants alone; else the operator itself is run.
+        takes_input: whether the handler reads the network's input; else the host does what stands before the network.
+    """
+    _TRAITS.update(dict.fromkeys(operators, _Traits(channel_axis, takes_constants, takes_input)))
+    return _HANDLERS.of(*operators)
 
 
 def at(node: Node) -> str:
@@ -239,21 +263,17 @@ class Walk:
         one_axis = isinstance(operator, onnx.OneAxis)
         if one_axis:
             operator = operator.operator
-        handler = _HANDLERS.get(type(operator))
-        inputs = [self.values.get(name) for name in node.inputs]
+        handler, traits = _HANDLERS.get(type(operator)), _TRAITS.get(type(operator), _Traits())
+        inputs: list[Any] = [self.values.get(name) for name in node.inputs]
         for name, value in zip(node.inputs, inputs, strict=True):
             if value is None:
                 raise ModelFormatError(f"{at(node)}: input {name!r} is made by no node before it")
         if all(isinstance(value, Constant) for value in inputs):
-            if handler is None or not getattr(handler, "takes_constants", False):
+            if not traits.takes_constants:
                 return self._folded(node, inputs)
         elif isinstance(operator, _MOVES) and not isinstance(inputs[0], Padded):
             return self._moved(node, inputs[0])
-        elif (
-            isinstance(inputs[0], Input)
-            and handler is not None
-            and not getattr(handler, "takes_input", False)
-        ):
+        elif isinstance(inputs[0], Input) and handler is not None and not traits.takes_input:
             return self._before_the_network(node, inputs)
         if handler is None:
             raise UnsupportedOperatorError(
@@ -277,11 +297,11 @@ class Walk:
         with np.errstate(all="ignore"):
             made = node.operator(*(value.values[None] for value in inputs))
             arrays = [array[0] for array in (made if isinstance(made, tuple) else (made,))]
-            if isinstance(node.operator, _MOVES) and inputs[0].integers is not None:
-                (value,) = inputs
-                scale = np.broadcast_to(value.scale, value.integers.shape)
-                moved = (node.operator(array[None])[0] for array in (value.integers, scale))
-                return Constant(arrays[0], *moved, value.format)
+            integers, step = inputs[0].integers, inputs[0].scale
+            if isinstance(node.operator, _MOVES) and integers is not None and step is not None:
+                scale = np.broadcast_to(step, integers.shape)
+                moved, scales = (node.operator(array[None])[0] for array in (integers, scale))
+                return Constant(arrays[0], moved, scales, inputs[0].format)
         constants = tuple(Constant(array) for array in arrays)
         return constants if len(node.outputs) > 1 else constants[0]
 
@@ -366,7 +386,7 @@ class Walk:
                 found = self._wanted(node.outputs[0], operator(index[None])[0])
             else:
                 inner = operator.operator if isinstance(operator, onnx.OneAxis) else operator
-                axis = getattr(_HANDLERS.get(type(inner)), "channel_axis", None)
+                axis = _TRAITS.get(type(inner), _Traits()).channel_axis
                 if axis is not None and index.ndim in (3, 4):
                     moved = np.moveaxis(index, axis if axis == 1 else index.ndim - 1, -1)
                     size = (*(1,) * (4 - moved.ndim), *moved.shape)[-3:]
@@ -513,11 +533,11 @@ def _with_row(value: Value) -> Value:
     if isinstance(value, Constant):
         if value.values.ndim != 3:
             return value
-        widened = [
+        integers, scale = (
             None if array is None else array[:, :, None] if array.ndim == 3 else array
-            for array in (value.values, value.integers, value.scale)
-        ]
-        return Constant(*widened, value.format)
+            for array in (value.integers, value.scale)
+        )
+        return Constant(value.values[:, :, None], integers, scale, value.format)
     if isinstance(value, Input):
         return value
     return dataclasses.replace(value, index=value.index[:, :, None])

@@ -309,7 +309,7 @@ def _periods(lengths: tuple[int, ...]) -> list[int]:
 def _windows(geometry: PaddingGeometry, lengths: tuple[int, ...], count: int) -> Windows:
     """The first `count` windows."""
     inner = [n + 1 for n in lengths]
-    position = []
+    position: list[np.ndarray] = []
     rest = np.arange(count)
     for loop in range(_PLANES - 1, 0, -1):
         rest, index = np.divmod(rest, inner[loop])

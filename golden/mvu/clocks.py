@@ -135,11 +135,11 @@ def _last_issue_and_write(work: np.ndarray, group: int, words: int, residual: in
     if int(work.min()) >= residual:
         # A residual value is always there in time (it is read while its output is computed). As if nothing
         # else stalled: s_g - words*g is the running maximum of t_g + PIPELINE - words*g.
-        issue = np.cumsum(work)[group - 1 :: group]
-        busy = words * np.arange(len(issue))
-        first_word = np.maximum.accumulate(issue + PIPELINE - busy) + busy
-        if (issue[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
-            return int(issue[-1]), int(first_word[-1]) + words - 1
+        issued = np.cumsum(work)[group - 1 :: group]
+        busy = words * np.arange(len(issued))
+        first_word = np.maximum.accumulate(issued + PIPELINE - busy) + busy
+        if (issued[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
+            return int(issued[-1]), int(first_word[-1]) + words - 1
     # From the first stall on, one group after the other.
     recurrence = Recurrence(work.tolist(), group, residual)
     blocks: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -93,7 +93,9 @@ class Configuration:
     def of_words(cls, words: Sequence[int]) -> Configuration:
         """From the words of the registers, those past the last 0."""
         config = cls.__new__(cls)
-        config.fields = {r.name: r.decode(word) for r, word in zip_longest(REGISTERS, words, fillvalue=0)}
+        config.fields = {
+            r.name: r.decode(word) for r, word in zip(REGISTERS, chain(words, repeat(0)), strict=False)
+        }
         return config
 
     def value(self, register: str) -> int:
@@ -602,8 +604,10 @@ def _post_process(
     output = config.format("output")
     return post_process(
         acc,
-        scaler=memories.scaler[entries["s"]] if config1["scaler_memory"] else np.int64(scaler["value"]),
-        bias=memories.bias[entries["b"]] if config1["bias_memory"] else np.int64(0),
+        scaler=memories.scaler[entries["s"]]
+        if config1["scaler_memory"]
+        else np.array(scaler["value"], np.int64),
+        bias=memories.bias[entries["b"]] if config1["bias_memory"] else np.array(0, np.int64),
         bias_shift=scaler["bias_shift"],
         shift=quant["msb"] + 1 - output.bits,
         output=output,

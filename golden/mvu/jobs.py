@@ -9,7 +9,7 @@ one input block for each output block, the same one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -124,6 +124,7 @@ class Job:
         memories.bias[self.channel_base : self.channel_base + self.blocks] = self.bias
         for spec, values in ((self.input, x), (self.residual, residual)):
             if spec is not None:
+                assert values is not None, "a job with a residual needs its rows"
                 memories.data[spec.base : spec.base + spec.words] = pack_activations(values, spec.fmt, lanes)
 
 
@@ -328,6 +329,7 @@ def map_part(
     target = _place(fits, "output", made, layer.output_format, output_base, params)
     added = None
     if layer.residual is not None:
+        assert residual_base is not None, "a layer with a residual needs its base"
         added = _place(fits, "residual", before_pool, layer.residual.format, residual_base, params)
         fits.limit("residual left shift", layer.residual.shift, ALIGN_MAX)
     if dest == 0:
@@ -346,7 +348,9 @@ def map_part(
     top = max(0, layer.padding[0] - summed.start * layer.stride[0])
     part = loaded or images(layer, blocks, params)
     registers = _registers(layer, fits, params, source, target, added, top, blocks, weight_base, channel_base)
-    registers["mvuobaseptr"]["dest"] = dest
+    output = registers["mvuobaseptr"]
+    assert isinstance(output, dict)
+    output["dest"] = dest
     registers["mvuscaler"] = {"bias_shift": part.bias_shift}
     registers["mvucommand"] = {
         "countdown": clocks,
@@ -404,7 +408,7 @@ def map_matmul(
     residual: Residual | None = None,
     rounding: str = "half_up",
     saturate: bool = True,
-    **placement: int | None,
+    **placement: Any,
 ) -> list[Job]:
     """Map a matrix product X `[rows, C]` @ `weight` `[C, K]` to jobs: a 1x1 convolution over a map of 1 x rows.
 
@@ -636,7 +640,7 @@ def _registers(
         "bias_memory": 1,
         "relu": int(layer.relu),
     }
-    if added is not None:
+    if added is not None and layer.residual is not None:
         r = layer.residual.format.bits
         position = k_blocks * r
         row = added.shape[1] * position

@@ -49,5 +49,5 @@ class NetworkPlan:
             self.params,
             self.bases[layer.input],
             self.bases[layer.output],
-            residual_base=layer.residual and self.bases[layer.residual.tensor],
+            residual_base=None if layer.residual is None else self.bases[layer.residual.tensor],
         )

@@ -88,7 +88,7 @@ def vectors(
                 job=job,
                 input=pack_activations(trace[layer.input][0], job.input.fmt, params.lanes),
                 residual=None
-                if residual is None
+                if residual is None or job.residual is None
                 else pack_activations(residual, job.residual.fmt, params.lanes),
                 address=result.address,
                 expected=result.data,
@@ -129,7 +129,7 @@ def read(folder: Path) -> tuple[MvuParameters, list[Vector]]:
         ChecksumError: a file is missing, altered or cut off.
     """
 
-    def build(manifest: Mapping[str, Any], jobs: list) -> tuple[MvuParameters, list[Vector]]:
+    def build(manifest: Mapping[str, Any], jobs: list[Any]) -> tuple[MvuParameters, list[Vector]]:
         params = MvuParameters.of_rtl(manifest["parameters"])
         return params, [_vector(described, arrays) for described, arrays in jobs]
 
@@ -160,8 +160,8 @@ def _arrays(vector: Vector) -> dict[str, np.ndarray | None]:
 
 
 def _vector(described: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> Vector:
-    arrays = {key: found.get(key) for key in _ARRAYS}
-    fields = {f.name: described.get(f.name) for f in dataclasses.fields(Job)}
+    arrays: dict[str, Any] = {key: found.get(key) for key in _ARRAYS}
+    fields: dict[str, Any] = {f.name: described.get(f.name) for f in dataclasses.fields(Job)}
     fields |= {key: arrays[key] for key in ("weights", "scaler", "bias")}
     for key in ("input", "output", "residual"):
         spec = described[key]

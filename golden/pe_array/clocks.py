@@ -216,14 +216,14 @@ class _Clocks:
         first_output, stride = tile["window.first_output"], tile["window.column_stride"]
         columns, steps, clocks = tile["packet.columns"], tile.steps, tile.step_clocks
         packet_beats, beats, kernel_rows = tile.packet_beats, tile["window.beats"], tile["window.kernel_rows"]
-        first_pixels = first_beat = None
+        first_pixels = first_beat = -1
         fresh = True
         for block in range(tile.row_blocks):
             wait = first_output
             for step in range(steps):
                 if step < columns:
                     start = self._receive(packet_beats)
-                    first_pixels = start if first_pixels is None else first_pixels
+                    first_pixels = start if first_pixels < 0 else first_pixels
                     self._work(packet_beats, beats, kernel_rows, clocks)
                 else:
                     self.slot += 1

@@ -138,6 +138,7 @@ def _lanes(
 
 def _softmax(tile: Tile, values: np.ndarray) -> np.ndarray:
     """The softmax of words `[images, blocks, output columns, R, E]` over all columns and entries of a block's row."""
+    assert tile.table is not None  # as `check` demands of a softmax
     vectors = values.transpose(0, 1, 3, 2, 4)
     shares = softmax(vectors.reshape(*vectors.shape[:3], -1), tile.table)
     return shares.reshape(vectors.shape).transpose(0, 1, 3, 2, 4)

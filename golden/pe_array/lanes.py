@@ -93,7 +93,7 @@ def lanes(
     a = wrap(a, ACC_WIDTH, signed=True)
     if operation in (LaneOp.ADD, LaneOp.MULTIPLY):
         b = wrap(np.asarray(b, np.int64) - of_tile("second_zero"), data_width + 2, signed=True)
-    alternative = np.False_  # values with the header's factor
+    alternative: np.ndarray | np.bool = np.False_  # values with the header's factor
     if operation is LaneOp.ADD:
         left = of_tile("operand.left_shift")
         first, second = (
@@ -255,7 +255,8 @@ def constants_of_conv(operator: tflite.Conv2D | fixed_point.Conv) -> Constants:
     header = {"input_zero": int(convolution.zero_point)}
     if isinstance(operator, fixed_point.Conv):
         shift = [scale.exponent + operator.source - operator.target for scale in operator.scales]
-        factor = rational_factor(shift, [scale.divisor for scale in operator.scales])
+        divisors = np.array([scale.divisor for scale in operator.scales])
+        factor = rational_factor(np.array(shift), divisors)
         header |= {"mode.rescaling": Rescaling.RATIONAL, **_INT8_BOUNDS}
     elif isinstance(operator.rescale, FloatRescale):
         factor = float64_factor(operator.rescale)

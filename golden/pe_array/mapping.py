@@ -24,6 +24,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError, GoldenError, UnsupportedOperatorError
 from assay.golden.layers import fixed_point, shaping, tflite, tflite_tables
@@ -145,8 +146,8 @@ def results(tile: Tile, beats: OutputBeats, parameters: PeArrayParameters) -> np
         -1,
         parameters.rows,
     )
-    words = beats.data.reshape(shape).transpose(0, 1, 4, 2, 3)
-    words = words.reshape(shape[0], shape[1] * parameters.rows, *words.shape[3:])
+    blocks = beats.data.reshape(shape).transpose(0, 1, 4, 2, 3)
+    words = blocks.reshape(shape[0], shape[1] * parameters.rows, *blocks.shape[3:])
     return words[:, : tile["rows.output"], :, : tile["entries"]]
 
 
@@ -311,7 +312,7 @@ class _Windowed:
             kernel, pad = window.extent[axis], window.padding[axis]
             x = _only_read(x, axis + 1, window.stride[axis], kernel, pad, size[axis])
             stride.append(min(window.stride[axis], kernel))
-        return cls(x, weight, groups, tuple(stride), window.padding[:2], size, weight_zero)
+        return cls(x, weight, groups, (stride[0], stride[1]), window.padding[:2], size, weight_zero)
 
 
 def _only_read(x: np.ndarray, axis: int, stride: int, kernel: int, pad: int, outputs: int) -> np.ndarray:
@@ -449,7 +450,7 @@ def _window_places(
         )
 
 
-def _put_channels(scatter: Callable, made: np.ndarray, y: np.ndarray, values: np.ndarray) -> None:
+def _put_channels(scatter: Callable[..., None], made: np.ndarray, y: np.ndarray, values: np.ndarray) -> None:
     scatter(y, values, made)
 
 
@@ -669,7 +670,7 @@ def map_convolution(
     header: Mapping[str, int] | None = None,
     entries: Mapping[str, np.ndarray] | None = None,
     weight_zero: int = 0,
-    dtype: np.dtype = np.int8,
+    dtype: npt.DTypeLike = np.int8,
 ) -> LayerTiles:
     """Map a convolution of integers of the array's operand width.
 
@@ -769,9 +770,13 @@ def _pair(
         raise UnsupportedOperatorError(
             f"layer {layer.name}: operands are {a.dtype} and {b.dtype}, but the PE array takes two of one type"
         )
-    constants_of = constants_of_multiply if isinstance(operator, tflite.Multiply) else constants_of_add
     operands = np.stack(np.broadcast_arrays(*shaping.aligned(a, b))).reshape(2, -1, 1)
-    return _value_places(layer, operands, _with(constants_of(operator), _signed("input", a.dtype)))
+    constants = (
+        constants_of_multiply(operator)
+        if isinstance(operator, tflite.Multiply)
+        else constants_of_add(operator)
+    )
+    return _value_places(layer, operands, _with(constants, _signed("input", a.dtype)))
 
 
 def _prelu(layer: _Layer, operator: tflite.Prelu, x: np.ndarray, alpha: np.ndarray) -> Iterator[Place]:

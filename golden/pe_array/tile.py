@@ -375,6 +375,7 @@ def weight_packet(tile: Tile, parameters: PeArrayParameters) -> np.ndarray:
         _beats_of_bytes(np.array(entries), bits),
     ]
     if tile["mode.table"]:
+        assert tile.table is not None  # as `check` demands
         table = np.pad(tile.table, (0, -len(tile.table) % columns))
         parts.append(_pack(table.reshape(-1, columns), width))
     if tile["mode.softmax"]:

@@ -94,6 +94,7 @@ class Isolated:
         rows = range(len(next(iter(x.values()))) if x else 0)
         started = 0
         with _child() as (child, errors):
+            assert child.stdin is not None  # it is a pipe
             try:
                 pickle.dump(order, child.stdin, protocol=5)
                 child.stdin.close()
@@ -171,7 +172,7 @@ def _outline(graph: Graph) -> Graph:
 
 
 @contextmanager
-def _child() -> Iterator[tuple[subprocess.Popen, Any]]:
+def _child() -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
     """The process, and a file of what it writes to its standard error; it has ended when the block is left."""
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -185,6 +186,7 @@ def _child() -> Iterator[tuple[subprocess.Popen, Any]]:
         finally:
             child.kill()
             child.wait()
+            assert child.stdout is not None  # it is a pipe
             child.stdout.close()
 
 

@@ -58,7 +58,8 @@ class LiteRt:
                 data = _of_first_versions(data)
                 resolver = interpreter.OpResolverType.BUILTIN_REF
             else:
-                data = _with_outputs(data, [graph.tensors[name].index for name in made])
+                places = [index for name in made if (index := graph.tensors[name].index) is not None]
+                data = _with_outputs(data, places)
                 resolver = interpreter.OpResolverType.AUTO
             self._interpreter = interpreter.Interpreter(
                 model_content=data,

@@ -121,8 +121,9 @@ def operators(graph: Graph, theirs: Mapping[str, np.ndarray]) -> list[OperatorDi
 def _activation(operator: Any) -> str:
     """The activation that a node's operator ends with; a fully connected layer or a sum of two holds it inside."""
     for part in (operator, getattr(operator, "operator", None), getattr(operator, "layer", None)):
-        if hasattr(part, "activation"):
-            return part.activation
+        activation = getattr(part, "activation", None)
+        if activation is not None:
+            return str(activation)
     return "NONE"
 
 

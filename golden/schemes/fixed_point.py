@@ -363,7 +363,7 @@ class MapLimits:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the guide allows an operator; a pair is (least, greatest), None where nothing is said.
+    """What the guide allows an operator; a pair is (least, greatest), (1, 1) where nothing is said and nothing asked.
 
     Attributes:
         kernel: rows and columns.
@@ -374,10 +374,10 @@ class Limits:
         padding: on each side of `padded`, which names the sides that may have any.
     """
 
-    kernel: tuple[int, int] | None = None
+    kernel: tuple[int, int] = (1, 1)
     square: bool = False
-    side: tuple[int, int] | None = None
-    channels: tuple[int, int] | None = None
+    side: tuple[int, int] = (1, 1)
+    channels: tuple[int, int] = (1, 1)
     strides: tuple[int, ...] = ()
     padding: tuple[int, int] = (0, 0)
     padded: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.golden.schemes.affine import Affine
 
@@ -116,7 +117,7 @@ def requantize(accumulator: np.ndarray, factor: np.ndarray | np.float32, target:
     return np.clip(steps.astype(np.float64) + target.zero_point[0], low, high).astype(target.dtype)
 
 
-def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+def fma(a: npt.ArrayLike, b: npt.ArrayLike, c: npt.ArrayLike) -> np.ndarray:
     """a * b + c of float32 numbers, rounded once to float32 as IEEE 754's fusedMultiplyAdd does.
 
     The product of two float32 numbers is a float64 number. Its sum s with c is rounded to float64, and then to float32.
@@ -197,7 +198,7 @@ def table(function: Callable[[np.ndarray], np.ndarray], source: Affine, target: 
 
 def _horner(x: np.ndarray, *coefficients: float) -> np.ndarray:
     """A polynomial in x, highest power first, by fused multiply-adds in float32."""
-    y = _F(coefficients[0])
+    y: np.ndarray = np.array(coefficients[0], np.float32)
     for coefficient in coefficients[1:]:
         y = fma(y, x, _F(coefficient))
     return y

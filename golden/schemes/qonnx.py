@@ -283,7 +283,7 @@ class Trunc:
                 raise ConfigurationError(
                     f"output bit width is {self.bits}, but must be at most the input's {self.input_bits}"
                 )
-            divisor = np.float32(2.0 ** (self.input_bits - self.bits))
+            divisor = np.array(2.0 ** (self.input_bits - self.bits), np.float32)
         else:
             object.__setattr__(self, "output_scale", _checked_scale(self.output_scale, "output scale"))
             with np.errstate(all="ignore"):
@@ -308,7 +308,8 @@ class Trunc:
             q = np.rint(x / self.scale + self.zero_point) / self.divisor
             if self.output_scale is None:
                 return ((ROUNDINGS[self.mode](q) - self.zero_point) * self.scale).astype(np.float32)
-            q = ROUNDINGS[self.mode](_clipped(q, self.limits))
+            limits = _limits(self.bits, self.signed, self.narrow)
+            q = ROUNDINGS[self.mode](_clipped(q, limits))
             return ((q - self.zero_point / self.divisor) * self.output_scale).astype(np.float32)
 
     def __str__(self) -> str:

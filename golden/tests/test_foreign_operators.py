@@ -240,3 +240,22 @@ def test_softmax_is_near_the_real_one():
 def test_wrong_arguments_are_named(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call(np.ones((1, 4, 4, 2), np.int64))
+
+
+@quick
+@given(st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-300, 300), st.integers(1, 64), st.booleans())
+def test_saturate_and_wrap(x, bits, signed):
+    bits -= bits == 64 and not signed
+    low = -(1 << bits - 1) if signed else 0
+    high = low + (1 << bits) - 1
+    assert op.saturate(np.array([x]), bits, signed).tolist() == [min(max(x, low), high)]
+    assert op.wrap(np.array([x]), bits, signed).tolist() == [(x - low) % (1 << bits) + low]
+
+
+@pytest.mark.parametrize("function", [op.saturate, op.wrap])
+def test_widths_are_checked(function):
+    for bits, signed in ((65, True), (64, False), (0, True), (1.0, True)):
+        with pytest.raises(
+            ConfigurationError, match=r"bits is .*, but must be a whole number from 1 to 6[34]"
+        ):
+            function(1, bits, signed)

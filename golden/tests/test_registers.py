@@ -54,7 +54,7 @@ def test_table():
         Register(
             "mode",
             0,
-            (Field("on", 0, 0, "It runs."), Field("level", 7, 4, "Its level.", signed=True)),
+            (Field("on", 0, 0, "On."), Field("level", 7, 4, "Its level.", signed=True)),
             "A mode.",
         ),
         *numbered("jump[k]x", range(1, 3), 1, (Field("value", 31, 0, "Jump of loop k.", "ro"),)),

@@ -8,7 +8,9 @@
 //                                  +--> (transposer) --> data memories of the MVUs <--> crossbar
 `include "assert.svh"
 
-module accelerator #(
+module accelerator
+  import rvfi_pkg::*;
+#(
   parameter int Mvus = accelerator_pkg::DefaultMvus,
   parameter int Lanes = mvu_pkg::DefaultLanes,
   parameter int DataBanks = mvu_pkg::DefaultDataBanks,
@@ -78,30 +80,7 @@ module accelerator #(
   output logic                  bus_rsp_error_o,
   output logic [           3:0] bus_rsp_hart_o,
   // To be observed: retirements, in the names of riscv-formal
-  output logic                  rvfi_valid,
-  output logic [          63:0] rvfi_order,
-  output logic [           3:0] rvfi_hart,
-  output logic [          31:0] rvfi_insn,
-  output logic                  rvfi_trap,
-  output logic                  rvfi_halt,
-  output logic                  rvfi_intr,
-  output logic [           1:0] rvfi_mode,
-  output logic [           1:0] rvfi_ixl,
-  output logic [           4:0] rvfi_rs1_addr,
-  output logic [           4:0] rvfi_rs2_addr,
-  output logic [          31:0] rvfi_rs1_rdata,
-  output logic [          31:0] rvfi_rs2_rdata,
-  output logic [           4:0] rvfi_rd_addr,
-  output logic [          31:0] rvfi_rd_wdata,
-  output logic [          31:0] rvfi_pc_rdata,
-  output logic [          31:0] rvfi_pc_wdata,
-  output logic [          31:0] rvfi_mem_addr,
-  output logic [           3:0] rvfi_mem_rmask,
-  output logic [           3:0] rvfi_mem_wmask,
-  output logic [          31:0] rvfi_mem_rdata,
-  output logic [          31:0] rvfi_mem_wdata,
-  output logic [          31:0] rvfi_cause,
-  output logic [          31:0] rvfi_csr
+  output rvfi_t                 rvfi_o
 );
 
   localparam int ParamWidth = Lanes > 32 ? Lanes : 32;
@@ -151,30 +130,7 @@ module accelerator #(
     .bus_rsp_hart_i  (bus_rsp_hart),
     .mvu_irq_i       (irq),
     .ext_irq_i,
-    .rvfi_valid,
-    .rvfi_order,
-    .rvfi_hart,
-    .rvfi_insn,
-    .rvfi_trap,
-    .rvfi_halt,
-    .rvfi_intr,
-    .rvfi_mode,
-    .rvfi_ixl,
-    .rvfi_rs1_addr,
-    .rvfi_rs2_addr,
-    .rvfi_rs1_rdata,
-    .rvfi_rs2_rdata,
-    .rvfi_rd_addr,
-    .rvfi_rd_wdata,
-    .rvfi_pc_rdata,
-    .rvfi_pc_wdata,
-    .rvfi_mem_addr,
-    .rvfi_mem_rmask,
-    .rvfi_mem_wmask,
-    .rvfi_mem_rdata,
-    .rvfi_mem_wdata,
-    .rvfi_cause,
-    .rvfi_csr
+    .rvfi_o
   );
 
   assign bus_req_valid_o = bus_req_valid;

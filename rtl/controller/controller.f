@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RTL of the controller, in compile order
 controller_pkg.sv
+rvfi_pkg.sv
 controller_decode_pkg.sv
 ../common/fifo.sv
 controller_decode.sv

@@ -14,6 +14,7 @@
 module controller
   import controller_pkg::*;
   import controller_decode_pkg::*;
+  import rvfi_pkg::*;
 #(
   parameter int Harts = DefaultHarts,
   parameter int ImemWords = DefaultImemWords,
@@ -50,30 +51,7 @@ module controller
   input  logic [Harts-1:0] mvu_irq_i,
   input  logic [Harts-1:0] ext_irq_i,
   // Retirements, in the names of riscv-formal
-  output logic             rvfi_valid,
-  output logic [     63:0] rvfi_order,
-  output logic [      3:0] rvfi_hart,
-  output logic [     31:0] rvfi_insn,
-  output logic             rvfi_trap,
-  output logic             rvfi_halt,
-  output logic             rvfi_intr,
-  output logic [      1:0] rvfi_mode,
-  output logic [      1:0] rvfi_ixl,
-  output logic [      4:0] rvfi_rs1_addr,
-  output logic [      4:0] rvfi_rs2_addr,
-  output logic [     31:0] rvfi_rs1_rdata,
-  output logic [     31:0] rvfi_rs2_rdata,
-  output logic [      4:0] rvfi_rd_addr,
-  output logic [     31:0] rvfi_rd_wdata,
-  output logic [     31:0] rvfi_pc_rdata,
-  output logic [     31:0] rvfi_pc_wdata,
-  output logic [     31:0] rvfi_mem_addr,
-  output logic [      3:0] rvfi_mem_rmask,
-  output logic [      3:0] rvfi_mem_wmask,
-  output logic [     31:0] rvfi_mem_rdata,
-  output logic [     31:0] rvfi_mem_wdata,
-  output logic [     31:0] rvfi_cause,
-  output logic [     31:0] rvfi_csr
+  output rvfi_t            rvfi_o
 );
 
   localparam int HartWidth = Harts > 1 ? $clog2(Harts) : 1;
@@ -546,30 +524,7 @@ module controller
     .restart_i     (restart),
     .restart_hart_i(host_hart),
     .retired_o     (retired),
-    .rvfi_valid,
-    .rvfi_order,
-    .rvfi_hart,
-    .rvfi_insn,
-    .rvfi_trap,
-    .rvfi_halt,
-    .rvfi_intr,
-    .rvfi_mode,
-    .rvfi_ixl,
-    .rvfi_rs1_addr,
-    .rvfi_rs2_addr,
-    .rvfi_rs1_rdata,
-    .rvfi_rs2_rdata,
-    .rvfi_rd_addr,
-    .rvfi_rd_wdata,
-    .rvfi_pc_rdata,
-    .rvfi_pc_wdata,
-    .rvfi_mem_addr,
-    .rvfi_mem_rmask,
-    .rvfi_mem_wmask,
-    .rvfi_mem_rdata,
-    .rvfi_mem_wdata,
-    .rvfi_cause,
-    .rvfi_csr
+    .rvfi_o
   );
 
   // The host clears a hart's registers in slots of W that write nothing.

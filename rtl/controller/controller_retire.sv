@@ -7,6 +7,7 @@
 module controller_retire
   import controller_pkg::*;
   import controller_decode_pkg::*;
+  import rvfi_pkg::*;
 #(
   parameter int Harts = DefaultHarts,
   parameter int MulDiv = DefaultMulDiv,
@@ -47,30 +48,7 @@ module controller_retire
   input  logic [HartWidth-1:0] restart_hart_i,
   output logic [         31:0] retired_o,
   // RVFI
-  output logic                 rvfi_valid,
-  output logic [         63:0] rvfi_order,
-  output logic [          3:0] rvfi_hart,
-  output logic [         31:0] rvfi_insn,
-  output logic                 rvfi_trap,
-  output logic                 rvfi_halt,
-  output logic                 rvfi_intr,
-  output logic [          1:0] rvfi_mode,
-  output logic [          1:0] rvfi_ixl,
-  output logic [          4:0] rvfi_rs1_addr,
-  output logic [          4:0] rvfi_rs2_addr,
-  output logic [         31:0] rvfi_rs1_rdata,
-  output logic [         31:0] rvfi_rs2_rdata,
-  output logic [          4:0] rvfi_rd_addr,
-  output logic [         31:0] rvfi_rd_wdata,
-  output logic [         31:0] rvfi_pc_rdata,
-  output logic [         31:0] rvfi_pc_wdata,
-  output logic [         31:0] rvfi_mem_addr,
-  output logic [          3:0] rvfi_mem_rmask,
-  output logic [          3:0] rvfi_mem_wmask,
-  output logic [         31:0] rvfi_mem_rdata,
-  output logic [         31:0] rvfi_mem_wdata,
-  output logic [         31:0] rvfi_cause,
-  output logic [         31:0] rvfi_csr
+  output rvfi_t                rvfi_o
 );
 
   logic record, intr, store, load;
@@ -218,31 +196,33 @@ module controller_retire
 
   // --- RVFI ---
 
-  assign rvfi_valid     = record_q;
-  assign rvfi_order     = order_q[hart_q];
-  assign rvfi_hart      = 4'(hart_q);
-  assign rvfi_insn      = insn_q;
-  assign rvfi_trap      = trap_q;
-  assign rvfi_halt      = 1'b0;
-  assign rvfi_intr      = record_intr_q;
-  assign rvfi_mode      = 2'd3;
-  assign rvfi_ixl       = 2'd1;
-  assign rvfi_rs1_addr  = rs1_addr_q;
-  assign rvfi_rs2_addr  = rs2_addr_q;
-  assign rvfi_rs1_rdata = rs1_q;
-  assign rvfi_rs2_rdata = rs2_q;
-  assign rvfi_rd_addr   = rd_q;
-  assign rvfi_rd_wdata  = we_o ? wdata_o : '0;
-  assign rvfi_pc_rdata  = pc_q;
-  assign rvfi_pc_wdata  = pc_next_q;
-  assign rvfi_mem_addr  = addr_q;
-  assign rvfi_mem_rmask = rmask_q;
-  assign rvfi_mem_wmask = wmask_q;
-  assign rvfi_mem_rdata = (record_q && load_q ? read : '0) &
+  always_comb begin
+    rvfi_o.valid     = record_q;
+    rvfi_o.order     = order_q[hart_q];
+    rvfi_o.hart      = 4'(hart_q);
+    rvfi_o.insn      = insn_q;
+    rvfi_o.trap      = trap_q;
+    rvfi_o.halt      = 1'b0;
+    rvfi_o.intr      = record_intr_q;
+    rvfi_o.mode      = 2'd3;
+    rvfi_o.ixl       = 2'd1;
+    rvfi_o.rs1_addr  = rs1_addr_q;
+    rvfi_o.rs2_addr  = rs2_addr_q;
+    rvfi_o.rs1_rdata = rs1_q;
+    rvfi_o.rs2_rdata = rs2_q;
+    rvfi_o.rd_addr   = rd_q;
+    rvfi_o.rd_wdata  = we_o ? wdata_o : '0;
+    rvfi_o.pc_rdata  = pc_q;
+    rvfi_o.pc_wdata  = pc_next_q;
+    rvfi_o.mem_addr  = addr_q;
+    rvfi_o.mem_rmask = rmask_q;
+    rvfi_o.mem_wmask = wmask_q;
+    rvfi_o.mem_rdata = (record_q && load_q ? read : '0) &
       {{16{rmask_q[3]}}, {8{rmask_q[1]}}, {8{rmask_q[0]}}};
-  assign rvfi_mem_wdata = wdata_q;
-  assign rvfi_cause     = cause_q;
-  assign rvfi_csr       = csr_q;
+    rvfi_o.mem_wdata = wdata_q;
+    rvfi_o.cause     = cause_q;
+    rvfi_o.csr       = csr_q;
+  end
 
   logic unused_decoded;
   assign unused_decoded = ^decoded_i;

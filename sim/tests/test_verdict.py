@@ -29,6 +29,7 @@ from assay.golden.tests.litert import network as shared_model
 from assay.golden.tests.onnx_files import OnnxFile
 from assay.golden.tests.tflite_cases import Case
 from assay.sim import command_line
+from assay.sim.blocks import discover
 from assay.sim.command_line import main
 from assay.sim.engine import load
 from assay.tb.accelerator.model import AcceleratorModel
@@ -434,7 +435,7 @@ def test_one_name_for_inputs_in_both_command_lines():
     from assay.golden.__main__ import _parser as golden_parser
 
     seen = 0
-    for parser in (golden_parser(), command_line._parser()):
+    for parser in (golden_parser(), command_line._parser(discover())):
         (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         for name, sub in commands.choices.items():
             options = {option for action in sub._actions for option in action.option_strings}

@@ -180,30 +180,7 @@ module accelerator_tb #(
     .bus_rsp_rdata_o(brsp_data[31:0]),
     .bus_rsp_error_o(brsp_data[36]),
     .bus_rsp_hart_o (brsp_data[32+:4]),
-    .rvfi_valid     (trace_valid),
-    .rvfi_order     (order),
-    .rvfi_hart      (hart),
-    .rvfi_insn      (insn),
-    .rvfi_trap      (trap),
-    .rvfi_halt      (halt),
-    .rvfi_intr      (intr),
-    .rvfi_mode      (mode),
-    .rvfi_ixl       (ixl),
-    .rvfi_rs1_addr  (rs1_addr),
-    .rvfi_rs2_addr  (rs2_addr),
-    .rvfi_rs1_rdata (rs1_rdata),
-    .rvfi_rs2_rdata (rs2_rdata),
-    .rvfi_rd_addr   (rd_addr),
-    .rvfi_rd_wdata  (rd_wdata),
-    .rvfi_pc_rdata  (pc_rdata),
-    .rvfi_pc_wdata  (pc_wdata),
-    .rvfi_mem_addr  (mem_addr),
-    .rvfi_mem_rmask (rmask),
-    .rvfi_mem_wmask (wmask),
-    .rvfi_mem_rdata (mem_rdata),
-    .rvfi_mem_wdata (mem_wdata),
-    .rvfi_cause     (cause),
-    .rvfi_csr       (csr)
+    .rvfi_o         (rvfi)
   );
 
   assign breq_valid = bus_req_valid && bus_req_ready;

@@ -9,7 +9,7 @@ are matched to requests by order, and the ID, the number of beats and RLAST of e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -63,11 +63,11 @@ class AxiAnswer:
 
     Attributes:
         resp: uint8; of a write one for each burst, of a read one for each beat.
-        data: uint64, of a read: the beats; None of a write.
+        data: uint64, of a read: the beats; none of a write.
     """
 
     resp: np.ndarray
-    data: np.ndarray | None = None
+    data: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     @property
     def okay(self) -> bool:
@@ -95,9 +95,16 @@ class AxiManager:
         timeout_clocks: int = 20_000,
         on_error: Callable[[StreamError], None],
     ) -> None:
-        options = {"clock_ns": clock_ns, "timeout_clocks": timeout_clocks, "on_error": on_error}
-        self._writes = RequestResponse(sources["aw"], sinks["b"], **options)
-        self._reads = RequestResponse(sources["ar"], sinks["r"], **options)
+        self._writes, self._reads = (
+            RequestResponse(
+                sources[request],
+                sinks[response],
+                clock_ns=clock_ns,
+                timeout_clocks=timeout_clocks,
+                on_error=on_error,
+            )
+            for request, response in (("aw", "b"), ("ar", "r"))
+        )
         self._w = sources["w"]
         self._on_error = on_error
         self._data_bytes = sources["w"].format.fields["strb"]

@@ -16,6 +16,7 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -96,7 +97,7 @@ class Beats:
         return len(self.payload)
 
 
-def _number(handle: SimHandleBase) -> int | None:
+def _number(handle: Any) -> int | None:
     """A small signal's value; None while it is X or Z."""
     text = str(handle.value)
     return int(text, 2) if text.strip("01") == "" else None
@@ -114,6 +115,11 @@ def stream_seed(seed: int, port: str) -> int:
 
 class _Stalling:
     """What source and sink adapters share: their ``stall_i`` and ``seed_i`` inputs."""
+
+    # Of cocotb-bus, whose classes have no types.
+    bus: Any
+    name: str
+    _thread: Any
 
     def _start_stalls(self, seed: int) -> None:
         self._stall = NEVER
@@ -431,20 +437,20 @@ class BurstMonitor(_Stalling, BusMonitor):
         beats = Beats(self.name, self.received, cycles, entries[:, : self.format.bytes], unknown)
         self.received += count
         if unknown is not None:
-            self._report_unknown(beats)
+            self._report_unknown(beats, unknown)
         return beats
 
     def _to_bytes(self, bits: np.ndarray, count: int) -> np.ndarray:
         """Bits uint8[count * entry * 8], most significant first, to uint8[count, entry], little end first."""
         return np.packbits(bits)[::-1].reshape(count, self._entry)
 
-    def _report_unknown(self, beats: Beats) -> None:
-        rows = beats.unknown.any(axis=1)
+    def _report_unknown(self, beats: Beats, unknown: np.ndarray) -> None:
+        rows = unknown.any(axis=1)
         if not rows.any():
             self.on_error(StreamUnknown(self.name, "the bench's clock count is X", beats.first))
             return
         index = int(np.argmax(rows))
-        bits = np.flatnonzero(np.unpackbits(beats.unknown[index], bitorder="little"))
+        bits = np.flatnonzero(np.unpackbits(unknown[index], bitorder="little"))
         names = ", ".join(self.format.locate(int(bit)) for bit in bits[:4])
         more = f" and {len(bits) - 4} more bits" if len(bits) > 4 else ""
         self.on_error(

@@ -180,18 +180,24 @@ class StreamAgent(uvm_agent):
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        if self.driver is not None:
+        if self.driver is not None and self.seqr is not None:
             self.driver.seq_item_port.connect(self.seqr.seq_item_export)
 
     @property
     def bus(self) -> BurstDriver | BurstMonitor:
         """The cocotb-bus component inside."""
-        return (self.driver or self.monitor).bus
+        return self._component.bus
 
     @property
     def ap(self) -> uvm_analysis_port:
         """Analysis port: `Burst` items of a source, `Beats` of a sink or tap."""
-        return (self.driver or self.monitor).ap
+        return self._component.ap
+
+    @property
+    def _component(self) -> StreamDriver | StreamMonitor:
+        component = self.driver or self.monitor
+        assert component is not None  # `build_phase` makes one of them
+        return component
 
     @property
     def format(self) -> BeatFormat:

@@ -120,7 +120,9 @@ class _Maker:
     lines: list[Line] = field(default_factory=list)
     label: int = 0
     group: int = 0
-    pairs: list[tuple[int, int]] = field(default_factory=list)  #: operands to come, see `corners`
+    pairs: list[tuple[int | None, int | None]] = field(
+        default_factory=list
+    )  #: operands to come, see `corners`
 
     def __post_init__(self) -> None:
         p = self.parameters

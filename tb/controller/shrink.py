@@ -5,11 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from assay.golden.errors import ConfigurationError
-from assay.tb.controller.random_program import RandomProgram
+from assay.tb.controller.random_program import Line, RandomProgram
 
 __all__ = ["shrink"]
+
+
+def _without(line: Line, operand: str) -> Line:
+    changed: dict[str, Any] = {operand: 0}
+    return replace(line, **changed)
 
 
 def shrink(
@@ -96,7 +102,7 @@ def shrink(
                     line = program.lines[hart][index]
                     if line.loose and line.target is None and getattr(line, operand):
                         lines = list(program.lines[hart])
-                        lines[index] = replace(line, **{operand: 0})
+                        lines[index] = _without(line, operand)
                         try_out(replace(program, lines={**program.lines, hart: tuple(lines)}))
 
     before = None

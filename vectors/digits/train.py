@@ -27,6 +27,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from assay.golden import IntFormat, Layer, Network, Residual
 from assay.golden.exporters import qonnx as exporter
 from assay.golden.importers import onnx as importer
 from assay.golden.importers import tflite as tflite_importer
-from assay.golden.network import MULTIPLIER
+from assay.golden.network import MULTIPLIER, Pool
 from assay.golden.schemes.qonnx import FLOAT32_EXACT
 
 try:
@@ -164,7 +165,7 @@ class TrainedLayer(nn.Module):
         self.norm = nn.Identity() if last else nn.BatchNorm2d(plan.channels)
         self.weight_step = LearnedStep(IntFormat(plan.weight_bits, signed=True), batched=False)
         self.output_step = None
-        if not last:
+        if plan.output_bits is not None:
             self.output_step = LearnedStep(IntFormat(plan.output_bits, signed=False), batched=True)
 
     def before_step(self, x: torch.Tensor) -> torch.Tensor:
@@ -296,8 +297,10 @@ def to_integers(trained: TrainedNetwork) -> Network:
             # Logits stay in units of the last accumulator: a common factor does not change which one is
             # largest.
             bias = np.rint(layer.conv.bias.detach().numpy().astype(np.float64) / (weight_step * step))
-            numbers = {"multiplier": np.ones(len(bias), np.int64), "bias": bias.astype(np.int64), "shift": 0}
-            layers.append(Layer(**fixed, **numbers, output_format=LOGITS))
+            ones = np.ones(len(bias), np.int64)
+            layers.append(
+                Layer(**fixed, multiplier=ones, bias=bias.astype(np.int64), shift=0, output_format=LOGITS)
+            )
             break
         norm, output_step = layer.norm, layer.output_step.value()
         gain = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
@@ -317,7 +320,7 @@ def to_integers(trained: TrainedNetwork) -> Network:
                 output_format=layer.output_step.target,
                 residual=Residual(tensor, tensor_format, residual) if layer.plan.residual else None,
                 relu=True,
-                pool=((2, 2), (2, 2)) if layer.plan.pool else None,
+                pool=Pool((2, 2), (2, 2)) if layer.plan.pool else None,
             )
         )
         tensor, tensor_format, step = layers[-1].output, layers[-1].output_format, output_step
@@ -326,7 +329,7 @@ def to_integers(trained: TrainedNetwork) -> Network:
 
 def scaler(
     scale: np.ndarray, bias: np.ndarray, residual: float, largest_acc: np.ndarray, largest_residual: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Integers for y = acc * scale + bias + r * residual, with as many fraction bits as fit.
 
     The limit is what keeps the exported file exact in float32, see `golden.exporters.qonnx.to_bytes`; it also keeps the
@@ -412,7 +415,7 @@ def export() -> None:
         }
     content = train_int8(train_images, train_labels)
     inputs = vectors.apply_input_rule(test_images, Int8Digits.input_rule)
-    probabilities = tflite_importer.loads(content, Int8Digits.name).predict(inputs)
+    probabilities = np.asarray(tflite_importer.loads(content, Int8Digits.name).predict(inputs))
     right = int((probabilities.argmax(axis=1) == test_labels).sum())
     print(f"{Int8Digits.name}: int8 arithmetic, {right} of {TEST_IMAGES} test images")
     contents[f"{Int8Digits.name}.tflite"] = content

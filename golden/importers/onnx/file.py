@@ -32,7 +32,7 @@ MAX_ELEMENTS = 1 << 28
 MAX_RANK = 8
 
 # ONNX's number of an element type -> its name, numpy dtype, and bits where two values share a byte.
-_TYPES = {
+_TYPES: dict[int, tuple[str, np.dtype[Any], int | None]] = {
     1: ("float32", np.dtype(np.float32), None),
     2: ("uint8", np.dtype(np.uint8), None),
     3: ("int8", np.dtype(np.int8), None),

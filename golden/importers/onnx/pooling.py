@@ -16,7 +16,7 @@ from assay.golden.importers.onnx.reader import MICROSOFT, Reader, handles
 from assay.golden.importers.onnx.windows import channelled, mapped_size, on_maps, spatial_size, window_of
 from assay.golden.layers import onnx as layers
 from assay.golden.layers import onnx_float as floats
-from assay.golden.layers.linear import Window
+from assay.golden.layers.linear import Window, pair
 
 MAX_TAPS = 1 << 16  # places of a pooling window
 
@@ -41,7 +41,7 @@ def _pooled(
             )
     beyond = (0, 0)
     if ceil and operation.attributes.get("auto_pad", "NOTSET") == "NOTSET":
-        window, beyond = _rounded_up(window, (1, *size) if len(size) == 1 else size)
+        window, beyond = _rounded_up(window, pair((1, *size) if len(size) == 1 else size))
     return window, (*x.shape[:2], *mapped_size(window, size)), beyond
 
 
@@ -111,7 +111,7 @@ def _global_average_pool(reader: Reader, operation: Operation) -> None:
     reader.output(operation, (*x.shape[:2], *(1 for _ in spatial_size(operation, x))))
     operator: Any = layers.GlobalAveragePool()
     if _blocked(reader, x):
-        operator = layers.AveragePool(Window(x.shape[2:]), include_pad=False, by_columns=False)
+        operator = layers.AveragePool(Window(pair(x.shape[2:])), include_pad=False, by_columns=False)
     reader.add(operation, operator)
 
 
@@ -147,4 +147,5 @@ def _rounded_up(window: Window, size: tuple[int, int]) -> tuple[Window, tuple[in
             count -= 1
         beyond.append(max(0, (count - 1) * stride + extent - padded))
         pads[axis + 2] += beyond[-1]
-    return replace(window, padding=tuple(pads)), (beyond[0], beyond[1])
+    top, left, bottom, right = pads
+    return replace(window, padding=(top, left, bottom, right)), (beyond[0], beyond[1])

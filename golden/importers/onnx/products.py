@@ -65,7 +65,7 @@ def _conv(reader: Reader, operation: Operation) -> None:
     reader.fixed_weights(operation, weight)
     groups = group_count(operation, x, weight) if spatial_size(operation, x) else 1
     window = window_of(operation, x.shape[2:], weight.shape[2:])
-    data = (0, 1)
+    data: tuple[int, ...] = (0, 1)
     if operation.has(2):
         bias = reader.input(operation, 2, np.float32)
         if bias.shape != weight.shape[:1]:
@@ -119,7 +119,7 @@ def _conv_transpose(reader: Reader, operation: Operation) -> None:
         raise ModelFormatError(
             f"{operation}: {columns} products of inputs and weights, but at most {MAX_ELEMENTS} are allowed"
         )
-    data = (0, 1)
+    data: tuple[int, ...] = (0, 1)
     if operation.has(2):
         check_vector(reader, operation, 2, "bias", outputs)
         data = (0, 1, 2)
@@ -145,7 +145,7 @@ def _gemm(reader: Reader, operation: Operation) -> None:
     for name in ("alpha", "beta"):
         operation.only(name, 1.0, 1.0)
     rows, depth, columns = gemm_shape(operation, a, b)
-    data = (0, 1)
+    data: tuple[int, ...] = (0, 1)
     if operation.has(2):
         check_addend(operation, reader.input(operation, 2, np.float32).shape, (rows, columns))
         data = (0, 1, 2)

@@ -40,7 +40,8 @@ def _parameter(reader: Reader, operation: Operation, position: int, what: str) -
     return reader.constant(operation, position, what, *_PARAMETERS)
 
 
-def _bit_width(reader: Reader, operation: Operation, position: int, what: str) -> float:
+def _bit_width(reader: Reader, operation: Operation, position: int, what: str) -> Any:
+    """A float, of which the quantiser makes a whole number, or an error."""
     return float(reader.single(operation, position, what, *_PARAMETERS))
 
 

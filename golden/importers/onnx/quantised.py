@@ -138,7 +138,7 @@ def _qlinear_matmul(reader: Reader, operation: Operation) -> None:
 def _qgemm(reader: Reader, operation: Operation) -> None:
     a, b = (reader.input(operation, i, *EIGHT_BITS) for i in (0, 3))
     rows, depth, columns = gemm_shape(operation, a, b)
-    turned = tuple(bool(operation.attributes.get(name, 0)) for name in ("transA", "transB"))
+    turned = bool(operation.attributes.get("transA", 0)), bool(operation.attributes.get("transB", 0))
     source = reader.affine(operation, 1, 2, a.dtype)
     weights = reader.affine(operation, 4, 5, b.dtype, b.shape, 0 if turned[1] else 1)
     bias = None
@@ -174,7 +174,7 @@ def _matmul_integer(reader: Reader, operation: Operation) -> None:
             data.append(position)
     y = reader.output(operation, shape, np.int32)
     macs = math.prod(y.shape) * a.shape[-1]
-    reader.add(operation, floats.MatMulInteger(tuple(given)), tuple(data), macs)
+    reader.add(operation, floats.MatMulInteger((given[0], given[1])), tuple(data), macs)
 
 
 @handles("ConvInteger")
@@ -269,8 +269,8 @@ def _qlinear_where(reader: Reader, operation: Operation) -> None:
     a = reader.input(operation, 1, *EIGHT_BITS)
     b = reader.input(operation, 4, a.dtype.type)
     target = reader.affine(operation, 7, 8, a.dtype)
-    tables = [
+    first, second = (
         scheme.table(lambda x: x, reader.affine(operation, i + 1, i + 2, a.dtype), target) for i in (1, 4)
-    ]
+    )
     reader.output(operation, broadcast(operation, condition, a, b), a.dtype, target)
-    reader.add(operation, layers.QLinearWhere(tuple(tables)), (0, 1, 4))
+    reader.add(operation, layers.QLinearWhere((first, second)), (0, 1, 4))

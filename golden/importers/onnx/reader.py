@@ -34,10 +34,11 @@ MICROSOFT = "com.microsoft"
 MAX_KNOWN = 1 << 22
 
 # Domain and operator -> its handler. What is not here is rejected by name.
-OPERATORS: Handlers[tuple[str, str], Callable[[Reader, Operation], None]] = Handlers()
+Read = Callable[["Reader", Operation], None]
+OPERATORS: Handlers[tuple[str, str], Read] = Handlers()
 
 
-def handles(*kinds: str, domains: tuple[str, ...] = ("",)) -> Callable[[Callable], Callable]:
+def handles(*kinds: str, domains: tuple[str, ...] = ("",)) -> Callable[[Read], Read]:
     """Decorator: the function reads these operators of these domains."""
     return OPERATORS.of(*((domain, kind) for domain in domains for kind in kinds))
 
@@ -199,7 +200,8 @@ class Reader:
                 wanted += missing
                 continue
             with np.errstate(all="ignore"):
-                made = node.operator(*(self.value(n)[None] for n in node.inputs))
+                known = (self.value(n) for n in node.inputs)
+                made = node.operator(*(values[None] for values in known if values is not None))
             for output, array in zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True):
                 self._known[output] = array[0]
             wanted.pop()
@@ -252,7 +254,7 @@ class Reader:
         if operation.has(zero_point):
             zeros = self.constant(operation, zero_point, "zero point", dtype.type)
         for what, values in (("scale", scales), ("zero point", zeros)):
-            lengths = (1,) if shape is None else (1, shape[axis])
+            lengths = (1,) if shape is None or axis is None else (1, shape[axis])
             if values.ndim > 1 or values.size not in lengths:
                 raise UnsupportedOperatorError(
                     f"{operation}: {what} has shape {list(values.shape)}, but must hold "
@@ -275,7 +277,7 @@ class Reader:
         name = operation.outputs[position]
         if name in self.tensors:
             raise ModelFormatError(f"{operation}: tensor {name!r} is made twice")
-        self.tensors[name] = _described(name, shape, dtype, quantisation)
+        self.tensors[name] = _described(name, shape, np.dtype(dtype), quantisation)
         self._made.append(name)
         return self.tensors[name]
 

@@ -70,7 +70,7 @@ def _batch_norm(reader: Reader, operation: Operation) -> None:
 
 @handles("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare")
 def _reduce(reader: Reader, operation: Operation) -> None:
-    kinds = (np.float32,)
+    kinds: tuple[type[np.generic], ...] = (np.float32,)
     if operation.kind in ("ReduceMax", "ReduceMin"):
         kinds = _NUMBERS
     elif operation.kind == "ReduceProd":

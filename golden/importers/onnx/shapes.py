@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def _pad(reader: Reader, operation: Operation) -> None:
     mode = operation.only("mode", "constant", "constant", "edge", "reflect", "wrap")
     pads = reader.given(operation, 1, "pads")
     rank = len(x.shape)
-    axes = range(rank)
+    axes: Sequence[int] = range(rank)
     if operation.has(3):
         axes = operation.axes(reader.integers(operation, 3, "axes"), rank)
     if pads is None or len(pads) != 2 * len(axes) or not all(0 <= n <= MAX_ELEMENTS for n in pads):
@@ -160,7 +161,7 @@ def _pad(reader: Reader, operation: Operation) -> None:
     pairs = [(0, 0)] * rank
     for i, axis in enumerate(axes):
         pairs[axis] = (pads[i], pads[i + len(axes)])
-    fill = 0
+    fill: Any = 0
     if operation.has(2):
         fill = reader.single(operation, 2, "constant value", x.dtype.type).item()
     elif "value" in operation.attributes:

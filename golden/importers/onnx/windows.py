@@ -14,7 +14,7 @@ from assay.golden.graph import Tensor
 from assay.golden.importers.onnx.file import MAX_ELEMENTS, Operation
 from assay.golden.importers.onnx.reader import Reader
 from assay.golden.layers import onnx as layers
-from assay.golden.layers.linear import Window
+from assay.golden.layers.linear import Window, pair
 
 
 def window_of(operation: Operation, size: tuple[int, ...], kernel: tuple[int, ...] | None) -> Window:
@@ -54,11 +54,13 @@ def window_of(operation: Operation, size: tuple[int, ...], kernel: tuple[int, ..
             along = (values[name][axis] for name in ("kernel_shape", "strides", "dilations"))
             less, more = Window.same_padding(size[axis], *along)
             pads[axis], pads[rank + axis] = (less, more) if auto == "SAME_UPPER" else (more, less)
-    pairs = [tuple(values[name]) for name in ("kernel_shape", "strides", "dilations")]
+    pairs = [values[name] for name in ("kernel_shape", "strides", "dilations")]
     if rank == 1:
-        pairs = [(1, *pair) for pair in pairs]
+        pairs = [[1, *along] for along in pairs]
         pads = [0, pads[0], 0, pads[1]]
-    window = Window(*pairs, tuple(pads))
+    taps, strides, dilations = map(pair, pairs)
+    top, left, bottom, right = pads
+    window = Window(taps, strides, dilations, (top, left, bottom, right))
     if (size[0] if rank == 2 else 1) + pads[0] + pads[2] > MAX_ELEMENTS // (size[-1] + pads[1] + pads[3]):
         raise ModelFormatError(f"{operation}: the padded map of {list(size)} with pads {pads} is too large")
     return window

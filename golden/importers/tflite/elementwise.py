@@ -30,7 +30,7 @@ _COMPARISONS = {
 }
 # Between DEQUANTIZE and QUANTIZE a converter leaves what has no int8 kernel in float32. These operators are exactly
 # rounded in IEEE 754, so that numpy's float32 has the bits of C's; exponentials and the like are not, and are refused.
-_FLOAT_ONLY = {
+_FLOAT_ONLY: dict[str, Callable[..., Any]] = {
     "CEIL": np.ceil,
     "DIV": np.divide,
     "FLOOR": np.floor,
@@ -40,7 +40,7 @@ _FLOAT_ONLY = {
     "SQRT": np.sqrt,
     "SQUARE": np.square,
 }
-_EXACT: dict[str, Callable[..., np.ndarray]] = {
+_EXACT: dict[str, Callable[..., Any]] = {
     **_COMPARISONS,
     **_FLOAT_ONLY,
     "ABS": np.abs,
@@ -170,7 +170,7 @@ def _comparison(reader: Reader, operation: Operation) -> None:
     y = reader.output(operation, shape)
     if y.dtype != np.bool_:
         raise ModelFormatError(f"{operation}: output {y.name!r} is {y.dtype}, but must be bool")
-    reader.add(operation, layers.Comparison(_EXACT[operation.kind], sources), (0, 1))
+    reader.add(operation, layers.Comparison(_COMPARISONS[operation.kind], sources), (0, 1))
 
 
 @handles("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR")

@@ -21,6 +21,7 @@ from assay.golden.importers.tflite.reader import Reader, handles
 from assay.golden.importers.tflite.shapes import paddings_of
 from assay.golden.layers import shaping
 from assay.golden.layers import tflite as layers
+from assay.golden.layers.linear import pair
 from assay.golden.schemes.tflite import (
     round_half_away,
 )
@@ -142,7 +143,7 @@ def _resize(reader: Reader, operation: Operation) -> None:
         places = (nearest_places(n, m, corners, centers) for n, m in zip(x.shape[1:3], size, strict=True))
         reader.add(operation, shaping.Take(tuple(zip((1, 2), places, strict=True))))
     else:
-        reader.add(operation, layers.ResizeBilinear(tuple(size), bool(corners), bool(centers)))
+        reader.add(operation, layers.ResizeBilinear(pair(size), bool(corners), bool(centers)))
 
 
 @handles("DEPTH_TO_SPACE")
@@ -186,14 +187,14 @@ def _space_and_batch(reader: Reader, operation: Operation) -> None:
         )
     to_batch = operation.kind == "SPACE_TO_BATCH_ND"
     pairs = paddings_of(reader, operation, 2, "paddings" if to_batch else "crops", len(block))
-    inner, area = x.shape[1:-1], math.prod(block)
+    area = math.prod(block)
     if to_batch:
-        inner = [n + sum(p) for n, p in zip(inner, pairs, strict=True)]
+        inner = [n + sum(p) for n, p in zip(x.shape[1:-1], pairs, strict=True)]
         fits = all(n % b == 0 for n, b in zip(inner, block, strict=True))
         shape = (x.shape[0] * area, *(n // b for n, b in zip(inner, block, strict=True)), x.shape[-1])
     else:
         fits = x.shape[0] % area == 0
-        inner = [n * b - sum(p) for n, b, p in zip(inner, block, pairs, strict=True)]
+        inner = [n * b - sum(p) for n, b, p in zip(x.shape[1:-1], block, pairs, strict=True)]
         shape = (x.shape[0] // area, *inner, x.shape[-1])
     if not fits:
         raise ModelFormatError(

@@ -13,7 +13,7 @@ from assay.golden.importers.tflite.checks import broadcast, check_rank, fused_ac
 from assay.golden.importers.tflite.file import Operation
 from assay.golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
 from assay.golden.layers import tflite as layers
-from assay.golden.layers.linear import Convolution, TransposedConvolution, Window
+from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, pair
 from assay.golden.schemes.tflite import (
     Affine,
     FloatRescale,
@@ -136,7 +136,7 @@ def _transpose_conv(reader: Reader, operation: Operation) -> None:
     convolution = TransposedConvolution(
         weight,
         _bias(reader, operation, outputs, 3),
-        y.shape[1:3],
+        pair(y.shape[1:3]),
         window.stride,
         window.padding[:2],
         int(source.zero_point[0]),
@@ -205,5 +205,5 @@ def _batch_matmul(reader: Reader, operation: Operation) -> None:
         )
     shape = (*broadcast(operation, tuple(lead_a), tuple(lead_b)), rows, columns)
     target = reader.quantised(operation, reader.output(operation, shape))
-    operator = layers.BatchMatMul(sources, target, adjoint)
+    operator = layers.BatchMatMul((sources[0], sources[1]), target, adjoint)
     reader.add(operation, operator, (0, 1), macs=math.prod(shape) * inner)

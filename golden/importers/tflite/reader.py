@@ -30,7 +30,7 @@ from assay.golden.schemes.tflite import (
 # Bounds of what a file may ask for.
 MAX_ELEMENTS = 1 << 26  # values that the network computes for one tensor in one run, or of a padded map
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "FLOAT32": np.dtype(np.float32),
     "INT8": np.dtype(np.int8),
     "UINT8": np.dtype(np.uint8),
@@ -249,9 +249,7 @@ class Reader:
             )
         return target
 
-    def add(
-        self, operation: Operation, operator: Callable[..., Any], data: tuple[int, ...] = (0,), macs: int = 0
-    ) -> None:
+    def add(self, operation: Operation, operator: Any, data: tuple[int, ...] = (0,), macs: int = 0) -> None:
         """Append a node that reads the inputs at the positions `data`; sizes computed from sizes (SHAPE, then
         STRIDED_SLICE, PACK...) are computed now and become constants, not nodes."""
         if self._made != len(operation.outputs):

@@ -111,7 +111,7 @@ def test_pooling_makes_groups():
 
 
 def test_illegal_job():
-    with pytest.raises(ConfigurationError, match=r"illegal MVU configuration: .*countdown 0"):
+    with pytest.raises(ConfigurationError, match=r"illegal MVU configuration: .*countdown is 0"):
         job_clocks({})
 
 

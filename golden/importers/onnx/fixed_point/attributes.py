@@ -196,7 +196,7 @@ def _exponent(operation: Operation, attribute: str, required: bool) -> int | Non
 
 def _check_bit_depths(operation: Operation, weighted: bool) -> None:
     if operation.kind in _CHANGING or operation.kind == "MaxPool":
-        needed = {
+        needed: tuple[str, ...] = {
             "Add": _OUT, "Div": _OUT, "ReduceSum": _OUT, "MatMul": _WEIGHTED if weighted else _MATMUL,
             "Conv": _WEIGHTED, "Gemm": _WEIGHTED,
         }.get(operation.kind, _IN_OUT)  # fmt: skip

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from assay.golden.errors import ModelFormatError
 from assay.golden.graph import Tensor
 from assay.golden.importers.onnx.file import Operation
 from assay.golden.importers.onnx.fixed_point.attributes import only, shown
 from assay.golden.importers.onnx.fixed_point.reader import Reader
-from assay.golden.layers.linear import Window
+from assay.golden.layers.linear import Window, pair
 from assay.golden.schemes.fixed_point import (
     FEATURE_MAP,
     LIMITS,
@@ -28,7 +30,7 @@ def limited_map(reader: Reader, operation: Operation, limits: str) -> Tensor:
     return x
 
 
-def limited_window(operation: Operation, limits: str, kernel: tuple[int, ...]) -> Window:
+def limited_window(operation: Operation, limits: str, kernel: Any) -> Window:
     attributes = operation.attributes
     only(operation, "auto_pad", "NOTSET", "")
     only(operation, "dilations", (1, 1))
@@ -40,5 +42,5 @@ def limited_window(operation: Operation, limits: str, kernel: tuple[int, ...]) -
             raise ModelFormatError(
                 f"{operation}: attribute {name} is {shown(values)}, but must be {count} whole numbers"
             )
-    LIMITS[limits].check_window(kernel, stride, pads)
-    return Window(kernel, stride, (1, 1), pads)
+    LIMITS[limits].check_window(pair(kernel), stride, pads)
+    return Window(pair(kernel), stride, (1, 1), pads)

@@ -17,7 +17,7 @@ from assay.golden.importers.onnx.fixed_point.reader import Reader, broadcast, ha
 from assay.golden.importers.onnx.shapes import concatenated, flattened, permutation_of, reshaped
 from assay.golden.layers import fixed_point as layers
 from assay.golden.layers import shaping
-from assay.golden.layers.linear import Window
+from assay.golden.layers.linear import Window, pair
 from assay.golden.schemes.fixed_point import (
     FEATURE_MAP,
     LIMITS,
@@ -29,8 +29,8 @@ def _pool(reader: Reader, operation: Operation) -> None:
     x = limited_map(reader, operation, operation.kind)
     source, target = reader.exponents_of(operation, (x.name,))
     if operation.kind == "GlobalAveragePool":
-        LIMITS[operation.kind].check_window(x.shape[2:], (1, 1), (0, 0, 0, 0))
-        window = Window(x.shape[2:])
+        LIMITS[operation.kind].check_window(pair(x.shape[2:]), (1, 1), (0, 0, 0, 0))
+        window = Window(pair(x.shape[2:]))
     else:
         window = limited_window(operation, operation.kind, operation.attributes.get("kernel_shape"))
     if max(window.padding) >= window.kernel[0]:
@@ -78,7 +78,7 @@ def _binary(reader: Reader, operation: Operation) -> None:
     names = tuple(reader.input(operation, position).name for position in (0, 1))
     shape = broadcast(operation, *(reader.tensors[name].shape for name in names))
     sources, target = reader.exponents_of(operation, names)
-    operator = (layers.add if operation.kind == "Add" else layers.div)(sources, target)
+    operator = (layers.add if operation.kind == "Add" else layers.div)(pair(sources), target)
     reader.add(operation, operator, shape, names)
 
 

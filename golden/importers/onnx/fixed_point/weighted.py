@@ -15,7 +15,7 @@ from assay.golden.importers.onnx.fixed_point.attributes import is_weighted, only
 from assay.golden.importers.onnx.fixed_point.maps import limited_map, limited_window
 from assay.golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
 from assay.golden.layers import fixed_point as layers
-from assay.golden.layers.linear import Convolution, Window
+from assay.golden.layers.linear import Convolution, Window, pair
 from assay.golden.schemes.fixed_point import (
     ACTIVATION_BITS,
     BIAS_BITS,
@@ -107,7 +107,7 @@ def _matmul(reader: Reader, operation: Operation) -> None:
     names = tuple(tensor.name for tensor in tensors)
     sources, target = reader.exponents_of(operation, names)
     shape = (*leading, a[-2], b[-1])
-    operator = layers.MatMul(sources, target, a[-1])
+    operator = layers.MatMul(pair(sources), target, a[-1])
     reader.add(operation, operator, shape, names, math.prod(shape) * a[-1])
 
 
@@ -116,7 +116,7 @@ def _operand(reader: Reader, operation: Operation, position: int) -> Tensor:
     if position < len(operation.inputs) and operation.inputs[position] in reader.file.constants:
         name = operation.inputs[position]
         stored = reader.stored(operation, position, "operand")
-        scale = np.float64(math.ldexp(1.0, reader.exponents[name]))
+        scale = np.array(math.ldexp(1.0, reader.exponents[name]))
         values = integers_of(stored, scale, ACTIVATION_BITS, f"{operation}: operand {name!r}")
         reader.constants[name] = values.astype(np.int8)
         reader.tensors[name] = reader.described(name, stored.shape, f"{operation}: operand {name!r}")
@@ -182,13 +182,15 @@ def _weight_scales(operation: Operation, outputs: int) -> list[WeightScale]:
             f"{operation}: attribute weight_ch_scales is {shown(values)}, but must be a list of {outputs} "
             f"numbers, one for each output channel"
         )
-    scales = [WeightScale.of(value) for value in values]
-    for channel, (scale, value) in enumerate(zip(scales, values, strict=True)):
+    scales = []
+    for channel, value in enumerate(values):
+        scale = WeightScale.of(value)
         if scale is None:
             raise ModelFormatError(
                 f"{operation}: attribute {attribute} is {value:.9g} for channel {channel}, but must be the "
                 f"float32 nearest to 2**n / a with a in 1..255"
             )
+        scales.append(scale)
     return scales
 
 

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Continuous integration: needs g++, make, perl and iverilog; CI=true makes a missing simulator an error.
+set -euo pipefail
+cd "$(dirname "$0")"
+python3 -m venv .venv
+.venv/bin/pip install --quiet .
+CI=true .venv/bin/python -m pytest --junit-xml=assay_out/junit.xml
