@@ -82,7 +82,7 @@ def load(
     importer = _IMPORTERS.get(path.suffix.lower())
     if importer is None:
         raise GoldenError(
-            f"{path}: suffix {path.suffix!r} is no known model format, use one of {', '.join(_IMPORTERS)}"
+            f"{path}: suffix {path.suffix!r} is not a known model format; use one of {', '.join(_IMPORTERS)}"
         )
     if not path.is_file():
         raise GoldenError(f"{path}: no such model file")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`assay bench-model MODEL`: how fast the golden model is, beside frameworks and a textbook convolution.
+"""`assay bench-model MODEL`: the golden model's speed beside frameworks and a textbook convolution.
 
-Every figure comes from one process with one thread, and every result that is timed is also compared.
+Every figure comes from one process with one thread, and every timed result is also compared.
 """
 
 from __future__ import annotations

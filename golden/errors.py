@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of the golden models: every message is one sentence to the user, naming the value and what is
-allowed."""
+"""Errors of the golden models. Every message is one sentence that names the value and what is allowed."""
 
 import re
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registry by which an importer, or the lowering, finds the one function for an operator."""
+"""The registry in which an importer or the lowering finds the one function for an operator."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures as files: what the plots of comparison and profile share. Needs matplotlib when one is drawn."""
+"""Figures as files: the common part of the plots of comparison and profile. Drawing needs matplotlib."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def save(figure: Any, path: str | PathLike[str]) -> Path:
     except ValueError:
         allowed = ", ".join(sorted(f".{suffix}" for suffix in figure.canvas.get_supported_filetypes()))
         raise GoldenError(
-            f"{path}: suffix {path.suffix!r} is no picture format, use one of {allowed}"
+            f"{path}: suffix {path.suffix!r} is not a picture format; use one of {allowed}"
         ) from None
     return path

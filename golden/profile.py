@@ -5,10 +5,10 @@
     print(profile)
     profile.plot("profile.png")
 
-After hls4ml's profiling of weights and activations against their types. Integers are compared as
-integers: a row's format is that of the stored numbers, whatever real value one step stands for. Values at an end of the
-format count as saturated, since clamping leaves nothing else to see; an end that stands for zero does not count, as
-a ReLU puts values there that no wider format would move.
+This follows hls4ml's profiling of weights and activations against their types. Integers are compared as integers: the
+format of a row is that of the stored numbers, whatever real value one step stands for. A value at an end of the format
+counts as saturated, because clamping leaves no other trace. An end that stands for zero does not count: a ReLU puts
+values there, and a wider format would not move them.
 """
 
 from __future__ import annotations

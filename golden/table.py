@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain text tables: what the printed summaries and profiles share."""
+"""Plain text tables: the common part of the printed summaries and profiles."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading files that somebody gives: in bounded time and memory, as data of which nothing is executed.
+"""Reading files from outside in bounded time and memory, as data: nothing in them is executed.
 
-A path may name a FIFO that nobody writes to, a device without an end, a folder, or a file of a terabyte of holes; an
-archive may promise a terabyte in a kilobyte, or arrays that are larger than what it holds. Each is a `GoldenError`.
+A path may name a FIFO without a writer, a device without an end, a folder, or a sparse file of a terabyte. An archive
+may promise a terabyte in a kilobyte, or arrays that are larger than its content. Each of these is a `GoldenError`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def array_file(path: str | os.PathLike[str]) -> np.ndarray | dict[str, np.ndarra
             return arrays_in(file) if archive else _array(file, size)
         except _DAMAGE as error:
             raise GoldenError(
-                f"{shown(path)} cannot be read: it is no .npy or .npz file of numbers ({_reason(error)})"
+                f"{shown(path)} cannot be read: it is not an .npy or .npz file of numbers ({_reason(error)})"
             ) from None
 
 
@@ -120,7 +120,7 @@ def arrays_in(file: BinaryIO, largest: int = LARGEST_ARRAYS) -> dict[str, np.nda
     except GoldenError:
         raise
     except _DAMAGE as error:
-        raise GoldenError(f"it is no archive of arrays: {_reason(error)}") from None
+        raise GoldenError(f"it is not an archive of arrays: {_reason(error)}") from None
 
 
 def json_in(data: bytes) -> Any:
@@ -132,7 +132,7 @@ def json_in(data: bytes) -> Any:
     try:
         return json.loads(data.decode("utf-8"))
     except ValueError as error:
-        raise GoldenError(f"it is no JSON: {_reason(error)}") from None
+        raise GoldenError(f"it is not JSON: {_reason(error)}") from None
     except (RecursionError, MemoryError):
         raise GoldenError("its JSON is nested too deeply") from None
 

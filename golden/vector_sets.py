@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector sets: a folder of jobs for a block's bench, here or elsewhere, to play and check.
+"""Vector sets: a folder of jobs that the bench of a block plays and checks, here or elsewhere.
 
-    manifest.json        what the block's module says, and for each job its file with its sha256
+    manifest.json        the data of the block's module, and the file and sha256 of each job
     <job>.npz            the arrays of one job
 
-Which arrays and what else is known of a job is the block's: `golden.mvu.vectors`, `golden.pe_array.vectors`.
+The block's module defines the arrays and the other data of a job: `golden.mvu.vectors`, `golden.pe_array.vectors`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     if folder.exists() and not (folder / MANIFEST).is_file():
-        raise GoldenError(f"{folder}: exists and is no vector set: give a new folder")
+        raise GoldenError(f"{folder}: exists and is not a vector set; give a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

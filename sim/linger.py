@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A last cocotb test for runs that write the waves of a failure; it lets time pass until their window ends.
+"""A last cocotb test for runs that write the waves of a failure. It lets time pass until their window ends.
 
-Without it cocotb would end the simulation in the very time step of the failure, before that step is written.
-The bench's clock has stopped by then, so the waves show the failing edge and the state after it.
+Without it, cocotb would end the simulation in the very time step of the failure, before that step is written. The
+bench's clock has stopped by then, so the waves show the failing edge and the state after it.
 """
 
 import os

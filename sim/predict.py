@@ -414,7 +414,10 @@ def _given_rows(path: Path, made: Source) -> Any:
     rows = read_rows(path, graph)
     found = lowered_rows(network, graph, rows)
     if found is None:
-        raise GoldenError(f"{path}: the inputs of {network.name} cannot be told from those of its model file")
+        raise GoldenError(
+            f"{path} holds inputs of the model file, but the input of network {network.name} is none of the file's "
+            f"tensors; give integers of the network"
+        )
     return _Work(made, found.x, rows, None, found.tensors)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a program: its output into a log and, live, to a sink; stopped with everything it started."""
+"""Running a program. Its output goes to a log and, live, to a sink; it is stopped with everything that it started."""
 
 from __future__ import annotations
 

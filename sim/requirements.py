@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this interpreter has what Assay needs, told in one message before an import can fail with a traceback.
+"""Whether this interpreter has everything that Assay needs, in one message before an import can fail with a traceback.
 
-Standard library only, and nothing newer than Python 3.6, so that an older one gets as far as the message.
+Standard library only, and nothing newer than Python 3.6, so that an older interpreter also gets to the message.
 """
 
 import re

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of the build cache that know what they hold: a program that a full disk or a crash has cut short would else
-fail for ever, as the cache takes it for complete."""
+"""Folders of the build cache that record their contents.
+
+Without the record, a program that was cut short by a full disk or a crash would fail for ever, because the cache would
+take it for complete.
+"""
 
 from __future__ import annotations
 

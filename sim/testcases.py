@@ -89,8 +89,8 @@ def _search(pattern: re.Pattern[str], tests: Mapping[str, Test]) -> tuple[str, .
         ).stdout.split()
     except subprocess.TimeoutExpired:
         raise AssayError(
-            f"COCOTB_TEST_FILTER {pattern.pattern!r} was searched for {FILTER_TIMEOUT_S} s without an end: it repeats "
-            "what itself repeats; write it with one repetition, or name the tests with COCOTB_TESTCASE"
+            f"COCOTB_TEST_FILTER {pattern.pattern!r} did not end within {FILTER_TIMEOUT_S} s, because it "
+            "nests repetitions; write it with one repetition, or name the tests with COCOTB_TESTCASE"
         ) from None
     return tuple(name for name, hit in zip(tests, found, strict=True) if hit == "1")
 

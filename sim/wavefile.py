@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a wave file is all there: a writer that met a full disk says nothing, and viewers show what they can."""
+"""Whether a wave file is complete: a writer reports no full disk, and viewers show an incomplete file as it is."""
 
 from __future__ import annotations
 

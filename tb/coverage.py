@@ -248,7 +248,7 @@ class CoverGroup:
         try:
             data = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise CoverageError(f"{path} is no coverage file: {error}") from None
+            raise CoverageError(f"{path} is not a coverage file: {error}") from None
         self.merge(data)
 
     def _covered(self, item: _Item) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors that are sentences to the user."""
+"""Errors whose messages are sentences to the user."""
 
 from __future__ import annotations
 

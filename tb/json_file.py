@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON files that are never half written."""
+"""JSON files that are written completely or not at all."""
 
 from __future__ import annotations
 

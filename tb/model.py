@@ -250,7 +250,9 @@ class EngineModel:
             return None
         found = framework_rows(self.golden, self.source.graph, self.golden.checked_input(x))
         if found is None:
-            raise GoldenError(f"the inputs of {self.golden.name} cannot be told as inputs of its model file")
+            raise GoldenError(
+                f"the inputs of {self.golden.name} are not recognised as inputs of its model file"
+            )
         return compare_lowering(self.golden, found.tensors, x, self.golden.trace(x))
 
     def reset(self) -> None:
@@ -310,7 +312,7 @@ class GoldenModel(EngineModel):
         """As the golden model's; there must be a reference, since the model equals itself."""
         if reference is None:
             raise GoldenError(
-                f"{self.golden.name}: the golden model compared with itself says nothing: give a reference"
+                f"{self.golden.name}: the golden model compared with itself proves nothing; give a reference"
             )
         return super().compare(x, reference)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden model of `mvu_array`: MVUs and crossbar, jobs executed whole and timed word by word.
+"""Golden model of `mvu_array`: MVUs and crossbar. Jobs are executed whole and timed word by word.
 
-A job's clocks are those of docs/mvu.md, its words offered to the crossbar (or to the own data memory) one by one, so
-that whoever waits for a destination waits as long as in the RTL. What a job reads is taken when it starts and what it
-writes is there when it ends; two jobs of which one writes words that the other reads or writes meanwhile are a race,
-which is an error of the program and reported.
+The clocks of a job are those of docs/mvu.md. Its words are offered to the crossbar (or to the MVU's own data memory)
+one by one, so a unit waits for a destination as long as in the RTL. A job reads its operands when it starts, and its
+results are there when it ends. If one of two jobs writes words that the other one reads or writes meanwhile, this is a
+race: an error of the program, which is reported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether each step of a run finds what it needs and has waited for it, whatever the clocks were this time.
+"""Whether each step of a run finds its operands and has waited for them, whatever the clocks were this time.
 
-A hart knows that steps have ended from reading `ended` in the controller's data memory, and with that all that their
-hart knew when it wrote it. A step may read words whose last writer it knows to have ended, and overwrite words whose
-last writer and last reader it knows to have ended; steps of one MVU follow each other anyway.
+A hart learns that steps have ended by reading `ended` in the controller's data memory. With that it also learns all
+that the hart of those steps knew when it wrote the count. A step may read words if it knows that their last writer has
+ended, and overwrite words if it knows that their last writer and their last reader have ended. Steps of one MVU follow
+each other in any case.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def assemble(source: str, data_base: int, text_base: int = IMEM_BASE) -> Assembl
             if line.endswith(":"):
                 label = line[:-1].strip()
                 if not _NAME.fullmatch(label) or label in symbols:
-                    raise ConfigurationError(f"label {label!r} is no name, or is there already")
+                    raise ConfigurationError(f"label {label!r} is not a name, or is defined already")
                 symbols[label] = bases[section] + 4 * len(sections[section])
                 continue
             if not line:
@@ -137,7 +137,7 @@ def assemble(source: str, data_base: int, text_base: int = IMEM_BASE) -> Assembl
             elif name in BY_NAME:
                 put(number, name, *operands)
             else:
-                raise ConfigurationError(f"{name} is no instruction or directive")
+                raise ConfigurationError(f"{name} is not an instruction or a directive")
         except (GoldenError, ValueError) as error:
             raise ConfigurationError(f"assembly line {number}, {line!r}: {error}") from None
 
@@ -207,7 +207,7 @@ def _only(name: str, operands: list[str] | tuple[str, ...], count: int) -> list[
 
 def _register(text: str) -> int:
     if text not in _REGISTERS:
-        raise ConfigurationError(f"{text!r} is no register")
+        raise ConfigurationError(f"{text!r} is not a register")
     return _REGISTERS[text]
 
 
@@ -221,8 +221,6 @@ def _number(text: str, known: dict[str, int]) -> int:
             try:
                 value = int(term, 0)
             except ValueError:
-                raise ConfigurationError(
-                    f"{term!r} is no number, and no name or label that is known"
-                ) from None
+                raise ConfigurationError(f"{term!r} is not a number, a known name or a known label") from None
         total += -value if sign == "-" else value
     return total

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator's fast path: for each instruction word a Python function, made from the instruction table.
+"""The simulator's fast path: a Python function for each instruction word, made from the instruction table.
 
-An instruction is compiled once, with its operands as parameters; the function of a word is that code with the word's
-operands as default arguments, which Python reads as fast as locals. A function belongs to a word, not to an address, so
-that code which changes itself needs no care. What is rare (CSRs, traps, devices, wfi) is left to the simulator's
-readable `step`.
+An instruction is compiled once, with its operands as parameters. The function of a word is that code with the word's
+operands as default arguments, which Python reads as fast as local variables. A function belongs to a word, not to an
+address, so code that changes itself needs no special care. Rare cases (CSRs, traps, devices, wfi) are left to the
+simulator's readable `step`.
 """
 
 from __future__ import annotations

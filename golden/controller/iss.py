@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instruction-set simulator of the controller: the architecture state of all harts, one instruction at a time.
 
-`Iss.step` is the definition, written to be read; `Iss.run` and `Iss.step_fast` do the same with functions made once
-for each instruction word (see `golden.controller.fast`), and a test holds the two together. What depends on clocks
-comes from the caller: the `clock`, the interrupt lines, the moment an interrupt is taken, the answers of the bus.
-Sections are those of The RISC-V Instruction Set Manual, 20240411.
+`Iss.step` is the definition, written to be read. `Iss.run` and `Iss.step_fast` do the same with functions that are made
+once for each instruction word (`golden.controller.fast`), and a test compares the two. Everything that depends on
+clocks comes from the caller: the `clock`, the interrupt lines, the moment at which an interrupt is taken, the answers
+of the bus. Sections are those of The RISC-V Instruction Set Manual, 20240411.
 """
 
 from __future__ import annotations

@@ -145,10 +145,9 @@ def render_documentation() -> str:
     return page(
         "CSRs of the controller",
         _MODULE,
-        "Every hart has its own CSRs. Bits that are\n"
-        "not listed read 0 and ignore what is written. `ro` fields ignore it, too, but a write to a CSR from\n"
-        "0xc00 on is an illegal instruction. `mhpmevent[3-31]` are the CSRs mhpmevent3 to mhpmevent31; the text\n"
-        "calls the number k.",
+        "Every hart has its own CSRs. Bits that are not listed read 0 and ignore what is written. `ro` fields ignore "
+        "it, too, but a write to a CSR from 0xc00 on is an illegal instruction. `mhpmevent[3-31]` are the CSRs "
+        "mhpmevent3 to mhpmevent31; the text calls the number k.",
         [
             *register_table(CSRS, place=_csr_address, reset=_reset),
             "",
@@ -162,7 +161,7 @@ def render_documentation() -> str:
                 ("code", "cause"), ((str(c.value), c.name.lower().replace("_", " ")) for c in Cause)
             ),
             "",
-            f"Interrupts (bits of `mip` and `mie`; of several that are pending the first of {order} is taken):",
+            f"Interrupts (bits of `mip` and `mie`; of those pending, the first of {order} is taken):",
             "",
             *markdown_table(
                 ("code", "interrupt"), ((f"0x{INTERRUPT_FLAG + i:08x}", i.name.lower()) for i in Interrupt)

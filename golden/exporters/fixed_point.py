@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes fixed-point ONNX files (the ACCESS guide, see docs/sources.md) from graphs of the scheme's operators.
 
-The inverse of `golden.importers.onnx.fixed_point`: weights and biases become float32 multiples of their scales, scales
-and bit depths become the guide's node attributes, and what is written is read back before it is given, so that a file
-from here always keeps the guide's rules and makes the same integers.
+This is the inverse of `golden.importers.onnx.fixed_point`: weights and biases become float32 multiples of their scales,
+and scales and bit depths become the guide's node attributes. The result is read back before it is returned, so a file
+from here always keeps the guide's rules and gives the same integers.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def to_bytes(graph: Graph) -> bytes:
     for tensor in graph.tensors.values():
         if tensor.precision is not None:
             raise UnsupportedOperatorError(
-                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must be left alone, "
-                f"as the file has no place for it"
+                f"tensor {tensor.name!r}: precision is {tensor.precision}, but must not be changed, "
+                f"because the file cannot hold it"
             )
     model = _Writer(import_onnx(), graph).model()
     content = model.SerializeToString(deterministic=True)

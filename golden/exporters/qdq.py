@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes ONNX files in QDQ form from TensorFlow Lite int8 graphs: the same weights, scales and zero points.
+"""Writes ONNX files in QDQ form from TensorFlow Lite int8 graphs, with the same weights, scales and zero points.
 
-Every operator becomes its float32 form between DequantizeLinear and QuantizeLinear, so that any runtime of ONNX runs
-the network, and in integers where it fuses such groups. The arithmetic is then ONNX's (`golden.schemes.onnx`): a value
-may be a step away from TFLite's fixed-point one where that rounds otherwise. `golden.load` reads the file back.
+Every operator becomes its float32 form between DequantizeLinear and QuantizeLinear. So any runtime of ONNX runs the
+network, and a runtime that fuses such groups runs it in integers. The arithmetic is then ONNX's
+(`golden.schemes.onnx`): a value may be a step away from TFLite's fixed-point one where the roundings differ.
+`golden.load` reads the file back.
 
-Maps are `[N, H, W, C]` in the graph and `[N, C, H, W]` between the operators of the file; inputs and outputs keep the
-graph's own order. A tensor that is written in its own order has its name, a map has it with the suffix `.nchw`.
+Maps are `[N, H, W, C]` in the graph and `[N, C, H, W]` between the operators of the file. Inputs and outputs keep the
+graph's own order. A tensor in the graph's order has its own name; a map has the name with the suffix `.nchw`.
 """
 
 from __future__ import annotations

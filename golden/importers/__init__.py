@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of model files, one module a format; each gives a `golden.graph.Graph`."""
+"""Readers of model files, one module for each format. Each gives a `golden.graph.Graph`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a model file: data of bounded size, nothing of which is executed."""
+"""Reading a model file: data of bounded size. Nothing in it is executed."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums, exponentials and logarithms of float32 numbers as Eigen computes them, which serves onnxruntime in places.
+"""Sums, exponentials and logarithms of float32 numbers as Eigen computes them. onnxruntime uses Eigen in some places.
 
-Eigen adds a contiguous vector by packets of four (SSE, which onnxruntime's wheels for x86-64 are built for), in two
-accumulators, then across the packet, then what is left, one by one. Packets start at addresses that are multiples of 16
-bytes: where a vector starts elsewhere, its first one to three numbers are added at the end.
+Eigen adds a contiguous vector in packets of four (SSE, for which onnxruntime's wheels for x86-64 are built) into two
+accumulators, then across the packet, then the rest one by one. Packets start at addresses that are multiples of 16
+bytes. If a vector starts elsewhere, its first one to three numbers are added at the end.
 Source: Eigen/src/Core/Redux.h, `redux_impl<..., LinearVectorizedTraversal, NoUnrolling>`;
 Eigen/src/Core/arch/SSE/PacketMath.h, `predux<Packet4f>`.
 
-Functions are polynomials in packets; the last one to three values of a tensor take the C library's function, whose
-results are taken to be the exact ones, rounded.
+Functions are polynomials in packets. The last one to three values of a tensor go through the C library's function,
+whose results are taken to be the exact ones, rounded.
 Source: Eigen/src/Core/arch/Default/GenericPacketMathFunctions.h, `pexp_float` and `plog_impl_float`, without fused
 multiply-adds.
 """

@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of float32 products in the order of onnxruntime's CPU kernels (MLAS), which decides their last bits.
+"""Sums of float32 products in the order of onnxruntime's CPU kernels (MLAS). The order decides the last bits.
 
-Float addition is not associative, so a float32 matrix product or convolution has no single right answer: each library
-has its own. QDQ graphs run without optimisation compute in float32, hence bit-exactness with onnxruntime means its very
-order. On x86-64 with AVX and FMA3 (AVX512 alike), with one thread, that is, for C = A @ B of `[M, K] @ [K, N]`:
+Float addition is not associative, so a float32 matrix product or convolution has no single right result: each library
+has its own. QDQ graphs that run without optimisation compute in float32, so bit-exactness with onnxruntime means the
+same order. On x86-64 with AVX and FMA3 (AVX512 too), with one thread, C = A @ B of `[M, K] @ [K, N]` is computed so:
 
-- in general one fused multiply-add after the other along K, from 0, in blocks of K; each block's total is then added to
-  what is there. Source: `MlasSgemmOperation`, mlas/lib/sgemm.cpp; mlas/lib/x86_64/FgemmKernelFma3Common.h.
-- a block is 256 long where B is a constant of the file, packed beforehand, else `block_length`.
-- M = 1, B not packed: products and sums round separately, in groups of four (`row_times_matrix`);
+- In general: one fused multiply-add after the other along K, from 0, in blocks of K. The total of each block is then
+  added to the sum. Source: `MlasSgemmOperation`, mlas/lib/sgemm.cpp; mlas/lib/x86_64/FgemmKernelFma3Common.h.
+- The length of a block is 256 if B is a constant of the file, which is packed beforehand, else `block_length`.
+- M = 1, B not packed: products and sums round separately, in groups of four (`row_times_matrix`).
 - N = 1, or M = 1 with B stored transposed: eight partial sums (`dot_products`).
 
-More threads divide N, which may change the length of blocks, and more rows than the file's own batch may choose another
-kernel: onnxruntime 1.31.1 with two threads differs from itself with one in the last bits of float32 sums, and after
-QuantizeLinear in a few values of a network. Processors without FMA3 differ likewise.
+More threads divide N, which may change the length of blocks. More rows than the file's own batch may choose another
+kernel. onnxruntime 1.31.1 with two threads differs from itself with one thread in the last bits of float32 sums and,
+after QuantizeLinear, in a few values of a network. Processors without FMA3 differ, too.
 
 Convolutions multiply the weights by columns of the input (im2col) by the same rules, without packing.
 
-None of this matters where no sum can round: where every value is an integer times a power of two, and the magnitudes of
-all products of a sum stay below 2**24 of their unit. `exact_product` finds that out from the values themselves and then
-leaves the order to the BLAS. Quantised networks whose scales are powers of two are of that kind.
+The order does not matter if no sum can round: if every value is an integer times a power of two, and the magnitudes of
+all products of a sum stay below 2**24 of their unit. `exact_product` detects this from the values and then leaves the
+order to the BLAS. Quantised networks whose scales are powers of two are of this kind.
 """
 
 from __future__ import annotations

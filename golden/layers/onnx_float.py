@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX's float32, integer and logical operators between quantised ones, as onnxruntime's CPU provider has them.
+"""ONNX's float32, integer and logical operators between quantised ones, as onnxruntime's CPU provider computes them.
 
-Arrays are `[runs, *shape]` with the file's own axis order and dtypes. Exact, bit by bit, against onnxruntime on x86-64
-with FMA3 and AVX512F, one thread, graph optimisation disabled, but for what an operator says of itself: where
-onnxruntime leaves an exponential, a logarithm or a power to Eigen or to the C library, the result here is the exact one
-rounded once, and theirs may be a few units of the last place away. After QuantizeLinear that shows near a tie alone.
+Arrays are `[runs, *shape]` with the file's own axis order and dtypes. Results equal onnxruntime's bit for bit on x86-64
+with FMA3 and AVX512F, one thread, graph optimisation disabled, except where the docstring of an operator says
+otherwise. Where onnxruntime leaves an exponential, a logarithm or a power to Eigen or to the C library, the result here
+is the exact one, rounded once; theirs may be a few units in the last place away. After QuantizeLinear such a difference
+shows only near a tie.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TFLite's functions of one 8-bit value, as tables of their 256 results, which is also how LiteRT computes several.
+"""TFLite's functions of one 8-bit value, as tables of their 256 results. LiteRT computes several of them in this way.
 
 A table is an array `[256]` of the output's dtype, in ascending order of input. Each function's docstring names the
 kernel's source, relative to tflite/kernels/ in https://github.com/google-ai-edge/LiteRT.

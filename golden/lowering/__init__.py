@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph to Network: what a matrix-vector unit and the accelerator run.
+"""Graph to Network: the form that a matrix-vector unit and the accelerator run.
 
     network = golden.load("net.onnx").lower()                    # every tensor equal to the graph's, or rejected
     network = golden.load("net.tflite").lower(scales="nearest")  # the nearest that the hardware holds
@@ -9,16 +9,16 @@ One layer is
     convolution or product  [times, plus constants]  [plus a tensor]  [bounds]  [max pooling]  quantiser
 
 Poolings, additions, bounds and quantisers that stand alone, average poolings, convolutions in groups and with
-dilations, and concatenations of channels become layers of their own. Reshape, Transpose and their like move no data: an
-element keeps its place in the map `[H, W, C]`, and the weights of the dense layer behind are put in that order. Sums
-that the graph leaves in float, as an average without a quantiser behind, are kept in 16 bits. Softmax and its like at
-the end are left to the host, and an output in float becomes a tensor of 16 bits.
+dilations, and concatenations of channels become layers of their own. Reshape, Transpose and similar operators move no
+data: an element keeps its place in the map `[H, W, C]`, and the weights of the following dense layer are put in that
+order. Sums that the graph leaves in float, such as an average without a quantiser behind it, are kept in 16 bits.
+Softmax and similar operators at the end are left to the host. A float output becomes a tensor of 16 bits.
 
-The network's input is the integers that the graph's first quantiser makes, less its zero point; what stands before it
-is the host's. Every tensor has the graph's name of what it equals; `Network.origins` says how, `Network.integers`
-converts. All are in NHWC order.
+The network's input is the integers of the graph's first quantiser, less its zero point. Operators before that quantiser
+belong to the host. Every tensor has the name of the graph's tensor that it equals; `Network.origins` says how, and
+`Network.integers` converts. All tensors are in NHWC order.
 
-`golden.lowering.layers` says what is exact, and how; the operators are in the modules of their families.
+`golden.lowering.layers` says what is exact, and how. The operators are in the modules of their families.
 """
 
 from __future__ import annotations

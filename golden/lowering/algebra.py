@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be done to a layer that has no quantiser yet: real numbers, exact, and what float32 loses in each step."""
+"""Operations on a layer that has no quantiser yet: exact real numbers, and the loss of float32 in each step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of a network as they are made, and those of them that only move or clamp integers, without rounding."""
+"""The layers of a network in the order in which they are made, and layers that only move or clamp integers."""
 
 from __future__ import annotations
 

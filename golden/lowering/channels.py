@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that join, take and pad: channels of maps behind one another, some of them, zeros around them."""
+"""Nodes that concatenate maps along the channels, select channels, or pad maps with zeros."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _taken(walk: Walk, node: Node, value: Tensor, places: np.ndarray, output: st
     if np.array_equal(places, value.index):
         return value
     if not places.size:
-        raise ModelFormatError(f"{at(node)} takes no channel of {channels}")
+        raise ModelFormatError(f"{at(node)} selects none of {channels} channels")
     flat = places.ravel()
     chosen = flat[flat < channels]  # of the first row and column
     whole = len(flat) == len(chosen) * value.size[0] * value.size[1] and len(set(chosen.tolist())) == len(

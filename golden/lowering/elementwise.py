@@ -134,7 +134,7 @@ def elementwise(walk: Walk, node: Node) -> object:
         handler = _FUNCTIONS[function]
     except (KeyError, TypeError):
         raise UnsupportedOperatorError(
-            f"{at(node)}: operator {node.kind} is none that becomes a layer of a network"
+            f"{at(node)}: operator {node.kind} cannot become a layer of a network"
         ) from None
     return handler(walk, node)
 

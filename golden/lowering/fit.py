@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One layer that rounds as its quantiser does, although its numbers are no integers over a power of two.
+"""One layer that rounds as its quantiser does, although its numbers are not integers over a power of two.
 
-Where a layer's accumulator takes few values, as that of an average does, each output n begins at a known one: t, the
+If the accumulator of a layer takes few values, as that of an average does, each output n begins at a known one: t, the
 least accumulator whose quantised value is n or more. A multiplier m, a bias b and a shift s give the same results if
 
     m * t + b >= n * 2**s > m * (t - 1) + b        for each n
 
-so b must lie between two ends that are computed for each m and s; if they leave room, the layer is exact for every
-input. A slope that is a little too steep also moves ties away from a zero in the middle, as TFLite rounds them, without
-the layer that a bit for their sign would take.
+So b must lie between two ends, which are computed for each m and s. If there is an integer between them, the layer is
+exact for every input. A slope that is slightly too steep also moves ties away from a zero in the middle, as TFLite
+rounds them. That saves the layer that would compute a bit for their sign.
 """
 
 from __future__ import annotations

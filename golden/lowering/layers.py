@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of integers for what a graph computes between two quantisers.
+"""Layers of integers for the operators of a graph between two quantisers.
 
-All numbers are exact rationals until a quantiser closes a layer; then factor and bias of each channel must come to
+All numbers are exact rationals until a quantiser closes a layer. Then the factor and the bias of each channel must be
 integers over one power of two:
 
-- scales "exact": they do, and the framework's own float32 is proven to decide every rounding as exact numbers do, or
-  the graph is rejected. Nothing is rounded that the graph does not round.
-- scales "nearest": where they do not, each channel's multiplier and bias are the nearest that the hardware holds over
-  the largest power of two that it holds, and the quantiser rounds half up. Factors are then off by 2**-16 of the
-  largest channel's at most, so that a value near the middle between two steps may fall to the other one.
+- With scales "exact" they are, and the framework's own float32 is proven to decide every rounding as exact numbers do.
+  Otherwise the graph is rejected. Nothing is rounded that the graph does not round.
+- With scales "nearest", where they are not, the multiplier and the bias of each channel are the nearest that the
+  hardware holds over the largest power of two that it holds, and the quantiser rounds half up. Factors are then off by
+  2**-16 of the largest channel's at most, so a value near the middle between two steps may fall to the other one.
 
-What no single layer computes becomes several, without a rounding between them:
+An operator that no single layer computes becomes several layers without a rounding between them:
 
-- a tensor is stored as n = q - offset, unsigned or signed, such that the real zero is n = 0 wherever that format has as
-  many bits as q. Elsewhere the real zero is another integer: under zero padding a layer before subtracts it, into one
-  bit more (`name.centred`);
-- an average pooling is a depthwise layer of ones; an addition, a max pooling or a quantiser that stands alone is one
-  with a kernel of 1x1;
-- a max pooling with padding is a depthwise layer that pads, by a kernel that has a one in its centre, and pools; zero
-  must be the least value there, so a signed tensor becomes an unsigned one before (`name.unsigned`);
-- bounds inside the format (Clip, narrow ranges, ReLU to a tensor whose zero is not n = 0): bound - relu(bound - n);
-- a rounding that the hardware does not have is a truncation after a bit is added that a first layer computes
-  (`name.odd`, `name.below`; `golden.lowering.rounding`): with scales "exact" wherever it decides anything, with
-  "nearest" only in layers without sums over channels and with few fraction bits, as averages are.
+- A tensor is stored as n = q - offset, unsigned or signed, such that the real zero is n = 0 wherever that format has as
+  many bits as q. Elsewhere the real zero is another integer. Under zero padding, a layer before subtracts it and makes
+  one bit more (`name.centred`).
+- An average pooling is a depthwise layer of ones. An addition, a max pooling or a quantiser that stands alone is a
+  depthwise layer of ones with a kernel of 1x1.
+- A max pooling with padding is a depthwise layer that pads, by a kernel that has a one in its centre, and pools. Zero
+  must be the least value there, so a signed tensor becomes an unsigned one before (`name.unsigned`).
+- Bounds inside the format (Clip, narrow ranges, ReLU to a tensor whose zero is not n = 0) are bound - relu(bound - n).
+- A rounding that the hardware does not have is a truncation after the addition of a bit that a first layer computes
+  (`name.odd`, `name.below`; `golden.lowering.rounding`). With scales "exact" this is done wherever the bit decides
+  anything; with "nearest" only in layers without sums over channels and with few fraction bits, such as averages.
 
-A sum or an average of what the graph does not quantise is kept in 16 bits (`name.wide`): exact if it fits, else only
-with scales "nearest".
+A sum or an average of values that the graph does not quantise is kept in 16 bits (`name.wide`). It is exact if it fits,
+else it needs scales "nearest".
 """
 
 from __future__ import annotations
@@ -464,8 +464,8 @@ class Layers(Chain):
         if step is None or reach > step * most:
             if not self.nearest:
                 raise ModelFormatError(
-                    f"node {layer.name!r}: its values up to {float(reach):.6g} are not quantised, and are no integers "
-                    f"of {MAX_BITS} bits times a power of two{HINT}"
+                    f"node {layer.name!r}: its values up to {float(reach):.6g} are not quantised, and cannot be "
+                    f"integers of {MAX_BITS} bits times a power of two{HINT}"
                 )
             step = (reach if cap is None else min(reach, cap)) / most
             low, high = -most * step if low < 0 else Fraction(0), most * step

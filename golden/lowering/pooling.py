@@ -121,7 +121,7 @@ def reduce(walk: Walk, node: Node) -> Tensor | Open:
         return max_pooled(walk, node, value, Window(value.size[:2]), 1)
     if operator.kind not in ("ReduceMean", "ReduceSum"):
         raise UnsupportedOperatorError(
-            f"{at(node)}: operator {node.kind} over axes {list(operator.axes)} is none that becomes a layer"
+            f"{at(node)}: operator {node.kind} over axes {list(operator.axes)} cannot become a layer"
         )
     factor = None if operator.kind == "ReduceMean" else Fraction(1)
     return reduced(walk, node, value, operator.axes, walk.shape(node), factor)

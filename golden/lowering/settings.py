@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a user wants a graph lowered: the options of every command line, and the variables of make."""
+"""How a user wants a graph lowered: the options of every command line and the variables of make."""
 
 from __future__ import annotations
 

@@ -112,9 +112,7 @@ def pairwise(walk: Walk, node: Node) -> Tensor:
     if isinstance(operator, fixed_point_layers.Sum):
         return summed(walk, node)
     if not isinstance(operator, (tflite.Add, tflite.Multiply)):
-        raise UnsupportedOperatorError(
-            f"{at(node)}: operator {node.kind} is none that becomes a layer of a network"
-        )
+        raise UnsupportedOperatorError(f"{at(node)}: operator {node.kind} cannot become a layer of a network")
     values = [_real(walk, node, position, source) for position, source in enumerate(operator.sources)]
     last = operator.rescales[2] if isinstance(operator, tflite.Add) else operator.rescale
     quantiser = _target(walk, node, operator.target, operator.activation, **_rounding(walk, node, last))

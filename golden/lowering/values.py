@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tensor of a graph stands for while the graph is lowered, and where its elements lie.
+"""What a tensor of a graph stands for while the graph is lowered, and the places of its elements.
 
 Between two quantisers a framework computes with real numbers. Here they are exact rationals: a tensor of integers has a
-scale, and a layer that is still open has a factor and an offset for each output channel. What the framework's own
-float32 makes of them may be off by `drift`, which is 0 where the values are proven to be float32 numbers.
+scale, and a layer that is still open has a factor and an offset for each output channel. The framework's own float32
+values may differ from them by `drift`, which is 0 if the values are proven to be float32 numbers.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proof by trial: layers that compute element by element from 8-bit values are run on all of these.
+"""Proof by trial: layers that compute element by element from 8-bit values are run on all values.
 
-An operator of two 8-bit values has 65,536 results, which a graph's operator and the layers made of it can both be asked
-for. So no argument about the framework's own float32 or fixed-point steps is needed: with scales "exact" all results
-are equal, or the graph is rejected.
+An operator of two 8-bit values has 65,536 results. Both the graph's operator and its layers can compute all of them, so
+no argument about the framework's float32 or fixed-point steps is needed. With scales "exact" all results are equal, or
+the graph is rejected.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class Walk:
         if isinstance(output, Open):
             output = self.layers.ended(output, f"output {end!r}", end)
         if not isinstance(output, Tensor) or output.name == getattr(self.layers.input, "name", None):
-            raise ModelFormatError(f"graph output {end!r} must be what a layer makes of the input")
+            raise ModelFormatError(f"graph output {end!r} must be computed by a layer from the input")
         return self.layers.network(graph.name, output, host)
 
     # The graph as a whole.
@@ -277,7 +277,7 @@ class Walk:
             return self._before_the_network(node, inputs)
         if handler is None:
             raise UnsupportedOperatorError(
-                f"{at(node)}: operator {node.kind} is none that becomes a layer of a network"
+                f"{at(node)}: operator {node.kind} cannot become a layer of a network"
             )
         if one_axis:
             inner = dataclasses.replace(node, operator=operator)

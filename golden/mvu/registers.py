@@ -291,10 +291,9 @@ def render_documentation() -> str:
     return page(
         "Registers of the MVU",
         _MODULE,
-        "Addresses count 32-bit words. Every register\n"
-        "resets to 0. Bits that are not listed are reserved: they read 0 and ignore writes. *(Assay)* marks\n"
-        "what BARVINN does not have. `mvuwjump[0-7]` are the registers mvuwjump0 to mvuwjump7; the text calls\n"
-        "the number k.",
+        "Addresses count 32-bit words. Every register resets to 0. Bits that are not listed are reserved: they read 0 "
+        "and ignore writes. *(Assay)* marks registers and fields that BARVINN does not have. `mvuwjump[0-7]` are the "
+        "registers mvuwjump0 to mvuwjump7; the text calls the number k.",
         [
             *register_table(REGISTERS, place="0x{:02x}".format),
             "",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector sets for the MVU: layers of a network as files that a bench, here or elsewhere, can play and check.
+"""Vector sets for the MVU: layers of a network as files that a bench plays and checks, here or elsewhere.
 
-A set is a folder as `golden.vector_sets` says. The archive of a job holds, in the layouts of docs/mvu.md:
+A set is a folder as described in `golden.vector_sets`. The archive of a job holds, in the layouts of docs/mvu.md:
 
     weights    uint8 [words, lanes*lanes/8], from weight word `weight_base` on
     scaler     int64 [blocks, lanes], from entry `channel_base` on
@@ -11,7 +11,7 @@ A set is a folder as `golden.vector_sets` says. The archive of a job holds, in t
     address    int64 [words], of the output words in order of writing
     expected   uint8 [words, lanes/8], those words
 
-Each job stands alone: its input is the golden one, whatever the job before made of it.
+Each job stands alone: its input is the golden one, not the result of the job before it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def vectors(
     known = [layer.name for layer in network.layers]
     for name in layers:
         if name not in known:
-            raise ConfigurationError(f"network {network.name} has no layer {name!r}, but {', '.join(known)}")
+            raise ConfigurationError(
+                f"network {network.name} has no layer {name!r}; its layers are {', '.join(known)}"
+            )
     plan = NetworkPlan(network, params)
     trace = network.trace(image[None])
     for layer in network.layers:

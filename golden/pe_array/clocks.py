@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many clocks tiles take on the PE array whose streams are always valid and always ready.
+"""The clocks that tiles take on the PE array, if its streams are always valid and always ready.
 
-Clock 0 takes the first beat of the first weight packet. Everything that can hold up the array is a maximum:
+Clock 0 takes the first beat of the first weight packet. Each time is the maximum of the things that it waits for:
 
-- Weight packet k comes in behind packet k-1, and not before tile k-2 has left its bank.
-- A pixel packet comes in behind the one before, when its tile's weights are there and the buffer has room. It is worked
-  on when all of it is there: `channels * kernel_rows` clocks for a step, one for a flush step.
-- A completed column is captured `CAPTURE` clocks behind its step's last, and not before the groups of the column before
-  have all been given to the output stage, one a clock. Until then the array stands still.
-
-- A softmax takes a row block's words one after the other, while the output stage waits; then their exponentials are
-  summed, the sum's reciprocal is found and the shares come out, again one word a clock. What comes behind waits.
+- Weight packet k arrives behind packet k-1, and not before tile k-2 has left its bank.
+- A pixel packet arrives behind the one before it, when the weights of its tile are there and the buffer has room. The
+  array works on it when all of it is there: `channels * kernel_rows` clocks for a step, one clock for a flush step.
+- A completed column is captured `CAPTURE` clocks after the last clock of its step, and not before all groups of the
+  column before have been given to the output stage, one in each clock. Until then the array stands still.
+- A softmax takes the words of a row block one after the other, while the output stage waits. Then it sums their
+  exponentials, finds the reciprocal of the sum, and puts the shares out, again one word in each clock. The words behind
+  them wait.
 
 So a row block takes columns * channels * kernel_rows + flush clocks, if each of its output columns leaves in no more
-clocks than there are from one to the next; to that come the first weight packet, the first pixel packet and the way
-through the output stage, and whatever of a weight packet is longer than the tile before.
+clocks than there are from one column to the next. In addition there are the first weight packet, the first pixel
+packet, the way through the output stage, and the part of a weight packet that is longer than the tile before.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def map_operator(
     mapper = _MAPPERS.get(type(operator))
     if mapper is None:
         raise UnsupportedOperatorError(
-            f"layer {name}: the PE array has no operator {type(operator).__name__}, but "
+            f"layer {name}: the PE array has no operator {type(operator).__name__}; it has "
             f"{', '.join(sorted({kind.__name__ for kind in _MAPPERS}))}"
         )
     layer = _Layer(name, parameters)

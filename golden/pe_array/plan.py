@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole network on the PE array: which layers are its tiles, which are moves in memory and which the host keeps."""
+"""A whole network on the PE array: layers that become tiles, moves in memory, and layers that are left to the host."""
 
 from __future__ import annotations
 

@@ -313,7 +313,7 @@ def render_documentation() -> str:
     return page(
         "Registers and packet words of the PE array",
         _MODULE,
-        "Words have 32 bits; bits that are not\nlisted are reserved, and 0.",
+        "Words have 32 bits; bits that are not listed are reserved, and 0.",
         [
             "## Registers",
             "",

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vector sets for the PE array: layers of a network as tiles that a bench, here or elsewhere, can play and check.
+"""Vector sets for the PE array: layers of a network as tiles that a bench plays and checks, here or elsewhere.
 
-A set is a folder as `golden.vector_sets` says; its manifest names network, origin of model and input, and the RTL's
-parameters. A job is a tile, with the name of its layer, every field of its header, and the shape and dtype of every
-array; its archive holds
+A set is a folder as described in `golden.vector_sets`. Its manifest names the network, the origin of model and input,
+and the RTL's parameters. A job is a tile, with the name of its layer, every field of its header, and the shape and
+dtype of every array. Its archive holds
 
     starts      bool [C]                 vectors     uint8 [C]
     entries     int64 [fields, E], in the order of `ENTRY_FIELDS`
     weights     int64 [weight_beats, C]  table       int64 [2**W], if the tile has one
     pixels      integers [images, row_blocks, columns, channels, beats, P, R]
-    data        int64 [n, Q, R]: the beats that must come out, words as W-bit patterns
+    data        int64 [n, Q, R]: the expected beats, words as W-bit patterns
     keep        bool [n, Q, R]: their tkeep
 
-Each layer stands alone: its input is the golden one, whatever the layer before made of it.
+Each layer stands alone: its input is the golden one, not the result of the layer before it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose arithmetic a graph is, and the runtime that computes it."""
+"""Which framework's arithmetic a graph has, and the runtime that computes it."""
 
 from __future__ import annotations
 

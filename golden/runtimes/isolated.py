@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A framework's runtime in a process of its own, because a runtime may end the process that it runs in.
 
-LiteRT's kernels call abort() where a check of theirs fails (their int8 SOFTMAX does so over 512 equal values), and an
-operator may divide integers by zero in hardware. Here that is a `RuntimeEndedError` which says what happened and at
-which row. The price is the start of a Python process with numpy and the framework, about half a second: commands pay
-it always, tests of many small files use the runtimes' classes themselves.
+LiteRT's kernels call abort() if one of their checks fails (their int8 SOFTMAX does so for 512 equal values), and an
+operator may divide integers by zero in hardware. Here both raise `RuntimeEndedError`, which names the row and what
+happened. The price is the start of a Python process with numpy and the framework, about half a second. Commands always
+pay it; tests of many small files use the classes of the runtimes themselves.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LiteRT's interpreter with its reference kernels, every tensor kept: the runtime TFLite graphs are held to."""
+"""LiteRT's interpreter with its reference kernels, keeping every tensor: the reference for TFLite graphs."""
 
 from __future__ import annotations
 

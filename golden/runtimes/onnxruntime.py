@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""onnxruntime's CPU provider as the model is written, every tensor kept: the runtime ONNX graphs are held to."""
+"""onnxruntime's CPU provider without optimisation, keeping every tensor: the reference for ONNX graphs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package qonnx, every tensor kept: the execution QONNX graphs are held to."""
+"""The package qonnx, keeping every tensor: the reference for QONNX graphs."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why LiteRT's default interpreter differs from the reference kernels: XNNPACK's arithmetic, operator by operator.
 
-LiteRT hands what it can to XNNPACK, which computes the same integer sums and rescales them otherwise. Each line of
-`REASONS` was found by running single operators whose results are ties (`golden.tests.tie_models_tflite`), and is held
-to the installed LiteRT by `golden.tests.test_xnnpack`; where XNNPACK says so is named in docs/sources.md. A difference
-of one step in a thousandth of the values of each layer becomes one in twenty over a network, because every layer reads
-what the one before it has made.
+LiteRT hands every operator that XNNPACK supports to it. XNNPACK computes the same integer sums and rescales them
+differently. Each line of `REASONS` comes from runs of single operators whose results are ties
+(`golden.tests.tie_models_tflite`), and `golden.tests.test_xnnpack` compares it with the installed LiteRT.
+docs/sources.md names the sources in XNNPACK. A difference of one step in a thousandth of the values of each layer grows
+to one in twenty over a network, because every layer reads the results of the one before it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_compare_with_another_model(tmp_path, capsys):
 def test_compare_refuses_a_picture_of_no_format(capsys):
     pytest.importorskip("matplotlib")
     assert main(["compare", str(DIGITS), str(DIGITS), "--plot", "c.txt"]) == 2
-    assert "suffix '.txt' is no picture format" in capsys.readouterr().err
+    assert "suffix '.txt' is not a picture format" in capsys.readouterr().err
 
 
 def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
@@ -133,9 +133,9 @@ def test_names_with_slashes_survive_the_file(tmp_path):
     ("arguments", "message"),
     [
         (["summary", "missing.onnx"], "missing.onnx: no such model file"),
-        (["summary", "model.h5"], "suffix '.h5' is no known model format, use one of .onnx, .tflite"),
+        (["summary", "model.h5"], "suffix '.h5' is not a known model format; use one of .onnx, .tflite"),
         (["predict", str(DIGITS), "--inputs", "missing.npy"], "missing.npy cannot be read: No such file"),
-        (["predict", str(DIGITS), "--inputs", __file__], "it is no .npy or .npz file of numbers"),
+        (["predict", str(DIGITS), "--inputs", __file__], "it is not an .npy or .npz file of numbers"),
         (["predict", str(DIGITS), "--random", "0"], "--random is 0, but must be 1 or more"),
         (["predict", str(DIGITS), "--seed", "-1"], "--seed is -1, but must be 0 or more"),
         (["predict", str(DIGITS), "--output", "y.txt"], "--output is y.txt, but several tensors need"),
@@ -152,7 +152,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
 def test_pickles_are_not_executed(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.array([print], dtype=object), allow_pickle=True)
     assert main(["predict", str(DIGITS), "--inputs", str(tmp_path / "x.npy")]) == 2
-    assert "no .npy or .npz file of numbers" in capsys.readouterr().err
+    assert "not an .npy or .npz file of numbers" in capsys.readouterr().err
 
 
 def test_as_a_program(tmp_path):

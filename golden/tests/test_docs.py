@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documentation: links lead somewhere, sources have their own names, and what the code names is on the page."""
+"""The documentation: links and anchors lead somewhere, lines are wrapped, sources have their own names."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 TEXTS = [
     path
     for folder in ("docs", "golden", "rtl", "sim", "tb", "vectors")
@@ -17,13 +25,103 @@ TEXTS = [
     if path.suffix in (".md", ".py", ".sv", ".svh", ".S", ".c", ".h")
     and not {"build", "runs", "reports"} & set(path.relative_to(ROOT).parts)
 ]
+WIDTH = 100
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_to_files(page):
-    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-        if not re.match(r"[a-z]+:", target):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def page_name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def prose(page: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of the lines that are neither code, fenced or indented, nor blank."""
+    fenced = False
+    paragraph = False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and line.strip() and (paragraph or not line.startswith("    ")):
+            yield number, line
+            paragraph = True
+            continue
+        paragraph = False
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors that GitHub gives a page's headings."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for _, line in prose(page):
+        heading = re.match(r"#{1,6} +(.*)", line)
+        if heading:
+            text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).strip().lower()
+            slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+            found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+            seen[slug] += 1
+    return frozenset(found)
+
+
+def links(page: Path) -> Iterator[tuple[int, str]]:
+    """Line and target of every relative link."""
+    for number, line in prose(page):
+        for target in re.findall(r"\]\(([^)\s]+)", re.sub(r"`[^`]*`", "", line)):
+            if not re.match(r"[a-z]+:", target):
+                yield number, target
+
+
+def test_parts_of_a_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# The `x` of y, z\n\ntext [a](b.md#c) `[no](link)`\n    continued\n\n    code [no](link)\n\n"
+        "## Twice\n```\n# comment\n```\n## Twice\n[d](https://e)\n"
+    )
+    assert anchors(page) == {"the-x-of-y-z", "twice", "twice-1"}
+    assert list(links(page)) == [(3, "b.md#c")]
+    assert [number for number, _ in prose(page)] == [1, 3, 4, 8, 12, 13]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links(page):
+    """Every relative link names a file or folder of the repository and, behind #, one of its headings."""
+    for number, target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        place = f"{page_name(page)}, line {number}: link to {target}"
+        assert file.exists(), f"{place}: there is no {path}"
+        assert file.is_relative_to(ROOT), f"{place} leaves the repository"
+        if anchor:
+            assert anchor in anchors(file), f"{place}: the headings are {sorted(anchors(file))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_lines_are_wrapped(page):
+    """Prose has at most WIDTH columns; a table's row, and a link's target, may be longer."""
+    for number, line in prose(page):
+        text = re.sub(r"\]\([^)]*\)", "]", line)
+        assert line.startswith("|") or len(text) <= WIDTH, (
+            f"{page_name(page)}, line {number}: {len(text)} columns"
+        )
+
+
+def test_every_page_can_be_found():
+    """Links lead from the README to every page, over other pages if need be."""
+    found: set[Path] = set()
+    new = {ROOT / "README.md"}
+    while new:
+        found |= new
+        targets = {
+            (page.parent / target.partition("#")[0]).resolve() for page in new for _, target in links(page)
+        }
+        new = {path for path in targets if path.suffix == ".md" and path.is_file()} - found
+    assert not [page_name(page) for page in PAGES if page not in found]
+
+
+def test_glossary_is_in_order():
+    terms = re.findall(
+        r"^\*\*(.+?)\*\*:", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(terms) > 50
+    assert terms == sorted(terms, key=str.lower)
 
 
 def test_sources_have_their_own_names():

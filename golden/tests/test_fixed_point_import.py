@@ -218,9 +218,9 @@ REFUSED = {
         r"bias of channel 0 is 40000 .* whole number of 16 bits"),
     "variance": (lambda: normalised(variance=-0.25), BAD, r"variance \+ epsilon must be finite and above 0"),
     "training": (lambda: normalised(training_mode=1), NO, r"training_mode is 1, but must be 0"),
-    "norm of a shared tensor": (lambda: normalised(read_twice=True), NO, r"makes for this node alone"),
+    "norm of a shared tensor": (lambda: normalised(read_twice=True), NO, r"be read by this node alone"),
     "norm of nothing": (lambda: chain(("MaxPool", ["x"], "p", POOL), ("BatchNormalization", ["p"], "y", {})), NO,
-        r"\(BatchNormalization\): input \['p'\] must be what a Conv"),
+        r"\(BatchNormalization\): input \['p'\] must come from a Conv"),
     "negated weight": (lambda: normalised(gamma=-1.0, weight=np.full((4, 3), -128)), BAD, r"makes a weight 128"),
     # Shapes and constants.
     "constant operand": (lambda: behind("Add", np.ones(1, np.float32), **OUT), NO,

@@ -656,7 +656,7 @@ def refused(build, scales="nearest"):
     (lambda f, x: f.quant(f.node("Mul", x, x), 4, 1), UnsupportedOperatorError, r"\(Mul\) must have one constant"),
     (lambda f, x: f.quant(f.node("Resize", x, None, np.float32([1, 1, 2, 2])), 4, 1), UnsupportedOperatorError,
      r"node 'Resize_1' \(Resize\): it must take channels of a map, and all rows and columns of each"),
-    (lambda f, x: f.quant(f.node("Elu", x), 4, 1), UnsupportedOperatorError, r"Elu is none that becomes a layer"),
+    (lambda f, x: f.quant(f.node("Elu", x), 4, 1), UnsupportedOperatorError, r"Elu cannot become a layer"),
     (lambda f, x: f.node("AveragePool", x, kernel_shape=[3, 3], pads=[1] * 4), UnsupportedOperatorError,
      r"padding \[1, 1, 1, 1\] is not counted \(count_include_pad is 0\)"),
     (lambda f, x: f.quant(x, 4, np.float32([1, 2, 3]).reshape(1, 3, 1, 1)), UnsupportedOperatorError,

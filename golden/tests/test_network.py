@@ -424,7 +424,7 @@ def conv(b, weight=KERNEL, **attributes):
         (
             lambda: conv(conv(start()).chain("Tanh").quant(4), np.ones((2, 2, 1, 1))).quant(4),
             UnsupportedOperatorError,
-            r"^model: node 'tanh3' \(Tanh\): operator Tanh is none that becomes a layer of a network",
+            r"^model: node 'tanh3' \(Tanh\): operator Tanh cannot become a layer of a network",
         ),
         (
             lambda: conv(start()).chain("Im2Col", domain=Quant.op_domain),
@@ -475,7 +475,7 @@ def conv(b, weight=KERNEL, **attributes):
         (
             lambda: start().chain("Transpose", perm=[0, 2, 3, 1]).chain("Flatten").chain("Relu"),
             ModelFormatError,
-            "graph output 't3' must be what a layer makes of the input",
+            "graph output 't3' must be computed by a layer from the input",
         ),
         (
             lambda: conv(
@@ -532,7 +532,7 @@ def test_altered_bytes_never_end_in_anything_but_one_sentence():
 def test_load_names_missing_files_unknown_suffixes_and_missing_packages(tmp_path, monkeypatch):
     with pytest.raises(GoldenError, match=r"no such model file"):
         golden.load(tmp_path / "missing.onnx")
-    with pytest.raises(GoldenError, match=r"suffix '.h5' is no known model format, use one of .onnx"):
+    with pytest.raises(GoldenError, match=r"suffix '.h5' is not a known model format; use one of .onnx"):
         golden.load(tmp_path / "model.h5")
     file = tmp_path / "model.ONNX"
     exporter.save(Network("n", "x", (3, 3, 2), [simple_layer()]), file)

@@ -310,7 +310,7 @@ def test_network_refuses_a_layer_named_twice():
 def test_exporter_refuses_what_the_file_cannot_say():
     pytest.importorskip("onnx")
     with pytest.raises(
-        golden.UnsupportedOperatorError, match="tensor 'y': precision is s4, but must be left alone"
+        golden.UnsupportedOperatorError, match="tensor 'y': precision is s4, but must not be changed"
     ):
         to_bytes(chain(Activation(-3)).with_precision({"y": "int4"}))
 

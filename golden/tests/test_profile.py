@@ -195,7 +195,7 @@ def test_picture(tmp_path, suffix):
 def test_picture_refuses(tmp_path):
     pytest.importorskip("matplotlib")
     profile = golden.profile(network(), np.zeros((1, 2, 2, 1), np.int64))
-    with pytest.raises(GoldenError, match=r"suffix '\.txt' is no picture format, use one of .*\.png"):
+    with pytest.raises(GoldenError, match=r"suffix '\.txt' is not a picture format; use one of .*\.png"):
         profile.plot(tmp_path / "profile.txt")
     with pytest.raises(GoldenError, match="cannot be written: No such file"):
         profile.plot(tmp_path / "nowhere" / "profile.png")

@@ -75,7 +75,7 @@ def test_images_without_model(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "cannot be read: it is no .npy or .npz file of numbers"),
+        (None, "cannot be read: it is not an .npy or .npz file of numbers"),
         (np.zeros((1, 9, 8, 1), np.int64), "takes integers [N, 8, 8, 1]"),
         (np.zeros((1, 8, 8, 1)), "holds float64"),
         (np.full((1, 8, 8, 1), 4), "values from 4 to 4, but digits_w2a2 takes 0 to 3"),

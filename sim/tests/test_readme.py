@@ -18,18 +18,25 @@ from assay.sim.command_line import _parser as sim_parser
 from assay.sim.console import is_golden
 from assay.sim.options import MAY_BE_EMPTY, VARIABLES
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GOALS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+COMMAND = re.compile(r"(?:make|assay|python) .*")
 ACTIVATION = ". .venv/bin/activate"
 
 
 def commands(page: Path) -> Iterator[str]:
-    """Commands of a page: in indented and fenced blocks, and in running text between backquotes."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for match in re.finditer(
-        r"^(?: {4}|\$ )?((?:make|assay|python -m) .*)$|`((?:make|assay|python -m) [^`]*)`", text, re.MULTILINE
-    ):
-        yield match[1] or match[2]
+    """Commands of a page: a line each in indented and fenced blocks, and in running text between backquotes."""
+    fenced = paragraph = False
+    for line in page.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if line.startswith("```"):
+            fenced = not fenced
+        elif fenced or (line.startswith("    ") and not paragraph):
+            if match := COMMAND.fullmatch(line.strip().removeprefix("$ ")):
+                yield match[0]
+            continue
+        else:
+            yield from (match for match in re.findall(r"`([^`]+)`", line) if COMMAND.fullmatch(match))
+        paragraph = bool(line.strip()) and not line.startswith("```")
 
 
 PRINTED = [(page, command) for page in PAGES for command in commands(page)]
@@ -53,8 +60,10 @@ def test_command_exists(page: Path, command: str) -> None:
     if words[0] == "assay":  # a single capital letter stands for a number
         parser = golden_parser("assay") if is_golden(words[1:]) else sim_parser(discover(), "assay")
         parser.parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[1:]])
-    else:
+    elif words[1] == "-m":
         assert importlib.util.find_spec(words[2]) is not None
+    else:
+        assert (ROOT / words[1]).is_file()
 
 
 def test_environment_is_named_before_its_first_use() -> None:

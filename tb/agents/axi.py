@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """AXI4 manager: the five channels as streams, bursts as arrays.
 
-The channels are `burst_source` and `burst_sink` adapters of the bench top; a call hands over all bursts of a transfer
-at once, so that Python wakes for bursts of beats and never for a clock. Subordinates that answer in order are meant:
-answers are matched to requests by order, and each answer's ID, number of beats and RLAST are checked.
+The channels are `burst_source` and `burst_sink` adapters of the bench top. A call hands over all bursts of a transfer
+at once, so Python wakes for bursts of beats and never for a clock. It is for subordinates that answer in order: answers
+are matched to requests by order, and the ID, the number of beats and RLAST of each answer are checked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Register port: 32-bit (or other) words by address, a UVM register model, and a test of every field.
 
-The design's register table is anything that looks like `RegisterLike`: the one in
-``golden/<block>/registers.py`` does. Nothing about a register is written here.
+The design's register table is any object with the attributes of `RegisterLike`, such as the one in
+``golden/<block>/registers.py``. This module holds no data of any register.
 """
 
 from __future__ import annotations
@@ -308,7 +308,9 @@ class RegisterTest:
             elif bits.access == "ro":
                 after |= before & mask
             elif bits.access != "wo":
-                raise ValueError(f"{row.name}.{bits.name}: access {bits.access} is none of rw, ro, w1c, wo")
+                raise ValueError(
+                    f"{row.name}.{bits.name}: access {bits.access} must be one of rw, ro, w1c, wo"
+                )
         return after
 
     async def _compare(self, port: RegisterPort, step: str) -> list[RegisterMismatch]:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addressed accesses over a request and a response stream: what registers and memories have in common.
+"""Addressed accesses over a request and a response stream: the common part of registers and memories.
 
-The protocol: a request beat is ``wdata``, ``addr``, ``write`` (LSB first, widths of the design's choice);
-every read is answered by exactly one response beat ``rdata``, in the order of the requests; writes are not
-answered.
+A request beat is ``wdata``, ``addr``, ``write`` (LSB first, in the widths of the design). Each read is answered by
+exactly one response beat ``rdata``, in the order of the requests. Writes are not answered.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def load_elf(
             magic = file.read(4)
             if magic != b"\x7fELF":
                 raise ModelFormatError(
-                    f"{path} is no ELF file: it starts with {magic.hex(' ') or 'nothing'}, an ELF file with 7f 45 4c 46"
+                    f"{path} is not an ELF file: it starts with {magic.hex(' ') or 'nothing'}, not with 7f 45 4c 46"
                 )
             file.seek(0)
             return _read(path, file, size, params, tohost, force)

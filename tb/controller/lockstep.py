@@ -381,7 +381,9 @@ class Lockstep:
         if record[_INTR]:
             number = record[_CAUSE] & ~INTERRUPT_FLAG
             if not record[_CAUSE] & INTERRUPT_FLAG or number not in PRIORITY:
-                raise _Wrong(f"rvfi_intr with cause 0x{record[_CAUSE]:08x}, which is no interrupt's")
+                raise _Wrong(
+                    f"rvfi_intr with cause 0x{record[_CAUSE]:08x}, which is not the cause of an interrupt"
+                )
             if not armed >> number & 1:
                 raise _Wrong(
                     f"interrupt {number} is taken, which is not enabled: mie 0x{enabled:05x}, "

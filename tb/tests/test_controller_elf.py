@@ -74,8 +74,8 @@ def test_segments_that_share_a_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no ELF file: it starts with nothing"),
-        (b"#!/bin/sh\n", "is no ELF file: it starts with 23 21 2f 62"),
+        (b"", "is not an ELF file: it starts with nothing"),
+        (b"#!/bin/sh\n", "is not an ELF file: it starts with 23 21 2f 62"),
         (elf(machine=40), "is for EM_ARM, the controller runs EM_RISCV"),
         (elf(machine=62), "is for EM_X86_64"),
         (elf(data=2), "is big-endian"),

@@ -70,7 +70,7 @@ def test_a_value_in_no_bin_is_an_error_and_counts_nothing():
         (lambda path: CoverGroup("g", [CoverPoint("p", [1])], crosses=[("p", "q")]), "unknown point q"),
         (lambda path: group().sample(bits=1, sign=0), "missing or unknown points: stalls"),
         (lambda path: group().merge(CoverGroup("other", [CoverPoint("p", [1])])), "cannot merge other"),
-        (lambda path: group().merge_file(path / "none.json"), "no coverage file"),
+        (lambda path: group().merge_file(path / "none.json"), "not a coverage file"),
     ],
 )
 def test_errors(tmp_path, action, message):

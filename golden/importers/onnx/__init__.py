@@ -4,24 +4,25 @@ the fixed-point scheme.
 
 QDQ: QuantizeLinear and DequantizeLinear around float operators, which are executed as they stand, in float32.
 QOperator: QLinearConv, QLinearMatMul and operators of domain com.microsoft, in integers. Dynamic quantisation:
-DynamicQuantizeLinear, MatMulInteger, ConvInteger. All may be in one file. The reference is onnxruntime's CPU provider
-with graph optimisation disabled and one thread (`golden.runtimes.onnxruntime`); `golden.schemes.onnx` and
-`golden.layers.onnx`, `onnx_float`, `mlas` and `eigen` say what is exact, and where it comes from.
+DynamicQuantizeLinear, MatMulInteger, ConvInteger. One file may hold all three. The reference is onnxruntime's CPU
+provider with graph optimisation disabled and one thread (`golden.runtimes.onnxruntime`). `golden.schemes.onnx` and
+`golden.layers.onnx`, `onnx_float`, `mlas` and `eigen` say what is exact and name the sources.
 
-QONNX: Quant, BipolarQuant, Trunc and their like (`golden.schemes.qonnx`) among float operators; all tensors are
-float32, the input included. The reference is the package qonnx (`golden.runtimes.qonnx`), which executes node by node:
-its own nodes in numpy, every other in an onnxruntime session of that node alone, to which weights are inputs, not
-constants. Float32 sums are those of onnxruntime on one thread; where scales are powers of two and sums stay below
-2**24 units, they are the same in every order and on every processor (`golden.layers.mlas.exact_product`). Annotations
-of tensors (`quantization_annotation`) change no number here; qonnx rounds what is annotated as integer and is none.
+QONNX: Quant, BipolarQuant, Trunc and similar operators (`golden.schemes.qonnx`) among float operators. All tensors are
+float32, the input included. The reference is the package qonnx (`golden.runtimes.qonnx`). It executes its own nodes in
+numpy and every other node in an onnxruntime session of that node alone, in which weights are inputs, not constants.
+Float32 sums are those of onnxruntime on one thread. If scales are powers of two and sums stay below 2**24 units, they
+are the same in every order and on every processor (`golden.layers.mlas.exact_product`). Annotations of tensors
+(`quantization_annotation`) change no number here. (qonnx itself rounds a tensor that is annotated as integer and holds
+other values.)
 
 Fixed point: float operators with scales and bit depths as attributes, which compute in int8
 (`golden.importers.onnx.fixed_point`).
 
-How a file is read: `file` copies the protobuf into plain objects under checks; `reader` makes a graph of them by one
-handler for each operator, which are in the modules of their families: `products`, `pooling`, `quantised`, `qonnx`,
-`elementwise`, `reductions`, `values`, `shapes`, `resize`. A leading axis of an input that has a name instead of a
-length (a batch) is 1.
+`file` copies the protobuf into plain objects under checks. `reader` makes a graph from them with one handler for each
+operator. The handlers are in the modules of their families: `products`, `pooling`, `quantised`, `qonnx`, `elementwise`,
+`reductions`, `values`, `shapes`, `resize`. If the leading axis of an input has a name in place of a length (a batch),
+its length is 1.
 """
 
 from __future__ import annotations

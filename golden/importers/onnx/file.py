@@ -280,7 +280,7 @@ def _array(stored: Any, where: str) -> Array:
         wide = np.array(repeated, dtype if dtype.kind == "f" else np.int64)
         values = wide.astype(np.uint8).view(dtype) if bits else wide.astype(dtype)
         if not bits and dtype.kind != "f" and (values != wide).any():
-            raise ModelFormatError(f"{where} holds {wide[values != wide][0]}, which is no {name}")
+            raise ModelFormatError(f"{where} holds {wide[values != wide][0]}, which {name} cannot hold")
     if bits:
         values = values.view(np.uint8)
         pairs = np.stack([values & 15, values >> 4], axis=1).reshape(-1)[:count]

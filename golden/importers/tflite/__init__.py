@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads TFLite int8 models (.tflite) into graphs whose every tensor equals LiteRT's reference kernels.
 
-How a file is read: `file` copies the flatbuffer into plain objects under checks of every count and size; `reader` makes
-a graph of them by one handler for each operator, which are in the modules of their families: `products`, `pooling`,
-`elementwise`, `reductions`, `shapes`, `places`, `state`.
+`file` copies the flatbuffer into plain objects and checks every count and size. `reader` makes a graph from them with
+one handler for each operator. The handlers are in the modules of their families: `products`, `pooling`, `elementwise`,
+`reductions`, `shapes`, `places`, `state`.
 
-Streaming models keep their state in variables: VAR_HANDLE names one, CALL_ONCE's subgraph gives it its initial value,
-READ_VARIABLE and ASSIGN_VARIABLE become `golden.graph`'s.
+Streaming models keep their state in variables. VAR_HANDLE names a variable, the subgraph of CALL_ONCE gives it its
+initial value, and READ_VARIABLE and ASSIGN_VARIABLE become those of `golden.graph`.
 """
 
 from __future__ import annotations

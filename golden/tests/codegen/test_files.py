@@ -189,7 +189,7 @@ def test_nothing_half_written(saved, tmp_path):
         files.write(plan, np.zeros((2, 2, 1), int), tmp_path / "set")
     assert not list(tmp_path.iterdir())
     (tmp_path / "mine").mkdir()
-    with pytest.raises(GoldenError, match="exists and is no vector set"):
+    with pytest.raises(GoldenError, match="exists and is not a vector set"):
         files.write(plan, image, tmp_path / "mine")
     with pytest.raises(GoldenError, match="no vector set"):
         files.read(tmp_path / "mine")

@@ -149,18 +149,18 @@ def test_li_loads_the_constant(value):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("    frob t0, t1", r"assembly line 1, 'frob t0, t1': frob is no instruction or directive"),
+        ("    frob t0, t1", r"assembly line 1, 'frob t0, t1': frob is not an instruction or a directive"),
         (
             "\n    addi t0, t1, 2048",
             r"assembly line 2, 'addi t0, t1, 2048': addi imm = 2048: must be from -2048 to 2047",
         ),
-        ("    add t0, t9, t1", r"'t9' is no register"),
+        ("    add t0, t9, t1", r"'t9' is not a register"),
         ("    lw t0, 4[t1]", r"operand '4\[t1\]' is not of the form offset\(register\)"),
         ("    add t0, t1", r"add takes 3 operands, but 2 are given"),
-        ("    beqz t0, nowhere", r"'nowhere' is no number, and no name or label that is known"),
-        ("a:\na:", r"label 'a' is no name, or is there already"),
-        ("    li t0, many", r"'many' is no number"),
-        ("    csrw frob, t0", r"'frob' is no number"),
+        ("    beqz t0, nowhere", r"'nowhere' is not a number, a known name or a known label"),
+        ("a:\na:", r"label 'a' is not a name, or is defined already"),
+        ("    li t0, many", r"'many' is not a number"),
+        ("    csrw frob, t0", r"'frob' is not a number"),
         ("a:\n.zero 8192\n    beqz t0, a", r"beq imm = -8192: must be from -4096 to 4094"),
     ],
 )

@@ -89,14 +89,14 @@ def test_chosen_layers_and_replacement(tmp_path):
 
 def test_refusals_leave_nothing(tmp_path):
     folder = tmp_path / "set"
-    with pytest.raises(ConfigurationError, match="no layer 'third', but first, second"):
+    with pytest.raises(ConfigurationError, match="no layer 'third'; its layers are first, second"):
         vectors.write(network(), image(), PARAMS, folder, layers=["third"])
     with pytest.raises(DoesNotFitError, match="32768"):
         vectors.write(network(80), image(80), PARAMS, folder)
     assert not list(tmp_path.iterdir())
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
-    with pytest.raises(GoldenError, match="exists and is no vector set"):
+    with pytest.raises(GoldenError, match="exists and is not a vector set"):
         vectors.write(network(), image(), PARAMS, folder)
     assert (folder / "thesis.tex").read_text() == "mine"
 

@@ -336,7 +336,7 @@ def test_refusals_of_the_array():
         map_operator("c", operator, [x], (1, 20, 20, 2), np.int8, PeArrayParameters(pixel_depth=512))
     softmax = tflite.LogSoftmax(Affine(np.array([0.1]), np.array([0]), None, np.dtype(np.int8)))
     with pytest.raises(
-        UnsupportedOperatorError, match="layer s: the PE array has no operator LogSoftmax, but Add"
+        UnsupportedOperatorError, match="layer s: the PE array has no operator LogSoftmax; it has Add"
     ):
         map_operator("s", softmax, [np.zeros((1, 3), np.int8)], (3,), np.int8, PeArrayParameters())
     softmax, x = SOFTMAX, np.zeros((1, 1025), np.int8)

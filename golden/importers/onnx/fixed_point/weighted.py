@@ -258,6 +258,6 @@ def _batch_norm(reader: Reader, operation: Operation) -> None:
     """Folded into what made its input; else it stands where it may not."""
     if operation.name not in reader.folded:
         raise UnsupportedOperatorError(
-            f"{operation}: input {list(operation.inputs[:1])} must be what a Conv, or a product of a matrix by "
-            f"stored weights, makes for this node alone"
+            f"{operation}: input {list(operation.inputs[:1])} must come from a Conv, or from a matrix "
+            f"product with stored weights, and be read by this node alone"
         )
