@@ -97,9 +97,13 @@ def test_commands_print_what_the_page_shows(page: Path, checkout: Path) -> None:
         "PYTHON": sys.executable,
         "PYTHONPATH": str(checkout.parent / "site"),
     }
+    folder = checkout
+    if (page.parent / "pyproject.toml").is_file() and page.parent != ROOT:  # a repository of its own
+        folder = checkout.parent / page.parent.name
+        shutil.copytree(checkout / page.parent.relative_to(ROOT), folder)
     for command, shown in steps(page):
         done = subprocess.run(
-            command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True, check=False
+            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
         problem = first_unlike(shown, done.stdout.splitlines())
         assert not problem, f"$ {command}\n{problem}\n{done.stdout[-3000:]}{done.stderr[-2000:]}"
