@@ -23,8 +23,10 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from assay.tb.json_file import write_json
 
@@ -138,7 +140,7 @@ class CoverGroup:
         self._items = {item.name: item for item in items}
         self._hits = {item.name: np.zeros(item.possible.shape, np.int64) for item in items}
 
-    def sample(self, **values: object) -> None:
+    def sample(self, **values: npt.ArrayLike) -> None:
         """Count samples: for every point an array [n], or a scalar that counts for all of them.
 
         Raises:
@@ -216,13 +218,13 @@ class CoverGroup:
             },
         }
 
-    def merge(self, other: CoverGroup | Mapping[str, object]) -> None:
+    def merge(self, other: CoverGroup | Mapping[str, Any]) -> None:
         """Add the hits of another run: a group, or what its `as_json` gave.
 
         Raises:
             CoverageError: the other one has another name or other bins. Nothing is added then.
         """
-        data = other.as_json() if isinstance(other, CoverGroup) else other
+        data: Mapping[str, Any] = other.as_json() if isinstance(other, CoverGroup) else other
         if data.get("name") != self.name:
             raise CoverageError(f"cover group {self.name} cannot merge {data.get('name')}")
         added = {}

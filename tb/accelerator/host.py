@@ -134,9 +134,14 @@ class Host:
         """`count` 32-bit words of the controller's memories, uint32."""
         return await self.axi.read_words(address + 4 * np.arange(count))
 
+    @property
+    def _planned(self) -> Plan:
+        assert self.plan is not None, "no plan is loaded"
+        return self.plan
+
     async def symbol(self, name: str, count: int = 1) -> np.ndarray:
         """The words of a symbol of the firmware."""
-        return await self.read_memory(self.plan.firmware.symbols[name], count)
+        return await self.read_memory(self._planned.firmware.symbols[name], count)
 
     async def read_data(self, mvu: int, word: int, count: int) -> np.ndarray:
         """Words of a data memory, uint8[count, lanes/8]."""
@@ -179,7 +184,7 @@ class Host:
 
     async def write_tensor(self, tensor: str, values: np.ndarray) -> None:
         """Write a tensor, int[H, W, C] as it lies in the memory, to the MVUs of its place, through the transposer."""
-        place = self.plan.places[tensor]
+        place = self._planned.places[tensor]
         self.on_write(place, values)
         transposer = Transposer.of_format(place.fmt, place.shape[2], self.params.mvu.lanes)
         await self._start_stream(place, transposer.element, sum(1 << mvu for mvu in place.mvus), 0)
@@ -187,7 +192,7 @@ class Host:
 
     async def read_tensor(self, tensor: str, mvu: int | None = None) -> np.ndarray:
         """Read a tensor, int64[H, W, C], from one of the MVUs that hold it, through the transposer."""
-        place = self.plan.places[tensor]
+        place = self._planned.places[tensor]
         transposer = Transposer.of_format(place.fmt, place.shape[2], self.params.mvu.lanes)
         await self._start_stream(place, transposer.element, 0, min(place.mvus) if mvu is None else mvu)
         count = place.shape[0] * place.shape[1] * transposer.position_beats
@@ -216,7 +221,7 @@ class Host:
         Raises:
             RunError: a hart failed, or the run did not end within `limit`.
         """
-        plan = self.plan
+        plan = self._planned
         symbols, data = plan.firmware.symbols, plan.firmware.data
         await self.hold(self.all_harts)
         await self.axi.write_words(
@@ -309,7 +314,7 @@ class Host:
         return "\n".join(lines)
 
     def _steps(self, mvu: int) -> list[Step]:
-        return [step for phase in self.plan.phases for step in phase.steps[mvu]]
+        return [step for phase in self._planned.phases for step in phase.steps[mvu]]
 
     def _begun(self, hart: int, current: int) -> Step | None:
         steps = self._steps(hart)

@@ -277,9 +277,10 @@ class BusLog:
 
     def response(self, hart: int, rdata: int, error: int) -> str:
         """An answer is given; what is wrong with it, or nothing."""
-        if hart >= self._harts or self._asked[hart] is None:
+        asked = self._asked[hart] if hart < self._harts else None
+        if asked is None:
             return f"the bus answers hart {hart}, which has asked nothing"
-        mvu, register, wdata, write = self._asked[hart]
+        mvu, register, wdata, write = asked
         self._asked[hart] = None
         self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, bool(error)))
         return ""

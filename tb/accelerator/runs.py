@@ -127,7 +127,8 @@ class RunDriver(uvm_driver):
         expected = 0 if item.fails else self._predict(plan)
         item.predicted = expected
         limit = item.limit or _LIMIT_FACTOR * expected + _LIMIT_CLOCKS
-        host.beside = None if item.released is None else lambda: item.released(env)
+        released = item.released
+        host.beside = None if released is None else lambda: released(env)
         beside = None if item.beside is None else cocotb.start_soon(item.beside(env))
         try:
             await self.or_stop(self._run(item, limit))
@@ -167,6 +168,7 @@ class RunDriver(uvm_driver):
 
     def _check_tensors(self, item: RunItem) -> None:
         env, network = self.env, item.plan.network
+        assert env.collector is not None  # `begin` made it
         try:
             seen = env.collector.tensors()
         except ValueError as error:
@@ -191,6 +193,7 @@ class RunDriver(uvm_driver):
             self.env.fail(f"{item.get_name()}: {found}", kind="output", time_ns=get_sim_time("ns"))
 
     def _check_clocks(self, item: RunItem, expected: int) -> None:
+        assert item.run is not None  # it has run
         env, plan, clocks = self.env, item.plan, item.run.clocks
         env.report.clocks += clocks
         env.report.ideal_clocks += expected

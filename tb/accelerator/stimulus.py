@@ -75,7 +75,8 @@ class Stimulus:
         r, lanes = self.random, self.params.mvu.lanes
         kernel = (min(r.choice((1, 2, 3, 3, 5)), shape[0]), min(r.choice((1, 2, 3, 3, 5)), shape[1]))
         stride = (r.choice((1, 1, 1, 2)), r.choice((1, 1, 1, 2)))
-        padding = tuple(r.randrange(kernel[i % 2]) if r.random() < 0.6 else 0 for i in range(4))
+        sides = [r.randrange(kernel[i % 2]) if r.random() < 0.6 else 0 for i in range(4)]
+        padding = (sides[0], sides[1], sides[2], sides[3])
         channels = r.choice((r.randint(1, 2 * lanes), lanes, r.randint(1, 3 * lanes)))
         weight_format, output_format = self.format(), self.format()
         convolved = tuple(

@@ -6,6 +6,7 @@ Retirements are gathered and counted many thousands at a time; what is alike wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,7 @@ _CSR_POINTS = {
 }
 _KNOWN_CSRS = np.zeros(1 << 12, bool)
 _KNOWN_CSRS[[c.address for c in CSRS]] = True
-_KNOWN_CSRS[_CSR_POINTS["mvu"]] = True
+_KNOWN_CSRS[[first + i for first, _ in MVU_CSR_FIRST for i in range(MVU_CSRS)]] = True
 _MRET = BY_NAME["mret"].match
 _READ_ONLY = {c.name for c in CSRS if c.read_only}
 _HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
@@ -84,7 +85,7 @@ class ControllerCoverage:
             [
                 CoverPoint("instruction", {name: _NUMBER[name] for name in (*two, *one)}),
                 CoverPoint("rs1", _CORNERS),
-                CoverPoint("rs2", {**_CORNERS, "immediate": 6}),
+                CoverPoint("rs2", _CORNERS | {"immediate": 6}),
             ],
             crosses=[("instruction", "rs1", "rs2")],
             impossible=lambda labels: (
@@ -348,7 +349,7 @@ def _corner(values: np.ndarray) -> np.ndarray:
     return np.select(corners, list(range(5)), 5)
 
 
-def _impossible_registers(labels: dict[str, str]) -> bool:
+def _impossible_registers(labels: Mapping[str, str]) -> bool:
     """Combinations of instruction and destination that an encoding does not have."""
     if "rd" not in labels or "instruction" not in labels:
         return False
@@ -358,7 +359,7 @@ def _impossible_registers(labels: dict[str, str]) -> bool:
     return labels["rd"] in ("rs1", "rs2") and labels["rd"] not in operands
 
 
-def _impossible_access(labels: dict[str, str]) -> bool:
+def _impossible_access(labels: Mapping[str, str]) -> bool:
     instruction = _BY_NUMBER[_NUMBER[labels["instruction"]]] if "instruction" in labels else None
     if instruction is None:
         return False

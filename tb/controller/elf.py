@@ -7,6 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from elftools.common.exceptions import ELFError
@@ -113,7 +114,7 @@ def check(path: str, parameters: Mapping[str, int], settings: Mapping[str, str])
 
 
 def _read(
-    path: Path, file: object, size: int, params: ControllerParameters, tohost: int | None, force: bool
+    path: Path, file: BinaryIO, size: int, params: ControllerParameters, tohost: int | None, force: bool
 ) -> Program:
     elf = ELFFile(file)
     machine = elf["e_machine"]

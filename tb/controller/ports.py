@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.handle import SimHandleBase
 from cocotb.triggers import Timer
 
 from assay.golden.controller import memory_map
@@ -88,7 +88,7 @@ class InterruptLines:
         levels: for each hart (first clock, level) of ext_irq_i, the initial level included.
     """
 
-    def __init__(self, dut: SimHandleBase, harts: int) -> None:
+    def __init__(self, dut: Any, harts: int) -> None:
         self._dut = dut
         self.harts = harts
         self.reset()

@@ -67,7 +67,9 @@ def load_workload(
         lowering: how a model file is lowered.
     """
     if model in DIGITS:
-        return Workload(*vectors.digits(model))
+        network, digits, labels = vectors.digits(model)
+        assert isinstance(network, Network)  # as .onnx files give
+        return Workload(network, digits, labels)
     make = NETWORKS.get(model)
     network = make() if make else lowering(golden.load(model))
     shape, fmt = network.shapes[network.input], network.input_format

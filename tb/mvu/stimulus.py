@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,13 @@ LARGEST_RANDOM_JOB = 6000
 def values(rng: np.random.Generator, fmt: IntFormat, shape: tuple[int, ...]) -> np.ndarray:
     """Random integers of a format."""
     return rng.integers(fmt.min, fmt.max + 1, shape)
+
+
+def _fields(registers: dict[str, dict[str, int] | int], name: str) -> dict[str, int]:
+    """A register's fields, to be changed."""
+    fields = registers[name]
+    assert isinstance(fields, dict), f"{name} is given as a plain value"
+    return fields
 
 
 class Stimulus:
@@ -55,7 +63,7 @@ class Stimulus:
     # -----------------------------------------------------------------------------------------
     # Layers
     # -----------------------------------------------------------------------------------------
-    def layer(self, name: str, **given: object) -> tuple[Layer, tuple[int, int]]:
+    def layer(self, name: str, **given: Any) -> tuple[Layer, tuple[int, int]]:
         """A random layer and its map size; `given` fixes attributes of `Layer`, or ``size`` and ``channels``."""
         r, lanes = self.random, self.params.lanes
         kernel = given.pop("kernel", None) or (
@@ -69,7 +77,7 @@ class Stimulus:
         least = (max(1, kernel[0] - padding[0] - padding[2]), max(1, kernel[1] - padding[1] - padding[3]))
         size = given.pop("size", None) or (least[0] + r.randrange(6), least[1] + r.randrange(6))
         channels = given.pop("channels", None) or (r.randint(1, 2 * lanes), r.randint(1, 2 * lanes))
-        formats = {
+        formats: dict[str, Any] = {
             n: given.pop(n, None) or self.format() for n in ("weight_format", "input_format", "output_format")
         }
         weight = values(self.rng, formats["weight_format"], (channels[1], *kernel, channels[0]))
@@ -85,7 +93,7 @@ class Stimulus:
             residual = Residual("residual", self.format(), r.randint(-32768, 32767), r.randint(0, 15))
         shift = r.randint(0, min(30, 47 + 1 - formats["output_format"].bits))
         bias_shift = r.choice((0, 0, r.randint(0, 15)))
-        attributes = {
+        attributes: dict[str, Any] = {
             "multiplier": self.rng.integers(-32768, 32768, k) if r.random() < 0.7 else np.ones(k, np.int64),
             "bias": self.rng.integers(-(1 << 26), 1 << 26, k) << bias_shift,
             "shift": shift,
@@ -100,7 +108,7 @@ class Stimulus:
             name, "input", "output", weight, stride=stride, padding=padding, **formats, **attributes
         ), size  # fmt: skip
 
-    def items(self, layer: Layer, size: tuple[int, int], **options: object) -> list[JobItem]:
+    def items(self, layer: Layer, size: tuple[int, int], **options: Any) -> list[JobItem]:
         """The jobs of a layer on random tensors, placed in banks of their own.
 
         Args:
@@ -126,7 +134,7 @@ class Stimulus:
             x = values(self.rng, layer.input_format, (*size, layer.input_channels))
         crossbar = options.get("crossbar", r.random() < 0.3)
         images = [Image(bases[0], pack_activations(x, layer.input_format, params.lanes), crossbar)]
-        if layer.residual:
+        if layer.residual and jobs[0].residual:
             residual = values(self.rng, layer.residual.format, jobs[0].residual.shape)
             words = pack_activations(residual, layer.residual.format, params.lanes)
             images.append(Image(bases[2], words, crossbar))
@@ -146,12 +154,12 @@ class Stimulus:
                 items = self.items(layer, size, **{"dest": dest, **options})
             except (DoesNotFitError, ConfigurationError):
                 continue  # a draw outside the build's limits, or that would exceed a field
-            if len(items) > 1 or items[0].registers["mvucommand"]["countdown"] > largest:
+            if len(items) > 1 or _fields(items[0].registers, "mvucommand")["countdown"] > largest:
                 continue
             made += 1
             mode = self.random.choice((1, 1, 1, 0, 2, 3))
             for item in items:
-                item.registers["mvucommand"]["multiply_mode"] = mode
+                _fields(item.registers, "mvucommand")["multiply_mode"] = mode
             yield from items
 
     # -----------------------------------------------------------------------------------------
@@ -160,7 +168,13 @@ class Stimulus:
     def corners(self) -> Iterator[JobItem]:
         """Directed cases: ends of the precisions and values, smallest and strided shapes."""
         lanes = self.params.lanes
-        plain = {"residual": None, "pool": None, "relu": False, "kernel": (1, 1), "stride": (1, 1)}
+        plain: dict[str, Any] = {
+            "residual": None,
+            "pool": None,
+            "relu": False,
+            "kernel": (1, 1),
+            "stride": (1, 1),
+        }
         plain |= {"padding": (0, 0, 0, 0), "rounding": "truncate", "saturate": False}
         unit = {"multiplier": np.ones(lanes, np.int64), "bias": np.zeros(lanes, np.int64), "shift": 0}
         for bits_x in (1, 16):
@@ -269,7 +283,7 @@ class Stimulus:
         depth = self.params.data_depth
         while True:
             registers = self._program()
-            countdown = registers["mvucommand"]["countdown"]
+            countdown = _fields(registers, "mvucommand")["countdown"]
             if not 1 <= countdown <= most or config_causes(registers):
                 continue
             config = Configuration(registers)
@@ -305,7 +319,7 @@ class Stimulus:
                     registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else r.randint(0, 3)
         max_pool = r.randint(0, 1)
         inner = [n + 1 for n in lengths[(pool_select if max_pool else acc_select) + 1 :]]
-        registers["mvuobaseptr"]["dest"] = r.choice((0, 0, 0, r.randrange(256)))
+        _fields(registers, "mvuobaseptr")["dest"] = r.choice((0, 0, 0, r.randrange(256)))
         registers["mvuprecision"] = {
             name: value
             for operand, fmt in (("weight", w), ("input", a), ("output", o), ("residual", residual))
@@ -320,7 +334,7 @@ class Stimulus:
         registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
         registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
         for name in ("scaler_memory", "bias_memory", "relu", "residual"):
-            registers["mvuconfig1"][name] = r.randint(0, 1)
+            _fields(registers, "mvuconfig1")[name] = r.randint(0, 1)
         group = int(np.prod(inner))
         registers["mvucommand"] = {
             "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group))),
@@ -406,5 +420,5 @@ class Stimulus:
         return item
 
 
-def _attributes(layer: Layer) -> dict[str, object]:
+def _attributes(layer: Layer) -> dict[str, Any]:
     return {name: getattr(layer, name) for name in layer.__dataclass_fields__}

@@ -8,6 +8,7 @@ are equal byte by byte, or one of the two benches is wrong.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,7 @@ class Traffic:
         pairs = sorted(encode(item.registers).items())
         self._add(_REGISTERS, len(pairs), pairs)
         self._add(_WAIT)
+        assert item.output is not None  # a job of a layer has one
         self._add(_READ, item.output.base, item.output.words)
 
         data = words_to_uint64(result.data)
@@ -77,7 +79,7 @@ class Traffic:
         self._expected.append(_columns(kind, *columns).reshape(-1))
 
 
-def _columns(*columns: object) -> np.ndarray:
+def _columns(*columns: Any) -> np.ndarray:
     """uint64[n, columns]; filled by column, as stacking mixed dtypes would go through float."""
     table = np.empty((len(columns[-1]), len(columns)), "<u8")
     for k, values in enumerate(columns):

@@ -112,6 +112,7 @@ class ArrayStimulus:
         while True:
             (item,) = self.units[unit].random_items(1, largest, dest=dest, place=place, crossbar=False)
             inputs = sum(len(image.words) for image in item.images)
+            assert item.output is not None  # a job of a layer has one
             if item.output.words <= self.region - _HOST_WORDS and inputs <= self.half // 4:
                 return item
 

@@ -127,11 +127,11 @@ class RandomLayers:
                 before[axis], after[axis] = (k - 1) // 2, k // 2
             elif padding == "uneven":
                 before[axis], after[axis] = self.integer(0, k - 1), self.integer(0, k - 1)
-        size = tuple(
+        rows, columns = (
             max(1, k - b - a) + self.integer(0, self.deal(3, 6, 16))
             for k, b, a in zip(kernel, before, after, strict=True)
         )
-        return Window(kernel, stride, padding=(*before, *after)), size
+        return Window(kernel, stride, padding=(before[0], before[1], after[0], after[1])), (rows, columns)
 
     def conv(self, groups: int, each: int, multiplier: int) -> _Made:
         """A convolution of `groups` x `each` input channels, `multiplier` outputs for each group."""
@@ -245,7 +245,9 @@ class RandomLayers:
             padding = [self.integer(0, kernel[i % 2] - 1) for i in range(4)]
         size = [max(1, kernel[i] - padding[i] - padding[i + 2]) + self.integer(0, 5) for i in range(2)]
         kind = self.deal(tflite.MaxPool2D, tflite.AveragePool2D)
-        operator = kind(Window(kernel, stride, padding=tuple(padding)), self.affine(), self.activation())
+        top, left, bottom, right = padding
+        window = Window(kernel, stride, padding=(top, left, bottom, right))
+        operator = kind(window, self.affine(), self.activation())
         return operator, [self.int8(1, 1, *size, self.integer(1, 12))]
 
     def reduction(self) -> _Made:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ def load_workload(model: str, images: str, rng: np.random.Generator) -> Workload
     """
     if not model:
         network, digits, labels = vectors.digits(DIGITS)
+        assert isinstance(network, Graph)  # as .tflite files give
         return Workload(network, {network.inputs[0]: digits}, labels)
     network = golden.load(model)
     if not images:
@@ -96,8 +98,8 @@ def layer_items(
 
     for number, place in enumerate(layer.places):
         item = TileItem.of(f"layer {name}, tile {number}", place.tile, place.pixels(), layer.parameters)
-        item.made = lambda beats, place=place: keep(place, beats)
-        item.locate = lambda word, place=place: _locate(layer, place, word)
+        item.made = partial(keep, place)
+        item.locate = partial(_locate, layer, place)
         yield item
 
 

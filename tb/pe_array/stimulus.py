@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Stimulus:
         self.random = random.Random(seed)
         self._decks: dict[tuple[object, ...], list[object]] = {}
 
-    def deal(self, *choices: object) -> object:
+    def deal(self, *choices: Any) -> Any:
         """One of the choices; each comes once before any comes again, so that few draws reach all of them."""
         deck = self._decks.setdefault(choices, [])
         if not deck:
@@ -243,7 +244,7 @@ class Stimulus:
             item = self.item(
                 name, 600, extent__output_columns=9, repeat__images=2, mode__table=0, mode__softmax=0
             )
-            made = outputs(item.tile, item.pixels, self.params)
+            made = outputs(*item.computed, self.params)
             if len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all():
                 return item
 
@@ -383,9 +384,10 @@ class Stimulus:
         ):
             columns = size.get("extent.output_columns", 1)
             item = self.plain(f"softmax of {what}", 1, 0, **size, packet__columns=columns)
-            tile = replace(item.tile, header={**item.tile.header, "mode.softmax": 1}, table=exponentials)
+            tile, pixels = item.computed
+            tile = replace(tile, header={**tile.header, "mode.softmax": 1}, table=exponentials)
             tile.vectors[:] = np.arange(p.columns) % p.vectors
-            pixels = item.pixels.copy()
+            pixels = pixels.copy()
             if "large" in what:
                 pixels[:] = -128
                 pixels.reshape(-1, p.rows)[self.random.randrange(pixels.size // p.rows)] = 127
@@ -409,9 +411,10 @@ class Stimulus:
         ):
             for shift in (0, 8, 31):
                 item = self.plain(f"accumulator {what}, right shift {shift}", weight, half - 1)
-                item.tile.entries["bias"][:] = bias
-                item.tile.entries["factor.shift"][:] = -shift
-                yield TileItem.of(item.get_name(), item.tile, item.pixels, p)
+                tile, pixels = item.computed
+                tile.entries["bias"][:] = bias
+                tile.entries["factor.shift"][:] = -shift
+                yield TileItem.of(item.get_name(), tile, pixels, p)
         if p.data_width == 16:
             yield self.plain("sums wrap", -half, -half, packet__channels=4, entries=p.columns)
 
@@ -460,12 +463,12 @@ class Stimulus:
 
     def refused(self, name: str, fields: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
         """A legal weight packet but for these fields of its header."""
-        item = self.plain(name, 1, 1)
-        content = weight_packet(item.tile, self.params)
-        bits = np.unpackbits(encode_header({**item.tile.header, **fields}), bitorder="little")
+        tile, _ = self.plain(name, 1, 1).computed
+        content = weight_packet(tile, self.params)
+        bits = np.unpackbits(encode_header({**tile.header, **fields}).view(np.uint8), bitorder="little")
         rows = -(-len(bits) // self.params.weight_bits)
-        bits = np.pad(bits, (0, rows * self.params.weight_bits - len(bits))).reshape(rows, -1)
-        content[:rows] = np.packbits(bits, axis=1, bitorder="little")
+        beats = np.pad(bits, (0, rows * self.params.weight_bits - len(bits))).reshape(rows, -1)
+        content[:rows] = np.packbits(beats, axis=1, bitorder="little")
         return packet(content)
 
     def wrong_lengths(
@@ -484,4 +487,4 @@ class Stimulus:
 
     def pixel_packet(self, item: TileItem, index: int) -> np.ndarray:
         """The beats of one pixel packet of an item, uint8[n, bytes]."""
-        return pixel_packets(item.tile, item.pixels, self.params)[index]
+        return pixel_packets(*item.computed, self.params)[index]

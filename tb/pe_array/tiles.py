@@ -75,6 +75,12 @@ class TileItem(uvm_sequence_item):
         self.made: Callable[[OutputBeats], None] = lambda beats: None
         self.locate: Callable[[Word], str] = lambda word: ""
 
+    @property
+    def computed(self) -> tuple[Tile, np.ndarray]:
+        """Tile and pixels of an item that has them."""
+        assert self.tile is not None and self.pixels is not None, f"{self.get_name()} computes nothing"
+        return self.tile, self.pixels
+
     @classmethod
     def of(cls, name: str, tile: Tile, pixels: np.ndarray, params: PeArrayParameters) -> TileItem:
         """The item of a legal tile with its right packets."""

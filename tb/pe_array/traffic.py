@@ -35,7 +35,7 @@ class Traffic:
 
     def item(self, item: TileItem) -> None:
         """The packets of one tile."""
-        self._tiles.append(item.tile)
+        self._tiles.append(item.computed[0])
         for stream, packets in zip(self._streams, (item.weight_packets, item.pixel_packets), strict=True):
             stream += [np.hstack([_words(content), last[:, None].astype("<u4")]) for content, last in packets]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def _signed(bits: int) -> tuple[int, int]:
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def _drawn(rng: np.random.Generator, bits: int, shape: object = None) -> np.ndarray:
+def _drawn(rng: np.random.Generator, bits: int, shape: Any = None) -> np.ndarray:
     """Signed numbers of all magnitudes, the ends and 0 often."""
     low, high = _signed(bits)
     x = rng.integers(low, high + 1, shape) >> rng.integers(0, bits, shape)
@@ -92,7 +93,7 @@ def _drawn(rng: np.random.Generator, bits: int, shape: object = None) -> np.ndar
     return np.where(rng.random(shape) < 0.05, ends, x)
 
 
-def _multiplier(rng: np.random.Generator, bits: int, shape: object = None) -> np.ndarray:
+def _multiplier(rng: np.random.Generator, bits: int, shape: Any = None) -> np.ndarray:
     """Factors with their highest bit set, often with few ones (which make ties), rarely anything."""
     x = rng.integers(1 << (bits - 1), 1 << bits, shape)
     few = rng.choice([1, 3, 5, 7], shape) << (bits - 3)
@@ -128,7 +129,7 @@ def tile(
         "second_multiplier": int(_multiplier(rng, 31) | rng.integers(2) << 31),
         "operand.first_shift": _shift(rng, -8),
         "operand.second_shift": _shift(rng, -20),
-        "operand.left_shift": int(rng.choice([31 - width - 3, rng.integers(32)], p=[0.8, 0.2])),
+        "operand.left_shift": int(rng.choice([31 - width - 3, int(rng.integers(32))], p=[0.8, 0.2])),
     }
     bounds = [
         last_word,
@@ -261,7 +262,7 @@ def _entry_bytes(entries: Mapping[str, np.ndarray]) -> np.ndarray:
     """Entries `[n, lanes]` in the words of `ENTRY`: uint8 `[n, lanes * bytes]`."""
     words = []
     for word in ENTRY:
-        value = np.int64(0)
+        value: np.ndarray = np.array(0, np.int64)
         for field in word.fields:
             name = word.name if field.name == "value" else f"{word.name}.{field.name}"
             value = value | (entries[name] << field.lsb & field.mask)
@@ -274,6 +275,8 @@ def _table_beats(rng: np.random.Generator, shape: Shape, table: np.ndarray, bank
     room = -len(table) % shape.columns
     words = np.concatenate([table, rng.integers(0, 1 << shape.data_width, room)])
     words = words.reshape(-1, shape.columns)
-    zeros = {name: np.zeros((1, (bits + 7) // 8), np.uint8) for name, bits in shape.inputs.fields.items()}
+    zeros: dict[str, np.ndarray] = {
+        name: np.zeros((1, (bits + 7) // 8), np.uint8) for name, bits in shape.inputs.fields.items()
+    }
     zeros |= {"table": _bytes(words, shape.data_width), "table_beat": np.arange(len(words))}
     return shape.inputs.pack(**{**zeros, "last": 0, "bank": bank, "is_table": 1})
