@@ -254,13 +254,13 @@ class Acceptance:
             type=int,
             default=0,
             metavar="N",
-            help="pass where a lowered network's integers are up to N steps from its framework's (default: 0)",
+            help="accept differences of up to N steps between a lowered network and its framework (default: 0)",
         )
         parser.add_argument(
             "--accept-share",
             default="",
             metavar="SHARE",
-            help="in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
+            help="accept them in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
         )
 
     @classmethod

@@ -206,7 +206,7 @@ class Soaks(Capability):
     lacks: ClassVar[str] = "has no soak"
     having: ClassVar[str] = "blocks that have one"
     command: ClassVar[Command | None] = Command(
-        "soak", "random programs in lock-step until so many instructions are compared", "N", "10000000"
+        "soak", "run random programs in lock-step until N instructions are compared", "N", "10000000"
     )
 
     def check(self, block: Block, given: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
