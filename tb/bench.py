@@ -27,7 +27,8 @@ from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
-from assay.tb.report import RUN_DIR, Report, write_json
+from assay.tb.json_file import write_json
+from assay.tb.report import RUN_DIR, Report
 from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 __all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
@@ -172,15 +173,15 @@ class EnvTest(BenchTest):
         environment: class of ``env``, a `tb.env.StreamEnv`.
     """
 
-    environment: type
+    environment: type[Any]
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.env = self.environment("env", self)
+        self.env: Any = self.environment("env", self)
 
     @property
     def scoreboards(self) -> Iterable[StreamScoreboard]:
-        return self.env.scoreboards
+        return tuple(self.env.scoreboards)
 
     async def reset(self) -> None:
         await self.env.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,11 +139,7 @@ class TensorFormat:
             mask, digits = (1 << field.bits) - 1, (field.bits + 3) // 4
             told = [f"{int(v)} (0x{int(v) & mask:0{digits}x})" for v in values[:, lane]]
             return f"{said} is {told[1]} instead of {told[0]}"
-        return (
-            "after the last beat of the tensor"
-            if beat >= len(packet.beats)
-            else "the end of packet or its keep"
-        )
+        return "the end of the packet, or its keep"
 
 
 class TensorScoreboard(StreamScoreboard):
@@ -153,13 +150,14 @@ class TensorScoreboard(StreamScoreboard):
         options: as for `StreamScoreboard`.
     """
 
-    def __init__(self, tensor_format: TensorFormat, **options: object) -> None:
+    def __init__(self, tensor_format: TensorFormat, **options: Any) -> None:
         super().__init__(tensor_format.port, tensor_format.format, **options)
         self.tensor_format = tensor_format
         self._packets: list[tuple[int, Packet, str]] = []  # first beat, packet, the play's name
         self._promised = 0
         self._came = 0
         self._values_before = 0
+        self.kept: list[np.ndarray] | None = None  #: where what comes is kept as it came; None: nowhere
 
     @property
     def promised(self) -> int:
@@ -187,6 +185,8 @@ class TensorScoreboard(StreamScoreboard):
         self.expect(packet.beats & packet.care)
 
     def write(self, beats: Beats) -> None:
+        if self.kept is not None:
+            self.kept.append(beats.payload)
         care = self._care(self._came, len(beats))
         self._came += len(beats)
         unknown = None if beats.unknown is None else beats.unknown & care

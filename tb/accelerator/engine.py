@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from multiprocessing.connection import Client
+from pathlib import Path
 from typing import Any
 
 import cocotb
@@ -28,8 +29,10 @@ from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.env import CLOCK_NS
+from assay.tb.json_file import write_json
 from assay.tb.mvu.env import port_formats
 from assay.tb.mvu_array.env import build_parameters
+from assay.tb.report import RUN_DIR
 
 _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: runs have a limit
 
@@ -170,6 +173,7 @@ async def serve(dut: object) -> None:
     """Do what the connected process asks for, until it ends the connection."""
     server = PlanServer(dut)
     await server.reset()
+    write_json(Path(os.environ[RUN_DIR]) / "summary.json", {"serves": True})
     key = bytes.fromhex(os.environ["ASSAY_ENGINE_KEY"])
     with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=key) as host:
         while (request := _received(host)) is not None:

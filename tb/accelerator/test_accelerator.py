@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the accelerator. Each is a cocotb test; what it plays is its `body`, all else is the environment's."""
+"""Tests of the accelerator. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -197,10 +197,8 @@ class Beside(AcceleratorTest):
 
 @Beside.test
 class InterruptStorm(Beside):
-    """External, software and timer interrupts while a network runs.
-
-    External, software and timer interrupts of all harts come and go: the firmware has enabled none of them.
-    """
+    """External, software and timer interrupts of all harts come and go: the firmware has enabled none of
+    them."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, harts = self.stimulus.random, self.env.params.mvus
@@ -227,10 +225,7 @@ class InterruptStorm(Beside):
 
 @Beside.test
 class LateHarts(Beside):
-    """Harts that the host holds for a while in the middle of a run.
-
-    The host holds harts for a while, at random.
-    """
+    """Harts that the host holds for a while in the middle of a run."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, harts = self.stimulus.random, self.env.params.mvus
@@ -246,10 +241,7 @@ class LateHarts(Beside):
 
 @Beside.test
 class HostReads(Beside):
-    """Host reads of memories and registers while a network runs.
-
-    The host reads data memories, registers and the controller's memories during a run.
-    """
+    """Host reads of memories and registers while a network runs."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, host, params = self.stimulus.random, env.host, self.env.params
@@ -308,10 +300,7 @@ async def stalls(self: AcceleratorTest) -> None:
 
 @AcceleratorTest.test
 class Resets(AcceleratorTest):
-    """Reset in the middle of a run or of its loading, then a clean run.
-
-    Reset at a random clock of a run, or of its loading; then a clean run.
-    """
+    """Reset at a random clock of a run, or of its loading; then a clean run."""
 
     async def body(self) -> None:
         env, r = self.env, self.stimulus.random

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 from cocotb.triggers import Event
 
 from assay.tb.agents.axi import OKAY, RESPONSES, AxiError
@@ -18,7 +19,7 @@ from assay.tb.agents.burst import StreamError, StreamReset, StreamUnknown, raise
 from assay.tb.agents.clocking import Clocked, Clocking
 from assay.tb.agents.port import PortDriver, PortMonitor
 from assay.tb.agents.request_response import RequestResponse
-from assay.tb.agents.signals import Signal
+from assay.tb.agents.signals import Signal, SignalMissing
 
 __all__ = ["PIN_ROLES", "AxiLite", "PinBus"]
 
@@ -54,36 +55,46 @@ class AxiLite:
         on_error: Callable[[StreamError], None] = raise_error,
     ) -> None:
         self.name = prefix
-        self.channels: dict[str, PortDriver | PortMonitor] = {}
+        self.sources: dict[str, PortDriver] = {}
+        self.sinks: dict[str, PortMonitor] = {}
         for channel, names in self._CHANNELS.items():
             found = {name: signal(f"{prefix}_{channel}{name}") for name in names}
             fields = {name: one for name, one in found.items() if one is not None}
-            kind = PortMonitor if channel in "br" else PortDriver
-            self.channels[channel] = kind(
-                clocking,
-                f"{prefix}_{channel}",
-                fields,
-                signal(f"{prefix}_{channel}valid"),
-                signal(f"{prefix}_{channel}ready"),
-                seed=seed,
+            handshake = [signal(f"{prefix}_{channel}{name}") for name in ("valid", "ready")]
+            missing = [name for name, one in zip(("valid", "ready"), handshake, strict=True) if one is None]
+            if missing or not fields:
+                raise SignalMissing(f"port {prefix} has no {prefix}_{channel}{(missing or names)[0]}")
+            kind: type[PortDriver] | type[PortMonitor] = PortMonitor if channel in "br" else PortDriver
+            made = kind(clocking, f"{prefix}_{channel}", fields, *handshake, seed=seed, on_error=on_error)
+            if isinstance(made, PortMonitor):
+                made.eager = True  # an answer is awaited: it must not wait for more of them
+                self.sinks[channel] = made
+            else:
+                self.sources[channel] = made
+
+        def port(request: str, response: str) -> RequestResponse:
+            return RequestResponse(
+                self.sources[request],
+                self.sinks[response],
+                clock_ns=clocking.period_ns,
+                timeout_clocks=timeout_clocks,
                 on_error=on_error,
             )
-        options = {
-            "clock_ns": clocking.period_ns,
-            "timeout_clocks": timeout_clocks,
-            "on_error": on_error,
-        }
-        self._writes = RequestResponse(self.channels["aw"], self.channels["b"], **options)
-        self._reads = RequestResponse(self.channels["ar"], self.channels["r"], **options)
+
+        self._writes, self._reads = port("aw", "b"), port("ar", "r")
+
+    @property
+    def _all(self) -> list[PortDriver | PortMonitor]:
+        return [*self.sources.values(), *self.sinks.values()]
 
     @property
     def moves(self) -> int:
         """Changes with every answer, for a watchdog."""
-        return sum(channel.moves for channel in self.channels.values())
+        return sum(channel.moves for channel in self._all)
 
     def waiting(self) -> str:
         """What is unanswered, for a watchdog; empty when nothing."""
-        said = [channel.waiting() for channel in self.channels.values() if isinstance(channel, PortDriver)]
+        said = [channel.waiting() for channel in self.sources.values()]
         for channel, what in (("b", self._writes), ("r", self._reads)):
             if what.outstanding:
                 said.append(f"port {self.name}_{channel}: {what.outstanding} accesses wait for their answers")
@@ -92,11 +103,11 @@ class AxiLite:
     @property
     def stall(self) -> int:
         """Probability of a stall of every channel in each clock, in 1/256."""
-        return self.channels["aw"].stall
+        return self.sources["aw"].stall
 
     @stall.setter
     def stall(self, probability: int) -> None:
-        for channel in self.channels.values():
+        for channel in self._all:
             channel.stall = probability
 
     async def write(self, address: int, word: int, strobe: int | None = None) -> None:
@@ -106,7 +117,7 @@ class AxiLite:
             AxiError: it is not answered OKAY.
             StreamTimeout, StreamReset: it is not answered, or was dropped.
         """
-        w = self.channels["w"]
+        w = self.sources["w"]
         fields = {"data": word}
         if "strb" in w.format.fields:
             fields["strb"] = (1 << w.format.fields["strb"]) - 1 if strobe is None else strobe
@@ -129,14 +140,14 @@ class AxiLite:
         """Drop everything in flight: to be called while the design is in reset."""
         self._writes.flush()
         self._reads.flush()
-        self.channels["w"].flush()
+        self.sources["w"].flush()
 
-    async def _access(self, port: RequestResponse, channel: str, address: int) -> dict[str, object]:
-        beat_format = self.channels[channel].format
+    async def _access(self, port: RequestResponse, channel: str, address: int) -> dict[str, np.ndarray]:
+        beat_format = self.sources[channel].format
         fields = {"addr": address} | ({"prot": 0} if "prot" in beat_format.fields else {})
         return port.response.format.unpack(await port.answers(beat_format.pack(**fields)))
 
-    def _check(self, what: str, channel: str, address: int, resp: object) -> None:
+    def _check(self, what: str, channel: str, address: int, resp: np.ndarray) -> None:
         code = int(resp[0])
         if code != OKAY:
             raise AxiError(
@@ -328,13 +339,16 @@ class PinBus(Clocked):
             if there is None:
                 self._report(f"read_valid ({self._signals['read_valid'].name}) is X or Z")
         else:
-            # The clock that takes the access is number 0; `_taken_at` is the tick after it.
-            there = (0 if self._shown else self.clocking.ticks - self._taken_at + 1) == self._latency
+            there = self._age() == self._latency
         if there:
             word = self._signals["read_data"].read_known()
             if word is None:
                 self._report(f"the word read from address 0x{access.address:x} is X or Z")
             self._result = word or 0
+
+    def _age(self) -> int:
+        """Clocks since the one that took the access; `_taken_at` is the tick after that one."""
+        return 0 if self._taken_at is None else self.clocking.ticks - self._taken_at + 1
 
     def _leave(self) -> None:
         for role in ("select", "write_enable", "read_enable"):

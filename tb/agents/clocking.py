@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.handle import SimHandleBase
-from cocotb.triggers import Event, FallingEdge, ReadOnly, Timer
+from cocotb.handle import LogicObject
+from cocotb.task import Task
+from cocotb.triggers import ClockCycles, Event, FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
 
 from assay.tb.agents.burst import NEVER, StreamError, raise_error
@@ -26,7 +27,7 @@ from assay.tb.agents.stalls import Stalls
 __all__ = ["Clocked", "Clocking", "Reset", "start_clock"]
 
 
-def start_clock(clock: SimHandleBase, period_ns: float = 10) -> Clock:
+def start_clock(clock: LogicObject, period_ns: float = 10) -> Clock:
     """Make the clock of a design whose clock is a port of the top."""
     made = Clock(clock, period_ns, unit="ns")
     made.start()
@@ -55,6 +56,8 @@ class Reset:
 
 class Clocked:
     """An agent that acts in every clock. `Clocking` calls these in turn, for all agents before the next one."""
+
+    name: str  #: for messages
 
     def passed(self) -> None:
         """A rising edge was: what was sampled before it has happened."""
@@ -89,7 +92,7 @@ class Clocking:
 
     def __init__(
         self,
-        clock: SimHandleBase,
+        clock: LogicObject,
         period_ns: float = 10,
         *,
         enable: Signal | None = None,
@@ -112,11 +115,13 @@ class Clocking:
         self._sampled = False
         if enable is not None:
             enable.write(1)
-        self._task = cocotb.start_soon(self._run())
+        self._task: Task[None] | None = None
 
     def add(self, agent: Clocked) -> None:
         """Let an agent take part."""
         self._agents.append(agent)
+        if self._task is None:  # a bench of burst adapters alone sleeps between its bursts
+            self._task = cocotb.start_soon(self._run())
         if type(agent).answer is not Clocked.answer:
             self._answering.append(agent)
 
@@ -135,6 +140,9 @@ class Clocking:
 
     async def clocks(self, count: int) -> None:
         """Wait for so many falling edges; what was sampled before is then known."""
+        if self._task is None:
+            await ClockCycles(self.clock, count, FallingEdge)
+            return
         for _ in range(count):
             self._turn.clear()
             await self._turn.wait()

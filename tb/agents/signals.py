@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
-from cocotb.handle import ArrayObject, LogicArrayObject, LogicObject, PackedObject, SimHandleBase
+from cocotb.handle import ArrayObject, LogicArrayObject, LogicObject, PackedObject
 
 __all__ = ["Signal", "SignalMissing", "find_signal", "has_signal"]
 
@@ -15,12 +16,12 @@ class SignalMissing(ValueError):
     """The design has no signal of this name, or one of a type that cannot be driven as bits."""
 
 
-def has_signal(entity: SimHandleBase, name: str) -> bool:
+def has_signal(entity: Any, name: str) -> bool:
     """Whether `find_signal` finds it."""
     return _look_up(entity, name) is not None
 
 
-def find_signal(entity: SimHandleBase, name: str) -> SimHandleBase:
+def find_signal(entity: Any, name: str) -> Any:
     """The signal called `name` in `entity`; dots lead into instances.
 
     Raises:
@@ -37,8 +38,8 @@ def find_signal(entity: SimHandleBase, name: str) -> SimHandleBase:
     return handle
 
 
-def _look_up(entity: SimHandleBase, name: str) -> SimHandleBase | None:
-    handle: SimHandleBase | None = entity
+def _look_up(entity: Any, name: str) -> Any:
+    handle = entity
     for part in name.split("."):
         handle = getattr(handle, part, None)
     return handle
@@ -58,15 +59,15 @@ class Signal:
         SignalMissing: a name is unknown, or its type is neither a bit, a vector nor an array of those.
     """
 
-    def __init__(self, entity: SimHandleBase, names: str | Sequence[str]) -> None:
+    def __init__(self, entity: Any, names: str | Sequence[str]) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
-        self._parts: list[tuple[SimHandleBase, int]] = []
+        self._parts: list[tuple[Any, int]] = []
         for name in self.names:
             self._add(name, find_signal(entity, name))
         self.width = sum(width for _, width in self._parts)
         self._value: int | None = None
 
-    def _add(self, name: str, handle: SimHandleBase) -> None:
+    def _add(self, name: str, handle: Any) -> None:
         if isinstance(handle, ArrayObject):
             for index in sorted(handle.range):
                 self._add(f"{name}[{index}]", handle[index])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the controller. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the controller. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -133,10 +133,8 @@ async def elf(self: ControllerTest) -> None:
 # -------------------------------------------------------------------------------------------------
 @ControllerTest.test
 class RandomPrograms(ControllerTest):
-    """Random programs on all harts: hazards, branches both ways, accesses at all alignments and edges, traps.
-
-    Random programs on all harts at once, on shared memory.
-    """
+    """Random programs on all harts: hazards, branches both ways, accesses at all alignments and edges,
+    traps."""
 
     count = (6, 1)
     length = (5_000, 300)
@@ -157,10 +155,8 @@ class RandomPrograms(ControllerTest):
 
 @RandomPrograms.test
 class RandomInterrupts(RandomPrograms):
-    """Random programs while interrupt lines change at random clocks; wfi, timers, software interrupts, vectors.
-
-    Random programs while the interrupt lines change at random clocks.
-    """
+    """Random programs while interrupt lines change at random clocks; wfi, timers, software interrupts,
+    vectors."""
 
     kinds = ("interrupts",)
 
@@ -170,10 +166,7 @@ class RandomInterrupts(RandomPrograms):
 
 @RandomPrograms.test
 class CsrStorm(RandomPrograms):
-    """Random programs of CSR instructions: every CSR, every form, corner operands.
-
-    Mostly CSR instructions.
-    """
+    """Random programs of CSR instructions: every CSR, every form, corner operands."""
 
     count = (3, 1)
     kinds = ("csr",)
@@ -181,10 +174,7 @@ class CsrStorm(RandomPrograms):
 
 @RandomPrograms.test
 class Operands(RandomPrograms):
-    """Every operation and branch on every pair of operands at their corners.
-
-    Every operation on every pair of corners.
-    """
+    """Every operation and branch on every pair of operands at their corners."""
 
     count = (1, 1)
     length = (8_000, 400)
@@ -193,10 +183,7 @@ class Operands(RandomPrograms):
 
 @RandomPrograms.test
 class SelfModifying(RandomPrograms):
-    """Random programs that change their own code, with fence.i.
-
-    Programs that write their own code.
-    """
+    """Random programs that change their own code, with fence.i."""
 
     count = (3, 1)
     kinds = ("self_modifying",)
@@ -204,10 +191,7 @@ class SelfModifying(RandomPrograms):
 
 @RandomPrograms.test
 class BusErrors(RandomPrograms):
-    """Random programs on MVU registers, as CSRs and in the window, with bus errors and late answers.
-
-    Accesses to MVUs, some of them refused, answered late and out of order.
-    """
+    """Accesses to MVUs, some of them refused, answered late and out of order."""
 
     count = (3, 1)
     kinds = ("mvu",)
@@ -222,10 +206,7 @@ class BusErrors(RandomPrograms):
 # -------------------------------------------------------------------------------------------------
 @RandomPrograms.test
 class HostTraffic(RandomPrograms):
-    """The host reads and writes memory beside running harts.
-
-    The host reads and writes words that no hart touches, while random programs run.
-    """
+    """The host reads and writes words that no hart touches, while random programs run."""
 
     count = (2, 1)
 
@@ -275,10 +256,8 @@ class HostTraffic(RandomPrograms):
 
 @RandomPrograms.test
 class HoldRelease(RandomPrograms):
-    """Harts are held and released by the host at random clocks.
-
-    The host holds and releases harts in mid-run; a held one does not retire, a released one goes on where it was.
-    """
+    """The host holds and releases harts in mid-run; a held one does not retire, a released one goes on where
+    it was."""
 
     count = (2, 1)
 
@@ -300,10 +279,7 @@ class HoldRelease(RandomPrograms):
 
 @ControllerTest.test
 class Resets(ControllerTest):
-    """Resets at random clocks in mid-run.
-
-    Resets at random clocks in the middle of programs; then everything starts from the beginning.
-    """
+    """Resets at random clocks in the middle of programs; then everything starts from the beginning."""
 
     async def body(self) -> None:
         r = self.stimulus.random
@@ -337,10 +313,8 @@ class Resets(ControllerTest):
 
 @ControllerTest.test
 class Restarts(ControllerTest):
-    """Harts are held in the middle of interrupts and started anew.
-
-    Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what they did.
-    """
+    """Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what
+    they did."""
 
     async def body(self) -> None:
         env, r = self.env, self.stimulus.random
@@ -370,10 +344,8 @@ class Restarts(ControllerTest):
 
 @ControllerTest.test
 class Registers(ControllerTest):
-    """The host port: its own registers, the memories from end to end, refused addresses, state after a run.
-
-    The host port's own registers, its view of the memories and devices, and what it refuses.
-    """
+    """The host port: its own registers, the memories from end to end, refused addresses, state after a
+    run."""
 
     async def body(self) -> None:
         env = self.env
@@ -577,10 +549,7 @@ async def planted_nothing(self: ControllerTest) -> None:
 # -------------------------------------------------------------------------------------------------
 @ControllerTest.test(skip="ASSAY_N" not in os.environ)
 class Soak(ControllerTest):
-    """Random programs of every kind until N instructions have retired.
-
-    Random programs of every kind until so many instructions have retired; one that fails is shrunk.
-    """
+    """Random programs of every kind until N instructions have retired; one that fails is shrunk."""
 
     async def body(self) -> None:
         goal = int(os.environ.get("ASSAY_N", "200000"), 0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import cocotb
 import numpy as np
@@ -34,9 +35,10 @@ from assay.tb.agents.register import (
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.sequence import ItemSequence
 from assay.tb.agents.stream import Burst
-from assay.tb.bench import EnvTest
+from assay.tb.bench import EnvTest, Finding
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.scoreboard import StreamScoreboard
+from assay.tb.stream_bench import BurstPort, Field, StreamBench
 
 FORMAT = BeatFormat([("data", 64), ("addr", 36)])
 FAULTS = ("drop", "repeat", "unknown", "withdraw")
@@ -372,6 +374,40 @@ async def lost_and_invented_answers(self: LoopbackTest) -> None:
     await env.request.send(env.request.format.pack(wdata=0, addr=[1, 2], write=0))
     await clocks(100)
     assert [str(error) for error in env.errors] == ["port rsp: beat 0 answers no read"]
+
+
+class Streams(StreamBench):
+    """The loopback as a user's bench: a tensor in, the same tensor out, through the burst adapters."""
+
+    toplevel = "loopback"
+    clock = ""
+    inputs: ClassVar = {"in": BurstPort({"x": Field("", 16, signed=True)}, {"x": 64, "unused": 36})}
+    outputs: ClassVar = {"out": BurstPort({"y": Field("", 16, signed=True)}, {"y": 64, "unused": 36})}
+    pins: ClassVar = {f"fault_{name}_i": 0 for name in FAULTS}
+
+    def golden(self, x):
+        return x
+
+
+@Streams.test
+async def tensors(self: Streams) -> None:
+    """Tensors through the burst adapters; what comes is what the block made."""
+    for _ in range(5):
+        await self.play(x=self.random("x", (7, 11, 3)))
+    x = self.random("x", (5, 5))
+    assert np.array_equal((await self.predict(x=x))["y"], x)
+
+
+@Streams.test(finds=Finding("lost", "y["))
+async def planted_tensor_fault(self: Streams) -> None:
+    """A beat that the device loses is named by its element."""
+    self.stall(0)
+    sending = cocotb.start_soon(self.play(x=self.random("x", (40, 40))))
+    await self.clocks(50)
+    self.set(fault_drop_i=1)
+    await self.clocks(1)
+    self.set(fault_drop_i=0)
+    await sending
 
 
 class Bits:

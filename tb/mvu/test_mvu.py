@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the MVU. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the MVU. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -164,10 +164,7 @@ async def largest_shapes(self: MvuTest) -> None:
 
 @MvuTest.test
 class BarvinnRows(MvuTest):
-    """BARVINN's five-loop address programs run unchanged.
-
-    Five-loop programs as BARVINN's code generator writes them.
-    """
+    """BARVINN's five-loop address programs run unchanged."""
 
     async def body(self) -> None:
         await self.play(self.items())
@@ -256,10 +253,8 @@ async def random_programs(self: MvuTest) -> None:
 
 @MvuTest.test
 class JobControl(MvuTest):
-    """Status and interrupt by the bit, and cleared at every clock around a job's end.
-
-    Status and interrupt by the bit: while jobs run and wait, cleared one by one, and cleared as a job ends.
-    """
+    """Status and interrupt by the bit: while jobs run and wait, cleared one by one, and cleared as a job
+    ends."""
 
     async def body(self) -> None:
         plain = IntFormat(2, False)
@@ -388,10 +383,8 @@ class JobControl(MvuTest):
 
 @MvuTest.test
 class Collisions(MvuTest):
-    """Three requesters at the data memory's banks.
-
-    Host and crossbar traffic in the very banks that the running job reads and writes; nothing may be lost.
-    """
+    """Host and crossbar traffic in the very banks that the running job reads and writes; nothing may be
+    lost."""
 
     async def body(self) -> None:
         stimulus, depth = self.stimulus, self.env.params.data_depth
@@ -460,10 +453,7 @@ async def reset_mid_job(self: MvuTest) -> None:
 
 @MvuTest.test
 class Registers(MvuTest):
-    """Every field of every register.
-
-    Every field of every register: reset value, access, reserved bits.
-    """
+    """Every field of every register: reset value, access, reserved bits."""
 
     async def body(self) -> None:
         # mvucommand starts a job; the jobs of the other tests write it.
@@ -530,10 +520,7 @@ class RegisterModel(MvuTest):
 
 @MvuTest.test
 class IllegalJobs(MvuTest):
-    """Illegal configurations are refused with their cause; the unit recovers.
-
-    Each way a job can be illegal raises its cause, and the next job runs.
-    """
+    """Illegal configurations are refused with their cause; the unit recovers."""
 
     async def body(self) -> None:
         await self.play(self.items())

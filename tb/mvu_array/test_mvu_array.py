@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the MVUs and their crossbar. Each is a cocotb test; what it plays is its `body`."""
+"""Tests of the MVUs and their crossbar. Each says what it plays."""
 
 from __future__ import annotations
 
@@ -78,10 +78,7 @@ async def stalls(self: ArrayTest) -> None:
 # -------------------------------------------------------------------------------------------------
 @ArrayTest.test
 class Storms(ArrayTest):
-    """Contention: all to one, all to all, each to itself, a ring; words nearly every clock.
-
-    All units send a word nearly every clock.
-    """
+    """Contention: all to one, all to all, each to itself, a ring; words nearly every clock."""
 
     async def body(self) -> None:
         await self.play(self.items())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from multiprocessing.connection import Client
+from pathlib import Path
 
 import cocotb
 import numpy as np
@@ -17,7 +18,9 @@ from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
 from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
 from assay.tb.env import CLOCK_NS
+from assay.tb.json_file import write_json
 from assay.tb.pe_array.env import build_parameters, port_formats
+from assay.tb.report import RUN_DIR
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]
@@ -96,6 +99,7 @@ async def serve(dut: object) -> None:
     """Play what the connected process sends, until it ends the connection."""
     server = TileServer(dut)
     await server.reset()
+    write_json(Path(os.environ[RUN_DIR]) / "summary.json", {"serves": True})
     key = bytes.fromhex(os.environ["ASSAY_ENGINE_KEY"])
     with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=key) as host:
         while (request := _received(host)) is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the PE array. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the PE array. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -114,10 +114,7 @@ class RealLayers(PeArrayTest):
 
 @PeArrayTest.test(skip="ASSAY_VECTORS" not in os.environ)
 class VectorSet(PeArrayTest):
-    """The vector set in VECTORS.
-
-    A vector set from files: every tile alone, the device's and the golden array's output against the file's.
-    """
+    """The vector set in VECTORS."""
 
     async def body(self) -> None:
         env = self.env
@@ -235,10 +232,8 @@ async def reset_mid_tile(self: PeArrayTest) -> None:
 
 @PeArrayTest.test
 class ClearMidTile(PeArrayTest):
-    """control.clear in the middle of packets and tiles, then a clean run.
-
-    control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing had been.
-    """
+    """control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing
+    had been."""
 
     async def body(self) -> None:
         r = self.stimulus.random
@@ -290,10 +285,8 @@ class ClearMidTile(PeArrayTest):
 
 @PeArrayTest.test
 class WrongPackets(PeArrayTest):
-    """tlast too early, too late, missing: dropped whole with a sticky error, and the next good packet works.
-
-    Packets in every wrong length, each before a good one, on both streams: the sticky error and nothing else.
-    """
+    """tlast too early, too late, missing: dropped whole with a sticky error, and the next good packet
+    works."""
 
     async def body(self) -> None:
         for density in (NEVER, 100)[self.pick(0, 1) :]:
@@ -354,10 +347,7 @@ async def wrong_headers(self: PeArrayTest) -> None:
 # -------------------------------------------------------------------------------------------------
 @PeArrayTest.test
 class Registers(PeArrayTest):
-    """Every field of every register.
-
-    Every field of every register: reset value, access, reserved bits.
-    """
+    """Every field of every register: reset value, access, reserved bits."""
 
     async def body(self) -> None:
         p = self.env.params

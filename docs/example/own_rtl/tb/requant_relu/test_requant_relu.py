@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from assay import golden, vectors
+from assay import vectors
 from assay.golden import operators as op
 from assay.tb.stream_bench import Field, StreamBench, axi_stream
 
