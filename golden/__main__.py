@@ -491,7 +491,7 @@ def _compare_network(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
-    """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
+    """The reference of the model's tensors: a file, another model, or the framework's runtime."""
     if options.reference is not None:
         reference = user_files.array_file(options.reference)
         if not isinstance(reference, dict):

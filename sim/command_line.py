@@ -264,7 +264,7 @@ def _not_empty(text: str) -> str:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    """What every command that runs a simulation takes."""
+    """The arguments of every command that runs a simulation."""
     _add_sim(parser)
     _add_build(parser)
     for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM"):
@@ -383,7 +383,7 @@ def _words(arguments: argparse.Namespace, variable: str) -> list[str]:
 
 
 def _given(arguments: argparse.Namespace, known: Mapping[str, Option]) -> dict[str, str]:
-    """What the user gave of the capabilities' variables."""
+    """The capabilities' variables that the user gave."""
     given = {}
     for variable, option in known.items():
         value = getattr(arguments, option.name, None)

@@ -88,7 +88,7 @@ SYNONYMS = {"COCOTB_RANDOM_SEED": "SEED"}
 """Further variables of cocotb's that mean the same."""
 
 VARIABLES = (*(option.variable for option in OPTIONS), *SYNONYMS, *MAKE_ONLY)
-"""What make's command line may set for this project."""
+"""The variables that make's command line may set for this project."""
 
 RENAMED = {"IMAGES": "INPUTS", "ASSAY_SCALES": "SCALES"}
 

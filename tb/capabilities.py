@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a block can do beyond its own tests: run networks, play vector sets, run programs, soak, be measured.
+"""The abilities of a block beyond its own tests: run networks, play vector sets, run programs, soak, be measured.
 
 Each capability owns its variables and options, and the checks that come before a simulation.
 """

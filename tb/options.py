@@ -34,7 +34,7 @@ class Option(NamedTuple):
 
 
 def help_text(option):
-    """What an option does and what it is by default."""
+    """The help of an option with its default."""
     return f"{option.text} (default: {option.default})" if option.default else option.text
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a user wants a graph lowered: the options of every command line and the variables of make."""
+"""The user's choices for lowering a graph: the options of every command line and the variables of make."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Lowering(NamedTuple):
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Lowering:
-        """What the options of `add_options` say."""
+        """The values of the options of `add_options`."""
         return cls(*(getattr(options, name) or "" for name in cls._fields))
 
     @classmethod
