@@ -95,8 +95,8 @@ def _add_commands(commands: Any) -> None:
     for name, function, text in (
         ("predict", _predict, "Run the network and write its outputs."),
         ("trace", _trace, "Run the network, print every tensor's range, and write all tensors."),
-        ("compare", _compare, "Hold every tensor against the framework's runtime, another model or a file."),
-        ("profile", _profile, "Run the network, print ranges and saturation of tensors and weights."),
+        ("compare", _compare, "Compare every tensor with the framework's runtime, another model or a file."),
+        ("profile", _profile, "Run the network and print ranges and saturation of tensors and weights."),
     ):
         sub = command(name, function, text)
         source = sub.add_mutually_exclusive_group()
@@ -104,18 +104,23 @@ def _add_commands(commands: Any) -> None:
             "--inputs",
             type=Path,
             metavar="FILE",
-            help="rows to run: .npy, or .npz by input name; rows of a streaming network are steps",
+            help="file of the inputs: .npy [N, ...], or .npz by input name; rows of a streaming network are its steps",
         )
         source.add_argument(
-            "--random", type=int, default=8, metavar="N", help="or N rows drawn with the seed (default 8)"
+            "--random",
+            type=int,
+            default=8,
+            metavar="N",
+            help="number of random inputs, in place of --inputs (default 8)",
         )
-        sub.add_argument("--seed", type=int, default=0, help="of the random rows (default 0)")
+        sub.add_argument("--seed", type=int, default=0, help="seed of the random inputs (default 0)")
         sub.add_argument(
             "--precision",
             action="append",
             default=[],
             metavar="NAME=FORMAT",
-            help="format of a layer's result, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; may be repeated",
+            help="give the result of a layer this format, such as conv2=ap_fixed<8,3,RND,SAT> or conv2=int4; "
+            "may be repeated",
         )
         _lowering_options(sub)
         if name == "compare":
@@ -126,79 +131,97 @@ def _add_commands(commands: Any) -> None:
                 type=Path,
                 nargs="?",
                 metavar="other",
-                help="compare with this model's tensors of the same names instead of LiteRT's or onnxruntime's",
+                help="model to compare with, by the names of tensors, in place of the framework's runtime",
             )
             sub.add_argument(
                 "--kernels",
                 choices=KERNELS,
                 default="reference",
-                help="of LiteRT: its reference kernels (default), or those of its default interpreter, which rounds "
-                "otherwise; the report says which nodes do, and why",
+                help="kernels of LiteRT: the reference kernels (default), or those of its default interpreter, which "
+                "rounds differently; the report says in which nodes, and why",
             )
             other.add_argument(
-                "--reference", type=Path, metavar="FILE", help="or with this .npz of tensors by name"
+                "--reference",
+                type=Path,
+                metavar="FILE",
+                help=".npz file of tensors by name to compare with, in place of the framework's runtime",
             )
         if name in ("compare", "profile"):
             sub.add_argument(
-                "--plot", type=Path, metavar="FILE", help="draw the picture too (needs matplotlib)"
+                "--plot",
+                type=Path,
+                metavar="FILE",
+                help="also draw a picture into this file (needs matplotlib)",
             )
         else:
             sub.add_argument(
-                "--output", type=Path, help=f"write {'.npz' if name == 'trace' else '.npy or .npz'}"
+                "--output", type=Path, help=f"{'.npz' if name == 'trace' else '.npy or .npz'} file to write"
             )
     sub = command("vectors", _vectors, "Write layers as files that a block's bench plays (VECTORS=folder).")
-    sub.add_argument("--block", choices=_VECTORS, default="mvu", help="the RTL block (default mvu)")
-    sub.add_argument("--layers", default="", metavar="A,B", help="names of layers (default: all)")
     sub.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="new folder, or a set to replace"
+        "--block", choices=_VECTORS, default="mvu", help="block whose bench plays the files (default mvu)"
+    )
+    sub.add_argument("--layers", default="", metavar="A,B", help="names of the layers (default: all)")
+    sub.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder to write; it may hold an older vector set, which is replaced",
     )
     _array_options(sub)
     _lowering_options(sub)
     _image_options(sub)
     sub = command("cycles", _cycles, "Print the clocks of every layer on the PE array.")
     sub.description = (
-        f"{sub.description} MODEL may also be one of {', '.join(SHAPES)}: their convolutions, by shape."
+        f"{sub.description} MODEL may also be {' or '.join(SHAPES)}: the shapes of its convolutions."
     )
     _array_options(sub)
     sub = command(
         "codegen", _codegen, "Map the network to the accelerator: configurations, memory map, clocks, files."
     )
-    sub.description = (
-        f"{sub.description} MODEL may also be one of {', '.join(NETWORKS)}: by shape, with random weights."
-    )
+    sub.description = f"{sub.description} MODEL may also be {' or '.join(NETWORKS)}, with random weights."
     _lowering_options(sub)
-    sub.add_argument("--output", type=Path, metavar="FOLDER", help="write images, firmware and vectors there")
+    sub.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="folder to write, with images, firmware and vectors"
+    )
     sub.add_argument(
         "--mapping",
         choices=("auto", *MAPPINGS),
         default="auto",
-        help="default: what is predicted to be faster",
+        help="how layers are distributed over the MVUs; auto (default) takes the one with fewer predicted clocks",
     )
     sub.add_argument(
         "--fold",
         choices=("auto", "no"),
         default="auto",
-        help="whether the first layer may read whole windows, which the host lays out (default auto)",
+        help="whether the host may lay out whole kernel windows for the first layer (default auto)",
     )
     for name, value in AcceleratorParameters().rtl.items():
         option = re.sub("(?<=[a-z])(?=[A-Z])", "-", name).lower()
-        sub.add_argument(f"--{option}", type=int, dest=name, metavar="N", help=f"{name} (default {value})")
+        sub.add_argument(
+            f"--{option}",
+            type=int,
+            dest=name,
+            metavar="N",
+            help=f"parameter {name} of the accelerator (default {value})",
+        )
     _image_options(sub)
-    sub.add_argument(
-        "--compat", action="store_true", help="print BARVINN's table of the same shapes and nothing else"
-    )
+    sub.add_argument("--compat", action="store_true", help="print only BARVINN's table for the same shapes")
     sub = command(
         "bench-model",
         _bench,
-        "Time the network here, in LiteRT, in onnxruntime and as einsum convolutions, on one thread.",
+        "Measure the network's speed here, in LiteRT, in onnxruntime and as einsum convolutions, on one thread.",
         "bench",
     )
-    sub.add_argument("--batch", type=int, default=64, metavar="N", help="inputs at once (default 64)")
-    sub.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
+    sub.add_argument(
+        "--batch", type=int, default=64, metavar="N", help="number of inputs in a batch (default 64)"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="seed of the random inputs (default 0)")
 
 
 def _lowering_options(parser: argparse.ArgumentParser) -> None:
-    Lowering.add_options(parser, "as the file's framework computes")
+    Lowering.add_options(parser, "the framework's own arithmetic")
 
 
 def _load(options: argparse.Namespace) -> Graph | Network:
@@ -212,31 +235,40 @@ def _load(options: argparse.Namespace) -> Graph | Network:
 
 def _image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--inputs", type=Path, metavar="FILE", help="the image: .npy or .npz [1, ...]; default: a random one"
+        "--inputs",
+        type=Path,
+        metavar="FILE",
+        help="file of one input: .npy or .npz [1, ...] (default: a random one)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the random image (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random input (default 0)")
 
 
 def _array_options(parser: argparse.ArgumentParser) -> None:
     default = PeArrayParameters()
-    parser.add_argument("--rows", type=int, default=default.rows, help="of the PE array (default 8)")
+    parser.add_argument("--rows", type=int, default=default.rows, help="rows of the PE array (default 8)")
     parser.add_argument(
-        "--columns", "--cols", type=int, default=default.columns, help="of the PE array (default 24)"
+        "--columns", "--cols", type=int, default=default.columns, help="columns of the PE array (default 24)"
     )
     parser.add_argument(
-        "--vectors", type=int, help="pixel vectors of the PE array (default 8, or what columns allow)"
+        "--vectors", type=int, help="pixel vectors of the PE array (default 8, or as many as columns allow)"
     )
     parser.add_argument(
-        "--lanes", type=int, help="of the PE array (default 4, or what columns allow), or of the MVU (64)"
+        "--lanes",
+        type=int,
+        help="lanes of the PE array (default 4, or as many as columns allow) or of the MVU (default 64)",
     )
     for name in ("data_width", "weight_depth", "pixel_depth"):
         value = getattr(default, name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(
-            option, type=int, default=value, metavar="N", help=f"of the PE array (default {value})"
+            option,
+            type=int,
+            default=value,
+            metavar="N",
+            help=f"parameter {name} of the PE array (default {value})",
         )
     parser.add_argument(
-        "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
+        "--strict", action="store_true", help="reject a network if a layer would be left to the host"
     )
 
 
@@ -459,7 +491,7 @@ def _compare_network(options: argparse.Namespace) -> int:
 
 
 def _reference(options: argparse.Namespace, model: Graph | Network, rows: Any) -> dict[str, np.ndarray]:
-    """What the model's tensors are held against: a file's, another model's, or the framework's runtime's."""
+    """The reference of the model's tensors: a file, another model, or the framework's runtime."""
     if options.reference is not None:
         reference = user_files.array_file(options.reference)
         if not isinstance(reference, dict):

@@ -87,7 +87,7 @@ def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Cal
 
 
 def _differences(graph: Graph, trace: dict[str, np.ndarray], seen: dict[str, np.ndarray], what: str) -> str:
-    """How a runtime's outputs compare with the golden model's."""
+    """The comparison of a runtime's outputs with the golden model's, as words."""
     pairs = [(trace[name][: len(seen[name])], seen[name]) for name in graph.outputs]
     wrong = sum(int(np.count_nonzero(a != b)) for a, b in pairs)
     if not wrong:

@@ -214,7 +214,7 @@ class Comparison:
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
-    """Where the bars of a histogram of finite values end: one bar an integer if they are few, else 60 bars."""
+    """Ends of the bars of a histogram of finite values: one bar for each integer if they are few, else 60 bars."""
     low, high = values.min(), values.max()
     if high - low < 200 and (values == np.rint(values)).all() and abs(low) < 2**50:
         return np.arange(low - 0.5, high + 1)
@@ -224,7 +224,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Acceptance:
-    """How far a lowered network may be from its framework, in each tensor.
+    """The accepted difference between a lowered network and its framework, for each tensor.
 
     Attributes:
         steps: largest difference of an integer.
@@ -254,18 +254,18 @@ class Acceptance:
             type=int,
             default=0,
             metavar="N",
-            help="pass where a lowered network's integers are up to N steps from its framework's (default: 0)",
+            help="accept differences of up to N steps between a lowered network and its framework (default: 0)",
         )
         parser.add_argument(
             "--accept-share",
             default="",
             metavar="SHARE",
-            help="in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
+            help="accept them in at most this share of each tensor's values, such as 0.5%% or 0.005 (default: 100%%)",
         )
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Acceptance:
-        """What these options say.
+        """The values of these options.
 
         Raises:
             GoldenError: a number out of its range, or a share without steps.

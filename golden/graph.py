@@ -37,7 +37,7 @@ __all__ = ["AssignVariable", "Graph", "Node", "ReadVariable", "Tensor"]
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """What is known of a tensor before anything runs.
+    """The properties of a tensor that are known before anything runs.
 
     Attributes:
         name: unique in its graph.
@@ -290,7 +290,7 @@ class Graph:
         return kept
 
     def _readers(self) -> dict[str, int]:
-        """How often each tensor is still to be read: after the last time its memory is released."""
+        """The number of reads of each tensor; after the last one its memory is released."""
         count: dict[str, int] = {}
         for node in self.nodes:
             for name in node.inputs:

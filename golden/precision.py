@@ -166,7 +166,7 @@ class Precision:
 
     @property
     def _container(self) -> tuple[int, int]:
-        """What the tensor can hold."""
+        """Least and greatest value that the tensor can hold."""
         info = np.iinfo(self.dtype)
         return getattr(self.quantisation, "limits", (int(info.min), int(info.max)))
 

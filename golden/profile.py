@@ -321,7 +321,7 @@ def _usage(
 
 
 def _bit_lengths(values: np.ndarray, zero: int) -> tuple[int, ...]:
-    """How many distances from zero have 0, 1, ... 64 bits: those below 2**b, less those below 2**(b-1)."""
+    """The numbers of distances from zero that have 0, 1, ... 64 bits: those below 2**b, less those below 2**(b-1)."""
     # Modulo 2**64, in which the distance of two int64 is exact.
     difference = values.astype(np.uint64).ravel() - np.int64(zero).astype(np.uint64)
     distance = np.where(values.ravel() < zero, 0 - difference, difference)

@@ -124,7 +124,7 @@ def arrays_in(file: BinaryIO, largest: int = LARGEST_ARRAYS) -> dict[str, np.nda
 
 
 def json_in(data: bytes) -> Any:
-    """What a JSON text in UTF-8 says.
+    """The value of a JSON text in UTF-8.
 
     Raises:
         GoldenError: it is none, or is nested too deeply.

@@ -33,7 +33,7 @@ from assay.tb.errors import BuildFailed, RunFailed
 Announce = Callable[[str], None]
 
 HARNESS = ROOT / "tb" / "harness" / "harness.h"
-"""What all harnesses include."""
+"""The folder of the headers that all harnesses include."""
 
 ROUNDS = 3
 """Each measurement is made in turn this many times and its best counts: whatever else a machine does slows it."""

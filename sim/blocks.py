@@ -170,7 +170,7 @@ def _module(name: str, place: str) -> ModuleType:
 
 
 def _place(place: str, error: BaseException) -> str:
-    """Where in the declaration an error arose: its file and line."""
+    """The place in the declaration where an error arose: its file and line."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
@@ -178,7 +178,7 @@ def _place(place: str, error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """What is wrong in a declaration."""
+    """The error in a declaration."""
     if isinstance(error, (AssayError, GoldenError)):
         return str(error)
     found = _UNEXPECTED.search(str(error))

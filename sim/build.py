@@ -50,7 +50,7 @@ VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)
 
 _DIAGNOSTIC = re.compile(r"%(?:Warning|Error)|\b(?:warning|[Ee]rror): |syntax error")
-"""What is worth showing of a compiler's output; all of it is in ``build.log``."""
+"""Pattern of the lines of a compiler's output that are shown; all of it is in ``build.log``."""
 
 _FIRST_ERROR = re.compile(
     r"(?<=%Error: ).*\S|(?<=%Error-)[A-Z]+: .*\S|^\S+:\d+: (?:syntax error|[Ee]rror: .*\S)|^[Ee]rror: .*\S",
@@ -147,7 +147,7 @@ class BuildSpec:
 
 
 def waiver_lines(block: Block) -> list[str]:
-    """What a Verilator control file says of the warnings that a block's declaration waives."""
+    """The text of a Verilator control file for the warnings that a block's declaration waives."""
     rules = [(pattern, code) for pattern, codes in block.waive.items() for code in codes]
     return [
         f'lint_off {"" if code == "*" else f"-rule {code} "}-file "*/{pattern}"' for pattern, code in rules

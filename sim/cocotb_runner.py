@@ -30,8 +30,8 @@ Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
 
 MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O2")
-"""How g++ optimises a model and the library: a model at -O2 is as fast, and takes half as long again to compile. What
-runs once (OPT_SLOW) is not optimised at all."""
+"""Optimisation of a model and of the library by g++: a model at -O2 is as fast, and takes half as long again to
+compile. Code that runs once (OPT_SLOW) is not optimised at all."""
 
 _DECIDED_BY_CALLER = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_RANDOM_SEED", "WAVES", "GUI")
 

@@ -175,11 +175,14 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
             special.set_defaults(command=_run_special, kind=kind)
 
     for name, text in (
-        ("predict", "run a network on an engine: its tensors against the golden model's, clocks, answers"),
+        (
+            "predict",
+            "run a network on an engine, compare its tensors with the golden model's, print clocks and outputs",
+        ),
         ("trace", "run a network on an engine and write every tensor"),
         (
             "compare",
-            "hold every tensor of a network on an engine against the golden model's; says what differs first",
+            "run a network on an engine and compare every tensor with the golden model's",
         ),
     ):
         _add_predict(add(name, text), name, blocks)
@@ -188,7 +191,9 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add(listing, by_variable("BLOCKS"))
     listing.set_defaults(command=_list)
 
-    wave = add("waves", "open, or name, the waveform of the last failure, else of the last run")
+    wave = add(
+        "waves", "open, or name, the waveform of the last failure or, if there is none, of the last run"
+    )
     _add_top(wave, first)
     wave.set_defaults(command=_waves)
 
@@ -197,17 +202,18 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add_build(speed)
     speed.set_defaults(command=_bench)
 
-    coverage = add("coverage", "functional coverage of all runs that are kept, merged")
+    coverage = add("coverage", "merge and print the functional coverage of all runs that are kept")
     _add_top(coverage, next((name for name, block in blocks.items() if block.coverage), first))
     coverage.set_defaults(command=_coverage)
 
     linting = add(
-        "lint", "verilator -Wall over the blocks' RTL; in Assay's checkout verible and ruff as well"
+        "lint",
+        "lint the blocks' RTL with verilator -Wall; in Assay's checkout, run verible, ruff and mypy, too",
     )
     _add(linting, by_variable("BLOCKS"))
     linting.set_defaults(command=_lint)
 
-    check = add("check", "refuse misspelt variables of make's command line; all commands do")
+    check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)
 
     extra = add("extra", "name the extra of pyproject.toml that a block needs, for make")
@@ -258,7 +264,7 @@ def _not_empty(text: str) -> str:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    """What every command that runs a simulation takes."""
+    """The arguments of every command that runs a simulation."""
     _add_sim(parser)
     _add_build(parser)
     for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM"):
@@ -278,26 +284,27 @@ def _add_predict(parser: argparse.ArgumentParser, name: str, blocks: Mapping[str
         "--inputs",
         default="",
         metavar="FILE",
-        help="inputs to run: .npy [N, ...], or .npz by input name; of the model file, or a lowered network's integers",
+        help="file of the inputs: .npy [N, ...], or .npz by input name; as the model file takes them, or integers of a "
+        "lowered network",
     )
     given.add_argument(
         "--random",
         type=int,
         default=1,
         metavar="N",
-        help="or N inputs drawn with the seed (default: 1); of the project's own networks, N of their test images",
+        help="number of random inputs, in place of --inputs (default: 1); test images for the project's own networks",
     )
     parser.add_argument(
         "--jobs",
         type=int,
         default=1,
         metavar="N",
-        help="simulators, over which the engine spreads the inputs, or the layers, each then from its golden input",
+        help="number of simulators; the engine spreads the inputs over them, or the layers, each from its golden input",
     )
     parser.add_argument(
         "--runtime",
         action="store_true",
-        help="hold what the engine is given against the framework's own runtime, not its golden arithmetic",
+        help="compare with the framework's own runtime, in place of its golden arithmetic",
     )
     Acceptance.add_options(parser)
     for option, names in _engine_options(known).items():
@@ -307,7 +314,9 @@ def _add_predict(parser: argparse.ArgumentParser, name: str, blocks: Mapping[str
         else:
             parser.add_argument(option.flag, action="store_true", help=text)
     Lowering.add_options(parser, "exact, where the engine runs lowered networks")
-    parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
+    parser.add_argument(
+        "--output", default="", metavar="FILE", help=".npz file to write, with the engine's tensors"
+    )
     _add(parser, by_variable("BLOCKS"))
     _add_sim(parser)
     _add_build(parser)
@@ -374,7 +383,7 @@ def _words(arguments: argparse.Namespace, variable: str) -> list[str]:
 
 
 def _given(arguments: argparse.Namespace, known: Mapping[str, Option]) -> dict[str, str]:
-    """What the user gave of the capabilities' variables."""
+    """The capabilities' variables that the user gave."""
     given = {}
     for variable, option in known.items():
         value = getattr(arguments, option.name, None)

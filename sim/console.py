@@ -20,7 +20,7 @@ SHARED = ("predict", "trace", "compare")
 """Commands that the golden model answers, and hardware once an engine is named."""
 
 PROGRAM = "assay"
-"""How the help calls it."""
+"""The command's name in help texts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

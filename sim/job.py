@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to simulate, its name, and the command that repeats it."""
+"""A simulation to run, its name, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from assay.tb.capabilities import Soaks
 from assay.tb.errors import AssayError
 
 LARGEST_SEED = 2**31 - 1
-"""What both cocotb and Verilator's ``+verilator+seed+`` accept."""
+"""The largest seed that both cocotb and Verilator's ``+verilator+seed+`` accept."""
 
 
 def choose_seed(text: str | None) -> int:
@@ -33,7 +33,7 @@ def choose_seed(text: str | None) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """What to simulate. Together with the sources it determines a run completely."""
+    """A simulation to run. Together with the sources it determines a run completely."""
 
     block: Block
     simulator: str

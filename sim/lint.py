@@ -23,7 +23,7 @@ VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")
 
 TYPED = ROOT / "sim" / "reports" / "types"
-"""Where the type checker finds this project under its name."""
+"""The folder in which the type checker finds this project under its name."""
 SOURCE_SUFFIXES = (".py", ".sv", ".svh", ".f", ".vlt", ".c", ".cpp", ".h", ".S", ".ld")
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 

@@ -22,42 +22,45 @@ RUN_OPTIONS = (
         "SEED",
         "--seed",
         "N",
-        "seed of all that is random, also COCOTB_RANDOM_SEED (default: random, printed)",
+        "seed of everything random, also COCOTB_RANDOM_SEED (default: a random one, which is printed)",
     ),
     Option(
         "COCOTB_TESTCASE",
         "--test",
         "NAME",
-        "run this test; more with commas, or by repeating --test",
+        "test to run; several with commas, or with --test repeated",
     ),
-    Option("COCOTB_TEST_FILTER", "--filter", "REGEX", "run the tests that this expression finds; . runs all"),
+    Option("COCOTB_TEST_FILTER", "--filter", "REGEX", "run the tests whose names match; . runs all"),
     Option(
         "PARAMS",
         "--param",
         "NAME=VALUE",
-        "HDL parameter; more in PARAMS with spaces, or by repeating --param",
+        "HDL parameter; several in PARAMS with spaces, or with --param repeated",
     ),
     Option(
-        "DEFINES", "--define", "NAME=TEXT", "HDL macro; more in DEFINES with spaces, or by repeating --define"
+        "DEFINES",
+        "--define",
+        "NAME=TEXT",
+        "HDL macro; several in DEFINES with spaces, or with --define repeated",
     ),
     Option(
         "DATA",
         "--data",
         "NAME=FILE",
-        "file that the HDL reads; more in DATA with spaces, or by repeating --data",
+        "file that the HDL reads; several in DATA with spaces, or with --data repeated",
     ),
     Option(
         "BLOCKS",
         "--blocks",
         "FOLDER",
-        "repository with blocks of its own (default: around the current folder)",
+        "repository with blocks of its own (default: the one that holds the current folder)",
     ),
 )
 
 OUTPUT_OPTIONS = (
-    Option("WAVES", "--waves", "", "write the waves of the whole run; a failure's are written anyway"),
+    Option("WAVES", "--waves", "", "write the waves of the whole run; those of a failure are always written"),
     Option("GUI", "--gui", "", "write the waves and open them afterwards"),
-    Option("XRANDOM", "--x-random", "", "Verilator: draw all initial state from the seed instead of zeros"),
+    Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
 
 OPTIONS = (
@@ -71,10 +74,10 @@ OPTIONS = (
 
 MAKE_ONLY = {
     "PYTEST_ARGS": 'arguments for `make test`, such as PYTEST_ARGS="-k NAME"',
-    "EXTRAS": "what `make test` installs beside the rest (default: test, the frameworks held against; empty: nothing)",
-    "WORKERS": "how many tests run at a time (default: 2)",
-    "PYTHON": "an interpreter that has all packages: .venv is then left alone",
-    "BASE_PYTHON": "the interpreter that .venv is made from, 3.11 or newer (default: python3)",
+    "EXTRAS": "extra that `make test` installs (default: test, with the reference frameworks; empty: none)",
+    "WORKERS": "number of tests that run at a time (default: 2)",
+    "PYTHON": "interpreter that has all packages; .venv is then not used",
+    "BASE_PYTHON": "interpreter that .venv is made from, 3.11 or newer (default: python3)",
 }
 """Variables that only the Makefile reads."""
 
@@ -85,7 +88,7 @@ SYNONYMS = {"COCOTB_RANDOM_SEED": "SEED"}
 """Further variables of cocotb's that mean the same."""
 
 VARIABLES = (*(option.variable for option in OPTIONS), *SYNONYMS, *MAKE_ONLY)
-"""What make's command line may set for this project."""
+"""The variables that make's command line may set for this project."""
 
 RENAMED = {"IMAGES": "INPUTS", "ASSAY_SCALES": "SCALES"}
 

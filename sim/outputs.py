@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where builds, runs and reports go: with Assay's own blocks into its checkout, with a user's into his repository."""
+"""The folders of builds, runs and reports: in the checkout for Assay's own blocks, else in the user's repository."""
 
 from __future__ import annotations
 

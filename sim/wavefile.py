@@ -12,7 +12,7 @@ _HEADER, _GEOMETRY, _HIERARCHIES, _CHANGES = 0, 3, (4, 6, 7), (1, 5, 8)
 
 
 def damage(path: Path) -> str:
-    """What is wrong with a wave file (VCD or FST), as the end of a sentence; empty for a complete one."""
+    """The damage of a wave file (VCD or FST), as the end of a sentence; empty for a complete file."""
     try:
         with path.open("rb") as file:
             first = file.read(1)

@@ -68,7 +68,7 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
 
 
 def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
-    """What a run of ``block`` has left; None for another block's, and for what another version has written."""
+    """The record of a run of ``block``; None for another block's, and for one that another version has written."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record.get("block") == block.name and record.keys() >= {

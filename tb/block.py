@@ -360,7 +360,7 @@ def _expression(what: str, text: str) -> None:
 
 
 class Sources(NamedTuple):
-    """What a list of sources comes to.
+    """The files of a list of sources.
 
     Attributes:
         files: HDL in compile order, each once.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a block can do beyond its own tests: run networks, play vector sets, run programs, soak, be measured.
+"""The abilities of a block beyond its own tests: run networks, play vector sets, run programs, soak, be measured.
 
 Each capability owns its variables and options, and the checks that come before a simulation.
 """
@@ -206,7 +206,7 @@ class Soaks(Capability):
     lacks: ClassVar[str] = "has no soak"
     having: ClassVar[str] = "blocks that have one"
     command: ClassVar[Command | None] = Command(
-        "soak", "random programs in lock-step until so many instructions are compared", "N", "10000000"
+        "soak", "run random programs in lock-step until N instructions are compared", "N", "10000000"
     )
 
     def check(self, block: Block, given: Mapping[str, str], parameters: Mapping[str, Any]) -> None:

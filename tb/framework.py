@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network is held against: its framework's own arithmetic, beside the form of it that an engine runs.
+"""The reference of a network: its framework's own arithmetic, beside the form of it that an engine runs.
 
 Two comparisons must never be mixed. The RTL against what the engine was given (a graph's plan, or a lowered network) is
 exact, or there is a bug in the hardware. What was lowered against the framework's arithmetic is a property of the
@@ -63,7 +63,7 @@ class Source:
 
     @property
     def whose(self) -> str:
-        """Whose arithmetic the engine's network has, as words of a sentence."""
+        """The framework whose arithmetic the engine's network has, as words of a sentence."""
         if isinstance(self.network, Network):
             return "the lowered network" if self.graph is not None else "the golden network"
         return arithmetic(self.network)
@@ -148,7 +148,7 @@ def framework_rows(network: Network, graph: Graph, x: np.ndarray) -> FrameworkRo
 def lowered_rows(
     network: Network, graph: Graph, rows: dict[str, np.ndarray], progress: Callable[[int], Any] | None = None
 ) -> FrameworkRows | None:
-    """What a lowered network makes of inputs of its model file; None if its input is no tensor of the file."""
+    """Inputs of the model file as a lowered network takes them; None if its input is no tensor of the file."""
     tensors = traced(graph, rows, network.origins, progress)
     x = network.integers(tensors).get(network.input)
     return None if x is None else FrameworkRows(rows, x, tensors)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every engine's model of a network has in common: it answers as the golden one does."""
+"""The common part of every engine's model of a network: it answers as the golden one does."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Coverage:
 
     @property
     def layers_on_rtl(self) -> int:
-        """How many layers the RTL computes."""
+        """The number of layers that the RTL computes."""
         return len(self.on_rtl)
 
     @property
     def layers(self) -> int:
-        """How many layers compute anything at all."""
+        """The number of layers that compute anything."""
         return len(self.on_rtl) + len(self.host)
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class LayerRun:
-    """What a layer took when it last ran.
+    """The clocks of a layer when it last ran.
 
     Attributes:
         name, kind: of its node.
@@ -150,7 +150,7 @@ class EngineModel:
 
     @staticmethod
     def prepare(model: Graph | Network, parameters: Mapping[str, Any], **options: Any) -> Any:
-        """What an engine makes of a network before there is a simulator: the first argument of its models.
+        """An engine's preparation of a network before there is a simulator: the first argument of its models.
 
         Args:
             parameters: all HDL parameters of the build.
@@ -204,7 +204,7 @@ class EngineModel:
             server.check()
 
     def progress_steps(self, runs: int) -> int:
-        """How many times `progress` is called while `runs` inputs are traced."""
+        """The number of calls of `progress` while `runs` inputs are traced."""
         raise NotImplementedError
 
     def compare(self, x: Any, reference: Any = None) -> Comparison:
@@ -271,7 +271,7 @@ class EngineModel:
         return "\n".join([*lines((header, *rows), right=range(2, len(header))), self.coverage.text()])
 
     def made_by(self, tensor: str) -> str:
-        """What made a tensor, for a message; empty for an input."""
+        """The maker of a tensor, for a message; empty for an input."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -329,7 +329,7 @@ class GoldenModel(EngineModel):
         return 1
 
     def report(self) -> str:
-        """What the network consists of."""
+        """The parts of the network."""
         return self.golden.summary()
 
     def made_by(self, tensor: str) -> str:

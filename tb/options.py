@@ -34,39 +34,52 @@ class Option(NamedTuple):
 
 
 def help_text(option):
-    """What an option does and what it is by default."""
+    """The help of an option with its default."""
     return f"{option.text} (default: {option.default})" if option.default else option.text
 
 
 NETWORK_OPTIONS = (
-    Option("MODEL", "--model", "FILE", "run this network, not the project's own", path=True),
+    Option("MODEL", "--model", "FILE", "network to run (default: the project's own)", path=True),
     Option(
-        "INPUTS", "--inputs", "FILE", "its inputs, integers [N, H, W, C] as .npy (default: random)", path=True
+        "INPUTS",
+        "--inputs",
+        "FILE",
+        "inputs of that network, integers [N, H, W, C] as .npy (default: random)",
+        path=True,
     ),
     Option(
         "SCALES",
         "--scales",
         "exact|nearest",
-        "its scales as they are, or the nearest that the hardware has",
+        "scales of that network: as they are, or the nearest that the hardware has",
         "exact",
     ),
     Option(
         "INPUT_FORMAT",
         "--input-format",
         "FORMAT",
-        "of its float input without a quantiser: u8, ap_fixed<8,3>",
+        "number format of its float input without a quantiser, such as u8 or ap_fixed<8,3>",
     ),
-    Option("INPUT_LAYOUT", "--input-layout", "NCHW|NHWC", "of its input, where no operator decides that"),
+    Option("INPUT_LAYOUT", "--input-layout", "NCHW|NHWC", "layout of its input, if no operator decides it"),
 )
 
-VECTOR_OPTIONS = (Option("VECTORS", "--vectors", "FOLDER", "play this vector set", path=True),)
+VECTOR_OPTIONS = (Option("VECTORS", "--vectors", "FOLDER", "vector set to play", path=True),)
 
 PROGRAM_OPTIONS = (
-    Option("ELF", "--elf", "FILE", "run this program", path=True),
-    Option("HARTS", "--harts", "MASK", "the harts that run it", "1"),
-    Option("LIMIT", "--limit", "N", "instructions after which it is ended", "10000000"),
-    Option("TOHOST", "--tohost", "ADDRESS", "its odd value ends the program (default: of the symbol tohost)"),
-    Option("FORCE", "--force", "", "run the program whatever extensions its flags ask for"),
+    Option("ELF", "--elf", "FILE", "program to run", path=True),
+    Option("HARTS", "--harts", "MASK", "harts that run the program, as a mask", "1"),
+    Option("LIMIT", "--limit", "N", "number of instructions after which the program is stopped", "10000000"),
+    Option(
+        "TOHOST",
+        "--tohost",
+        "ADDRESS",
+        "address where an odd value ends the program (default: the symbol tohost)",
+    ),
+    Option(
+        "FORCE", "--force", "", "run the program even if its flags ask for extensions that the block lacks"
+    ),
 )
 
-SOAK_OPTIONS = (Option("N", "--instructions", "N", "instructions that `make soak` compares", "10000000"),)
+SOAK_OPTIONS = (
+    Option("N", "--instructions", "N", "number of instructions that `make soak` compares", "10000000"),
+)

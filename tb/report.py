@@ -187,7 +187,7 @@ class Report:
             raise Failed(self.failures[0]["message"])
 
     def as_json(self) -> dict[str, object]:
-        """What summary.json holds."""
+        """The content of summary.json."""
         return {
             "name": self.name,
             "passed": self.passed,

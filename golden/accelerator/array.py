@@ -101,7 +101,7 @@ class JobRecord:
 
 
 class Program:
-    """What a job's registers amount to; made once for each content.
+    """The meaning of a job's registers; made once for each content.
 
     Attributes:
         words: of the registers below ``mvustatus``.

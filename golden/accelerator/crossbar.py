@@ -76,7 +76,7 @@ class Crossbar:
         self.held: list[int | None] = [None] * mvus
 
     def requests(self, dests: Sequence[int | None]) -> list[int]:
-        """What each source's word still wants in this clock, and 0 for one that offers none.
+        """The destinations that each source's word still needs in this clock; 0 for a source that offers none.
 
         Args:
             dests: of each source, the destinations of the word it offers, None without one.

@@ -30,7 +30,7 @@ class Disorder(NamedTuple):
 
 
 class StepOrder:
-    """What each hart knows, and who used each word of each data memory last.
+    """The knowledge of each hart, and the last user of each word of each data memory.
 
     Args:
         mvus: of the accelerator.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the code generator makes of a network: places, phases of loads and steps, firmware. See docs/accelerator.md."""
+"""The code generator's plan of a network: places, phases of loads and steps, firmware. See docs/accelerator.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WEIGHTS, SCALERS, BIASES = 0, 1, 2  #: `prm_select` of an MVU's parameter port
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies.
+    """The place of a tensor.
 
     Attributes:
         tensor: its name in the network.
@@ -87,7 +87,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """What the host loads, and the steps of each MVU that follow, `steps[mvu]` in order."""
+    """The loads of the host, and the steps of each MVU that follow, `steps[mvu]` in order."""
 
     loads: tuple[Load, ...]
     steps: tuple[tuple[Step, ...], ...]

@@ -73,7 +73,7 @@ DATA_STRIDE = 1 << 20  #: bytes from one MVU's data memory to the next
 
 #: Addresses outside all of them are answered DECERR. A burst stays in the window it begins in.
 WINDOWS = (
-    Window("system", 0x0000_0000, 10, _WORDS, "rw", "System register r is at + 4*r."),
+    Window("system", 0x0000_0000, 10, _WORDS, "rw", "System register r is at `+ 4*r`."),
     Window(
         "controller",
         memory_map.HOST_BASE,
@@ -96,7 +96,7 @@ WINDOWS = (
         23,
         _BEATS,
         "rw",
-        f"Word w of MVU m's data memory is at + 0x{DATA_STRIDE:x}*m + 8*w; bits above Lanes read 0.",
+        f"Word w of MVU m's data memory is at `+ 0x{DATA_STRIDE:x}*m + 8*w`; bits above Lanes read 0.",
     ),
     Window(
         "weights",
@@ -104,7 +104,7 @@ WINDOWS = (
         27,
         _BEATS,
         "wo",
-        "Row `lane` of a weight word of all MVUs in `load_mvus` is at + 8*(word*Lanes + lane).",
+        "Row `lane` of a weight word of all MVUs in `load_mvus` is at `+ 8*(word*Lanes + lane)`.",
     ),
     Window(
         "scalers",
@@ -112,7 +112,7 @@ WINDOWS = (
         26,
         _BEATS,
         "wo",
-        "An entry of the scaler memory, likewise, is at + 8*(entry*Lanes + lane).",
+        "An entry of the scaler memory, likewise, is at `+ 8*(entry*Lanes + lane)`.",
     ),
     Window(
         "biases",
@@ -120,7 +120,7 @@ WINDOWS = (
         26,
         _BEATS,
         "wo",
-        "An entry of the bias memory, likewise, is at + 8*(entry*Lanes + lane).",
+        "An entry of the bias memory, likewise, is at `+ 8*(entry*Lanes + lane)`.",
     ),
     Window(
         "registers",
@@ -128,7 +128,7 @@ WINDOWS = (
         14,
         _WORDS,
         "rw",
-        f"Register r of MVU m is at + 0x{memory_map.MVU_STRIDE:x}*m + 4*r; m = {SYSTEM_UNIT} is the system's.",
+        f"Register r of MVU m is at `+ 0x{memory_map.MVU_STRIDE:x}*m + 4*r`; m = {SYSTEM_UNIT} is the system's.",
     ),
     Window(
         "transposer",
@@ -352,8 +352,8 @@ def render_documentation() -> str:
             "",
             "## System registers",
             "",
-            f"The host has register r at 0x{WINDOW_BY_NAME['system'].base:08x} + 4*r, the harts at",
-            f"0x{register_address(SYSTEM_UNIT, 0):08x} + 4*r (unit {SYSTEM_UNIT}). Registers reset to 0, but for",
+            f"The host has register r at `0x{WINDOW_BY_NAME['system'].base:08x} + 4*r`, the harts at",
+            f"`0x{register_address(SYSTEM_UNIT, 0):08x} + 4*r` (unit {SYSTEM_UNIT}). Registers reset to 0, but for",
             "constants. Bits that are not listed, and those of MVUs and harts that do not exist, read 0 and",
             "ignore writes.",
             "",

@@ -73,7 +73,7 @@ class SystemFault(GoldenError):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         clocks: from the release of the harts to ``host_irq_o``, without those in which harts waited for the host.
@@ -835,7 +835,7 @@ class System:
         return f"step {step.number} (layer {step.layer}, {_rows(step)})"
 
     def _state(self) -> str:
-        """Where every hart and MVU is, one line each."""
+        """The state of every hart and MVU, one line each."""
         lines = []
         for hart, state in enumerate(self.harts.harts[: self.params.mvus]):
             unit = self.array.units[hart]

@@ -78,7 +78,7 @@ class Transposer:
         return sum(self.block_beats)
 
     def beats(self, x: np.ndarray) -> np.ndarray:
-        """What the host writes.
+        """The beats that the host writes.
 
         Args:
             x: integers `[..., C]`, within `element` bits, signed or unsigned; higher bits are dropped.
@@ -95,7 +95,7 @@ class Transposer:
         return self._to_beats(bits.astype(np.uint8))
 
     def tensor(self, beats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """What the host reads, as a tensor.
+        """The beats that the host reads, as a tensor.
 
         Args:
             beats: uint64 `[n]`, of the whole tensor.

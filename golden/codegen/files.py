@@ -62,7 +62,7 @@ _MEMORIES = {WEIGHTS: "weights", SCALERS: "scalers", BIASES: "biases"}
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
         plan: complete.
@@ -236,7 +236,7 @@ def _hex(words: np.ndarray) -> bytes:
 
 
 def _described(plan: Plan) -> dict[str, Any]:
-    """What of a plan is no array, fit for JSON."""
+    """The parts of a plan that are not arrays, fit for JSON."""
     network = plan.network
 
     def load_of(phase: Phase, step: Step) -> int:

@@ -405,7 +405,7 @@ class _Needed:
 
 
 class _Dependencies:
-    """What every word of every data memory was last written by and read by, as steps are added in a fixed order.
+    """The last writer and readers of every word of every data memory, as steps are added in a fixed order.
 
     A step waits for the steps that wrote what it reads, and for those that read or wrote what it overwrites; not for
     what the steps it waits for, or the one before it on its own MVU, have waited for already.

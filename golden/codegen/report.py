@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan looks like to a person: configurations and memory map; and BARVINN's table."""
+"""A plan as text: configurations and memory map; and BARVINN's table."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _by_layer(plan: Plan) -> dict[str, list[Step]]:
 
 
 def _share(steps: Sequence[Step]) -> str:
-    """Who makes the layer, in how many parts."""
+    """The MVUs that make the layer, and the numbers of parts by rows and by output blocks."""
     rows = {(step.rows.start, step.rows.stop) for step in steps}
     blocks = {(step.job.first_block, step.job.blocks) for step in steps}
     return f"MVUs {_set({step.mvu for step in steps})}: {len(rows)} x rows, {len(blocks)} x blocks"

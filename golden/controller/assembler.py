@@ -56,7 +56,7 @@ _ALIASES = {
 
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """What source text becomes.
+    """The result of assembling a source text.
 
     Attributes:
         text, data: uint32 `[n]`, the words of the two sections.

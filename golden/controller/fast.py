@@ -30,7 +30,7 @@ _OPERANDS = ("d", "a", "b", "imm", "word")
 
 @dataclass(frozen=True)
 class Machine:
-    """What the functions work on.
+    """The state on which the functions work.
 
     Attributes:
         mul_div: whether there is the M extension.

@@ -222,7 +222,7 @@ def divide(dividend: int, divisor: int) -> int:
 
 
 def remainder(dividend: int, divisor: int) -> int:
-    """What `divide` leaves, with the sign of the dividend; of a division by zero the dividend."""
+    """The remainder of `divide`, with the sign of the dividend; for a division by zero, the dividend."""
     if divisor == 0:
         return dividend
     rest = abs(dividend) % abs(divisor)

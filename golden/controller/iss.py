@@ -53,7 +53,7 @@ _OPERATIONS = {
 
 
 class Retirement(NamedTuple):
-    """What an instruction did, under the names and with the meanings of RVFI (see docs/controller.md).
+    """The effects of an instruction, under the names and with the meanings of RVFI (see docs/controller.md).
 
     ``cause``: mcause of a trap or of the interrupt whose handler starts here; ``csr``: what a CSR instruction read.
     """

@@ -22,7 +22,7 @@ MVU_STRIDE = 4 * MVU_REGISTERS  #: bytes from one MVU to the next
 
 
 class Region(Enum):
-    """What an address belongs to."""
+    """The device that an address belongs to."""
 
     NONE = "nothing"
     IMEM = "instruction memory"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is generated from the controller's tables: the RTL's package and the documentation of its registers.
+"""The files that are generated from the controller's tables: the RTL's package and the page of its registers.
 
 ``python -m assay.golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and
 ``docs/controller_csrs.md``; a test fails when either is stale.

@@ -52,7 +52,7 @@ def pair(values: Sequence[int]) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Window:
-    """Where a convolution or pooling reads: kernel, stride and dilation as (rows, columns), padding as
+    """The windows that a convolution or pooling reads: kernel, stride and dilation as (rows, columns), padding as
     (top, left, bottom, right)."""
 
     kernel: tuple[int, int]

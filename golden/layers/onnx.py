@@ -582,7 +582,7 @@ class QLinearGlobalAveragePool:
     target: Affine
 
     def factor(self, count: int) -> np.float32:
-        """What a sum of `count` values is multiplied by."""
+        """The factor by which a sum of `count` values is multiplied."""
         return self.source.scale[0] / (self.target.scale[0] * np.float32(count))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

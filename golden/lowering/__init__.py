@@ -104,7 +104,7 @@ def _lowered(walked: Callable[[bool], Network], scales: str) -> Network:
 
 
 def _named(name: str, make: Callable[[], Network]) -> Network:
-    """What `make` gives; its errors begin with a name.
+    """The result of `make`; its errors begin with a name.
 
     A layer or network that cannot be is the file's fault here, not the caller's. And names in a damaged file may hold
     line breaks, but a message is one line.

@@ -36,7 +36,7 @@ class Chain:
     _centred: dict[str, Tensor] = field(default_factory=dict)
 
     def network(self, name: str, output: Tensor, host: Sequence[str]) -> Network:
-        """What has been collected, ending with `output`: layers that it does not depend on are left out."""
+        """The collected layers, ending with `output`; layers that it does not depend on are left out."""
         assert self.input is not None  # a network has one before it has an output
         needed, kept = {output.name}, []
         for layer in reversed(self.layers):

@@ -479,7 +479,7 @@ class Layers(Chain):
 
 
 def _stored(quantiser: Quantiser) -> tuple[IntFormat, int, int]:
-    """How a quantised tensor is stored: format, what the graph's integer has more, and the integer of the real zero."""
+    """The storage of a quantised tensor: format, offset of the graph's integer, and the integer of the real zero."""
     made, zero = quantiser.format, quantiser.zero_point
     if zero == made.min:
         return IntFormat(made.bits, False), zero, 0
@@ -489,7 +489,7 @@ def _stored(quantiser: Quantiser) -> tuple[IntFormat, int, int]:
 
 
 def _drift(quantiser: Quantiser, made: IntFormat, zero: Fraction) -> float:
-    """How far the values that a quantiser carries are from float32's, where the graph reads them in float32."""
+    """The distance of a quantiser's values from float32's, where the graph reads them in float32."""
     return quantised_drift(quantiser.scale, made.min - zero, made.max - zero)
 
 

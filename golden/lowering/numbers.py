@@ -24,7 +24,7 @@ _BIAS_BITS = MvuParameters().bias_width
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """What a layer multiplies by and adds, all in steps of its output.
+    """The factors and addends of a layer, all in steps of its output.
 
     Attributes:
         where: names the layer, for messages.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each framework makes an integer of a real number, and how a layer's shift makes the same.
+"""The rounding of each framework from a real number to an integer, and a layer's shift that gives the same.
 
 A framework's quantiser gives q = R(v + inside) + outside for a number v of output steps, where inside + outside is the
 zero point and R one of the modes below. Which part of the zero point is inside differs between operators, and decides
@@ -59,7 +59,7 @@ _MODES = (*_ROUNDINGS, "GEMMLOWP")
 
 
 class Correction(NamedTuple):
-    """What a layer adds before its shift.
+    """The addend of a layer before its shift.
 
     Attributes:
         always: `c` without its condition.

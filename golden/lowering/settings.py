@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a user wants a graph lowered: the options of every command line and the variables of make."""
+"""The user's choices for lowering a graph: the options of every command line and the variables of make."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Lowering(NamedTuple):
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Lowering:
-        """What the options of `add_options` say."""
+        """The values of the options of `add_options`."""
         return cls(*(getattr(options, name) or "" for name in cls._fields))
 
     @classmethod
@@ -58,18 +58,18 @@ class Lowering(NamedTuple):
         parser.add_argument(
             "--scales",
             choices=SCALES,
-            help="lower the file to a network of integer layers, for the MVU and the accelerator: exact, or with the "
-            f"nearest scales that they hold (default: {default})",
+            help="lower the file to a network of integer layers, as the MVU and the accelerator run it: exact, or with "
+            f"the nearest scales that they hold (default: {default})",
         )
         parser.add_argument(
             "--input-format",
             metavar="FORMAT",
-            help="what the numbers of a float input without a quantiser are, such as u8 or ap_fixed<8,3>",
+            help="number format of a float input without a quantiser, such as u8 or ap_fixed<8,3>",
         )
         parser.add_argument(
             "--input-layout",
             choices=("NCHW", "NHWC"),
-            help="of a lowered network's input of four axes whose layout no operator decides",
+            help="layout of an input of four axes, if no operator of a lowered network decides it",
         )
 
 

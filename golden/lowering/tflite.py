@@ -46,7 +46,7 @@ def _factors(rescale: Rescale | FloatRescale, scale: Fraction) -> list[Fraction]
 
 
 def _rounding(walk: Walk, node: Node, rescale: Rescale | FloatRescale) -> dict[str, Any]:
-    """How a rescaling rounds, as arguments of `Rounding`."""
+    """The rounding of a rescaling, as arguments of `Rounding`."""
     if isinstance(rescale, FloatRescale):
         return {"mode": "HALF_UP"}
     seconds = {

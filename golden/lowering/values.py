@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a tensor of a graph stands for while the graph is lowered, and the places of its elements.
+"""The meaning of a graph's tensor while the graph is lowered, and the places of its elements.
 
 Between two quantisers a framework computes with real numbers. Here they are exact rationals: a tensor of integers has a
 scale, and a layer that is still open has a factor and an offset for each output channel. The framework's own float32
@@ -65,7 +65,7 @@ def checked(what: str, shape: Sequence[int]) -> Sequence[int]:
 
 
 def natural(size: tuple[int, int, int], channel_axis: int = 1) -> np.ndarray:
-    """Where the elements of a map lie in `[H, W, C]`: int64 `[1, C, H, W]`, or `[1, H, W, C]` for `channel_axis` 3."""
+    """Places of the elements of a map in `[H, W, C]`: int64 `[1, C, H, W]`, or `[1, H, W, C]` for `channel_axis` 3."""
     checked("a map (H, W, C)", size)
     places = np.arange(math.prod(size)).reshape(1, *size)
     return np.moveaxis(places, 3, channel_axis)
@@ -86,7 +86,7 @@ def smallest_format(low: int, high: int) -> IntFormat:
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """What the graph is given, before a quantiser: real numbers, of which the network reads the integers.
+    """The graph's input before a quantiser: real numbers, of which the network reads the integers.
 
     Attributes:
         name: of the graph's input.
@@ -257,7 +257,7 @@ class Open:
         return lows, highs
 
     def reaches(self) -> list[Fraction]:
-        """What the magnitudes of each channel's products and addends sum up to at most: no partial sum exceeds it."""
+        """The greatest sum of the magnitudes of each channel's products and addends; no partial sum exceeds it."""
         most = max(map(abs, self.source.ends))
         extra = Fraction(0)
         if self.residual is not None:
@@ -282,7 +282,7 @@ class Open:
 
 
 def placed(shape: tuple[int, ...], axis: int) -> np.ndarray:
-    """Where the elements of a graph's array whose channels are in `axis` lie in `[H, W, C]`: int64 of its shape."""
+    """Places in `[H, W, C]` of the elements of a graph's array with channels in `axis`: int64 of its shape."""
     rest = shape[:axis] + shape[axis + 1 :]
     places = np.arange(math.prod(checked("a tensor", shape))).reshape(*rest, shape[axis])
     return np.moveaxis(places, -1, axis)
@@ -336,6 +336,6 @@ def with_rounding(value: Open, operations: int = 1) -> Open:
 
 
 def quantised_drift(scale: Fraction, low: Fraction, high: Fraction) -> float:
-    """How far float32's product of `scale` and an integer from low to high may be from the real one."""
+    """The greatest error of float32's product of `scale` and an integer from low to high."""
     reach = scale * max(abs(low), abs(high))
     return 0.0 if is_float32(scale, reach) else 1.01 * float(reach) / _EXACT

@@ -55,7 +55,7 @@ Value = Any
 
 
 class _Traits(NamedTuple):
-    """What `lowers` says of an operator beside its handler."""
+    """The attributes that `lowers` gives an operator beside its handler."""
 
     channel_axis: int | None = None
     takes_constants: bool = False
@@ -113,7 +113,7 @@ def lowers(
 
 
 def at(node: Node) -> str:
-    """How an error message names a node."""
+    """The name of a node in error messages."""
     return f"node {node.name!r} ({node.kind})"
 
 
@@ -221,7 +221,7 @@ class Walk:
         return nodes[::-1]
 
     def _count(self, end: str) -> None:
-        """How often each tensor is read by what computes with it, however often it is dequantised or renamed."""
+        """The number of computing readers of each tensor, however often it is dequantised or renamed."""
         for node in self._nodes:
             same = isinstance(node.operator, shaping.Reshape) and len(node.inputs) == 1
             same = (
@@ -293,7 +293,7 @@ class Walk:
     # Constants, the input, and what moves.
 
     def _folded(self, node: Node, inputs: Sequence[Constant]) -> Value:
-        """What constants alone decide, by the graph's operator; moves take a quantised constant's integers along."""
+        """A result of constants alone, by the graph's operator; moves take a quantised constant's integers along."""
         with np.errstate(all="ignore"):
             made = node.operator(*(value.values[None] for value in inputs))
             arrays = [array[0] for array in (made if isinstance(made, tuple) else (made,))]
@@ -312,7 +312,7 @@ class Walk:
         return dataclasses.replace(value, index=node.operator(value.index[None])[0])
 
     def _before_the_network(self, node: Node, inputs: Sequence[Value]) -> Input:
-        """What is computed, element by element, with the graph's input before its quantiser is left to the host."""
+        """Element-wise operators on the graph's input before its quantiser are left to the host."""
         shape = self.graph.tensors[node.outputs[0]].shape
         rest = inputs[1:]
         if shape != inputs[0].shape or not all(isinstance(value, Constant) for value in rest):
@@ -401,7 +401,7 @@ class Walk:
     # What a handler reads.
 
     def read(self, node: Node, position: int, *kinds: type) -> Value:
-        """What an input of the node stands for.
+        """The meaning of an input of the node.
 
         Raises:
             ModelFormatError, UnsupportedOperatorError: it is none of `kinds`.
@@ -455,7 +455,7 @@ class Walk:
         return Quantiser(where, name, scale, zero, affine_format(affine), low, high, made)
 
     def quantised(self, node: Node, value: Value, quantiser: Quantiser) -> Tensor:
-        """What a quantiser makes of a value; of a tensor that it does not change, that tensor."""
+        """The tensor that a quantiser makes from a value; the same tensor if it does not change it."""
         if isinstance(value, Input):
             return self.take(value, quantiser)
         if isinstance(value, Tensor):
@@ -517,7 +517,7 @@ class Walk:
 
 
 def _format_quantiser(name: str, given: Format) -> Quantiser:
-    """What a graph's real input is, whose values are numbers of a format: an `IntFormat` or `ApFixed`."""
+    """The graph's real input as numbers of a format, an `IntFormat` or `ApFixed`."""
     where = f"the input's format {given}"
     if isinstance(given, IntFormat):
         return Quantiser(where, name, Fraction(1), 0, given, given.min, given.max)

@@ -33,7 +33,7 @@ _PLANES, _KERNEL_ROW, _KERNEL_COLUMN = 5, 6, 7
 
 @dataclass(frozen=True)
 class AddressProgram:
-    """What an address generator is given.
+    """The program of an address generator.
 
     Attributes:
         base: first address, in words.
@@ -83,7 +83,7 @@ class ConvRowProgram(NamedTuple):
 
 @dataclass(frozen=True)
 class PaddingGeometry:
-    """Where the windows of a padded program lie on the input map; (rows, columns) or (y, x) throughout.
+    """Positions of the windows of a padded program on the input map; (rows, columns) or (y, x) throughout.
 
     Attributes:
         size: of the input map.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many clocks a job takes on the MVU, from the recurrence in `docs/mvu.md`."""
+"""The number of clocks that a job takes on the MVU, by the recurrence in `docs/mvu.md`."""
 
 from __future__ import annotations
 

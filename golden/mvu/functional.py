@@ -132,7 +132,7 @@ class Configuration:
 
     @property
     def geometry(self) -> PaddingGeometry:
-        """Where the windows lie, under padding."""
+        """Geometry of the windows under padding."""
         kernel, stride, shape = (self.fields[name] for name in ("mvukernel", "mvustride", "mvuishape"))
         return PaddingGeometry(
             size=(shape["height"], shape["width"]),
@@ -239,7 +239,7 @@ class Memories:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job leaves behind.
+    """The result of a job.
 
     Attributes:
         causes: ``mvustatus.cause`` of the job, bits as in `ERROR_CAUSES`; 0 for a legal job.

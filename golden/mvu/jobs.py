@@ -63,7 +63,7 @@ class TensorSpec:
 
 
 class Coordinate(NamedTuple):
-    """What an output word holds: bit plane `plane` (0 is the least significant) of one block of channels."""
+    """Content of an output word: bit plane `plane` (0 is the least significant) of one block of channels."""
 
     row: int
     column: int

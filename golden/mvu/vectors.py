@@ -142,7 +142,7 @@ def parameters(folder: Path) -> dict[str, int]:
 
 
 def _described(job: Job) -> dict[str, object]:
-    """What of a job is no array, fit for JSON."""
+    """The parts of a job that are not arrays, fit for JSON."""
     described = {
         f.name: getattr(job, f.name)
         for f in dataclasses.fields(job)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the PE array puts out for any legal tile and any pixels: docs/pe_array.md, "What runs: a tile", step by step.
+"""The output of the PE array for any legal tile and any pixels: docs/pe_array.md, "Tiles", step by step.
 
 Vectorised over images, row blocks, rows and columns of the array; a loop over steps carries the accumulators from
 column to column as the elements do.
@@ -169,7 +169,7 @@ def outputs(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> Ou
 
 @dataclass(frozen=True)
 class _Place:
-    """What a word of the output stream is."""
+    """The identity of a word of the output stream."""
 
     image: int
     block: int

@@ -129,7 +129,7 @@ def lanes(
 
 
 def softmax(words: np.ndarray, exponentials: np.ndarray) -> np.ndarray:
-    """What a softmax makes of vectors of the lanes' words (mode.softmax).
+    """The softmax of vectors of the lanes' words (mode.softmax).
 
     Args:
         words: integers `[..., n]`, of which the low 8 bits count, as signed numbers.
@@ -224,7 +224,7 @@ def rational_factor(shift: np.ndarray | int, divisor: np.ndarray | int = 1) -> d
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """What an operator asks of the output stage, and the zero points of its operands.
+    """The settings of the output stage for an operator, and the zero points of its operands.
 
     Attributes:
         header: field of the header -> value.

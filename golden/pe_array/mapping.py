@@ -117,7 +117,7 @@ class LayerTiles:
         return self.output(memory)
 
     def memory(self) -> np.ndarray:
-        """Where the tiles' results are put: zeros."""
+        """The array for the tiles' results: zeros."""
         *lead, channels, rows, columns = self.shape if self.channels_first else (*self.shape, 0, 0, 0)
         return np.zeros((*lead, rows, columns, channels) if self.channels_first else self.shape, self.dtype)
 
@@ -213,7 +213,7 @@ def plain(operator: Any) -> Any:
 
 
 class _Layer:
-    """What every mapping needs: the layer's name for messages, the array's parameters.
+    """The common data of every mapping: the layer's name for messages, the array's parameters.
 
     A mapping notes all that is too large, then calls `check`, before it makes anything of such a size.
     """

@@ -27,7 +27,7 @@ Execute = Callable[[Tile, np.ndarray], OutputBeats]
 
 
 class Engine(StrEnum):
-    """What does a layer."""
+    """The executor of a layer."""
 
     ARRAY = "array"  #: tiles
     MOVE = "move"  #: memory moves alone
@@ -80,7 +80,7 @@ class ArrayPlan:
         return f"the PE array has no operator {node.kind}"
 
     def engine(self, node: Node) -> Engine:
-        """What does the layer."""
+        """The executor of the layer."""
         if node.name in self.host:
             return Engine.HOST
         return Engine.MOVE if isinstance(plain(node.operator), _MOVES) else Engine.ARRAY

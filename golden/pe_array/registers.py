@@ -40,14 +40,14 @@ IDENTITY = 0x50450001  #: what the register `identity` reads
 
 
 class ArrayOp(IntEnum):
-    """What an element does with a pixel and a weight."""
+    """The operation of an element on a pixel and a weight."""
 
     MAC = 0  #: accumulator + pixel * weight
     MAX = 1  #: the larger of accumulator and pixel, where the weight is not 0 and the pixel is in the map
 
 
 class LaneOp(IntEnum):
-    """What a lane makes of an accumulator before it is rescaled."""
+    """The operation of a lane on an accumulator before the rescaling."""
 
     NONE = 0
     ADD = 1  #: sum (or difference) of two accumulators, each rescaled
@@ -56,7 +56,7 @@ class LaneOp(IntEnum):
 
 
 class Rescaling(IntEnum):
-    """How a factor is applied; each rounds and saturates as its source says (see docs/pe_array.md)."""
+    """The way in which a factor is applied; each rounds and saturates as its source says (see docs/pe_array.md)."""
 
     DOUBLE_ROUNDING = 0  #: TFLite's 31-bit multiplier and shift
     FLOAT64 = 1  #: TFLite's FULLY_CONNECTED: a float64 factor, rounded once

@@ -42,7 +42,7 @@ class Shape:
 
     @property
     def window(self) -> Window:
-        """Where it reads."""
+        """The windows that it reads."""
         return Window((self.kernel,) * 2, (self.stride,) * 2, padding=(self.padding,) * 4)
 
     @property

@@ -66,7 +66,7 @@ _COUNTS = (
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """What one weight packet holds; C columns, W bits, E entries.
+    """The content of one weight packet; C columns, W bits, E entries.
 
     Attributes:
         header: field of `HEADER_FIELDS` -> value; those left out are 0, but for `mode.magic`.

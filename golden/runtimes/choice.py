@@ -24,7 +24,7 @@ _LAYERS = {
 
 
 def arithmetic(graph: Graph) -> str:
-    """Whose arithmetic the operators of a graph are defined by, as words of a sentence."""
+    """The framework that defines the arithmetic of a graph's operators, as words of a sentence."""
     if _is_qonnx(graph):
         return "QONNX's operators"
     for node in graph.nodes:

@@ -72,7 +72,7 @@ class Isolated:
         self._options = options
 
     def trace(self, x: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the runtime's own `trace` gives.
+        """The result of the runtime's own `trace`.
 
         Raises:
             GoldenError: as the runtime's.
@@ -161,7 +161,7 @@ def of_file(
 
 
 def _outline(graph: Graph) -> Graph:
-    """What a runtime reads of a graph: tensors and the names that nodes make, no operators and no constants."""
+    """The part of a graph that a runtime reads: tensors and the names that nodes make, without operators."""
     return Graph(
         graph.name,
         {name: replace(tensor, precision=None) for name, tensor in graph.tensors.items()},

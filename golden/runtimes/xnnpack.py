@@ -59,7 +59,7 @@ _BOUND = (
 
 @dataclass(frozen=True)
 class OperatorDifference:
-    """What one node makes otherwise of the same inputs.
+    """The differences of one node's results for the same inputs.
 
     Attributes:
         node, kind: name and operator.

@@ -92,7 +92,7 @@ def power_of_two(value: float) -> int | None:
 
 @dataclass(frozen=True)
 class Activation:
-    """What the integers of an activation tensor stand for: 2**exponent each, int8.
+    """The scale of an int8 activation tensor: an integer q stands for q * 2**exponent.
 
     Raises:
         ConfigurationError: the exponent is outside -126..127.
@@ -363,7 +363,7 @@ class MapLimits:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the guide allows an operator; a pair is (least, greatest), (1, 1) where nothing is said and nothing asked.
+    """The guide's limits of an operator; a pair is (least, greatest), and (1, 1) where the guide gives none.
 
     Attributes:
         kernel: rows and columns.

@@ -103,6 +103,17 @@ def test_lines_are_wrapped(page):
         )
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_products_are_code(page):
+    """Two asterisks outside a code span are emphasis, and vanish: a*b + c*d is written between backquotes."""
+    for number, line in prose(page):
+        for text in line.split("|") if line.startswith("|") else [line]:
+            plain = re.sub(r"`[^`]*`|\*\*[^*]+\*\*|(?<!\w)\*[^*\s][^*]*\*(?!\w)", "", text)
+            assert len(re.findall(r"(?<=[^\s\\])\*+(?=\S)", plain)) < 2, (
+                f"{page_name(page)}, line {number}: {text}"
+            )
+
+
 def test_every_page_can_be_found():
     """Links lead from the README to every page, over other pages if need be."""
     found: set[Path] = set()

@@ -39,7 +39,7 @@ _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: runs have
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         output: int64[H, W, C], as the host reads it.

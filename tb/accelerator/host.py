@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host does with the accelerator: loads a plan, writes inputs, starts, waits, reads, and says what is wrong when
-a run does not end. It knows the memory map and the plan, and of the hardware the AXI port and the interrupt alone."""
+"""The host of the accelerator: it loads a plan, writes inputs, starts, waits, reads, and says what is wrong when a run
+does not end. It knows the memory map and the plan, and of the hardware only the AXI port and the interrupt."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunError(Exception):
 
 @dataclass(frozen=True)
 class HostRun:
-    """What a host measures of a run.
+    """The measurements of a host in a run.
 
     Attributes:
         clocks: from the release of the harts to ``host_irq_o``, without those in which harts waited for the host.
@@ -265,7 +265,7 @@ class Host:
     # When something goes wrong
     # ---------------------------------------------------------------------------------------------
     async def failure(self) -> str:
-        """What the harts that failed say."""
+        """The records of the harts that failed."""
         failed = await self.system("failed")
         current = await self.symbol("current", self.params.mvus)
         traps = (await self.symbol("trap", _TRAP_WORDS * self.params.mvus)).reshape(-1, _TRAP_WORDS)
@@ -287,7 +287,7 @@ class Host:
         return "; ".join(told) or f"failed is 0x{failed:x}, of harts that do not exist"
 
     async def late(self, limit: int) -> str:
-        """Where everybody is when a run has not ended: a sentence, then a line for each hart."""
+        """The state of all harts when a run has not ended: a sentence, then a line for each hart."""
         count = self.params.mvus
         current = (await self.symbol("current", count)).tolist()
         ended = (await self.symbol("ended", count)).tolist()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the accelerator's bench refuses before a simulation, and networks made for a purpose."""
+"""Checks of the accelerator's bench before a simulation, and networks made for a purpose."""
 
 from __future__ import annotations
 

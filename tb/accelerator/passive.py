@@ -63,7 +63,7 @@ class _Job:
 
 @dataclass
 class _Unit:
-    """What is kept of an MVU."""
+    """The record of an MVU."""
 
     golden: GoldenMvu
     trace: OutputScoreboard

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench plays: runs of plans on inputs, and the driver that loads, starts, awaits and checks them."""
+"""The items of the bench: runs of plans on inputs, and the driver that loads, starts, awaits and checks them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def predicted_clocks(plan: Plan) -> int:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How exactly the clocks of a run must be the predicted ones: None, if something beside it costs clocks."""
+    """The accepted difference from the predicted clocks of a run; None if something beside it costs clocks."""
 
     clocks: float | None = TOLERANCE
 

@@ -17,7 +17,7 @@ __all__ = ["TensorCollector", "first_difference", "stored_input"]
 
 
 def stored_input(plan: Plan, x: np.ndarray) -> np.ndarray:
-    """What the host writes for an input int[H, W, C]: it, or the windows of a folded first layer."""
+    """The array that the host writes for an input int[H, W, C]: the input, or the windows of a folded first layer."""
     if not plan.folded:
         return x
     return fold(plan.network.layers[0], x)

@@ -30,7 +30,7 @@ _FLOATS = {0x2: "single", 0x4: "double", 0x6: "quad"}
 
 @dataclass(frozen=True)
 class Program:
-    """What goes into the memories, and where to start.
+    """The contents of the memories, and the entry point.
 
     Attributes:
         name: for messages.
@@ -236,7 +236,7 @@ def _check_place(place: str, start: int, length: int, needed: int, params: Contr
 
 
 def _remedy(start: int, needed: int, params: ControllerParameters) -> str:
-    """How a program up to `needed` can be made to fit: more instruction memory, then more data memory."""
+    """The parameters with which a program up to `needed` fits: more instruction memory, then more data memory."""
     if start < IMEM_BASE:
         return f"; link it for 0x{IMEM_BASE:08x}"
     words = params.imem_words

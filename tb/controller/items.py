@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench plays: runs of programs, and the driver that loads, starts, watches and stops them."""
+"""The items of the bench: runs of programs, and the driver that loads, starts, watches and stops them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATIENCE = 20_000
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What goes on beside a program.
+    """The events beside a program.
 
     Attributes:
         interrupts: mean clocks between two changes of the interrupt lines; 0: none.
@@ -76,7 +76,7 @@ class ProgramItem(uvm_sequence_item):
 
 @dataclass
 class _Measure:
-    """What runs took so far."""
+    """The clocks and instructions of all runs so far."""
 
     retired: int = 0
     clocks: int = 0

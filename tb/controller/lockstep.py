@@ -94,11 +94,11 @@ class _Line:
 
 
 class _Wrong(Exception):
-    """What a retirement shows cannot be; the text says why."""
+    """A retirement that cannot be; the text says why."""
 
 
 class _HartState:
-    """What the scoreboard keeps of a hart beside the simulator's state."""
+    """The scoreboard's record of a hart beside the simulator's state."""
 
     def __init__(self) -> None:
         self.order: int | None = 0  #: expected rvfi_order; None: any
@@ -410,7 +410,7 @@ class Lockstep:
             self._check_wake(hart, state, enabled, last, parked)
 
     def _phase(self, hart: int, state: _HartState, number: int, issue: int) -> str:
-        """Where the hart's instruction before stood when the interrupt became pending."""
+        """The stage of the hart's previous instruction when the interrupt became pending."""
         if state.asleep:
             return "wfi"
         since = issue
@@ -648,7 +648,7 @@ class Lockstep:
             self.harts[hart].spinning = spins
 
     def resting(self, harts: int) -> str:
-        """Where the harts of a mask stand if none of them will ever do anything else; empty if one may."""
+        """The places at which the harts of a mask rest for ever; empty if one may go on."""
         places = []
         for hart, state in enumerate(self.harts):
             if not harts >> hart & 1:
@@ -665,7 +665,7 @@ class Lockstep:
         return ", ".join(places)
 
     def last_trap(self) -> str:
-        """What the harts that have trapped have in mcause and mepc."""
+        """mcause and mepc of the harts that have trapped."""
         csrs = [(hart, state.csrs) for hart, state in enumerate(self.iss.harts)]
         traps = [
             f"hart {hart}: mcause 0x{c[_MCAUSE]:x}, mepc 0x{c[_MEPC]:08x}, mtval 0x{c[_MTVAL]:x}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands at the controller's ports: the host, the MVUs on the bus, the interrupt lines."""
+"""The devices at the controller's ports: the host, the MVUs on the bus, the interrupt lines."""
 
 from __future__ import annotations
 

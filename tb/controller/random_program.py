@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a random program is: lines for each hart that may be left out, in a frame that always ends.
+"""The form of a random program: lines for each hart that may be left out, in a frame that always ends.
 
 A program is a list of lines for each hart, in groups that stay together: a loop with its counter, a wfi with what ends
 it, a patch with the instruction it changes. Whatever groups are left out, it ends by storing 1 to `tohost`, so that

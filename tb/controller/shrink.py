@@ -58,7 +58,7 @@ def shrink(
                 try_out(replace(program, lines=rest))
 
     def units(loose: bool) -> list[tuple[int, int]]:
-        """What may be left out at once: (hart, group), or (hart, label) of loose lines."""
+        """The parts that may be left out at once: (hart, group), or (hart, label) of loose lines."""
         found = dict.fromkeys(
             (hart, line.label if loose else line.group)
             for hart, lines in program.lines.items()

@@ -63,7 +63,7 @@ def _compiler(mul_div: int) -> tuple[str, ...]:
 
 
 def missing() -> str:
-    """What is missing to build programs, as a sentence with the command that installs it; empty if nothing is."""
+    """The tool that is missing to build programs, with the command that installs it; empty if there is none."""
     try:
         _compiler(0)
     except ToolchainError as error:

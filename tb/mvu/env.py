@@ -61,7 +61,7 @@ def port_formats(params: MvuParameters) -> dict[str, BeatFormat]:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a job must write, and how to speak about it.
+    """The words that a job must write, and their names for messages.
 
     Attributes:
         beats: uint8[n, bytes], as the stream carries them.

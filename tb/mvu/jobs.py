@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench plays: jobs with everything they need, and the driver that carries them out and checks them."""
+"""The items of the bench: jobs with everything they need, and the driver that carries them out and checks them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class JobItem(uvm_sequence_item):
 
 
 def name_words(job: Job, lanes: int) -> Callable[[int], str]:
-    """What names the n-th output word of a mapped layer."""
+    """The function that names the n-th output word of a mapped layer."""
 
     def name_word(index: int) -> str:
         at = locate(job, index)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the array's bench plays: rounds of jobs on all units at once, and the driver that plays them."""
+"""The items of the array's bench: rounds of jobs on all units at once, and the driver that plays them."""
 
 from __future__ import annotations
 

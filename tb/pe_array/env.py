@@ -64,7 +64,7 @@ def read_beats(payload: np.ndarray, params: PeArrayParameters) -> OutputBeats:
 
 @dataclass(frozen=True, eq=False)
 class Expectation:
-    """What a tile must put out, and how to speak about it.
+    """The beats that a tile must put out, and their names for messages.
 
     Attributes:
         name: of the tile, with its layer.
@@ -183,7 +183,7 @@ class OutputScoreboard(StreamScoreboard):
 
 
 def _mode(tile: Tile) -> str:
-    """What elements and lanes do in a tile, for messages."""
+    """The operations of elements and lanes in a tile, for messages."""
     words = [ArrayOp(tile["mode.array_op"]).name, LaneOp(tile["mode.lane_op"]).name]
     words.append(Rescaling(tile["mode.rescaling"]).name)
     words += [name for name in ("subtract", "count_divide", "table", "softmax") if tile[f"mode.{name}"]]

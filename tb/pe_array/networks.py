@@ -111,7 +111,7 @@ def items(
 
 
 def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) -> str:
-    """Where in the layer's output a word (image, output row, output column, entry) of a tile goes."""
+    """The place in the layer's output of a word (image, output row, output column, entry) of a tile."""
     tile = place.tile
     shape = tuple(tile[name] for name in ("repeat.images", "rows.output", "extent.output_columns", "entries"))
     if any(at >= size for at, size in zip(word, shape, strict=True)):

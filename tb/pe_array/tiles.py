@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bench plays: tiles with their pixels, and the driver that carries them out and checks them."""
+"""The items of the bench: tiles with their pixels, and the driver that carries them out and checks them."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class TileDriver(uvm_driver):
                 raise BenchStopped from None
 
     def _hung(self) -> str:
-        """What is missing from which stream, for the message of a hang."""
+        """The missing beats of each stream, for the message of a hang."""
         states = []
         for name, feeder in self._feeders.items():
             bus = self.env.agents[name].bus

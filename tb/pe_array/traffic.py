@@ -40,7 +40,7 @@ class Traffic:
             stream += [np.hstack([_words(content), last[:, None].astype("<u4")]) for content, last in packets]
 
     def expect(self, beats: OutputBeats) -> None:
-        """What one tile puts out, in the order of the tiles."""
+        """The output of each tile, in the order of the tiles."""
         keep = np.packbits(beats.keep.reshape(len(beats), -1), axis=1, bitorder="little")
         data = _words(output_packets(beats, self.params))
         self._expected.append(np.hstack([data, _words(keep), beats.last[:, None].astype("<u4")]))

@@ -55,7 +55,7 @@ def _blocked(reader: Reader, x: Tensor) -> bool:
 
 
 def _pool_order(reader: Reader, x: Tensor, window: Window) -> str:
-    """How MLAS takes a window: see `golden.layers.onnx.MaxPool`."""
+    """The order in which MLAS takes a window: see `golden.layers.onnx.MaxPool`."""
     if _blocked(reader, x):
         return "rows"
     if window.dilation != (1, 1):

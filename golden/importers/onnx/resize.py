@@ -77,7 +77,7 @@ def _resized(
 
 
 def _coordinates(mode: str, length: int, out: int, scale: np.float32) -> np.ndarray:
-    """Where each of `out` values lies in an axis of `length`, in float32.
+    """The position of each of `out` values in an axis of `length`, in float32.
 
     Source: `GetOriginalCoordinateFromResizedCoordinate`, providers/cpu/tensor/upsamplebase.h.
     """

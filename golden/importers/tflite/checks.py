@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What handlers of several families check: ranks, axes, broadcasting, scales that must be one, fused activations."""
+"""Checks that handlers of several families share: ranks, axes, broadcasting, single scales, fused activations."""
 
 from __future__ import annotations
 

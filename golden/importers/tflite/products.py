@@ -24,7 +24,7 @@ MAX_KERNEL = 1 << 16  # places of a convolution's or pooling's window
 
 
 def window_of(operation: Operation, x: Tensor, kernel: tuple[int, int]) -> Window:
-    """Where an operator with padding SAME or VALID reads in `x`; the padded map's size is bounded."""
+    """The windows that an operator with padding SAME or VALID reads in `x`; the padded map's size is bounded."""
     options, size, outer = operation.options, x.shape[1:3], x.shape[0] * x.shape[3]
     stride = options["StrideH"], options["StrideW"]
     dilation = options.get("DilationHFactor", 1), options.get("DilationWFactor", 1)

@@ -72,7 +72,7 @@ def _transpose(reader: Reader, operation: Operation) -> None:
 def paddings_of(
     reader: Reader, operation: Operation, position: int, what: str, axes: int
 ) -> tuple[tuple[int, int], ...]:
-    """How many values come before and after each of `axes` axes, from a constant input."""
+    """The numbers of values before and after each of `axes` axes, from a constant input."""
     values = reader.integers(operation, position, what)
     if len(values) != 2 * axes or not all(0 <= n <= MAX_ELEMENTS for n in values):
         raise ModelFormatError(

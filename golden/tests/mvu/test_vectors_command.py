@@ -45,7 +45,7 @@ def test_own_image_and_seed(tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--layers", "conv9"], "no layer 'conv9', but conv1, conv2"),
+        (["--layers", "conv9"], "no layer 'conv9'; its layers are conv1, conv2"),
         (["--lanes", "9"], "lanes = 9: must be a power of two"),
         (["--lanes", "2"], "words of data memory|weight words|32768"),
     ],
