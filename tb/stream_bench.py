@@ -156,7 +156,9 @@ class StreamBench(BenchTest):
                 self._formats[name], on_mismatch=self.fail, clock_ns=self.clock_ns
             )
             monitor.add_callback(self.boards[name].write)
-        self.memories = {name: self._memory(name, port) for name, port in self.memories.items()}
+        declared, self.memories = self.memories, {}
+        for name, port in declared.items():
+            self.memories[name] = self._memory(name, port)
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
         for name, port in self.outputs.items():
             if isinstance(port, Port) and port.credits:
@@ -219,7 +221,7 @@ class StreamBench(BenchTest):
         options = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, AxiMemoryPort):
             return AxiMemory(self._axi(port.prefix), size=port.size, on_error=self.fail)
-        return MemoryResponder(
+        made = MemoryResponder(
             self.clocking,
             name,
             {role: self.signal(signal) for role, signal in port.signals.items()},
@@ -230,6 +232,9 @@ class StreamBench(BenchTest):
             first=port.first,
             **options,
         )
+        if port.shares:
+            made.words = self.memories[port.shares].words
+        return made
 
     def _axi(self, prefix: str) -> AxiPlace:
         reset = find_signal(self.dut, self.reset_pin) if self.reset_pin else None

@@ -94,7 +94,10 @@ class BurstPort:
 
 @dataclass(frozen=True)
 class MemoryPort:
-    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name."""
+    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name.
+
+    `shares` names a memory before this one that has the same contents: the other port of one with two.
+    """
 
     signals: Mapping[str, str]
     depth: int
@@ -102,6 +105,7 @@ class MemoryPort:
     byte_addresses: bool = False
     answers_writes: bool = False
     first: int = 0
+    shares: str = ""
 
 
 @dataclass(frozen=True)

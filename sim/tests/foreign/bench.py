@@ -335,6 +335,11 @@ async def registers(self):
     """What is written through one port is read through the other."""
     self.stall(100)
     words = [int(w) for w in self.rng.integers(0, 1 << 32, 16)]
+    for name, step in (("axil", 4), ("pins", 1)):
+        bus, places = self.buses[name], [step * index for index in range(16)]
+        await bus.write_many(dict(zip(places, words, strict=True)))
+        self.check(f"all at once through {name}", await bus.read_many(places), words)
+        words.reverse()
     for index, word in enumerate(words):
         if index % 2:
             await self.buses["axil"].write(4 * index, word)
