@@ -174,7 +174,7 @@ class StreamBench(BenchTest):
     def _optional(self, name: str) -> Signal | None:
         """A signal by a name of `Port`: None where there is no name, or no signal of one that ends in ``?``."""
         bare = name.rstrip("?")
-        if not name or (bare != name and not has_signal(self.dut, bare)):
+        if not name or (bare != name and not has_signal(self.dut, bare.removeprefix("~"))):
             return None
         return self.signal(bare)
 
@@ -237,8 +237,8 @@ class StreamBench(BenchTest):
         return made
 
     def _axi(self, prefix: str) -> AxiPlace:
-        reset = find_signal(self.dut, self.reset_pin) if self.reset_pin else None
-        low = self._reset is not None and self._reset.active_low
+        reset = find_signal(self.dut, self.reset_pin.removeprefix("~")) if self.reset_pin else None
+        low = self._reset is not None and self._reset.active_low != self.reset_pin.startswith("~")
         return AxiPlace(self.dut, prefix, self.clocking.clock, reset, low, self.seed)
 
     def _bus(self, name: str, port: AxiLitePort | AxiPort | PinPort) -> AxiLite | AxiPins | PinBus:

@@ -23,7 +23,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Port:
-    """A stream at signals of the top; a name that ends in ``?`` is used only if the top has it.
+    """A stream at signals of the top.
+
+    A name that ends in ``?`` is used only if the top has it; one that begins with ``~`` is active low.
 
     Attributes:
         data: `Field` of the one tensor, which is called as the port; or tensor name to `Field`.

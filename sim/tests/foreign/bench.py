@@ -251,7 +251,9 @@ async def planted_never_done(self):
 
 class Summer(Foreign):
     memories = {
-        "rom": MemoryPort({"address": "rom_addr", "read_data": "rom_q"}, depth=256, latency=0),
+        "rom": MemoryPort(
+            {"address": "rom_addr", "read_data": "rom_q", "request": "~rom_csb"}, depth=256, latency=0
+        ),
         "obi": MemoryPort(
             {
                 "address": "obi_addr",
