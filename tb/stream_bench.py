@@ -23,6 +23,7 @@ from __future__ import annotations
 import bisect
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -121,7 +122,9 @@ class StreamBench(BenchTest):
         self.rng = np.random.default_rng(self.seed)
         self._stall: int | None = None
         self._plays = 0
-        self._segments: list[tuple[int, int, int, int]] = []  # of the first input and output, see `_owed`
+        self._credits = [n for n, port in self.outputs.items() if isinstance(port, Port) and port.credits]
+        self._queued: Counter[str] = Counter()  # beats of each input so far
+        self._segments: dict[str, list[tuple[int, int, int, int]]] = {}  # by output, see `_owed`
         self._signals: dict[str, Signal] = {}
         clock = find_signal(self.dut, self.clock or "clk_i")
         self._made_clock = start_clock(clock, self.clock_ns) if self.clock else None
@@ -160,10 +163,9 @@ class StreamBench(BenchTest):
         for name, port in declared.items():
             self.memories[name] = self._memory(name, port)
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
-        for name, port in self.outputs.items():
-            if isinstance(port, Port) and port.credits:
-                for driver in self.drivers.values():
-                    driver.allowed = lambda name=name: self.monitors[name].room(self._owed(name))
+        for driver in self.drivers.values():
+            if isinstance(driver, PortDriver) and self._credits:
+                driver.allowed = self._room
 
     def signal(self, name: str) -> Signal:
         """A signal of the top by its name; SignalMissing when there is none."""
@@ -204,7 +206,6 @@ class StreamBench(BenchTest):
             return BurstMonitor(
                 self.dut, name, self.clocking.clock, BeatFormat(port.widths.items()), **options
             )
-        follows = port.follows or next(iter(self.inputs), "")
         return PortMonitor(
             self.clocking,
             name,
@@ -212,7 +213,7 @@ class StreamBench(BenchTest):
             self._optional(port.valid),
             self._optional(port.ready),
             latency=port.latency,
-            follows=self.drivers.get(follows),
+            follows=self.drivers.get(self._followed(name)),
             credits=port.credits,
             **options,
         )
@@ -312,7 +313,7 @@ class StreamBench(BenchTest):
                 )
             made = {only: made}
         expected = self.expect(**made)
-        self._note_segment(packets, expected)
+        self._note_segments(packets, expected)
         self._draw_stalls()
         await self._send(packets)
         return expected
@@ -447,6 +448,7 @@ class StreamBench(BenchTest):
         for board in self.boards.values():
             board.flush()
         self._segments.clear()
+        self._queued.clear()
         await self.clocks(self.reset_clocks)
         if self._reset is not None:
             self._reset.write(False)
@@ -506,7 +508,10 @@ class StreamBench(BenchTest):
         return {port: self._formats[port].packet(given) for port, given in by_port.items()}
 
     async def _send(self, packets: Mapping[str, Packet]) -> None:
-        jobs = [self.drivers[name].enqueue(packet.beats) for name, packet in packets.items()]
+        jobs = []
+        for name, packet in packets.items():
+            self._queued[name] += len(packet.beats)
+            jobs.append(self.drivers[name].enqueue(packet.beats))
         for job in jobs:
             await job.done.wait()
 
@@ -517,20 +522,32 @@ class StreamBench(BenchTest):
         for agent in stalling:
             agent.stall = int(self.rng.choice(STALLS)) if self._stall is None else self._stall
 
-    def _note_segment(self, sent: Mapping[str, Packet], expected: Mapping[str, Packet]) -> None:
-        if sent and expected:
-            inputs, outputs = next(iter(sent.values())), next(iter(expected.values()))
-            first = self._segments[-1] if self._segments else (0, 0, 0, 0)
-            self._segments.append(
-                (first[0] + first[1], len(inputs.beats), first[2] + first[3], len(outputs.beats))
-            )
+    def _followed(self, output: str) -> str:
+        """The input whose beats cause those of an output: the one it names, else the first."""
+        port = self.outputs[output]
+        return (port.follows if isinstance(port, Port) else "") or next(iter(self.inputs), "")
+
+    def _note_segments(self, sent: Mapping[str, Packet], expected: Mapping[str, Packet]) -> None:
+        """Remember which beats of an input cause which of an output with credits."""
+        for output in self._credits:
+            source = self._followed(output)
+            if source in sent and output in expected:
+                made = len(expected[output].beats)
+                first = self.boards[output].promised - made
+                segment = (self._queued[source], len(sent[source].beats), first, made)
+                self._segments.setdefault(output, []).append(segment)
+
+    def _room(self) -> bool:
+        """Whether what one more beat of an input causes fits behind every output with credits."""
+        return all(self.monitors[output].room(self._owed(output)) for output in self._credits)
 
     def _owed(self, output: str) -> int:
-        """Beats of an output that the beats accepted so far still cause, at most."""
-        accepted = next(iter(self.drivers.values())).beats
-        at = bisect.bisect_right(self._segments, accepted, key=lambda one: one[0]) - 1
+        """Beats of an output that are on their way, at most, once one more beat of its input is accepted."""
+        accepted = self.drivers[self._followed(output)].beats
+        segments = self._segments.get(output, [])
+        at = bisect.bisect_right(segments, accepted, key=lambda one: one[0]) - 1
         if at < 0:
-            return 0
-        first, count, base, made = self._segments[at]
-        done = min(accepted - first, count)
+            return 1
+        first, count, base, made = segments[at]
+        done = min(accepted + 1 - first, count)
         return base - (-done * made // max(count, 1)) - self.monitors[output].received

@@ -182,6 +182,17 @@ async def latency(self):
         await self.play(a=self.random("a", (25,)), b=self.random("b", (25,)))
 
 
+@Multiplier.test(finds=Finding("StreamOverflow", "port q: beat", "came while 4 beats waited", "clock"))
+async def planted_no_credits(self):
+    """Without the credits the buffer behind the output overflows."""
+    self.drivers["ab"].allowed = lambda: True
+    self.stall(0)
+    sending = cocotb.start_soon(self.send(a=np.arange(100), b=np.arange(100)))
+    await self.clocks(1)
+    self.monitors["q"].stall = 200
+    await sending
+
+
 @Multiplier.test(finds=Finding("mismatch", "q[0] is 4 (0x0004) instead of 1 (0x0001)"))
 async def planted_latency(self):
     """Another latency than the block's."""
