@@ -26,6 +26,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -54,7 +55,7 @@ from tb.stream_ports import (
     axi_stream,
 )
 from tb.tensor_scoreboard import KEEP, LAST, Packet, TensorFormat, TensorScoreboard
-from tb.watchdog import Watchdog, Watched
+from tb.watchdog import Watchdog
 
 __all__ = [
     "AxiLitePort",
@@ -69,7 +70,7 @@ __all__ = [
     "axi_stream",
 ]
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 STALLS = (0, 0, 16, 64, 128, 200)  #: of which a test that sets none draws one for each port and play
 
 
@@ -103,8 +104,9 @@ class StreamBench(BenchTest):
     enable: str = ""
     inputs: Mapping[str, Port | BurstPort] = NOTHING
     outputs: Mapping[str, Port | BurstPort] = NOTHING
-    memories: Mapping[str, MemoryPort | AxiMemoryPort] = NOTHING
-    buses: Mapping[str, AxiLitePort | AxiPort | PinPort] = NOTHING
+    # What a class declares becomes the agent of the same name in its tests.
+    memories: Mapping[str, Any] = NOTHING
+    buses: Mapping[str, Any] = NOTHING
     pins: Mapping[str, int] = NOTHING
     quiet_clocks: int = 2_000
 
@@ -159,9 +161,10 @@ class StreamBench(BenchTest):
                 self._formats[name], on_mismatch=self.fail, clock_ns=self.clock_ns
             )
             monitor.add_callback(self.boards[name].write)
-        declared, self.memories = self.memories, {}
-        for name, port in declared.items():
-            self.memories[name] = self._memory(name, port)
+        made: dict[str, MemoryResponder | AxiMemory] = {}
+        for name, memory in self.memories.items():
+            made[name] = self._memory(name, memory, made)
+        self.memories = made
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
         for driver in self.drivers.values():
             if isinstance(driver, PortDriver) and self._credits:
@@ -189,7 +192,7 @@ class StreamBench(BenchTest):
         return fields
 
     def _driver(self, name: str, port: Port | BurstPort) -> PortDriver | BurstDriver:
-        options = {"seed": self.seed, "on_error": self.fail}
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, BurstPort):
             beat_format = BeatFormat(port.widths.items())
             clock = self.clocking.clock
@@ -201,7 +204,7 @@ class StreamBench(BenchTest):
         return PortDriver(self.clocking, name, self._payload(name, port), *handshake, **options)
 
     def _monitor(self, name: str, port: Port | BurstPort) -> PortMonitor | BurstMonitor:
-        options = {"seed": self.seed, "on_error": self._output_error}
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self._output_error}
         if isinstance(port, BurstPort):
             return BurstMonitor(
                 self.dut, name, self.clocking.clock, BeatFormat(port.widths.items()), **options
@@ -218,8 +221,10 @@ class StreamBench(BenchTest):
             **options,
         )
 
-    def _memory(self, name: str, port: MemoryPort | AxiMemoryPort) -> MemoryResponder | AxiMemory:
-        options = {"seed": self.seed, "on_error": self.fail}
+    def _memory(
+        self, name: str, port: MemoryPort | AxiMemoryPort, before: Mapping[str, Any]
+    ) -> MemoryResponder | AxiMemory:
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, AxiMemoryPort):
             return AxiMemory(self._axi(port.prefix), size=port.size, on_error=self.fail)
         made = MemoryResponder(
@@ -234,7 +239,7 @@ class StreamBench(BenchTest):
             **options,
         )
         if port.shares:
-            made.words = self.memories[port.shares].words
+            made.words = before[port.shares].words
         return made
 
     def _axi(self, prefix: str) -> AxiPlace:
@@ -278,7 +283,7 @@ class StreamBench(BenchTest):
         await self.drain()
         made: dict[str, np.ndarray] = {}
         for name, packet in expected.items():
-            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept))
+            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept or []))
         for board in self.boards.values():
             board.kept = None
         return made
@@ -487,7 +492,7 @@ class StreamBench(BenchTest):
         return [*self.memories.values(), *self.buses.values()]
 
     @property
-    def _watched(self) -> list[Watched]:
+    def _watched(self) -> list[Any]:
         ports = [d for d in self.drivers.values() if isinstance(d, PortDriver)]
         return [*ports, *self._agents, *self.boards.values()]
 
@@ -500,7 +505,7 @@ class StreamBench(BenchTest):
         """Port name to the packet of its tensors."""
         by_port: dict[str, dict[str, np.ndarray]] = {}
         for name, tensor in tensors.items():
-            port = self._port_of.get(name)
+            port = self._port_of.get(name, "")
             if port not in ports:
                 known = [t for t, p in self._port_of.items() if p in ports]
                 raise ValueError(f"no tensor {name!r} here: {', '.join(known)}")
@@ -516,7 +521,7 @@ class StreamBench(BenchTest):
             await job.done.wait()
 
     def _draw_stalls(self) -> None:
-        stalling = [*self.drivers.values(), *self.monitors.values(), *self.memories.values()]
+        stalling: list[Any] = [*self.drivers.values(), *self.monitors.values(), *self.memories.values()]
         stalling += [bus for bus in self.buses.values() if not isinstance(bus, PinBus)]
         stalling += [self.clocking] if self.clocking.has_enable else []
         for agent in stalling:
