@@ -177,7 +177,7 @@ class EnvTest(BenchTest):
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.env: Any = self.environment("env", self)
+        self.env: Any = self.environment.create("env", self)
 
     @property
     def scoreboards(self) -> Iterable[StreamScoreboard]:
@@ -201,7 +201,7 @@ class ItemTest(EnvTest):
     def build_phase(self) -> None:
         super().build_phase()
         self.seqr = uvm_sequencer("items", self)
-        self.driver = self.item_driver("driver", self)
+        self.driver = self.item_driver.create("driver", self)
         self.cdb_set("env", self.env, "driver")
 
     def connect_phase(self) -> None:

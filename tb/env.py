@@ -120,7 +120,7 @@ class StreamEnv(uvm_env):
             },
         )
         self.cdb_set("config", config, name)
-        self.agents[name] = StreamAgent(name, self)
+        self.agents[name] = StreamAgent.create(name, self)
         if stream.scoreboard is not None:
             self.boards[name] = stream.scoreboard(
                 self.prefix + name, stream.format, on_mismatch=self.fail, clock_ns=CLOCK_NS

@@ -23,7 +23,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Port:
-    """A stream at signals of the top; a name that ends in ``?`` is used only if the top has it.
+    """A stream at signals of the top.
+
+    A name that ends in ``?`` is used only if the top has it; one that begins with ``~`` is active low.
 
     Attributes:
         data: `Field` of the one tensor, which is called as the port; or tensor name to `Field`.
@@ -94,7 +96,10 @@ class BurstPort:
 
 @dataclass(frozen=True)
 class MemoryPort:
-    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name."""
+    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name.
+
+    `shares` names a memory before this one that has the same contents: the other port of one with two.
+    """
 
     signals: Mapping[str, str]
     depth: int
@@ -102,6 +107,7 @@ class MemoryPort:
     byte_addresses: bool = False
     answers_writes: bool = False
     first: int = 0
+    shares: str = ""
 
 
 @dataclass(frozen=True)

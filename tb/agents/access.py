@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,19 +117,36 @@ class AxiLite:
             AxiError: it is not answered OKAY.
             StreamTimeout, StreamReset: it is not answered, or was dropped.
         """
-        w = self.sources["w"]
-        fields = {"data": word}
-        if "strb" in w.format.fields:
-            fields["strb"] = (1 << w.format.fields["strb"]) - 1 if strobe is None else strobe
-        w.enqueue(w.format.pack(**fields))
-        answer = await self._access(self._writes, "aw", address)
-        self._check("write", "b", address, answer["resp"])
+        await self._write({address: word}, strobe)
 
     async def read(self, address: int) -> int:
         """Read the word at a byte address; raises as `write`."""
-        answer = await self._access(self._reads, "ar", address)
-        self._check("read", "r", address, answer["resp"])
-        return int(answer["data"][0])
+        return (await self.read_many([address]))[0]
+
+    async def write_many(self, words: Mapping[int, int]) -> None:
+        """Write byte address -> word, in the mapping's order, each before the one before it is answered."""
+        await self._write(words, None)
+
+    async def read_many(self, addresses: Iterable[int]) -> list[int]:
+        """The words at byte addresses, each asked for before the one before it is answered."""
+        addresses = list(addresses)
+        if not addresses:
+            return []
+        answer = await self._access(self._reads, "ar", addresses)
+        self._check("read", "r", addresses, answer["resp"])
+        return [int(word) for word in answer["data"]]
+
+    async def _write(self, words: Mapping[int, int], strobe: int | None) -> None:
+        if not words:
+            return
+        w = self.sources["w"]
+        fields: dict[str, object] = {"data": np.array(list(words.values()), np.uint64)}
+        if "strb" in w.format.fields:
+            fields["strb"] = (1 << w.format.fields["strb"]) - 1 if strobe is None else strobe
+        w.enqueue(w.format.pack(**fields))
+        addresses = list(words)
+        answer = await self._access(self._writes, "aw", addresses)
+        self._check("write", "b", addresses, answer["resp"])
 
     def check_finished(self) -> None:
         """Raises `StreamError` when accesses are still unanswered: to be called at the end of a test."""
@@ -142,14 +159,19 @@ class AxiLite:
         self._reads.flush()
         self.sources["w"].flush()
 
-    async def _access(self, port: RequestResponse, channel: str, address: int) -> dict[str, np.ndarray]:
+    async def _access(
+        self, port: RequestResponse, channel: str, addresses: list[int]
+    ) -> dict[str, np.ndarray]:
         beat_format = self.sources[channel].format
-        fields = {"addr": address} | ({"prot": 0} if "prot" in beat_format.fields else {})
+        fields: dict[str, object] = {"addr": np.array(addresses, np.uint64)}
+        if "prot" in beat_format.fields:
+            fields["prot"] = 0
         return port.response.format.unpack(await port.answers(beat_format.pack(**fields)))
 
-    def _check(self, what: str, channel: str, address: int, resp: np.ndarray) -> None:
-        code = int(resp[0])
-        if code != OKAY:
+    def _check(self, what: str, channel: str, addresses: list[int], resp: np.ndarray) -> None:
+        refused = np.flatnonzero(resp != OKAY)
+        if len(refused):
+            address, code = addresses[int(refused[0])], int(resp[refused[0]])
             raise AxiError(
                 f"{self.name}_{channel}", f"a {what} of address 0x{address:x} is answered {RESPONSES[code]}"
             )
@@ -162,6 +184,7 @@ PIN_ROLES = (
     "read_data",
     "select",
     "write_enable",
+    "byte_enable",
     "read_enable",
     "ready",
     "read_valid",
@@ -185,8 +208,8 @@ class PinBus(Clocked):
     Args:
         clocking: of the port.
         name: for messages.
-        signals: role to signal. ``address``; ``write_data`` with ``write_enable`` (of several bits: one a byte);
-            ``read_data``, with ``read_enable`` where there is one. ``select`` is high during every access. With
+        signals: role to signal. ``address``; ``write_data`` with ``write_enable`` (all its bits), and ``byte_enable``
+            (all ones); ``read_data``, with ``read_enable`` where there is one. ``select`` is high in every access. With
             ``ready`` an access lasts until it is high; with ``read_valid`` a read's word is there when it is high,
             else `latency` clocks after the one that took the access (0: in the same clock).
         latency: see ``read_valid``.
@@ -230,11 +253,19 @@ class PinBus(Clocked):
             ValueError: the port cannot write, or address or word do not fit.
             StreamReset: `flush` dropped it.
         """
-        await self._do(address, word)
+        await self._do([(address, word)])
 
     async def read(self, address: int) -> int:
         """Read one word; raises as `write`."""
-        return await self._do(address, None)
+        return (await self._do([(address, None)]))[0]
+
+    async def write_many(self, words: Mapping[int, int]) -> None:
+        """Write address -> word, in the mapping's order, one in every clock that the design allows."""
+        await self._do(list(words.items()))
+
+    async def read_many(self, addresses: Iterable[int]) -> list[int]:
+        """The words at these addresses."""
+        return await self._do([(address, None) for address in addresses])
 
     def waiting(self) -> str:
         """What is unanswered, for a watchdog; empty when nothing."""
@@ -264,20 +295,26 @@ class PinBus(Clocked):
             access.dropped = True
             access.done.set()
 
-    async def _do(self, address: int, word: int | None) -> int:
-        needed = "read_data" if word is None else "write_data"
-        if needed not in self._signals:
-            raise ValueError(f"bus {self.name} has no {needed}: it cannot {needed.partition('_')[0]}")
-        for role, value in (("address", address), ("write_data", word or 0)):
-            width = self._signals[role].width if role in self._signals else 64
-            if not 0 <= value < 1 << width:
-                raise ValueError(f"bus {self.name}: {role} = {value} does not fit into {width} bits")
-        access = _Access(address, word)
-        self._queue.append(access)
-        await access.done.wait()
-        if access.dropped:
-            raise StreamReset(f"bus {self.name}: an access to address 0x{address:x} was dropped by a reset")
-        return access.result
+    async def _do(self, wanted: Sequence[tuple[int, int | None]]) -> list[int]:
+        """Accesses (address, word; None: a read), one after the other; gives the words read, 0 for a write."""
+        accesses = []
+        for address, word in wanted:
+            needed = "read_data" if word is None else "write_data"
+            if needed not in self._signals:
+                raise ValueError(f"bus {self.name} has no {needed}: it cannot {needed.partition('_')[0]}")
+            for role, value in (("address", address), (needed, word or 0)):
+                width = self._signals[role].width
+                if not 0 <= value < 1 << width:
+                    raise ValueError(f"bus {self.name}: {role} = {value} does not fit into {width} bits")
+            accesses.append(_Access(int(address), None if word is None else int(word)))
+        self._queue += accesses
+        for access in accesses:
+            await access.done.wait()
+            if access.dropped:
+                raise StreamReset(
+                    f"bus {self.name}: an access to address 0x{access.address:x} was dropped by a reset"
+                )
+        return [access.result for access in accesses]
 
     def passed(self) -> None:
         if not self._queue:
@@ -308,6 +345,7 @@ class PinBus(Clocked):
                 ("select", 1),
                 ("write_data", access.word or 0),
                 ("write_enable", -1 if access.word is not None else 0),
+                ("byte_enable", -1),
                 ("read_enable", int(access.word is None)),
             ):
                 if role in signals:

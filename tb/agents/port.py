@@ -293,8 +293,8 @@ class PortMonitor(_Port):
         self._callbacks.append(callback)
 
     def room(self, owed: int) -> bool:
-        """Whether one more beat fits behind this port when `owed` are on their way to it: for a port with credits."""
-        return not self._credits or self._held + owed < self._credits
+        """Whether `owed` beats, which are on their way to this port, fit behind it: for a port with credits."""
+        return not self._credits or self._held + owed <= self._credits
 
     def flush(self) -> None:
         """Forget what was received: to be called while the design is in reset. Beat 0 is the next one."""
