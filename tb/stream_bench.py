@@ -393,8 +393,8 @@ class StreamBench(BenchTest):
     def random(
         self, tensor: str, shape: tuple[int, ...], low: int | None = None, high: int | None = None
     ) -> np.ndarray:
-        """A random tensor of an input: elements from `low` to `high`, both included; by default all that fit, and the
-        two ends more often."""
+        """A random tensor of an input: elements from `low` to `high`, both included, by default all that fit: half of
+        them uniform, a part of every magnitude, and the two ends."""
         field = self._formats[self._port_of[tensor]].fields[tensor]
         least, most = field.range
         low, high = least if low is None else low, most if high is None else high
@@ -405,8 +405,12 @@ class StreamBench(BenchTest):
             ]
             return np.array(drawn, object).reshape(shape)
         values = self.rng.integers(low, high, shape, np.int64, endpoint=True)
+        # Of a wide field almost all values are large; what saturates or rounds shows at the magnitudes between.
+        sizes = self.rng.integers(0, field.bits, shape, np.int64)
+        small = np.clip(values >> sizes, low, high)
         ends = self.rng.choice(np.array([low, high]), shape)
-        return np.where(self.rng.random(shape) < 1 / 16, ends, values)
+        kind = self.rng.random(shape)
+        return np.where(kind < 1 / 16, ends, np.where(kind < 1 / 2, small, values))
 
     def check(self, what: str, seen: np.ndarray, expected: np.ndarray, locate: str = "") -> None:
         """Compare an array, as a memory that the block has written, element by element.
