@@ -23,33 +23,6 @@ RUN = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 VARYING = ((re.compile(r"\b\d+(\.\d+)? s\b"), "N s"), (re.compile(r"-[0-9a-f]{16}\b"), "-KEY"))
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of the checkout's files in a folder with a space, and the packages `assay.*` of that copy."""
-    root = tmp_path / "a checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
-    )
-    if listed.returncode:
-        pytest.skip("this is no git checkout")
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        source, target = ROOT / name, root / name
-        if source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
-    ):
-        subprocess.run(["git", *command], cwd=root, check=True)
-    packages = tmp_path / "site" / "assay"
-    packages.mkdir(parents=True)
-    for name in ("golden", "rtl", "sim", "tb", "vectors"):
-        (packages / name).symlink_to(root / name)
-    return root
-
-
 def steps(page: Path) -> list[tuple[str, list[str]]]:
     """Every command of a page's console blocks, with the lines that the page shows of its output."""
     found: list[tuple[str, list[str]]] = []
