@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
+from assay.golden.errors import ConfigurationError, GoldenError
 
 __all__ = ["MAX_BITS", "MIN_BITS", "IntFormat", "integers", "magnitude", "saturate", "wrap"]
 

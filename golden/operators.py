@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exact integer operators: what every network and every block model is made of, also those of foreign hardware.
 
-    from golden import operators as op
+    from assay.golden import operators as op
 
     acc = op.conv2d(x, weight, stride=(2, 2), padding=op.same_padding((28, 28), (3, 3), (2, 2)), bias=bias)
     y = op.requantize(acc, multiplier, shift, zero_point=-3, bits=8, signed=True, rounding="half_even")
@@ -26,15 +26,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from golden import formats
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import IntFormat, integers, magnitude, saturate, wrap
-from golden.layers import tflite
-from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.rounding import ROUNDINGS, divide, rescale, shift_right
-from golden.schemes import onnx
-from golden.schemes.affine import Affine
-from golden.schemes.tflite import Rescale
+from assay.golden import formats
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat, integers, magnitude, saturate, wrap
+from assay.golden.layers import tflite
+from assay.golden.layers.linear import Convolution, Window, sums_of_products
+from assay.golden.rounding import ROUNDINGS, divide, rescale, shift_right
+from assay.golden.schemes import onnx
+from assay.golden.schemes.affine import Affine
+from assay.golden.schemes.tflite import Rescale
 
 __all__ = [
     "MAX_SHIFT",

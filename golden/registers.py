@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = [
     "WORD_BITS",

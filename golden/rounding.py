@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import integers, magnitude
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import integers, magnitude
 
 __all__ = ["ROUNDINGS", "divide", "rescale", "round_fraction", "shift_right"]
 

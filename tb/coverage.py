@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tb.json_file import write_json
+from assay.tb.json_file import write_json
 
 
 class CoverageError(ValueError):

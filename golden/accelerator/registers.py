@@ -2,7 +2,7 @@
 """System registers of the accelerator and the host's memory map: the single table that RTL, benches, code generator
 and documentation read.
 
-``python -m golden.accelerator.registers`` rewrites the generated ``rtl/accelerator/accelerator_pkg.sv`` and
+``python -m assay.golden.accelerator.registers`` rewrites the generated ``rtl/accelerator/accelerator_pkg.sv`` and
 ``docs/accelerator_registers.md``; a test fails when either is stale.
 """
 
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from golden.accelerator.parameters import LANES, AcceleratorParameters
-from golden.controller import memory_map
-from golden.controller.parameters import MAX_HARTS
-from golden.mvu.parameters import CROSSBAR_PORTS, MAX_PRECISION
-from golden.registers import (
+from assay.golden.accelerator.parameters import LANES, AcceleratorParameters
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import MAX_HARTS
+from assay.golden.mvu.parameters import CROSSBAR_PORTS, MAX_PRECISION
+from assay.golden.registers import (
     WORD_BITS,
     Field,
     Register,
@@ -29,7 +29,7 @@ from golden.registers import (
     write_generated,
 )
 
-_MODULE = "golden.accelerator.registers"
+_MODULE = "assay.golden.accelerator.registers"
 
 BEAT_BYTES = 8  #: of the host port
 SYSTEM_UNIT = memory_map.MVUS - 1  #: unit of the harts' window that holds the system registers

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator.folding import folded_layer, folds
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
-from golden.accelerator.system import System
-from golden.codegen import mapping as mappings
-from golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
-from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.mvu.clocks import job_clocks
-from golden.mvu.jobs import Images, block_words, images, map_part
-from golden.mvu.layout import activation_words, channel_blocks
-from golden.network import Layer, Network
+from assay.golden.accelerator.folding import folded_layer, folds
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
+from assay.golden.accelerator.system import System
+from assay.golden.codegen import mapping as mappings
+from assay.golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
+from assay.golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.jobs import Images, block_words, images, map_part
+from assay.golden.mvu.layout import activation_words, channel_blocks
+from assay.golden.network import Layer, Network
 
 __all__ = ["MAPPINGS", "plan", "predicted_clocks"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m golden.controller bench`: the simulator's speed."""
+"""`python -m assay.golden.controller bench`: the simulator's speed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import argparse
 import sys
 import time
 
-from golden.controller.instructions import encode
-from golden.controller.iss import Iss, start
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.errors import GoldenError
+from assay.golden.controller.instructions import encode
+from assay.golden.controller.iss import Iss, start
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import GoldenError
 
 _ROUNDS = 3  #: the best counts
 
@@ -61,7 +61,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m golden.controller", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m assay.golden.controller", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bench = commands.add_parser("bench", help="Measure the simulator, on one thread.")
     bench.add_argument(

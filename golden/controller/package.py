@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is generated from the controller's tables: the RTL's package and the documentation of its registers.
 
-``python -m golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and ``docs/controller_csrs.md``; a
+``python -m assay.golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and ``docs/controller_csrs.md``; a
 test fails when either is stale.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from golden.controller import memory_map
-from golden.controller.csrs import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import (
     BY_NAME,
     CSRS,
     INTERRUPT_FLAG,
@@ -22,9 +22,9 @@ from golden.controller.csrs import (
     Csr,
     Interrupt,
 )
-from golden.controller.instructions import INSTRUCTIONS, OPCODES
-from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from golden.registers import (
+from assay.golden.controller.instructions import INSTRUCTIONS, OPCODES
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.golden.registers import (
     WORD_BITS,
     Field,
     camel,
@@ -38,7 +38,7 @@ from golden.registers import (
     write_generated,
 )
 
-_MODULE = "golden.controller.package"
+_MODULE = "assay.golden.controller.package"
 _SOURCES = "csrs.py, instructions.py, memory_map.py and parameters.py of golden/controller"
 
 

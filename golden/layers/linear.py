@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 __all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "pair", "sums_of_products"]
 

@@ -36,9 +36,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.rounding import round_fraction
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.rounding import round_fraction
 
 __all__ = ["DIRECTED", "Correction", "Quantiser", "Rounding"]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Register map of the MVU: the single table that RTL, bench, job mapper and documentation read.
 
-``python -m golden.mvu.registers`` rewrites the generated ``rtl/mvu/mvu_pkg.sv`` and
+``python -m assay.golden.mvu.registers`` rewrites the generated ``rtl/mvu/mvu_pkg.sv`` and
 ``docs/mvu_registers.md``; a test fails when either is stale. Names are BARVINN's (see docs/sources.md);
 the ones BARVINN does not have are marked so in their description.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from golden.mvu.parameters import (
+from assay.golden.mvu.parameters import (
     CHANNEL_LOOPS,
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
@@ -21,7 +21,7 @@ from golden.mvu.parameters import (
     RESIDUAL_LOOPS,
     MvuParameters,
 )
-from golden.registers import (
+from assay.golden.registers import (
     WORD_BITS,
     Field,
     Register,
@@ -36,7 +36,7 @@ from golden.registers import (
     write_generated,
 )
 
-_MODULE = "golden.mvu.registers"
+_MODULE = "assay.golden.mvu.registers"
 
 
 def _value(description: str, width: int, signed: bool = False) -> tuple[Field, ...]:

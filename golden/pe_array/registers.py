@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registers and packet words of the PE array: the tables that RTL, bench, mapper and documentation read.
 
-``python -m golden.pe_array.registers`` rewrites the generated ``rtl/pe_array/pe_array_pkg.sv`` and
+``python -m assay.golden.pe_array.registers`` rewrites the generated ``rtl/pe_array/pe_array_pkg.sv`` and
 ``docs/pe_array_registers.md``; a test fails when either is stale. `HEADER` and `ENTRY` are words of the weight
 stream's packets (see docs/pe_array.md), `REGISTERS` those of the register port.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
-from golden.pe_array.parameters import (
+from assay.golden.pe_array.parameters import (
     ACC_WIDTH,
     MAX_KERNEL,
     MAX_STRIDE,
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
-from golden.registers import (
+from assay.golden.registers import (
     WORD_BITS,
     Field,
     Register,
@@ -32,7 +32,7 @@ from golden.registers import (
     write_generated,
 )
 
-_MODULE = "golden.pe_array.registers"
+_MODULE = "assay.golden.pe_array.registers"
 
 ADDRESS_WIDTH = 8  #: bits of a register's word address
 MAGIC = 0x5045  #: "PE", the mark of a header

@@ -30,9 +30,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import wrap
-from golden.rounding import shift_right
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import wrap
+from assay.golden.rounding import shift_right
 
 __all__ = ["MAX_INPUT", "MAX_WIDTH", "OVERFLOWS", "QUANTISATIONS", "ApFixed"]
 

@@ -36,9 +36,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
-from golden.formats import IntFormat
-from golden.rounding import divide
+from assay.golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
+from assay.golden.formats import IntFormat
+from assay.golden.rounding import divide
 
 __all__ = [
     "ACTIVATION_BITS",

@@ -32,7 +32,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from golden.schemes.affine import Affine
+from assay.golden.schemes.affine import Affine
 
 __all__ = [
     "Affine",

@@ -33,9 +33,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.rounding import divide, shift_right
-from golden.schemes.affine import Affine
+from assay.golden.errors import ConfigurationError
+from assay.golden.rounding import divide, shift_right
+from assay.golden.schemes.affine import Affine
 
 __all__ = [
     "ACTIVATIONS",

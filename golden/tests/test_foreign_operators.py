@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from golden import operators as op
-from golden.errors import ConfigurationError, GoldenError
-from golden.rounding import round_fraction
+from assay.golden import operators as op
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.rounding import round_fraction
 
 quick = settings(max_examples=60, deadline=None)
 ones_to_three = st.integers(1, 3)

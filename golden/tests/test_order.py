@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import golden
+from assay import golden
 
 HOME = Path(golden.__file__).parents[1]
 # What stands before a package's name in an import.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from golden.accelerator import registers as accelerator
-from golden.controller import csrs, memory_map
-from golden.controller import package as controller
-from golden.mvu import registers as mvu
-from golden.pe_array import registers as pe_array
-from golden.registers import Field, Register, camel, literal, numbered, register_table, runs
+from assay.golden.accelerator import registers as accelerator
+from assay.golden.controller import csrs, memory_map
+from assay.golden.controller import package as controller
+from assay.golden.mvu import registers as mvu
+from assay.golden.pe_array import registers as pe_array
+from assay.golden.registers import Field, Register, camel, literal, numbered, register_table, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = {

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.rounding import ROUNDINGS, divide, rescale, round_fraction, shift_right
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.rounding import ROUNDINGS, divide, rescale, round_fraction, shift_right
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-300, 300)
 DETERMINISTIC = [name for name in ROUNDINGS if name != "stochastic"]

@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 
-from sim import ROOT
+from assay.sim import ROOT
 
 IGNORED = "ignore_errors = true"
 

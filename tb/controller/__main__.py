@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tb.controller program`: a random program as text."""
+"""`python -m assay.tb.controller program`: a random program as text."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from golden.controller.parameters import ControllerParameters
-from golden.errors import GoldenError
-from tb.controller.program_maker import KINDS, random_program
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import GoldenError
+from assay.tb.controller.program_maker import KINDS, random_program
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tb.controller", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m assay.tb.controller", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     program = commands.add_parser("program", help="Print a random program.")
     program.add_argument("--seed", type=int, default=0)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from golden.controller import memory_map
-from golden.controller.csrs import BY_NAME as CSR_BY_NAME
-from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
-from golden.controller.instructions import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import BY_NAME as CSR_BY_NAME
+from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
+from assay.golden.controller.instructions import (
     BY_NAME,
     INSTRUCTIONS,
     encode,
@@ -17,9 +17,9 @@ from golden.controller.instructions import (
     random_word,
     unsigned,
 )
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
-from tb.controller.random_program import (
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
+from assay.tb.controller.random_program import (
     DATA,
     FAR,
     HANDLER,

@@ -17,15 +17,15 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from golden.controller import memory_map
-from golden.controller.csrs import BY_NAME as CSR_BY_NAME
-from golden.controller.instructions import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import BY_NAME as CSR_BY_NAME
+from assay.golden.controller.instructions import (
     disassemble,
     encode,
 )
-from golden.controller.iss import Bus, Iss
-from golden.controller.parameters import ControllerParameters
-from golden.errors import DoesNotFitError
+from assay.golden.controller.iss import Bus, Iss
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import DoesNotFitError
 
 __all__ = ["DATA", "FAR", "HANDLER", "POINTER", "TEMP", "VECTORS", "Line", "RandomProgram", "dmem", "frame"]
 

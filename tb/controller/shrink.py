@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from golden.errors import ConfigurationError
-from tb.controller.random_program import Line, RandomProgram
+from assay.golden.errors import ConfigurationError
+from assay.tb.controller.random_program import Line, RandomProgram
 
 __all__ = ["shrink"]
 

@@ -7,12 +7,12 @@ from random import Random
 
 import numpy as np
 
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from tb.controller.elf import Program
-from tb.controller.items import Disturbance, ProgramItem
-from tb.controller.program_maker import random_program
-from tb.controller.random_program import RandomProgram
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.tb.controller.elf import Program
+from assay.tb.controller.items import Disturbance, ProgramItem
+from assay.tb.controller.program_maker import random_program
+from assay.tb.controller.random_program import RandomProgram
 
 
 class Stimulus:

@@ -4,13 +4,13 @@ fast simulator is the readable one."""
 
 import pytest
 
-from golden.controller.instructions import decode
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
-from golden.tests.controller.test_iss import state
-from tb.controller.program_maker import KINDS, random_program
-from tb.controller.shrink import shrink
+from assay.golden.controller.instructions import decode
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
+from assay.golden.tests.controller.test_iss import state
+from assay.tb.controller.program_maker import KINDS, random_program
+from assay.tb.controller.shrink import shrink
 
 SMALL = ControllerParameters(harts=2, imem_words=1024, dmem_words=256)
 LIMIT = 100_000

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from golden.exporters.tflite import ModelFile
+from assay.golden.exporters.tflite import ModelFile
 
 CHANNELS = (16, 32, 48)
 CLASSES = 10

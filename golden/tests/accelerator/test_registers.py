@@ -5,8 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.registers import (
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.registers import (
     BY_NAME,
     ELEMENT_BITS,
     PARAMETER_WINDOWS,
@@ -21,10 +21,10 @@ from golden.accelerator.registers import (
     register_address,
     system_address,
 )
-from golden.controller.memory_map import Region, region
-from golden.controller.parameters import ControllerParameters
-from golden.mvu.parameters import MvuParameters
-from golden.registers import WORD_BITS
+from assay.golden.controller.memory_map import Region, region
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.registers import WORD_BITS
 
 
 def test_addresses():

@@ -3,10 +3,10 @@
 
 import pytest
 
-from golden.controller.csrs import CSRS, Cause, Interrupt, mvu_register
-from golden.controller.memory_map import IMEM_BASE, Region, region
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
+from assay.golden.controller.csrs import CSRS, Cause, Interrupt, mvu_register
+from assay.golden.controller.memory_map import IMEM_BASE, Region, region
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
 
 
 def test_names_and_addresses_are_used_once():

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import (
     ADDRESS_WIDTH,
     BY_NAME,
     ERROR_CAUSES,
