@@ -81,7 +81,7 @@ def shift_right(
         wrong = least if least < 0 else most
         raise ConfigurationError(f"shift is {wrong}, but must be a whole number from 0 to 63")
     if most > 62 or int(x.max(initial=0)) >= (1 << 63) - (1 << most):
-        return _divided(x.astype(object), 1 << shift.astype(object), rounding, random)
+        return _divided_unbounded(x, 1 << np.atleast_1d(shift).astype(object), rounding, random, shift.shape)
     divisor = np.int64(1) << shift
     return np.asarray(x + _added(x, divisor, lambda: x >> shift, rounding, random) >> shift)
 
@@ -106,7 +106,7 @@ def divide(
     """
     x, divisor = _int64(x, "x"), _positive(divisor, "divisor")
     if int(x.max(initial=0)) + int(divisor.max(initial=0)) >= 1 << 63:
-        return _divided(x.astype(object), divisor.astype(object), rounding, random)
+        return _divided_unbounded(x, divisor.astype(object), rounding, random, divisor.shape)
     return _divided(x, divisor, rounding, random)
 
 
@@ -143,8 +143,9 @@ def rescale(
     )
     if magnitude(x) * magnitude(numerator) + int(divisor.max(initial=0)) < 1 << 63:
         return _divided(x * numerator, divisor, rounding, random)
-    product = x.astype(object) * numerator.astype(object)
-    return _divided(product, divisor.astype(object), rounding, random)
+    shape = np.broadcast_shapes(x.shape, numerator.shape, divisor.shape)
+    product = np.atleast_1d(x).astype(object) * np.atleast_1d(numerator).astype(object)
+    return _divided_unbounded(product, divisor.astype(object), rounding, random, shape)
 
 
 def round_fraction(value: Fraction | int, rounding: str) -> int:
@@ -160,13 +161,27 @@ def round_fraction(value: Fraction | int, rounding: str) -> int:
 
 
 def _divided(x: Any, divisor: Any, rounding: str, random: Integers | None) -> npt.NDArray[np.int64]:
-    """The quotients of int64, whose sums with c do not overflow, or of objects, Python's integers of any size."""
-    y = np.asarray((x + _added(x, divisor, lambda: x // divisor, rounding, random)) // divisor)
-    if y.dtype == object:
-        wrong = [value for value in y.ravel().tolist() if not -(1 << 63) <= value < 1 << 63]
-        if wrong:
-            raise GoldenError(f"the rounded quotient is {wrong[0]}, but must fit 64 bits")
-    return y.astype(np.int64, copy=False)
+    """The quotients of integers whose sums with c do not overflow."""
+    return np.asarray((x + _added(x, divisor, lambda: x // divisor, rounding, random)) // divisor)
+
+
+def _divided_unbounded(
+    x: npt.NDArray[Any],
+    divisor: npt.NDArray[Any],
+    rounding: str,
+    random: Integers | None,
+    shape: tuple[int, ...],
+) -> npt.NDArray[np.int64]:
+    """`_divided` in Python's integers of any size; `shape` broadcasts against those of `x` and `random` as given."""
+    given = x.shape if x.dtype != object else ()
+    shape = np.broadcast_shapes(given, shape, () if random is None else np.shape(random))
+    # One axis at least: what numpy makes of arrays without one is no array, and no longer of objects.
+    x, divisor = np.atleast_1d(x).astype(object), np.atleast_1d(divisor)
+    y = _divided(x, divisor, rounding, random)
+    wrong = [value for value in y.ravel().tolist() if not -(1 << 63) <= value < 1 << 63]
+    if wrong:
+        raise GoldenError(f"the rounded quotient is {wrong[0]}, but must fit 64 bits")
+    return y.astype(np.int64).reshape(shape)
 
 
 def _added(x: Any, divisor: Any, floor: Callable[[], Any], rounding: str, random: Integers | None) -> Any:

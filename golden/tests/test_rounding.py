@@ -153,3 +153,23 @@ def test_arguments_broadcast_and_every_dtype_is_taken():
 def test_wrong_arguments_are_named(call, error, sentence):
     with pytest.raises(error, match=sentence):
         call()
+
+
+@pytest.mark.parametrize("rounding", DETERMINISTIC)
+def test_the_largest_numbers_and_shifts(rounding):
+    """Every corner, as numbers, as vectors and broadcast: none overflows, and all keep their shape."""
+    ends = [-(1 << 63), -(1 << 63) + 1, -(1 << 62), -1, 0, 1, 1 << 62, (1 << 63) - 1]
+    shifts = [0, 1, 62, 63]
+    divisors = [1, 2, 3, 1 << 62, (1 << 63) - 1]
+    table = shift_right(np.array(ends)[:, None], np.array(shifts), rounding)
+    assert table.tolist() == [[rounded(Fraction(x, 1 << s), rounding) for s in shifts] for x in ends]
+    assert table.dtype == np.int64
+    quotients = divide(np.array(ends)[:, None], np.array(divisors), rounding)
+    assert quotients.tolist() == [[rounded(Fraction(x, d), rounding) for d in divisors] for x in ends]
+    for x in ends:
+        for s in shifts:
+            assert shift_right(x, s, rounding).shape == ()
+            assert shift_right(x, s, rounding).item() == rounded(Fraction(x, 1 << s), rounding)
+        for d in divisors:
+            assert divide(x, d, rounding).item() == rounded(Fraction(x, d), rounding)
+            assert rescale(x, d, d, rounding).item() == x
