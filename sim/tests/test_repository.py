@@ -236,6 +236,19 @@ def test_run_refuses(changed: dict[str, str], words: list[str], said: str, tmp_p
     assert not (tmp_path / "assay_out/runs").exists()
 
 
+def test_test_module_that_is_wrong_is_one_message_with_its_place(tmp_path: Path) -> None:
+    write(tmp_path)
+    file = tmp_path / "tb/scaler/test_scaler.py"
+    file.write_text("import cocotb\n\ncocotb.tests()\n", encoding="utf-8")
+    done = assay(tmp_path, "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"assay: {file}, line 3: AttributeError: ") and done.stderr.count("\n") == 1
+    file.unlink()
+    done = assay(tmp_path, "list")
+    assert done.returncode == 2
+    assert f"test module {file} of block scaler does not exist; {tmp_path}/tb/scaler/block.py" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
