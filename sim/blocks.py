@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from types import ModuleType
 from assay import tb
 from assay.golden.errors import GoldenError
 from assay.sim import ROOT, project
+from assay.tb import block as declarations
+from assay.tb import capabilities as kinds_of_capability
 from assay.tb.block import Block
 from assay.tb.capabilities import CAPABILITIES, Capability
 from assay.tb.errors import AssayError, unknown
@@ -121,9 +122,9 @@ def _of_folder(folder: Path, package: str) -> list[Block]:
 def _of_packages() -> Iterator[Block]:
     """The blocks of installed packages."""
     for point in importlib.metadata.entry_points(group=GROUP):
-        module = _module(point.module, f"entry point {point.name} = {point.value!r} of group {GROUP}")
+        module = imported(point.module, f"entry point {point.name} = {point.value!r} of group {GROUP}")
         if hasattr(module, "BLOCK"):
-            yield _load(point.module, Path(module.__file__))
+            yield _load(point.module, Path(module.__file__ or ""))
         else:
             folders = [Path(path) for path in getattr(module, "__path__", ())]
             blocks = [block for folder in folders for block in _of_folder(folder, point.module)]
@@ -145,7 +146,7 @@ def _load(module_name: str, file: Path) -> Block:
     Raises:
         AssayError: it is wrong; names file and line, what was found and what would be right.
     """
-    module = _module(module_name, str(file))
+    module = imported(module_name, str(file))
     if Path(module.__file__ or "").resolve() != file.resolve():
         name = file.parent.name
         raise AssayError(
@@ -160,7 +161,15 @@ def _load(module_name: str, file: Path) -> Block:
     return block
 
 
-def _module(name: str, place: str) -> ModuleType:
+def imported(name: str, place: str) -> ModuleType:
+    """A module.
+
+    Args:
+        place: its file, or what names it.
+
+    Raises:
+        AssayError: it cannot be imported; names `place` and, where the error arose in it, the line.
+    """
     try:
         return importlib.import_module(name)
     except (KeyboardInterrupt, SystemExit):
@@ -182,8 +191,8 @@ def _said(error: BaseException) -> str:
     if isinstance(error, (AssayError, GoldenError)):
         return str(error)
     found = _UNEXPECTED.search(str(error))
-    for module in (Block.__module__, Capability.__module__):
-        if found and (kind := getattr(sys.modules[module], found[1], None)) is not None:
+    for module in (declarations, kinds_of_capability):
+        if found and (kind := getattr(module, found[1], None)) is not None:
             return str(unknown(f"field of {found[1]}", found[2], kind.__dataclass_fields__))
     return f"{type(error).__name__}: {error}"
 

@@ -108,7 +108,7 @@ def as_typed(message, arguments):
     typed = {word.partition("=")[0] for word in arguments}
     # A command to type is meant as it stands.
     message, command, rest = re.match(
-        r"(.*?)(: (?:make|assay|python -m sim) |$)(.*)", message, re.DOTALL
+        r"(.*?)(: (?:make|python -m \w+|assay) |$)(.*)", message, re.DOTALL
     ).groups()
     for option in OPTIONS:
         if option.flag in typed:

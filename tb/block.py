@@ -23,7 +23,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -144,6 +144,7 @@ class Block:
         parameters: the dataclass in ``golden`` that knows defaults and ranges; None: the block has none.
         top_parameters: HDL names of those of its parameters that `hdl_top` has; empty: all.
         defaults: HDL names -> values in place of the dataclass's defaults.
+        narrowed: HDL names -> those of the allowed values that this bench can do, where it cannot do all.
         variants: what the regression runs.
         capabilities: what the block can do beyond its own tests.
         coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
@@ -158,7 +159,7 @@ class Block:
         timeout_s: a simulation that takes longer is stopped and counts as failed.
         extra: what some tests need beside Assay's own packages.
         order: place in lists; the first block with a capability is the default of its command.
-        root: the folder to which paths are relative; None: the one that holds ``tb``.
+        root: the folder to which paths are relative; ``Path()``: the one that holds ``tb``.
     """
 
     module: str
@@ -173,6 +174,7 @@ class Block:
     parameters: type[ParameterSet] | None = None
     top_parameters: tuple[str, ...] = ()
     defaults: Mapping[str, int | str] = field(default_factory=dict)
+    narrowed: Mapping[str, range | tuple[int, ...] | tuple[str, ...]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     capabilities: tuple[Capability, ...] = ()
     coverage: Callable[[], Any] | None = None
@@ -185,7 +187,7 @@ class Block:
     timeout_s: int = 600
     extra: Extra | None = None
     order: int = 100
-    root: Path | None = None
+    root: Path = Path()
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -193,14 +195,20 @@ class Block:
             if str(each.type).startswith("tuple") and not isinstance(value, tuple):
                 example = f"({value!r},)" if isinstance(value, str) else "a tuple"
                 raise AssayError(f"{each.name} = {value!r}: must be {example}")
-        object.__setattr__(self, "root", (self.root or self.file.parents[2]).resolve())
+        root = self.file.parents[2] if self.root == Path() else self.root.resolve()
+        object.__setattr__(self, "root", root)
         kinds = [type(each) for each in self.capabilities]
         for kind in kinds:
             if kinds.count(kind) > 1:
                 raise AssayError(f"capabilities: {kind.__name__} stands there twice, must be once")
-        for name in (*self.top_parameters, *self.defaults):
-            if self.parameters is None or name not in self.parameters.table():
-                raise unknown("parameter", name, self.parameters.table() if self.parameters else ())
+        table = {} if self.parameters is None else self.parameters.table()
+        for name in (*self.top_parameters, *self.defaults, *self.narrowed):
+            if name not in table:
+                raise unknown("parameter", name, table)
+        for name, values in self.narrowed.items():
+            for value in values:
+                table[name].check(value)
+        self.resolve_parameters(self.defaults)
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)
             for simulator in variant.simulators:
@@ -235,7 +243,10 @@ class Block:
     def table(self) -> dict[str, Parameter]:
         """The HDL parameters that a user may set, by name."""
         table = {} if self.parameters is None else self.parameters.table()
-        return {name: table[name] for name in self.top_parameters or table}
+        return {
+            name: replace(table[name], allowed=self.narrowed[name]) if name in self.narrowed else table[name]
+            for name in self.top_parameters or table
+        }
 
     def capability(self, kind: type[_CAPABILITY]) -> _CAPABILITY | None:
         """The block's capability of a class, if it has it."""

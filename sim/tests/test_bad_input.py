@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from assay.sim import simulators, testcases
 from assay.sim.command_line import OVERRIDES, VARIABLES, main
 from assay.sim.testcases import list_tests
-from assay.tb.block import Block
+from assay.tb.block import Block, Extra
 
 
 @pytest.fixture(autouse=True)
@@ -142,13 +143,28 @@ def test_filter_with_repetitions_selects_as_python_does(counter: Block) -> None:
         assert names and list(testcases.select_tests(counter, test_filter=pattern)) == names
 
 
+def test_missing_packages_of_an_extra_are_said_for_the_tests_that_need_them(
+    counter: Block, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needy = dataclasses.replace(
+        counter, extra=Extra("firmware", lambda: "no compiler; install one", ("counts",))
+    )
+    blocks = {"counter": needy}
+    assert main(["run", "--test", "counts"], blocks) == 3
+    assert capsys.readouterr().err == "assay: test counts of counter: no compiler; install one\n"
+    assert main(["run", "--test", "never_ends", "--sim", "lost"], blocks) == 2
+    capsys.readouterr()
+    assert main(["extra"], blocks) == 0
+    assert capsys.readouterr().out == "firmware\n"
+
+
 def test_missing_source_and_missing_test_module(counter: Block, capsys: pytest.CaptureFixture[str]) -> None:
     lost = type(counter)(**{**vars(counter), "sources": ("sim/tests/counter/lost.sv",)})
     assert main(["run", "--top", "counter"], {"counter": lost}) == 2
     assert f"lost.sv named in {counter.file} does not exist" in capsys.readouterr().err
     untested = type(counter)(**{**vars(counter), "test_modules": ("bench_lost",)})
     assert main(["run", "--top", "counter"], {"counter": untested}) == 2
-    assert "bench_lost of block counter does not exist" in capsys.readouterr().err
+    assert "bench_lost.py of block counter does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_warnings_of_a_foreign_file_are_waived(tmp_path: Path, simulator: str) -
         waived = block.replace("    window_ns", f'    waive={{"rtl/*.v": ({codes},)}},\n    window_ns')
         (folder / "tb/scaler/block.py").write_text(waived, encoding="utf-8")
         quiet = assay(folder, "run", "--sim", simulator)
-        assert quiet.returncode == 0 and "arning" not in quiet.stdout
+        assert quiet.returncode == 0 and "Warning" not in quiet.stdout and "warning:" not in quiet.stdout
 
 
 def test_package_with_an_entry_point(tmp_path: Path) -> None:
@@ -186,6 +186,20 @@ def declaration(fields: str) -> str:
             "of variant a 'vcs'; allowed:",
         ),
         (declaration('sources=(), variants=(Variant("a", tests="("),)'), "is not a regular expression"),
+        (
+            "from ASSAY_TB.capabilities import Soaks\n"
+            + declaration("sources=(), capabilities=(Soaks(), Soaks())"),
+            "line 3: capabilities: Soaks stands there twice, must be once",
+        ),
+        (
+            "from OWN_TB.scaler.model import ScalerParameters\n"
+            + declaration('sources=(), parameters=ScalerParameters, narrowed={"Width": (4, 32)}'),
+            "line 3: width = 32: must be from 4 to 16",
+        ),
+        (
+            declaration('sources=(), defaults={"Width": 4}'),
+            "line 2: unknown parameter 'Width'; allowed: none",
+        ),
         (f"{HEAD}BLOCK = Block(__name__)\n", "line 2: TypeError: Block.__init__() missing 3 required"),
         (f"{HEAD}BLOCK = Block('bad', 'x', 'x', ())\n", "module = 'bad': must be __name__"),
         (f"{HEAD}BLOCK = Block(\n", "line 2: SyntaxError: "),
@@ -234,6 +248,19 @@ def test_run_refuses(changed: dict[str, str], words: list[str], said: str, tmp_p
     assert said.format(folder=tmp_path) in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "assay_out/runs").exists()
+
+
+def test_test_module_that_is_wrong_is_one_message_with_its_place(tmp_path: Path) -> None:
+    write(tmp_path)
+    file = tmp_path / "tb/scaler/test_scaler.py"
+    file.write_text("import cocotb\n\ncocotb.tests()\n", encoding="utf-8")
+    done = assay(tmp_path, "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"assay: {file}, line 3: AttributeError: ") and done.stderr.count("\n") == 1
+    file.unlink()
+    done = assay(tmp_path, "list")
+    assert done.returncode == 2
+    assert f"test module {file} of block scaler does not exist; {tmp_path}/tb/scaler/block.py" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.codegen.files import parameters
+from assay.golden.parameters import powers
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
@@ -25,6 +26,11 @@ BLOCK = Block(
         *("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
         *("ImemWords", "DmemWords", "Skip"),
     ),
+    # Others have not been tried.
+    narrowed={
+        "DataBanks": powers(2, 64),
+        **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
+    },
     capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
