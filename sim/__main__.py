@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: ``python -m sim COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
+"""The command line: ``assay COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sim.requirements import check_interpreter
+from assay.sim.requirements import check_interpreter
 
 check_interpreter()  # before the imports that an interpreter without them would answer with a traceback
 
-from golden import GoldenError
-from golden.compare import Acceptance
-from golden.lowering import SCALES, Lowering
-from golden.lowering.walk import LAYOUTS
-from sim import ROOT, bench, lint, shown, waves
-from sim.build import BUILD_ROOT
-from sim.errors import AssayError, sentence, unknown
-from sim.job import Job, choose_seed
-from sim.options import RENAMED, VARIABLES, as_typed, by_variable, help_text
-from sim.run import RUN_ROOT, add_failure_waves, report, run_job, waves_line
-from sim.targets import TARGETS, Target, find_target
-from sim.testcases import list_tests, select_tests
+from assay.golden import GoldenError
+from assay.golden.compare import Acceptance
+from assay.golden.lowering import SCALES, Lowering
+from assay.golden.lowering.walk import LAYOUTS
+from assay.sim import ROOT, bench, lint, shown, waves
+from assay.sim.build import BUILD_ROOT
+from assay.sim.errors import AssayError, sentence, unknown
+from assay.sim.job import Job, choose_seed
+from assay.sim.options import RENAMED, VARIABLES, as_typed, by_variable, help_text
+from assay.sim.run import RUN_ROOT, add_failure_waves, report, run_job, waves_line
+from assay.sim.targets import TARGETS, Target, find_target
+from assay.sim.testcases import list_tests, select_tests
 
 INTERRUPTED = 130
 
@@ -457,7 +457,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
 
 
 def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    from sim import predict  # the networks' packages are not needed for anything else
+    from assay.sim import predict  # the networks' packages are not needed for anything else
 
     if arguments.engine not in predict.engines():
         raise unknown("engine", arguments.engine, predict.engines())
@@ -523,7 +523,7 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
     target = find_target(arguments.top, targets)
     if not target.coverage:
         raise AssayError(f"{target.name} has no functional coverage")
-    from tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
+    from assay.tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
 
     module, _, name = target.coverage.partition(":")
     groups = getattr(importlib.import_module(module), name)().groups

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from golden import DoesNotFitError, GoldenError, Graph, Network
-from golden.accelerator import report
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.system import System
-from golden.codegen import plan as make_plan
-from golden.codegen.plan import Plan
-from sim.errors import RunFailed
-from sim.model import Coverage, EngineModel, LayerRun
-from sim.server import Server
+from assay.golden import DoesNotFitError, GoldenError, Graph, Network
+from assay.golden.accelerator import report
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.system import System
+from assay.golden.codegen import plan as make_plan
+from assay.golden.codegen.plan import Plan
+from assay.sim.errors import RunFailed
+from assay.sim.model import Coverage, EngineModel, LayerRun
+from assay.sim.server import Server
 
 __all__ = ["AcceleratorModel"]
 

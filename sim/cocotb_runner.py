@@ -23,7 +23,7 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
-from sim.simulators import WHEEL_CONFIGURATION, Simulator
+from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""

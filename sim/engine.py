@@ -17,14 +17,14 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from golden import Graph, Network
-from golden.lowering import Lowering
-from sim.errors import AssayError, unknown
-from sim.framework import Source, is_lowered, source
-from sim.job import Job, choose_seed
-from sim.model import EngineModel, GoldenModel, LayerRun
-from sim.server import Announce, Server
-from sim.targets import TARGETS
+from assay.golden import Graph, Network
+from assay.golden.lowering import Lowering
+from assay.sim.errors import AssayError, unknown
+from assay.sim.framework import Source, is_lowered, source
+from assay.sim.job import Job, choose_seed
+from assay.sim.model import EngineModel, GoldenModel, LayerRun
+from assay.sim.server import Announce, Server
+from assay.sim.targets import TARGETS
 
 __all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "model_class", "snake"]
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim import ROOT
-from sim.errors import AssayError
-from sim.targets import Target
-from sim.testcases import select_tests
+from assay.sim import ROOT
+from assay.sim.errors import AssayError
+from assay.sim.targets import Target
+from assay.sim.testcases import select_tests
 
 LARGEST_SEED = 2**31 - 1
 """What both cocotb and Verilator's ``+verilator+seed+`` accept."""

@@ -10,11 +10,11 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from sim import ROOT
-from sim.build import TIMESCALE
-from sim.errors import MissingTool
-from sim.simulators import find_simulator
-from sim.targets import Target, expand_sources
+from assay.sim import ROOT
+from assay.sim.build import TIMESCALE
+from assay.sim.errors import MissingTool
+from assay.sim.simulators import find_simulator
+from assay.sim.targets import Target, expand_sources
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from golden import GoldenError, Graph, Network
-from golden.compare import Comparison, compare_traces, trace_of
-from golden.table import lines
-from sim.errors import AssayError, RunFailed
-from sim.framework import Source, compare_lowering, framework_rows
-from sim.server import Server
+from assay.golden import GoldenError, Graph, Network
+from assay.golden.compare import Comparison, compare_traces, trace_of
+from assay.golden.table import lines
+from assay.sim.errors import AssayError, RunFailed
+from assay.sim.framework import Source, compare_lowering, framework_rows
+from assay.sim.server import Server
 
 __all__ = ["Coverage", "EngineModel", "GoldenModel", "LayerRun"]
 

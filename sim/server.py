@@ -37,11 +37,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from sim import run
-from sim.errors import AssayError, RunFailed
-from sim.job import Job
-from sim.process import Stopped, Stopper
-from sim.run import Outcome, report, run_job
+from assay.sim import run
+from assay.sim.errors import AssayError, RunFailed
+from assay.sim.job import Job
+from assay.sim.process import Stopped, Stopper
+from assay.sim.run import Outcome, report, run_job
 
 __all__ = ["Announce", "Server"]
 

@@ -26,8 +26,8 @@ from pathlib import Path
 
 import find_libpython
 
-from sim import ROOT
-from sim.errors import MissingTool, unknown
+from assay.sim import ROOT
+from assay.sim.errors import MissingTool, unknown
 
 SIMULATORS = ("verilator", "icarus")
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from golden.accelerator.parameters import LANES, AcceleratorParameters
-from golden.controller.parameters import MAX_HARTS, ControllerParameters
-from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
-from golden.pe_array.parameters import PeArrayParameters
-from sim import ROOT
-from sim.errors import AssayError, unknown
+from assay.golden.accelerator.parameters import LANES, AcceleratorParameters
+from assay.golden.controller.parameters import MAX_HARTS, ControllerParameters
+from assay.golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.sim import ROOT
+from assay.sim.errors import AssayError, unknown
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Target:
 
     name: str
     summary: str
-    """One line for ``make help`` and ``python -m sim list``."""
+    """One line for ``make help`` and ``assay list``."""
     hdl_top: str
     """The module under the simulator's root, whose ports the bench drives."""
     sources: tuple[str, ...]
@@ -196,13 +196,13 @@ TARGETS: dict[str, Target] = {
             sources=("rtl/mvu/mvu.f", "tb/agents/hdl/bursts.f", "tb/mvu/mvu_tb.sv"),
             lint_top="mvu",
             lint_sources=("rtl/mvu/mvu.f",),
-            test_modules=("tb.mvu.test_mvu",),
+            test_modules=("assay.tb.mvu.test_mvu",),
             timing=True,
             default_tests=("real_layers",),
-            coverage="tb.mvu.coverage:MvuCoverage",
-            workload_check="tb.mvu.networks:check",
+            coverage="assay.tb.mvu.coverage:MvuCoverage",
+            workload_check="assay.tb.mvu.networks:check",
             vector_test="vector_set",
-            vector_parameters="golden.mvu.vectors:parameters",
+            vector_parameters="assay.golden.mvu.vectors:parameters",
             benchmark=Benchmark(
                 {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
                 harness="tb/mvu/harness.cpp",
@@ -231,10 +231,10 @@ TARGETS: dict[str, Target] = {
             ),
             lint_top="mvu_array",
             lint_sources=("rtl/accelerator/mvu_array.f",),
-            test_modules=("tb.mvu_array.test_mvu_array",),
+            test_modules=("assay.tb.mvu_array.test_mvu_array",),
             timing=True,
             default_tests=("random_rounds", "storms"),
-            coverage="tb.mvu_array.coverage:CrossbarCoverage",
+            coverage="assay.tb.mvu_array.coverage:CrossbarCoverage",
             parameters={
                 "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units"),
                 "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
@@ -259,15 +259,15 @@ TARGETS: dict[str, Target] = {
             sources=("rtl/pe_array/pe_array.f", "tb/agents/hdl/bursts.f", "tb/pe_array/pe_array_tb.sv"),
             lint_top="pe_array",
             lint_sources=("rtl/pe_array/pe_array.f",),
-            test_modules=("tb.pe_array.test_pe_array",),
+            test_modules=("assay.tb.pe_array.test_pe_array",),
             timing=True,
             default_tests=("real_layers",),
-            coverage="tb.pe_array.coverage:PeArrayCoverage",
-            workload_check="tb.pe_array.networks:check",
-            engine="tb.pe_array.engine",
-            engine_model="sim.pe_array:ArrayModel",
+            coverage="assay.tb.pe_array.coverage:PeArrayCoverage",
+            workload_check="assay.tb.pe_array.networks:check",
+            engine="assay.tb.pe_array.engine",
+            engine_model="assay.sim.pe_array:ArrayModel",
             vector_test="vector_set",
-            vector_parameters="golden.pe_array.vectors:parameters",
+            vector_parameters="assay.golden.pe_array.vectors:parameters",
             benchmark=Benchmark(
                 {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
                 harness="tb/pe_array/harness.cpp",
@@ -305,7 +305,7 @@ TARGETS: dict[str, Target] = {
                 "tb/agents/hdl/bursts.f",
                 "tb/pe_array_post/pe_array_post_tb.sv",
             ),
-            test_modules=("tb.pe_array_post.test_pe_array_post",),
+            test_modules=("assay.tb.pe_array_post.test_pe_array_post",),
             timing=True,
             parameters={
                 "Rows": Parameter(8, range(1, 33), "rows"),
@@ -331,12 +331,12 @@ TARGETS: dict[str, Target] = {
             ),
             lint_top="controller",
             lint_sources=("rtl/controller/controller.f",),
-            test_modules=("tb.controller.test_controller",),
+            test_modules=("assay.tb.controller.test_controller",),
             timing=True,
             default_tests=("programs", "random_programs", "random_interrupts"),
-            coverage="tb.controller.coverage:ControllerCoverage",
+            coverage="assay.tb.controller.coverage:ControllerCoverage",
             elf_test="elf",
-            elf_check="tb.controller.elf:check",
+            elf_check="assay.tb.controller.elf:check",
             soak_test="soak",
             benchmark=Benchmark({"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp"),
             parameters={
@@ -375,15 +375,15 @@ TARGETS: dict[str, Target] = {
             ),
             lint_top="accelerator",
             lint_sources=("rtl/accelerator/accelerator.f",),
-            test_modules=("tb.accelerator.test_accelerator",),
+            test_modules=("assay.tb.accelerator.test_accelerator",),
             timing=True,
             default_tests=("real_networks", "random_networks"),
-            coverage="tb.accelerator.coverage:AcceleratorCoverage",
-            workload_check="tb.accelerator.networks:check",
+            coverage="assay.tb.accelerator.coverage:AcceleratorCoverage",
+            workload_check="assay.tb.accelerator.networks:check",
             vector_test="vector_set",
-            vector_parameters="golden.codegen.files:parameters",
-            engine="tb.accelerator.engine",
-            engine_model="sim.accelerator:AcceleratorModel",
+            vector_parameters="assay.golden.codegen.files:parameters",
+            engine="assay.tb.accelerator.engine",
+            engine_model="assay.sim.accelerator:AcceleratorModel",
             parameters={
                 "Mvus": Parameter(ACCELERATOR.mvus, range(1, CROSSBAR_PORTS + 1), "units, and harts"),
                 "Lanes": Parameter(MVU.lanes, LANES, "multiplier lanes, and channels a word"),
@@ -411,7 +411,7 @@ TARGETS: dict[str, Target] = {
             summary="the accelerator's host port alone, under cocotbext-axi's manager",
             hdl_top="accelerator_axi_tb",
             sources=("rtl/accelerator/accelerator.f", "tb/accelerator_axi/accelerator_axi_tb.sv"),
-            test_modules=("tb.accelerator_axi.test_accelerator_axi",),
+            test_modules=("assay.tb.accelerator_axi.test_accelerator_axi",),
             timing=True,
             publish=("clk_i", "manager_clk_i", "rst_ni", "s_axi_*"),
             parameters={
@@ -427,7 +427,7 @@ TARGETS: dict[str, Target] = {
             sources=("tb/agents/hdl/bursts.f", "tb/loopback/loopback_tb.sv"),
             lint_top="loopback_tb",
             lint_sources=("tb/agents/hdl/bursts.f", "tb/loopback/loopback_tb.sv"),
-            test_modules=("tb.loopback.test_loopback",),
+            test_modules=("assay.tb.loopback.test_loopback",),
             timing=True,
             variants=(Variant("default"),),
         ),

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
-from sim import ROOT
-from sim.errors import AssayError, unknown
-from sim.targets import Target
+from assay.sim import ROOT
+from assay.sim.errors import AssayError, unknown
+from assay.sim.targets import Target
 
 FILTER_TIMEOUT_S = 5
 """A regular expression that takes longer to search some dozens of names is one that explodes."""

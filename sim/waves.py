@@ -18,11 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sim import run, shown
-from sim.errors import AssayError
-from sim.job import Job
-from sim.run import Outcome, add_failure_waves
-from sim.targets import Target
+from assay.sim import run, shown
+from assay.sim.errors import AssayError
+from assay.sim.job import Job
+from assay.sim.run import Outcome, add_failure_waves
+from assay.sim.targets import Target
 
 _GTKWAVE_TCL = """\
 # Made from {view}. Vectors carry their range in a dump's names, so signals are found by the name before it.

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
-from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
 
 LANES = (8, 16, 32, 64)  #: a word of a data memory fits a beat of the host port
 _CONTROLLER = ("ImemWords", "DmemWords", "Skip", "MulDiv")  #: of the controller's parameters; Harts is Mvus

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 MAX_HARTS = 16
 MIN_WORDS, MAX_WORDS = 1 << 8, 1 << 16  #: of each memory, powers of two

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 #: Nested loops of the weight and input address generators. The original has five; three more let a whole
 #: padded and pooled layer run as one job: row, column, output block, pool row, pool column, plane pair,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 MAX_KERNEL = 11  #: rows and columns of the largest kernel
 MAX_STRIDE = 4  #: largest vertical and horizontal stride

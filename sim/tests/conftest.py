@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import build, run
-from sim.errors import MissingTool
-from sim.simulators import SIMULATORS, find_simulator
-from sim.targets import Target
-from sim.tests.counter import COUNTER
+from assay.sim import build, run
+from assay.sim.errors import MissingTool
+from assay.sim.simulators import SIMULATORS, find_simulator
+from assay.sim.targets import Target
+from assay.sim.tests.counter import COUNTER
 
 
 @pytest.fixture(scope="session")

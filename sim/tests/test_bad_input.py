@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sim import simulators, testcases
-from sim.__main__ import OVERRIDES, VARIABLES, main
-from sim.targets import Target
-from sim.testcases import list_tests
+from assay.sim import simulators, testcases
+from assay.sim.__main__ import OVERRIDES, VARIABLES, main
+from assay.sim.targets import Target
+from assay.sim.testcases import list_tests
 
 
 @pytest.fixture(autouse=True)

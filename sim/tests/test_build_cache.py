@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sim import build
-from sim.build import BuildSpec, ensure_build
-from sim.errors import BuildFailed
-from sim.sealed import SEAL
-from sim.simulators import find_simulator
-from sim.targets import Target, expand_sources
+from assay.sim import build
+from assay.sim.build import BuildSpec, ensure_build
+from assay.sim.errors import BuildFailed
+from assay.sim.sealed import SEAL
+from assay.sim.simulators import find_simulator
+from assay.sim.targets import Target, expand_sources
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim import ROOT, __main__
-from sim.__main__ import OVERRIDES, main
-from sim.job import LARGEST_SEED, Job
-from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
-from sim.targets import Target
+from assay.sim import ROOT, __main__
+from assay.sim.__main__ import OVERRIDES, main
+from assay.sim.job import LARGEST_SEED, Job
+from assay.sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
+from assay.sim.targets import Target
 
 COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
 
@@ -66,7 +66,7 @@ def test_help_of_the_command_line_names_every_option_and_its_variable(
         assert f"({option.variable})" in shown
 
 
-@pytest.mark.parametrize("command", ["sim.options", "sim list", "sim run --help"])
+@pytest.mark.parametrize("command", ["assay.sim.options", "sim list", "sim run --help"])
 def test_reader_that_leaves_gets_no_traceback(command: str) -> None:
     done = own_make(f"{shlex.quote(sys.executable)} -m {command} | head -n 1")
     assert done.stderr == ""
@@ -172,7 +172,7 @@ def test_renamed_variables_are_named(
 @pytest.fixture(scope="module")
 def accepting() -> Target:
     """A target that accepts every setting and runs nothing."""
-    from sim.tests.counter import COUNTER
+    from assay.sim.tests.counter import COUNTER
 
     return replace(
         COUNTER,
@@ -255,7 +255,7 @@ def test_replay_command_gives_the_same_job(
     drawn: dict, accepting: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a shell and the Makefile: the interpreter that it starts is one that writes its environment down."""
-    from sim.testcases import select_tests
+    from assay.sim.testcases import select_tests
 
     if drawn["tests"] == "all":
         drawn["tests"] = select_tests(accepting, test_filter=".")

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sim.job import Job, choose_seed
-from sim.run import report, run_job
-from sim.simulators import SIMULATORS
-from sim.targets import TARGETS, Target, Variant
-from sim.testcases import list_tests
+from assay.sim.job import Job, choose_seed
+from assay.sim.run import report, run_job
+from assay.sim.simulators import SIMULATORS
+from assay.sim.targets import TARGETS, Target, Variant
+from assay.sim.testcases import list_tests
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60

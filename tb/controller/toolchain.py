@@ -16,10 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError, GoldenError
-from tb.controller.elf import Program, load_elf
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.tb.controller.elf import Program, load_elf
 
 __all__ = ["SOURCES", "ToolchainError", "build", "build_program", "programs"]
 
