@@ -19,8 +19,8 @@ import cocotb
 from cocotb.triggers import select
 from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
-from tb.agents.sequence import ItemSequence
-from tb.report import RUN_DIR, Report, write_json
+from assay.tb.agents.sequence import ItemSequence
+from assay.tb.report import RUN_DIR, Report, write_json
 
 __all__ = ["BenchStopped", "BenchTest", "run", "run_empty", "run_planted"]
 

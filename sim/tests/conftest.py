@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import outputs
-from sim.simulators import SIMULATORS, find_simulator
-from sim.tests.counter.block import BLOCK as COUNTER
-from tb.block import Block
-from tb.errors import MissingTool
+from assay.sim import outputs
+from assay.sim.simulators import SIMULATORS, find_simulator
+from assay.sim.tests.counter.block import BLOCK as COUNTER
+from assay.tb.block import Block
+from assay.tb.errors import MissingTool
 
 
 @pytest.fixture(scope="session")

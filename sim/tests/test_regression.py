@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sim.blocks import discover
-from sim.job import Job, choose_seed
-from sim.run import report, run_job
-from sim.simulators import SIMULATORS
-from sim.testcases import list_tests
-from tb.block import Block, Variant
+from assay.sim.blocks import discover
+from assay.sim.job import Job, choose_seed
+from assay.sim.run import report, run_job
+from assay.sim.simulators import SIMULATORS
+from assay.sim.testcases import list_tests
+from assay.tb.block import Block, Variant
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60

@@ -10,22 +10,31 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env
 
-from golden.codegen.plan import Plan
-from tb.accelerator.coverage import AcceleratorCoverage
-from tb.accelerator.host import Host
-from tb.accelerator.passive import ACCESSES, HOST_WRITES, JOB_END, LINES, BusLog, HartWatch, Lines, MvuWatch
-from tb.accelerator.tensors import TensorCollector
-from tb.agents.axi import CHANNELS, AxiManager, channel_formats
-from tb.agents.burst import Beats
-from tb.agents.interrupt import Interrupt
-from tb.agents.stream import StreamAgent, StreamConfig
-from tb.controller.lockstep import Lockstep
-from tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
-from tb.controller.trace import TRACE_FORMAT
-from tb.mvu.env import Subscriber, port_formats
-from tb.mvu_array.env import build_parameters
-from tb.report import Report
-from tb.scoreboard import StreamScoreboard
+from assay.golden.codegen.plan import Plan
+from assay.tb.accelerator.coverage import AcceleratorCoverage
+from assay.tb.accelerator.host import Host
+from assay.tb.accelerator.passive import (
+    ACCESSES,
+    HOST_WRITES,
+    JOB_END,
+    LINES,
+    BusLog,
+    HartWatch,
+    Lines,
+    MvuWatch,
+)
+from assay.tb.accelerator.tensors import TensorCollector
+from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
+from assay.tb.agents.burst import Beats
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.stream import StreamAgent, StreamConfig
+from assay.tb.controller.lockstep import Lockstep
+from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
+from assay.tb.controller.trace import TRACE_FORMAT
+from assay.tb.mvu.env import Subscriber, port_formats
+from assay.tb.mvu_array.env import build_parameters
+from assay.tb.report import Report
+from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["CLOCK_NS", "AcceleratorEnv"]
 

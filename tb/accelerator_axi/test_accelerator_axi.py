@@ -14,9 +14,9 @@ import cocotb
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiBus, AxiMaster, AxiResp
 
-from golden.accelerator.registers import ID, VERSION, WINDOW_BY_NAME, data_address, system_address
-from golden.controller.memory_map import IMEM_BASE
-from tb.report import Report
+from assay.golden.accelerator.registers import ID, VERSION, WINDOW_BY_NAME, data_address, system_address
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.tb.report import Report
 
 
 @cocotb.test()

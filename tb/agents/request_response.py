@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.triggers import Event, SimTimeoutError, with_timeout
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats, BurstDriver, BurstMonitor, StreamError, StreamReset, StreamTimeout
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor, StreamError, StreamReset, StreamTimeout
 
 
 def request_format(data_width: int, address_width: int) -> BeatFormat:

@@ -14,13 +14,13 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_env, uvm_subscriber
 
-from golden.controller import memory_map
-from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from tb.agents.burst import NEVER, Beats
-from tb.agents.stream import StreamAgent, StreamConfig
-from tb.controller.coverage import ControllerCoverage
-from tb.controller.lockstep import Lockstep
-from tb.controller.ports import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.agents.stream import StreamAgent, StreamConfig
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.lockstep import Lockstep
+from assay.tb.controller.ports import (
     BUS_REQUEST,
     BUS_RESPONSE,
     HOST_REQUEST,
@@ -29,8 +29,8 @@ from tb.controller.ports import (
     InterruptLines,
     MvuModel,
 )
-from tb.controller.trace import TRACE_FORMAT
-from tb.report import Report
+from assay.tb.controller.trace import TRACE_FORMAT
+from assay.tb.report import Report
 
 CLOCK_NS = 10  #: as controller_tb.sv makes it
 SOURCES = ("host_req", "bus_rsp")

@@ -14,8 +14,8 @@ from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, select, with_ti
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from tb.bench import BenchStopped
-from tb.controller.env import CLOCK_NS, ControllerEnv
+from assay.tb.bench import BenchStopped
+from assay.tb.controller.env import CLOCK_NS, ControllerEnv
 
 __all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
 

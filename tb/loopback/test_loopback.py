@@ -9,8 +9,8 @@ import pyuvm
 from cocotb.triggers import Timer
 from pyuvm import ConfigDB, uvm_env, uvm_subscriber, uvm_test
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import (
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import (
     ALWAYS,
     NEVER,
     Beats,
@@ -22,19 +22,19 @@ from tb.agents.burst import (
     StreamUnknown,
     StreamViolation,
 )
-from tb.agents.interrupt import Interrupt, InterruptTimeout
-from tb.agents.memory import MemoryPort
-from tb.agents.register import (
+from assay.tb.agents.interrupt import Interrupt, InterruptTimeout
+from assay.tb.agents.memory import MemoryPort
+from assay.tb.agents.register import (
     RegisterAdapter,
     RegisterAgent,
     RegisterPort,
     RegisterTest,
     build_register_model,
 )
-from tb.agents.request_response import request_format, response_format
-from tb.agents.sequence import ItemSequence
-from tb.agents.stream import Burst, StreamAgent, StreamConfig
-from tb.scoreboard import StreamScoreboard
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.sequence import ItemSequence
+from assay.tb.agents.stream import Burst, StreamAgent, StreamConfig
+from assay.tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10
 FORMAT = BeatFormat([("data", 64), ("addr", 36)])

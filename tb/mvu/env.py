@@ -13,20 +13,20 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
-from golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
-from golden.mvu.jobs import TensorSpec
-from golden.mvu.layout import unpack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import ADDRESS_WIDTH
-from tb.agents.burst import Beats
-from tb.agents.interrupt import Interrupt
-from tb.agents.memory import MemoryPort
-from tb.agents.register import RegisterAgent, RegisterPort
-from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
-from tb.mvu.coverage import MvuCoverage
-from tb.report import Report
-from tb.scoreboard import StreamScoreboard
+from assay.golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
+from assay.golden.mvu.jobs import TensorSpec
+from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import ADDRESS_WIDTH
+from assay.tb.agents.burst import Beats
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.memory import MemoryPort
+from assay.tb.agents.register import RegisterAgent, RegisterPort
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.report import Report
+from assay.tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10  #: as mvu_tb.sv makes it
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port

@@ -12,14 +12,14 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env
 
-from golden.accelerator.parameters import AcceleratorParameters
-from tb.agents.burst import Beats
-from tb.agents.stream import StreamAgent, StreamConfig
-from tb.mvu.env import CLOCK_NS, Expectation, MvuUnit, Subscriber
-from tb.mvu_array.coverage import CrossbarCoverage
-from tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
-from tb.report import Report
-from tb.scoreboard import StreamScoreboard
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.tb.agents.burst import Beats
+from assay.tb.agents.stream import StreamAgent, StreamConfig
+from assay.tb.mvu.env import CLOCK_NS, Expectation, MvuUnit, Subscriber
+from assay.tb.mvu_array.coverage import CrossbarCoverage
+from assay.tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
+from assay.tb.report import Report
+from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["ArrayUnit", "MvuArrayEnv", "build_parameters"]
 

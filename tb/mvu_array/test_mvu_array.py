@@ -10,11 +10,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 
-from golden.mvu.clocks import job_clocks
-from tb.bench import BenchStopped, BenchTest, run, run_planted
-from tb.mvu.env import Expectation
-from tb.mvu_array.env import MvuArrayEnv
-from tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
+from assay.golden.mvu.clocks import job_clocks
+from assay.tb.bench import BenchStopped, BenchTest, run, run_planted
+from assay.tb.mvu.env import Expectation
+from assay.tb.mvu_array.env import MvuArrayEnv
+from assay.tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
 
 
 class ArrayTest(BenchTest):

@@ -15,8 +15,8 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
-from tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from tb.pe_array.env import CLOCK_NS, build_parameters, port_formats
+from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
+from assay.tb.pe_array.env import CLOCK_NS, build_parameters, port_formats
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]

@@ -14,18 +14,18 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_env, uvm_subscriber
 
-from golden.pe_array.functional import explain, outputs
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
-from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
-from tb.agents.burst import NEVER, Beats, StreamError, StreamUnknown
-from tb.agents.interrupt import Interrupt
-from tb.agents.register import RegisterAgent, RegisterPort
-from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
-from tb.pe_array.coverage import PeArrayCoverage
-from tb.report import Report
-from tb.scoreboard import StreamScoreboard
+from assay.golden.pe_array.functional import explain, outputs
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
+from assay.golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
+from assay.tb.agents.burst import NEVER, Beats, StreamError, StreamUnknown
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.register import RegisterAgent, RegisterPort
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from assay.tb.pe_array.coverage import PeArrayCoverage
+from assay.tb.report import Report
+from assay.tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10  #: as pe_array_tb.sv makes it
 SOURCES = ("reg_req", "wgt", "pix")

@@ -12,11 +12,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import Timer
 
-from golden.pe_array.registers import LaneOp, Rescaling
-from tb.agents.burst import BurstDriver, BurstMonitor
-from tb.pe_array_post.values import Mode, Shape, Values, tile
-from tb.report import Report
-from tb.scoreboard import StreamScoreboard
+from assay.golden.pe_array.registers import LaneOp, Rescaling
+from assay.tb.agents.burst import BurstDriver, BurstMonitor
+from assay.tb.pe_array_post.values import Mode, Shape, Values, tile
+from assay.tb.report import Report
+from assay.tb.scoreboard import StreamScoreboard
 
 CLOCK_NS = 10
 TILE_BEATS = 32
