@@ -66,7 +66,8 @@ def recognise_axi(pool: Pool) -> tuple[list[Axi], list[Doubt]]:
 
 def _channel(words: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
     """Prefix and AXI name of a signal whose words hold a channel followed by one of its signals."""
-    words = [word for word in words if word not in _WAYS] if len(words) > 2 else list(words)
+    # `resp` after a channel is the channel's signal.
+    words = [w for at, w in enumerate(words) if w not in _WAYS or (at and words[at - 1] in CHANNELS)]
     for at in range(len(words) - 2, -1, -1):
         if words[at + 1] in CHANNELS.get(words[at], ()):
             return (*words[:at], *words[at + 2 :]), words[at] + words[at + 1]

@@ -17,22 +17,26 @@ DIRECTIONS = frozenset({"in", "out", "i", "o", "input", "output"})
 """Words that tell nothing beside the port's direction, when a valid looks for its ready."""
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+[0-9]*|[0-9]+")
+_STEM = "t|w|r|aw|ar|b|a|d|c|x|y|p|m|s|q|v|i|o|in|out|din|dout|rd|wr|u|px|pix"
 _GLUED = re.compile(
-    r"(t|w|r|aw|ar|b|a|d|c|x|y|p|m|s|q|v|i|o|in|out|din|dout|data|addr|rd|wr|u|px|pix)"
-    r"(valid|vld|ready|rdy|data|last|keep|strb|user|id|dest|addr|resp|len|size|burst|lock|cache|prot|qos|region|strobe|mask|en)"
+    rf"({_STEM}|data|addr)(valid|vld|ready|rdy)|({_STEM})(data|addr|last|resp)|(t|w|b|r|aw|ar)(user|id)"
+    r"|(t)(keep|strb|dest)|(w|b)(strb|strobe|mask)|(c|w|r|b|rd|wr|d)(en)"
+    r"|(aw|ar)(len|size|burst|lock|cache|prot|qos|region|atop)"
 )
 
 
 def words(name: str, direction: str) -> tuple[str, ...]:
     """The words of a name, in lower case."""
     found: list[str] = []
-    for part in _without_direction([part for part in re.split(r"[._]", name) if part], direction):
+    port, _, member = name.partition(".")
+    parts = _without_direction([part for part in port.split("_") if part], direction)
+    for part in [*parts, *re.split(r"[._]", member)] if member else parts:
         pieces = [part] if part.isupper() or part.islower() else _CAMEL.findall(part)
         found += [piece.lower() for piece in pieces]
     split: list[str] = []
     for word in found:
         glued = _GLUED.fullmatch(word)
-        split += glued.groups() if glued else [word]
+        split += [part for part in glued.groups() if part] if glued else [word]
     return tuple(split)
 
 

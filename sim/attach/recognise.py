@@ -145,7 +145,7 @@ def _is_active_low(signal: Signal) -> bool:
         if match:
             beside = signal.words[at + 1 : at + 2] + signal.words[:at][-1:]
             return bool(match["tail"]) or match["low"] == "n" or has(beside, frozenset({"n", "b", "l"}))
-    return False
+    return signal.words[-1] in ("n", "b", "l")
 
 
 def _hinted_streams(pool: Pool, hints: Hints) -> list[Stream]:

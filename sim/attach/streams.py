@@ -224,9 +224,8 @@ def _name(found: list[Stream], taken: set[str]) -> None:
         if axis:
             stream.style = "AXI4-Stream" if stream.ready else "AXI4-Stream without ready"
             key = key[:-1]
-        base = _base(key)
         default = "in" if stream.into else "out"
-        name = identifier(base if base and not axis else key or base, default) if key and base else default
+        name = identifier(key, default) if _base(key) else default
         number = 2
         while name in taken:
             name, number = f"{name}{number}" if number == 2 else f"{name[:-1]}{number}", number + 1
