@@ -48,6 +48,7 @@ class Port:
         element: for an unpacked array, the type of an element as SystemVerilog text.
         members: the leaves of a packed structure, most significant first; empty for others.
         enum: declared with an enumeration type.
+        element_bits: bits of an element of an array, packed or not; of another port its width.
         file, line: of the declaration.
     """
 
@@ -62,6 +63,7 @@ class Port:
     element: str = ""
     members: tuple[Member, ...] = ()
     enum: bool = False
+    element_bits: int = 0
 
     @property
     def place(self) -> str:
@@ -214,8 +216,19 @@ def _port(symbol: ast.Symbol, manager: pyslang.SourceManager) -> Port:
         element=_element_text(declared) if dimensions else "",
         members=() if dimensions else tuple(_members(element, "", 0)),
         enum=not dimensions and element.isEnum,
+        element_bits=_element_bits(element),
         **place,
     )
+
+
+def _element_bits(element: ast.Type) -> int:
+    """Bits of the innermost element of a packed array of vectors; of another type, its width."""
+    while element.kind == ast.SymbolKind.PackedArrayType:
+        inner = element.elementType.canonicalType
+        if inner.bitWidth == 1:
+            break
+        element = inner
+    return element.bitWidth
 
 
 def _element_text(declared: ast.Type) -> str:
