@@ -1,45 +1,159 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of every bench share: from a cocotb test to a uvm_test with its report, with or without a planted
-fault.
+"""Tests of every bench: a decorated function or class becomes a cocotb test with a report, perhaps a planted fault.
 
-A bench's own `BenchTest` names its environment, driver and stimulus; a test is a subclass with a `body`, and a cocotb
-test that hands it to `run`.
+    @MvuTest.test
+    async def random_jobs(self):
+        await self.play(self.stimulus.random_items(48))
+
+`BenchTest` is the common part: report, first failure, end. `ItemTest` adds an environment whose driver plays items;
+`tb.stream_bench.StreamBench` is the bench of a block of tensors at plain ports.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cocotb
-from cocotb.triggers import select
+from cocotb.triggers import Event, select
 from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
+from tb.agents.burst import StreamError
 from tb.agents.sequence import ItemSequence
 from tb.report import RUN_DIR, Report, write_json
+from tb.scoreboard import Mismatch, StreamScoreboard
 
-__all__ = ["BenchStopped", "BenchTest", "run", "run_empty", "run_planted"]
+__all__ = ["BenchStopped", "BenchTest", "Finding", "ItemTest"]
+
+Body = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class BenchStopped(Exception):
     """A failure has been recorded; the run ends here."""
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What a test with a planted fault must find: its first failure's kind, and words of its message."""
+
+    kind: str
+    words: tuple[str, ...] = ()
+
+    def __init__(self, kind: str, *words: str) -> None:
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "words", words)
+
+
 class BenchTest(uvm_test):
-    """Builds the environment, resets the device, runs `body`, checks that nothing is left over.
+    """Resets the device, runs `body`, ends at the first failure, checks that nothing is left over.
 
     Attributes:
-        toplevel: name of the target.
+        toplevel: name of the block, for the report.
+        dut, report: of the run.
+        failed: set by the first failure.
+        seed: of this test. Tests of one run differ, and a test draws the same whether it runs alone or among others.
+    """
+
+    toplevel: str = ""
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.dut = self.cdb_get("dut")
+        self.report: Report = self.cdb_get("report")
+        self.seed = zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode())
+        self.failed = Event()
+
+    # ---------------------------------------------------------------------------------------------
+    # What a bench says of itself
+    # ---------------------------------------------------------------------------------------------
+    @property
+    def scoreboards(self) -> Iterable[StreamScoreboard]:
+        """All of them: where a failure ends the test, their counts still belong to the report."""
+        raise NotImplementedError
+
+    async def reset(self) -> None:
+        """Reset the device and drop what is in flight in the bench."""
+        raise NotImplementedError
+
+    async def body(self) -> None:
+        """What the test plays."""
+        raise NotImplementedError
+
+    async def finish(self) -> None:
+        """Nothing may be left: beats, answers, errors of the taps."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------------------
+    def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        """Record a failure, as for `Report.fail`, and end the test: what follows a first difference is noise."""
+        self.report.record(failure, **details)
+        self.failed.set()
+
+    @staticmethod
+    def pick(verilator: int, icarus: int) -> int:
+        """An amount of work by simulator: Icarus is some fifty times slower."""
+        return verilator if cocotb.SIM_NAME.lower().startswith("verilator") else icarus
+
+    async def run_phase(self) -> None:
+        self.raise_objection()
+        try:
+            await select(self._all(), self.failed.wait())
+        except BenchStopped:
+            pass
+        except StreamError as error:
+            self.fail(error)
+        if not self.failed.is_set() and not self.report.words_compared:
+            self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
+        if self.failed.is_set():
+            for scoreboard in self.scoreboards:
+                self.report.add_counts(scoreboard)
+        self.drop_objection()
+
+    async def _all(self) -> None:
+        await self.reset()
+        await self.body()
+        await self.finish()
+
+    # ---------------------------------------------------------------------------------------------
+    # From a function or a class to a cocotb test
+    # ---------------------------------------------------------------------------------------------
+    @classmethod
+    def test(
+        cls, body: Body | type[BenchTest] | None = None, *, skip: bool = False, finds: Finding | None = None
+    ) -> Any:
+        """Decorator: make a cocotb test of a `body`, or of a subclass that has one.
+
+        The test's name is the function's; of a class it is the name in lower case with underscores.
+
+        Args:
+            skip: run only when named.
+            finds: a fault is planted: the test passes only if its first failure is this one.
+        """
+
+        def decorate(body: Body | type[BenchTest]) -> Any:
+            if isinstance(body, type):
+                return _cocotb_test(body, _snake(body.__name__), skip, finds)
+            members = {"body": body, "__doc__": body.__doc__, "__module__": body.__module__}
+            return _cocotb_test(type(body.__name__, (cls,), members), body.__name__, skip, finds)
+
+        return decorate if body is None else decorate(body)
+
+
+class ItemTest(BenchTest):
+    """A test that plays items through a sequencer and a driver.
+
+    Attributes:
         environment: class of ``env``, with ``params``, ``failed`` (an Event), ``scoreboards``, ``reset`` and ``fail``.
         item_driver: class of ``driver``, which plays the sequencer's items; ``finish`` awaits and checks them.
         item_stimulus: class of ``stimulus``, made of the build's parameters and a seed.
     """
 
-    toplevel: str
     environment: type
     item_driver: type
     item_stimulus: type
@@ -50,7 +164,6 @@ class BenchTest(uvm_test):
         self.seqr = uvm_sequencer("items", self)
         self.driver = self.item_driver("driver", self)
         self.cdb_set("env", self.env, "driver")
-        self.report: Report = self.cdb_get("report")
 
     def connect_phase(self) -> None:
         super().connect_phase()
@@ -58,22 +171,15 @@ class BenchTest(uvm_test):
 
     def end_of_elaboration_phase(self) -> None:
         super().end_of_elaboration_phase()
-        # Tests of one run differ, and a test draws the same whether it runs alone or among others.
-        seed = zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode())
-        self.stimulus = self.item_stimulus(self.env.params, seed)
+        self.failed = self.env.failed
+        self.stimulus = self.item_stimulus(self.env.params, self.seed)
 
-    async def body(self) -> None:
-        """What the test plays."""
-        raise NotImplementedError
+    @property
+    def scoreboards(self) -> Iterable[StreamScoreboard]:
+        return self.env.scoreboards
 
-    async def finish(self) -> None:
-        """Nothing may be left: beats, answers, errors of the taps."""
-        raise NotImplementedError
-
-    @staticmethod
-    def pick(verilator: int, icarus: int) -> int:
-        """An amount of work by simulator: Icarus is some fifty times slower."""
-        return verilator if cocotb.SIM_NAME.lower().startswith("verilator") else icarus
+    async def reset(self) -> None:
+        await self.env.reset()
 
     async def play(self, items: Iterable[uvm_sequence_item]) -> None:
         """Play items through the sequencer and wait until the last one is checked."""
@@ -89,64 +195,54 @@ class BenchTest(uvm_test):
         self.seconds, clocks = time.perf_counter() - started, int(self.env.dut.cycle_o.value) - before
         write_json(Path(os.environ[RUN_DIR]) / "speed.json", {"clocks": clocks, "seconds": self.seconds})
 
-    async def run_phase(self) -> None:
-        self.raise_objection()
-        await self.env.reset()
-        try:
-            await self.body()
-            await self.finish()
-        except BenchStopped:
-            for scoreboard in self.env.scoreboards:
-                self.report.add_counts(scoreboard)
-        self.drop_objection()
 
-
-async def run(dut: Any, test: type[BenchTest]) -> None:
-    """Run a test class and fail the cocotb test unless its report passes."""
-    with _report(test) as report:
-        await _run(dut, test, report)
-    report.check()
-
-
-async def run_planted(dut: Any, test: type[BenchTest], kind: str, *words: str) -> None:
-    """Run a test class with a planted fault: pass only if the first failure is of this kind and says these words."""
-    planted = _report(test)
-    await _run(dut, test, planted)
-    with _report(test) as report:
-        report.words_compared = max(1, planted.words_compared)
-        if not planted.failures:
-            report.fail(f"the planted fault of {test.__name__} was not found")
+def _cocotb_test(test: type[BenchTest], name: str, skip: bool, finds: Finding | None) -> Any:
+    async def run(dut: object) -> None:
+        if finds is None:
+            with _report(test, name) as report:
+                await _run(dut, test, report)
         else:
-            first = planted.failures[0]
-            missing = [word for word in words if word not in str(first["message"])]
-            if first["kind"] != kind or missing:
-                report.fail(
-                    f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}"
-                )
-            else:
-                cocotb.log.info("found as planted: %s", first["message"])
-    report.check()
+            planted = _report(test, name)
+            await _run(dut, test, planted)
+            with _report(test, name) as report:
+                _judge(report, planted, name, finds)
+        report.check()
+
+    # cocotb reads a test's name, module and description from its function.
+    run.__name__ = run.__qualname__ = name
+    run.__module__ = test.__module__
+    run.__doc__ = test.__doc__
+    return cocotb.test(skip=skip)(run)
 
 
-async def run_empty(dut: Any, test: type[BenchTest], *words: str) -> None:
-    """Run a test of this class that plays nothing: pass only if it fails for that, and says these words."""
+def _judge(report: Report, planted: Report, name: str, finds: Finding) -> None:
+    """Whether a planted fault was found as it must be."""
+    report.words_compared = max(1, planted.words_compared)
+    if not planted.failures:
+        report.fail(f"the planted fault of {name} was not found")
+        return
+    first = planted.failures[0]
+    missing = [word for word in finds.words if word not in str(first["message"])]
+    if first["kind"] != finds.kind or missing:
+        report.fail(f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}")
+    else:
+        cocotb.log.info("found as planted: %s", first["message"])
 
-    class NothingCompared(test):
-        async def body(self) -> None:
-            pass
 
-    await run_planted(dut, NothingCompared, "nothing compared", *words)
+def _snake(name: str) -> str:
+    """``RealLayers`` is the test ``real_layers``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _report(test: type[BenchTest]) -> Report:
+def _report(test: type[BenchTest], name: str) -> Report:
     return Report(
-        f"{test.toplevel} {test.__name__}",
+        f"{test.toplevel} {name}".strip(),
         f"{cocotb.SIM_NAME} {cocotb.SIM_VERSION}",
         int(os.environ["COCOTB_RANDOM_SEED"]),
     )
 
 
-async def _run(dut: Any, test: type[BenchTest], report: Report) -> None:
+async def _run(dut: object, test: type[BenchTest], report: Report) -> None:
     ConfigDB().clear()
     ConfigDB().set(None, "*", "dut", dut)
     ConfigDB().set(None, "*", "report", report)

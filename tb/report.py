@@ -86,7 +86,17 @@ class Report:
 
         Args:
             details: more keys of the failure's entry in summary.json, ``kind`` and ``time_ns`` among them.
+
+        Raises:
+            StreamError: the one given, once it is recorded: after an agent's error its test would wait for ever, so
+                the error ends it.
         """
+        self.record(failure, **details)
+        if isinstance(failure, StreamError):
+            raise failure
+
+    def record(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        """As `fail`, without raising: for a bench that ends the test itself."""
         if isinstance(failure, Mismatch):
             entry = failure.as_failure()
         elif isinstance(failure, StreamError):

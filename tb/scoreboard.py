@@ -236,6 +236,7 @@ class StreamScoreboard:
             bits=self._name_bits(unlike),
             cycle=cycle,
             hint=self.explain(index, unlike) if self.explain and kind == "mismatch" else "",
+            where=self.place(index, unlike, expected[at] if kind == "mismatch" else None),
         )
 
     def _classify(self, expected: np.ndarray, seen: np.ndarray, at: int) -> tuple[str, str]:
@@ -259,6 +260,16 @@ class StreamScoreboard:
             return "lost", "a beat was lost: the following ones are all one early"
         return "repeated", "a beat came that was not due (repeated?): the following ones are all one late"
 
+    def place(self, index: int, unlike: np.ndarray | None = None, expected: np.ndarray | None = None) -> str:
+        """The place of a beat in the design's terms.
+
+        Args:
+            index: of the beat.
+            unlike: uint8[bytes], its unlike bits where they are known.
+            expected: uint8[bytes], what it should be, where another value came.
+        """
+        return self.locate(index) if self.locate else ""
+
     def _name_bits(self, unlike: np.ndarray) -> str:
         bits = np.flatnonzero(np.unpackbits(unlike, bitorder="little"))
         names = [self.format.locate(int(bit)) for bit in bits[:8]]
@@ -274,8 +285,10 @@ class StreamScoreboard:
         bits: str = "",
         cycle: int = -1,
         hint: str = "",
+        where: str | None = None,
     ) -> None:
-        where = self.locate(index) if self.locate and index >= 0 else ""
+        if where is None:
+            where = self.place(index) if index >= 0 else ""
         time_ns = self.origin_ns + cycle * self.clock_ns if cycle >= 0 else -1
         parts = [f"stream {self.name}"]
         if index >= 0:

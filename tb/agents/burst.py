@@ -58,6 +58,10 @@ class StreamUnknown(StreamError):
     """A beat, or its valid or ready, was X or Z."""
 
 
+class BeatUnknown(StreamUnknown):
+    """Bits of a beat's payload were X or Z: a scoreboard can say which value it is."""
+
+
 class StreamViolation(StreamError):
     """The device withdrew or altered a waiting beat."""
 
@@ -444,7 +448,7 @@ class BurstMonitor(_Stalling, BusMonitor):
         names = ", ".join(self.format.locate(int(bit)) for bit in bits[:4])
         more = f" and {len(bits) - 4} more bits" if len(bits) > 4 else ""
         self.on_error(
-            StreamUnknown(
+            BeatUnknown(
                 self.name,
                 f"X on beat {beats.first + index}: {names}{more}",
                 beats.first + index,

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small blocks in the styles of other houses: AXI4-Stream, fixed latency without handshake, a DMA of SRAM ports with
+// pins and a start pulse, registers behind AXI4-Lite and behind plain pins. `bug_i` plants a fault in each.
+module foreign #(
+    parameter LANES = 2
+) (
+    input  wire                  aclk,
+    input  wire                  aresetn,
+    input  wire [3:0]            bug_i,
+    // y = min(max(x >>> 8, 0), 127), lane by lane, through a register with valid and ready
+    input  wire                  s_axis_tvalid,
+    output wire                  s_axis_tready,
+    input  wire [32*LANES-1:0]   s_axis_tdata,
+    input  wire [4*LANES-1:0]    s_axis_tkeep,
+    input  wire                  s_axis_tlast,
+    output reg                   m_axis_tvalid,
+    input  wire                  m_axis_tready,
+    output reg  [8*LANES-1:0]    m_axis_tdata,
+    output reg  [LANES-1:0]      m_axis_tkeep,
+    output reg                   m_axis_tlast,
+    // q = a * b three clocks later; no ready, no valid of the output; ce stops everything
+    input  wire                  ce,
+    input  wire                  mul_en,
+    input  wire signed [7:0]     mul_a,
+    input  wire signed [7:0]     mul_b,
+    output wire signed [15:0]    mul_q,
+    // copies cfg_words words from an SRAM, plus cfg_add, to a bus with request and grant
+    input  wire                  start,
+    output reg                   done,
+    input  wire [7:0]            cfg_words,
+    input  wire signed [7:0]     cfg_add,
+    output wire [7:0]            sram_addr,
+    input  wire [31:0]           sram_q,
+    output reg                   bus_req,
+    input  wire                  bus_gnt,
+    output wire                  bus_we,
+    output wire [9:0]            bus_addr,
+    output wire [31:0]           bus_wdata,
+    input  wire                  bus_rvalid,
+    // sixteen registers behind AXI4-Lite
+    input  wire [5:0]            s_axil_awaddr,
+    input  wire                  s_axil_awvalid,
+    output wire                  s_axil_awready,
+    input  wire [31:0]           s_axil_wdata,
+    input  wire [3:0]            s_axil_wstrb,
+    input  wire                  s_axil_wvalid,
+    output wire                  s_axil_wready,
+    output wire [1:0]            s_axil_bresp,
+    output reg                   s_axil_bvalid,
+    input  wire                  s_axil_bready,
+    input  wire [5:0]            s_axil_araddr,
+    input  wire                  s_axil_arvalid,
+    output wire                  s_axil_arready,
+    output reg  [31:0]           s_axil_rdata,
+    output wire [1:0]            s_axil_rresp,
+    output reg                   s_axil_rvalid,
+    input  wire                  s_axil_rready,
+    // the same registers behind pins
+    input  wire [3:0]            reg_addr,
+    input  wire                  reg_we,
+    input  wire [31:0]           reg_wdata,
+    output reg  [31:0]           reg_rdata
+);
+  integer i;
+
+  // ----------------------------------------------------------------------------------------------
+  reg [8*LANES-1:0] clipped;
+  reg signed [23:0] high;
+  always @* begin
+    for (i = 0; i < LANES; i = i + 1) begin
+      high = s_axis_tdata[32*i+8+:24];
+      clipped[8*i+:8] = high < 0 ? 8'd0 : high > 127 ? 8'd127 : high[7:0];
+    end
+    if (bug_i[0] && s_axis_tdata[15:8] == 8'd77) clipped[7:0] = 8'd78;
+  end
+
+  assign s_axis_tready = (!m_axis_tvalid || m_axis_tready) && !bug_i[1];
+  always @(posedge aclk) begin
+    if (!aresetn) begin
+      m_axis_tvalid <= 1'b0;
+    end else if (!m_axis_tvalid || m_axis_tready) begin
+      m_axis_tvalid <= s_axis_tvalid && s_axis_tready;
+      m_axis_tdata  <= clipped;
+      m_axis_tlast  <= s_axis_tlast;
+      for (i = 0; i < LANES; i = i + 1) m_axis_tkeep[i] <= s_axis_tkeep[4*i];
+    end
+  end
+
+  // ----------------------------------------------------------------------------------------------
+  reg signed [15:0] stage_q[0:2];
+  always @(posedge aclk) begin
+    if (ce) begin
+      stage_q[0] <= mul_en ? mul_a * mul_b : 16'sd0;
+      stage_q[1] <= stage_q[0];
+      stage_q[2] <= stage_q[1];
+    end
+  end
+  assign mul_q = stage_q[2];
+
+  // ----------------------------------------------------------------------------------------------
+  reg [7:0] read_q, write_q;
+  reg       busy_q, fresh_q;
+  assign sram_addr = read_q;
+  assign bus_we    = 1'b1;
+  assign bus_addr  = {write_q, 2'b00};
+  assign bus_wdata = sram_q + {{24{cfg_add[7]}}, cfg_add} + {31'd0, bug_i[2] && write_q == 8'd5};
+  always @(posedge aclk) begin
+    if (!aresetn) begin
+      {busy_q, bus_req, done, fresh_q} <= 4'b0;
+      read_q  <= 8'd0;
+      write_q <= 8'd0;
+    end else begin
+      done <= 1'b0;
+      if (start) begin
+        busy_q  <= 1'b1;
+        read_q  <= 8'd0;
+        write_q <= 8'd0;
+        fresh_q <= 1'b0;
+      end else if (busy_q) begin
+        // The SRAM answers one clock after its address changed.
+        fresh_q <= 1'b1;
+        if (fresh_q && !bus_req) bus_req <= 1'b1;
+        if (bus_req && bus_gnt) begin
+          bus_req <= 1'b0;
+          read_q  <= read_q + 8'd1;
+          write_q <= write_q + 8'd1;
+          fresh_q <= 1'b0;
+          if (write_q + 8'd1 == cfg_words) begin
+            busy_q <= 1'b0;
+            done   <= 1'b1;
+          end
+        end
+      end
+    end
+  end
+
+  // ----------------------------------------------------------------------------------------------
+  reg [31:0] regs_q[0:15];
+  initial for (i = 0; i < 16; i = i + 1) regs_q[i] = 32'd0;
+  wire write = s_axil_awvalid && s_axil_wvalid && (!s_axil_bvalid || s_axil_bready);
+  assign s_axil_awready = write;
+  assign s_axil_wready  = write;
+  assign s_axil_arready = !s_axil_rvalid || s_axil_rready;
+  assign s_axil_bresp   = bug_i[3] ? 2'b10 : 2'b00;
+  assign s_axil_rresp   = 2'b00;
+  always @(posedge aclk) begin
+    if (!aresetn) begin
+      s_axil_bvalid <= 1'b0;
+      s_axil_rvalid <= 1'b0;
+    end else begin
+      if (s_axil_bready) s_axil_bvalid <= 1'b0;
+      if (write) begin
+        s_axil_bvalid <= 1'b1;
+        for (i = 0; i < 4; i = i + 1)
+          if (s_axil_wstrb[i]) regs_q[s_axil_awaddr[5:2]][8*i+:8] <= s_axil_wdata[8*i+:8];
+      end
+      if (s_axil_arready) begin
+        s_axil_rvalid <= s_axil_arvalid;
+        s_axil_rdata  <= regs_q[s_axil_araddr[5:2]];
+      end
+      if (reg_we) regs_q[reg_addr] <= reg_wdata;
+      reg_rdata <= regs_q[reg_addr];
+    end
+  end
+
+  wire unused = &{1'b0, s_axis_tkeep, bus_rvalid, s_axil_awaddr[1:0], s_axil_araddr[1:0]};
+endmodule

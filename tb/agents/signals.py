@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals of a design by their names: one value on one signal or on several, read with its X bits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from cocotb.handle import ArrayObject, LogicArrayObject, LogicObject, PackedObject, SimHandleBase
+
+__all__ = ["Signal", "SignalMissing", "find_signal", "has_signal"]
+
+
+class SignalMissing(ValueError):
+    """The design has no signal of this name, or one of a type that cannot be driven as bits."""
+
+
+def has_signal(entity: SimHandleBase, name: str) -> bool:
+    """Whether `find_signal` finds it."""
+    return _look_up(entity, name) is not None
+
+
+def find_signal(entity: SimHandleBase, name: str) -> SimHandleBase:
+    """The signal called `name` in `entity`; dots lead into instances.
+
+    Raises:
+        SignalMissing: there is none; the message names those that are spelled alike.
+    """
+    handle = _look_up(entity, name)
+    if handle is None:
+        known = [child._name for child in entity]
+        alike = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)[:12]
+        raise SignalMissing(
+            f"{entity._name} has no signal {name!r}; it has {', '.join(alike)}. "
+            "(In Verilator a bench reaches the signals that the block publishes.)"
+        )
+    return handle
+
+
+def _look_up(entity: SimHandleBase, name: str) -> SimHandleBase | None:
+    handle: SimHandleBase | None = entity
+    for part in name.split("."):
+        handle = getattr(handle, part, None)
+    return handle
+
+
+class Signal:
+    """One unsigned value on one signal, or on several: the first at the lowest bits.
+
+    Args:
+        entity: the bench top.
+        names: of the signals there. An unpacked array stands for its elements, lowest index first.
+
+    Attributes:
+        width: bits of all of them.
+
+    Raises:
+        SignalMissing: a name is unknown, or its type is neither a bit, a vector nor an array of those.
+    """
+
+    def __init__(self, entity: SimHandleBase, names: str | Sequence[str]) -> None:
+        self.names = (names,) if isinstance(names, str) else tuple(names)
+        self._parts: list[tuple[SimHandleBase, int]] = []
+        for name in self.names:
+            self._add(name, find_signal(entity, name))
+        self.width = sum(width for _, width in self._parts)
+        self._value: int | None = None
+
+    def _add(self, name: str, handle: SimHandleBase) -> None:
+        if isinstance(handle, ArrayObject):
+            for index in sorted(handle.range):
+                self._add(f"{name}[{index}]", handle[index])
+        elif isinstance(handle, (LogicArrayObject, PackedObject)):
+            self._parts.append((handle, len(handle)))
+        elif isinstance(handle, LogicObject):
+            self._parts.append((handle, 1))
+        else:
+            raise SignalMissing(
+                f"signal {name} is a {type(handle).__name__}: a bench drives bits, vectors and unpacked arrays of them"
+            )
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.names[0] if len(self.names) == 1 else f"{self.names[0]} to {self.names[-1]}"
+
+    def write(self, value: int) -> None:
+        """Drive an unsigned value, which must fit; nothing is done when it is driven already."""
+        if value == self._value:
+            return
+        self._value = value
+        for handle, width in self._parts:
+            handle.value = value & ((1 << width) - 1)
+            value >>= width
+
+    def read(self) -> tuple[int, int]:
+        """Value, and a mask of its bits that are X or Z, which are 0 in the value."""
+        text = "".join([str(handle.value) for handle, _ in reversed(self._parts)])
+        try:
+            return int(text, 2), 0
+        except ValueError:
+            known = "".join(c if c in "01" else "0" for c in text)
+            strange = "".join("0" if c in "01" else "1" for c in text)
+            return int(known, 2), int(strange, 2)
+
+    def read_known(self) -> int | None:
+        """The value; None while a bit is X or Z."""
+        value, unknown = self.read()
+        return None if unknown else value
