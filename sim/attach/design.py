@@ -112,7 +112,16 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
     parameters = parameters or {}
     slang = driver.Driver()
     slang.addStandardArgs()
-    words = ["slang", "--top", top, "--timescale", "1ns/1ps", "--compat", "all", "--allow-toplevel-iface-ports"]
+    words = [
+        "slang",
+        "--top",
+        top,
+        "--timescale",
+        "1ns/1ps",
+        "--compat",
+        "all",
+        "--allow-toplevel-iface-ports",
+    ]
     for name, value in parameters.items():
         words += ["-G", f"{name}={value}"]
     for name, value in files.defines.items():

@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hints: a TOML file in which a user names what the ports' names do not tell.
 
-    clock = "ck"                       # or a list
-    reset = "init_b"                   # or a list
-    reset_active_low = true            # if the name does not tell
-    ignore = ["scan_in"]               # an input stays 0, an output is not looked at
+clock = "ck"                       # or a list
+reset = "init_b"                   # or a list
+reset_active_low = true            # if the name does not tell
+ignore = ["scan_in"]               # an input stays 0, an output is not looked at
 
-    [stream.in]                        # the name is free; `direction` is needed only where no port tells it
-    valid = "strobe"
-    ready = "go_on"
-    fields = ["x", "w"]                # payload; left out: the ports that bear the same words as the valid
-    [stream.out]
-    latency = 3                        # clocks from an input's beat to the output's beat, for an output without valid
-    freezes = true                     # the enable stops the whole pipeline, so that the latency counts enabled clocks
+[stream.in]                        # the name is free; `direction` is needed only where no port tells it
+valid = "strobe"
+ready = "go_on"
+fields = ["x", "w"]                # payload; left out: the ports that bear the same words as the valid
+[stream.out]
+latency = 3                        # clocks from an input's beat to the output's beat, for an output without valid
+freezes = true                     # the enable stops the whole pipeline, so that the latency counts enabled clocks
 
-    [memory.weights]
-    addr = "wa"
-    read = "wq"                        # also: write, enable, write_enable, strobe, request_ready, response_valid
-    active_low = ["enable"]
-    latency = 2                        # clocks from the address to the data read, without response_valid
+[memory.weights]
+addr = "wa"
+read = "wq"                        # also: write, enable, write_enable, strobe, request_ready, response_valid
+active_low = ["enable"]
+latency = 2                        # clocks from the address to the data read, without response_valid
 
-    [control]
-    start = "kick"                     # also: done, ready, idle
+[control]
+start = "kick"                     # also: done, ready, idle
 
-    [pins]
-    mode = 3                           # the value of an input that the bench holds
+[pins]
+mode = 3                           # the value of an input that the bench holds
 """
 
 from __future__ import annotations
@@ -40,7 +40,16 @@ from sim.attach.interfaces import Signal
 from sim.errors import AssayError, unknown
 
 _STREAM = {"direction": str, "valid": str, "ready": str, "fields": list, "latency": int, "freezes": bool}
-MEMORY_ROLES = ("addr", "read", "write", "enable", "write_enable", "strobe", "request_ready", "response_valid")
+MEMORY_ROLES = (
+    "addr",
+    "read",
+    "write",
+    "enable",
+    "write_enable",
+    "strobe",
+    "request_ready",
+    "response_valid",
+)
 _MEMORY = {**dict.fromkeys(MEMORY_ROLES, str), "active_low": list, "latency": int}
 CONTROL_ROLES = ("start", "done", "ready", "idle")
 _NAMES = (str, list)
@@ -112,7 +121,9 @@ def read_hints(path: Path | None) -> Hints:
         for name, section in _typed(hints, kind, table.get(kind, {}), dict).items():
             where = f"{kind}.{name}"
             if not re.fullmatch(r"[a-z]\w*", name):
-                raise AssayError(f"{hints.place(name)}: [{where}]: a name is lower case letters, digits and _")
+                raise AssayError(
+                    f"{hints.place(name)}: [{where}]: a name is lower case letters, digits and _"
+                )
             _check_keys(hints, where, _typed(hints, name, section, dict), rows)
             for key, value in section.items():
                 section[key] = _typed(hints, f"{where}.{key}", value, rows[key])
@@ -136,7 +147,13 @@ def _check_keys(hints: Hints, where: str, table: dict[str, Any], allowed: Any) -
 
 def _typed(hints: Hints, where: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        names = {str: "a string", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+        names = {
+            str: "a string",
+            int: "a whole number",
+            bool: "true or false",
+            list: "a list",
+            dict: "a table",
+        }
         raise AssayError(f"{hints.place(where.split('.')[-1])}: {where} = {value!r} must be {names[kind]}")
     if kind is list and not all(isinstance(item, str) for item in value):
         raise AssayError(f"{hints.place(where.split('.')[-1])}: {where} must be a list of names")

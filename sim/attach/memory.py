@@ -22,7 +22,9 @@ _DATA = _names(
 )
 _ROLES_WITH_ADDRESS = {
     "write_enable": _names("we wen w_en wr wr_en write write_en w wren wnr rnw rw"),
-    "strobe": _names("be ben b_en w_strb strb w_mask wmask mask byte_en byteen byteenable bwe bweb w_be wbe sel"),
+    "strobe": _names(
+        "be ben b_en w_strb strb w_mask wmask mask byte_en byteen byteenable bwe bweb w_be wbe sel"
+    ),
     "enable": _names(
         "en ena enable ce cen ceb c_en cs csb csn req valid vld me re ren r_en rd rd_en rden read read_en stb r_req"
     ),
@@ -30,7 +32,9 @@ _ROLES_WITH_ADDRESS = {
 }
 _ROLES_AGAINST_ADDRESS = {
     "request_ready": _names("gnt grant ready rdy ack a_ready"),
-    "response_valid": _names("r_valid rd_valid r_vld rvld read_valid valid vld data_valid r_data_valid rd_data_valid"),
+    "response_valid": _names(
+        "r_valid rd_valid r_vld rvld read_valid valid vld data_valid r_data_valid rd_data_valid"
+    ),
 }
 _ACTIVE_LOW = _names("cen c_en ceb csb csn wen w_en bweb")
 """Names that memory compilers give to signals that are active low. `wen` is one only beside another of them."""

@@ -115,7 +115,9 @@ def _find_clock(pool: Pool, hints: Hints, found: Recognised) -> None:
             for s in pool.inputs()
             if s.width == 1
             and (has(s.words, _CLOCK_WORDS) or re.fullmatch(r"\w*(clk|clock)\d*", s.words[-1]))
-            and not has(s.words, ENABLES | _TEST | {"gate", "gated", "sel", "req", "disable", "valid", "ready"})
+            and not has(
+                s.words, ENABLES | _TEST | {"gate", "gated", "sel", "req", "disable", "valid", "ready"}
+            )
         ]
     pool.take_all(clocks)
     found.clock = Clock(clocks) if clocks else None
@@ -156,7 +158,9 @@ def _hinted_streams(pool: Pool, hints: Hints) -> list[Stream]:
             continue
         where = f"stream.{name}"
         signals = {
-            role: hints.signal(pool, section[role], f"{where}.{role}") for role in ("valid", "ready") if role in section
+            role: hints.signal(pool, section[role], f"{where}.{role}")
+            for role in ("valid", "ready")
+            if role in section
         }
         pool.take_all(signals.values())
         fields = [hints.signal(pool, n, f"{where}.fields") for n in section.get("fields", [])]
@@ -210,7 +214,9 @@ def _hinted_memories(pool: Pool, hints: Hints) -> list[Memory]:
                 pool.take(roles[role])
         for role in section.get("active_low", []):
             if role not in roles:
-                raise AssayError(f"{hints.place(role)}: {unknown(f'role in {where}.active_low', role, roles)}")
+                raise AssayError(
+                    f"{hints.place(role)}: {unknown(f'role in {where}.active_low', role, roles)}"
+                )
         found.append(
             Memory(
                 name,

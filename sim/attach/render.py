@@ -76,7 +76,9 @@ class Project:
     def _configures(self, port: str) -> bool:
         """Whether a pin may change what the block computes: then the golden function needs its value."""
         pin = next(p for p in self.found.pins if p.signal.name.replace(".", "_").startswith(port.rstrip("_")))
-        return pin.why in ("", "by hint") and not (is_control(pin.signal) and _MOVES.intersection(pin.signal.words))
+        return pin.why in ("", "by hint") and not (
+            is_control(pin.signal) and _MOVES.intersection(pin.signal.words)
+        )
 
 
 _MOVES = frozenset("flush clear clr abort kill stop test testmode scan dft debug stall".split())
@@ -99,9 +101,17 @@ def declaration(project: Project) -> str:
         lines += ['    """Of the RTL, each with the values that the bench has been tried with."""', ""]
         for p in given:
             field = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", p.name).lower()
-            lines.append(f'    {field}: {type(p.value).__name__} = parameter({p.value!r}, ({p.value!r},), "{p.name}", rtl="{p.name}")')
+            lines.append(
+                f'    {field}: {type(p.value).__name__} = parameter({p.value!r}, ({p.value!r},), "{p.name}", rtl="{p.name}")'
+            )
         lines.append("")
-    lines += ["", "BLOCK = Block(", "    __name__,", f'    summary="{design.top}",', f'    hdl_top="{wiring.top}",']
+    lines += [
+        "",
+        "BLOCK = Block(",
+        "    __name__,",
+        f'    summary="{design.top}",',
+        f'    hdl_top="{wiring.top}",',
+    ]
     lines += _tuple("sources", sources)
     if design.files.includes:
         lines += _tuple("include_dirs", [relative(path, project.root) for path in design.files.includes])
@@ -109,7 +119,6 @@ def declaration(project: Project) -> str:
         lines.append(f"    defines={_dictionary(design.files.defines)},")
     if given:
         lines.append("    parameters=Parameters,")
-    lines.append(f'    test_modules=("cocotb_{project.name}",),')
     only = project.wiring.icarus or project.icarus
     if only:
         lines.append(f"    # {only}.")
@@ -144,7 +153,8 @@ def _quoted(text: str) -> str:
 
 def _dictionary(items: dict[str, object]) -> str:
     inner = ", ".join(
-        f"{_quoted(key)}: {_quoted(value) if isinstance(value, str) else value}" for key, value in items.items()
+        f"{_quoted(key)}: {_quoted(value) if isinstance(value, str) else value}"
+        for key, value in items.items()
     )
     return f"{{{inner}}}"
 
@@ -159,10 +169,15 @@ def golden(project: Project) -> str:
     arguments += ["pins"] if project.pins else []
     lines = [f'"""What {project.name} computes, in numpy: the single source of truth of its tests."""', ""]
     lines += ["import numpy as np", "", ""]
-    lines.append(f"def golden({', '.join(arguments)}):")
+    kinds = {"memories": "dict[str, np.ndarray]", "pins": "dict[str, int]"}
+    typed = ", ".join(f"{name}: {kinds.get(name, 'np.ndarray')}" for name in arguments)
+    one = len(project.outputs) == 1 and not project.written
+    lines.append(f"def golden({typed}) -> {'np.ndarray' if one else 'dict[str, np.ndarray]'}:")
     lines.append(f'    """The outputs of {project.found.design.top}.')
     lines += ["", *_arguments(project), "", *_returns(project), '    """']
-    lines.append(f'    raise NotImplementedError("{project.name}: the golden function is not written yet: golden.py")')
+    lines.append(
+        f'    raise NotImplementedError("{project.name}: the golden function is not written yet: golden.py")'
+    )
     return "\n".join([*lines, ""])
 
 
@@ -191,7 +206,11 @@ def _returns(project: Project) -> list[str]:
         return ["    Returns:", f"        {items[0]}."]
     items += [f"{name}, the whole memory after the job" for name in project.written]
     lines = ["    Returns:", "        a dictionary:"]
-    return [*lines, *(f"        - {item}" for item in items)] if items else ["    Returns:", "        a dictionary."]
+    return (
+        [*lines, *(f"        - {item}" for item in items)]
+        if items
+        else ["    Returns:", "        a dictionary."]
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -216,7 +235,11 @@ def bench(project: Project) -> str:
         streams = [s for s in wiring.streams if s.stream.into is into]
         if streams:
             imports |= {"Port", "Field"}
-            body += [f"    {title} = {{", *(line for s in streams for line in _port(project, s, frozen)), "    }"]
+            body += [
+                f"    {title} = {{",
+                *(line for s in streams for line in _port(project, s, frozen)),
+                "    }",
+            ]
     if project.answered:
         imports.add("MemoryPort")
         body += ["    memories = {", *(line for m in project.answered for line in _memory(m)), "    }"]
@@ -232,6 +255,14 @@ def bench(project: Project) -> str:
     if pins:
         body.append(f"    pins = {_dictionary(pins)}")
     body += ["", *_golden_method(project)]
+    if project.pins:
+        body += [
+            "",
+            "    def configure(self, **pins):",
+            '        """Drive pins, while no beat is under way; the golden function gets their values, too."""',
+            "        self.pins = {**self.pins, **pins}",
+            "        self.set(**pins)",
+        ]
     external = [port for port in project.found.axis if port not in lite]
     if external:
         body += ["", *_axi_agents(project, external)]
@@ -248,7 +279,12 @@ def bench(project: Project) -> str:
     head.sort(key=lambda line: not line.startswith('"""'))
     imported = [line for line in head[2:] if line] if len(head) > 2 else []
     head = head[:1] + ([""] + sorted(imported, key=_import_order) if imported else [])
-    head += ["", f"from {LIBRARY}.stream_bench import {', '.join(sorted(imports))}", "", "from .golden import golden"]
+    head += [
+        "",
+        f"from {LIBRARY}.stream_bench import {', '.join(sorted(imports))}",
+        "",
+        "from .golden import golden",
+    ]
     return "\n".join([*head, "", "", f"class {project.bench}(StreamBench):", *body, ""])
 
 
@@ -270,8 +306,7 @@ def _port(project: Project, stream: BenchStream, frozen: str) -> list[str]:
     fields = []
     for t in project._of(stream):
         options = [f'"{t.port}"']
-        bits = t.bits or (t.element_bits if kind.into or t.signed else 0)
-        options += [f"bits={bits}"] if bits else []
+        options += [f"bits={t.bits}"] if t.bits else []
         options += ["signed=True"] if t.signed else []
         fields.append(f'"{t.name}": Field({", ".join(options)})')
     inner = [f"{{{', '.join(fields)}}}"]
@@ -304,7 +339,6 @@ def _memory(port: BenchMemory) -> list[str]:
         if role in _DEVICE_READS or role == "write_enable":
             roles[_DEVICE_READS[role]] = name
     address, data = memory.roles["addr"], memory.roles.get("read") or memory.roles["write"]
-    handshake = "request_ready" in roles or "response_valid" in roles
     options = [f"depth={min(1 << address.width, MEMORY_WORDS)}"]
     if "grant" in roles and "response_valid" not in roles:
         options.append("latency=0")  # the word comes with the grant
@@ -312,7 +346,6 @@ def _memory(port: BenchMemory) -> list[str]:
         options.append(f"latency={memory.latency}")
     if byte_addresses(memory) and data.width > 8:
         options.append("byte_addresses=True")
-    del handshake
     items = [f"            {_dictionary(roles)},", *(f"            {option}," for option in options)]
     return [f'        "{memory.name}": MemoryPort(', *items, "        ),"]
 
@@ -359,19 +392,35 @@ def _golden_method(project: Project) -> list[str]:
 
 def _axi_classes(port: Axi) -> tuple[str, str]:
     kind = "Lite" if port.lite else ""
-    half = "" if {"awvalid", "arvalid"} <= port.channels.keys() else "Write" if "awvalid" in port.channels else "Read"
+    half = (
+        ""
+        if {"awvalid", "arvalid"} <= port.channels.keys()
+        else "Write"
+        if "awvalid" in port.channels
+        else "Read"
+    )
     return f"Axi{kind}{'Ram' if port.device_is_manager else 'Master'}{half}", f"Axi{kind}{half}Bus"
 
 
 def _axi_agents(project: Project, ports: list[Axi]) -> list[str]:
     wiring = project.wiring
-    reset = f", self.dut.{wiring.resets[0][0]}, reset_active_level={not wiring.resets[0][1]}" if wiring.resets else ""
-    lines = ["    def end_of_elaboration_phase(self):", "        super().end_of_elaboration_phase()", "        self.axi = {"]
+    reset = (
+        f", self.dut.{wiring.resets[0][0]}, reset_active_level={not wiring.resets[0][1]}"
+        if wiring.resets
+        else ""
+    )
+    lines = [
+        "    def end_of_elaboration_phase(self):",
+        "        super().end_of_elaboration_phase()",
+        "        self.axi = {",
+    ]
     for port in ports:
         agent, bus = _axi_classes(port)
         size = f", size={AXI_BYTES}" if port.device_is_manager else ""
         lines.append(f'            "{port.name}": {agent}(')
-        lines.append(f'                {bus}.from_prefix(self.dut, "{port.name}"), self.dut.{wiring.clock}{reset}{size}')
+        lines.append(
+            f'                {bus}.from_prefix(self.dut, "{port.name}"), self.dut.{wiring.clock}{reset}{size}'
+        )
         lines.append("            ),")
     return [*lines, "        }"]
 
@@ -379,14 +428,17 @@ def _axi_agents(project: Project, ports: list[Axi]) -> list[str]:
 def _job(project: Project) -> list[str]:
     """A job: memories filled, the device started, beats moved, memories compared."""
     control = project.wiring.control
-    lines = ["    async def job(self, **tensors):", '        """One job, from filled memories to compared ones."""']
+    lines = [
+        "    async def job(self, **tensors):",
+        '        """One job, from filled memories to compared ones."""',
+    ]
     memories = bool(project.answered or project.rams)
     if memories:
         lines.append("        memories = {}")
     if project.answered:
         lines += [
             "        for name, memory in self.memories.items():",
-            "            drawn = [int.from_bytes(self.rng.bytes(memory.width // 8 + 1), \"little\") for _ in memory.words]",
+            '            drawn = [int.from_bytes(self.rng.bytes(memory.width // 8 + 1), "little") for _ in memory.words]',
             "            memory.load([word & ((1 << memory.width) - 1) for word in drawn])",
             "            memories[name] = memory.read()",
         ]
@@ -428,10 +480,13 @@ def _job(project: Project) -> list[str]:
 # Tests and view
 # ---------------------------------------------------------------------------------------------------------------------
 def tests(project: Project) -> str:
-    """``cocotb_<name>.py``: the cocotb tests."""
+    """``test_<name>.py``: the cocotb tests."""
     call = "job" if project.jobs else "play"
     drawn = ", ".join(f'{t.name}=self.random("{t.name}", {_draw(t)})' for t in project.inputs)
-    lines = [f'"""cocotb tests of {project.name}: a test says what is played, the bench stalls and compares."""', ""]
+    lines = [
+        f'"""cocotb tests of {project.name}: a test says what is played, the bench stalls and compares."""',
+        "",
+    ]
     lines += [f"from .bench import {project.bench}", "", ""]
     lines += [f"@{project.bench}.test", "async def random_beats(self):"]
     if project.inputs:
@@ -451,9 +506,17 @@ def tests(project: Project) -> str:
         lines += [
             '    """Several jobs; every port stalls at random."""',
             "    for _ in range(8):",
+            *([f"        self.configure({_drawn_pins(project)})"] if project.pins else []),
             f"        await self.{call}()",
         ]
     return "\n".join([*lines, ""])
+
+
+def _drawn_pins(project: Project) -> str:
+    widths = {s.name.replace(".", "_"): s.width for s in (p.signal for p in project.found.pins)}
+    return ", ".join(
+        f"{name}=int(self.rng.integers(1 << {min(widths.get(name, 1), 62)}))" for name in project.pins
+    )
 
 
 def _draw(tensor: Tensor) -> str:
@@ -463,7 +526,9 @@ def _draw(tensor: Tensor) -> str:
 def view(project: Project) -> str:
     """``<name>.view``: the signals that a waveform viewer shows first."""
     wiring = project.wiring
-    lines = [f"# What a viewer shows first of {project.name}. Paths are below {wiring.top}; a [Heading] starts a group."]
+    lines = [
+        f"# What a viewer shows first of {project.name}. Paths are below {wiring.top}; a [Heading] starts a group."
+    ]
     groups = {"Clock and reset": [wiring.clock, *(name for name, _ in wiring.resets)]}
     for stream in wiring.streams:
         way = "in" if stream.stream.into else "out"
@@ -480,3 +545,23 @@ def view(project: Project) -> str:
         if names:
             lines += [f"[{title}]", *names, ""]
     return "\n".join(lines)
+
+
+def regression() -> str:
+    """The pytest module: every block of the repository, on every simulator."""
+    library = LIBRARY.removesuffix("tb")
+    return f'''"""The cocotb tests of this repository's blocks as pytest items, one for each variant, simulator and test."""
+
+from pathlib import Path
+
+import pytest
+
+from {library}sim.regression import Item, items, simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("item", items(ROOT), ids=str)
+def test_rtl(item: Item) -> None:
+    simulate(item)
+'''

@@ -16,10 +16,20 @@ def table(found: Recognised) -> list[str]:
     parameters = ", ".join(f"{p.name}={p.value}" for p in design.parameters[:_SHOWN_PARAMETERS])
     if len(design.parameters) > _SHOWN_PARAMETERS:
         parameters += f" and {len(design.parameters) - _SHOWN_PARAMETERS} more parameters"
-    lines = [f"{design.top} ({design.file}:{design.line}), {len(design.ports)} ports" + (f", {parameters}" if parameters else "")]
+    lines = [
+        f"{design.top} ({design.file}:{design.line}), {len(design.ports)} ports"
+        + (f", {parameters}" if parameters else "")
+    ]
     rows: list[tuple[str, str, str, str]] = []
     if found.clock:
-        rows.append(("clock", "", _names(found.clock.signals), "one clock for all" if len(found.clock.signals) > 1 else ""))
+        rows.append(
+            (
+                "clock",
+                "",
+                _names(found.clock.signals),
+                "one clock for all" if len(found.clock.signals) > 1 else "",
+            )
+        )
     else:
         rows.append(("clock", "", "none", "the block is combinational"))
     for reset in found.resets:
@@ -34,14 +44,23 @@ def table(found: Recognised) -> list[str]:
     if list(control.signals()):
         rows.append(("control", "", _names(control.signals()), "a test starts the device with it"))
     for pin in found.pins:
-        rows.append(("pin", "", f"{pin.signal.name}[{pin.signal.width}]", f"held at {pin.value}" if not pin.why else f"{pin.value}: {pin.why}"))
+        rows.append(
+            (
+                "pin",
+                "",
+                f"{pin.signal.name}[{pin.signal.width}]",
+                f"held at {pin.value}" if not pin.why else f"{pin.value}: {pin.why}",
+            )
+        )
     for signal in found.status:
         rows.append(("status", "", f"{signal.name}[{signal.width}]", "not compared"))
     lines += _columns(rows)
     if found.doubts:
         lines.append("not recognised:")
     for doubt in found.doubts:
-        lines.append(f"  {doubt.signal.port.place}: port {doubt.signal.name} {doubt.text}; hint: {doubt.hint}")
+        lines.append(
+            f"  {doubt.signal.port.place}: port {doubt.signal.name} {doubt.text}; hint: {doubt.hint}"
+        )
     return lines
 
 
@@ -64,14 +83,23 @@ def _axi_row(port: Axi) -> tuple[str, str, str, str]:
     address = port.channels.get("awaddr") or port.channels["araddr"]
     kind = "the device is manager" if port.device_is_manager else "the device is subordinate"
     halves = [text for name, text in (("awvalid", "writes"), ("arvalid", "reads")) if name in port.channels]
-    return ("AXI", port.name, f"{address.width} address bits, {data.width} data bits, {' and '.join(halves)}", f"{port.style}; {kind}")
+    return (
+        "AXI",
+        port.name,
+        f"{address.width} address bits, {data.width} data bits, {' and '.join(halves)}",
+        f"{port.style}; {kind}",
+    )
 
 
 def _memory_row(memory: Memory) -> tuple[str, str, str, str]:
     roles = ", ".join(f"{role}={signal.name}[{signal.width}]" for role, signal in memory.roles.items())
     who = "the bench answers" if memory.device_drives else "the bench writes and reads"
     notes = [memory.style, who]
-    if "read" in memory.roles and "response_valid" not in memory.roles and "request_ready" not in memory.roles:
+    if (
+        "read" in memory.roles
+        and "response_valid" not in memory.roles
+        and "request_ready" not in memory.roles
+    ):
         notes.append(f"data {memory.latency} clock{'s' * (memory.latency != 1)} after the address")
     if memory.active_low:
         notes.append(f"active low: {', '.join(sorted(memory.active_low))}")

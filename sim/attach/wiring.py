@@ -200,12 +200,18 @@ def _token(top: _Top, stream: Stream) -> dict[str, str]:
 def _fifo(top: _Top, stream: Stream) -> BenchStream:
     """Push when not full, pop when not empty."""
     if stream.into:
-        valid, ready = top.port("input", 1, f"{stream.name}_valid"), top.port("output", 1, f"{stream.name}_ready")
+        valid, ready = (
+            top.port("input", 1, f"{stream.name}_valid"),
+            top.port("output", 1, f"{stream.name}_ready"),
+        )
         full = top.wire(stream.ready)
         top.body.append(f"  assign {ready} = ~{full};")
         top.wire(stream.valid, f"{valid} & ~{full}")
     else:
-        valid, ready = top.port("output", 1, f"{stream.name}_valid"), top.port("input", 1, f"{stream.name}_ready")
+        valid, ready = (
+            top.port("output", 1, f"{stream.name}_valid"),
+            top.port("input", 1, f"{stream.name}_ready"),
+        )
         empty = top.wire(stream.ready)
         top.body.append(f"  assign {valid} = ~{empty};")
         top.wire(stream.valid, f"{ready} & ~{empty}")
@@ -300,9 +306,7 @@ def _text(top: _Top, found: Recognised, module: str, name: str) -> str:
         lines += wires
         connections.append(f"    .{port.name}({connection})")
     lines += top.body
-    given = ", ".join(
-        f".{p.name}({_literal(p.value, p.is_string)})" for p in design.parameters if p.given
-    )
+    given = ", ".join(f".{p.name}({_literal(p.value, p.is_string)})" for p in design.parameters if p.given)
     lines.append(f"  {design.top} {f'#({given}) ' if given else ''}u_{design.top} (")
     lines.append(",\n".join(connections))
     lines += ["  );", f"endmodule : {module}"]

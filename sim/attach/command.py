@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``new``: from RTL files to a bench that runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from sim import shown
+from sim.attach.design import read_design
+from sim.attach.filelist import read_sources
+from sim.attach.hints import read_hints
+from sim.attach.project import check_name, plan, write
+from sim.attach.recognise import recognise
+from sim.attach.table import table
+from sim.errors import AssayError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("name", metavar="NAME", help="name of the new block: its folder is tb/NAME")
+    parser.add_argument(
+        "--rtl",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="sources in compile order, and file lists (.f)",
+    )
+    parser.add_argument("--top", required=True, metavar="MODULE", help="the module to attach to")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the top; repeatable"
+    )
+    parser.add_argument(
+        "--define", action="append", default=[], metavar="NAME[=TEXT]", help="macro; repeatable"
+    )
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="FOLDER", help="folder of `include; repeatable"
+    )
+    parser.add_argument(
+        "--hints", metavar="FILE", help="TOML file that names what the ports' names do not tell"
+    )
+    parser.add_argument("--clock", action="append", default=[], metavar="PORT", help="clock; repeatable")
+    parser.add_argument("--reset", action="append", default=[], metavar="PORT", help="reset; repeatable")
+    parser.add_argument(
+        "--out", default=".", metavar="FOLDER", help="repository that gets tb/NAME (default: here)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what is recognised and write nothing")
+
+
+def new(arguments: argparse.Namespace, announce: Callable[[str], None] = print) -> int:
+    """Run the command; the exit status.
+
+    Raises:
+        AssayError: bad input; nothing was written.
+    """
+    check_name(arguments.name)
+    parameters = {}
+    for text in arguments.param:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise AssayError(f"--param {text}: must be NAME=VALUE")
+        parameters[name] = value
+    hints = read_hints(Path(arguments.hints) if arguments.hints else None)
+    hints.clock = arguments.clock or hints.clock
+    hints.reset = arguments.reset or hints.reset
+    files = read_sources(arguments.rtl, arguments.include, arguments.define)
+    found = recognise(read_design(files, arguments.top, parameters), hints)
+    for line in table(found):
+        announce(line)
+    root = Path(arguments.out)
+    if not root.is_dir():
+        raise AssayError(f"--out {arguments.out}: there is no such folder")
+    project = plan(arguments.name, found, root)
+    only = project.wiring.icarus or project.icarus
+    if only:
+        announce(f"only Verilator: {only}")
+    if arguments.dry_run:
+        return 0
+    for path in write(project):
+        announce(f"wrote {shown((root / path).resolve())}")
+    return 0
