@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds and runs: simulators, targets, the build cache, waves and reports.
+"""Builds and runs: simulators, blocks, the build cache, waves and reports.
 
 The command line is ``python -m sim`` (see ``python -m sim --help``); the Makefile is a thin layer over it. From Python:
-``sim.load(model, engine="pe_array")`` gives a network on simulated hardware (see :mod:`sim.engine`).
+``sim.load(model, engine=NAME)`` gives a network on simulated hardware (see :mod:`sim.engine`).
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: every path in the table of targets is relative to it."""
+"""The checkout."""
 
 
 def shown(path: Path) -> str:
-    """A path as a user reads it: relative to the checkout."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    """A path as a user reads it: relative to the current folder, where it is below that."""
+    here = os.getcwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def load(*arguments: Any, **options: Any) -> Any:

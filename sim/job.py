@@ -7,15 +7,15 @@ import contextlib
 import hashlib
 import random
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim import ROOT
-from sim.errors import AssayError
-from sim.targets import Target
+from sim.commands import command
 from sim.testcases import select_tests
+from tb.block import Block
+from tb.capabilities import Soaks
+from tb.errors import AssayError
 
 LARGEST_SEED = 2**31 - 1
 """What both cocotb and Verilator's ``+verilator+seed+`` accept."""
@@ -35,46 +35,43 @@ def choose_seed(text: str | None) -> int:
 class Job:
     """What to simulate. Together with the sources it determines a run completely."""
 
-    target: Target
+    block: Block
     simulator: str
     seed: int
     tests: tuple[str, ...]
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    """Those given by the user; the target's defaults complete them."""
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+    """Those given by the user; the block's defaults complete them."""
+    defines: Mapping[str, str] = field(default_factory=dict)
+    """HDL macros, beside the block's own."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Paths of files that the HDL reads, by the names it opens them by, in place of the block's own."""
     x_random: bool = False
     waves: bool = False
     """Write the waves of the whole run."""
-    model: str = ""
-    """Path of the user's own model; empty: the target's."""
-    inputs: str = ""
-    """Path of that model's inputs; empty: random ones."""
-    vectors: str = ""
-    """Folder of a vector set."""
-    elf: str = ""
-    """Path of a program for a processor."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """More of make's variables that the bench sees (as ASSAY_name): SCALES, HARTS, LIMIT, TOHOST, FORCE, N."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the block's capabilities that the bench sees (as ASSAY_name): MODEL, VECTORS, SCALES, ELF, N, ..."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables that the bench sees."""
     name_suffix: str = ""
     """Tells apart runs that are alike and go on at the same time."""
 
     @property
-    def given(self) -> dict[str, str]:
-        """The user's files, under the names of their variables."""
-        files = {"MODEL": self.model, "INPUTS": self.inputs, "VECTORS": self.vectors, "ELF": self.elf}
-        return {name: path for name, path in files.items() if path}
+    def paths(self) -> dict[str, str]:
+        """The user's files among `given`."""
+        options = [option for each in self.block.capabilities for option in each.options]
+        return {o.variable: self.given[o.variable] for o in options if o.path and o.variable in self.given}
 
     @property
     def name(self) -> str:
         """The run's name, and its folder's."""
-        words = [self.target.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
+        words = [self.block.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
+        words += [f"{name}{text}" for name, text in sorted(self.defines.items())]
         words += ["xrandom"] if self.x_random else []
-        words += [Path(path).stem for path in self.given.values()]
+        words += [Path(path).stem for path in (*self.paths.values(), *self.data.values())]
         tests = "+".join(self.tests)
-        if self.tests == self.target.default_tests:
+        if self.tests == self.block.default_tests:
             tests = "default"
-        elif self.tests == select_tests(self.target, test_filter="."):
+        elif self.tests == select_tests(self.block, test_filter="."):
             tests = "all"
         words += [str(self.seed), tests, *filter(None, [self.name_suffix])]
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(words))
@@ -85,36 +82,34 @@ class Job:
     @property
     def timeout_s(self) -> float | None:
         """After this the simulation is stopped; a soak takes as long as its user wants."""
-        return None if self.tests == (self.target.soak_test,) else self.target.timeout_s
+        soak = self.block.capability(Soaks)
+        return None if soak and self.tests == (soak.test,) else self.block.timeout_s
 
     @property
     def replay(self) -> str:
-        """The command that repeats this run, typed in the checkout: every setting that is not the default's."""
-        words = {"SIM": self.simulator, "TOPLEVEL": self.target.name, "SEED": str(self.seed)}
+        """The command that repeats this run, typed in the current folder: every setting that is not the default's."""
+        words = {"SIM": self.simulator, "TOPLEVEL": self.block.name, "SEED": str(self.seed)}
         words |= {"XRANDOM": "1"} if self.x_random else {}
         words |= {"WAVES": "1"} if self.waves else {}
-        if self.parameters:
-            words["PARAMS"] = " ".join(f"{k}={v}" for k, v in sorted(self.parameters.items()))
-        words |= {name: _from_checkout(path) for name, path in self.given.items()}
-        words |= self.settings
-        if self.tests == select_tests(self.target, test_filter="."):
+        words |= {"PARAMS": self.parameters} if self.parameters else {}
+        words |= {"DEFINES": self.defines} if self.defines else {}
+        words |= {"DATA": self.data} if self.data else {}
+        paths = self.paths
+        words |= {name: _typed(text) if name in paths else text for name, text in self.given.items()}
+        with_test = [each.trigger for each in self.block.capabilities if each.test and each.trigger]
+        if self.tests == select_tests(self.block, test_filter="."):
             words["COCOTB_TEST_FILTER"] = "."
-        elif self.tests != self.target.default_tests or self.vectors or self.elf:  # these come with a test
-            words["COCOTB_TESTCASE"] = ",".join(self.tests)
-        return " ".join(["make", *(make_word(name, text) for name, text in words.items())])
+        elif self.tests != self.block.default_tests or any(name in self.given for name in with_test):
+            words["COCOTB_TESTCASE"] = self.tests
+        return command("run", self.block, words)
 
     def describe(self) -> str:
-        parameters = self.target.resolve_parameters(self.parameters)
+        """The block, its parameters, the simulator and the seed, in a few words."""
+        parameters = self.block.resolve_parameters(self.parameters)
         given = " ".join(f"{name}={value}" for name, value in parameters.items())
-        return f"{self.target.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
+        return f"{self.block.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
 
 
-def make_word(name: str, text: str) -> str:
-    """``NAME=text`` as a shell hands it to make, which takes a ``$`` for the beginning of a variable."""
-    return f"{name}={shlex.quote(text.replace('$', '$$'))}"
-
-
-def _from_checkout(path: str) -> str:
-    """A path that holds where make runs. make strips white space before a value: such a path becomes absolute."""
-    absolute = Path(path).absolute()
-    return path if absolute == ROOT / path and path == path.lstrip() else str(absolute)
+def _typed(path: str) -> str:
+    """A path as it can be typed again. make strips white space before a value: such a path becomes absolute."""
+    return path if path == path.lstrip() else str(Path(path).absolute())

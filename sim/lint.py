@@ -7,14 +7,15 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sim import ROOT
-from sim.build import TIMESCALE
-from sim.errors import MissingTool
+from sim.build import TIMESCALE, literal, waiver_lines
 from sim.simulators import find_simulator
-from sim.targets import Target, expand_sources
+from tb.block import Block, expand_sources
+from tb.errors import MissingTool
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")
@@ -24,12 +25,16 @@ LICENCE = "SPDX-License-Identifier: Apache-2.0"
 Announce = Callable[[str], None]
 
 
-def run(targets: Iterable[Target], announce: Announce) -> int:
-    """Run every linter, even after one has complained; returns 1 if any did."""
-    results = [_verilator(target, announce) for target in targets if target.lint_top]
-    results.append(_verible(announce))
-    results.append(_ruff(announce))
-    results.append(_licences(announce))
+def run(blocks: Iterable[Block], whole: bool, announce: Announce) -> int:
+    """Run every linter, even after one has complained; returns 1 if any did.
+
+    Args:
+        blocks: whose RTL Verilator lints.
+        whole: whether the rest of this project is linted as well.
+    """
+    results = [_verilator(block, announce) for block in blocks if block.lint]
+    if whole:
+        results += [_verible(announce), _ruff(announce), _licences(announce)]
     failed = results.count(False)
     announce(
         f"lint: {failed} of {len(results)} checks failed" if failed else f"lint: {len(results)} checks passed"
@@ -37,10 +42,10 @@ def run(targets: Iterable[Target], announce: Announce) -> int:
     return 1 if failed else 0
 
 
-def _verilator(target: Target, announce: Announce) -> bool:
+def _verilator(block: Block, announce: Announce) -> bool:
     """Lint the RTL alone, once for each set of parameters that the regression builds.
 
-    What it may not complain about stands, each with its reason, in a ``.vlt`` file beside the sources.
+    What it may not complain about stands, each with its reason, in the ``.vlt`` files of the declaration.
     """
     simulator = find_simulator("verilator", announce)
     environment, executable = dict(os.environ), simulator.executable
@@ -48,22 +53,27 @@ def _verilator(target: Target, announce: Announce) -> bool:
         environment["VERILATOR_ROOT"] = str(simulator.verilator_root)
         # What the launcher calls; the launcher itself cannot bear a path with spaces.
         executable = simulator.verilator_root / "bin" / "verilator_bin"
-    distinct = {tuple(sorted(target.resolve_parameters(v.parameters).items())) for v in target.variants} or {
-        ()
-    }
-    waivers = sorted((target.root / target.lint_sources[0]).parent.glob("*.vlt"))
+    distinct = {tuple(sorted(block.resolve_parameters(v.parameters).items())) for v in block.variants} or {()}
+    lint = block.lint
+    waivers = [block.path_of("waiver file", name) for name in lint.waivers]
+    sources = expand_sources(block.root, lint.sources, block.file)
     passed = True
-    for parameters in sorted(distinct):
-        command = [
-            str(executable),
-            *("--lint-only", "-Wall", "--assert", "--timing" if target.timing else "--no-timing"),
-            *("--timescale", "/".join(TIMESCALE), "--top-module", target.lint_top),
-            *(f"-G{name}={value}" for name, value in parameters),
-            *(f"-I{path}" for path in target.include_paths()),
-            *map(str, [*waivers, *expand_sources(target.root, target.lint_sources)]),
-        ]
-        shown = " ".join(f"{name}={value}" for name, value in parameters)
-        passed &= _call(f"verilator -Wall {target.lint_top} {shown}".rstrip(), command, announce, environment)
+    with tempfile.NamedTemporaryFile("w", suffix=".vlt") as waived:
+        waived.write("\n".join(["`verilator_config", *waiver_lines(block), ""]))
+        waived.flush()
+        for parameters in sorted(distinct):
+            command = [
+                str(executable),
+                *("--lint-only", "-Wall", "--assert", "--timing" if block.timing else "--no-timing"),
+                *("--timescale", "/".join(TIMESCALE), "--top-module", lint.top),
+                *(f"-G{name}={literal(value)}" for name, value in parameters),
+                *(f"-D{name}={text}" for name, text in block.defines.items()),
+                *(f"-I{path}" for path in block.include_paths()),
+                *(waived.name, *map(str, waivers), *map(str, sources)),
+            ]
+            shown = " ".join(f"{name}={value}" for name, value in parameters)
+            title = f"verilator -Wall {lint.top} {shown}".rstrip()
+            passed &= _call(title, command, announce, environment)
     return passed
 
 

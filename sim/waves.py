@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding the waveform a user wants to see, and opening it on the signals that matter, at the failure.
 
-``sim/views/<target>.view`` lists those signals once: a ``[Heading]`` or a signal's path below the HDL top on each
+``tb/<block>/<block>.view`` lists those signals once: a ``[Heading]`` or a signal's path below the HDL top on each
 line, ``#`` for comments. The scripts for GTKWave and for Surfer are made from it beside each waveform, with the
 cursor on the failure.
 """
@@ -18,11 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sim import run, shown
-from sim.errors import AssayError
+from sim import outputs, run, shown
+from sim.commands import command
 from sim.job import Job
 from sim.run import Outcome, add_failure_waves
-from sim.targets import Target
+from tb.block import Block
+from tb.errors import AssayError
 
 _GTKWAVE_TCL = """\
 # Made from {view}. Vectors carry their range in a dump's names, so signals are found by the name before it.
@@ -44,31 +45,33 @@ gtkwave::/Time/Zoom/Zoom_Full
 """
 
 
-def last_run(target: Target, announce: Callable[[str], None]) -> Path:
-    """Folder of the last failed run of ``target`` if there is one, else of the last run that wrote waves.
+def last_run(block: Block, announce: Callable[[str], None]) -> Path:
+    """Folder of the last failed run of ``block`` if there is one, else of the last run that wrote waves.
 
     A failure without waves, as the regression leaves it, is simulated again to write them.
     """
-    records = sorted(run.RUN_ROOT.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    runs = [(path.parent, record) for path in records if (record := _read_record(path, target))]
+    records = sorted(
+        outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    runs = [(path.parent, record) for path in records if (record := _read_record(path, block))]
     for folder, record in runs:
         if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
             if not record["waves"]:
-                _write_waves(target, folder, record, announce)
+                _write_waves(block, folder, record, announce)
             return folder
     for folder, record in runs:
         if record["waves"]:
             return folder
     raise AssayError(
-        f"no run of {target.name} failed and none wrote waves; this writes them: make TOPLEVEL={target.name} WAVES=1"
+        f"no run of {block.name} failed and none wrote waves; this writes them: {command('run', block, {'WAVES': '1'})}"
     )
 
 
-def _read_record(path: Path, target: Target) -> dict[str, Any] | None:
-    """What a run of ``target`` has left; None for another target's, and for what another version has written."""
+def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
+    """What a run of ``block`` has left; None for another block's, and for what another version has written."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record.get("target") == target.name and record.keys() >= {
+        if record.get("block") == block.name and record.keys() >= {
             *run.JOB_RECORD,
             "passed",
             "failure_ns",
@@ -79,11 +82,9 @@ def _read_record(path: Path, target: Target) -> dict[str, Any] | None:
     return None
 
 
-def _write_waves(
-    target: Target, folder: Path, record: dict[str, Any], announce: Callable[[str], None]
-) -> None:
+def _write_waves(block: Block, folder: Path, record: dict[str, Any], announce: Callable[[str], None]) -> None:
     given = {name: record[name] for name in run.JOB_RECORD}
-    job = Job(target, **given | {"tests": tuple(given["tests"])})
+    job = Job(block, **given | {"tests": tuple(given["tests"])})
     outcome = Outcome(job, folder, [], ["failed before"], {}, 0.0, failure_ns=record["failure_ns"])
     add_failure_waves(outcome, announce)
     if outcome.waves is None:
@@ -92,15 +93,15 @@ def _write_waves(
         )
 
 
-def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
+def show(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
     """Open the waves in ``folder`` with GTKWave or Surfer where there is a display, else name the commands."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     at = "" if record["failure_ns"] is None else f" at {record['failure_ns']:,.0f} ns"
     state = "passed" if record["passed"] else f"failed{at}"
     announce(
-        f"{target.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
+        f"{block.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
     )
-    commands = viewer_commands(target, folder, record)
+    commands = viewer_commands(block, folder, record)
     announce(f"waves: {shown(folder / record['waves'])}")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         for command in commands:
@@ -115,14 +116,14 @@ def show(target: Target, folder: Path, announce: Callable[[str], None]) -> None:
         announce(f"open with: {shlex.join(command)}")
 
 
-def viewer_commands(target: Target, folder: Path, record: dict[str, Any]) -> list[list[str]]:
+def viewer_commands(block: Block, folder: Path, record: dict[str, Any]) -> list[list[str]]:
     """The commands that open a run's waves, from any folder; writes the view scripts that they name."""
     waves = folder / record["waves"]
-    signals = _read_view(target)
+    signals = _read_view(block)
     if not signals:
         return [["gtkwave", str(waves)], ["surfer", str(waves)]]
     tcl, surfer = folder / "view.tcl", folder / "view.sucl"
-    tcl.write_text(_gtkwave_script(target, signals, record["failure_ns"]), encoding="utf-8")
+    tcl.write_text(_gtkwave_script(block, signals, record["failure_ns"]), encoding="utf-8")
     surfer.write_text(_surfer_script(signals, record["failure_ns"]), encoding="utf-8")
     return [
         ["gtkwave", f"--script={tcl}", str(waves)],
@@ -130,28 +131,28 @@ def viewer_commands(target: Target, folder: Path, record: dict[str, Any]) -> lis
     ]
 
 
-def _read_view(target: Target) -> list[tuple[str, str]]:
+def _read_view(block: Block) -> list[tuple[str, str]]:
     """The view's lines as ("heading", text) and ("signal", full path); empty without a view file."""
-    if not target.view_file().is_file():
+    if not block.view_file().is_file():
         return []
     entries = []
-    for line in target.view_file().read_text(encoding="utf-8").splitlines():
+    for line in block.view_file().read_text(encoding="utf-8").splitlines():
         line = line.partition("#")[0].strip()
         if line.startswith("[") and line.endswith("]"):
             entries.append(("heading", line[1:-1]))
         elif line:
-            entries.append(("signal", f"{target.hdl_top}.{line}"))
+            entries.append(("signal", f"{block.hdl_top}.{line}"))
     return entries
 
 
-def _gtkwave_script(target: Target, entries: list[tuple[str, str]], failure_ns: float | None) -> str:
+def _gtkwave_script(block: Block, entries: list[tuple[str, str]], failure_ns: float | None) -> str:
     body = [
         f"gtkwave::/Edit/Insert_Comment {{{text}}}" if kind == "heading" else f"show {{{text}}}"
         for kind, text in entries
     ]
     if failure_ns is not None:
         body.append(f"gtkwave::setMarker {int(failure_ns)}ns")
-    return _GTKWAVE_TCL.format(view=shown(target.view_file()), body="\n".join(body))
+    return _GTKWAVE_TCL.format(view=shown(block.view_file()), body="\n".join(body))
 
 
 def _surfer_script(entries: list[tuple[str, str]], failure_ns: float | None) -> str:

@@ -14,10 +14,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -27,8 +26,9 @@ sys.path.insert(0, str(ROOT))
 import golden  # noqa: E402
 import sim  # noqa: E402
 from golden.compare import compare_traces  # noqa: E402
-from sim.errors import AssayError  # noqa: E402
-from sim.targets import TARGETS  # noqa: E402
+from sim.blocks import discover  # noqa: E402
+from tb.block import Block  # noqa: E402
+from tb.errors import AssayError  # noqa: E402
 
 # The bug: half an output step is added one place too high, so that some values round to the wrong integer.
 BROKEN_FILE = "rtl/mvu/mvu_post.sv"
@@ -47,8 +47,8 @@ def images_of(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextmanager
-def planted(engine: str) -> Iterator[None]:
-    """The engine's RTL is a copy with the bug in it."""
+def planted(engine: str) -> Iterator[Block]:
+    """The engine whose RTL is a copy with the bug in it."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("rtl", "tb"):
@@ -57,8 +57,7 @@ def planted(engine: str) -> Iterator[None]:
         if RIGHT not in text:
             raise AssayError(f"{BROKEN_FILE} has no line with {RIGHT!r} in which to plant the bug")
         (copy / BROKEN_FILE).write_text(text.replace(RIGHT, WRONG), encoding="utf-8")
-        with mock.patch.dict(TARGETS, {engine: replace(TARGETS[engine], root=copy)}):
-            yield
+        yield replace(discover()[engine], root=copy)
 
 
 def broken(network: golden.Network) -> golden.Network:
@@ -135,9 +134,9 @@ def hardware(options: argparse.Namespace, network: golden.Network, x: np.ndarray
     if options.engine == "golden":
         return (broken(network) if options.bug else network).trace(x)
     with (
-        planted(options.engine) if options.bug else mock.patch.dict({}),
+        planted(options.engine) if options.bug else nullcontext(options.engine) as engine,
         sim.load(
-            network, engine=options.engine, mvus=options.mvus, lanes=options.lanes, announce=print
+            network, engine=engine, mvus=options.mvus, lanes=options.lanes, announce=print
         ) as rtl,
     ):
         seen = rtl.trace(x)

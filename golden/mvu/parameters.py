@@ -8,10 +8,10 @@ weights, 27-bit accumulator and bias, 16-bit scaler); see docs/sources.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from golden.errors import ConfigurationError
+from golden.parameters import ParameterSet, parameter, powers
 
 #: Nested loops of the weight and input address generators. The original has five; three more let a whole
 #: padded and pooled layer run as one job: row, column, output block, pool row, pool column, plane pair,
@@ -40,60 +40,31 @@ OUTPUT_FIFO_DEPTH = (
 
 
 @dataclass(frozen=True)
-class MvuParameters:
-    """Sizes of one MVU instance; field names are the RTL's parameter names in snake case.
+class MvuParameters(ParameterSet):
+    """Sizes of one MVU instance.
 
     Raises `ConfigurationError` for a size outside the range the RTL supports.
     """
 
-    lanes: int = 64  #: multiply lanes = channels in a block = bits in an activation word
-    data_banks: int = 32  #: banks of the data memory, a power of two
-    bank_depth: int = 1024  #: words in a bank, a power of two
-    weight_depth: int = 512  #: weight words of lanes x lanes bits, a power of two
-    channel_depth: int = 64  #: entries of the scaler and of the bias memory, one for each output block
-    acc_width: int = 27  #: accumulator bits; sums are kept modulo 2**acc_width
-    bias_width: int = 27  #: bias bits, signed
+    #: Multiply lanes = channels in a block = bits in an activation word.
+    lanes: int = parameter(64, powers(2, 256), "multiplier lanes, and channels a word")
+    data_banks: int = parameter(32, powers(2, 256), "banks of a data memory")
+    bank_depth: int = parameter(1024, powers(2, 1 << 15), "words of a bank")
+    weight_depth: int = parameter(512, powers(2, 1 << 16), "weight words of lanes x lanes bits")
+    #: One entry for each output block.
+    channel_depth: int = parameter(64, powers(2, 1 << 16), "entries of the scaler and of the bias memory")
+    #: Sums are kept modulo 2**acc_width.
+    acc_width: int = parameter(27, range(16, 31), "accumulator bits")
+    bias_width: int = parameter(27, range(16, 31), "bias bits, signed")
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("lanes", 2, 256),
-            ("data_banks", 2, 256),
-            ("bank_depth", 2, 1 << 15),
-            ("weight_depth", 2, 1 << 16),
-            ("channel_depth", 2, 1 << 16),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high or value & (value - 1):
-                raise ConfigurationError(f"{name} = {value}: must be a power of two from {low} to {high}")
+        super().__post_init__()
         if self.data_depth > 1 << 16:
             raise ConfigurationError(
                 f"data_banks x bank_depth = {self.data_depth} words: 65536 is the most a pointer reaches"
             )
-        for name in ("acc_width", "bias_width"):
-            value = getattr(self, name)
-            if not 16 <= value <= 30:
-                raise ConfigurationError(f"{name} = {value}: must be from 16 to 30 bits")
-
-    @classmethod
-    def of_rtl(cls, parameters: Mapping[str, int]) -> MvuParameters:
-        """From parameters under the names of the RTL's top module; those left out have their defaults."""
-        fields = {rtl: field for field, rtl in zip(vars(cls()), cls().rtl, strict=True)}
-        return cls(**{fields[name]: value for name, value in parameters.items()})
 
     @property
     def data_depth(self) -> int:
         """Words of the data memory."""
         return self.data_banks * self.bank_depth
-
-    @property
-    def rtl(self) -> dict[str, int]:
-        """Parameters under the names of the RTL's top module."""
-        return {
-            "Lanes": self.lanes,
-            "DataBanks": self.data_banks,
-            "BankDepth": self.bank_depth,
-            "WeightDepth": self.weight_depth,
-            "ChannelDepth": self.channel_depth,
-            "AccWidth": self.acc_width,
-            "BiasWidth": self.bias_width,
-        }

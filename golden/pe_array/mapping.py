@@ -46,7 +46,6 @@ from golden.pe_array.parameters import (
     MAX_DIVISOR,
     MAX_KERNEL,
     MAX_STRIDE,
-    RANGES,
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
@@ -257,7 +256,7 @@ class _Layer:
 def _enough(field: str, value: int) -> int | None:
     """The least allowed value of a parameter that is `value` or more."""
     needed = 1 << (value - 1).bit_length() if field.endswith("_depth") else value
-    return needed if needed <= RANGES[field][1] else None
+    return needed if needed <= PeArrayParameters.parameter(field).largest else None
 
 
 def _entries(constants: Constants, channels: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sim import build, run
-from sim.errors import MissingTool
+from sim import outputs
 from sim.simulators import SIMULATORS, find_simulator
-from sim.targets import Target
-from sim.tests.counter import COUNTER
+from sim.tests.counter.block import BLOCK as COUNTER
+from tb.block import Block
+from tb.errors import MissingTool
 
 
 @pytest.fixture(scope="session")
-def counter() -> Target:
+def counter() -> Block:
     return COUNTER
 
 
@@ -47,12 +47,12 @@ def simulator(request: pytest.FixtureRequest, require_simulator: Callable[[str],
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs go to a fresh folder, whose name holds a space as a user's may; builds come from the cache."""
     folder = tmp_path / "with space" / "runs"
-    monkeypatch.setattr(run, "RUN_ROOT", folder)
+    monkeypatch.setattr(outputs, "run_root", lambda block=None: folder)
     return folder
 
 
 @pytest.fixture
 def own_outputs(own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Builds and runs both go to a fresh folder."""
-    monkeypatch.setattr(build, "BUILD_ROOT", own_runs.parent / "build")
+    monkeypatch.setattr(outputs, "build_root", lambda block=None: own_runs.parent / "build")
     return own_runs.parent

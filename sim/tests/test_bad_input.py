@@ -12,8 +12,8 @@ import pytest
 
 from sim import simulators, testcases
 from sim.__main__ import OVERRIDES, VARIABLES, main
-from sim.targets import Target
 from sim.testcases import list_tests
+from tb.block import Block
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, own_outputs: Path) -> Pat
 def test_run_refuses(
     variables: dict[str, str],
     sentence: str,
-    counter: Target,
+    counter: Block,
     clean_environment: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -80,7 +80,7 @@ def test_missing_tool(
     simulator: str,
     hidden: str,
     sentence: str,
-    counter: Target,
+    counter: Block,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -107,13 +107,15 @@ def test_missing_simulator_is_skipped_by_name_and_fails_on_ci(
 
 def test_hdl_that_does_not_compile(
     simulator: str,
-    counter: Target,
+    counter: Block,
     tmp_path: Path,
     clean_environment: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "broken.sv").write_text("module counter_tb; this is not HDL; endmodule\n", encoding="utf-8")
-    broken = type(counter)(**{**vars(counter), "root": tmp_path, "sources": ("broken.sv",), "parameters": {}})
+    broken = type(counter)(
+        **{**vars(counter), "root": tmp_path, "sources": ("broken.sv",), "parameters": None}
+    )
     assert main(["run", "--top", "counter", "--sim", simulator], {"counter": broken}) == 1
     printed = capsys.readouterr()
     assert "counter does not compile with" in printed.err
@@ -122,7 +124,7 @@ def test_hdl_that_does_not_compile(
 
 
 def test_regular_expression_that_explodes(
-    counter: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    counter: Block, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(testcases, "FILTER_TIMEOUT_S", 1)
     for explosive in (r"(\w+\.?)+!", r"(([a-z_])+.)+[A-Z]([a-z])+$", "(x?.*){20}!"):
@@ -134,19 +136,19 @@ def test_regular_expression_that_explodes(
         assert "was searched for 1 s without an end" in error or "selects no test" in error
 
 
-def test_filter_with_repetitions_selects_as_python_does(counter: Target) -> None:
+def test_filter_with_repetitions_selects_as_python_does(counter: Block) -> None:
     for pattern in (r"counts$", r"bench\.[a-f]\w+$", r"(hdl|errors?)+", r".*_ns$", "(?i)COUNT{1}S$"):
         names = [name for name, test in list_tests(counter).items() if re.search(pattern, test.fullname)]
         assert names and list(testcases.select_tests(counter, test_filter=pattern)) == names
 
 
-def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_source_and_missing_test_module(counter: Block, capsys: pytest.CaptureFixture[str]) -> None:
     lost = type(counter)(**{**vars(counter), "sources": ("sim/tests/counter/lost.sv",)})
     assert main(["run", "--top", "counter"], {"counter": lost}) == 2
-    assert "lost.sv named in the table of targets does not exist" in capsys.readouterr().err
+    assert f"lost.sv named in {counter.file} does not exist" in capsys.readouterr().err
     untested = type(counter)(**{**vars(counter), "test_modules": ("bench_lost",)})
     assert main(["run", "--top", "counter"], {"counter": untested}) == 2
-    assert "test module bench_lost of target counter does not exist" in capsys.readouterr().err
+    assert "test module bench_lost of block counter does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_missing_source_and_missing_test_module(counter: Target, capsys: pytest.
 def test_misspelt_make_variables_are_refused(
     overrides: str,
     sentence: str,
-    counter: Target,
+    counter: Block,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

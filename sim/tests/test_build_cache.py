@@ -12,26 +12,31 @@ from pathlib import Path
 
 import pytest
 
-from sim import build
+from sim import build, outputs
 from sim.build import BuildSpec, ensure_build
-from sim.errors import BuildFailed
 from sim.sealed import SEAL
 from sim.simulators import find_simulator
-from sim.targets import Target, expand_sources
+from tb.block import Block, expand_sources
+from tb.errors import BuildFailed
 
 
 @pytest.fixture
-def spec(counter: Target, own_outputs: Path, require_simulator) -> BuildSpec:
+def spec(counter: Block, own_outputs: Path, require_simulator) -> BuildSpec:
     """A build of a copy of the counter that a test may edit. Icarus, as it compiles in no time."""
     require_simulator("icarus")
     root = own_outputs / "checkout"
-    for folder in (*counter.include_dirs, "sim/tests/counter"):
-        shutil.copytree(counter.root / folder, root / folder)
-    return BuildSpec(dataclasses.replace(counter, root=root), find_simulator("icarus"), {"Width": 8})
+    shutil.copytree(counter.root / "sim/tests/counter", root / "sim/tests/counter")
+    (root / "include").mkdir()
+    (root / "include/counter.svh").write_text("// included\n", encoding="utf-8")
+    return BuildSpec(
+        dataclasses.replace(counter, root=root, include_dirs=("include",)),
+        find_simulator("icarus"),
+        {"Width": 8},
+    )
 
 
 def builds_of(spec: BuildSpec) -> list[Path]:
-    return [path for path in build.BUILD_ROOT.iterdir() if path.is_dir()]
+    return [path for path in outputs.build_root().iterdir() if path.is_dir()]
 
 
 def test_second_build_compiles_nothing(spec: BuildSpec) -> None:
@@ -47,13 +52,13 @@ def test_second_build_compiles_nothing(spec: BuildSpec) -> None:
 
 def test_key_follows_contents_not_times(spec: BuildSpec) -> None:
     key = spec.key()
-    source = spec.target.source_files()[0]
+    source = spec.block.source_files()[0]
     text = source.read_text(encoding="utf-8")
     source.write_text(text + "// changed\n", encoding="utf-8")
     assert spec.key() != key
     source.write_text(text, encoding="utf-8")
     assert spec.key() == key
-    include = spec.target.include_paths()[-1] / "waves.svh"
+    include = spec.block.include_paths()[0] / "counter.svh"
     include.write_text(include.read_text(encoding="utf-8") + "// changed\n", encoding="utf-8")
     assert spec.key() != key
 
@@ -68,7 +73,7 @@ def test_key_follows_parameters_flags_and_tools(spec: BuildSpec) -> None:
         dataclasses.replace(verilator, simulator=newer),
         dataclasses.replace(verilator, trace="vcd"),
         dataclasses.replace(verilator, x_random=True),
-        dataclasses.replace(verilator, target=dataclasses.replace(verilator.target, publish=("clk_i",))),
+        dataclasses.replace(verilator, block=dataclasses.replace(verilator.block, publish=("clk_i",))),
     ]
     assert len({other.key() for other in others}) == len(others)
 
@@ -122,10 +127,10 @@ def test_damaged_runtime_library_is_compiled_again(spec: BuildSpec, require_simu
     require_simulator("verilator")
     shared = build._RuntimeObjects(dataclasses.replace(spec, simulator=find_simulator("verilator")), print)
     shared.announce = (announced := []).append
-    objects = spec.target.root / "obj"
+    objects = spec.block.root / "obj"
     objects.mkdir()
     (objects / "verilated.o").write_text("an object", encoding="utf-8")
-    build.BUILD_ROOT.mkdir(parents=True)
+    outputs.build_root().mkdir(parents=True)
     shared.keep(objects)
     assert sorted(path.name for path in shared.folder.iterdir()) == [SEAL, "verilated.o"]
     (shared.folder / "verilated.o").write_text("half an", encoding="utf-8")
@@ -147,7 +152,7 @@ def test_build_that_finds_no_space_says_so(spec: BuildSpec, monkeypatch: pytest.
 
 
 def test_leftovers_of_a_killed_build_are_replaced(spec: BuildSpec) -> None:
-    build.BUILD_ROOT.mkdir(parents=True)
+    outputs.build_root().mkdir(parents=True)
     partial = spec.folder().with_name(f".{spec.folder().name}.partial")
     partial.mkdir()
     (partial / "sim.vvp").write_text("half a program", encoding="utf-8")

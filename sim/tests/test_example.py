@@ -35,11 +35,9 @@ def test_a_bug_is_found_where_it_is(example, capsys: pytest.CaptureFixture[str],
 
 def test_the_line_that_the_bug_changes_is_there(example) -> None:
     assert (ROOT / example.BROKEN_FILE).read_text().count(example.RIGHT) == 1
-    with example.planted("accelerator"):
-        target = example.TARGETS["accelerator"]
-        assert example.WRONG in (target.root / example.BROKEN_FILE).read_text()
-        assert all(file.is_file() for file in target.source_files())
-    assert example.TARGETS["accelerator"].root == ROOT
+    with example.planted("accelerator") as block:
+        assert example.WRONG in (block.root / example.BROKEN_FILE).read_text()
+        assert all(file.is_file() for file in block.source_files())
 
 
 def test_a_missing_model_is_one_sentence(example, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from sim import ROOT, __main__
 from sim.__main__ import OVERRIDES, main
 from sim.job import LARGEST_SEED, Job
-from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES, Option
-from sim.targets import Target
+from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES
+from tb.block import Block, Data
+from tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
+from tb.options import Option
 
 COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
 
@@ -96,14 +98,14 @@ BAD = {
     "TOHOST": "there",
     "N": "0",
 }
-"""A value that the counter's target refuses, for every option whose refusal names the option."""
+"""A value that the counter refuses, for every option whose refusal names the option."""
 
 
 @pytest.mark.parametrize(
     "option", [option for option in OPTIONS if option.variable in BAD], ids=lambda o: o.variable
 )
 def test_errors_name_what_was_typed(
-    option: Option, counter: Target, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    option: Option, counter: Block, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = BAD[option.variable]
     top = [] if option.variable == "TOPLEVEL" else ["--top", "counter"]
@@ -170,18 +172,20 @@ def test_renamed_variables_are_named(
 
 
 @pytest.fixture(scope="module")
-def accepting() -> Target:
-    """A target that accepts every setting and runs nothing."""
-    from sim.tests.counter import COUNTER
+def accepting() -> Block:
+    """A block that accepts every setting and runs nothing."""
+    from sim.tests.counter.block import BLOCK as COUNTER
 
     return replace(
         COUNTER,
-        vector_test="counts",
-        vector_parameters=f"{__name__}:no_parameters",
-        elf_test="never_ends",
-        elf_check=f"{__name__}:accept",
-        soak_test="raises_hdl_error",
-        workload_check=f"{__name__}:accept",
+        defines={"EMPTY": "", "TEXT": "1"},
+        data=(Data("a.hex", __file__), Data("b.hex", __file__)),
+        capabilities=(
+            RunsNetworks(accept),
+            PlaysVectorSets(no_parameters, test="counts"),
+            RunsPrograms(accept, test="never_ends"),
+            Soaks(test="raises_hdl_error"),
+        ),
     )
 
 
@@ -196,6 +200,7 @@ def accept(*arguments: object) -> None:
 NAMES = st.text("ab1 .,$'\"\\#:=%&*?~(){}[]|<>;!`^é-", min_size=1, max_size=12).filter(
     lambda name: name.strip() and not name.startswith("-")
 )
+TEXTS = st.text("ab1 .,'\"\\#:=%&*?~(){}[]|<>;!`^é-", max_size=12)
 NUMBERS = st.integers(1, LARGEST_SEED).map(str)
 JOBS = st.fixed_dictionaries(
     {
@@ -207,13 +212,13 @@ JOBS = st.fixed_dictionaries(
         "parameters": st.sampled_from([{}, {"Width": 5}]),
         "x_random": st.booleans(),
         "waves": st.booleans(),
-        "model": NAMES,
-        "inputs": st.just("") | NAMES,
-        "vectors": st.just("") | NAMES,
-        "elf": st.just("") | NAMES,
-        "settings": st.fixed_dictionaries(
-            {},
+        "defines": st.dictionaries(st.sampled_from(["EMPTY", "TEXT"]), TEXTS),
+        "data": st.dictionaries(st.sampled_from(["a.hex", "b.hex"]), TEXTS.filter(str.strip)),
+        "given": st.fixed_dictionaries(
+            {"MODEL": NAMES, "ELF": NAMES},
             optional={
+                "INPUTS": NAMES,
+                "VECTORS": NAMES,
                 "SCALES": st.sampled_from(["exact", "nearest"]),
                 "HARTS": st.just("1"),
                 "LIMIT": NUMBERS,
@@ -224,24 +229,13 @@ JOBS = st.fixed_dictionaries(
         ),
     }
 )
-NOT_TYPED = {"target", "environment", "name_suffix"}
+NOT_TYPED = {"block", "environment", "name_suffix"}
 """A job's fields that no user sets."""
 
 
 def test_every_field_of_a_job_is_drawn() -> None:
-    drawn = {
-        "seed",
-        "simulator",
-        "tests",
-        "parameters",
-        "x_random",
-        "waves",
-        "model",
-        "inputs",
-        "vectors",
-        "elf",
-    }
-    assert {field.name for field in fields(Job)} == drawn | {"settings"} | NOT_TYPED
+    drawn = {"seed", "simulator", "tests", "parameters", "x_random", "waves", "defines", "data", "given"}
+    assert {field.name for field in fields(Job)} == drawn | NOT_TYPED
 
 
 @settings(
@@ -252,7 +246,7 @@ def test_every_field_of_a_job_is_drawn() -> None:
 )
 @given(drawn=JOBS)
 def test_replay_command_gives_the_same_job(
-    drawn: dict, accepting: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: dict, accepting: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a shell and the Makefile: the interpreter that it starts is one that writes its environment down."""
     from sim.testcases import select_tests
@@ -260,17 +254,18 @@ def test_replay_command_gives_the_same_job(
     if drawn["tests"] == "all":
         drawn["tests"] = select_tests(accepting, test_filter=".")
     job = Job(accepting, **drawn)
+    monkeypatch.setattr(Block, "resolve_data", lambda self, given: {})  # the files are not there
     again = read_back(job.replay, accepting, tmp_path, monkeypatch)
-    files = {name: str(Path(path).absolute()) if (path := getattr(again, name)) else "" for name in FILES}
-    wanted = {name: str(Path(path).absolute()) if (path := getattr(job, name)) else "" for name in FILES}
-    assert files == wanted
-    assert replace(again, **files) == replace(job, **wanted)
+    assert _absolute(again) == _absolute(job)
 
 
-FILES = ("model", "inputs", "vectors", "elf")
+def _absolute(job: Job) -> Job:
+    return replace(
+        job, given={**job.given, **{name: str(Path(path).absolute()) for name, path in job.paths.items()}}
+    )
 
 
-def read_back(command: str, target: Target, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def read_back(command: str, block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """The job that ``python -m sim`` makes of a command of make."""
     spy, seen = folder / "spy", folder / "environment"
     spy.write_text(f'#!/bin/sh\nenv -0 > "{seen}"\n', encoding="utf-8")
@@ -283,13 +278,14 @@ def read_back(command: str, target: Target, folder: Path, monkeypatch: pytest.Mo
             patch.delenv(name, raising=False)
             if name in environment:
                 patch.setenv(name, environment[name])
-        __main__.check_variables(environment[OVERRIDES], environment)
-        arguments = __main__._parser().parse_args(["run"])
-        return __main__._job(arguments, {"counter": target})
+        blocks = {"counter": block}
+        __main__.check_variables(environment[OVERRIDES], environment, blocks)
+        arguments = __main__._parser(blocks).parse_args(["run"])
+        return __main__._job(arguments, blocks)
 
 
 def test_settings_of_the_special_commands_are_replayed(
-    accepting: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accepting: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `make run-elf` and `make soak` simulate is what `make` simulates when it is replayed, its time limit too."""
     made: list[Job] = []

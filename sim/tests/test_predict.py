@@ -16,20 +16,20 @@ import sim
 import vectors
 from golden import GoldenError
 from golden.pe_array.parameters import PeArrayParameters
-from sim import run
+from sim import outputs
 from sim.__main__ import main
-from sim.accelerator import AcceleratorModel
+from sim.blocks import discover
 from sim.engine import load
-from sim.errors import AssayError, RunFailed
-from sim.targets import TARGETS
+from tb.accelerator.model import AcceleratorModel
+from tb.errors import AssayError, RunFailed
 
 # The regression's small array, which is built anyway.
-(SMALL,) = (variant.parameters for variant in TARGETS["pe_array"].variants if variant.name == "3x6")
+(SMALL,) = (variant.parameters for variant in discover()["pe_array"].variants if variant.name == "3x6")
 SIZES = vars(PeArrayParameters.of_rtl(SMALL))
 WORDS = [word for name, value in SMALL.items() for word in ("--param", f"{name}={value}")]
 
 # Likewise the accelerator's.
-(ACCELERATOR,) = (v.parameters for v in TARGETS["accelerator"].variants if v.name == "4x8")
+(ACCELERATOR,) = (v.parameters for v in discover()["accelerator"].variants if v.name == "4x8")
 ACCELERATOR_SIZES = {"mvus": ACCELERATOR["Mvus"], "lanes": ACCELERATOR["Lanes"]}
 ACCELERATOR_WORDS = [word for name, value in ACCELERATOR.items() for word in ("--param", f"{name}={value}")]
 
@@ -125,7 +125,7 @@ def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits,
     expected = network.trace(images)
     sizes = SIZES if engine == "pe_array" else ACCELERATOR_SIZES
     with load(network, engine, seed=1, jobs=jobs, **sizes) as rtl:
-        assert len(list(run.RUN_ROOT.iterdir())) == 2 * jobs
+        assert len(list(outputs.run_root().iterdir())) == 2 * jobs
         interrupted = 0
         for delay in (0.01, 0.05, 0.1, 0.2):
             timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
@@ -152,7 +152,7 @@ def test_an_interrupted_call_leaves_nothing_for_the_next(digits, integer_digits,
         for each in seen:
             np.testing.assert_array_equal(each, expected[network.outputs[0]])
         assert len(seen) == 3
-    assert not list(run.RUN_ROOT.iterdir())
+    assert not list(outputs.run_root().iterdir())
     for call in (rtl.predict, rtl.trace, rtl.compare):
         with pytest.raises(AssayError, match="is closed: load the network again"):
             call(images)
@@ -178,7 +178,7 @@ def _kill_the_simulator(seconds: float) -> None:
     time.sleep(seconds)
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-            if str(run.RUN_ROOT).encode() in file.read():
+            if str(outputs.run_root()).encode() in file.read():
                 os.kill(int(pid), signal.SIGKILL)
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_failed_on_the_accelerator_is_not_followed_by_a_stale_one(int
     with load(network, "accelerator", seed=1, **ACCELERATOR_SIZES) as rtl:
         np.testing.assert_array_equal(rtl.predict(images[:1]), network.predict(images[:1]))
         with monkeypatch.context() as short, pytest.raises(RunFailed, match="clocks") as failed:
-            short.setattr("sim.accelerator._LIMIT_CLOCKS", -4 * rtl.predicted + 500)
+            short.setattr("tb.accelerator.model._LIMIT_CLOCKS", -4 * rtl.predicted + 500)
             rtl.predict(images)
         with pytest.raises(RunFailed) as again:
             rtl.predict(images)
@@ -200,7 +200,7 @@ def test_two_engines_of_one_seed_live_side_by_side(digits):
     network, images = digits
     with load(network, seed=1, **SIZES) as one, load(network, seed=1, **SIZES) as other:
         np.testing.assert_array_equal(one.predict(images), other.predict(images))
-    assert not list(run.RUN_ROOT.iterdir())
+    assert not list(outputs.run_root().iterdir())
 
 
 def test_command(capsys, tmp_path):
@@ -254,7 +254,7 @@ def test_a_wrong_value_is_named_and_fails(capsys, monkeypatch):
         (["digits_int8", "--scales", "nearest"], "pe_array runs a file as its framework does"),
         (["digits_w2a2", "--engine", "golden", "--param", "Lanes=8"], "engine golden has no hardware"),
         (["resnet18", "--engine", "accelerator", "--runtime"], "--runtime needs a model file"),
-        (["resnet18"], "of random weights by shape, which the accelerator runs"),
+        (["resnet18"], "of random weights by shape, which engines of lowered networks run"),
         (
             ["digits_w2a2", "--engine", "accelerator", "--param", "WeightDepth=16", "--param", "Lanes=8"],
             "weight words",

@@ -12,7 +12,8 @@ import pytest
 
 from golden.__main__ import _parser as golden_parser
 from sim import ROOT
-from sim.__main__ import _parser as sim_parser
+from sim.__main__ import _parser
+from sim.blocks import discover
 from sim.options import VARIABLES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -47,7 +48,7 @@ def test_command_exists(page: Path, command: str) -> None:
             assert name in (VARIABLES if equals else GOALS), word
             assert value or not equals
         return
-    parser = {"sim": sim_parser, "golden": golden_parser}.get(words[2])
+    parser = {"sim": lambda: _parser(discover()), "golden": golden_parser}.get(words[2])
     if parser is not None:  # a single capital letter stands for a number
         parser().parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[3:]])
     else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulations of every target as pytest items: one for each variant, simulator and cocotb test.
+"""The simulations of every block as pytest items: one for each variant, simulator and cocotb test.
 
 An item runs as ``make`` would run it, through the same code, so the replay command in its report repeats it exactly.
 (cocotb's own pytest plugin puts pytest into the simulator in place of cocotb's regression: the seeds
@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sim.blocks import discover
 from sim.job import Job, choose_seed
 from sim.run import report, run_job
 from sim.simulators import SIMULATORS
-from sim.targets import TARGETS, Target, Variant
 from sim.testcases import list_tests
+from tb.block import Block, Variant
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60
@@ -27,26 +28,26 @@ LOG_LINES_SHOWN = 60
 
 def items() -> Iterator[object]:
     """Everything to simulate. Variants stay together, so that few builds are under way at a time."""
-    for target in TARGETS.values():
-        tests = [name for name, test in list_tests(target).items() if not test.skip]
-        for variant in target.variants:
+    for block in discover().values():
+        tests = [name for name, test in list_tests(block).items() if not test.skip]
+        for variant in block.variants:
             for simulator in SIMULATORS:
                 if simulator in variant.simulators:
                     for test in tests:
                         if re.search(variant.tests, test):
                             yield pytest.param(
-                                target,
+                                block,
                                 variant,
                                 simulator,
                                 test,
-                                id=f"{target.name}-{variant.name}-{simulator}-{test}",
+                                id=f"{block.name}-{variant.name}-{simulator}-{test}",
                             )
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize(("target", "variant", "simulator_name", "test"), list(items()))
+@pytest.mark.parametrize(("block", "variant", "simulator_name", "test"), list(items()))
 def test_simulation(
-    target: Target,
+    block: Block,
     variant: Variant,
     simulator_name: str,
     test: str,
@@ -55,7 +56,15 @@ def test_simulation(
 ) -> None:
     require_simulator(simulator_name)
     seed = choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED)
-    job = Job(target, simulator_name, seed, (test,), dict(variant.parameters), x_random=variant.x_random)
+    job = Job(
+        block,
+        simulator_name,
+        seed,
+        (test,),
+        dict(variant.parameters),
+        dict(variant.defines),
+        x_random=variant.x_random,
+    )
     record_property("seed", seed)
     record_property("replay", job.replay)
     # The waves of a failure are left to `make waves`, which writes them on demand: a regression with many

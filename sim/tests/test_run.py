@@ -14,26 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, build, run, simulators, waves
+from sim import ROOT, outputs, run, simulators, waves
 from sim.job import Job
 from sim.run import Outcome, add_failure_waves, report, run_job
-from sim.targets import Target
 from sim.wavefile import damage
+from tb.block import Block
 
-CACHE = build.BUILD_ROOT
+CACHE = outputs.build_root()
 
 pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
 
 
-def simulate(target: Target, simulator: str, *tests: str, **options: object) -> tuple[Outcome, list[str]]:
+def simulate(block: Block, simulator: str, *tests: str, **options: object) -> tuple[Outcome, list[str]]:
     announced: list[str] = []
-    job = Job(target, simulator, options.pop("seed", 7), tests or target.default_tests, **options)
+    job = Job(block, simulator, options.pop("seed", 7), tests or block.default_tests, **options)
     outcome = run_job(job, announced.append)
     add_failure_waves(outcome, announced.append)
     return outcome, announced
 
 
-def test_pass(counter: Target, simulator: str) -> None:
+def test_pass(counter: Block, simulator: str) -> None:
     outcome, announced = simulate(counter, simulator, parameters={"Width": 6})
     assert outcome.passed
     assert announced[-1].endswith(f"make SIM={simulator} TOPLEVEL=counter SEED=7 PARAMS=Width=6")
@@ -43,12 +43,12 @@ def test_pass(counter: Target, simulator: str) -> None:
     assert "coverage         values 50.0 %" in text
 
 
-def test_same_seed_same_run(counter: Target, simulator: str) -> None:
+def test_same_seed_same_run(counter: Block, simulator: str) -> None:
     drawn = [simulate(counter, simulator, seed=seed)[0].summary["drawn"] for seed in (7, 8, 7)]
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_initial_state_follows_the_seed(counter: Target) -> None:
+def test_initial_state_follows_the_seed(counter: Block) -> None:
     def initial(seed: int) -> str:
         return simulate(counter, "verilator", seed=seed, x_random=True, parameters={"Width": 32})[0].summary[
             "never_reset"
@@ -58,7 +58,7 @@ def test_initial_state_follows_the_seed(counter: Target) -> None:
 
 
 def test_environment_does_not_override(
-    counter: Target, simulator: str, monkeypatch: pytest.MonkeyPatch
+    counter: Block, simulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COCOTB_RANDOM_SEED", "99")
     monkeypatch.setenv("COCOTB_TESTCASE", "never_ends")
@@ -72,7 +72,7 @@ def test_environment_does_not_override(
 
 
 def test_failure_leaves_a_window_of_waves(
-    counter: Target, simulator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    counter: Block, simulator: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for module in (run, waves):  # a format that this test can read
         monkeypatch.setattr(module, "trace_format", lambda simulator: "vcd", raising=False)
@@ -98,7 +98,7 @@ def test_failure_leaves_a_window_of_waves(
     assert "open with: gtkwave" in capsys.readouterr().out
 
 
-def test_waves_on_demand_after_a_regression(counter: Target, simulator: str) -> None:
+def test_waves_on_demand_after_a_regression(counter: Block, simulator: str) -> None:
     job = Job(counter, simulator, 7, ("fails_at_5000_ns",))
     outcome = run_job(job, print)
     assert outcome.waves is None
@@ -106,7 +106,7 @@ def test_waves_on_demand_after_a_regression(counter: Target, simulator: str) -> 
     assert [path.name for path in folder.glob("waves.*")]
 
 
-def test_whole_run_waves(counter: Target, simulator: str) -> None:
+def test_whole_run_waves(counter: Block, simulator: str) -> None:
     outcome, _ = simulate(counter, simulator, waves=True)
     assert outcome.passed
     assert outcome.waves.stat().st_size > 0
@@ -120,7 +120,7 @@ def test_whole_run_waves(counter: Target, simulator: str) -> None:
     ],
 )
 def test_hdl_errors_fail_a_run_whose_tests_pass(
-    counter: Target, simulator: str, test: str, problem: str
+    counter: Block, simulator: str, test: str, problem: str
 ) -> None:
     outcome, _ = simulate(counter, simulator, test)
     assert [result.status for result in outcome.results] == ["passed"]
@@ -138,17 +138,17 @@ def test_hdl_errors_fail_a_run_whose_tests_pass(
         ("monitor_raises", "a task of the bench ended with ValueError: no such channel (bench.py, line "),
     ],
 )
-def test_cancelled_test_says_why(counter: Target, simulator: str, test: str, sentence: str) -> None:
+def test_cancelled_test_says_why(counter: Block, simulator: str, test: str, sentence: str) -> None:
     outcome = run_job(Job(counter, simulator, 7, (test,)), print)
     assert not outcome.passed
     assert f"first failure    {sentence}" in "\n".join(report(outcome))
 
 
-def test_expected_hdl_error_passes(counter: Target, simulator: str) -> None:
+def test_expected_hdl_error_passes(counter: Block, simulator: str) -> None:
     assert simulate(counter, simulator, "raises_expected_hdl_error")[0].passed
 
 
-def test_simulation_that_never_ends_is_stopped(counter: Target, simulator: str) -> None:
+def test_simulation_that_never_ends_is_stopped(counter: Block, simulator: str) -> None:
     impatient = type(counter)(**{**vars(counter), "timeout_s": 2})
     outcome, _ = simulate(impatient, simulator, "never_ends")
     assert not outcome.passed
@@ -156,7 +156,7 @@ def test_simulation_that_never_ends_is_stopped(counter: Target, simulator: str) 
 
 
 def test_waves_of_a_simulation_that_was_stopped(
-    counter: Target, simulator: str, capsys: pytest.CaptureFixture[str]
+    counter: Block, simulator: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     impatient = type(counter)(**{**vars(counter), "timeout_s": 8})
     outcome, _ = simulate(impatient, simulator, "never_ends", waves=True)
@@ -165,9 +165,9 @@ def test_waves_of_a_simulation_that_was_stopped(
     assert ", failed; replay: make " in capsys.readouterr().out
 
 
-def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -> None:
+def test_path_with_a_space(counter: Block, simulator: str, own_outputs: Path) -> None:
     for objects in CACHE.glob("verilated-*"):  # the library need not be compiled again for this
-        shutil.copytree(objects, build.BUILD_ROOT / objects.name)
+        shutil.copytree(objects, outputs.build_root() / objects.name)
     outcome, _ = simulate(counter, simulator)
     assert outcome.passed
     assert outcome.folder.is_relative_to(own_outputs)
@@ -176,11 +176,11 @@ def test_path_with_a_space(counter: Target, simulator: str, own_outputs: Path) -
 COMMAND_LINE = """
 import sys
 from pathlib import Path
-from sim import run, simulators
+from sim import outputs, run, simulators
 from sim.__main__ import main
-from sim.tests.counter import COUNTER
+from sim.tests.counter.block import BLOCK as COUNTER
 
-run.RUN_ROOT = Path(sys.argv[1])
+outputs.run_root = lambda block=None: Path(sys.argv[1])
 run.trace_format = lambda simulator: sys.argv[2]
 simulators._icarus_version = lambda executable: sys.argv[3]
 sys.exit(main(sys.argv[4:], {"counter": COUNTER}))
@@ -224,7 +224,7 @@ def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> Non
 
 
 def test_files_that_cannot_grow_are_never_a_pass(
-    counter: Target, simulator: str, own_runs: Path, tmp_path: Path
+    counter: Block, simulator: str, own_runs: Path, tmp_path: Path
 ) -> None:
     """As on a full disk: log, results, coverage, record and waves are cut short at any place."""
     complete, _ = simulate(counter, simulator, waves=True)
@@ -285,9 +285,9 @@ def test_interruption_while_the_waves_are_written_keeps_the_verdict(simulator: s
     ]
 
 
-def test_record_of_a_run(counter: Target, simulator: str) -> None:
+def test_record_of_a_run(counter: Block, simulator: str) -> None:
     outcome, _ = simulate(counter, simulator)
     record = json.loads((outcome.folder / "run.json").read_text(encoding="utf-8"))
-    assert record["target"] == "counter"
+    assert record["block"] == "counter"
     assert record["seed"] == 7
     assert record["passed"] is True

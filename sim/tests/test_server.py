@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, process, run, server
-from sim.errors import AssayError, MissingTool, RunFailed
+from sim import ROOT, outputs, process, run, server
 from sim.job import Job
 from sim.process import run_logged
 from sim.run import Outcome, TestResult
 from sim.server import Server
+from tb.errors import AssayError, MissingTool, RunFailed
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
@@ -57,8 +57,7 @@ with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=bytes.fromhex(os.environ
 
 def _fake_job(job: Job, announce: object) -> Outcome:
     """What `sim.run.run_job` does, with the fake."""
-    run.RUN_ROOT.mkdir(parents=True, exist_ok=True)
-    with run.locked(run.RUN_ROOT / f".{job.name}.lock"), run._fresh_folder(run.RUN_ROOT / job.name) as folder:
+    with run._own_folder(job) as folder:
         environment = {**os.environ, **job.environment}
         status = run_logged([sys.executable, "-c", _FAKE], folder, environment, folder / "run.log")
         result = TestResult("serve", "failed" if status else "passed", f"status {status}", 0.0)
@@ -91,7 +90,7 @@ def start(counter, tmp_path):
     made.clear()
     assert not [pid for pid in pids if _runs(pid)]
     assert not list(tmp_path.glob("assay-*"))
-    assert not list(run.RUN_ROOT.glob(".*"))
+    assert not list(outputs.run_root().glob(".*"))
     _wait(lambda: set(threading.enumerate()) <= before)
 
 
@@ -123,7 +122,7 @@ def test_answers_come_and_a_clean_end_leaves_no_run_folder(start):
     one = start()
     assert [one.ask(("square", n)) for n in (2, 3)] == [("square", 4), ("square", 9)]
     one.close()
-    assert not list(run.RUN_ROOT.iterdir())
+    assert not list(outputs.run_root().iterdir())
     one.close()
 
 
@@ -203,7 +202,7 @@ def test_a_log_stays_where_a_simulation_failed_and_make_waves_does_not_try_it(st
     one = start()
     with pytest.raises(RunFailed, match=r"log +.*run\.log"):
         one.ask(("raise", 0))
-    (folder,) = run.RUN_ROOT.glob("counter*")
+    (folder,) = outputs.run_root().glob("counter*")
     assert "the engine's own fault" in (folder / "run.log").read_text()
     assert not (folder / "run.json").exists()
 
@@ -257,7 +256,7 @@ def test_collected_without_close(start, counter):
     del one
     gc.collect()
     assert not _runs(pid)
-    assert not list(run.RUN_ROOT.iterdir())
+    assert not list(outputs.run_root().iterdir())
 
 
 def test_a_fork_is_refused_and_disturbs_nothing(start):
@@ -299,7 +298,7 @@ def test_an_interrupt_while_the_simulator_comes_up(counter, monkeypatch):
     _interrupt_after(0.5)
     with within(8), pytest.raises(KeyboardInterrupt):
         Server(Job(counter, "verilator", 1, ("serve",)), lambda line: None)
-    assert not [path for path in run.RUN_ROOT.iterdir() if not path.name.endswith(".before")]
+    assert not [path for path in outputs.run_root().iterdir() if not path.name.endswith(".before")]
 
 
 def test_a_simulator_that_does_not_come_up_says_why(counter, monkeypatch):
@@ -354,9 +353,10 @@ def test_a_process_that_just_ends_takes_its_simulator_along(tmp_path, counter):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "import sim.tests.test_server as t, sim.server as server, sim.run as run, threading, pathlib\n"
-        "from sim.tests.counter import COUNTER\n"
+        "import sim.outputs as outputs\n"
+        "from sim.tests.counter.block import BLOCK as COUNTER\n"
         "server.run_job = t._fake_job\n"
-        f"run.RUN_ROOT = pathlib.Path({str(tmp_path / 'runs')!r})\n"
+        f"outputs.run_root = lambda block=None: pathlib.Path({str(tmp_path / 'runs')!r})\n"
         "one = server.Server(run.Job(COUNTER, 'verilator', 1, ('serve',)), print)\n"
         "print(one.ask(('pid', 0))[1], flush=True)\n"
         "threading.Thread(target=one.ask, args=(('sleep', 60),), daemon=True).start()\n"

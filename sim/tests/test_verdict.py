@@ -31,12 +31,12 @@ from golden.tests.onnx_files import OnnxFile
 from golden.tests.tflite_cases import Case
 from sim import __main__ as command_line
 from sim.__main__ import main
-from sim.accelerator import AcceleratorModel
 from sim.engine import load
-from sim.errors import RunFailed
-from sim.framework import framework_rows, source
-from sim.model import Coverage, LayerRun
-from sim.pe_array import ArrayModel
+from tb.accelerator.model import AcceleratorModel
+from tb.errors import RunFailed
+from tb.framework import framework_rows, source
+from tb.model import Coverage, LayerRun
+from tb.pe_array.model import ArrayModel
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 

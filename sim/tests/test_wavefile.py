@@ -11,15 +11,15 @@ import pytest
 from sim import run
 from sim.job import Job
 from sim.run import run_job
-from sim.targets import Target
 from sim.wavefile import damage
+from tb.block import Block
 
 pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
 
 
 @pytest.fixture(params=["fst", "vcd"])
 def waves(
-    request: pytest.FixtureRequest, counter: Target, simulator: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, counter: Block, simulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The waves of a run, in each format that this machine writes."""
     if request.param == "vcd":
@@ -52,7 +52,7 @@ def test_every_cut_is_found(waves: Path, tmp_path: Path) -> None:
 
 
 def test_all_lanes_are_in_the_waves(
-    counter: Target, require_simulator: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    counter: Block, require_simulator: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verilator; Icarus dumps no arrays."""
     require_simulator("verilator")

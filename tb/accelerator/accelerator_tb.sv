@@ -295,7 +295,4 @@ module accelerator_tb #(
 
   assign regs_valid = accessed != '0;
   assign regs_data  = accesses;
-
-  `include "waves.svh"
-
 endmodule : accelerator_tb

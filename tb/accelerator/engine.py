@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The accelerator as a server: runs plans on inputs that a connected process sends, and answers with what comes out.
 
-Nothing is compared here: whoever asks does that (see `sim.accelerator`). The environment gives the address in
+Nothing is compared here: whoever asks does that (see `tb.accelerator.model`). The environment gives the address in
 ``ASSAY_ENGINE_ADDRESS`` and the key in ``ASSAY_ENGINE_KEY``. Requests are ("plan", plan), answered ("ok", None), and
 ("run", input int[H, W, C], limit in clocks), answered ("ok", `Answer`); what goes wrong is answered ("failed", text).
 None ends the server.

@@ -126,7 +126,4 @@ module accelerator_axi_tb #(
     .ext_irq_i      ({Mvus{1'b0}})
   );
   // verilator lint_on PINMISSING
-
-  `include "waves.svh"
-
 endmodule : accelerator_axi_tb

@@ -124,7 +124,4 @@ module controller_tb
     .rvfi_cause      (cause),
     .rvfi_csr        (csr)
   );
-
-  `include "waves.svh"
-
 endmodule : controller_tb

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the programs beside it, assembly and C, with the clang inside PyPI's ziglang or a RISC-V gcc on PATH.
 
-Products are kept under ``sim/build/programs`` by the content of everything that went in.
+Products are kept among the builds, by the content of everything that went in.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from golden.controller import memory_map
 from golden.controller.parameters import ControllerParameters
 from golden.errors import ConfigurationError, GoldenError
 from tb.controller.elf import Program, load_elf
+from tb.report import RUN_DIR
 
-__all__ = ["SOURCES", "ToolchainError", "build", "build_program", "programs"]
+__all__ = ["SOURCES", "ToolchainError", "build", "build_program", "missing", "programs"]
 
 SOURCES = Path(__file__).parent / "programs"
-CACHE = Path(__file__).resolve().parents[2] / "sim" / "build" / "programs"
 STACK_BYTES = 256  #: of each hart
 
 _ZIG_INSTALL = "pip install 'assay[firmware]' (or: pip install ziglang)"
@@ -59,6 +59,25 @@ def _compiler(mul_div: int) -> tuple[str, ...]:
     raise ToolchainError(
         f"no compiler for RISC-V was found: neither the Python package ziglang nor {' nor '.join(_GCC)} on PATH; "
         f"install one with: {_ZIG_INSTALL}"
+    )
+
+
+def missing() -> str:
+    """What is missing to build programs, as a sentence with the command that installs it; empty if nothing is."""
+    try:
+        _compiler(0)
+    except ToolchainError as error:
+        return str(error)
+    return ""
+
+
+def _cache() -> Path:
+    """A folder that outlasts runs: beside the folder that holds the run's, or outside a run a temporary one."""
+    run = os.environ.get(RUN_DIR)
+    return (
+        Path(run).parents[1] / "build" / "programs"
+        if run
+        else Path(tempfile.gettempdir()) / f"assay-programs-{os.getuid()}"
     )
 
 
@@ -99,12 +118,13 @@ def build(sources: list[Path], params: ControllerParameters, script: Path = SOUR
     parts = [*command, *_FLAGS, *generated.values()]
     parts += [f"{path.name}\n{path.read_text()}" for path in (*sources, script, *sorted(SOURCES.glob("*.h")))]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    product = CACHE / f"{sources[-1].stem}-{key}.elf"
+    cache = _cache()
+    product = cache / f"{sources[-1].stem}-{key}.elf"
     if product.is_file():
         return product
-    CACHE.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
     # A folder of its own: several processes may build the same program at a time, the last one's rename wins.
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix=".build-") as folder:
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".build-") as folder:
         for name, text in generated.items():
             (Path(folder) / name).write_text(text)
         words = [*command, *_FLAGS, f"-I{SOURCES}", "-I.", "-L.", "-T", str(script)]

@@ -101,7 +101,4 @@ module loopback_tb #(
 
   logic unused_address;
   assign unused_address = ^req_data[79:72];
-
-  `include "waves.svh"
-
 endmodule : loopback_tb

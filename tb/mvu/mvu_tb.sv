@@ -150,7 +150,4 @@ module mvu_tb
   // Passive taps are always taken; mvustatus tells what is pending.
   logic unused_ready;
   assign unused_ready = trc_ready ^ job_ready ^ pending;
-
-  `include "waves.svh"
-
 endmodule : mvu_tb

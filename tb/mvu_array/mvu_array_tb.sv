@@ -259,7 +259,4 @@ module mvu_array_tb
   // Passive taps are always taken.
   logic unused_ready;
   assign unused_ready = xbar_ready;
-
-  `include "waves.svh"
-
 endmodule : mvu_array_tb

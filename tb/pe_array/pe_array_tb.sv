@@ -105,7 +105,4 @@ module pe_array_tb
       if (wgt_valid && wgt_ready && !dut.busy) start_o <= cycle;
     end
   end
-
-  `include "waves.svh"
-
 endmodule : pe_array_tb

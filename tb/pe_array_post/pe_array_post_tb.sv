@@ -81,7 +81,4 @@ module pe_array_post_tb
     end
   end
 `endif
-
-  `include "waves.svh"
-
 endmodule : pe_array_post_tb

@@ -51,7 +51,7 @@ def test_numbers_fit_mcause():
     [
         ({"harts": 0}, "harts = 0: must be from 1 to 16"),
         ({"imem_words": 300}, "imem_words = 300: must be a power of two"),
-        ({"dmem_words": 128}, "dmem_words = 128: must be from 256 to 65536"),
+        ({"dmem_words": 128}, "dmem_words = 128: must be a power of two from 256 to 65536"),
         ({"mul_div": 2}, "mul_div = 2"),
     ],
 )

@@ -86,7 +86,7 @@ def test_status_holds_every_cause():
         ({"lanes": 48}, "lanes = 48: must be a power of two from 2 to 256"),
         ({"weight_depth": 1 << 17}, "weight_depth = 131072"),
         ({"data_banks": 64, "bank_depth": 2048}, "data_banks x bank_depth = 131072 words"),
-        ({"acc_width": 31}, "acc_width = 31: must be from 16 to 30 bits"),
+        ({"acc_width": 31}, "acc_width = 31: must be from 16 to 30"),
     ],
 )
 def test_parameters_refuse(sizes, message):

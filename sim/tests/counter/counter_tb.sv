@@ -45,5 +45,4 @@ module counter_tb #(
     if (rst_ni && error_i) $error("error_i is high at count %0d", count_o);
   end
 
-  `include "waves.svh"
 endmodule

@@ -18,6 +18,16 @@ class MissingTool(AssayError):
     """A simulator or a compiler that is not installed; the sentence holds the command that installs it."""
 
 
+class MissingExtra(MissingTool):
+    """Packages of an extra that are not installed. The Makefile installs them and runs the command again."""
+
+    exit_status = 3
+
+    def __init__(self, message: str, extra: str) -> None:
+        super().__init__(message)
+        self.extra = extra
+
+
 class BuildFailed(AssayError):
     """The HDL did not compile."""
 

@@ -8,18 +8,21 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from golden import GoldenError, Graph, Network
 from golden.compare import Comparison, compare_traces, trace_of
 from golden.table import lines
-from sim.errors import AssayError, RunFailed
-from sim.framework import Source, compare_lowering, framework_rows
-from sim.server import Server
+from tb.errors import AssayError, RunFailed
+from tb.framework import Source, compare_lowering, framework_rows
+from tb.options import Option
 
-__all__ = ["Coverage", "EngineModel", "GoldenModel", "LayerRun"]
+__all__ = ["STRICT", "Coverage", "EngineModel", "GoldenModel", "LayerRun", "Server"]
+
+STRICT = Option("", "--strict", "", "reject a network of which a layer would be left to the host")
+"""The option of engines that leave to the host what they cannot do."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,22 @@ class LayerRun:
         return self.macs / (self.elements * self.clocks) if self.clocks else 0.0
 
 
+class Server(Protocol):
+    """A simulator that stays up and answers requests; `sim.server` makes them. Errors are told there."""
+
+    def check(self) -> None:
+        """Refuse what cannot be asked."""
+
+    def ask(self, request: Any) -> Any:
+        """The answer to a request."""
+
+    def give_up(self, error: Exception) -> Exception:
+        """End the simulator, since what it would answer next is not to be relied on; gives `error`."""
+
+    def close(self) -> None:
+        """End the simulator."""
+
+
 class EngineModel:
     """A network on an engine; `predict`, `trace`, `compare` and `reset` are those of its golden model.
 
@@ -90,17 +109,17 @@ class EngineModel:
     turns. A call that is interrupted (Ctrl-C) leaves it as it was. A fork of the process cannot use it.
 
     Attributes:
-        options: what `sim.load` takes for it beside the parameters of the hardware.
+        options: what `sim.load` and ``predict`` take for it beside the parameters of the hardware.
         lowers: whether it runs lowered networks (`Network`), not graphs.
         golden: the network's golden model.
         coverage: which of its layers the RTL computes; `layers_on_rtl` and `layers` are the counts.
-        source: where the network comes from, with its framework's arithmetic, see `sim.framework`.
+        source: where the network comes from, with its framework's arithmetic, see `tb.framework`.
         independent: whether `trace` gives every layer its golden input, not what the layer before made.
         layers: of the last `trace` or `predict`, in order of execution.
         progress: called with the name of what has just run.
     """
 
-    options: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
     lowers = False
     independent = False
 
@@ -128,6 +147,19 @@ class EngineModel:
         # What is wrong already is what the user should read.
         with contextlib.suppress(AssayError) if kind is not None else contextlib.nullcontext():
             self.close()
+
+    @staticmethod
+    def prepare(model: Graph | Network, parameters: Mapping[str, Any], **options: Any) -> Any:
+        """What an engine makes of a network before there is a simulator: the first argument of its models.
+
+        Args:
+            parameters: all HDL parameters of the build.
+            options: those of `options` that were given, by name.
+
+        Raises:
+            GoldenError: the hardware cannot run it.
+        """
+        raise NotImplementedError
 
     def predict(self, x: Any) -> Any:
         """As the golden model's, every layer on the one before's outcome.

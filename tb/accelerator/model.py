@@ -16,9 +16,9 @@ from golden.accelerator.parameters import AcceleratorParameters
 from golden.accelerator.system import System
 from golden.codegen import plan as make_plan
 from golden.codegen.plan import Plan
-from sim.errors import RunFailed
-from sim.model import Coverage, EngineModel, LayerRun
-from sim.server import Server
+from tb.errors import RunFailed
+from tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
+from tb.options import Option
 
 __all__ = ["AcceleratorModel"]
 
@@ -34,7 +34,10 @@ class AcceleratorModel(EngineModel):
         clocks: of the runs of the last `trace` or `predict`.
     """
 
-    options = ("mapping", "strict")
+    options = (
+        Option("", "--mapping", "NAME", "of layers to MVUs: auto, distributed or pipelined", "auto"),
+        STRICT,
+    )
     lowers = True
 
     def __init__(self, plan: Plan, servers: Sequence[Server]) -> None:

@@ -96,7 +96,9 @@ def source(
         return Source(model, model.graph)
     if str(model) in NETWORKS:
         if not lowers:
-            raise GoldenError(f"{model}: a network of random weights by shape, which the accelerator runs")
+            raise GoldenError(
+                f"{model}: a network of random weights by shape, which engines of lowered networks run"
+            )
         return Source(NETWORKS[str(model)]())
     path = Path(model)
     if str(model) in DIGITS:

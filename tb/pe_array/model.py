@@ -20,8 +20,7 @@ from golden.pe_array.mapping import LayerTiles
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.plan import ArrayPlan, Engine
 from golden.pe_array.tile import pixel_packets, weight_packet
-from sim.model import Coverage, EngineModel, LayerRun
-from sim.server import Server
+from tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
 from tb.pe_array.env import read_beats
 
 __all__ = ["ArrayModel"]
@@ -36,7 +35,7 @@ class ArrayModel(EngineModel):
         plan: which layers the hardware does.
     """
 
-    options = ("strict",)
+    options = (STRICT,)
 
     def __init__(self, plan: ArrayPlan, servers: Sequence[Server]) -> None:
         super().__init__(plan.graph, servers)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole accelerator."""
+
+from golden.accelerator.parameters import AcceleratorParameters
+from golden.codegen.files import parameters
+from tb.accelerator.coverage import AcceleratorCoverage
+from tb.accelerator.model import AcceleratorModel
+from tb.accelerator.networks import check
+from tb.block import BURSTS, Block, Lint, Variant
+from tb.capabilities import PlaysVectorSets, RunsNetworks
+
+BLOCK = Block(
+    __name__,
+    summary="MVUs, crossbar, controller and host port: networks from the host's input to its output",
+    hdl_top="accelerator_tb",
+    sources=("rtl/accelerator/accelerator.f", BURSTS, "tb/accelerator/accelerator_tb.sv"),
+    lint=Lint("accelerator", ("rtl/accelerator/accelerator.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
+    include_dirs=("rtl/common",),
+    default_tests=("real_networks", "random_networks"),
+    repeated=("mvu",),
+    timing=True,
+    coverage=AcceleratorCoverage,
+    parameters=AcceleratorParameters,
+    top_parameters=(
+        *("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
+        *("ImemWords", "DmemWords", "Skip"),
+    ),
+    capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
+    variants=(
+        Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
+        Variant(
+            "2x8",
+            {"Mvus": 2, "Lanes": 8, "ImemWords": 2048, "DmemWords": 1024},
+            simulators=("icarus",),
+            tests="random_networks|contention|resets|planted_flipped_bit",
+        ),
+        Variant("8x64", simulators=("verilator",), tests="real_networks"),
+    ),
+    order=6,
+)

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A block's declaration: all that the runner knows about it stands in ``tb/<block>/block.py``.
+
+    from tb.block import Block, Variant
+
+    BLOCK = Block(
+        __name__,
+        summary="first in, first out",
+        hdl_top="fifo_tb",
+        sources=("rtl/fifo.sv", "tb/fifo/fifo_tb.sv"),
+        parameters=FifoParameters,
+        variants=(Variant("deep", {"Depth": 64}),),
+    )
+
+The block's name is that of the folder. Its paths are relative to its root: the folder that holds ``tb``. The cocotb
+tests are in ``test_<block>.py`` beside the declaration, and the signals that a waveform viewer shows first in
+``<block>.view``. `sim.blocks` finds declarations.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from golden.errors import ConfigurationError
+from golden.parameters import Parameter, ParameterSet
+from tb.capabilities import Capability
+from tb.errors import AssayError, unknown
+
+__all__ = ["BURSTS", "BURSTS_WAIVERS", "Block", "Data", "Extra", "Lint", "Variant", "expand_sources"]
+
+AGENTS_HDL = Path(__file__).resolve().parent / "agents" / "hdl"
+"""On every block's include path: the HDL of Assay's agents."""
+
+BURSTS = str(AGENTS_HDL / "bursts.f")
+"""Source entry: the burst adapters between Python and a stream (``burst_ports.svh``)."""
+
+BURSTS_WAIVERS = str(AGENTS_HDL / "bursts_lint.vlt")
+
+SIMULATORS = ("verilator", "icarus")
+
+_CAPABILITY = TypeVar("_CAPABILITY", bound=Capability)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of a block that the regression runs.
+
+    Attributes:
+        name: of the configuration.
+        parameters: HDL parameters that are not the default's.
+        simulators: on which it runs.
+        tests: regular expression, searched in the test's name: the cocotb tests that it runs.
+        x_random: start all state from values drawn from the seed (Verilator; Icarus simulates X itself).
+        defines: macros of the HDL, as in `Block`.
+    """
+
+    name: str
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+    simulators: tuple[str, ...] = SIMULATORS
+    tests: str = "."
+    x_random: bool = False
+    defines: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lint:
+    """The RTL that ``lint`` elaborates alone, without the bench.
+
+    Attributes:
+        top: the module.
+        sources: as in `Block`.
+        waivers: Verilator control files (``.vlt``), which say with reasons what it may not complain about.
+    """
+
+    top: str
+    sources: tuple[str, ...]
+    waivers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Data:
+    """A file that the HDL reads while it is simulated (``$readmemh("weights.hex")``) or includes.
+
+    A run finds it in its folder under its name; `make` replaces it with ``DATA="weights.hex=mine.hex"``.
+
+    Attributes:
+        name: by which the HDL opens it.
+        default: path of the file where the user gives none; empty: the user must give one.
+        meaning: a few words for lists.
+        included: it is read with `` `include`` or otherwise when the HDL is compiled, so that each content is a build.
+    """
+
+    name: str
+    default: str = ""
+    meaning: str = ""
+    included: bool = False
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Something beside Assay's own packages that some of the block's tests need.
+
+    Attributes:
+        name: the extra of pyproject.toml that installs it.
+        missing: gives what is missing as a sentence with the command that installs it; empty if nothing is.
+        tests: the cocotb tests that need it.
+    """
+
+    name: str
+    missing: Callable[[], str]
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A TOPLEVEL: its HDL, its bench, and what it can do.
+
+    Attributes:
+        module: ``__name__`` of the declaration.
+        summary: one line for lists.
+        hdl_top: the module under the simulator's root, whose ports the bench drives.
+        sources: HDL in compile order, packages first; a ``.f`` entry is a file list with paths relative to itself.
+        test_modules: modules beside the declaration that hold the cocotb tests; empty: ``test_<block>``.
+        default_tests: tests of a plain run; empty: all of them.
+        include_dirs: folders of `` `include``; that of Assay's agents is always one.
+        defines: macros of the HDL -> text, for every run; a run may set more with DEFINES.
+        data: files that the HDL reads.
+        parameters: the dataclass in ``golden`` that knows defaults and ranges; None: the block has none.
+        top_parameters: HDL names of those of its parameters that `hdl_top` has; empty: all.
+        defaults: HDL names -> values in place of the dataclass's defaults.
+        variants: what the regression runs.
+        capabilities: what the block can do beyond its own tests.
+        coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
+        lint: the RTL that is linted alone; None: no RTL of its own.
+        waive: source (wildcards allowed) -> codes of Verilator's warnings that are not shown of it, ``*`` for all
+            warnings of both simulators.
+        publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
+            in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
+        repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
+        timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
+        window_ns: how much of the time before and after a failure its waveform shows.
+        timeout_s: a simulation that takes longer is stopped and counts as failed.
+        extra: what some tests need beside Assay's own packages.
+        order: place in lists; the first block with a capability is the default of its command.
+        root: the folder to which paths are relative; None: the one that holds ``tb``.
+    """
+
+    module: str
+    summary: str
+    hdl_top: str
+    sources: tuple[str, ...]
+    test_modules: tuple[str, ...] = ()
+    default_tests: tuple[str, ...] = ()
+    include_dirs: tuple[str, ...] = ()
+    defines: Mapping[str, str] = field(default_factory=dict)
+    data: tuple[Data, ...] = ()
+    parameters: type[ParameterSet] | None = None
+    top_parameters: tuple[str, ...] = ()
+    defaults: Mapping[str, int | str] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
+    coverage: Callable[[], Any] | None = None
+    lint: Lint | None = None
+    waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    repeated: tuple[str, ...] = ()
+    timing: bool = False
+    window_ns: tuple[int, int] = (10_000, 1_000)
+    timeout_s: int = 600
+    extra: Extra | None = None
+    order: int = 100
+    root: Path | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if str(each.type).startswith("tuple") and not isinstance(value, tuple):
+                example = f"({value!r},)" if isinstance(value, str) else "a tuple"
+                raise AssayError(f"{each.name} = {value!r}: must be {example}")
+        object.__setattr__(self, "root", (self.root or self.file.parents[2]).resolve())
+        for name in (*self.top_parameters, *self.defaults):
+            if self.parameters is None or name not in self.parameters.table():
+                raise unknown("parameter", name, self.parameters.table() if self.parameters else ())
+        for variant in self.variants:
+            self.resolve_parameters(variant.parameters)
+            for simulator in variant.simulators:
+                if simulator not in SIMULATORS:
+                    raise unknown(f"simulator of variant {variant.name}", simulator, SIMULATORS)
+            _expression(f"tests of variant {variant.name}", variant.tests)
+
+    @property
+    def file(self) -> Path:
+        """The declaration."""
+        path = sys.modules[self.module].__file__ if self.module in sys.modules else None
+        if path is None:
+            raise AssayError(f"module = {self.module!r}: must be __name__, the name of the module itself")
+        return Path(path).resolve()
+
+    @property
+    def name(self) -> str:
+        """The TOPLEVEL: the name of the declaration's folder."""
+        return self.file.parent.name
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The full names of the modules that hold the cocotb tests."""
+        return tuple(map(self.beside, self.test_modules or (f"test_{self.name}",)))
+
+    def beside(self, module: str) -> str:
+        """The full name of a module beside the declaration."""
+        package = sys.modules[self.module].__package__
+        return f"{package}.{module}" if package else module
+
+    @property
+    def table(self) -> dict[str, Parameter]:
+        """The HDL parameters that a user may set, by name."""
+        table = {} if self.parameters is None else self.parameters.table()
+        return {name: table[name] for name in self.top_parameters or table}
+
+    def capability(self, kind: type[_CAPABILITY]) -> _CAPABILITY | None:
+        """The block's capability of a class, if it has it."""
+        return next((each for each in self.capabilities if isinstance(each, kind)), None)
+
+    def source_files(self) -> list[Path]:
+        """All HDL files in compile order, file lists expanded, each once."""
+        return expand_sources(self.root, self.sources, self.file)
+
+    def include_paths(self) -> list[Path]:
+        """The folders of `` `include``, in order."""
+        return [*(self.path_of("include folder", name) for name in self.include_dirs), AGENTS_HDL]
+
+    def view_file(self) -> Path:
+        """The signals that a waveform viewer shows first."""
+        return self.file.with_name(f"{self.name}.view")
+
+    def path_of(self, what: str, entry: str) -> Path:
+        """A path of the declaration.
+
+        Args:
+            what: it is, for the message.
+            entry: as the declaration has it.
+
+        Raises:
+            AssayError: there is no such file or folder.
+        """
+        path = self.root / entry
+        if not path.exists():
+            raise AssayError(f"{what} {path} named in {_line(self.file, entry)} does not exist")
+        return path.resolve()
+
+    def resolve_parameters(self, given: Mapping[str, str | int]) -> dict[str, int | str]:
+        """All parameters of a build: the defaults, overridden by what the user gave, checked.
+
+        Raises:
+            AssayError: an unknown name, or a value that is not allowed.
+            ConfigurationError: values that do not go together.
+        """
+        table = self.table
+        resolved = {name: self.defaults.get(name, each.default) for name, each in table.items()}
+        for name, text in given.items():
+            if name not in table:
+                raise unknown(f"parameter of {self.name}", name, table)
+            try:
+                resolved[name] = table[name].read(text)
+            except ConfigurationError as error:
+                raise AssayError(f"parameter {name}={text} of {self.name}: {error}") from None
+        if self.parameters is not None and not self.top_parameters:
+            self.parameters.of_rtl(resolved)
+        return resolved
+
+    def resolve_defines(self, given: Mapping[str, str]) -> dict[str, str]:
+        """All macros of a build. One that no source mentions is refused, for it would do nothing.
+
+        Raises:
+            AssayError: a name that is none, or that no source mentions.
+        """
+        names = set(given) - set(self.defines)
+        if names:
+            folders = [path for folder in self.include_paths() for path in folder.iterdir() if path.is_file()]
+            text = "\n".join(p.read_text(errors="replace") for p in [*self.source_files(), *folders])
+            known = set(re.findall(r"`(?:ifdef|ifndef|elsif|undef)?\s*([A-Za-z_]\w*)", text))
+            for name in sorted(names - known):
+                raise unknown(f"macro of {self.name}", name, sorted(known - _DIRECTIVES))
+        return {**self.defines, **given}
+
+    def resolve_data(self, given: Mapping[str, str]) -> dict[str, Path]:
+        """The files that the HDL reads, by the names it opens them by.
+
+        Raises:
+            AssayError: an unknown name, a file that is not there, or one that must be given and is not.
+        """
+        known = {each.name: each for each in self.data}
+        for name in given:
+            if name not in known:
+                raise unknown(f"data file of {self.name}", name, known)
+        files = {}
+        for name, each in known.items():
+            if name not in given and not each.default:
+                raise AssayError(f"{self.name} needs a data file {name}: give one with DATA={name}=FILE")
+            path = Path(given[name]).absolute() if name in given else self.root / each.default
+            if not path.is_file():
+                where = (
+                    f"DATA={name}={given[name]}"
+                    if name in given
+                    else f"data file {name} of {_line(self.file, each.default)}"
+                )
+                raise AssayError(f"{where}: {path} does not exist")
+            files[name] = path
+        return files
+
+
+_DIRECTIVES = {
+    *("begin_keywords", "celldefine", "default_nettype", "define", "else", "elsif", "end_keywords"),
+    *("endcelldefine", "endif", "ifdef", "ifndef", "include", "line", "nounconnected_drive", "pragma"),
+    *("resetall", "timescale", "unconnected_drive", "undef", "undefineall"),
+}
+
+
+def _line(file: Path, entry: str) -> str:
+    """The file, with the line in which it names `entry`."""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if f'"{entry}"' in line or f"'{entry}'" in line:
+            return f"{file}, line {number}"
+    return str(file)
+
+
+def _expression(what: str, text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise AssayError(f"{what} {text!r} is not a regular expression: {error}") from None
+
+
+def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None = None) -> list[Path]:
+    """Expand file lists (``.f``: one path a line, ``//`` or ``#`` comments, ``-f`` nests) into source files.
+
+    Args:
+        root: the entries are relative to it.
+        entries: paths.
+        declaration: file in which the entries stand, for messages.
+
+    Raises:
+        AssayError: a file does not exist; names the list and the line.
+    """
+    files: dict[Path, None] = {}
+
+    def add(path: Path, place: str) -> None:
+        if not path.is_file():
+            raise AssayError(f"source file {path} named in {place} does not exist")
+        if path.suffix == ".f":
+            add_list(path)
+        else:
+            files.setdefault(path)
+
+    def add_list(filelist: Path) -> None:
+        for number, line in enumerate(filelist.read_text(encoding="utf-8").splitlines(), 1):
+            words: Iterable[str] = shlex.split(line.partition("//")[0], comments=True)
+            for word in words:
+                if word != "-f":
+                    add((filelist.parent / word).resolve(), f"{filelist}, line {number}")
+
+    for entry in entries:
+        add((root / entry).resolve(), _line(declaration, entry) if declaration else "the list of sources")
+    return list(files)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The RISC-V barrel controller."""
+
+from golden.controller.parameters import ControllerParameters
+from tb.block import BURSTS, Block, Extra, Lint, Variant
+from tb.capabilities import Benchmarks, RunsPrograms, Soaks
+from tb.controller.coverage import ControllerCoverage
+from tb.controller.elf import check
+from tb.controller.toolchain import missing
+
+# What the further variants run.
+FEW = "^(programs|random_programs|random_interrupts|registers)$"
+
+BLOCK = Block(
+    __name__,
+    summary="RISC-V barrel controller, in lock-step with its instruction-set simulator",
+    hdl_top="controller_tb",
+    sources=("rtl/controller/controller.f", BURSTS, "tb/controller/controller_tb.sv"),
+    lint=Lint("controller", ("rtl/controller/controller.f",), ("rtl/controller/controller_lint.vlt",)),
+    include_dirs=("rtl/common",),
+    default_tests=("programs", "random_programs", "random_interrupts"),
+    timing=True,
+    coverage=ControllerCoverage,
+    parameters=ControllerParameters,
+    capabilities=(
+        RunsPrograms(check),
+        Soaks(),
+        Benchmarks({"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp"),
+    ),
+    variants=(
+        Variant("8harts", simulators=("verilator",)),
+        Variant(
+            "2harts",
+            {"Harts": 2, "ImemWords": 4096, "DmemWords": 1024},
+            simulators=("icarus",),
+            tests=rf"{FEW}|planted_(result|line)",
+        ),
+        Variant("strict", {"Skip": 0}, simulators=("verilator",), tests=FEW),
+        Variant("3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=FEW),
+        Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=FEW),
+        Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=FEW),
+        Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
+    ),
+    extra=Extra("firmware", missing, ("programs", "bus_stalls", "speed")),
+    order=5,
+)

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bit-serial matrix-vector unit."""
+
+from golden.mvu.parameters import MvuParameters
+from golden.mvu.vectors import parameters
+from tb.block import BURSTS, Block, Lint, Variant
+from tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from tb.mvu.coverage import MvuCoverage
+from tb.mvu.networks import check
+
+BLOCK = Block(
+    __name__,
+    summary="bit-serial matrix-vector unit",
+    hdl_top="mvu_tb",
+    sources=("rtl/mvu/mvu.f", BURSTS, "tb/mvu/mvu_tb.sv"),
+    lint=Lint("mvu", ("rtl/mvu/mvu.f",), ("rtl/mvu/mvu_lint.vlt",)),
+    include_dirs=("rtl/common",),
+    default_tests=("real_layers",),
+    timing=True,
+    coverage=MvuCoverage,
+    parameters=MvuParameters,
+    top_parameters=("Lanes", "AccWidth"),
+    capabilities=(
+        RunsNetworks(check),
+        PlaysVectorSets(parameters),
+        Benchmarks(
+            {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+            harness="tb/mvu/harness.cpp",
+        ),
+    ),
+    variants=(
+        Variant("lanes64", {"Lanes": 64}),
+        Variant("lanes8", {"Lanes": 8}),
+        Variant("lanes8-xrandom", {"Lanes": 8}, simulators=("verilator",), tests="reset", x_random=True),
+    ),
+    order=1,
+)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Matrix-vector units and the crossbar between them."""
+
+from golden.accelerator.parameters import AcceleratorParameters
+from tb.block import BURSTS, Block, Lint, Variant
+from tb.mvu_array.coverage import CrossbarCoverage
+
+BLOCK = Block(
+    __name__,
+    summary="matrix-vector units and the crossbar between them",
+    hdl_top="mvu_array_tb",
+    sources=("rtl/accelerator/mvu_array.f", BURSTS, "tb/mvu_array/mvu_array_tb.sv"),
+    lint=Lint("mvu_array", ("rtl/accelerator/mvu_array.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
+    include_dirs=("rtl/common",),
+    default_tests=("random_rounds", "storms"),
+    repeated=("mvu",),
+    timing=True,
+    coverage=CrossbarCoverage,
+    parameters=AcceleratorParameters,
+    top_parameters=("Mvus", "Lanes", "WeightDepth"),
+    variants=(
+        Variant("4x8", {"Mvus": 4, "Lanes": 8, "WeightDepth": 64}),
+        Variant("8x64", simulators=("verilator",), tests="random_rounds|storms"),
+        Variant(
+            "3x8-xrandom",
+            {"Mvus": 3, "Lanes": 8, "WeightDepth": 64},
+            simulators=("verilator",),
+            tests="reset",
+            x_random=True,
+        ),
+    ),
+    order=2,
+)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The array of multiply-accumulate elements."""
+
+from golden.pe_array.parameters import PeArrayParameters
+from golden.pe_array.vectors import parameters
+from tb.block import BURSTS, Block, Lint, Variant
+from tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from tb.pe_array.coverage import PeArrayCoverage
+from tb.pe_array.model import ArrayModel
+from tb.pe_array.networks import check
+
+# Small arrays: odd sizes, one vector, one lane, each width.
+SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
+WIDE = {**SMALL, "Rows": 2, "Columns": 9, "DataWidth": 16}
+NARROW = {**SMALL, "Rows": 4, "Columns": 5, "DataWidth": 4, "Vectors": 1, "Lanes": 1}
+
+BLOCK = Block(
+    __name__,
+    summary="array of multiply-accumulate elements for int8 networks",
+    hdl_top="pe_array_tb",
+    sources=("rtl/pe_array/pe_array.f", BURSTS, "tb/pe_array/pe_array_tb.sv"),
+    lint=Lint("pe_array", ("rtl/pe_array/pe_array.f",), ("rtl/pe_array/pe_array_lint.vlt",)),
+    include_dirs=("rtl/common",),
+    default_tests=("real_layers",),
+    timing=True,
+    coverage=PeArrayCoverage,
+    parameters=PeArrayParameters,
+    capabilities=(
+        RunsNetworks(check, ArrayModel),
+        PlaysVectorSets(parameters),
+        Benchmarks(
+            {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+            harness="tb/pe_array/harness.cpp",
+        ),
+    ),
+    variants=(
+        Variant("8x24", simulators=("verilator",)),
+        Variant(
+            "3x6",
+            SMALL,
+            simulators=("icarus",),
+            tests="real|random|stalls|clear|reset|wrong_packets|registers",
+        ),
+        Variant("2x9w16", WIDE, simulators=("icarus",), tests="random_tiles|corners"),
+        # One build for both: narrow words, and registers that start with anything.
+        Variant("4x5w4", NARROW, simulators=("verilator",), tests="random|reset", x_random=True),
+    ),
+    order=3,
+)
