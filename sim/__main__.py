@@ -22,6 +22,7 @@ from golden import GoldenError
 from golden.compare import Acceptance
 from golden.lowering import Lowering
 from sim import bench, lint, outputs, project, shown, waves
+from sim.attach.command import add_arguments, new
 from sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from sim.commands import command
 from sim.engine import GOLDEN, engines
@@ -167,6 +168,12 @@ def _parser(blocks: Mapping[str, Block]) -> argparse.ArgumentParser:
         ),
     ):
         _add_predict(commands.add_parser(name, help=text), name, blocks)
+
+    attaching = commands.add_parser(
+        "new", help="attach Assay to RTL as it is: read a module's ports, write a bench that runs"
+    )
+    add_arguments(attaching)
+    attaching.set_defaults(command=new)
 
     listing = commands.add_parser("list", help="list blocks, their parameters and their tests")
     _add(listing, by_variable("BLOCKS"))

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sim import shown
-from sim.attach.design import read_design
-from sim.attach.filelist import read_sources
-from sim.attach.hints import read_hints
-from sim.attach.project import check_name, plan, write
-from sim.attach.recognise import recognise
-from sim.attach.table import table
-from sim.errors import AssayError
+from sim.blocks import discover
+from sim.commands import command
+from tb.block import Block
+from tb.errors import AssayError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,35 +45,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what is recognised and write nothing")
 
 
-def new(arguments: argparse.Namespace, announce: Callable[[str], None] = print) -> int:
+def new(
+    arguments: argparse.Namespace, blocks: Mapping[str, Block], announce: Callable[[str], None] = print
+) -> int:
     """Run the command; the exit status.
+
+    Args:
+        blocks: those that exist.
 
     Raises:
         AssayError: bad input; nothing was written.
     """
+    # Only this command needs slang, which takes its time to load.
+    from sim.attach.design import read_design
+    from sim.attach.filelist import read_sources
+    from sim.attach.hints import read_hints
+    from sim.attach.project import check_name, plan, write
+    from sim.attach.recognise import recognise
+    from sim.attach.table import table
+
     check_name(arguments.name)
-    parameters = {}
-    for text in arguments.param:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise AssayError(f"--param {text}: must be NAME=VALUE")
-        parameters[name] = value
+    root = Path(arguments.out)
+    if not root.is_dir():
+        raise AssayError(f"--out {arguments.out}: there is no such folder")
+    other = blocks.get(arguments.name)
+    if other is not None and other.root != root.resolve():
+        raise AssayError(f"NAME {arguments.name}: {other.file} has this name already; give another one")
     hints = read_hints(Path(arguments.hints) if arguments.hints else None)
     hints.clock = arguments.clock or hints.clock
     hints.reset = arguments.reset or hints.reset
     files = read_sources(arguments.rtl, arguments.include, arguments.define)
-    found = recognise(read_design(files, arguments.top, parameters), hints)
+    found = recognise(read_design(files, arguments.top, _parameters(arguments.param)), hints)
     for line in table(found):
         announce(line)
-    root = Path(arguments.out)
-    if not root.is_dir():
-        raise AssayError(f"--out {arguments.out}: there is no such folder")
     project = plan(arguments.name, found, root)
-    only = project.wiring.icarus or project.icarus
-    if only:
-        announce(f"only Verilator: {only}")
+    if project.only_verilator:
+        announce(f"only Verilator: {project.only_verilator}")
     if arguments.dry_run:
         return 0
     for path in write(project):
         announce(f"wrote {shown((root / path).resolve())}")
+    block = discover(arguments.out)[arguments.name]
+    announce(f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}")
     return 0
+
+
+def _parameters(texts: list[str]) -> dict[str, str]:
+    parameters = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise AssayError(f"--param {text}: must be NAME=VALUE")
+        parameters[name] = value
+    return parameters

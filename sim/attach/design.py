@@ -13,7 +13,7 @@ import pyslang
 from pyslang import ast, driver
 
 from sim.attach.filelist import FileList
-from sim.errors import AssayError, BuildFailed, unknown
+from tb.errors import AssayError, BuildFailed, unknown
 
 _SHOWN_ERRORS = 8
 """Compiler errors that a message quotes."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim.errors import AssayError
+from tb.errors import AssayError
 
 _SOURCES = (".v", ".sv", ".svh", ".vh")
 _IGNORED = re.compile(r"^(-sv|-timescale.*|-sverilog|-full64|\+libext\+.*|-Wno-.*|--timing)$")

@@ -35,9 +35,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sim.attach.pool import Pool
 from sim.attach.interfaces import Signal
-from sim.errors import AssayError, unknown
+from sim.attach.pool import Pool
+from tb.errors import AssayError, unknown
 
 _STREAM = {"direction": str, "valid": str, "ready": str, "fields": list, "latency": int, "freezes": bool}
 MEMORY_ROLES = (

@@ -16,7 +16,7 @@ from sim.attach.design import Design
 from sim.attach.interfaces import Recognised
 from sim.attach.recognise import fatal
 from sim.attach.wiring import Wiring, wire
-from sim.errors import AssayError
+from tb.errors import AssayError
 
 REGRESSION = Path("tests") / "test_rtl.py"
 """The pytest module of a user's repository; one serves all its blocks."""

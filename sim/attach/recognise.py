@@ -14,7 +14,7 @@ from sim.attach.memory import recognise_memories
 from sim.attach.names import has
 from sim.attach.pool import Pool
 from sim.attach.streams import ENABLES, enabled_streams, field_name, recognise_streams, untimed_output
-from sim.errors import AssayError, unknown
+from tb.errors import AssayError, unknown
 
 _CLOCK_WORDS = frozenset({"clk", "clock", "aclk", "ck", "clkin", "mclk", "sclk", "pclk", "hclk", "fclk"})
 _RESET = re.compile(r"(?P<low>n|a(?=reset|rst)|s|p|h|sys|sync)?(?P<stem>rst|reset)(?P<tail>n|b|l)?")

@@ -70,6 +70,11 @@ class Project:
         self.jobs = bool(self.answered or self.rams or self.wiring.control.get("start"))
         self.bench = "".join(part.capitalize() for part in self.name.split("_")) + "Bench"
 
+    @property
+    def only_verilator(self) -> str:
+        """Why Icarus is left out; empty where it is not."""
+        return self.wiring.icarus or self.icarus
+
     def _of(self, stream: BenchStream) -> list[Tensor]:
         return self.tensors.get(stream.stream.name, [])
 
@@ -119,9 +124,8 @@ def declaration(project: Project) -> str:
         lines.append(f"    defines={_dictionary(design.files.defines)},")
     if given:
         lines.append("    parameters=Parameters,")
-    only = project.wiring.icarus or project.icarus
-    if only:
-        lines.append(f"    # {only}.")
+    if project.only_verilator:
+        lines.append(f"    # {project.only_verilator}.")
         lines.append('    variants=(Variant("default", simulators=("verilator",)),),')
     else:
         lines.append('    variants=(Variant("default"),),')
@@ -562,6 +566,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("item", items(ROOT), ids=str)
-def test_rtl(item: Item) -> None:
-    simulate(item)
+def test_rtl(item: Item, record_property) -> None:
+    simulate(item, record_property)
 '''

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sim import outputs
-from sim.simulators import SIMULATORS, find_simulator
+from sim.regression import require
+from sim.simulators import SIMULATORS
 from sim.tests.counter.block import BLOCK as COUNTER
 from tb.block import Block
-from tb.errors import MissingTool
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +22,6 @@ def counter() -> Block:
 
 @pytest.fixture(scope="session")
 def require_simulator() -> Callable[[str], None]:
-    """Skips the calling test where a simulator is missing; on CI, which installs them all, fails it."""
-
-    def require(name: str) -> None:
-        try:
-            find_simulator(name)
-        except MissingTool as error:
-            if os.environ.get("CI", "").lower() in ("1", "true"):
-                pytest.fail(str(error), pytrace=False)
-            pytest.skip(str(error))
-
     return require
 
 
