@@ -27,8 +27,8 @@ _WAYS = {"req", "rsp", "resp", "request", "response"}
 def recognise_axi(pool: Pool) -> tuple[list[Axi], list[Doubt]]:
     """Take every AXI port out of the pool.
 
-    A port is AXI if its names end in those of the channels' signals, after one common prefix, and the address channel of writes
-    or of reads is complete.
+    A port is AXI if its names end in those of the channels' signals, after one common prefix, and the channels of
+    writes or of reads are complete.
     """
     groups: dict[tuple[str, ...], dict[str, Signal]] = {}
     for signal in pool:

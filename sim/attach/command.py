@@ -60,8 +60,9 @@ def new(
     from sim.attach.design import read_design
     from sim.attach.filelist import read_sources
     from sim.attach.hints import read_hints
-    from sim.attach.project import check_name, plan, write
+    from sim.attach.plan import check_name, make_plan
     from sim.attach.recognise import recognise
+    from sim.attach.repository import write
     from sim.attach.table import table
 
     check_name(arguments.name)
@@ -78,14 +79,15 @@ def new(
     found = recognise(read_design(files, arguments.top, _parameters(arguments.param)), hints)
     for line in table(found):
         announce(line)
-    project = plan(arguments.name, found, root)
-    if project.only_verilator:
-        announce(f"only Verilator: {project.only_verilator}")
+    plan = make_plan(arguments.name, found, root)
+    if plan.only_verilator:
+        announce(f"only Verilator: {plan.only_verilator}")
     if arguments.dry_run:
         return 0
-    for path in write(project):
+    for path in write(plan):
         announce(f"wrote {shown((root / path).resolve())}")
-    block = discover(arguments.out)[arguments.name]
+    here = root.resolve() == Path.cwd()
+    block = discover("" if here else arguments.out)[arguments.name]
     announce(f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}")
     return 0
 

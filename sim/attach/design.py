@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from tb.errors import AssayError, BuildFailed, unknown
 
 _SHOWN_ERRORS = 8
 """Compiler errors that a message quotes."""
+_SHOWN_MODULES = 12
 
 _DIRECTIONS = {
     ast.ArgumentDirection.In: "input",
@@ -121,6 +123,7 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
         "--compat",
         "all",
         "--allow-toplevel-iface-ports",
+        "--single-unit",
     ]
     for name, value in parameters.items():
         words += ["-G", f"{name}={value}"]
@@ -137,10 +140,9 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
     manager = slang.sourceManager
     modules = _modules(compilation)
     if top not in modules:
-        errors = _errors(slang, compilation)
-        if errors and not modules:
+        if not modules and (errors := _errors(slang, compilation)):
             raise BuildFailed(f"{top} does not compile:\n{errors}")
-        raise unknown("top module", top, sorted(modules))
+        raise _no_module(top, modules)
     errors = _errors(slang, compilation)
     if errors:
         raise BuildFailed(f"{top} does not elaborate:\n{errors}")
@@ -167,6 +169,16 @@ def _quoted(word: str) -> str:
 def _short(path: Path | str) -> str:
     """A path as the user would write it: relative if it is below the current directory."""
     return str(path).removeprefix(os.getcwd() + os.sep)
+
+
+def _no_module(top: str, modules: list[str]) -> AssayError:
+    near = difflib.get_close_matches(top, modules, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    shown = sorted(modules)[:_SHOWN_MODULES]
+    more = f" and {len(modules) - len(shown)} more" if len(modules) > len(shown) else ""
+    return AssayError(
+        f"--top {top}: no such module{hint}; the sources have {', '.join(shown) or 'none'}{more}"
+    )
 
 
 def _modules(compilation: ast.Compilation) -> list[str]:

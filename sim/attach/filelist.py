@@ -33,8 +33,8 @@ def read_sources(
     """Expand what the user gave: source files and file lists.
 
     A file list holds paths, ``-f`` and ``-F`` (another list), ``+incdir+``, ``-I``, ``+define+``, ``-D``, ``-v``, and
-    comments from ``//`` or ``#`` on. ``$NAME`` and ``${NAME}`` stand for environment variables. A path is relative to the list that
-    names it or, if there is no such file, to the current directory.
+    comments from ``//`` or ``#`` on. ``$NAME`` and ``${NAME}`` stand for environment variables. A path is relative to
+    the list that names it or, if there is no such file, to the current directory.
 
     Raises:
         AssayError: a file that does not exist, or an option that is not understood, with the list and its line.
@@ -95,7 +95,8 @@ def _add_list(found: FileList, path: Path, within: tuple[Path, ...]) -> None:
             elif word.startswith(("-", "+")):
                 if not _IGNORED.match(word):
                     raise AssayError(
-                        f"{where}: option {word} is not understood; allowed are -f, -F, -v, -I, -D, +incdir+ and +define+"
+                        f"{where}: option {word} is not understood; allowed are -f, -F, -v, -I, -D, "
+                        "+incdir+ and +define+"
                     )
             else:
                 _add_file(found, _existing(word, path.parent, where), within)

@@ -88,7 +88,7 @@ class Hints:
         if name not in pool.all:
             raise AssayError(f"{self.place(name)}: {what}: {unknown('port', name, pool.all)}")
         signal = pool.all[name]
-        if signal not in pool:
+        if signal not in pool and signal.direction != "output":  # two streams may look at one output
             raise AssayError(f"{self.place(name)}: {what}: port {name} is named by two hints")
         return signal
 

@@ -49,8 +49,9 @@ class Stream:
 
     Attributes:
         into: the device receives the beats.
-        style: ``valid/ready``, ``AXI4-Stream``, ``valid`` (no ready), ``FIFO`` (push or pop), ``enable`` (no valid at the output:
-            a beat leaves a fixed number of clocks after it entered) or ``every clock``.
+        style: ``valid/ready``, ``valid/yumi`` (the ready is high only beside a valid), ``AXI4-Stream``, ``valid``
+            (no ready), ``FIFO`` (push or pop), ``start/done``, ``enable`` (no valid at the output: a beat leaves a
+            fixed number of clocks after it entered) or ``every clock``.
         fields: payload, field name to signal, in the order of the ports.
         valid, ready: of the handshake. For ``FIFO`` they are push and full, or pop and empty. None where there is none.
         last: marks the end of a packet; one of the fields, too.
@@ -101,8 +102,8 @@ class Memory:
     """A memory or register port.
 
     Attributes:
-        device_drives: the device gives the address, so that the bench is the memory; else the bench writes and reads the
-            device.
+        device_drives: the device gives the address, so that the bench is the memory; else the bench writes and reads
+            the device.
         roles: ``addr``, ``read``, ``write`` (data), ``enable``, ``write_enable``, ``strobe``, ``request_ready``,
             ``response_valid`` to signals. `active_low` names those that are.
         latency: clocks from the address to the data read, where there is no ``response_valid``.
@@ -125,7 +126,7 @@ class Memory:
 
 @dataclass
 class Control:
-    """Start and done: the device works on what it was given after a pulse of `start` (or while it is high, ``ap_ctrl``)."""
+    """Start and done: after a pulse of `start` the device works on what it was given."""
 
     start: Signal | None = None
     done: Signal | None = None

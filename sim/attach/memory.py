@@ -18,7 +18,8 @@ _WRITE_WORDS = frozenset({"w", "wr", "write"})
 
 _DATA = _names(
     "data dat r_data rd_data read_data w_data wr_data write_data q d din dout di do word r_word w_word "
-    "data_in data_out in out dat_r dat_w rdat wdat data_r data_w rd_word wr_word dat_i dat_o rdt dat_miso dat_mosi miso mosi"
+    "data_in data_out in out dat_r dat_w rdat wdat data_r data_w rd_word wr_word dat_i dat_o "
+    "rdt dat_miso dat_mosi miso mosi"
 )
 _ROLES_WITH_ADDRESS = {
     "write_enable": _names("we wen w_en wr wr_en write write_en w wren wnr rnw rw"),
@@ -36,6 +37,7 @@ _ROLES_AGAINST_ADDRESS = {
         "r_valid rd_valid r_vld rvld read_valid valid vld data_valid r_data_valid rd_data_valid"
     ),
 }
+_WRITING = ("write", "write_enable", "strobe")
 _ACTIVE_LOW = _names("cen c_en ceb csb csn wen w_en bweb")
 """Names that memory compilers give to signals that are active low. `wen` is one only beside another of them."""
 
@@ -43,9 +45,9 @@ _ACTIVE_LOW = _names("cen c_en ceb csb csn wen w_en bweb")
 def recognise_memories(pool: Pool) -> list[Memory]:
     """Take every memory port out of the pool.
 
-    A memory port has an address, and data read, or data written with a write enable or strobe. Data that travels with the
-    address is written, data that travels against it is read. A stream whose payload has an address is none: it has a valid, a
-    ready, and no data against it.
+    A memory port has an address, and data read, or data written with a write enable or strobe. Data that travels with
+    the address is written, data that travels against it is read. A stream whose payload has an address is none: it has
+    a valid, a ready, and no data against it.
     """
     found = []
     for address in [s for s in pool if s.words and s.words[-1] in ADDRESS]:
@@ -55,8 +57,12 @@ def recognise_memories(pool: Pool) -> list[Memory]:
         roles = _partners(pool, address, key)
         if not _complete(roles):
             base = _without_way(key)
-            if base != key and not any(s is not address and _is_address(s, base) for s in pool):
-                roles = _partners(pool, address, base) | roles
+            if base != key:
+                more = _partners(pool, address, base)
+                if any(s is not address and _is_address(s, base) for s in pool):
+                    writes = bool(_WRITE_WORDS.intersection(key))
+                    more = {role: s for role, s in more.items() if (role in _WRITING) == writes}
+                roles = more | roles
         if not _complete(roles):
             continue
         pool.take_all(roles.values())
@@ -72,7 +78,7 @@ def recognise_memories(pool: Pool) -> list[Memory]:
 
 
 def _is_address(signal: Signal, base: tuple[str, ...]) -> bool:
-    """Whether another address shares the base: then a port that both could claim is neither's."""
+    """Whether another address shares the base: then this one claims only what serves its way."""
     return signal.words[-1:] != () and signal.words[-1] in ADDRESS and _without_way(signal.words[:-1]) == base
 
 

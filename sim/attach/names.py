@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words of a port's name.
 
-A name is split at ``_``, at ``.`` (a structure's member) and where lower case turns to upper case. The mark of direction that a
-naming style adds (``_i``, ``_o``, ``_ni``, ``i_``, ``o_``) is taken off if it agrees with the port's direction. A word that
-ends in a role is split before it: ``tdata`` is ``t`` and ``data``, ``awvalid`` is ``aw`` and ``valid``.
+A name is split at ``_``, at ``.`` (a structure's member) and where lower case turns to upper case. The mark of
+direction that a naming style adds (``_i``, ``_o``, ``_ni``, ``i_``, ``o_``) is taken off if it agrees with the port's
+direction. A word that ends in a role is split before it: ``tdata`` is ``t`` and ``data``, ``awvalid`` is ``aw`` and
+``valid``.
 """
 
 from __future__ import annotations
 
 import re
 
-VALID = frozenset({"valid", "vld", "val", "dv"})
-READY = frozenset({"ready", "rdy"})
+VALID = frozenset({"valid", "vld", "val", "dv", "v"})
+READY = frozenset({"ready", "rdy", "yumi"})
+"""``v`` and ``yumi`` are BaseJump STL's: a yumi takes the beat that it sees, so it may be high only beside a valid."""
 LAST = frozenset({"last", "eop", "eof"})
 DIRECTIONS = frozenset({"in", "out", "i", "o", "input", "output"})
 """Words that tell nothing beside the port's direction, when a valid looks for its ready."""
@@ -37,7 +39,10 @@ def words(name: str, direction: str) -> tuple[str, ...]:
     for word in found:
         glued = _GLUED.fullmatch(word)
         split += [part for part in glued.groups() if part] if glued else [word]
-    return tuple(split)
+    # BaseJump STL says of a ready who waits for whom.
+    return tuple(
+        w for at, w in enumerate(split) if not (w in ("and", "then") and at and split[at - 1] == "ready")
+    )
 
 
 def _without_direction(found: list[str], direction: str) -> list[str]:

@@ -40,7 +40,8 @@ class Tensor:
     @property
     def dtype(self) -> str:
         """What an element is, for docstrings."""
-        return f"{'' if self.signed else 'unsigned '}{self.element_bits}-bit integers"
+        kind = "np.int64" if self.element_bits < 64 else "Python integers"
+        return f"{self.element_bits}-bit {'' if self.signed else 'unsigned '}integers ({kind})"
 
 
 def tensors(wiring: Wiring) -> dict[str, list[Tensor]]:
@@ -68,7 +69,7 @@ def payload(stream: BenchStream) -> list[str]:
 
 
 def side_signals(stream: BenchStream) -> dict[str, str]:
-    """Role (``last``, ``keep``, or the field's own name for what is driven with 0) to field, of fields without a tensor."""
+    """The fields without a tensor, each with its role: ``last``, ``keep``, or ``idle`` for what is driven with 0."""
     found = {}
     axis = stream.stream.style.startswith("AXI4-Stream")
     for name, signal in stream.stream.fields.items():

@@ -40,7 +40,7 @@ class Pool:
         """These belong to an interface now."""
         for signal in signals:
             if signal is not None:
-                del self._left[signal.name]
+                self._left.pop(signal.name, None)
 
     def take_all(self, signals: Iterable[Signal]) -> None:
         self.take(*signals)

@@ -20,7 +20,7 @@ _CLOCK_WORDS = frozenset({"clk", "clock", "aclk", "ck", "clkin", "mclk", "sclk",
 _RESET = re.compile(r"(?P<low>n|a(?=reset|rst)|s|p|h|sys|sync)?(?P<stem>rst|reset)(?P<tail>n|b|l)?")
 _START = frozenset({"start", "go", "kick", "launch", "begin"})
 _DONE = frozenset({"done", "finish", "finished", "complete", "completed"})
-_TEST = frozenset("scan test testmode dft bist jtag tck tms tdi trst".split())
+_TEST = frozenset({"scan", "test", "testmode", "dft", "bist", "jtag", "tck", "tms", "tdi", "trst"})
 
 
 def recognise(design: Design, hints: Hints | None = None) -> Recognised:
@@ -97,7 +97,8 @@ def _hinted_pin(pool: Pool, hints: Hints, name: str, value: int) -> Pin:
         raise AssayError(f"{hints.place(name)}: pins: {name} is an {signal.direction}; a pin is an input")
     if not 0 <= value < 1 << signal.width:
         raise AssayError(
-            f"{hints.place(name)}: pins: {name} = {value} does not fit {signal.width} bits (0 to {(1 << signal.width) - 1})"
+            f"{hints.place(name)}: pins: {name} = {value} does not fit {signal.width} bits "
+            f"(0 to {(1 << signal.width) - 1})"
         )
     pool.take(signal)
     return Pin(signal, value, "by hint")

@@ -12,8 +12,10 @@ from sim.attach.pool import Pool
 
 ENABLES = frozenset({"en", "ena", "enable", "ce", "cke", "clken", "clk_en", "clock_enable"})
 _CONTROL = frozenset(
-    "flush clear clr abort kill start go stop enable en ce test testmode scan dft bypass mode cfg config conf csr static "
-    "debug irq busy idle done error err overflow underflow full empty almost usage count level state stall sync".split()
+    {"flush", "clear", "clr", "abort", "kill", "start", "go", "stop", "enable", "en", "ce", "stall", "sync"}
+    | {"test", "testmode", "scan", "dft", "debug", "bypass", "mode", "cfg", "config", "conf", "csr", "static"}
+    | {"irq", "busy", "idle", "done", "error", "err", "overflow", "underflow", "full", "empty", "almost"}
+    | {"usage", "count", "level", "state"}
 )
 """Words of inputs and outputs that are no payload, unless they bear the words of a stream."""
 
@@ -46,7 +48,9 @@ def recognise_streams(pool: Pool, named: list[Stream]) -> tuple[list[Stream], li
     for valid, ready in pairs:
         pool.take(valid, ready)
         into = valid.direction == "input"
-        found.append(Stream("", into, "valid/ready" if ready else "valid", {}, valid, ready))
+        yumi = ready is not None and "yumi" in ready.words
+        style = "valid/yumi" if yumi else "valid/ready" if ready else "valid"
+        found.append(Stream("", into, style, {}, valid, ready))
     for signal in pool:
         if has(signal.words, READY) and signal.width == 1:
             doubts.append(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the bench reaches what was recognised: by the design's own ports, or through a bench top that adapts them.
 
-A top is needed where a port is no plain vector (a structure, an enumeration), where one port holds several handshakes, and
-where a handshake is not valid/ready (push and full, start and done, an active-low chip select). Everything else keeps the
-name that it has in the design.
+A top is needed where a port is no plain vector (a structure, an enumeration), where one port holds several handshakes,
+and where a handshake is not valid/ready (push and full, start and done, an active-low chip select). Everything else
+keeps the name that it has in the design.
 """
 
 from __future__ import annotations
@@ -178,12 +178,13 @@ def _stream(top: _Top, stream: Stream, clock: str, resets: list[tuple[str, bool]
         top.body.append(f"  assign {_DONE} = {done};")
         top.body.append(f"  assign {valid} = {done} & working_q;")
         return BenchStream(stream, valid, "", {n: top.through(s) for n, s in stream.fields.items()})
-    return BenchStream(
-        stream,
-        top.through(stream.valid) if stream.valid else "",
-        top.through(stream.ready) if stream.ready else "",
-        {name: top.through(signal) for name, signal in stream.fields.items()},
-    )
+    valid = top.through(stream.valid) if stream.valid else ""
+    if stream.style == "valid/yumi" and not stream.into:
+        ready = top.port("input", 1, f"{stream.name}_ready")
+        top.wire(stream.ready, f"{valid} & {ready}")
+    else:
+        ready = top.through(stream.ready) if stream.ready else ""
+    return BenchStream(stream, valid, ready, {n: top.through(s) for n, s in stream.fields.items()})
 
 
 def _token(top: _Top, stream: Stream) -> dict[str, str]:
