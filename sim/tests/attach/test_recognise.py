@@ -28,7 +28,7 @@ def attach(tmp_path: Path) -> Attach:
 
     def make(ports: str, hints: str = "", before: str = "", top: str = "m", **parameters: str) -> Recognised:
         source = RTL / ports
-        if not source.is_file():
+        if ports not in (path.name for path in RTL.iterdir()):
             source = tmp_path / "m.sv"
             source.write_text(f"{before}\nmodule m ({ports});\nendmodule\n")
         file = None
