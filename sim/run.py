@@ -63,6 +63,9 @@ _HDL_ERROR = re.compile(r"(?:\[(?P<ps>\d+)\] %(?:Error|Fatal)|(?:ERROR|FATAL)): 
 _ENDED_EARLY = "the simulation ended prematurely"
 """Part of cocotb's message for a test that was running, or waiting for its turn, when the HDL called $finish."""
 
+_COMPARED = ("words_compared", "values_compared", "serves")
+"""Keys of a summary that say that the run did what it is for."""
+
 _ICARUS_TIME = re.compile(r" +Time: (?P<ps>\d+) +Scope: ")
 """The line that Icarus prints after them."""
 
@@ -371,6 +374,12 @@ def _simulate(
     all_passed = all(result.status == "passed" for result in results)
     if runner.exit_status != 0 and not problems and all_passed and not hdl_errors:
         problems.append(f"the simulator ended with {_status(runner.exit_status)}; see its log")
+    # An engine compares nothing itself: its tensors are compared by who asked for them.
+    if results and all_passed and not problems and not any(map(summary.get, _COMPARED)):
+        problems.append(
+            "the tests passed without a comparison: a bench reports what it compared through tb.bench or "
+            "tb.report.Report"
+        )
     outcome = Outcome(job, folder, results, problems, summary, time.monotonic() - started)
     if not outcome.passed and not timed_out:
         outcome.failure_ns = _failure_time(summary, results, unexpected)

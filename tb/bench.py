@@ -5,7 +5,7 @@
     async def random_jobs(self):
         await self.play(self.stimulus.random_items(48))
 
-`BenchTest` is the common part: report, first failure, end. `ItemTest` adds an environment whose driver plays items;
+`BenchTest` is the common part: report, first failure, end. `EnvTest` adds an environment, `ItemTest` a driver of items;
 `tb.stream_bench.StreamBench` is the bench of a block of tensors at plain ports.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 import zlib
 from collections.abc import Callable, Coroutine, Iterable
@@ -29,9 +30,9 @@ from tb.agents.sequence import ItemSequence
 from tb.report import RUN_DIR, Report, write_json
 from tb.scoreboard import Mismatch, StreamScoreboard
 
-__all__ = ["BenchStopped", "BenchTest", "Finding", "ItemTest"]
+__all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
 
-Body = Callable[[Any], Coroutine[Any, Any, None]]
+Body = Callable[[Any], Coroutine[Any, Any, None] | None]
 
 
 class BenchStopped(Exception):
@@ -56,18 +57,19 @@ class BenchTest(uvm_test):
     Attributes:
         toplevel: name of the block, for the report.
         dut, report: of the run.
-        failed: set by the first failure.
+        hook: the method that a decorated function becomes: ``body``, or where a class has one of its own that does
+            the same for many tests, a method that this calls.
         seed: of this test. Tests of one run differ, and a test draws the same whether it runs alone or among others.
     """
 
     toplevel: str = ""
+    hook: str = "body"
 
     def build_phase(self) -> None:
         super().build_phase()
         self.dut = self.cdb_get("dut")
         self.report: Report = self.cdb_get("report")
         self.seed = zlib.crc32(f"{self.report.seed}/{type(self).__name__}".encode())
-        self.failed = Event()
 
     # ---------------------------------------------------------------------------------------------
     # What a bench says of itself
@@ -90,10 +92,14 @@ class BenchTest(uvm_test):
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------------------
+    @property
+    def failed(self) -> Event:
+        """Set by the first failure."""
+        return self.report.failed
+
     def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
         """Record a failure, as for `Report.fail`, and end the test: what follows a first difference is noise."""
         self.report.record(failure, **details)
-        self.failed.set()
 
     @staticmethod
     def pick(verilator: int, icarus: int) -> int:
@@ -103,7 +109,7 @@ class BenchTest(uvm_test):
     async def run_phase(self) -> None:
         self.raise_objection()
         try:
-            await select(self._all(), self.failed.wait())
+            await select(self._all(), self.first_failure())
         except BenchStopped:
             pass
         except StreamError as error:
@@ -115,6 +121,10 @@ class BenchTest(uvm_test):
                 self.report.add_counts(scoreboard)
         self.drop_objection()
 
+    async def first_failure(self) -> None:
+        """Returns when the test must end before its body does."""
+        await self.failed.wait()
+
     async def _all(self) -> None:
         await self.reset()
         await self.body()
@@ -125,11 +135,18 @@ class BenchTest(uvm_test):
     # ---------------------------------------------------------------------------------------------
     @classmethod
     def test(
-        cls, body: Body | type[BenchTest] | None = None, *, skip: bool = False, finds: Finding | None = None
+        cls,
+        body: Body | type[BenchTest] | None = None,
+        *,
+        name: str = "",
+        skip: bool = False,
+        finds: Finding | None = None,
     ) -> Any:
-        """Decorator: make a cocotb test of a `body`, or of a subclass that has one.
+        """Decorator: make a cocotb test of a function, which becomes the class's `hook`, or of a whole subclass.
 
-        The test's name is the function's; of a class it is the name in lower case with underscores.
+        Unless `name` says otherwise, the test's name is the function's. A class stays what it is, so that others can
+        build on it; the test stands in its module under the class's name in lower case with underscores:
+        ``RealLayers``, ``real_layers``.
 
         Args:
             skip: run only when named.
@@ -138,29 +155,50 @@ class BenchTest(uvm_test):
 
         def decorate(body: Body | type[BenchTest]) -> Any:
             if isinstance(body, type):
-                return _cocotb_test(body, _snake(body.__name__), skip, finds)
-            members = {"body": body, "__doc__": body.__doc__, "__module__": body.__module__}
-            return _cocotb_test(type(body.__name__, (cls,), members), body.__name__, skip, finds)
+                called = name or re.sub(r"(?<!^)(?=[A-Z])", "_", body.__name__).lower()
+                setattr(sys.modules[body.__module__], called, _cocotb_test(body, called, skip, finds))
+                return body
+            members = {cls.hook: body, "__doc__": body.__doc__, "__module__": body.__module__}
+            called = name or body.__name__
+            return _cocotb_test(type(called, (cls,), members), called, skip, finds)
 
         return decorate if body is None else decorate(body)
 
 
-class ItemTest(BenchTest):
-    """A test that plays items through a sequencer and a driver.
+class EnvTest(BenchTest):
+    """A test of an environment.
 
     Attributes:
-        environment: class of ``env``, with ``params``, ``failed`` (an Event), ``scoreboards``, ``reset`` and ``fail``.
-        item_driver: class of ``driver``, which plays the sequencer's items; ``finish`` awaits and checks them.
-        item_stimulus: class of ``stimulus``, made of the build's parameters and a seed.
+        environment: class of ``env``, a `tb.env.StreamEnv`.
     """
 
     environment: type
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.env = self.environment("env", self)
+
+    @property
+    def scoreboards(self) -> Iterable[StreamScoreboard]:
+        return self.env.scoreboards
+
+    async def reset(self) -> None:
+        await self.env.reset()
+
+
+class ItemTest(EnvTest):
+    """A test that plays items through a sequencer and a driver.
+
+    Attributes:
+        item_driver: class of ``driver``, which plays the sequencer's items; ``finish`` awaits and checks them.
+        item_stimulus: class of ``stimulus``, made of the environment's ``params`` and a seed.
+    """
+
     item_driver: type
     item_stimulus: type
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.env = self.environment("env", self)
         self.seqr = uvm_sequencer("items", self)
         self.driver = self.item_driver("driver", self)
         self.cdb_set("env", self.env, "driver")
@@ -171,15 +209,7 @@ class ItemTest(BenchTest):
 
     def end_of_elaboration_phase(self) -> None:
         super().end_of_elaboration_phase()
-        self.failed = self.env.failed
         self.stimulus = self.item_stimulus(self.env.params, self.seed)
-
-    @property
-    def scoreboards(self) -> Iterable[StreamScoreboard]:
-        return self.env.scoreboards
-
-    async def reset(self) -> None:
-        await self.env.reset()
 
     async def play(self, items: Iterable[uvm_sequence_item]) -> None:
         """Play items through the sequencer and wait until the last one is checked."""
@@ -227,11 +257,6 @@ def _judge(report: Report, planted: Report, name: str, finds: Finding) -> None:
         report.fail(f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}")
     else:
         cocotb.log.info("found as planted: %s", first["message"])
-
-
-def _snake(name: str) -> str:
-    """``RealLayers`` is the test ``real_layers``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _report(test: type[BenchTest], name: str) -> Report:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cocotb._test_manager
+from cocotb.triggers import Event
 
 from tb.agents.burst import StreamError
 from tb.coverage import CoverGroup
@@ -58,6 +59,7 @@ class Report:
         clocks, ideal_clocks: of the work done; the bench adds to them.
         notes: name to text, further results a person wants to see.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
+        failed: set by the first failure.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Report:
         self.coverage: dict[str, float] = {}
         self.failures: list[dict[str, object]] = []
         self.notes: dict[str, str] = {}
+        self.failed = Event()
         self._out = out
         self._finished = False
 
@@ -97,6 +100,7 @@ class Report:
 
     def record(self, failure: Mismatch | StreamError | str, **details: object) -> None:
         """As `fail`, without raising: for a bench that ends the test itself."""
+        self.failed.set()
         if isinstance(failure, Mismatch):
             entry = failure.as_failure()
         elif isinstance(failure, StreamError):
@@ -113,9 +117,9 @@ class Report:
         self.failures.append({**entry, **details})
 
     def add_scoreboard(self, scoreboard: StreamScoreboard) -> None:
-        """Finish a scoreboard; take over its counts and, if `fail` does not have them yet, its findings."""
+        """Finish a scoreboard; take over its counts and, if it has told nobody (``on_mismatch``), its findings."""
         found = scoreboard.finish()
-        if scoreboard.on_mismatch != self.fail:
+        if scoreboard.on_mismatch is None:
             for mismatch in found:
                 self.fail(mismatch)
         self.add_counts(scoreboard)

@@ -24,7 +24,6 @@ import bisect
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import cocotb
@@ -32,6 +31,7 @@ import numpy as np
 from cocotb.utils import get_sim_time
 
 from tb.agents.access import AxiLite, PinBus
+from tb.agents.axi_pins import AxiMemory, AxiPins
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import BeatUnknown, BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.clocking import Clocking, Reset, start_clock
@@ -42,11 +42,23 @@ from tb.agents.signals import Signal, find_signal, has_signal
 from tb.bench import BenchStopped, BenchTest
 from tb.layout import Field
 from tb.scoreboard import Mismatch
+from tb.stream_ports import (
+    AxiLitePort,
+    AxiMemoryPort,
+    AxiPort,
+    BurstPort,
+    MemoryPort,
+    PinPort,
+    Port,
+    axi_stream,
+)
 from tb.tensor_scoreboard import KEEP, LAST, Packet, TensorFormat, TensorScoreboard
 from tb.watchdog import Watchdog, Watched
 
 __all__ = [
     "AxiLitePort",
+    "AxiMemoryPort",
+    "AxiPort",
     "BurstPort",
     "Field",
     "MemoryPort",
@@ -60,104 +72,6 @@ NOTHING: Mapping[str, object] = MappingProxyType({})
 STALLS = (0, 0, 16, 64, 128, 200)  #: of which a test that sets none draws one for each port and play
 
 
-@dataclass(frozen=True)
-class Port:
-    """A stream at signals of the top; a name that ends in ``?`` is used only if the top has it.
-
-    Attributes:
-        data: `Field` of the one tensor, which is called as the port; or tensor name to `Field`.
-        valid, ready: the handshake; either may be missing, see `tb.agents.port`.
-        last: end of packet.
-        keep: a bit for each byte of the first field.
-        packet_beats: ``last`` ends every so many beats; 0: every tensor.
-        latency: of an output without valid: clocks from an input's beat to the output's.
-        follows: the input that `latency` counts from; by default the first one.
-        credits: of an output without ready: beats that fit into a buffer behind it. The inputs are held back so that it
-            never overflows, and it is emptied with stalls.
-        idle: signals of an input that are driven with 0 for ever (``tuser``, ``tid``).
-    """
-
-    data: Field | Mapping[str, Field]
-    valid: str = ""
-    ready: str = ""
-    last: str = ""
-    keep: str = ""
-    packet_beats: int = 0
-    latency: int = 0
-    follows: str = ""
-    credits: int = 0
-    idle: tuple[str, ...] = ()
-
-    def fields(self, name: str) -> dict[str, Field]:
-        """Tensor name to field."""
-        return {name: self.data} if isinstance(self.data, Field) else dict(self.data)
-
-
-def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **options: object) -> Port:
-    """The AXI4-Stream port ``<prefix>_tdata`` ...: ``tready``, ``tlast`` and ``tkeep`` are used where they exist.
-
-    Args:
-        prefix: without the underscore.
-        data: as in `Port`; by default ``tdata`` as one unsigned element.
-        options: more of `Port`.
-    """
-    names = {
-        "data": Field(f"{prefix}_tdata") if data is None else data,
-        "valid": f"{prefix}_tvalid",
-        "ready": f"{prefix}_tready?",
-        "last": f"{prefix}_tlast?",
-        "keep": f"{prefix}_tkeep?",
-        "idle": tuple(f"{prefix}_t{name}?" for name in ("strb", "user", "id", "dest")),
-    }
-    return Port(**{**names, **options})
-
-
-@dataclass(frozen=True)
-class BurstPort:
-    """A stream of a bench top that declares a burst adapter for it (`hdl/burst_ports.svh`): the fast way.
-
-    Attributes:
-        data: as in `Port`; here a field's `signal` says nothing.
-        widths: bits of every field, the first lowest: of tensors, and of ``keep`` and ``last``.
-        packet_beats: as in `Port`.
-    """
-
-    data: Field | Mapping[str, Field]
-    widths: Mapping[str, int]
-    packet_beats: int = 0
-
-    def fields(self, name: str) -> dict[str, Field]:
-        """Tensor name to field."""
-        return {name: self.data} if isinstance(self.data, Field) else dict(self.data)
-
-
-@dataclass(frozen=True)
-class MemoryPort:
-    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name."""
-
-    signals: Mapping[str, str]
-    depth: int
-    latency: int = 1
-    byte_addresses: bool = False
-    answers_writes: bool = False
-    first: int = 0
-
-
-@dataclass(frozen=True)
-class AxiLitePort:
-    """Registers behind AXI4-Lite: see `AxiLite`."""
-
-    prefix: str
-
-
-@dataclass(frozen=True)
-class PinPort:
-    """Registers or a memory behind plain signals: the arguments of `PinBus`, signals by name."""
-
-    signals: Mapping[str, str]
-    latency: int = 1
-
-
 class StreamBench(BenchTest):
     """The bench of one block; a subclass says what the block has, a test plays.
 
@@ -168,8 +82,9 @@ class StreamBench(BenchTest):
             length.
         enable: clock enable of the whole block; it stalls at random, and while it is low nothing passes.
         inputs, outputs: port name to `Port` or `BurstPort`.
-        memories: name to `MemoryPort`. ``self.memories[name]`` is then a `MemoryResponder`.
-        buses: name to `AxiLitePort` or `PinPort`. ``self.buses[name]`` then has ``write`` and ``read``.
+        memories: name to `MemoryPort` or `AxiMemoryPort`. ``self.memories[name]`` is then a `MemoryResponder` or an
+            `AxiMemory`, with ``load`` and ``read``.
+        buses: name to `AxiLitePort`, `AxiPort` or `PinPort`. ``self.buses[name]`` then has ``write`` and ``read``.
         pins: configuration pins and their values at the start.
         quiet_clocks: without any move, while something waits, after which the test fails.
 
@@ -187,8 +102,8 @@ class StreamBench(BenchTest):
     enable: str = ""
     inputs: Mapping[str, Port | BurstPort] = NOTHING
     outputs: Mapping[str, Port | BurstPort] = NOTHING
-    memories: Mapping[str, MemoryPort] = NOTHING
-    buses: Mapping[str, AxiLitePort | PinPort] = NOTHING
+    memories: Mapping[str, MemoryPort | AxiMemoryPort] = NOTHING
+    buses: Mapping[str, AxiLitePort | AxiPort | PinPort] = NOTHING
     pins: Mapping[str, int] = NOTHING
     quiet_clocks: int = 2_000
 
@@ -241,21 +156,7 @@ class StreamBench(BenchTest):
                 self._formats[name], on_mismatch=self.fail, clock_ns=self.clock_ns
             )
             monitor.add_callback(self.boards[name].write)
-        options = {"seed": self.seed, "on_error": self.fail}
-        self.memories = {
-            name: MemoryResponder(
-                self.clocking,
-                name,
-                {role: self.signal(signal) for role, signal in port.signals.items()},
-                port.depth,
-                latency=port.latency,
-                byte_addresses=port.byte_addresses,
-                answers_writes=port.answers_writes,
-                first=port.first,
-                **options,
-            )
-            for name, port in self.memories.items()
-        }
+        self.memories = {name: self._memory(name, port) for name, port in self.memories.items()}
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
         for name, port in self.outputs.items():
             if isinstance(port, Port) and port.credits:
@@ -314,7 +215,31 @@ class StreamBench(BenchTest):
             **options,
         )
 
-    def _bus(self, name: str, port: AxiLitePort | PinPort) -> AxiLite | PinBus:
+    def _memory(self, name: str, port: MemoryPort | AxiMemoryPort) -> MemoryResponder | AxiMemory:
+        options = {"seed": self.seed, "on_error": self.fail}
+        if isinstance(port, AxiMemoryPort):
+            return AxiMemory(*self._axi(port.prefix), size=port.size, **options)
+        return MemoryResponder(
+            self.clocking,
+            name,
+            {role: self.signal(signal) for role, signal in port.signals.items()},
+            port.depth,
+            latency=port.latency,
+            byte_addresses=port.byte_addresses,
+            answers_writes=port.answers_writes,
+            first=port.first,
+            **options,
+        )
+
+    def _axi(self, prefix: str) -> tuple[object, ...]:
+        """Arguments of an agent of cocotbext-axi."""
+        reset = find_signal(self.dut, self.reset_pin) if self.reset_pin else None
+        return self.dut, prefix, self.clocking.clock, reset, bool(self._reset and self._reset.active_low)
+
+    def _bus(self, name: str, port: AxiLitePort | AxiPort | PinPort) -> AxiLite | AxiPins | PinBus:
+        if isinstance(port, AxiPort):
+            options = {"clock_ns": self.clock_ns, "timeout_clocks": self.quiet_clocks, "seed": self.seed}
+            return AxiPins(*self._axi(port.prefix), **options)
         if isinstance(port, PinPort):
             signals = {role: self.signal(signal) for role, signal in port.signals.items()}
             return PinBus(self.clocking, name, signals, latency=port.latency, on_error=self.fail)
@@ -338,6 +263,20 @@ class StreamBench(BenchTest):
     # ---------------------------------------------------------------------------------------------
     # What a test says
     # ---------------------------------------------------------------------------------------------
+    async def predict(self, **tensors: np.ndarray) -> dict[str, np.ndarray]:
+        """`play`, until the last beat has come; gives the outputs as the block made them, by tensor name."""
+        await self.drain()
+        for board in self.boards.values():
+            board.kept = []
+        expected = await self._play(tensors)
+        await self.drain()
+        made: dict[str, np.ndarray] = {}
+        for name, packet in expected.items():
+            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept))
+        for board in self.boards.values():
+            board.kept = None
+        return made
+
     async def play(self, **tensors: np.ndarray) -> None:
         """Send tensors and expect what `golden` makes of them; returns when the block has taken the last beat.
 
@@ -347,6 +286,10 @@ class StreamBench(BenchTest):
         Raises:
             ValueError: an unknown tensor, an element that does not fit, or a layout of another shape.
         """
+        await self._play(tensors)
+
+    async def _play(self, tensors: Mapping[str, np.ndarray]) -> dict[str, Packet]:
+        """`play`; gives the packets that are expected, by port."""
         packets = self._packets(tensors, self.drivers)
         try:
             made = self.golden(**tensors)
@@ -367,6 +310,7 @@ class StreamBench(BenchTest):
         self._note_segment(packets, expected)
         self._draw_stalls()
         await self._send(packets)
+        return expected
 
     def expect(self, **tensors: np.ndarray) -> dict[str, Packet]:
         """Let the outputs' scoreboards await these tensors next."""
@@ -501,11 +445,13 @@ class StreamBench(BenchTest):
         await self.clocks(self.reset_clocks)
         if self._reset is not None:
             self._reset.write(False)
-        origin = self._origin_ns()
-        for board in self.boards.values():
-            board.origin_ns = origin
         self.clocking.running = True
         await self.clocks(1)
+        for name, board in self.boards.items():
+            board.origin_ns = self.clocking.origin_ns
+            if isinstance(self.monitors[name], BurstMonitor):  # its clocks are the bench top's
+                cycle = self.signal("cycle_o").read_known() or 0
+                board.origin_ns = get_sim_time("ns") - (cycle + 0.5) * self.clock_ns
 
     async def finish(self) -> None:
         await self.drain()
@@ -530,17 +476,13 @@ class StreamBench(BenchTest):
 
     # ---------------------------------------------------------------------------------------------
     @property
-    def _agents(self) -> list[MemoryResponder | AxiLite | PinBus]:
+    def _agents(self) -> list[MemoryResponder | AxiMemory | AxiLite | AxiPins | PinBus]:
         return [*self.memories.values(), *self.buses.values()]
 
     @property
     def _watched(self) -> list[Watched]:
         ports = [d for d in self.drivers.values() if isinstance(d, PortDriver)]
         return [*ports, *self._agents, *self.boards.values()]
-
-    def _origin_ns(self) -> float:
-        """Time of clock 0 of the beats' clocks."""
-        return self.clocking.origin_ns
 
     def _output_error(self, error: StreamError) -> None:
         """X within a beat is left to the scoreboard, which knows the element, and the lanes that mean nothing."""
@@ -565,7 +507,7 @@ class StreamBench(BenchTest):
 
     def _draw_stalls(self) -> None:
         stalling = [*self.drivers.values(), *self.monitors.values(), *self.memories.values()]
-        stalling += [bus for bus in self.buses.values() if isinstance(bus, AxiLite)]
+        stalling += [bus for bus in self.buses.values() if not isinstance(bus, PinBus)]
         stalling += [self.clocking] if self.clocking.has_enable else []
         for agent in stalling:
             agent.stall = int(self.rng.choice(STALLS)) if self._stall is None else self._stall

@@ -138,11 +138,7 @@ class TensorFormat:
             mask, digits = (1 << field.bits) - 1, (field.bits + 3) // 4
             told = [f"{int(v)} (0x{int(v) & mask:0{digits}x})" for v in values[:, lane]]
             return f"{said} is {told[1]} instead of {told[0]}"
-        return (
-            "after the last beat of the tensor"
-            if beat >= len(packet.beats)
-            else "the end of packet or its keep"
-        )
+        return "the end of the packet, or its keep"
 
 
 class TensorScoreboard(StreamScoreboard):
@@ -160,6 +156,7 @@ class TensorScoreboard(StreamScoreboard):
         self._promised = 0
         self._came = 0
         self._values_before = 0
+        self.kept: list[np.ndarray] | None = None  #: where what comes is kept as it came; None: nowhere
 
     @property
     def promised(self) -> int:
@@ -187,6 +184,8 @@ class TensorScoreboard(StreamScoreboard):
         self.expect(packet.beats & packet.care)
 
     def write(self, beats: Beats) -> None:
+        if self.kept is not None:
+            self.kept.append(beats.payload)
         care = self._care(self._came, len(beats))
         self._came += len(beats)
         unknown = None if beats.unknown is None else beats.unknown & care

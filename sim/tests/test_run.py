@@ -144,6 +144,13 @@ def test_cancelled_test_says_why(counter: Block, simulator: str, test: str, sent
     assert f"first failure    {sentence}" in "\n".join(report(outcome))
 
 
+def test_a_run_without_a_comparison_fails(counter: Block, simulator: str) -> None:
+    outcome, _ = simulate(counter, simulator, "compares_nothing")
+    assert [result.status for result in outcome.results] == ["passed"]
+    assert not outcome.passed
+    assert "the tests passed without a comparison" in outcome.problems[0]
+
+
 def test_expected_hdl_error_passes(counter: Block, simulator: str) -> None:
     assert simulate(counter, simulator, "raises_expected_hdl_error")[0].passed
 

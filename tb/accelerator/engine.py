@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from multiprocessing.connection import Client
+from pathlib import Path
 from typing import Any
 
 import cocotb
@@ -21,15 +22,16 @@ from cocotb.triggers import ClockCycles, Timer
 from golden.accelerator.report import StepRecord
 from golden.codegen.plan import Plan
 from golden.mvu.clocks import OVERHEAD
-from tb.accelerator.env import CLOCK_NS
 from tb.accelerator.host import Host, RunError
 from tb.accelerator.passive import JOB_END
 from tb.accelerator.tensors import TensorCollector, stored_input
 from tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.interrupt import Interrupt
+from tb.env import CLOCK_NS
 from tb.mvu.env import port_formats
 from tb.mvu_array.env import build_parameters
+from tb.report import RUN_DIR, write_json
 
 _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: runs have a limit
 
@@ -170,6 +172,7 @@ async def serve(dut: object) -> None:
     """Do what the connected process asks for, until it ends the connection."""
     server = PlanServer(dut)
     await server.reset()
+    write_json(Path(os.environ[RUN_DIR]) / "summary.json", {"serves": True})
     key = bytes.fromhex(os.environ["ASSAY_ENGINE_KEY"])
     with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=key) as host:
         while (request := _received(host)) is not None:

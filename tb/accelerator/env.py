@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import cocotb
-from cocotb.triggers import ClockCycles, Event, Timer
-from cocotb.utils import get_sim_time
-from pyuvm import uvm_component, uvm_env
+from cocotb.triggers import Event, Timer
+from pyuvm import uvm_component
 
 from golden.codegen.plan import Plan
 from tb.accelerator.coverage import AcceleratorCoverage
@@ -18,22 +18,20 @@ from tb.accelerator.tensors import TensorCollector
 from tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from tb.agents.burst import Beats
 from tb.agents.interrupt import Interrupt
-from tb.agents.stream import StreamAgent, StreamConfig
 from tb.controller.lockstep import Lockstep
 from tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from tb.controller.trace import TRACE_FORMAT
-from tb.mvu.env import Subscriber, port_formats
+from tb.env import CLOCK_NS, Stream, StreamEnv
+from tb.mvu.env import port_formats
 from tb.mvu_array.env import build_parameters
-from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
-__all__ = ["CLOCK_NS", "AcceleratorEnv"]
+__all__ = ["AcceleratorEnv"]
 
-CLOCK_NS = 10  #: as accelerator_tb.sv makes it
 _FLUSH_CLOCKS = 24  #: in which every tap has handed over what it has
 
 
-class AcceleratorEnv(uvm_env):
+class AcceleratorEnv(StreamEnv):
     """The host, and what watches. The ConfigDB gives ``dut`` and ``report``.
 
     Attributes:
@@ -48,51 +46,29 @@ class AcceleratorEnv(uvm_env):
     def __init__(self, name: str, parent: uvm_component) -> None:
         super().__init__(name, parent)
         self.params = build_parameters()
-        self.failed = Event()
         self.collector: TensorCollector | None = None
         self.on_reset: Callable[[], None] = lambda: None
 
-    def build_phase(self) -> None:
-        super().build_phase()
-        self.dut = self.cdb_get("dut")
-        self.report: Report = self.cdb_get("report")
-        mvu_formats = port_formats(self.params.mvu)
+    def table(self) -> Mapping[str, Stream]:
+        mvu = port_formats(self.params.mvu)
         every = range(self.params.mvus)
-        self.formats = {
-            **channel_formats(),
-            **{f"u{m}_trc": mvu_formats["trc"] for m in every},
-            **{f"u{m}_job": JOB_END for m in every},
-            "regs": ACCESSES,
-            "breq": BUS_REQUEST,
-            "brsp": BUS_RESPONSE,
-            "hreq": HOST_WRITES,
-            "irqs": LINES,
-            "trace": TRACE_FORMAT,
-        }
-        self.agents: dict[str, StreamAgent] = {}
-        for name, beat_format in self.formats.items():
-            config = StreamConfig(
-                self.dut,
-                name,
-                self.dut.clk_i,
-                beat_format,
-                CHANNELS.get(name, "tap"),
-                seed=self.report.seed,
-                clock_ns=CLOCK_NS,
-                on_error=self.fail,
-            )
-            self.cdb_set("config", config, name)
-            self.agents[name] = StreamAgent(name, self)
-        self.subscribers = {
-            name: Subscriber(f"{name}_subscriber", self) for name in self.formats if name not in CHANNELS
+        return {
+            **{name: Stream(CHANNELS[name], payload) for name, payload in channel_formats().items()},
+            **{f"u{m}_trc": Stream("tap", mvu["trc"], partial(self._word_written, m)) for m in every},
+            **{f"u{m}_job": Stream("tap", JOB_END, partial(self._job_ended, m)) for m in every},
+            "regs": Stream("tap", ACCESSES, lambda beats: self.mvus.access(beats)),
+            "breq": Stream("tap", BUS_REQUEST, lambda beats: self.harts.requests(beats)),
+            "brsp": Stream("tap", BUS_RESPONSE, lambda beats: self.harts.responses(beats)),
+            "hreq": Stream("tap", HOST_WRITES, lambda beats: self.harts.host_writes(beats)),
+            "irqs": Stream("tap", LINES, lambda beats: self.harts.line_changes(beats)),
+            "trace": Stream("tap", TRACE_FORMAT, self._retired),
         }
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        bus = {name: agent.bus for name, agent in self.agents.items()}
         self.axi = AxiManager(
-            {name: bus[name] for name in ("aw", "w", "ar")},
-            {name: bus[name] for name in ("b", "r")},
+            {name: self.bus[name] for name in ("aw", "w", "ar")},
+            {name: self.bus[name] for name in ("b", "r")},
             clock_ns=CLOCK_NS,
             on_error=self.fail,
         )
@@ -121,20 +97,6 @@ class AcceleratorEnv(uvm_env):
         self.harts = HartWatch(self.lockstep, log, lines, self.fail)
         self.host.on_load, self.host.on_write = self.mvus.load, self.mvus.write
         self.host.settle = self.settle
-        receivers: dict[str, Callable[[Beats], None]] = {
-            "regs": self.mvus.access,
-            "breq": self.harts.requests,
-            "brsp": self.harts.responses,
-            "hreq": self.harts.host_writes,
-            "irqs": self.harts.line_changes,
-            "trace": self._retired,
-        }
-        for m in range(self.params.mvus):
-            receivers[f"u{m}_trc"] = self._trace_of(m)
-            receivers[f"u{m}_job"] = lambda beats, m=m: self.mvus.job_ended(m, beats)
-        for name, receive in receivers.items():
-            self.subscribers[name].receive = receive
-            self.agents[name].ap.connect(self.subscribers[name].analysis_export)
         self._batch = Event()
         self._set_external(0)
 
@@ -144,17 +106,7 @@ class AcceleratorEnv(uvm_env):
 
     @property
     def scoreboards(self) -> tuple[StreamScoreboard | Lockstep, ...]:
-        """All of them."""
         return (*(unit.trace for unit in self.mvus.units), self.lockstep)
-
-    def clock(self) -> int:
-        """The bench's count of clocks."""
-        return int(self.dut.cycle_o.value)
-
-    def fail(self, failure: object, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
-        self.report.fail(failure, **details)
-        self.failed.set()
 
     def begin(self, plan: Plan) -> None:
         """A run of this plan begins."""
@@ -163,32 +115,22 @@ class AcceleratorEnv(uvm_env):
         self.collector.restart()
         self.mvus.begin(self.collector.steps)
 
-    async def reset(self) -> None:
-        """Reset device and bench: everything in flight is dropped, the memories keep their contents."""
-        self.dut.rst_ni.value = 0
+    def quieten(self) -> None:
         self._set_external(0)
-        await ClockCycles(self.dut.clk_i, 3)
+
+    def flush(self) -> None:
+        """Drop everything in flight: called in a reset. The memories keep their contents."""
+        super().flush()
         self.axi.flush()
-        for name, agent in self.agents.items():
-            if name not in CHANNELS:
-                agent.flush()
         self.mvus.reset()
         self.harts.reset()
         self.lockstep.reset()
         self.host.forget()
         self.on_reset()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-        self.mvus.origin_ns = origin
-        for scoreboard in self.scoreboards:
-            scoreboard.origin_ns = origin
 
-    def stall(self, probability: int) -> None:
-        """Let every channel of the host's port stall with this probability in 1/256."""
-        for name in CHANNELS:
-            self.agents[name].bus.stall = probability
+    def set_origin(self, origin_ns: float) -> None:
+        super().set_origin(origin_ns)
+        self.mvus.origin_ns = origin_ns
 
     def _set_external(self, mask: int) -> None:
         self.external = mask
@@ -200,23 +142,20 @@ class AcceleratorEnv(uvm_env):
 
     async def settle(self) -> None:
         """Wait until everything so far has reached its scoreboard."""
-        taps = [agent.bus for name, agent in self.agents.items() if name not in CHANNELS]
-        for tap in taps:
-            tap.eager = True
-        for _ in range(40):
-            await Timer(CLOCK_NS * _FLUSH_CLOCKS, "ns")
-            if not self.harts.batches and not any(unit.trace.outstanding for unit in self.mvus.units):
-                break
-        for tap in taps:
-            tap.eager = False
+        await self.settle_streams(
+            [name for name, stream in self.streams.items() if stream.role == "tap"],
+            lambda: self.harts.batches or any(unit.trace.outstanding for unit in self.mvus.units),
+            looks=40,
+            clocks=_FLUSH_CLOCKS,
+        )
 
-    def _trace_of(self, mvu: int) -> Callable[[Beats], None]:
-        def receive(beats: Beats) -> None:
-            self.mvus.units[mvu].trace.write(beats)
-            if self.collector is not None:
-                self.collector.beats(mvu, self.formats[f"u{mvu}_trc"], beats)
+    def _word_written(self, mvu: int, beats: Beats) -> None:
+        self.mvus.units[mvu].trace.write(beats)
+        if self.collector is not None:
+            self.collector.beats(mvu, self.formats[f"u{mvu}_trc"], beats)
 
-        return receive
+    def _job_ended(self, mvu: int, beats: Beats) -> None:
+        self.mvus.job_ended(mvu, beats)
 
     def _retired(self, beats: Beats) -> None:
         self.harts.batches.append(beats)
@@ -224,17 +163,12 @@ class AcceleratorEnv(uvm_env):
 
     async def _compare_retirements(self) -> None:
         """Compare a batch when everything else that happened until then is known."""
-        others = [self.agents[name].bus for name in ("breq", "brsp", "hreq", "irqs")]
         while True:
             await self._batch.wait()
             self._batch.clear()
             many = len(self.harts.batches)
-            before = [tap.eager for tap in others]
-            for tap in others:
-                tap.eager = True
-            await Timer(CLOCK_NS * _FLUSH_CLOCKS, "ns")
-            for tap, eager in zip(others, before, strict=True):
-                tap.eager = eager
+            with self.eager("breq", "brsp", "hreq", "irqs"):
+                await Timer(CLOCK_NS * _FLUSH_CLOCKS, "ns")
             self.harts.process(min(many, len(self.harts.batches)))
             if self.harts.batches:
                 self._batch.set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the accelerator. Each is a cocotb test; what it plays is its `body`, all else is the environment's."""
+"""Tests of the accelerator. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from golden.codegen import files
 from golden.codegen.plan import Plan
 from golden.controller import memory_map
 from golden.mvu.registers import BY_NAME as MVU_REGISTERS
-from tb.accelerator.env import CLOCK_NS, AcceleratorEnv
+from tb.accelerator.env import AcceleratorEnv
 from tb.accelerator.networks import crowd, tampered
 from tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
 from tb.accelerator.stimulus import Stimulus
 from tb.agents.axi import FIXED, INCR
-from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.bench import BenchStopped, Finding, ItemTest
 from tb.controller.trace import RECORD
+from tb.env import CLOCK_NS
 from tb.mvu.env import Expectation
 from tb.mvu.networks import given_model, load_workloads
 
@@ -39,7 +40,7 @@ from tb.mvu.networks import given_model, load_workloads
 ANY_CLOCKS = Tolerance(None)
 
 
-class AcceleratorTest(BenchTest):
+class AcceleratorTest(ItemTest):
     """A test of the accelerator."""
 
     toplevel = "accelerator"
@@ -75,8 +76,12 @@ class AcceleratorTest(BenchTest):
 # -------------------------------------------------------------------------------------------------
 # Real networks
 # -------------------------------------------------------------------------------------------------
+@AcceleratorTest.test
 class RealNetworks(AcceleratorTest):
-    """Whole networks, from the host's input to the host's output."""
+    """The trained digit networks, or MODEL: every tensor equal, images recognised, clocks as predicted.
+
+    Whole networks, from the host's input to the host's output.
+    """
 
     mappings: tuple[str, ...] = ("auto",)
 
@@ -110,71 +115,47 @@ class RealNetworks(AcceleratorTest):
             self.report.notes["digits recognised"] = f"{right} of {total}"
 
 
-@cocotb.test()
-async def real_networks(dut: object) -> None:
-    """The trained digit networks, or MODEL: every tensor equal, images recognised, clocks as predicted."""
-    await run(dut, RealNetworks)
-
-
+@RealNetworks.test
 class BothMappings(RealNetworks):
-    """The same, first distributed, then pipelined."""
+    """The digit networks in both mappings, one after the other on one accelerator.
+
+    The same, first distributed, then pipelined.
+    """
 
     mappings = ("distributed", "pipelined")
 
 
-@cocotb.test()
-async def both_mappings(dut: object) -> None:
-    """The digit networks in both mappings, one after the other on one accelerator."""
-    await run(dut, BothMappings)
-
-
-class VectorSet(AcceleratorTest):
-    """A folder of the code generator: its plan, its image, its tensors."""
-
-    async def body(self) -> None:
-        saved = files.read(Path(os.environ["ASSAY_VECTORS"]))
-        if saved.plan.params != self.env.params:
-            self.env.fail(
-                f"the folder was made for {saved.plan.params.rtl}, the build is {self.env.params.rtl}",
-                kind="vectors",
-            )
-            raise BenchStopped
-        await self.play([RunItem(f"vectors of {saved.plan.network.name}", saved.plan, saved.image)])
-        for name, values in saved.tensors.items():
-            if not np.array_equal(self.driver.expected[name], values):
-                self.env.fail(f"tensor {name} of the folder is not the golden network's", kind="golden")
-                raise BenchStopped
-
-
-@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
-async def vector_set(dut: object) -> None:
+@AcceleratorTest.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(self: AcceleratorTest) -> None:
     """The code generator's folder in VECTORS."""
-    await run(dut, VectorSet)
+    saved = files.read(Path(os.environ["ASSAY_VECTORS"]))
+    if saved.plan.params != self.env.params:
+        self.env.fail(
+            f"the folder was made for {saved.plan.params.rtl}, the build is {self.env.params.rtl}",
+            kind="vectors",
+        )
+        raise BenchStopped
+    await self.play([RunItem(f"vectors of {saved.plan.network.name}", saved.plan, saved.image)])
+    for name, values in saved.tensors.items():
+        if not np.array_equal(self.driver.expected[name], values):
+            self.env.fail(f"tensor {name} of the folder is not the golden network's", kind="golden")
+            raise BenchStopped
 
 
 # -------------------------------------------------------------------------------------------------
 # Random networks
 # -------------------------------------------------------------------------------------------------
-class RandomNetworks(AcceleratorTest):
-    """Random networks, two inputs each."""
-
-    async def body(self) -> None:
-        for number in range(self.pick(6, 1)):
-            plan = self.stimulus.plan(
-                f"random{number}", self.pick(5, 2), self.pick(8, 4), self.pick(4000, 300)
-            )
-            await self.play(
-                RunItem(
-                    f"{plan.network.name}, {plan.mapping}, input {k}", plan, self.stimulus.input(plan.network)
-                )
-                for k in range(self.pick(2, 1))
-            )
-
-
-@cocotb.test()
-async def random_networks(dut: object) -> None:
+@AcceleratorTest.test
+async def random_networks(self: AcceleratorTest) -> None:
     """Random networks in both mappings: shapes, formats, strides, padding, pools, residuals on any earlier tensor."""
-    await run(dut, RandomNetworks)
+    for number in range(self.pick(6, 1)):
+        plan = self.stimulus.plan(f"random{number}", self.pick(5, 2), self.pick(8, 4), self.pick(4000, 300))
+        await self.play(
+            RunItem(
+                f"{plan.network.name}, {plan.mapping}, input {k}", plan, self.stimulus.input(plan.network)
+            )
+            for k in range(self.pick(2, 1))
+        )
 
 
 # -------------------------------------------------------------------------------------------------
@@ -214,8 +195,10 @@ class Beside(AcceleratorTest):
         return env.irq.level == 1
 
 
+@Beside.test
 class InterruptStorm(Beside):
-    """External, software and timer interrupts of all harts come and go: the firmware has enabled none of them."""
+    """External, software and timer interrupts of all harts come and go: the firmware has enabled none of
+    them."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, harts = self.stimulus.random, self.env.params.mvus
@@ -240,14 +223,9 @@ class InterruptStorm(Beside):
             await env.axi.write_words(memory_map.MTIMECMP_BASE + 8 * hart + np.array([0, 4]), 0xFFFFFFFF)
 
 
-@cocotb.test()
-async def interrupt_storm(dut: object) -> None:
-    """External, software and timer interrupts while a network runs."""
-    await run(dut, InterruptStorm)
-
-
-class LateHart(Beside):
-    """The host holds harts for a while, at random."""
+@Beside.test
+class LateHarts(Beside):
+    """Harts that the host holds for a while in the middle of a run."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, harts = self.stimulus.random, self.env.params.mvus
@@ -261,14 +239,9 @@ class LateHart(Beside):
         await env.host.hold(0)
 
 
-@cocotb.test()
-async def late_harts(dut: object) -> None:
-    """Harts that the host holds for a while in the middle of a run."""
-    await run(dut, LateHart)
-
-
+@Beside.test
 class HostReads(Beside):
-    """The host reads data memories, registers and the controller's memories during a run."""
+    """Host reads of memories and registers while a network runs."""
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, host, params = self.stimulus.random, env.host, self.env.params
@@ -306,46 +279,27 @@ class HostReads(Beside):
             await self.pause(100)
 
 
-@cocotb.test()
-async def host_reads(dut: object) -> None:
-    """Host reads of memories and registers while a network runs."""
-    await run(dut, HostReads)
-
-
-class Contention(AcceleratorTest):
-    """Layers that send a word nearly every clock, each to all units."""
-
-    async def body(self) -> None:
-        network = crowd(self.env.params, self.stimulus.rng, self.pick(6, 2), self.pick(8, 3))
-        for mapping in ("distributed", "pipelined")[: self.pick(2, 1)]:
-            plan = codegen.plan(network, self.env.params, mapping)
-            await self.play([RunItem(f"crowd, {mapping}", plan, self.stimulus.input(network))])
-
-
-@cocotb.test()
-async def contention(dut: object) -> None:
+@AcceleratorTest.test
+async def contention(self: AcceleratorTest) -> None:
     """A network whose layers do little but send to everybody: clocks as predicted here too."""
-    await run(dut, Contention)
+    network = crowd(self.env.params, self.stimulus.rng, self.pick(6, 2), self.pick(8, 3))
+    for mapping in ("distributed", "pipelined")[: self.pick(2, 1)]:
+        plan = codegen.plan(network, self.env.params, mapping)
+        await self.play([RunItem(f"crowd, {mapping}", plan, self.stimulus.input(network))])
 
 
-class Stalls(AcceleratorTest):
-    """Every channel of the host's port stalls; the run itself must not notice."""
-
-    async def body(self) -> None:
-        for density in (16, 128, 220)[: self.pick(3, 1)]:
-            plan = self.stimulus.plan("stalled", self.pick(3, 2), self.pick(6, 4), self.pick(2000, 200))
-            self.env.stall(density)
-            await self.play([RunItem(f"stalls {density}", plan, self.stimulus.input(plan.network))])
-        self.env.stall(0)
-
-
-@cocotb.test()
-async def stalls(dut: object) -> None:
+@AcceleratorTest.test
+async def stalls(self: AcceleratorTest) -> None:
     """Back-pressure and gaps on all channels of the host's port."""
-    await run(dut, Stalls)
+    for density in (16, 128, 220)[: self.pick(3, 1)]:
+        plan = self.stimulus.plan("stalled", self.pick(3, 2), self.pick(6, 4), self.pick(2000, 200))
+        self.env.stall(density)
+        await self.play([RunItem(f"stalls {density}", plan, self.stimulus.input(plan.network))])
+    self.env.stall(0)
 
 
-class ResetInTheMiddle(AcceleratorTest):
+@AcceleratorTest.test
+class Resets(AcceleratorTest):
     """Reset at a random clock of a run, or of its loading; then a clean run."""
 
     async def body(self) -> None:
@@ -374,17 +328,15 @@ class ResetInTheMiddle(AcceleratorTest):
         await ClockCycles(env.dut.clk_i, 10_000_000)
 
 
-@cocotb.test()
-async def resets(dut: object) -> None:
-    """Reset in the middle of a run or of its loading, then a clean run."""
-    await run(dut, ResetInTheMiddle)
-
-
 # -------------------------------------------------------------------------------------------------
 # The host's port
 # -------------------------------------------------------------------------------------------------
+@AcceleratorTest.test
 class AxiCorners(AcceleratorTest):
-    """Accesses of all kinds, legal and not, on every window; then a run."""
+    """The host's port: windows, sizes, strobes, FIXED, refusals with their responses, no effect and no hang.
+
+    Accesses of all kinds, legal and not, on every window; then a run.
+    """
 
     async def body(self) -> None:
         await self.driver.or_stop(self.legal())
@@ -511,12 +463,6 @@ class AxiCorners(AcceleratorTest):
         self.equal("a read after all that", answer.resp, [0])
 
 
-@cocotb.test()
-async def axi_corners(dut: object) -> None:
-    """The host's port: windows, sizes, strobes, FIXED, refusals with their responses, no effect and no hang."""
-    await run(dut, AxiCorners)
-
-
 # -------------------------------------------------------------------------------------------------
 # Runs that fail, as they should
 # -------------------------------------------------------------------------------------------------
@@ -551,8 +497,12 @@ class Fails(AcceleratorTest):
         """Beside the run."""
 
 
-class NeverEnds(Fails):
-    """A job whose countdown is far beyond the run's limit."""
+@Fails.test
+class Watchdog(Fails):
+    """A job that never ends: the host names hart, MVU, layer and rows; after a reset all is well.
+
+    A job whose countdown is far beyond the run's limit.
+    """
 
     words = ("has not ended within", "to end step 0 of layer send0", "busy")
     limit = 3000
@@ -566,14 +516,12 @@ class NeverEnds(Fails):
         return tampered(plan, "    csrw mvucommand, s7", endless)
 
 
-@cocotb.test()
-async def watchdog(dut: object) -> None:
-    """A job that never ends: the host names hart, MVU, layer and rows; after a reset all is well."""
-    await run(dut, NeverEnds)
+@Fails.test
+class WatchdogOfAHart(Fails):
+    """A hart that never comes: the host says who waits for whom.
 
-
-class HeldForEver(Fails):
-    """A hart that is never released: the others wait for it."""
+    A hart that is never released: the others wait for it.
+    """
 
     words = ("has not ended within", "hart 0", "has not begun step 0 of layer layer0")
     limit = 3000
@@ -582,49 +530,34 @@ class HeldForEver(Fails):
         await env.host.hold(1)
 
 
-@cocotb.test()
-async def watchdog_of_a_hart(dut: object) -> None:
-    """A hart that never comes: the host says who waits for whom."""
-    await run(dut, HeldForEver)
-
-
+@Fails.test
 class IllegalJob(Fails):
+    """A job that an MVU refuses ends the run; the host names hart, MVU, layer and cause."""
+
     words = ("refused a job", "layer layer0", "precision")
 
     def spoil(self, plan: Plan) -> Plan:
         return tampered(plan, "    csrw mvucommand, s7", "    csrwi mvuprecision, 0\n    csrw mvucommand, s7")
 
 
-@cocotb.test()
-async def illegal_job(dut: object) -> None:
-    """A job that an MVU refuses ends the run; the host names hart, MVU, layer and cause."""
-    await run(dut, IllegalJob)
+@Fails.test
+class FirmwareTrap(Fails):
+    """A firmware that traps ends the run; the host names hart, cause and pc."""
 
-
-class Trap(Fails):
     words = (" trapped: illegal at pc 0x8000",)  # whichever hart comes there first
 
     def spoil(self, plan: Plan) -> Plan:
         return tampered(plan, "    csrw mvucommand, s7", "    .word 0")
 
 
-@cocotb.test()
-async def firmware_trap(dut: object) -> None:
-    """A firmware that traps ends the run; the host names hart, cause and pc."""
-    await run(dut, Trap)
+@Fails.test
+class FirmwareRunsOff(Fails):
+    """A firmware that jumps out of its memory ends the run in a trap that is named."""
 
-
-class RunsOff(Fails):
     words = ("trapped:", "at pc 0x")
 
     def spoil(self, plan: Plan) -> Plan:
         return tampered(plan, "    csrw mvucommand, s7", "    lui t0, 0xfffff\n    jr t0")
-
-
-@cocotb.test()
-async def firmware_runs_off(dut: object) -> None:
-    """A firmware that jumps out of its memory ends the run in a trap that is named."""
-    await run(dut, RunsOff)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -632,6 +565,8 @@ async def firmware_runs_off(dut: object) -> None:
 # -------------------------------------------------------------------------------------------------
 class Planted(AcceleratorTest):
     """A small run in which something is tampered with."""
+
+    hook = "tamper"
 
     async def body(self) -> None:
         plan = codegen.plan(crowd(self.env.params, self.stimulus.rng, 2, 4), self.env.params)
@@ -657,76 +592,60 @@ class Planted(AcceleratorTest):
             unit.trace.expect_job = expect
 
 
-class FlippedBit(Planted):
-    def tamper(self, plan: Plan) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            beats[0, 0] ^= 1
-            return beats
-
-        self.alter_trace(flip)
-
-
-@cocotb.test()
-async def planted_flipped_bit(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "_trc", "layer send0", "data[0]", "bit plane", "clock"))
+def planted_flipped_bit(self: Planted, plan: Plan) -> None:
     """One flipped bit in a unit's expected words is found while the system runs, and named."""
-    await run_planted(dut, FlippedBit, "mismatch", "_trc", "layer send0", "data[0]", "bit plane", "clock")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        beats[0, 0] ^= 1
+        return beats
+
+    self.alter_trace(flip)
 
 
-class LostWord(Planted):
-    def tamper(self, plan: Plan) -> None:
-        self.alter_trace(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
-
-
-@cocotb.test()
-async def planted_lost_word(dut: object) -> None:
+@Planted.test(finds=Finding("lost", "_trc", "layer send0"))
+def planted_lost_word(self: Planted, plan: Plan) -> None:
     """A word that never leaves a unit is called lost."""
-    await run_planted(dut, LostWord, "lost", "_trc", "layer send0")
+    self.alter_trace(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
 
 
-class WrongTensor(Planted):
-    def tamper(self, plan: Plan) -> None:
-        collector = self.env.begin
-
-        def begin(plan: Plan) -> None:
-            collector(plan)
-            original = self.env.collector.tensors
-
-            def tensors() -> dict[str, np.ndarray]:
-                made = original()
-                made["sent0"][-1, -1, -1] ^= 1
-                return made
-
-            self.env.collector.tensors = tensors
-
-        self.env.begin = begin
-
-
-@cocotb.test()
-async def planted_tensor(dut: object) -> None:
+@Planted.test(finds=Finding("tensor", "sent0", "row", "channel", "expected", "seen"))
+def planted_tensor(self: Planted, plan: Plan) -> None:
     """A value of a tensor that is not the golden network's is named with its place."""
-    await run_planted(dut, WrongTensor, "tensor", "sent0", "row", "channel", "expected", "seen")
+    collector = self.env.begin
+
+    def begin(plan: Plan) -> None:
+        collector(plan)
+        original = self.env.collector.tensors
+
+        def tensors() -> dict[str, np.ndarray]:
+            made = original()
+            made["sent0"][-1, -1, -1] ^= 1
+            return made
+
+        self.env.collector.tensors = tensors
+
+    self.env.begin = begin
 
 
-class WrongOutput(Planted):
-    def tamper(self, plan: Plan) -> None:
-        read = self.env.host.read_tensor
-
-        async def altered(tensor: str) -> np.ndarray:
-            values = await read(tensor)
-            values[0, 0, 0] ^= 1
-            return values
-
-        self.env.host.read_tensor = altered
-
-
-@cocotb.test()
-async def planted_output(dut: object) -> None:
+@Planted.test(finds=Finding("output", "as the host reads it"))
+def planted_output(self: Planted, plan: Plan) -> None:
     """An output that the host reads wrong, though it was right on its way, is found."""
-    await run_planted(dut, WrongOutput, "output", "as the host reads it")
+    read = self.env.host.read_tensor
+
+    async def altered(tensor: str) -> np.ndarray:
+        values = await read(tensor)
+        values[0, 0, 0] ^= 1
+        return values
+
+    self.env.host.read_tensor = altered
 
 
-class SlowRun(Planted):
+@Planted.test(finds=Finding("clocks", "the system model predicts"))
+class PlantedClocks(Planted):
+    """A run that takes longer than predicted fails."""
+
     def tamper_item(self, item: RunItem) -> None:
         async def released(env: AcceleratorEnv) -> None:
             await env.host.hold(env.host.all_harts)
@@ -736,31 +655,24 @@ class SlowRun(Planted):
         item.released = released
 
 
-@cocotb.test()
-async def planted_clocks(dut: object) -> None:
-    """A run that takes longer than predicted fails."""
-    await run_planted(dut, SlowRun, "clocks", "the system model predicts")
-
-
-class WrongRetirement(Planted):
-    def tamper(self, plan: Plan) -> None:
-        def alter(records: np.ndarray) -> np.ndarray:
-            records = records.copy()
-            at = np.flatnonzero(records["rd_addr"])
-            if len(at):
-                records["rd_wdata"][at[-1]] ^= 1
-            return records.astype(RECORD)
-
-        self.env.lockstep.alter = alter
-
-
-@cocotb.test()
-async def planted_retirement(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "hart", "pc 0x8000", "rd_wdata"))
+def planted_retirement(self: Planted, plan: Plan) -> None:
     """A wrong result of an instruction is found in lock-step while the system runs."""
-    await run_planted(dut, WrongRetirement, "mismatch", "hart", "pc 0x8000", "rd_wdata")
+
+    def alter(records: np.ndarray) -> np.ndarray:
+        records = records.copy()
+        at = np.flatnonzero(records["rd_addr"])
+        if len(at):
+            records["rd_wdata"][at[-1]] ^= 1
+        return records.astype(RECORD)
+
+    self.env.lockstep.alter = alter
 
 
-class WrongRegister(Planted):
+@Planted.test(finds=Finding("job", "begins with mvuquant", "layer send0"))
+class PlantedRegister(Planted):
+    """A job that begins with another register value than its step has is named."""
+
     def tamper(self, plan: Plan) -> None:
         shadow = self.env.mvus.units[0].shadow
 
@@ -772,18 +684,6 @@ class WrongRegister(Planted):
         self.env.mvus.units[0].shadow = Altered(shadow)
 
 
-@cocotb.test()
-async def planted_register(dut: object) -> None:
-    """A job that begins with another register value than its step has is named."""
-    await run_planted(dut, WrongRegister, "job", "begins with mvuquant", "layer send0")
-
-
-class NothingRun(AcceleratorTest):
-    async def body(self) -> None:
-        pass
-
-
-@cocotb.test()
-async def planted_nothing(dut: object) -> None:
+@AcceleratorTest.test(finds=Finding("nothing compared", "not a single retirement"))
+async def planted_nothing(self: AcceleratorTest) -> None:
     """A bench in which nothing ran fails."""
-    await run_planted(dut, NothingRun, "nothing compared", "not a single retirement")

@@ -68,6 +68,8 @@ class AxiLite:
                 seed=seed,
                 on_error=on_error,
             )
+        # Answers are awaited: they must not wait for more of them.
+        self.channels["b"].eager = self.channels["r"].eager = True
         options = {
             "clock_ns": clocking.period_ns,
             "timeout_clocks": timeout_clocks,

@@ -16,7 +16,8 @@ from collections.abc import Callable
 import cocotb
 from cocotb.clock import Clock
 from cocotb.handle import SimHandleBase
-from cocotb.triggers import Event, FallingEdge, ReadOnly, Timer
+from cocotb.task import Task
+from cocotb.triggers import ClockCycles, Event, FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
 
 from tb.agents.burst import NEVER, StreamError, raise_error
@@ -112,11 +113,13 @@ class Clocking:
         self._sampled = False
         if enable is not None:
             enable.write(1)
-        self._task = cocotb.start_soon(self._run())
+        self._task: Task[None] | None = None
 
     def add(self, agent: Clocked) -> None:
         """Let an agent take part."""
         self._agents.append(agent)
+        if self._task is None:  # a bench of burst adapters alone sleeps between its bursts
+            self._task = cocotb.start_soon(self._run())
         if type(agent).answer is not Clocked.answer:
             self._answering.append(agent)
 
@@ -135,6 +138,9 @@ class Clocking:
 
     async def clocks(self, count: int) -> None:
         """Wait for so many falling edges; what was sampled before is then known."""
+        if self._task is None:
+            await ClockCycles(self.clock, count, FallingEdge)
+            return
         for _ in range(count):
             self._turn.clear()
             await self._turn.wait()

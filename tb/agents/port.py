@@ -36,6 +36,8 @@ from tb.agents.stalls import Stalls
 
 __all__ = ["PortDriver", "PortMonitor"]
 
+_BURST, _QUIET = 32, 12  # beats, or clocks without one, after which a monitor hands over what has come
+
 
 @dataclass
 class _Job:
@@ -269,7 +271,10 @@ class PortMonitor(_Port):
                 f"port {name}: an output without valid needs the input that it follows, and its latency"
             )
         self.received = 0
-        self.eager = True  # beats are handed over in the clock after they passed
+        self.eager = False  #: beats are handed over in the clock after they passed, not several at a time
+        self._pending: list[tuple[int, int, int]] = []  # beats not handed over: value, X bits, clock
+        self._quiet = 0
+        self._taken_cycle = 0
         self._callbacks = [] if callback is None else [callback]
         self._latency = latency
         self._follows = follows
@@ -299,6 +304,7 @@ class PortMonitor(_Port):
         """Forget what was received: to be called while the design is in reset. Beat 0 is the next one."""
         self.received = self._held = 0
         self._due.clear()
+        self._pending.clear()
         self._taken = self._waiting = None
         if self._ready is not None:
             self._ready.write(0)
@@ -306,33 +312,50 @@ class PortMonitor(_Port):
     def passed(self) -> None:
         if self._credits and self._held and not self._stalls.now():
             self._held -= 1
-        if self._taken is None:
-            return
-        value, unknown = self._taken
-        self._taken = None
+        if self._taken is not None:
+            self._take(*self._taken)
+            self._taken = None
+        else:
+            self._quiet += 1
+        if self._pending and (self.eager or len(self._pending) >= _BURST or self._quiet >= _QUIET):
+            self._hand_over()
+
+    def _take(self, value: int, unknown: int) -> None:
         if self._credits:
             self._held += 1
             if self._held > self._credits:
                 self._report(StreamOverflow, f"beat {self.received} came while {self._credits} beats waited")
-        size = self.format.bytes
-        payload = np.frombuffer(value.to_bytes(size, "little"), np.uint8).reshape(1, size)
-        strange = None
-        if unknown:
-            strange = np.frombuffer(unknown.to_bytes(size, "little"), np.uint8).reshape(1, size)
-        # The clock is over: its number is one less than the coming one's.
-        beats = Beats(self.name, self.received, np.array([self._taken_cycle], np.uint32), payload, strange)
+        self._pending.append((value, unknown, self._taken_cycle))
         self.received += 1
-        if unknown:
-            bits = [bit for bit in range(self.format.width) if unknown >> bit & 1]
-            names = ", ".join(map(self.format.locate, bits[:4]))
-            more = f" and {len(bits) - 4} more bits" if len(bits) > 4 else ""
-            self.on_error(
-                BeatUnknown(
-                    self.name, f"X on beat {beats.first}: {names}{more}", beats.first, self._taken_cycle
-                )
-            )
+        self._quiet = 0
+
+    def _hand_over(self) -> None:
+        """Tell everybody about the beats that have come."""
+        pending, self._pending = self._pending, []
+        first = self.received - len(pending)
+        cycles = np.array([cycle for _, _, cycle in pending], np.uint32)
+        payload = self._rows([value for value, _, _ in pending])
+        strange = [unknown for _, unknown, _ in pending]
+        unknown = self._rows(strange) if any(strange) else None
+        for index, bits in enumerate(strange):
+            if bits:
+                self._report_unknown(first + index, bits, int(cycles[index]))
+                break
+        beats = Beats(self.name, first, cycles, payload, unknown)
         for callback in self._callbacks:
             callback(beats)
+
+    def _rows(self, numbers: list[int]) -> np.ndarray:
+        """uint8[n, bytes] of beats as integers."""
+        size = self.format.bytes
+        joined = b"".join([number.to_bytes(size, "little") for number in numbers])
+        return np.frombuffer(joined, np.uint8).reshape(-1, size)
+
+    def _report_unknown(self, beat: int, unknown: int, cycle: int) -> None:
+        bits = [bit for bit in range(self.format.width) if unknown >> bit & 1]
+        names = ", ".join(map(self.format.locate, bits[:4]))
+        more = f" and {len(bits) - 4} more bits" if len(bits) > 4 else ""
+        self.on_error(BeatUnknown(self.name, f"X on beat {beat}: {names}{more}", beat, cycle))
 
     def drive(self) -> None:
         if self._ready is not None:

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from random import Random
 
 import numpy as np
-from cocotb.triggers import ClockCycles, Event, Timer
+from cocotb.triggers import Timer
 from cocotb.utils import get_sim_time
-from pyuvm import uvm_env, uvm_subscriber
 
 from golden.controller import memory_map
 from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from tb.agents.burst import NEVER, Beats
-from tb.agents.stream import StreamAgent, StreamConfig
 from tb.controller.coverage import ControllerCoverage
 from tb.controller.lockstep import Lockstep
 from tb.controller.ports import (
@@ -30,18 +27,8 @@ from tb.controller.ports import (
     MvuModel,
 )
 from tb.controller.trace import TRACE_FORMAT
-from tb.report import Report
+from tb.env import CLOCK_NS, Stream, StreamEnv
 
-CLOCK_NS = 10  #: as controller_tb.sv makes it
-SOURCES = ("host_req", "bus_rsp")
-SINKS = ("host_rsp", "bus_req")
-FORMATS = {
-    "host_req": HOST_REQUEST,
-    "host_rsp": HOST_RESPONSE,
-    "bus_req": BUS_REQUEST,
-    "bus_rsp": BUS_RESPONSE,
-    "trace": TRACE_FORMAT,
-}
 HOLD, HOST_HARTS, RETIRED, CLOCKS, PC = (
     memory_map.HOST_BASE + register.address for register in memory_map.HOST_REGISTERS
 )
@@ -52,58 +39,37 @@ def build_parameters() -> ControllerParameters:
     return ControllerParameters.of_rtl(json.loads(os.environ.get("ASSAY_PARAMS", "{}")))
 
 
-class Subscriber(uvm_subscriber):
-    """Hands the trace to the scoreboard."""
-
-    lockstep: Lockstep
-
-    def write(self, item: Beats) -> None:
-        self.lockstep.write(item)
-
-
-class ControllerEnv(uvm_env):
+class ControllerEnv(StreamEnv):
     """Agents of all ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
 
     Attributes:
-        agents: stream name to `StreamAgent`.
         host: front end of the host port.
         lines: interrupt lines.
         mvus: what answers on the bus.
         lockstep: scoreboard of the retirement trace, with the golden simulator inside.
-        failed: set by the first failure.
     """
+
+    def table(self) -> Mapping[str, Stream]:
+        return {
+            "host_req": Stream("source", HOST_REQUEST),
+            # Answers are awaited, by Python or by a hart: they must not wait for a full burst.
+            "host_rsp": Stream("sink", HOST_RESPONSE, eager=True),
+            "bus_req": Stream("sink", BUS_REQUEST, eager=True),
+            "bus_rsp": Stream("source", BUS_RESPONSE),
+            "trace": Stream("tap", TRACE_FORMAT, receive=self._retired),
+        }
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.dut = self.cdb_get("dut")
-        self.report: Report = self.cdb_get("report")
         self.params = build_parameters()
-        self.agents: dict[str, StreamAgent] = {}
-        roles = {**dict.fromkeys(SOURCES, "source"), **dict.fromkeys(SINKS, "sink"), "trace": "tap"}
-        for name, role in roles.items():
-            config = StreamConfig(
-                self.dut,
-                name,
-                self.dut.clk_i,
-                FORMATS[name],
-                role,
-                seed=self.report.seed,
-                clock_ns=CLOCK_NS,
-                on_error=self.fail,
-            )
-            self.cdb_set("config", config, name)
-            self.agents[name] = StreamAgent(name, self)
-        self.subscriber = Subscriber("trace_subscriber", self)
         self.coverage = ControllerCoverage(self.params)
-        self.failed = Event()
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        bus = {name: agent.bus for name, agent in self.agents.items()}
         self.lines = InterruptLines(self.dut, self.params.harts)
         self.mvus = MvuModel(
-            bus["bus_req"],
-            bus["bus_rsp"],
+            self.bus["bus_req"],
+            self.bus["bus_rsp"],
             self.lines,
             self.params,
             Random(self.report.seed),
@@ -113,17 +79,26 @@ class ControllerEnv(uvm_env):
         self.lockstep = Lockstep(
             self.params, self.mvus, self.lines, self.coverage, on_mismatch=self.fail, clock_ns=CLOCK_NS
         )
-        self.subscriber.lockstep = self.lockstep
-        self.agents["trace"].ap.connect(self.subscriber.analysis_export)
-        self.host = HostPort(bus["host_req"], bus["host_rsp"], clock_ns=CLOCK_NS, on_error=self.fail)
-        # Answers are awaited, by Python or by a hart: they must not wait for a full burst.
-        bus["host_rsp"].eager = True
-        bus["bus_req"].eager = True
+        self.host = HostPort(
+            self.bus["host_req"], self.bus["host_rsp"], clock_ns=CLOCK_NS, on_error=self.fail
+        )
 
     @property
     def scoreboards(self) -> tuple[Lockstep, ...]:
-        """All of them."""
         return (self.lockstep,)
+
+    def quieten(self) -> None:
+        self.lines.reset()
+
+    def flush(self) -> None:
+        """Drop everything in flight: called in a reset. The memories keep their contents."""
+        super().flush()
+        self.host.flush()
+        self.mvus.reset()
+        self.lockstep.reset()
+
+    def _retired(self, beats: Beats) -> None:
+        self.lockstep.write(beats)
 
     @property
     def all_harts(self) -> int:
@@ -135,37 +110,8 @@ class ControllerEnv(uvm_env):
         """Clocks from a hart's turn to its next one at most."""
         return max(self.params.harts, PIPELINE_STAGES)
 
-    def fail(self, failure: object, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
-        self.report.fail(failure, **details)
-        self.failed.set()
-
-    async def reset(self, clocks: int = 3) -> None:
-        """Reset device and bench: everything in flight is dropped, the memories keep their contents."""
-        self.dut.rst_ni.value = 0
-        self.lines.reset()
-        await ClockCycles(self.dut.clk_i, clocks)
-        self.host.flush()
-        for name in ("bus_req", "bus_rsp", "trace"):
-            self.agents[name].flush()
-        self.mvus.reset()
-        self.lockstep.reset()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        self.lockstep.origin_ns = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-
-    def stall(self, probability: int) -> None:
-        """Let every port stall with this probability in 1/256."""
-        for name in (*SOURCES, *SINKS):
-            self.agents[name].bus.stall = probability
-
     def unstall(self) -> None:
         self.stall(NEVER)
-
-    def clock(self) -> int:
-        """The bench's count of clocks."""
-        return int(self.dut.cycle_o.value)
 
     # ---------------------------------------------------------------------------------------------
     # What the host does; every harts' state in the golden simulator follows
@@ -206,18 +152,6 @@ class ControllerEnv(uvm_env):
 
     async def drain(self) -> None:
         """Wait until everything in the pipeline has retired and is compared."""
-        trace = self.agents["trace"].bus
         await Timer(CLOCK_NS * (4 * self.slots + 2 * self.mvus.latency + 60), "ns")
-        trace.eager = True
-        await Timer(CLOCK_NS * 16, "ns")
-        trace.eager = False
-
-    @contextlib.contextmanager
-    def eager(self) -> Iterator[None]:
-        """Meanwhile retirements reach the scoreboard at the first clock without one."""
-        bus = self.agents["trace"].bus
-        bus.eager = True
-        try:
-            yield
-        finally:
-            bus.eager = False
+        with self.eager("trace"):
+            await Timer(CLOCK_NS * 16, "ns")

@@ -15,7 +15,8 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
 from tb.bench import BenchStopped
-from tb.controller.env import CLOCK_NS, ControllerEnv
+from tb.controller.env import ControllerEnv
+from tb.env import CLOCK_NS
 
 __all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
 

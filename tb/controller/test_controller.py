@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the controller. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the controller. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.task import bridge, resume
-from cocotb.triggers import ClockCycles, Timer
+from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 
 from golden.controller import memory_map
@@ -19,19 +19,20 @@ from golden.controller.memory_map import IMEM_BASE
 from golden.controller.programs import KINDS, shrink
 from golden.controller.programs import Program as RandomProgram
 from golden.errors import ConfigurationError
-from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
+from tb.bench import BenchStopped, Finding, ItemTest
 from tb.controller.elf import load_as_asked
-from tb.controller.env import CLOCK_NS, CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
+from tb.controller.env import CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
 from tb.controller.stimulus import Stimulus, program_item
 from tb.controller.toolchain import build_program
+from tb.env import CLOCK_NS
 from tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200)
 
 
-class ControllerTest(BenchTest):
+class ControllerTest(ItemTest):
     """A test of the controller."""
 
     toplevel = "controller"
@@ -72,86 +73,67 @@ class ControllerTest(BenchTest):
 # -------------------------------------------------------------------------------------------------
 # Programs
 # -------------------------------------------------------------------------------------------------
-class Programs(ControllerTest):
-    """The project's self-checking programs: each instruction, each trap, each interrupt, compiled C."""
-
-    async def body(self) -> None:
-        every, one = self.env.all_harts, 1 << self.stimulus.random.randrange(self.env.params.harts)
-        names = ("isa", "traps", "interrupts", "sort", "mvu", "shared", "environment_p")
-        runs = [(name, every) for name in names]
-        if self.pick(1, 0):
-            runs += [(name, one) for name in ("isa", "traps", "interrupts")]
-        else:
-            runs = [("isa", one), ("traps", one), ("interrupts", every), ("mvu", every), ("shared", every)]
-        await self.play(self.program(*entry) for entry in runs)
-
-
-@cocotb.test()
-async def programs(dut: object) -> None:
+@ControllerTest.test
+async def programs(self: ControllerTest) -> None:
     """Self-checking programs in assembly and C: each instruction, trap and interrupt, MVU driver, shared memory."""
-    await run(dut, Programs)
+    every, one = self.env.all_harts, 1 << self.stimulus.random.randrange(self.env.params.harts)
+    names = ("isa", "traps", "interrupts", "sort", "mvu", "shared", "environment_p")
+    runs = [(name, every) for name in names]
+    if self.pick(1, 0):
+        runs += [(name, one) for name in ("isa", "traps", "interrupts")]
+    else:
+        runs = [("isa", one), ("traps", one), ("interrupts", every), ("mvu", every), ("shared", every)]
+    await self.play(self.program(*entry) for entry in runs)
 
 
-class StalledPrograms(ControllerTest):
-    """The programs that use the bus, with slow answers and stalls on every port."""
-
-    async def body(self) -> None:
-        for latency, stall in ((3, 0), (40, 64), (200, 200)):
-            slow = Disturbance(latency=latency, stall=stall)
-            await self.play(
-                self.program(name, self.env.all_harts, slow)
-                for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
-            )
-
-
-@cocotb.test()
-async def bus_stalls(dut: object) -> None:
+@ControllerTest.test
+async def bus_stalls(self: ControllerTest) -> None:
     """Programs that use the bus, with answers late and out of order and stalls on every port."""
-    await run(dut, StalledPrograms)
-
-
-class RunElf(ControllerTest):
-    """A program of the user's own."""
-
-    async def body(self) -> None:
-        settings = {
-            name: os.environ[f"ASSAY_{name}"] for name in ("TOHOST", "FORCE") if f"ASSAY_{name}" in os.environ
-        }
-        program = load_as_asked(os.environ["ASSAY_ELF"], self.env.params, settings)
-        harts = int(os.environ.get("ASSAY_HARTS", "1"), 0) & self.env.all_harts
-        limit = int(os.environ.get("ASSAY_LIMIT", "10000000"), 0)
+    for latency, stall in ((3, 0), (40, 64), (200, 200)):
+        slow = Disturbance(latency=latency, stall=stall)
         await self.play(
-            [
-                ProgramItem(
-                    program.name,
-                    self.stimulus.image_of(program, harts),
-                    program.entry,
-                    harts,
-                    program.tohost,
-                    retirements=limit,
-                )
-            ]
+            self.program(name, self.env.all_harts, slow)
+            for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
         )
-        if program.tohost is not None:
-            said = "ended with tohost = 1: passed"
-        elif resting := self.env.lockstep.resting(harts):
-            said = f"has no tohost; it came to rest: {resting}"
-        else:
-            said = f"has no tohost; it was ended after {self.driver.measure.retired:,} instructions"
-        self.report.notes["program"] = f"{program.name} {said}"
 
 
-@cocotb.test(skip="ASSAY_ELF" not in os.environ)
-async def elf(dut: object) -> None:
+@ControllerTest.test(skip="ASSAY_ELF" not in os.environ)
+async def elf(self: ControllerTest) -> None:
     """The program in ELF, in lock-step until it writes tohost."""
-    await run(dut, RunElf)
+    settings = {
+        name: os.environ[f"ASSAY_{name}"] for name in ("TOHOST", "FORCE") if f"ASSAY_{name}" in os.environ
+    }
+    program = load_as_asked(os.environ["ASSAY_ELF"], self.env.params, settings)
+    harts = int(os.environ.get("ASSAY_HARTS", "1"), 0) & self.env.all_harts
+    limit = int(os.environ.get("ASSAY_LIMIT", "10000000"), 0)
+    await self.play(
+        [
+            ProgramItem(
+                program.name,
+                self.stimulus.image_of(program, harts),
+                program.entry,
+                harts,
+                program.tohost,
+                retirements=limit,
+            )
+        ]
+    )
+    if program.tohost is not None:
+        said = "ended with tohost = 1: passed"
+    elif resting := self.env.lockstep.resting(harts):
+        said = f"has no tohost; it came to rest: {resting}"
+    else:
+        said = f"has no tohost; it was ended after {self.driver.measure.retired:,} instructions"
+    self.report.notes["program"] = f"{program.name} {said}"
 
 
 # -------------------------------------------------------------------------------------------------
 # Random programs
 # -------------------------------------------------------------------------------------------------
+@ControllerTest.test
 class RandomPrograms(ControllerTest):
-    """Random programs on all harts at once, on shared memory."""
+    """Random programs on all harts: hazards, branches both ways, accesses at all alignments and edges,
+    traps."""
 
     count = (6, 1)
     length = (5_000, 300)
@@ -170,14 +152,10 @@ class RandomPrograms(ControllerTest):
         )
 
 
-@cocotb.test()
-async def random_programs(dut: object) -> None:
-    """Random programs on all harts: hazards, branches both ways, accesses at all alignments and edges, traps."""
-    await run(dut, RandomPrograms)
-
-
+@RandomPrograms.test
 class RandomInterrupts(RandomPrograms):
-    """Random programs while the interrupt lines change at random clocks."""
+    """Random programs while interrupt lines change at random clocks; wfi, timers, software interrupts,
+    vectors."""
 
     kinds = ("interrupts",)
 
@@ -185,52 +163,32 @@ class RandomInterrupts(RandomPrograms):
         return Disturbance(interrupts=self.stimulus.random.choice((20, 60, 200)))
 
 
-@cocotb.test()
-async def random_interrupts(dut: object) -> None:
-    """Random programs while interrupt lines change at random clocks; wfi, timers, software interrupts, vectors."""
-    await run(dut, RandomInterrupts)
-
-
+@RandomPrograms.test
 class CsrStorm(RandomPrograms):
-    """Mostly CSR instructions."""
+    """Random programs of CSR instructions: every CSR, every form, corner operands."""
 
     count = (3, 1)
     kinds = ("csr",)
 
 
-@cocotb.test()
-async def csr_storm(dut: object) -> None:
-    """Random programs of CSR instructions: every CSR, every form, corner operands."""
-    await run(dut, CsrStorm)
-
-
+@RandomPrograms.test
 class Operands(RandomPrograms):
-    """Every operation on every pair of corners."""
+    """Every operation and branch on every pair of operands at their corners."""
 
     count = (1, 1)
     length = (8_000, 400)
     kinds = ("operands",)
 
 
-@cocotb.test()
-async def operands(dut: object) -> None:
-    """Every operation and branch on every pair of operands at their corners."""
-    await run(dut, Operands)
-
-
+@RandomPrograms.test
 class SelfModifying(RandomPrograms):
-    """Programs that write their own code."""
+    """Random programs that change their own code, with fence.i."""
 
     count = (3, 1)
     kinds = ("self_modifying",)
 
 
-@cocotb.test()
-async def self_modifying(dut: object) -> None:
-    """Random programs that change their own code, with fence.i."""
-    await run(dut, SelfModifying)
-
-
+@RandomPrograms.test
 class BusErrors(RandomPrograms):
     """Accesses to MVUs, some of them refused, answered late and out of order."""
 
@@ -242,15 +200,10 @@ class BusErrors(RandomPrograms):
         return Disturbance(latency=r.choice((0, 5, 60)), error_rate=0.2, stall=r.choice(DENSITIES))
 
 
-@cocotb.test()
-async def bus_errors(dut: object) -> None:
-    """Random programs on MVU registers, as CSRs and in the window, with bus errors and late answers."""
-    await run(dut, BusErrors)
-
-
 # -------------------------------------------------------------------------------------------------
 # The host
 # -------------------------------------------------------------------------------------------------
+@RandomPrograms.test
 class HostTraffic(RandomPrograms):
     """The host reads and writes words that no hart touches, while random programs run."""
 
@@ -300,14 +253,10 @@ class HostTraffic(RandomPrograms):
             await Timer(CLOCK_NS * r.randint(1, 40), "ns")
 
 
-@cocotb.test()
-async def host_traffic(dut: object) -> None:
-    """The host reads and writes memory beside running harts."""
-    await run(dut, HostTraffic)
-
-
+@RandomPrograms.test
 class HoldRelease(RandomPrograms):
-    """The host holds and releases harts in mid-run; a held one does not retire, a released one goes on where it was."""
+    """The host holds and releases harts in mid-run; a held one does not retire, a released one goes on where
+    it was."""
 
     count = (2, 1)
 
@@ -327,12 +276,7 @@ class HoldRelease(RandomPrograms):
             await env.release(r.getrandbits(env.params.harts) | 1 << r.randrange(env.params.harts))
 
 
-@cocotb.test()
-async def hold_release(dut: object) -> None:
-    """Harts are held and released by the host at random clocks."""
-    await run(dut, HoldRelease)
-
-
+@ControllerTest.test
 class Resets(ControllerTest):
     """Resets at random clocks in the middle of programs; then everything starts from the beginning."""
 
@@ -366,14 +310,10 @@ class Resets(ControllerTest):
             )
 
 
-@cocotb.test()
-async def resets(dut: object) -> None:
-    """Resets at random clocks in mid-run."""
-    await run(dut, Resets)
-
-
+@ControllerTest.test
 class Restarts(ControllerTest):
-    """Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what they did."""
+    """Harts held at random clocks in the middle of interrupts, then started anew: nothing is left of what
+    they did."""
 
     async def body(self) -> None:
         env, r = self.env, self.stimulus.random
@@ -401,14 +341,10 @@ class Restarts(ControllerTest):
         await env.drain()
 
 
-@cocotb.test()
-async def restarts(dut: object) -> None:
-    """Harts are held in the middle of interrupts and started anew."""
-    await run(dut, Restarts)
-
-
-class HostRegisters(ControllerTest):
-    """The host port's own registers, its view of the memories and devices, and what it refuses."""
+@ControllerTest.test
+class Registers(ControllerTest):
+    """The host port: its own registers, the memories from end to end, refused addresses, state after a
+    run."""
 
     async def body(self) -> None:
         env = self.env
@@ -492,17 +428,13 @@ class HostRegisters(ControllerTest):
             self.expect(f"0x{IMEM_BASE + 4 * at:08x}", int(got[at]), int(env.lockstep.memory()[at]))
 
 
-@cocotb.test()
-async def registers(dut: object) -> None:
-    """The host port: its own registers, the memories from end to end, refused addresses, state after a run."""
-    await run(dut, HostRegisters)
-
-
 # -------------------------------------------------------------------------------------------------
 # Planted faults: each must be found, and named
 # -------------------------------------------------------------------------------------------------
 class Planted(ControllerTest):
     """Random programs whose trace is altered before it is compared."""
+
+    hook = "alter"
 
     kind = "mixed"
     after = 300
@@ -534,72 +466,48 @@ class Planted(ControllerTest):
         )
 
 
-class PlantedResult(Planted):
-    """One bit of one result."""
-
-    def alter(self, records: np.ndarray) -> None:
-        places = np.flatnonzero((records["rd_addr"] != 0) & (records["trap"] == 0))
-        if len(places):
-            records["rd_wdata"][places[len(places) // 2]] ^= 1 << 7
-            self.planted = True
-
-
-@cocotb.test()
-async def planted_result(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "rd_wdata"))
+def planted_result(self: Planted, records: np.ndarray) -> None:
     """Self-check: a flipped bit of a register write is found."""
-    await run_planted(dut, PlantedResult, "mismatch", "rd_wdata")
-
-
-class PlantedStore(Planted):
-    """One bit of a store's data."""
-
-    def alter(self, records: np.ndarray) -> None:
-        places = np.flatnonzero(records["mem_wmask"] != 0)
-        if len(places):
-            records["mem_wdata"][places[0]] ^= 1
-            self.planted = True
-
-
-@cocotb.test()
-async def planted_store(dut: object) -> None:
-    """Self-check: a flipped bit of a store is found."""
-    await run_planted(dut, PlantedStore, "mismatch", "mem_wdata")
-
-
-class PlantedCause(Planted):
-    """A trap with another cause."""
-
-    def alter(self, records: np.ndarray) -> None:
-        places = np.flatnonzero((records["trap"] != 0) & (records["intr"] == 0))
-        if len(places):
-            records["cause"][places[0]] ^= 1
-            self.planted = True
-
-
-@cocotb.test()
-async def planted_cause(dut: object) -> None:
-    """Self-check: a trap with a wrong cause is found."""
-    await run_planted(dut, PlantedCause, "mismatch", "cause")
-
-
-class PlantedLoss(Planted):
-    """A retirement that never came."""
-
-    def alter(self, records: np.ndarray) -> None:
-        at = len(records) // 2
-        records[at:-1] = records[at + 1 :]
-        records[-1] = records[-2]
+    places = np.flatnonzero((records["rd_addr"] != 0) & (records["trap"] == 0))
+    if len(places):
+        records["rd_wdata"][places[len(places) // 2]] ^= 1 << 7
         self.planted = True
 
 
-@cocotb.test()
-async def planted_loss(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "mem_wdata"))
+def planted_store(self: Planted, records: np.ndarray) -> None:
+    """Self-check: a flipped bit of a store is found."""
+    places = np.flatnonzero(records["mem_wmask"] != 0)
+    if len(places):
+        records["mem_wdata"][places[0]] ^= 1
+        self.planted = True
+
+
+@Planted.test(finds=Finding("mismatch", "cause"))
+def planted_cause(self: Planted, records: np.ndarray) -> None:
+    """Self-check: a trap with a wrong cause is found."""
+    places = np.flatnonzero((records["trap"] != 0) & (records["intr"] == 0))
+    if len(places):
+        records["cause"][places[0]] ^= 1
+        self.planted = True
+
+
+@Planted.test(finds=Finding("mismatch", "pc"))
+def planted_loss(self: Planted, records: np.ndarray) -> None:
     """Self-check: a lost retirement is found."""
-    await run_planted(dut, PlantedLoss, "mismatch", "pc")
+    at = len(records) // 2
+    records[at:-1] = records[at + 1 :]
+    records[-1] = records[-2]
+    self.planted = True
 
 
+@Planted.test(finds=Finding("check", "interrupt 11 is taken, which is not"))
 class PlantedInterrupt(Planted):
-    """An interrupt that nobody raised."""
+    """Self-check: an interrupt that is not pending or not enabled is found.
+
+    An interrupt that nobody raised.
+    """
 
     kind = "interrupts"
 
@@ -611,14 +519,12 @@ class PlantedInterrupt(Planted):
             self.planted = True
 
 
-@cocotb.test()
-async def planted_interrupt(dut: object) -> None:
-    """Self-check: an interrupt that is not pending or not enabled is found."""
-    await run_planted(dut, PlantedInterrupt, "check", "interrupt 11 is taken, which is not")
-
-
+@Planted.test(finds=Finding("check", "not taken: too late or never"))
 class PlantedLine(Planted):
-    """Interrupt lines that the device never sees."""
+    """Self-check: an interrupt that is pending, enabled and never taken is found.
+
+    Interrupt lines that the device never sees.
+    """
 
     kind = "interrupts"
     interrupts = 0
@@ -632,23 +538,17 @@ class PlantedLine(Planted):
         self.planted = True
 
 
-@cocotb.test()
-async def planted_line(dut: object) -> None:
-    """Self-check: an interrupt that is pending, enabled and never taken is found."""
-    await run_planted(dut, PlantedLine, "check", "not taken: too late or never")
-
-
-@cocotb.test()
-async def planted_nothing(dut: object) -> None:
+@ControllerTest.test(finds=Finding("nothing compared", "not a single retirement was compared"))
+async def planted_nothing(self: ControllerTest) -> None:
     """A run that compared nothing fails."""
-    await run_empty(dut, ControllerTest, "not a single retirement was compared")
 
 
 # -------------------------------------------------------------------------------------------------
 # Endurance and speed
 # -------------------------------------------------------------------------------------------------
+@ControllerTest.test(skip="ASSAY_N" not in os.environ)
 class Soak(ControllerTest):
-    """Random programs of every kind until so many instructions have retired; one that fails is shrunk."""
+    """Random programs of every kind until N instructions have retired; one that fails is shrunk."""
 
     async def body(self) -> None:
         goal = int(os.environ.get("ASSAY_N", "200000"), 0)
@@ -678,6 +578,10 @@ class Soak(ControllerTest):
                     f"{done / (told - started):,.0f} instructions/s, all equal",
                     flush=True,
                 )
+
+    async def first_failure(self) -> None:
+        """The failure does not end this test: `body` looks for a shorter program that fails."""
+        await Event().wait()
 
     async def shorten(self, disturbance: Disturbance) -> None:
         """A short program that still fails, written beside the run's log; the report keeps the first failure."""
@@ -717,14 +621,12 @@ class Soak(ControllerTest):
         env.failed.set()
 
 
-@cocotb.test(skip="ASSAY_N" not in os.environ)
-async def soak(dut: object) -> None:
-    """Random programs of every kind until N instructions have retired."""
-    await run(dut, Soak)
-
-
+@ControllerTest.test
 class Speed(ControllerTest):
-    """One program on all harts, with the scoreboard on; leaves what the C++ harness needs to run it alone."""
+    """Instructions a second with the scoreboard on (`make bench`).
+
+    One program on all harts, with the scoreboard on; leaves what the C++ harness needs to run it alone.
+    """
 
     async def body(self) -> None:
         program = build_program("sort", self.env.params)
@@ -750,9 +652,3 @@ class Speed(ControllerTest):
         head = np.array([len(image), entry, harts, tohost], "<u4")
         (Path(folder) / "traffic.bin").write_bytes(head.tobytes() + image.astype("<u4").tobytes())
         (Path(folder) / "expected.bin").write_bytes(np.array([1], "<u4").tobytes())
-
-
-@cocotb.test()
-async def speed(dut: object) -> None:
-    """Instructions a second with the scoreboard on (`make bench`)."""
-    await run(dut, Speed)

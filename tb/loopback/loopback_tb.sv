@@ -20,7 +20,8 @@ module loopback_tb #(
   input  logic fault_repeat_i,
   input  logic fault_unknown_i,
   input  logic fault_withdraw_i,
-  output logic irq_o
+  output logic irq_o,
+  output logic [31:0] cycle_o
 );
 
   // The clock is made here, not in Python: Python sleeps until a burst has passed.
@@ -33,6 +34,7 @@ module loopback_tb #(
     if (!rst_ni) cycle <= '0;
     else cycle <= cycle + 32'd1;
   end
+  assign cycle_o = cycle;
 
   `BURST_SOURCE(in, Width, Beats)
   `BURST_SINK(out, Width, Beats, 1'b0)

@@ -7,11 +7,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from cocotb.triggers import ClockCycles, Event, Timer
+from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
-from pyuvm import uvm_component, uvm_env, uvm_subscriber
+from pyuvm import uvm_component
 
 from golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
 from golden.mvu.jobs import TensorSpec
@@ -23,12 +24,11 @@ from tb.agents.interrupt import Interrupt
 from tb.agents.memory import MemoryPort
 from tb.agents.register import RegisterAgent, RegisterPort
 from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from tb.agents.stream import BeatFormat
+from tb.env import CLOCK_NS, Stream, StreamEnv
 from tb.mvu.coverage import MvuCoverage
-from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
-CLOCK_NS = 10  #: as mvu_tb.sv makes it
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
@@ -57,15 +57,6 @@ def port_formats(params: MvuParameters) -> dict[str, BeatFormat]:
         "trc": BeatFormat(written),
         "job": BeatFormat([("busy_clocks", 32)]),
     }
-
-
-class Subscriber(uvm_subscriber):
-    """Hands what an analysis port publishes to `receive`."""
-
-    receive: Callable[[Beats], None]
-
-    def write(self, item: Beats) -> None:
-        self.receive(item)
 
 
 @dataclass(frozen=True)
@@ -189,64 +180,45 @@ class GoldenMvu:
         return result
 
 
-class MvuUnit(uvm_env):
+class MvuUnit(StreamEnv):
     """Agents of one MVU's ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
 
     Args:
         params: of the MVU.
         prefix: of the names of its streams and signals in the bench top.
         roles: stream name to the role of its agent; a stream that is left out has none.
-        failed: set by the first failure.
 
     Attributes:
-        agents: stream name to `StreamAgent`.
         registers, memory: front ends of the request/response streams.
         interrupt: the irq line.
         golden: reference.
         trace: scoreboard of ``trc``.
-        crossbar: what awaits the words that leave the unit.
         busy: clocks of every ended job, in order.
     """
 
     def __init__(
-        self,
-        name: str,
-        parent: uvm_component,
-        params: MvuParameters,
-        prefix: str,
-        roles: Mapping[str, str],
-        failed: Event,
+        self, name: str, parent: uvm_component, params: MvuParameters, prefix: str, roles: Mapping[str, str]
     ) -> None:
-        super().__init__(name, parent)
+        super().__init__(name, parent, prefix)
         self.params = params
-        self.prefix = prefix
         self.roles = roles
-        self.failed = failed
+
+    def table(self) -> Mapping[str, Stream]:
+        formats = port_formats(self.params)
+        outputs = {"scoreboard": partial(OutputScoreboard, lanes=self.params.lanes)}
+        # An answer is awaited, so it must not wait for a full burst.
+        more = {
+            "reg_rsp": {"eager": True},
+            "mem_rsp": {"eager": True},
+            "job": {"eager": True, "receive": self._job_ended},
+            "trc": {"receive": self._word_written, **outputs},
+            "xbo": outputs,
+        }
+        return {name: Stream(role, formats[name], **more.get(name, {})) for name, role in self.roles.items()}
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.dut = self.cdb_get("dut")
-        self.report: Report = self.cdb_get("report")
-        self.formats = port_formats(self.params)
-        self.agents: dict[str, StreamAgent] = {}
-        for name, role in self.roles.items():
-            config = StreamConfig(
-                self.dut,
-                self.prefix + name,
-                self.dut.clk_i,
-                self.formats[name],
-                role,
-                seed=self.report.seed,
-                clock_ns=CLOCK_NS,
-                on_error=self.fail,
-            )
-            self.cdb_set("config", config, name)
-            self.agents[name] = StreamAgent(name, self)
-        self.subscribers = {
-            name: Subscriber(f"{name}_subscriber", self)
-            for name in ("trc", "xbo", "job")
-            if name in self.roles
-        }
+        self.trace: OutputScoreboard = self.boards["trc"]
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
@@ -256,79 +228,30 @@ class MvuUnit(uvm_env):
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        self.trace = self.output_scoreboard("trc")
-        self.crossbar = self.output_scoreboard("xbo")
-        receivers = {"trc": self._word_written, "xbo": self.crossbar.write, "job": self._job_ended}
-        for name, subscriber in self.subscribers.items():
-            subscriber.receive = receivers[name]
-            self.agents[name].ap.connect(subscriber.analysis_export)
-        bus = {name: agent.bus for name, agent in self.agents.items()}
         options = {"clock_ns": CLOCK_NS, "on_error": self.fail}
-        self.registers = RegisterPort(bus["reg_req"], bus["reg_rsp"], **options)
-        self.memory = MemoryPort(bus["mem_req"], bus["mem_rsp"], **options)
+        self.registers = RegisterPort(self.bus["reg_req"], self.bus["reg_rsp"], **options)
+        self.memory = MemoryPort(self.bus["mem_req"], self.bus["mem_rsp"], **options)
         self.interrupt = Interrupt(getattr(self.dut, f"{self.prefix}irq_o"), clock_ns=CLOCK_NS)
-        # An answer is awaited, so it must not wait for a full burst.
-        for name in ("reg_rsp", "mem_rsp", "job"):
-            bus[name].eager = True
-
-    def output_scoreboard(self, stream: str) -> OutputScoreboard:
-        """One for the words on a stream of this unit."""
-        return OutputScoreboard(
-            self.prefix + stream,
-            self.formats[stream],
-            lanes=self.params.lanes,
-            on_mismatch=self.fail,
-            clock_ns=CLOCK_NS,
-        )
 
     @property
-    def scoreboards(self) -> tuple[StreamScoreboard, ...]:
-        """All of them."""
-        return (self.trace, self.crossbar)
-
-    def fail(self, failure: object, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
-        self.report.fail(failure, **details)
-        self.failed.set()
+    def crossbar(self) -> OutputScoreboard:
+        """What awaits the words that leave the unit."""
+        return self.boards["xbo"]
 
     def flush(self) -> None:
-        """Drop everything in flight: to be called in a reset. The golden MVU's memories stay."""
+        """Drop everything in flight: called in a reset. The golden MVU's memories stay."""
+        super().flush()
         self.registers.flush()
         self.memory.flush()
-        for name, agent in self.agents.items():
-            if name not in ("reg_req", "reg_rsp", "mem_req", "mem_rsp"):
-                agent.flush()
-        for scoreboard in self.scoreboards:
-            scoreboard.flush()
         self.busy.clear()
-
-    def stall(self, probability: int) -> None:
-        """Let every port but the taps stall with this probability in 1/256."""
-        for name, role in self.roles.items():
-            if role != "tap":
-                self.agents[name].bus.stall = probability
 
     def waits(self) -> dict[str, int]:
         """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
-        return {name: int(getattr(self.dut, f"{self.prefix}{name}_waits_o").value) for name in REQUESTERS}
+        return self.counters(REQUESTERS)
 
     async def settle(self) -> None:
         """Wait until every word so far has reached its scoreboard."""
-        streams = [agent.bus for name, agent in self.agents.items() if name in ("trc", "xbo")]
-        for bus in streams:
-            bus.eager = True
-        for _ in range(200):
-            await Timer(CLOCK_NS * 4, "ns")
-            if not any(scoreboard.outstanding for scoreboard in self.scoreboards):
-                break
-        for bus in streams:
-            bus.eager = False
-
-    def conclude(self) -> None:
-        """Let the scoreboards report what they have found so far: to be called before a failure that may follow
-        from it."""
-        for scoreboard in self.scoreboards:
-            scoreboard.conclude()
+        await self.settle_streams(self.boards, lambda: any(s.outstanding for s in self.scoreboards))
 
     async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
         """Compare a tensor read back from the data memory, uint8[words, lanes/8], with the golden MVU's."""
@@ -412,7 +335,7 @@ class MvuEnv(MvuUnit):
             **dict.fromkeys(SINKS, "sink"),
             **dict.fromkeys(TAPS, "tap"),
         }
-        super().__init__(name, parent, build_parameters(), "", roles, Event())
+        super().__init__(name, parent, build_parameters(), "", roles)
 
     def build_phase(self) -> None:
         super().build_phase()
@@ -421,14 +344,3 @@ class MvuEnv(MvuUnit):
     def connect_phase(self) -> None:
         super().connect_phase()
         self.cdb_set("port", self.registers, "registers")
-
-    async def reset(self) -> None:
-        """Reset device and bench: everything in flight is dropped, the golden MVU's memories stay."""
-        self.dut.rst_ni.value = 0
-        await ClockCycles(self.dut.clk_i, 3)
-        self.flush()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-        self.trace.origin_ns = self.crossbar.origin_ns = origin

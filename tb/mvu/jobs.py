@@ -17,7 +17,8 @@ from golden.mvu.functional import JobResult, config_causes
 from golden.mvu.jobs import Job, TensorSpec, locate
 from golden.mvu.registers import BY_NAME, REGISTERS, encode
 from tb.bench import BenchStopped
-from tb.mvu.env import BIAS, CLOCK_NS, SCALER, WEIGHT, Expectation, MvuUnit
+from tb.env import CLOCK_NS
+from tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the MVU. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the MVU. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
 from golden.mvu.vectors import read
 from tb.agents.burst import ALWAYS
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
-from tb.mvu.env import CLOCK_NS, MvuEnv
+from tb.bench import BenchStopped, Finding, ItemTest
+from tb.env import CLOCK_NS
+from tb.mvu.env import MvuEnv
 from tb.mvu.jobs import Image, JobDriver, JobItem
 from tb.mvu.networks import given_model, items, load_workloads
 from tb.mvu.stimulus import Stimulus
@@ -31,7 +32,7 @@ from tb.mvu.traffic import Traffic
 from tb.report import RUN_DIR
 
 
-class MvuTest(BenchTest):
+class MvuTest(ItemTest):
     """A test of the MVU."""
 
     toplevel = "mvu"
@@ -58,9 +59,13 @@ class MvuTest(BenchTest):
 # -------------------------------------------------------------------------------------------------
 # Real layers
 # -------------------------------------------------------------------------------------------------
+@MvuTest.test
 class RealLayers(MvuTest):
-    """Real networks, layer after layer through the memory of the device: the digit networks on test images nobody
-    trained on, or the user's own."""
+    """Every layer of the trained digit networks, or of MODEL, bit-exact (the default of `make TOPLEVEL=mvu`).
+
+    Real networks, layer after layer through the memory of the device: the digit networks on test images nobody
+    trained on, or the user's own.
+    """
 
     async def body(self) -> None:
         right = total = 0
@@ -97,116 +102,69 @@ class RealLayers(MvuTest):
             env.fail(f"golden MVU and network {network} disagree on tensor {tensor}", kind="golden")
 
 
-@cocotb.test()
-async def real_layers(dut: object) -> None:
-    """Every layer of the trained digit networks, or of MODEL, bit-exact (the default of `make TOPLEVEL=mvu`)."""
-    await run(dut, RealLayers)
-
-
-class VectorSet(MvuTest):
-    """A vector set from files: every job alone, its words and the golden MVU's against the file's."""
-
-    async def body(self) -> None:
-        env = self.env
-        params, jobs = read(Path(os.environ["ASSAY_VECTORS"]))
-        if params != env.params:
-            env.fail(f"the vector set was made for {params}, the build is {env.params}", kind="vectors")
-        for vector in jobs:
-            job = vector.job
-            images = [Image(job.input.base, vector.input)]
-            if vector.residual is not None:
-                images.append(Image(job.residual.base, vector.residual))
-            item = JobItem.of(job, params.lanes, images)
-            await self.play([item])
-            words = env.golden.memories.data
-            if not np.array_equal(words[vector.address % params.data_depth], vector.expected):
-                env.fail(
-                    f"the golden MVU and the vector set disagree on job {job.name}",
-                    kind="golden",
-                )
-            cocotb.log.info("%s: %d words equal", job.name, len(vector.expected))
-
-
-@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
-async def vector_set(dut: object) -> None:
+@MvuTest.test(skip="ASSAY_VECTORS" not in os.environ)
+async def vector_set(self: MvuTest) -> None:
     """The vector set in VECTORS."""
-    await run(dut, VectorSet)
+    env = self.env
+    params, jobs = read(Path(os.environ["ASSAY_VECTORS"]))
+    if params != env.params:
+        env.fail(f"the vector set was made for {params}, the build is {env.params}", kind="vectors")
+    for vector in jobs:
+        job = vector.job
+        images = [Image(job.input.base, vector.input)]
+        if vector.residual is not None:
+            images.append(Image(job.residual.base, vector.residual))
+        item = JobItem.of(job, params.lanes, images)
+        await self.play([item])
+        words = env.golden.memories.data
+        if not np.array_equal(words[vector.address % params.data_depth], vector.expected):
+            env.fail(
+                f"the golden MVU and the vector set disagree on job {job.name}",
+                kind="golden",
+            )
+        cocotb.log.info("%s: %d words equal", job.name, len(vector.expected))
 
 
 # -------------------------------------------------------------------------------------------------
 # Constrained random and directed jobs
 # -------------------------------------------------------------------------------------------------
-class RandomJobs(MvuTest):
-    """Random layers and modes."""
-
-    async def body(self) -> None:
-        await self.play(self.stimulus.random_items(self.pick(48, 8), self.pick(6000, 600)))
-
-
-@cocotb.test()
-async def random_jobs(dut: object) -> None:
+@MvuTest.test
+async def random_jobs(self: MvuTest) -> None:
     """Constrained random jobs: formats, shapes, strides, padding, pooling, residuals, modes, destinations."""
-    await run(dut, RandomJobs)
+    await self.play(self.stimulus.random_items(self.pick(48, 8), self.pick(6000, 600)))
 
 
-class Stalls(MvuTest):
-    """Random jobs while every port stalls, at a density that changes from job to job."""
-
-    async def body(self) -> None:
-        for item in self.stimulus.random_items(self.pick(24, 3), self.pick(2000, 300)):
-            self.env.stall(self.stimulus.random.choice((16, 64, 128, 200, 240)))
-            await self.play([item])
-
-
-@cocotb.test()
-async def stalls(dut: object) -> None:
+@MvuTest.test
+async def stalls(self: MvuTest) -> None:
     """Random stalls on every port."""
-    await run(dut, Stalls)
+    for item in self.stimulus.random_items(self.pick(24, 3), self.pick(2000, 300)):
+        self.env.stall(self.stimulus.random.choice((16, 64, 128, 200, 240)))
+        await self.play([item])
 
 
-class Corners(MvuTest):
-    """Directed cases."""
-
-    async def body(self) -> None:
-        most = self.pick(1 << 29, 400)
-        items = self.stimulus.corners()
-        await self.play(item for item in items if item.registers["mvucommand"]["countdown"] <= most)
-
-
-@cocotb.test()
-async def corners(dut: object) -> None:
+@MvuTest.test
+async def corners(self: MvuTest) -> None:
     """Ends of precisions and values, smallest shapes, strides, largest kernel."""
-    await run(dut, Corners)
+    most = self.pick(1 << 29, 400)
+    items = self.stimulus.corners()
+    await self.play(item for item in items if item.registers["mvucommand"]["countdown"] <= most)
 
 
-class PrecisionPairs(MvuTest):
-    """Every weight precision with every input precision."""
-
-    async def body(self) -> None:
-        await self.play(self.stimulus.precision_pairs(self.pick(256, 12)))
-
-
-@cocotb.test()
-async def precision_pairs(dut: object) -> None:
+@MvuTest.test
+async def precision_pairs(self: MvuTest) -> None:
     """All pairs of weight and input precision."""
-    await run(dut, PrecisionPairs)
+    await self.play(self.stimulus.precision_pairs(self.pick(256, 12)))
 
 
-class Largest(MvuTest):
-    """Layers that fill the memories."""
-
-    async def body(self) -> None:
-        await self.play(self.stimulus.largest())
-
-
-@cocotb.test()
-async def largest_shapes(dut: object) -> None:
+@MvuTest.test
+async def largest_shapes(self: MvuTest) -> None:
     """A full weight memory and half the data memory."""
-    await run(dut, Largest)
+    await self.play(self.stimulus.largest())
 
 
+@MvuTest.test
 class BarvinnRows(MvuTest):
-    """Five-loop programs as BARVINN's code generator writes them."""
+    """BARVINN's five-loop address programs run unchanged."""
 
     async def body(self) -> None:
         await self.play(self.items())
@@ -221,17 +179,15 @@ class BarvinnRows(MvuTest):
             yield self.stimulus.barvinn_row(blocks, width, a, w)
 
 
-@cocotb.test()
-async def barvinn_rows(dut: object) -> None:
-    """BARVINN's five-loop address programs run unchanged."""
-    await run(dut, BarvinnRows)
-
-
 # -------------------------------------------------------------------------------------------------
 # Job control, collisions, reset, registers
 # -------------------------------------------------------------------------------------------------
+@MvuTest.test
 class NextJobWhileBusy(MvuTest):
-    """Jobs handed over while others run: the images are loaded before, as they share the memories."""
+    """The next job is written while one runs; further writes wait.
+
+    Jobs handed over while others run: the images are loaded before, as they share the memories.
+    """
 
     async def body(self) -> None:
         r, depth = self.stimulus.random, self.env.params.data_depth
@@ -275,41 +231,30 @@ class NextJobWhileBusy(MvuTest):
         }
 
 
-@cocotb.test()
-async def next_job_while_busy(dut: object) -> None:
-    """The next job is written while one runs; further writes wait."""
-    await run(dut, NextJobWhileBusy)
-
-
-class RandomPrograms(MvuTest):
-    """Raw register programs over memories full of random words; at the end every word of the data memory is read."""
-
-    async def body(self) -> None:
-        env, rng, params = self.env, self.stimulus.rng, self.env.params
-        lanes, half = params.lanes, params.data_depth // 2
-        words = rng.integers(0, 256, (params.data_depth, lanes // 8), np.uint8)
-        fill = JobItem("fill", {})
-        fill.images = [Image(0, words[:half]), Image(half, words[half:], crossbar=True)]
-        fill.weights = [(0, rng.integers(0, 256, (params.weight_depth, lanes * lanes // 8), np.uint8))]
-        channels = (params.channel_depth, lanes)
-        fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
-        fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
-        await self.driver.load(fill)
-        count, most = self.pick(60, 3), self.pick(4000, 150)
-        await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
-        env.compare_words("the whole data memory", 0, await env.memory.read(0, params.data_depth))
-        if env.failed.is_set():
-            raise BenchStopped
-
-
-@cocotb.test()
-async def random_programs(dut: object) -> None:
+@MvuTest.test
+async def random_programs(self: MvuTest) -> None:
     """Any loops, jumps and roles of the loops; no word of the memory changes that should not."""
-    await run(dut, RandomPrograms)
+    env, rng, params = self.env, self.stimulus.rng, self.env.params
+    lanes, half = params.lanes, params.data_depth // 2
+    words = rng.integers(0, 256, (params.data_depth, lanes // 8), np.uint8)
+    fill = JobItem("fill", {})
+    fill.images = [Image(0, words[:half]), Image(half, words[half:], crossbar=True)]
+    fill.weights = [(0, rng.integers(0, 256, (params.weight_depth, lanes * lanes // 8), np.uint8))]
+    channels = (params.channel_depth, lanes)
+    fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
+    fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
+    await self.driver.load(fill)
+    count, most = self.pick(60, 3), self.pick(4000, 150)
+    await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
+    env.compare_words("the whole data memory", 0, await env.memory.read(0, params.data_depth))
+    if env.failed.is_set():
+        raise BenchStopped
 
 
+@MvuTest.test
 class JobControl(MvuTest):
-    """Status and interrupt by the bit: while jobs run and wait, cleared one by one, and cleared as a job ends."""
+    """Status and interrupt by the bit: while jobs run and wait, cleared one by one, and cleared as a job
+    ends."""
 
     async def body(self) -> None:
         plain = IntFormat(2, False)
@@ -436,14 +381,10 @@ class JobControl(MvuTest):
                 await self.clear("done", "error")
 
 
-@cocotb.test()
-async def job_control(dut: object) -> None:
-    """Status and interrupt by the bit, and cleared at every clock around a job's end."""
-    await run(dut, JobControl)
-
-
+@MvuTest.test
 class Collisions(MvuTest):
-    """Host and crossbar traffic in the very banks that the running job reads and writes; nothing may be lost."""
+    """Host and crossbar traffic in the very banks that the running job reads and writes; nothing may be
+    lost."""
 
     async def body(self) -> None:
         stimulus, depth = self.stimulus, self.env.params.data_depth
@@ -493,36 +434,24 @@ class Collisions(MvuTest):
         return play
 
 
-@cocotb.test()
-async def collisions(dut: object) -> None:
-    """Three requesters at the data memory's banks."""
-    await run(dut, Collisions)
-
-
-class ResetMidJob(MvuTest):
-    """Reset at a random clock of a job, from its first to its last; the next jobs run as if nothing had been."""
-
-    async def body(self) -> None:
-        for _ in range(self.pick(24, 4)):
-            (item,) = self.stimulus.random_items(1, 800, dest=0)
-            await self.driver.load(item)
-            await self.driver.start(item)
-            await ClockCycles(
-                self.env.dut.clk_i, self.stimulus.random.randint(1, job_clocks(item.registers).total)
-            )
-            await self.env.reset()
-            self.driver.flush()
-            if self.env.interrupt.level != 0:
-                self.env.fail("the interrupt is raised after reset", kind="reset")
-            await self.play(self.stimulus.random_items(2, 800))
-
-
-@cocotb.test()
-async def reset_mid_job(dut: object) -> None:
+@MvuTest.test
+async def reset_mid_job(self: MvuTest) -> None:
     """Reset in the middle of a job, then a clean run."""
-    await run(dut, ResetMidJob)
+    for _ in range(self.pick(24, 4)):
+        (item,) = self.stimulus.random_items(1, 800, dest=0)
+        await self.driver.load(item)
+        await self.driver.start(item)
+        await ClockCycles(
+            self.env.dut.clk_i, self.stimulus.random.randint(1, job_clocks(item.registers).total)
+        )
+        await self.env.reset()
+        self.driver.flush()
+        if self.env.interrupt.level != 0:
+            self.env.fail("the interrupt is raised after reset", kind="reset")
+        await self.play(self.stimulus.random_items(2, 800))
 
 
+@MvuTest.test
 class Registers(MvuTest):
     """Every field of every register: reset value, access, reserved bits."""
 
@@ -538,14 +467,12 @@ class Registers(MvuTest):
         self.env.registers.check_finished()
 
 
-@cocotb.test()
-async def registers(dut: object) -> None:
-    """Every field of every register."""
-    await run(dut, Registers)
-
-
+@MvuTest.test
 class RegisterModel(MvuTest):
-    """The register table as a pyuvm register model: every register through it, then a job's status field by field."""
+    """The pyuvm register model reaches every register, and runs a job.
+
+    The register table as a pyuvm register model: every register through it, then a job's status field by field.
+    """
 
     async def body(self) -> None:
         model = build_register_model(REGISTERS)
@@ -591,14 +518,9 @@ class RegisterModel(MvuTest):
             )
 
 
-@cocotb.test()
-async def register_model(dut: object) -> None:
-    """The pyuvm register model reaches every register, and runs a job."""
-    await run(dut, RegisterModel)
-
-
+@MvuTest.test
 class IllegalJobs(MvuTest):
-    """Each way a job can be illegal raises its cause, and the next job runs."""
+    """Illegal configurations are refused with their cause; the unit recovers."""
 
     async def body(self) -> None:
         await self.play(self.items())
@@ -636,17 +558,13 @@ class IllegalJobs(MvuTest):
             yield good
 
 
-@cocotb.test()
-async def illegal_jobs(dut: object) -> None:
-    """Illegal configurations are refused with their cause; the unit recovers."""
-    await run(dut, IllegalJobs)
-
-
 # -------------------------------------------------------------------------------------------------
 # The checks, checked: each run must fail, with the right words
 # -------------------------------------------------------------------------------------------------
 class Planted(MvuTest):
     """A job whose expectation or traffic is tampered with."""
+
+    hook = "tamper"
 
     async def body(self) -> None:
         (item,) = self.stimulus.random_items(1, 600, dest=0)
@@ -663,93 +581,68 @@ class Planted(MvuTest):
         scoreboard.expect_job = lambda job: original(replace(job, beats=change(job.beats)))
 
 
-class FlippedBit(Planted):
-    def tamper(self, item: JobItem) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            beats[len(beats) // 2, 0] ^= 1
-            return beats
-
-        self.alter_expectation(flip)
-
-
-@cocotb.test()
-async def planted_flipped_bit(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "layer random0", "data[0]", "bit plane", "clock"))
+def planted_flipped_bit(self: Planted, item: JobItem) -> None:
     """One flipped bit in one expected word is found and named."""
-    await run_planted(dut, FlippedBit, "mismatch", "layer random0", "data[0]", "bit plane", "clock")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        beats[len(beats) // 2, 0] ^= 1
+        return beats
+
+    self.alter_expectation(flip)
 
 
-class DroppedWord(Planted):
-    def tamper(self, item: JobItem) -> None:
-        self.alter_expectation(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
-
-
-@cocotb.test()
-async def planted_lost_word(dut: object) -> None:
+@Planted.test(finds=Finding("lost", "layer random0"))
+def planted_lost_word(self: Planted, item: JobItem) -> None:
     """A word that never leaves the device is called lost."""
-    await run_planted(dut, DroppedWord, "lost", "layer random0")
+    self.alter_expectation(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
 
 
-class RepeatedWord(Planted):
-    def tamper(self, item: JobItem) -> None:
-        self.alter_expectation(lambda beats: np.delete(beats, len(beats) // 2, axis=0))
-
-
-@cocotb.test()
-async def planted_repeated_word(dut: object) -> None:
+@Planted.test(finds=Finding("repeated", "layer random0"))
+def planted_repeated_word(self: Planted, item: JobItem) -> None:
     """A word that comes once too often is called repeated."""
-    await run_planted(dut, RepeatedWord, "repeated", "layer random0")
+    self.alter_expectation(lambda beats: np.delete(beats, len(beats) // 2, axis=0))
 
 
-class OneWordMore(Planted):
-    def tamper(self, item: JobItem) -> None:
-        self.alter_expectation(lambda beats: beats[:-1])
-
-
-@cocotb.test()
-async def planted_word_more(dut: object) -> None:
+@Planted.test(finds=Finding("unexpected", "more than expected"))
+def planted_word_more(self: Planted, item: JobItem) -> None:
     """A word after the last one that was due is found."""
-    await run_planted(dut, OneWordMore, "unexpected", "more than expected")
+    self.alter_expectation(lambda beats: beats[:-1])
 
 
-class LostWrite(Planted):
-    def tamper(self, item: JobItem) -> None:
-        async def overwrite(env: MvuEnv) -> None:
-            await Timer(CLOCK_NS * 3000, "ns")
-            before = await env.memory.read(item.output.base, 1)
-            await env.memory.write(item.output.base, ~before)
-
-        item.traffic = overwrite
-
-
-@cocotb.test()
-async def planted_lost_write(dut: object) -> None:
+@Planted.test(finds=Finding("memory", "a write was lost"))
+def planted_lost_write(self: Planted, item: JobItem) -> None:
     """A word that is right on the trace and wrong in the memory is found when the tensor is read back."""
-    await run_planted(dut, LostWrite, "memory", "a write was lost")
+
+    async def overwrite(env: MvuEnv) -> None:
+        await Timer(CLOCK_NS * 3000, "ns")
+        before = await env.memory.read(item.output.base, 1)
+        await env.memory.write(item.output.base, ~before)
+
+    item.traffic = overwrite
 
 
-class StallForEver(Planted):
-    def tamper(self, item: JobItem) -> None:
-        self.env.agents["reg_req"].bus.stall = ALWAYS
-
-
-@cocotb.test()
-async def planted_stall_for_ever(dut: object) -> None:
+@Planted.test(finds=Finding("StreamTimeout", "port reg_req", "not accepted"))
+def planted_stall_for_ever(self: Planted, item: JobItem) -> None:
     """A port that never moves is named; the run does not hang."""
-    await run_planted(dut, StallForEver, "StreamTimeout", "port reg_req", "not accepted")
+    self.env.agents["reg_req"].bus.stall = ALWAYS
 
 
-@cocotb.test()
-async def planted_nothing(dut: object) -> None:
+@MvuTest.test(finds=Finding("nothing compared", "nothing was verified"))
+async def planted_nothing(self: MvuTest) -> None:
     """A run that compared nothing fails."""
-    await run_empty(dut, MvuTest, "nothing was verified")
 
 
 # -------------------------------------------------------------------------------------------------
 # Speed: run by `make bench`
 # -------------------------------------------------------------------------------------------------
+@MvuTest.test(skip=True)
 class Speed(MvuTest):
-    """A chain of 2-bit 3x3 layers with as many channels as lanes on 32x32 maps, as in a small ResNet."""
+    """Measures clocks a second at transaction level (`make bench`).
+
+    A chain of 2-bit 3x3 layers with as many channels as lanes on 32x32 maps, as in a small ResNet.
+    """
 
     layers = 16
     probability = 0
@@ -801,19 +694,11 @@ class Speed(MvuTest):
             yield item
 
 
+@Speed.test(skip=True)
 class SpeedStalled(Speed):
-    """The same while every port stalls in a quarter of the clocks."""
+    """Measures clocks a second with random stalls on every port (`make bench`).
+
+    The same while every port stalls in a quarter of the clocks.
+    """
 
     probability = 64
-
-
-@cocotb.test(skip=True)
-async def speed(dut: object) -> None:
-    """Measures clocks a second at transaction level (`make bench`)."""
-    await run(dut, Speed)
-
-
-@cocotb.test(skip=True)
-async def speed_stalled(dut: object) -> None:
-    """Measures clocks a second with random stalls on every port (`make bench`)."""
-    await run(dut, SpeedStalled)

@@ -17,7 +17,8 @@ import numpy as np
 from golden.mvu.parameters import CROSSBAR_PORTS
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import Beats
-from tb.mvu.env import CLOCK_NS, Expectation, OutputScoreboard
+from tb.env import CLOCK_NS
+from tb.mvu.env import Expectation, OutputScoreboard
 from tb.mvu_array.coverage import CrossbarCoverage
 from tb.scoreboard import Mismatch
 

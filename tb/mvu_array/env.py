@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
-from cocotb.triggers import ClockCycles, Event, Timer
-from cocotb.utils import get_sim_time
-from pyuvm import uvm_component, uvm_env
+from cocotb.triggers import Timer
+from pyuvm import uvm_component
 
 from golden.accelerator.parameters import AcceleratorParameters
-from tb.agents.burst import Beats
-from tb.agents.stream import StreamAgent, StreamConfig
-from tb.mvu.env import CLOCK_NS, Expectation, MvuUnit, Subscriber
+from tb.env import CLOCK_NS, Stream, StreamEnv
+from tb.mvu.env import Expectation, MvuUnit
 from tb.mvu_array.coverage import CrossbarCoverage
 from tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
-from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
 __all__ = ["ArrayUnit", "MvuArrayEnv", "build_parameters"]
@@ -39,25 +37,21 @@ class ArrayUnit(MvuUnit):
     """One MVU of the array: what leaves it goes to other units' memories."""
 
     def __init__(self, array: MvuArrayEnv, number: int) -> None:
-        super().__init__(f"unit{number}", array, array.params.mvu, f"u{number}_", _ROLES, array.failed)
+        super().__init__(f"unit{number}", array, array.params.mvu, f"u{number}_", _ROLES)
         self.array = array
         self.number = number
 
-    def connect_phase(self) -> None:
-        super().connect_phase()
-        self.crossbar = self
-
     @property
-    def scoreboards(self) -> tuple[StreamScoreboard, ...]:
-        return (self.trace,)
+    def crossbar(self) -> ArrayUnit:
+        return self
 
     def expect_job(self, job: Expectation) -> None:
         """Words of a job that leave the unit: to be found at, and in the memory of, each of their destinations."""
         self.array.expect_job(self.number, job)
 
 
-class MvuArrayEnv(uvm_env):
-    """All units and the crossbar. The ConfigDB gives ``dut`` and ``report``.
+class MvuArrayEnv(StreamEnv):
+    """All units and the crossbar.
 
     Attributes:
         units: one `ArrayUnit` for each MVU.
@@ -67,44 +61,25 @@ class MvuArrayEnv(uvm_env):
     def __init__(self, name: str, parent: uvm_component) -> None:
         super().__init__(name, parent)
         self.params = build_parameters()
-        self.failed = Event()
+
+    def table(self) -> Mapping[str, Stream]:
+        count, lanes = self.params.mvus, self.params.mvu.lanes
+        self.coverage = CrossbarCoverage(count)
+        self.crossbar = CrossbarScoreboard(count, lanes, self.fail)
+        self.arbitration = Arbitration(count, self.coverage, self.fail)
+        delivered = delivered_format(lanes)
+        return {
+            **{f"x{m}": Stream("tap", delivered, partial(self.crossbar.write, m)) for m in range(count)},
+            "xbar": Stream("tap", RECORD, self.arbitration.write),
+        }
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.dut = self.cdb_get("dut")
-        self.report: Report = self.cdb_get("report")
         self.units = [ArrayUnit(self, number) for number in range(self.params.mvus)]
-        self.coverage = CrossbarCoverage(self.params.mvus)
-        self.taps: dict[str, StreamAgent] = {}
-        formats = {f"x{m}": delivered_format(self.params.mvu.lanes) for m in range(self.params.mvus)}
-        for name, beat_format in {**formats, "xbar": RECORD}.items():
-            config = StreamConfig(
-                self.dut, name, self.dut.clk_i, beat_format, "tap", clock_ns=CLOCK_NS, on_error=self.fail
-            )
-            self.cdb_set("config", config, name)
-            self.taps[name] = StreamAgent(name, self)
-        self.subscribers = {name: Subscriber(f"{name}_subscriber", self) for name in self.taps}
-
-    def connect_phase(self) -> None:
-        super().connect_phase()
-        self.crossbar = CrossbarScoreboard(self.params.mvus, self.params.mvu.lanes, self.fail)
-        self.arbitration = Arbitration(self.params.mvus, self.coverage, self.fail)
-        for name, subscriber in self.subscribers.items():
-            subscriber.receive = self.arbitration.write if name == "xbar" else self._receiver(int(name[1:]))
-            self.taps[name].ap.connect(subscriber.analysis_export)
-
-    def _receiver(self, dest: int) -> Callable[[Beats], None]:
-        return lambda beats: self.crossbar.write(dest, beats)
 
     @property
     def scoreboards(self) -> tuple[StreamScoreboard, ...]:
-        """All of them."""
         return (*(unit.trace for unit in self.units), *self.crossbar.pairs.values())
-
-    def fail(self, failure: object, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
-        self.report.fail(failure, **details)
-        self.failed.set()
 
     def expect_job(self, source: int, job: Expectation) -> None:
         """Words that leave `source`: at the crossbar, and in the memories afterwards."""
@@ -116,26 +91,19 @@ class MvuArrayEnv(uvm_env):
             golden.memories.data[address] = words.data
             golden.written[address] = True
 
-    async def reset(self) -> None:
-        """Reset device and bench: everything in flight is dropped, the golden MVUs' memories stay."""
-        self.dut.rst_ni.value = 0
-        await ClockCycles(self.dut.clk_i, 3)
+    def flush(self) -> None:
+        """Drop everything in flight: called in a reset. The golden MVUs' memories stay."""
+        super().flush()
         for unit in self.units:
             unit.flush()
-        for agent in self.taps.values():
-            agent.flush()
         self.crossbar.flush()
         self.arbitration.flush()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        origin = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-        self.arbitration.origin_ns = origin
-        for scoreboard in self.scoreboards:
-            scoreboard.origin_ns = origin
+
+    def set_origin(self, origin_ns: float) -> None:
+        super().set_origin(origin_ns)
+        self.arbitration.origin_ns = origin_ns
 
     def stall(self, probability: int) -> None:
-        """Let every port but the taps stall with this probability in 1/256."""
         for unit in self.units:
             unit.stall(probability)
 
@@ -143,15 +111,9 @@ class MvuArrayEnv(uvm_env):
         """Wait until every word so far has reached its scoreboard."""
         for unit in self.units:
             await unit.settle()
-        for agent in self.taps.values():
-            agent.bus.eager = True
-        for _ in range(200):
-            await Timer(CLOCK_NS * 4, "ns")
-            if not self.crossbar.outstanding:
-                break
-        await Timer(CLOCK_NS * 8, "ns")
-        for agent in self.taps.values():
-            agent.bus.eager = False
+        with self.eager(*self.streams):
+            await self.settle_streams((), lambda: self.crossbar.outstanding)
+            await Timer(CLOCK_NS * 8, "ns")
 
     async def compare_memories(self, first: int, most: int) -> None:
         """Read the known words of every unit's data memory from word `first` on, at most so many, and compare them."""

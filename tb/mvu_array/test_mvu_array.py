@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the MVUs and their crossbar. Each is a cocotb test; what it plays is its `body`."""
+"""Tests of the MVUs and their crossbar. Each says what it plays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles
 
 from golden.mvu.clocks import job_clocks
-from tb.bench import BenchStopped, BenchTest, run, run_planted
+from tb.bench import BenchStopped, Finding, ItemTest
 from tb.mvu.env import Expectation
 from tb.mvu_array.env import MvuArrayEnv
 from tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
 
 
-class ArrayTest(BenchTest):
+class ArrayTest(ItemTest):
     """A test of the array."""
 
     toplevel = "mvu_array"
@@ -57,42 +56,29 @@ class ArrayTest(BenchTest):
 # -------------------------------------------------------------------------------------------------
 # Random rounds
 # -------------------------------------------------------------------------------------------------
-class RandomRounds(ArrayTest):
-    """Random jobs on all units at once."""
-
-    async def body(self) -> None:
-        await self.play(self.stimulus.rounds(self.pick(8, 1), self.pick(3, 1), self.pick(3000, 300)))
-
-
-@cocotb.test()
-async def random_rounds(dut: object) -> None:
+@ArrayTest.test
+async def random_rounds(self: ArrayTest) -> None:
     """Random jobs on all units, to random sets of units: one, several, all, itself, units that do not exist."""
-    await run(dut, RandomRounds)
+    await self.play(self.stimulus.rounds(self.pick(8, 1), self.pick(3, 1), self.pick(3000, 300)))
 
 
-class Stalls(ArrayTest):
-    """Random rounds while every port stalls and the host writes where the crossbar does."""
-
-    async def body(self) -> None:
-        for item in self.stimulus.rounds(self.pick(5, 1), self.pick(2, 1), self.pick(1500, 200)):
-            self.env.stall(self.stimulus.random.choice((0, 16, 64, 128)))
-            for jobs in item.jobs:
-                for job in jobs:
-                    self.stimulus.host_traffic(job, self.pick(6, 2))
-            await self.play([item])
-
-
-@cocotb.test()
-async def stalls(dut: object) -> None:
+@ArrayTest.test
+async def stalls(self: ArrayTest) -> None:
     """Random rounds with stalls on every port and host traffic in the banks that the crossbar writes."""
-    await run(dut, Stalls)
+    for item in self.stimulus.rounds(self.pick(5, 1), self.pick(2, 1), self.pick(1500, 200)):
+        self.env.stall(self.stimulus.random.choice((0, 16, 64, 128)))
+        for jobs in item.jobs:
+            for job in jobs:
+                self.stimulus.host_traffic(job, self.pick(6, 2))
+        await self.play([item])
 
 
 # -------------------------------------------------------------------------------------------------
 # Contention
 # -------------------------------------------------------------------------------------------------
+@ArrayTest.test
 class Storms(ArrayTest):
-    """All units send a word nearly every clock."""
+    """Contention: all to one, all to all, each to itself, a ring; words nearly every clock."""
 
     async def body(self) -> None:
         await self.play(self.items())
@@ -115,41 +101,28 @@ class Storms(ArrayTest):
         return rounds
 
 
-@cocotb.test()
-async def storms(dut: object) -> None:
-    """Contention: all to one, all to all, each to itself, a ring; words nearly every clock."""
-    await run(dut, Storms)
-
-
 # -------------------------------------------------------------------------------------------------
 # Reset
 # -------------------------------------------------------------------------------------------------
-class ResetInTheMiddle(ArrayTest):
-    """Reset while words wait in the crossbar; the next rounds run as if nothing had been."""
-
-    async def body(self) -> None:
-        count = self.env.params.mvus
-        for _ in range(self.pick(8, 2)):
-            storm = self.stimulus.storm("interrupted", [(1 << count) - 1] * count, 64)
-            jobs = [jobs[0] for jobs in storm.jobs]
-            for player, job in zip(self.driver.players, jobs, strict=True):
-                await player.load(job)
-            for player, job in zip(self.driver.players, jobs, strict=True):
-                await player.start(job)
-            last = max(job_clocks(job.registers).total for job in jobs)
-            await ClockCycles(self.env.dut.clk_i, self.stimulus.random.randint(1, 2 * last))
-            await self.env.reset()
-            self.driver.flush()
-            # What has been written, nobody knows.
-            for unit in self.env.units:
-                unit.golden.written[:] = False
-            await self.play(self.stimulus.rounds(1, 1, self.pick(500, 100)))
-
-
-@cocotb.test()
-async def resets(dut: object) -> None:
+@ArrayTest.test
+async def resets(self: ArrayTest) -> None:
     """Reset in the middle of a storm, then a clean run."""
-    await run(dut, ResetInTheMiddle)
+    count = self.env.params.mvus
+    for _ in range(self.pick(8, 2)):
+        storm = self.stimulus.storm("interrupted", [(1 << count) - 1] * count, 64)
+        jobs = [jobs[0] for jobs in storm.jobs]
+        for player, job in zip(self.driver.players, jobs, strict=True):
+            await player.load(job)
+        for player, job in zip(self.driver.players, jobs, strict=True):
+            await player.start(job)
+        last = max(job_clocks(job.registers).total for job in jobs)
+        await ClockCycles(self.env.dut.clk_i, self.stimulus.random.randint(1, 2 * last))
+        await self.env.reset()
+        self.driver.flush()
+        # What has been written, nobody knows.
+        for unit in self.env.units:
+            unit.golden.written[:] = False
+        await self.play(self.stimulus.rounds(1, 1, self.pick(500, 100)))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -157,6 +130,8 @@ async def resets(dut: object) -> None:
 # -------------------------------------------------------------------------------------------------
 class Planted(ArrayTest):
     """A round whose expectation of what arrives is tampered with."""
+
+    hook = "tamper"
 
     async def body(self) -> None:
         self.tamper()
@@ -177,119 +152,82 @@ class Planted(ArrayTest):
         pair.expect_job = expect
 
 
-class FlippedBit(Planted):
-    def tamper(self) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            beats[len(beats) // 2, 0] ^= 1
-            return beats
-
-        self.alter_pair(flip)
-
-
-@cocotb.test()
-async def planted_flipped_bit(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "crossbar 0 to", "layer flood0", "data[0]", "clock"))
+def planted_flipped_bit(self: Planted) -> None:
     """One bit flipped between one pair of units is found and named."""
-    await run_planted(dut, FlippedBit, "mismatch", "crossbar 0 to", "layer flood0", "data[0]", "clock")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        beats[len(beats) // 2, 0] ^= 1
+        return beats
+
+    self.alter_pair(flip)
 
 
-class LostWord(Planted):
-    def tamper(self) -> None:
-        self.alter_pair(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
-
-
-@cocotb.test()
-async def planted_lost_word(dut: object) -> None:
+@Planted.test(finds=Finding("lost", "crossbar 0 to"))
+def planted_lost_word(self: Planted) -> None:
     """A word that one of its destinations never gets is called lost."""
-    await run_planted(dut, LostWord, "lost", "crossbar 0 to")
+    self.alter_pair(lambda beats: np.insert(beats, len(beats) // 2, 0x5A, axis=0))
 
 
-class TwiceDelivered(Planted):
-    def tamper(self) -> None:
-        self.alter_pair(lambda beats: np.delete(beats, len(beats) // 2, axis=0))
-
-
-@cocotb.test()
-async def planted_word_twice(dut: object) -> None:
+@Planted.test(finds=Finding("repeated", "crossbar 0 to"))
+def planted_word_twice(self: Planted) -> None:
     """A word that one of its destinations gets twice is called repeated."""
-    await run_planted(dut, TwiceDelivered, "repeated", "crossbar 0 to")
+    self.alter_pair(lambda beats: np.delete(beats, len(beats) // 2, axis=0))
 
 
-class Swapped(Planted):
-    def tamper(self) -> None:
-        def swap(beats: np.ndarray) -> np.ndarray:
-            # Addresses differ from word to word, so any two words do.
-            at = len(beats) // 2
-            order = np.arange(len(beats))
-            order[[at, at + 1]] = at + 1, at
-            return beats[order]
-
-        self.alter_pair(swap)
-
-
-@cocotb.test()
-async def planted_order(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "crossbar 0 to", "addr"))
+def planted_order(self: Planted) -> None:
     """Two words of a pair that change places are found."""
-    await run_planted(dut, Swapped, "mismatch", "crossbar 0 to", "addr")
+
+    def swap(beats: np.ndarray) -> np.ndarray:
+        # Addresses differ from word to word, so any two words do.
+        at = len(beats) // 2
+        order = np.arange(len(beats))
+        order[[at, at + 1]] = at + 1, at
+        return beats[order]
+
+    self.alter_pair(swap)
 
 
-class LostWrite(Planted):
-    def tamper(self) -> None:
-        unit = self.env.units[-1]
-        address = self.stimulus.half + 5
-        original = self.env.settle
-
-        async def overwrite() -> None:
-            self.env.settle = original
-            await original()
-            await unit.memory.write(address, ~(await unit.memory.read(address, 1)))
-
-        self.env.settle = overwrite
-
-
-@cocotb.test()
-async def planted_lost_write(dut: object) -> None:
+@Planted.test(finds=Finding("memory", "after everything has arrived"))
+def planted_lost_write(self: Planted) -> None:
     """A word that arrived and is not in the memory afterwards is found."""
-    await run_planted(dut, LostWrite, "memory", "after everything has arrived")
+    unit = self.env.units[-1]
+    address = self.stimulus.half + 5
+    original = self.env.settle
+
+    async def overwrite() -> None:
+        self.env.settle = original
+        await original()
+        await unit.memory.write(address, ~(await unit.memory.read(address, 1)))
+
+    self.env.settle = overwrite
 
 
-class Unfair(Planted):
-    def tamper(self) -> None:
-        def alter(fields: dict[str, np.ndarray]) -> None:
-            # As if unit 0 alone were served: all others wait for ever.
-            for dest in range(self.env.params.mvus):
-                fields[f"source{dest}"][:] = 0
-            fields["taken"] &= np.uint64(1)
-
-        self.env.arbitration.alter = alter
-
-
-@cocotb.test()
-async def planted_unfair(dut: object) -> None:
+@Planted.test(finds=Finding("crossbar", "unit"))
+def planted_unfair(self: Planted) -> None:
     """A unit that is passed over is found."""
-    await run_planted(dut, Unfair, "crossbar", "unit")
+
+    def alter(fields: dict[str, np.ndarray]) -> None:
+        # As if unit 0 alone were served: all others wait for ever.
+        for dest in range(self.env.params.mvus):
+            fields[f"source{dest}"][:] = 0
+        fields["taken"] &= np.uint64(1)
+
+    self.env.arbitration.alter = alter
 
 
-class Early(Planted):
-    def tamper(self) -> None:
-        def alter(fields: dict[str, np.ndarray]) -> None:
-            fields["taken"] |= fields["offered"]
-
-        self.env.arbitration.alter = alter
-
-
-@cocotb.test()
-async def planted_early(dut: object) -> None:
+@Planted.test(finds=Finding("crossbar", "is taken from it before units"))
+def planted_early(self: Planted) -> None:
     """A word that leaves its source before all destinations have it is found."""
-    await run_planted(dut, Early, "crossbar", "is taken from it before units")
+
+    def alter(fields: dict[str, np.ndarray]) -> None:
+        fields["taken"] |= fields["offered"]
+
+    self.env.arbitration.alter = alter
 
 
-class NothingSent(ArrayTest):
-    async def body(self) -> None:
-        pass
-
-
-@cocotb.test()
-async def planted_nothing(dut: object) -> None:
+@ArrayTest.test(finds=Finding("nothing compared", "nothing was verified"))
+async def planted_nothing(self: ArrayTest) -> None:
     """A run in which nothing went through the crossbar fails."""
-    await run_planted(dut, NothingSent, "nothing compared", "nothing was verified")

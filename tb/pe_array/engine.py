@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import os
 from multiprocessing.connection import Client
+from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
 from tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from tb.pe_array.env import CLOCK_NS, build_parameters, port_formats
+from tb.env import CLOCK_NS
+from tb.pe_array.env import build_parameters, port_formats
+from tb.report import RUN_DIR, write_json
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]
@@ -95,6 +98,7 @@ async def serve(dut: object) -> None:
     """Play what the connected process sends, until it ends the connection."""
     server = TileServer(dut)
     await server.reset()
+    write_json(Path(os.environ[RUN_DIR]) / "summary.json", {"serves": True})
     key = bytes.fromhex(os.environ["ASSAY_ENGINE_KEY"])
     with Client(os.environ["ASSAY_ENGINE_ADDRESS"], authkey=key) as host:
         while (request := _received(host)) is not None:

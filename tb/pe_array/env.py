@@ -3,33 +3,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from cocotb.triggers import ClockCycles, Event, Timer
-from cocotb.utils import get_sim_time
-from pyuvm import uvm_env, uvm_subscriber
+from cocotb.triggers import Event
 
 from golden.pe_array.functional import explain, outputs
 from golden.pe_array.parameters import PeArrayParameters
 from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
 from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
-from tb.agents.burst import NEVER, Beats, StreamError, StreamUnknown
+from tb.agents.burst import NEVER, Beats
 from tb.agents.interrupt import Interrupt
 from tb.agents.register import RegisterAgent, RegisterPort
 from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from tb.agents.stream import BeatFormat
+from tb.env import CLOCK_NS, Stream, StreamEnv
 from tb.pe_array.coverage import PeArrayCoverage
-from tb.report import Report
 from tb.scoreboard import StreamScoreboard
 
-CLOCK_NS = 10  #: as pe_array_tb.sv makes it
-SOURCES = ("reg_req", "wgt", "pix")
-SINKS = ("reg_rsp", "out")
 WAITS = ("wgt", "pix", "out")
 Word = tuple[int, int, int, int]  #: of a tile's output: image, output row, output column, entry
 #: A third tile's weights wait until a whole tile is computed: a stuck tile is the driver's report.
@@ -65,15 +60,6 @@ def read_beats(payload: np.ndarray, params: PeArrayParameters) -> OutputBeats:
         keep.astype(bool).reshape(shape),
         last.astype(bool).reshape(-1),
     )
-
-
-class Subscriber(uvm_subscriber):
-    """Hands what an analysis port publishes to `receive`."""
-
-    receive: Callable[[Beats], None]
-
-    def write(self, item: Beats) -> None:
-        self.receive(item)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +190,7 @@ def _mode(tile: Tile) -> str:
     return ", ".join(words).lower().replace("_", " ")
 
 
-class PeArrayEnv(uvm_env):
+class PeArrayEnv(StreamEnv):
     """Agents of all ports and what stands behind them. The ConfigDB gives ``dut`` and ``report``.
 
     Attributes:
@@ -215,77 +201,39 @@ class PeArrayEnv(uvm_env):
         ended: clock of every tile's last beat since reset, in order.
     """
 
+    def table(self) -> Mapping[str, Stream]:
+        self.params = build_parameters()
+        formats = port_formats(self.params)
+        board = partial(OutputScoreboard, params=self.params)
+        return {
+            "reg_req": Stream("source", formats["reg_req"]),
+            # An answer is awaited, so it must not wait for a full burst.
+            "reg_rsp": Stream("sink", formats["reg_rsp"], eager=True),
+            "wgt": Stream("source", formats["wgt"], options={"timeout_clocks": _WEIGHTS_TIMEOUT}),
+            "pix": Stream("source", formats["pix"]),
+            "out": Stream("sink", formats["out"], receive=self._beats_came, scoreboard=board),
+        }
+
     def build_phase(self) -> None:
         super().build_phase()
-        self.dut = self.cdb_get("dut")
-        self.report: Report = self.cdb_get("report")
-        self.params = build_parameters()
-        self.formats = port_formats(self.params)
-        self.agents: dict[str, StreamAgent] = {}
-        for name, role in {**dict.fromkeys(SOURCES, "source"), **dict.fromkeys(SINKS, "sink")}.items():
-            config = StreamConfig(
-                self.dut,
-                name,
-                self.dut.clk_i,
-                self.formats[name],
-                role,
-                seed=self.report.seed,
-                clock_ns=CLOCK_NS,
-                on_error=self._out_error if name == "out" else self.fail,
-            )
-            if name == "wgt":
-                config.timeout_clocks = _WEIGHTS_TIMEOUT
-            self.cdb_set("config", config, name)
-            self.agents[name] = StreamAgent(name, self)
+        self.results: OutputScoreboard = self.boards["out"]
         self.register_agent = RegisterAgent("registers", self)
-        self.subscriber = Subscriber("out_subscriber", self)
         self.coverage = PeArrayCoverage()
         self.ended: list[int] = []
-        self.failed = Event()
         self.progress = Event()
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        self.results = OutputScoreboard(
-            "out", self.formats["out"], self.params, on_mismatch=self.fail, clock_ns=CLOCK_NS
+        self.registers = RegisterPort(
+            self.bus["reg_req"], self.bus["reg_rsp"], clock_ns=CLOCK_NS, on_error=self.fail
         )
-        self.subscriber.receive = self._beats_came
-        self.agents["out"].ap.connect(self.subscriber.analysis_export)
-        bus = {name: agent.bus for name, agent in self.agents.items()}
-        self.registers = RegisterPort(bus["reg_req"], bus["reg_rsp"], clock_ns=CLOCK_NS, on_error=self.fail)
         self.cdb_set("port", self.registers, "registers")
         self.interrupt = Interrupt(self.dut.irq_o, clock_ns=CLOCK_NS)
-        # An answer is awaited, so it must not wait for a full burst.
-        bus["reg_rsp"].eager = True
 
-    @property
-    def scoreboards(self) -> tuple[StreamScoreboard, ...]:
-        """All of them."""
-        return (self.results,)
-
-    def fail(self, failure: object, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
-        self.report.fail(failure, **details)
-        self.failed.set()
-
-    async def reset(self) -> None:
-        """Reset device and bench: everything in flight is dropped."""
-        self.dut.rst_ni.value = 0
-        await ClockCycles(self.dut.clk_i, 3)
+    def flush(self) -> None:
+        super().flush()
         self.registers.flush()
-        for name in ("wgt", "pix", "out"):
-            self.agents[name].flush()
-        self.results.flush()
         self.ended.clear()
-        self.dut.rst_ni.value = 1
-        await ClockCycles(self.dut.clk_i, 2)
-        # The bench's clock counter starts again with the reset.
-        self.results.origin_ns = get_sim_time("ns") - int(self.dut.cycle_o.value) * CLOCK_NS
-
-    def stall(self, probability: int) -> None:
-        """Let every port stall with this probability in 1/256."""
-        for name in (*SOURCES, *SINKS):
-            self.agents[name].bus.stall = probability
 
     @property
     def stalled(self) -> bool:
@@ -294,29 +242,11 @@ class PeArrayEnv(uvm_env):
 
     def waits(self) -> dict[str, int]:
         """Clocks since reset in which a beat of a stream waited to be taken."""
-        return {name: int(getattr(self.dut, f"{name}_waits_o").value) for name in WAITS}
-
-    @contextlib.contextmanager
-    def eager(self) -> Iterator[None]:
-        """Meanwhile output beats reach the scoreboard at the first clock without one."""
-        self.agents["out"].bus.eager = True
-        try:
-            yield
-        finally:
-            self.agents["out"].bus.eager = False
+        return self.counters(WAITS)
 
     async def settle(self, clocks: int = 800) -> None:
         """Wait until every beat so far has reached the scoreboard, at most so many clocks."""
-        with self.eager():
-            for _ in range(clocks // 4):
-                await Timer(CLOCK_NS * 4, "ns")
-                if not self.results.outstanding:
-                    break
-
-    def conclude(self) -> None:
-        """Let the scoreboard report what it has found so far: to be called before a failure that may follow
-        from it."""
-        self.results.conclude()
+        await self.settle_streams(("out",), lambda: self.results.outstanding, clocks // 4)
 
     def expect(self, name: str, tile: Tile, pixels: np.ndarray, locate: Callable[[Word], str]) -> OutputBeats:
         """Let the scoreboard await the beats of a tile, which the golden array makes."""
@@ -331,11 +261,6 @@ class PeArrayEnv(uvm_env):
         return self.formats["out"].pack(
             data=output_packets(beats, self.params), keep=keep, last=beats.last.astype(np.uint8)
         )
-
-    def _out_error(self, error: StreamError) -> None:
-        """X within a beat is left to the scoreboard, which knows the tile it belongs to."""
-        if not (isinstance(error, StreamUnknown) and error.cycle >= 0):
-            self.fail(error)
 
     def _beats_came(self, beats: Beats) -> None:
         last = self.formats["out"].width - 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of the PE array. Each is a cocotb test; what it plays is its `body`, everything else is the environment's."""
+"""Tests of the PE array. Each says what it plays; everything else is the environment's."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from golden.pe_array.tile import OutputBeats, weight_packet
 from golden.pe_array.vectors import Vector, read
 from tb.agents.burst import ALWAYS, NEVER
 from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.bench import BenchStopped, BenchTest, run, run_empty, run_planted
-from tb.pe_array.env import CLOCK_NS, Expectation, PeArrayEnv
+from tb.bench import BenchStopped, Finding, ItemTest
+from tb.env import CLOCK_NS
+from tb.pe_array.env import Expectation, PeArrayEnv
 from tb.pe_array.layers import RandomLayers
 from tb.pe_array.networks import items, layer_items, load_workload
 from tb.pe_array.stimulus import Stimulus
@@ -36,7 +37,7 @@ from tb.report import RUN_DIR
 DENSITIES = (0, 16, 64, 128, 200, 240)
 
 
-class PeArrayTest(BenchTest):
+class PeArrayTest(ItemTest):
     """A test of the PE array."""
 
     toplevel = "pe_array"
@@ -65,9 +66,13 @@ class PeArrayTest(BenchTest):
 # -------------------------------------------------------------------------------------------------
 # Real layers
 # -------------------------------------------------------------------------------------------------
+@PeArrayTest.test
 class RealLayers(PeArrayTest):
-    """A real network, every layer from its golden input: the digit network on test images nobody trained on, or the
-    user's own."""
+    """Every layer of the int8 digit network, or of MODEL, bit-exact (the default of `make TOPLEVEL=pe_array`).
+
+    A real network, every layer from its golden input: the digit network on test images nobody trained on, or the
+    user's own.
+    """
 
     async def body(self) -> None:
         right = total = 0
@@ -107,14 +112,9 @@ class RealLayers(PeArrayTest):
         return compare
 
 
-@cocotb.test()
-async def real_layers(dut: object) -> None:
-    """Every layer of the int8 digit network, or of MODEL, bit-exact (the default of `make TOPLEVEL=pe_array`)."""
-    await run(dut, RealLayers)
-
-
+@PeArrayTest.test(skip="ASSAY_VECTORS" not in os.environ)
 class VectorSet(PeArrayTest):
-    """A vector set from files: every tile alone, the device's and the golden array's output against the file's."""
+    """The vector set in VECTORS."""
 
     async def body(self) -> None:
         env = self.env
@@ -135,88 +135,56 @@ class VectorSet(PeArrayTest):
         return compare
 
 
-@cocotb.test(skip="ASSAY_VECTORS" not in os.environ)
-async def vector_set(dut: object) -> None:
-    """The vector set in VECTORS."""
-    await run(dut, VectorSet)
-
-
 # -------------------------------------------------------------------------------------------------
 # Constrained random and directed layers and tiles
 # -------------------------------------------------------------------------------------------------
-class RandomLayerTiles(PeArrayTest):
-    """Random layers of every kind, mapped to tiles, one after the other without waiting."""
-
-    async def body(self) -> None:
-        env = self.env
-        layers = RandomLayers(self.stimulus)
-        await self.play(layers.items(self.pick(150, 8), self.pick(3000, 400), env.coverage, env.fail))
-
-
-@cocotb.test()
-async def random_layers(dut: object) -> None:
+@PeArrayTest.test
+async def random_layers(self: PeArrayTest) -> None:
     """Constrained random layers: kernels, strides, padding, groups, activations, pooling, pairs, tables."""
-    await run(dut, RandomLayerTiles)
+    env = self.env
+    layers = RandomLayers(self.stimulus)
+    await self.play(layers.items(self.pick(150, 8), self.pick(3000, 400), env.coverage, env.fail))
 
 
-class PublishedLayers(PeArrayTest):
-    """A sample of the layers of AlexNet, VGG-16 and ResNet-50, scaled: their clocks are published, and quoted."""
-
-    async def body(self) -> None:
-        played = 0
-        for network, shapes in SHAPES.items():
-            others = self.stimulus.rng.permutation(len(shapes) - 1)[: self.pick(2, 1)] + 1
-            for shape in (shapes[0], *(shapes[i] for i in others)):
-                try:
-                    layer = shape.scaled(self.pick(2_000_000, 40_000)).tiles(
-                        self.env.params, self.stimulus.rng
-                    )
-                except DoesNotFitError:
-                    continue  # an array smaller than these networks ask for
-                await self.play(layer_items(f"{network} {shape.name}", layer))
-                played += 1
-        self.report.notes["published layers"] = f"{played} of three networks, scaled"
-
-
-@cocotb.test()
-async def published_layers(dut: object) -> None:
+@PeArrayTest.test
+async def published_layers(self: PeArrayTest) -> None:
     """Layers of AlexNet, VGG-16 and ResNet-50, scaled, random numbers: output and clocks (try Rows=7 Columns=96)."""
-    await run(dut, PublishedLayers)
+    played = 0
+    for network, shapes in SHAPES.items():
+        others = self.stimulus.rng.permutation(len(shapes) - 1)[: self.pick(2, 1)] + 1
+        for shape in (shapes[0], *(shapes[i] for i in others)):
+            try:
+                layer = shape.scaled(self.pick(2_000_000, 40_000)).tiles(self.env.params, self.stimulus.rng)
+            except DoesNotFitError:
+                continue  # an array smaller than these networks ask for
+            await self.play(layer_items(f"{network} {shape.name}", layer))
+            played += 1
+    self.report.notes["published layers"] = f"{played} of three networks, scaled"
 
 
-class RandomTiles(PeArrayTest):
-    """Random tiles over the whole header, one after the other without waiting."""
-
-    async def body(self) -> None:
-        await self.play(self.stimulus.random_items(self.pick(60, 12), self.pick(1500, 400)))
-
-
-@cocotb.test()
-async def random_tiles(dut: object) -> None:
+@PeArrayTest.test
+async def random_tiles(self: PeArrayTest) -> None:
     """Constrained random tiles: every field of the header, any columns, entries, weights and pixels."""
-    await run(dut, RandomTiles)
+    await self.play(self.stimulus.random_items(self.pick(60, 12), self.pick(1500, 400)))
 
 
-class Stalls(PeArrayTest):
-    """Random tiles while every stream stalls, each at a density of its own that changes from tile to tile."""
-
-    async def body(self) -> None:
-        for item in self.stimulus.random_items(self.pick(30, 4), self.pick(600, 150)):
-            for name in ("wgt", "pix", "out", "reg_req", "reg_rsp"):
-                self.env.agents[name].bus.stall = self.stimulus.random.choice(DENSITIES)
-            await self.play([item])
-        self.env.stall(NEVER)
-
-
-@cocotb.test()
-async def stalls(dut: object) -> None:
+@PeArrayTest.test
+async def stalls(self: PeArrayTest) -> None:
     """Random valid and ready at set densities on every stream."""
-    await run(dut, Stalls)
+    for item in self.stimulus.random_items(self.pick(30, 4), self.pick(600, 150)):
+        for name in ("wgt", "pix", "out", "reg_req", "reg_rsp"):
+            self.env.agents[name].bus.stall = self.stimulus.random.choice(DENSITIES)
+        await self.play([item])
+    self.env.stall(NEVER)
 
 
+@PeArrayTest.test
 class Interleavings(PeArrayTest):
-    """Tiles back to back, the streams with rests of their own: weights long before their pixels or long after them,
-    the next tile's weights in the middle of this one's pixels, outputs that nobody takes for a while."""
+    """Weight packets early and late against pixels, without draining between configurations.
+
+    Tiles back to back, the streams with rests of their own: weights long before their pixels or long after them,
+    the next tile's weights in the middle of this one's pixels, outputs that nobody takes for a while.
+    """
 
     async def body(self) -> None:
         r = self.stimulus.random
@@ -234,56 +202,38 @@ class Interleavings(PeArrayTest):
             yield item
 
 
-@cocotb.test()
-async def interleavings(dut: object) -> None:
-    """Weight packets early and late against pixels, without draining between configurations."""
-    await run(dut, Interleavings)
-
-
-class Corners(PeArrayTest):
-    """Directed cases."""
-
-    async def body(self) -> None:
-        most = self.pick(1 << 20, 1000)
-        items = self.stimulus.corners()
-        await self.play(i for i in items if i.tile.packets * i.tile.step_clocks <= most)
-
-
-@cocotb.test()
-async def corners(dut: object) -> None:
+@PeArrayTest.test
+async def corners(self: PeArrayTest) -> None:
     """1x1x1, largest channel counts that fit, ends of products and accumulators, one row or column of map."""
-    await run(dut, Corners)
+    most = self.pick(1 << 20, 1000)
+    items = self.stimulus.corners()
+    await self.play(i for i in items if i.tile.packets * i.tile.step_clocks <= most)
 
 
 # -------------------------------------------------------------------------------------------------
 # Reset, clear, wrong packets
 # -------------------------------------------------------------------------------------------------
-class ResetMidTile(PeArrayTest):
-    """Reset at any clock of several tiles in flight; the next tiles run as if nothing had been."""
-
-    async def body(self) -> None:
-        r = self.stimulus.random
-        for _ in range(self.pick(24, 4)):
-            self.env.stall(r.choice((NEVER, NEVER, 128)))
-            for item in self.stimulus.random_items(2, 300):
-                await self.driver.play(item)
-            await ClockCycles(self.env.dut.clk_i, r.randint(1, r.choice((60, 1000))))
-            self.driver.flush()
-            await self.env.reset()
-            if self.env.interrupt.level != 0:
-                self.env.fail("the interrupt is raised after reset", kind="reset")
-            self.env.stall(NEVER)
-            await self.play(self.stimulus.random_items(2, 200))
-
-
-@cocotb.test()
-async def reset_mid_tile(dut: object) -> None:
+@PeArrayTest.test
+async def reset_mid_tile(self: PeArrayTest) -> None:
     """rst_ni in the middle of packets and tiles, then a clean run."""
-    await run(dut, ResetMidTile)
+    r = self.stimulus.random
+    for _ in range(self.pick(24, 4)):
+        self.env.stall(r.choice((NEVER, NEVER, 128)))
+        for item in self.stimulus.random_items(2, 300):
+            await self.driver.play(item)
+        await ClockCycles(self.env.dut.clk_i, r.randint(1, r.choice((60, 1000))))
+        self.driver.flush()
+        await self.env.reset()
+        if self.env.interrupt.level != 0:
+            self.env.fail("the interrupt is raised after reset", kind="reset")
+        self.env.stall(NEVER)
+        await self.play(self.stimulus.random_items(2, 200))
 
 
+@PeArrayTest.test
 class ClearMidTile(PeArrayTest):
-    """control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing had been."""
+    """control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing
+    had been."""
 
     async def body(self) -> None:
         r = self.stimulus.random
@@ -333,14 +283,10 @@ class ClearMidTile(PeArrayTest):
         await env.registers.write(STATUS.address, CLEAR)
 
 
-@cocotb.test()
-async def clear_mid_tile(dut: object) -> None:
-    """control.clear in the middle of packets and tiles, then a clean run."""
-    await run(dut, ClearMidTile)
-
-
+@PeArrayTest.test
 class WrongPackets(PeArrayTest):
-    """Packets in every wrong length, each before a good one, on both streams: the sticky error and nothing else."""
+    """tlast too early, too late, missing: dropped whole with a sticky error, and the next good packet
+    works."""
 
     async def body(self) -> None:
         for density in (NEVER, 100)[self.pick(0, 1) :]:
@@ -386,32 +332,20 @@ class WrongPackets(PeArrayTest):
             yield item
 
 
-@cocotb.test()
-async def wrong_packets(dut: object) -> None:
-    """tlast too early, too late, missing: dropped whole with a sticky error, and the next good packet works."""
-    await run(dut, WrongPackets)
-
-
-class WrongHeaders(PeArrayTest):
-    """Each rule for headers broken alone, before a good packet."""
-
-    async def body(self) -> None:
-        for what, fields in self.stimulus.wrong_headers():
-            item = self.stimulus.item(f"good tile after a wrong header: {what}", self.pick(100, 60))
-            item.weight_packets.insert(0, self.stimulus.refused(what, fields))
-            item.errors = {"header"}
-            await self.play([item])
-
-
-@cocotb.test()
-async def wrong_headers(dut: object) -> None:
+@PeArrayTest.test
+async def wrong_headers(self: PeArrayTest) -> None:
     """Headers that the array refuses: one rule at a time."""
-    await run(dut, WrongHeaders)
+    for what, fields in self.stimulus.wrong_headers():
+        item = self.stimulus.item(f"good tile after a wrong header: {what}", self.pick(100, 60))
+        item.weight_packets.insert(0, self.stimulus.refused(what, fields))
+        item.errors = {"header"}
+        await self.play([item])
 
 
 # -------------------------------------------------------------------------------------------------
 # Registers
 # -------------------------------------------------------------------------------------------------
+@PeArrayTest.test
 class Registers(PeArrayTest):
     """Every field of every register: reset value, access, reserved bits."""
 
@@ -440,15 +374,13 @@ class Registers(PeArrayTest):
         self.env.registers.check_finished()
 
 
-@cocotb.test()
-async def registers(dut: object) -> None:
-    """Every field of every register."""
-    await run(dut, Registers)
-
-
+@PeArrayTest.test
 class StatusAndInterrupt(PeArrayTest):
-    """Busy, done, errors and the interrupt by the bit: enables, clearing one by one, and at every clock around the end
-    of a tile; the counters against the bench's own; the registers through the pyuvm model."""
+    """Status, interrupt, counters; the pyuvm register model.
+
+    Busy, done, errors and the interrupt by the bit: enables, clearing one by one, and at every clock around the end
+    of a tile; the counters against the bench's own; the registers through the pyuvm model.
+    """
 
     async def body(self) -> None:
         await self.bit_by_bit()
@@ -612,17 +544,13 @@ class StatusAndInterrupt(PeArrayTest):
             self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")
 
 
-@cocotb.test()
-async def status_and_interrupt(dut: object) -> None:
-    """Status, interrupt, counters; the pyuvm register model."""
-    await run(dut, StatusAndInterrupt)
-
-
 # -------------------------------------------------------------------------------------------------
 # The checks, checked: each run must fail, with the right words
 # -------------------------------------------------------------------------------------------------
 class Planted(PeArrayTest):
     """A tile whose expectation or traffic is tampered with."""
+
+    hook = "tamper"
 
     async def body(self) -> None:
         item = self.stimulus.distinct("layer planted, tile 0")
@@ -642,126 +570,93 @@ class Planted(PeArrayTest):
         self.env.results.expect_tile = expect
 
 
-class FlippedBit(Planted):
-    def tamper(self, item: TileItem) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            beats[len(beats) // 2, 0] ^= 1
-            return beats
-
-        self.alter_expectation(flip)
-
-
-@cocotb.test()
-async def planted_flipped_bit(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "layer planted", "data[0]", "column", "entries", "clock"))
+def planted_flipped_bit(self: Planted, item: TileItem) -> None:
     """One flipped bit in one expected beat is found and named."""
-    await run_planted(dut, FlippedBit, "mismatch", "layer planted", "data[0]", "column", "entries", "clock")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        beats[len(beats) // 2, 0] ^= 1
+        return beats
+
+    self.alter_expectation(flip)
 
 
-class WrongKeep(Planted):
-    def tamper(self, item: TileItem) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            bit = self.env.params.output_bits
-            beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
-            return beats
-
-        self.alter_expectation(flip)
-
-
-@cocotb.test()
-async def planted_wrong_keep(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "layer planted", "keep[0]"))
+def planted_wrong_keep(self: Planted, item: TileItem) -> None:
     """A word kept that should not be, or the other way round, is found."""
-    await run_planted(dut, WrongKeep, "mismatch", "layer planted", "keep[0]")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        bit = self.env.params.output_bits
+        beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
+        return beats
+
+    self.alter_expectation(flip)
 
 
-class EarlyLast(Planted):
-    def tamper(self, item: TileItem) -> None:
-        def flip(beats: np.ndarray) -> np.ndarray:
-            beats = beats.copy()
-            bit = self.env.formats["out"].width - 1
-            beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
-            return beats
-
-        self.alter_expectation(flip)
-
-
-@cocotb.test()
-async def planted_early_last(dut: object) -> None:
+@Planted.test(finds=Finding("mismatch", "layer planted", "last[0]"))
+def planted_early_last(self: Planted, item: TileItem) -> None:
     """tlast in the wrong beat is found."""
-    await run_planted(dut, EarlyLast, "mismatch", "layer planted", "last[0]")
+
+    def flip(beats: np.ndarray) -> np.ndarray:
+        beats = beats.copy()
+        bit = self.env.formats["out"].width - 1
+        beats[len(beats) // 2, bit // 8] ^= 1 << bit % 8
+        return beats
+
+    self.alter_expectation(flip)
 
 
-class LostBeat(Planted):
-    def tamper(self, item: TileItem) -> None:
-        def insert(beats: np.ndarray) -> np.ndarray:
-            return np.insert(beats, len(beats) // 2, beats[0] ^ 0x5A, axis=0)
-
-        self.alter_expectation(insert)
-
-
-@cocotb.test()
-async def planted_lost_beat(dut: object) -> None:
+@Planted.test(finds=Finding("lost", "layer planted"))
+def planted_lost_beat(self: Planted, item: TileItem) -> None:
     """A beat that never leaves the device is called lost."""
-    await run_planted(dut, LostBeat, "lost", "layer planted")
+
+    def insert(beats: np.ndarray) -> np.ndarray:
+        return np.insert(beats, len(beats) // 2, beats[0] ^ 0x5A, axis=0)
+
+    self.alter_expectation(insert)
 
 
-class OneBeatMore(Planted):
-    def tamper(self, item: TileItem) -> None:
-        self.alter_expectation(lambda beats: beats[:-1])
-
-
-@cocotb.test()
-async def planted_beat_more(dut: object) -> None:
+@Planted.test(finds=Finding("unexpected", "more than expected"))
+def planted_beat_more(self: Planted, item: TileItem) -> None:
     """A beat after the last one that was due is found."""
-    await run_planted(dut, OneBeatMore, "unexpected", "more than expected")
+    self.alter_expectation(lambda beats: beats[:-1])
 
 
-class LostPixels(Planted):
-    def tamper(self, item: TileItem) -> None:
-        content, last = item.pixel_packets[0]
-        item.pixel_packets[0] = (content[: -item.tile.packet_beats], last[: -item.tile.packet_beats])
-
-
-@cocotb.test()
-async def planted_hang(dut: object) -> None:
+@Planted.test(finds=Finding("hang", "the array hangs", "stream pix is empty"))
+def planted_hang(self: Planted, item: TileItem) -> None:
     """A tile that never ends is named; the run does not hang."""
-    await run_planted(dut, LostPixels, "hang", "the array hangs", "stream pix is empty")
+    content, last = item.pixel_packets[0]
+    item.pixel_packets[0] = (content[: -item.tile.packet_beats], last[: -item.tile.packet_beats])
 
 
-class UnseenError(Planted):
-    def tamper(self, item: TileItem) -> None:
-        item.weight_packets.insert(0, self.stimulus.refused("magic", {"mode.magic": 0}))
-
-
-@cocotb.test()
-async def planted_unseen_error(dut: object) -> None:
+@Planted.test(finds=Finding("status", "error is 1 instead of 0"))
+def planted_unseen_error(self: Planted, item: TileItem) -> None:
     """An error that nobody expects is found in the status."""
-    await run_planted(dut, UnseenError, "status", "error is 1 instead of 0")
+    item.weight_packets.insert(0, self.stimulus.refused("magic", {"mode.magic": 0}))
 
 
-class StallForEver(Planted):
-    def tamper(self, item: TileItem) -> None:
-        self.env.agents["pix"].bus.stall = ALWAYS
-
-
-@cocotb.test()
-async def planted_stall_for_ever(dut: object) -> None:
+@Planted.test(finds=Finding("StreamTimeout", "port pix", "not accepted"))
+def planted_stall_for_ever(self: Planted, item: TileItem) -> None:
     """A stream that never moves is named; the run does not hang."""
-    await run_planted(dut, StallForEver, "StreamTimeout", "port pix", "not accepted")
+    self.env.agents["pix"].bus.stall = ALWAYS
 
 
-@cocotb.test()
-async def planted_nothing(dut: object) -> None:
+@PeArrayTest.test(finds=Finding("nothing compared", "nothing was verified"))
+async def planted_nothing(self: PeArrayTest) -> None:
     """A run that compared nothing fails."""
-    await run_empty(dut, PeArrayTest, "nothing was verified")
 
 
 # -------------------------------------------------------------------------------------------------
 # Speed: run by `make bench`
 # -------------------------------------------------------------------------------------------------
+@PeArrayTest.test(skip=True)
 class Speed(PeArrayTest):
-    """3x3 convolutions of 32 channels on 32x32 maps, as in a small ResNet."""
+    """Measures clocks a second at transaction level (`make bench`).
+
+    3x3 convolutions of 32 channels on 32x32 maps, as in a small ResNet.
+    """
 
     layers = 10
     probability = NEVER
@@ -797,19 +692,11 @@ class Speed(PeArrayTest):
             )
 
 
+@Speed.test(skip=True)
 class SpeedStalled(Speed):
-    """The same while every port stalls in a quarter of the clocks."""
+    """Measures clocks a second with random stalls on every port (`make bench`).
+
+    The same while every port stalls in a quarter of the clocks.
+    """
 
     probability = 64
-
-
-@cocotb.test(skip=True)
-async def speed(dut: object) -> None:
-    """Measures clocks a second at transaction level (`make bench`)."""
-    await run(dut, Speed)
-
-
-@cocotb.test(skip=True)
-async def speed_stalled(dut: object) -> None:
-    """Measures clocks a second with random stalls on every port (`make bench`)."""
-    await run(dut, SpeedStalled)

@@ -20,7 +20,8 @@ from golden.pe_array.registers import BY_NAME, ERRORS
 from golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
 from tb.agents.burst import StreamReset
 from tb.bench import BenchStopped
-from tb.pe_array.env import CLOCK_NS, PeArrayEnv, Word
+from tb.env import CLOCK_NS
+from tb.pe_array.env import PeArrayEnv, Word
 
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]
@@ -227,7 +228,7 @@ class TileDriver(uvm_driver):
     async def drain(self) -> None:
         """As `sent`, and wait until every expected beat has come."""
         await self.sent()
-        with self.env.eager():
+        with self.env.eager("out"):
             await self.until(lambda: not self.env.results.outstanding)
 
     async def finish(self) -> None:

@@ -20,7 +20,8 @@ module pe_array_post_tb
   input  logic rst_ni,
   input  logic clear_i,
   `BURST_SOURCE_PORTS(in, InWidth, Beats),
-  `BURST_SINK_PORTS(out, OutWidth, Beats)
+  `BURST_SINK_PORTS(out, OutWidth, Beats),
+  output logic [31:0] cycle_o
 );
 
   // The simulator makes the clock itself: one from cocotb costs a call into it for each edge.
@@ -32,6 +33,7 @@ module pe_array_post_tb
     if (!rst_ni) cycle <= '0;
     else cycle <= cycle + 32'd1;
   end
+  assign cycle_o = cycle;
 
   `BURST_SOURCE(in, InWidth, Beats)
   `BURST_SINK(out, OutWidth, Beats, 1'b0)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benches of `foreign.sv`: what the library moves, and what it must find."""
 
+import cocotb
 import numpy as np
+from cocotb.triggers import Event
 
+from tb.agents.burst import StreamTimeout
 from tb.bench import Finding
 from tb.layout import Field, planes
-from tb.stream_bench import AxiLitePort, MemoryPort, PinPort, Port, StreamBench, axi_stream
+from tb.stream_bench import AxiLitePort, AxiMemoryPort, MemoryPort, PinPort, Port, StreamBench, axi_stream
 
 
 class Foreign(StreamBench):
@@ -14,15 +17,26 @@ class Foreign(StreamBench):
     toplevel = "foreign"
     clock = "aclk"
     reset_pin = "aresetn"
-    pins = {"bug_i": 0, "start": 0, "ce": 1, "mul_en": 0, "reg_we": 0, "bus_gnt": 0, "bus_rvalid": 0}  # noqa: RUF012
+    pins = {
+        "bug_i": 0,
+        "start": 0,
+        "ce": 1,
+        "mul_en": 0,
+        "reg_we": 0,
+        "bus_gnt": 0,
+        "bus_rvalid": 0,
+        "sum_start": 0,
+        "obi_rvalid": 0,
+        "dma_start": 0,
+    }
 
 
 # -------------------------------------------------------------------------------------------------
 # AXI4-Stream
 # -------------------------------------------------------------------------------------------------
 class Requant(Foreign):
-    inputs = {"x": axi_stream("s_axis", Field("s_axis_tdata", 32, signed=True, layout=planes))}  # noqa: RUF012
-    outputs = {"y": axi_stream("m_axis", Field("m_axis_tdata", 8, signed=True, layout=planes))}  # noqa: RUF012
+    inputs = {"x": axi_stream("s_axis", Field("s_axis_tdata", 32, signed=True, layout=planes))}
+    outputs = {"y": axi_stream("m_axis", Field("m_axis_tdata", 8, signed=True, layout=planes))}
 
     def golden(self, x):
         return np.clip(x >> 8, 0, 127)
@@ -109,6 +123,18 @@ async def planted_no_golden(self):
     await self.play(x=self.image())
 
 
+@Requant.test(skip=True)
+async def agent_error(self):
+    """An agent beside the bench's own, with the report as its ``on_error``: its error ends the test, which fails."""
+
+    async def agent():
+        await self.clocks(3)
+        self.report.fail(StreamTimeout("x", "beat 0 not accepted for 3 clocks"))
+
+    cocotb.start_soon(agent())
+    await Event().wait()
+
+
 @Requant.test
 async def bad_tensors(self):
     """What does not fit is refused with the element's name."""
@@ -142,8 +168,8 @@ class Multiplier(Foreign):
     enable = "ce"
     inputs = {
         "ab": Port({"a": Field("mul_a", signed=True), "b": Field("mul_b", signed=True)}, valid="mul_en")
-    }  # noqa: RUF012
-    outputs = {"q": Port(Field("mul_q", signed=True), latency=3, credits=4)}  # noqa: RUF012
+    }
+    outputs = {"q": Port(Field("mul_q", signed=True), latency=3, credits=4)}
 
     def golden(self, a, b):
         return a * b
@@ -168,7 +194,7 @@ async def planted_latency(self):
 # Memories, pins, a start pulse
 # -------------------------------------------------------------------------------------------------
 class Copier(Foreign):
-    memories = {  # noqa: RUF012
+    memories = {
         "sram": MemoryPort({"address": "sram_addr", "read_data": "sram_q"}, depth=256),
         "bus": MemoryPort(
             {
@@ -223,11 +249,75 @@ async def planted_never_done(self):
     await self.wait_for("done", timeout_clocks=300)
 
 
+class Summer(Foreign):
+    memories = {
+        "rom": MemoryPort({"address": "rom_addr", "read_data": "rom_q"}, depth=256, latency=0),
+        "obi": MemoryPort(
+            {
+                "address": "obi_addr",
+                "request": "obi_req",
+                "grant": "obi_gnt",
+                "response_valid": "obi_rvalid",
+                "read_data": "obi_rdata",
+            },
+            depth=256,
+            latency=3,
+        ),
+    }
+
+    async def sum(self, count):
+        for name in ("rom", "obi"):
+            self.memories[name].load(self.rng.integers(0, 1 << 16, 256))
+        self.stall(int(self.rng.choice([0, 128])))
+        self.set(cfg_words=count)
+        await self.pulse("sum_start")
+        await self.wait_for("sum_done")
+        await self.clocks(2)
+        for name in ("rom", "obi"):
+            expected = int(self.memories[name].read(0, count).sum())
+            self.check(f"sum of {name}", [self.signal(f"{name}_sum").read_known()], [expected])
+
+
+@Summer.test
+async def read_memories(self):
+    """A memory that answers in the same clock, and one with request, grant and a late answer."""
+    for count in (1, 2, 100, 255):
+        await self.sum(count)
+
+
+class Dma(Foreign):
+    memories = {"memory": AxiMemoryPort("m_axi", 0x200)}
+
+    async def copy(self):
+        words = self.rng.integers(0, 1 << 32, 8, np.uint32)
+        self.memories["memory"].load(words)
+        await self.pulse("dma_start")
+        await self.wait_for("dma_done")
+        self.check("copied", np.frombuffer(self.memories["memory"].read(0x100, 32), np.uint32), words)
+
+
+@Dma.test
+async def axi_memory(self):
+    """A block that is the manager of an AXI4 port."""
+    for stall in (0, 100, 200):
+        self.stall(stall)
+        await self.copy()
+
+
+@Dma.test(
+    finds=Finding("AxiError", "a write of 4 bytes at address 0x8100 is outside", "512 bytes", "access 1")
+)
+async def planted_axi_outside(self):
+    """An address beyond the AXI4 memory."""
+    self.set(bug_i=1)
+    await self.copy()
+
+
 # -------------------------------------------------------------------------------------------------
 # Registers
 # -------------------------------------------------------------------------------------------------
 class Registers(Foreign):
-    buses = {  # noqa: RUF012
+    buses = {
         "axil": AxiLitePort("s_axil"),
         "pins": PinPort(
             {

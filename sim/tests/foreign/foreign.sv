@@ -59,7 +59,51 @@ module foreign #(
     input  wire [3:0]            reg_addr,
     input  wire                  reg_we,
     input  wire [31:0]           reg_wdata,
-    output reg  [31:0]           reg_rdata
+    output reg  [31:0]           reg_rdata,
+    // sums cfg_words words of a memory that answers in the same clock, and of one with request, grant and answer
+    input  wire                  sum_start,
+    output reg                   sum_done,
+    output wire [7:0]            rom_addr,
+    input  wire [15:0]           rom_q,
+    output reg  [31:0]           rom_sum,
+    output reg                   obi_req,
+    input  wire                  obi_gnt,
+    output reg  [7:0]            obi_addr,
+    input  wire                  obi_rvalid,
+    input  wire [15:0]           obi_rdata,
+    output reg  [31:0]           obi_sum,
+    // copies eight words of 32 bits from 0x0 to 0x100 of an AXI4 memory, one beat a burst
+    input  wire                  dma_start,
+    output reg                   dma_done,
+    output wire [3:0]            m_axi_awid,
+    output wire [15:0]           m_axi_awaddr,
+    output wire [7:0]            m_axi_awlen,
+    output wire [2:0]            m_axi_awsize,
+    output wire [1:0]            m_axi_awburst,
+    output wire                  m_axi_awvalid,
+    input  wire                  m_axi_awready,
+    output wire [31:0]           m_axi_wdata,
+    output wire [3:0]            m_axi_wstrb,
+    output wire                  m_axi_wlast,
+    output wire                  m_axi_wvalid,
+    input  wire                  m_axi_wready,
+    input  wire [3:0]            m_axi_bid,
+    input  wire [1:0]            m_axi_bresp,
+    input  wire                  m_axi_bvalid,
+    output wire                  m_axi_bready,
+    output wire [3:0]            m_axi_arid,
+    output wire [15:0]           m_axi_araddr,
+    output wire [7:0]            m_axi_arlen,
+    output wire [2:0]            m_axi_arsize,
+    output wire [1:0]            m_axi_arburst,
+    output wire                  m_axi_arvalid,
+    input  wire                  m_axi_arready,
+    input  wire [3:0]            m_axi_rid,
+    input  wire [31:0]           m_axi_rdata,
+    input  wire [1:0]            m_axi_rresp,
+    input  wire                  m_axi_rlast,
+    input  wire                  m_axi_rvalid,
+    output wire                  m_axi_rready
 );
   integer i;
 
@@ -163,5 +207,99 @@ module foreign #(
     end
   end
 
+  // ----------------------------------------------------------------------------------------------
+  reg [7:0] rom_q_addr, answers_q;
+  reg       rom_busy_q;
+  assign rom_addr = rom_q_addr;
+  always @(posedge aclk) begin
+    if (!aresetn) begin
+      {rom_busy_q, obi_req, sum_done} <= 3'b0;
+    end else if (sum_start) begin
+      rom_busy_q <= 1'b1;
+      rom_q_addr <= 8'd0;
+      rom_sum    <= 32'd0;
+      obi_req    <= 1'b1;
+      obi_addr   <= 8'd0;
+      obi_sum    <= 32'd0;
+      answers_q  <= 8'd0;
+      sum_done   <= 1'b0;
+    end else begin
+      if (rom_busy_q) begin
+        rom_sum    <= rom_sum + {16'd0, rom_q};
+        rom_q_addr <= rom_q_addr + 8'd1;
+        if (rom_q_addr + 8'd1 == cfg_words) rom_busy_q <= 1'b0;
+      end
+      if (obi_req && obi_gnt) begin
+        obi_addr <= obi_addr + 8'd1;
+        if (obi_addr + 8'd1 == cfg_words) obi_req <= 1'b0;
+      end
+      if (obi_rvalid) begin
+        obi_sum   <= obi_sum + {16'd0, obi_rdata};
+        answers_q <= answers_q + 8'd1;
+        sum_done  <= answers_q + 8'd1 == cfg_words;
+      end
+    end
+  end
+
+  // ----------------------------------------------------------------------------------------------
+  localparam Idle = 3'd0, Ask = 3'd1, Take = 3'd2, Give = 3'd3, Answer = 3'd4;
+  reg [2:0]  dma_q;
+  reg [3:0]  word_q;
+  reg [31:0] data_q;
+  reg        aw_sent_q, w_sent_q;
+  assign m_axi_arid    = 4'd1;
+  assign m_axi_araddr  = {10'd0, word_q, 2'b00};
+  assign m_axi_arlen   = 8'd0;
+  assign m_axi_arsize  = 3'd2;
+  assign m_axi_arburst = 2'd1;
+  assign m_axi_arvalid = dma_q == Ask;
+  assign m_axi_rready  = dma_q == Take;
+  assign m_axi_awid    = 4'd2;
+  assign m_axi_awaddr  = {bug_i[0], 9'd4, word_q, 2'b00};
+  assign m_axi_awlen   = 8'd0;
+  assign m_axi_awsize  = 3'd2;
+  assign m_axi_awburst = 2'd1;
+  assign m_axi_awvalid = dma_q == Give && !aw_sent_q;
+  assign m_axi_wdata   = data_q;
+  assign m_axi_wstrb   = 4'hf;
+  assign m_axi_wlast   = 1'b1;
+  assign m_axi_wvalid  = dma_q == Give && !w_sent_q;
+  assign m_axi_bready  = dma_q == Answer;
+  always @(posedge aclk) begin
+    if (!aresetn) begin
+      dma_q    <= Idle;
+      dma_done <= 1'b0;
+    end else begin
+      case (dma_q)
+        Idle:
+        if (dma_start) begin
+          dma_q    <= Ask;
+          word_q   <= 4'd0;
+          dma_done <= 1'b0;
+        end
+        Ask: if (m_axi_arready) dma_q <= Take;
+        Take:
+        if (m_axi_rvalid) begin
+          data_q    <= m_axi_rdata;
+          aw_sent_q <= 1'b0;
+          w_sent_q  <= 1'b0;
+          dma_q     <= Give;
+        end
+        Give: begin
+          aw_sent_q <= aw_sent_q || m_axi_awready;
+          w_sent_q  <= w_sent_q || m_axi_wready;
+          if ((aw_sent_q || m_axi_awready) && (w_sent_q || m_axi_wready)) dma_q <= Answer;
+        end
+        default:
+        if (m_axi_bvalid) begin
+          word_q <= word_q + 4'd1;
+          dma_q  <= word_q == 4'd7 ? Idle : Ask;
+          if (word_q == 4'd7) dma_done <= 1'b1;
+        end
+      endcase
+    end
+  end
+
+  wire unused_axi = &{1'b0, m_axi_bid, m_axi_bresp, m_axi_rid, m_axi_rresp, m_axi_rlast};
   wire unused = &{1'b0, s_axis_tkeep, bus_rvalid, s_axil_awaddr[1:0], s_axil_araddr[1:0]};
 endmodule
