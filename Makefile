@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # The interpreter that .venv is made from.
 BASE_PYTHON ?= python3
-# pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k mvu".
+# pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k NAME".
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -21,7 +21,6 @@ $(foreach name,PYTHON BASE_PYTHON,$(if $(findstring command line,$(origin $(name
 # What .venv must hold; its stamps carry this key, so that a change of either file installs again.
 KEY := $(firstword $(shell cat pyproject.toml constraints.txt | cksum))
 
-# The controller's programs are compiled: its runs need a RISC-V compiler beside the simulator.
 ifdef PYTHON
   # An interpreter that has everything already: nothing is installed.
   PY := $(PYTHON)
@@ -29,12 +28,16 @@ ifdef PYTHON
   LINT_ENVIRONMENT := check-python
   FIRMWARE_ENVIRONMENT := check-python
   TRAIN_ENVIRONMENT := check-python
+  SIMULATE = @$(PY) -m sim $(1)
 else
   PY := .venv/bin/python
   ENVIRONMENT := .venv/.installed-$(KEY)
   LINT_ENVIRONMENT := .venv/.installed-lint-$(KEY)
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
+  # A run that needs packages beside Assay's own ends with status 3: they are installed, and the run is made again.
+  SIMULATE = @$(PY) -m sim $(1) || { status=$$?; [ $$status -eq 3 ] || exit $$status; extra=$$($(PY) -m sim extra) \
+    && $(MAKE) --no-print-directory ".venv/.installed-$$extra-$(KEY)" && $(PY) -m sim $(1); }
 endif
 
 .PHONY: check-python
@@ -46,24 +49,24 @@ check-python:
 
 ##@ Simulation
 .PHONY: run
-run: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
-	@$(PY) -m sim run
+run: $(ENVIRONMENT) ## Simulate TOPLEVEL and compare it with its golden model (the default goal)
+	$(call SIMULATE,run)
 
 .PHONY: run-elf
-run-elf: $(ENVIRONMENT) ## Run the program ELF on the controller, in lock-step, until it writes tohost
-	@$(PY) -m sim run-elf
+run-elf: $(ENVIRONMENT) ## Run the program ELF in lock-step, until it writes tohost
+	$(call SIMULATE,run-elf)
 
 .PHONY: soak
-soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are compared (TOPLEVEL=controller)
-	@$(PY) -m sim soak
+soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are compared
+	$(call SIMULATE,soak)
 
 .PHONY: waves
 waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
 	@$(PY) -m sim waves
 
 .PHONY: bench
-bench: $(ENVIRONMENT) $(if $(filter controller,$(TOPLEVEL)),$(FIRMWARE_ENVIRONMENT)) ## Measure the simulation speed of TOPLEVEL
-	@$(PY) -m sim bench
+bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
+	$(call SIMULATE,bench)
 
 .PHONY: coverage
 coverage: $(ENVIRONMENT) ## Merge and print the functional coverage of TOPLEVEL's runs

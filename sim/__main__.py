@@ -12,7 +12,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sim.requirements import check_interpreter
 
@@ -204,6 +204,10 @@ def _parser(blocks: Mapping[str, Block]) -> argparse.ArgumentParser:
         "check", help="refuse misspelt variables of make's command line; all commands do"
     )
     check.set_defaults(command=lambda arguments, blocks: 0)
+
+    extra = commands.add_parser("extra", help="name the extra of pyproject.toml that a block needs, for make")
+    _add_top(extra, first)
+    extra.set_defaults(command=_extra)
 
     clean = commands.add_parser("clean", help="remove builds, runs and reports")
     _add(clean, by_variable("BLOCKS"))
@@ -399,16 +403,19 @@ def _prepare(
         for option in kind.options:
             if option.variable in given and block.capability(kind) is None:
                 raise lacking(block, kind, blocks, f"{option.variable}={given[option.variable]}")
-    mine = {
-        each: {option.variable: given[option.variable] for option in each.options if option.variable in given}
+    mine = [
+        (
+            each,
+            {option.variable: given[option.variable] for option in each.options if option.variable in given},
+        )
         for each in block.capabilities
-    }
+    ]
     adapted = dict(parameters)
-    for each, variables in mine.items():
+    for each, variables in mine:
         adapted = each.adapt(block, variables, adapted)
     resolved = block.resolve_parameters(adapted)
     own: list[str] = []
-    for each, variables in mine.items():
+    for each, variables in mine:
         each.check(block, variables, resolved)
         if each.test and each.trigger in variables:
             own = [each.test]
@@ -460,12 +467,23 @@ def _assemble(
     )
     block.resolve_defines(job.defines)
     block.resolve_data(job.data)
-    extra = block.extra
-    if extra is not None and not set(extra.tests).isdisjoint(tests) and (missing := extra.missing()):
-        raise MissingExtra(
-            f"test {min(set(extra.tests) & set(tests))} of {block.name}: {missing}", extra.name
-        )
+    _check_extra(block, tests)
     return job
+
+
+def _check_extra(block: Block, tests: Iterable[str]) -> None:
+    """Refuse tests that need packages which are not installed."""
+    extra = block.extra
+    needing = sorted(set(extra.tests).intersection(tests)) if extra is not None else []
+    if needing and (missing := extra.missing()):
+        raise MissingExtra(f"test {needing[0]} of {block.name}: {missing}")
+
+
+def _extra(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    if block.extra is not None:
+        print(block.extra.name)
+    return 0
 
 
 def _seed(arguments: argparse.Namespace) -> int:
@@ -551,6 +569,7 @@ def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
     if block.capability(Benchmarks) is None:
         raise lacking(block, Benchmarks, blocks)
+    _check_extra(block, block.capability(Benchmarks).tests)
     return bench.run(block, _parameters(arguments, block), _seed(arguments), _announce)
 
 

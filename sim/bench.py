@@ -100,9 +100,8 @@ def _build_harness(
     parts += [digest(path) for path in sources]
     parts += [digest(path) for folder in block.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    root = outputs.build_root(block)
+    root = outputs.made(outputs.build_root(block))
     product = root / f"{block.name}-harness-{key}" / "harness"
-    root.mkdir(parents=True, exist_ok=True)
     with locked(root / f".{block.name}-harness.lock"):
         if intact(product.parent, announce, shown):
             return product

@@ -166,7 +166,7 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         BuildFailed: the HDL does not compile; the compiler's own messages have been announced.
     """
     folder = spec.folder()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    outputs.made(folder.parent)
     with locked(folder.with_name(f".{folder.name}.lock")):  # while another process builds it, this one waits
         if intact(folder, announce, shown):
             os.utime(folder / "build.json")  # used now

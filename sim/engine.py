@@ -86,13 +86,10 @@ def load(
 ) -> EngineModel:
     """A network on simulated hardware.
 
-        with sim.load("model.tflite", engine="pe_array", rows=8, columns=24) as rtl:
+        with sim.load("model.tflite", engine=NAME, rows=8, columns=24) as rtl:
             print(rtl.compare(x))  # every tensor that the RTL makes, against the golden model's
             print(rtl.report())
             assert rtl.coverage.layers_on_rtl == rtl.coverage.layers
-
-        with sim.load("model.onnx", engine="accelerator", mvus=8, lanes=64, mapping="pipelined") as rtl:
-            print(rtl.predict(x))
 
     Args:
         model: a model file, the name of one of the project's own networks, or a golden model.

@@ -23,17 +23,18 @@ def outputs(block: Block | None = None) -> Path:
 
 def build_root(block: Block | None = None) -> Path:
     """The build cache."""
-    return _made(outputs(block)) / "build"
+    return outputs(block) / "build"
 
 
 def run_root(block: Block | None = None) -> Path:
     """The folder that holds a folder for each run."""
-    return _made(outputs(block)) / "runs"
+    return outputs(block) / "runs"
 
 
-def _made(folder: Path) -> Path:
-    """Keep git away from a folder that Assay makes in a repository that is not its own."""
-    if folder.name == FOLDER and not folder.is_dir():
-        folder.mkdir(parents=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    return folder
+def made(root: Path) -> Path:
+    """One of these folders, which is there from now on. In a repository that is not Assay's, git does not see it."""
+    root.mkdir(parents=True, exist_ok=True)
+    hidden = root.parent / ".gitignore"
+    if root.parent.name == FOLDER and not hidden.exists():
+        hidden.write_text("*\n", encoding="utf-8")
+    return root

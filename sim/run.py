@@ -171,9 +171,7 @@ def _own_folder(job: Job) -> Iterator[Path]:
 
 
 def _lock(job: Job) -> Path:
-    root = outputs.run_root(job.block)
-    root.mkdir(parents=True, exist_ok=True)
-    return root / f".{job.name}.lock"
+    return outputs.made(outputs.run_root(job.block)) / f".{job.name}.lock"
 
 
 def report(outcome: Outcome) -> list[str]:

@@ -282,11 +282,13 @@ class Block:
         """
         names = set(given) - set(self.defines)
         if names:
-            folders = [path for folder in self.include_paths() for path in folder.iterdir() if path.is_file()]
-            text = "\n".join(p.read_text(errors="replace") for p in [*self.source_files(), *folders])
-            known = set(re.findall(r"`(?:ifdef|ifndef|elsif|undef)?\s*([A-Za-z_]\w*)", text))
+            included = [p for folder in self.include_paths()[:-1] for p in folder.iterdir() if p.is_file()]
+            text = "\n".join(p.read_text(errors="replace") for p in [*self.source_files(), *included])
+            code = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+            used = re.findall(r"`(?:(?:ifdef|ifndef|elsif)\s+)?([A-Za-z_]\w*)", code)
+            known = set(used) - _DIRECTIVES
             for name in sorted(names - known):
-                raise unknown(f"macro of {self.name}", name, sorted(known - _DIRECTIVES))
+                raise unknown(f"macro of {self.name}", name, sorted(known))
         return {**self.defines, **given}
 
     def resolve_data(self, given: Mapping[str, str]) -> dict[str, Path]:

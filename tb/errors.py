@@ -23,10 +23,6 @@ class MissingExtra(MissingTool):
 
     exit_status = 3
 
-    def __init__(self, message: str, extra: str) -> None:
-        super().__init__(message)
-        self.extra = extra
-
 
 class BuildFailed(AssayError):
     """The HDL did not compile."""

@@ -16,7 +16,10 @@ PYTHON = r"""#!/bin/sh
 # `-m venv FOLDER` makes an environment whose python is this file; `-m pip` fails, or is killed, where a file says so.
 case "$*" in
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo made >> venvs ;;
+  *"[firmware]") echo "[firmware]" >> "$(dirname "$0")/packages" ;;
   "-m pip "*) echo installed >> "$(dirname "$0")/packages"; [ ! -e pip-fails ] ;;
+  "-m sim extra") echo firmware ;;
+  "-m sim run") [ ! -e lacks-extra ] || grep -q "\[firmware\]" "$(dirname "$0")/packages" || exit 3; echo "runs sim" ;;
   "-m sim"*) echo "runs sim" ;;
   "-c import sys; sys.exit"*) [ ! -e is-old ] ;;
 esac
@@ -96,6 +99,18 @@ def test_named_interpreter_that_will_not_do_is_refused(checkout: Path) -> None:
     assert done.returncode == 2 and done.stderr.startswith(
         "assay: PYTHON=./python3.11 is no Python 3.11 or newer;"
     )
+
+
+def test_packages_that_a_block_needs_are_installed_when_its_run_asks_for_them(checkout: Path) -> None:
+    assert "runs sim" in make(checkout).stdout
+    (checkout / "lacks-extra").touch()
+    done = make(checkout)
+    assert done.stdout == "assay: installing the packages for make firmware\nruns sim\n"
+    assert (checkout / ".venv/bin/packages").read_text() == "installed\n[firmware]\n"
+    assert make(checkout).stdout == "runs sim\n"
+    (checkout / ".venv/bin/packages").unlink()
+    done = make(checkout, "PYTHON=./python3.11")
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_interrupted_installation_starts_afresh(checkout: Path) -> None:
