@@ -6,7 +6,7 @@ import pytest
 from sim.job import Job
 from sim.run import report, run_job
 from sim.testcases import list_tests
-from sim.tests.foreign import FOREIGN
+from sim.tests.foreign.block import BLOCK as FOREIGN
 
 _TESTS = tuple(name for name, test in list_tests(FOREIGN).items() if not test.skip)
 
