@@ -53,6 +53,15 @@ def recognise_axi(pool: Pool) -> tuple[list[Axi], list[Doubt]]:
             continue
         pool.take_all(channels.values())
         valid = channels["awvalid" if writes else "arvalid"]
+        if valid.direction == "input" and "awlen" in channels and "awid" not in channels:
+            doubts.append(
+                Doubt(
+                    channels["awlen"],
+                    "belongs to an AXI4 port without IDs, which the bench's manager needs",
+                    "attach to a wrapper module that has them",
+                    fatal=True,
+                )
+            )
         found.append(
             Axi(
                 name=identifier(prefix, "axi"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.attach.interfaces import Axi, Memory
+from sim.attach.interfaces import Memory
 from sim.attach.naming import side_signals
 from sim.attach.plan import Plan
 from sim.attach.render import LIBRARY, dictionary, quoted
@@ -63,14 +63,18 @@ def bench(plan: Plan) -> str:
                 *(line for s in streams for line in _port(plan, s, frozen)),
                 "    }",
             ]
-    if plan.answered:
-        imports.add("MemoryPort")
-        body += ["    memories = {", *(line for m in plan.answered for line in _memory(m)), "    }"]
+    memories = [line for m in plan.answered for line in _memory(m)]
+    memories += [f'        "{port.name}": AxiMemoryPort("{port.name}", {AXI_BYTES}),' for port in plan.rams]
+    imports |= ({"MemoryPort"} if plan.answered else set()) | ({"AxiMemoryPort"} if plan.rams else set())
+    if memories:
+        body += ["    memories = {", *memories, "    }"]
     buses = [line for m in wiring.memories if not m.memory.device_drives for line in _pin_port(m)]
     imports |= {"PinPort"} if buses else set()
-    lite = [port for port in plan.found.axis if port.lite and not port.device_is_manager]
-    imports |= {"AxiLitePort"} if lite else set()
-    buses += [f'        "{port.name}": AxiLitePort("{port.name}"),' for port in lite]
+    for port in plan.found.axis:
+        if not port.device_is_manager:
+            kind = "AxiLitePort" if port.lite else "AxiPort"
+            imports.add(kind)
+            buses.append(f'        "{port.name}": {kind}("{port.name}"),')
     if buses:
         body += ["    buses = {", *buses, "    }"]
     pins = {**wiring.pins, **_strobes(wiring.memories)}
@@ -86,15 +90,9 @@ def bench(plan: Plan) -> str:
             "        self.pins = {**self.pins, **pins}",
             "        self.set(**pins)",
         ]
-    external = [port for port in plan.found.axis if port not in lite]
-    if external:
-        body += ["", *_axi_agents(plan, external)]
     if plan.jobs:
         body += ["", *_job(plan)]
     head = [f'"""The bench of {plan.name}: its ports, and what the tests say of them."""', ""]
-    names = sorted({name for port in external for name in _axi_classes(port)})
-    if names:
-        head += [f"from cocotbext.axi import {', '.join(names)}"]
     if plan.rams:
         head.append("import numpy as np")
     if wiring.control.get("done"):
@@ -210,41 +208,6 @@ def _golden_method(plan: Plan) -> list[str]:
     ]
 
 
-def _axi_classes(port: Axi) -> tuple[str, str]:
-    kind = "Lite" if port.lite else ""
-    half = (
-        ""
-        if {"awvalid", "arvalid"} <= port.channels.keys()
-        else "Write"
-        if "awvalid" in port.channels
-        else "Read"
-    )
-    return f"Axi{kind}{'Ram' if port.device_is_manager else 'Master'}{half}", f"Axi{kind}{half}Bus"
-
-
-def _axi_agents(plan: Plan, ports: list[Axi]) -> list[str]:
-    wiring = plan.wiring
-    reset = (
-        f", self.dut.{wiring.resets[0][0]}, reset_active_level={not wiring.resets[0][1]}"
-        if wiring.resets
-        else ""
-    )
-    lines = [
-        "    def end_of_elaboration_phase(self):",
-        "        super().end_of_elaboration_phase()",
-        "        self.axi = {",
-    ]
-    for port in ports:
-        agent, bus = _axi_classes(port)
-        size = f", size={AXI_BYTES}" if port.device_is_manager else ""
-        lines.append(f'            "{port.name}": {agent}(')
-        lines.append(
-            f'                {bus}.from_prefix(self.dut, "{port.name}"), self.dut.{wiring.clock}{reset}{size}'
-        )
-        lines.append("            ),")
-    return [*lines, "        }"]
-
-
 def _job(plan: Plan) -> list[str]:
     """A job: memories filled, the device started, beats moved, memories compared."""
     control = plan.wiring.control
@@ -257,7 +220,8 @@ def _job(plan: Plan) -> list[str]:
         lines.append("        memories = {}")
     if plan.answered:
         lines += [
-            "        for name, memory in self.memories.items():",
+            f"        for name in ({', '.join(quoted(m.memory.name) for m in plan.answered)},):",
+            "            memory = self.memories[name]",
             '            words = [int.from_bytes(self.rng.bytes(64), "little") for _ in memory.words]',
             "            memory.load([word % (1 << memory.width) for word in words])",
             "            memories[name] = memory.read()",
@@ -265,7 +229,7 @@ def _job(plan: Plan) -> list[str]:
     for port in plan.rams:
         lines += [
             f'        memories["{port.name}"] = self.rng.integers(0, 256, {AXI_BYTES}, np.uint8)',
-            f'        self.axi["{port.name}"].write(0, memories["{port.name}"].tobytes())',
+            f'        self.memories["{port.name}"].load(memories["{port.name}"])',
         ]
     lines.append(f"        made = self.golden({'memories, ' if memories else ''}**tensors)")
     if plan.outputs:
@@ -291,6 +255,6 @@ def _job(plan: Plan) -> list[str]:
         if name in [m.memory.name for m in plan.answered]:
             lines.append(f'        self.check("{name}", self.memories["{name}"].read(), made["{name}"])')
         else:
-            seen = f'np.frombuffer(self.axi["{name}"].read(0, {AXI_BYTES}), np.uint8)'
+            seen = f'np.frombuffer(self.memories["{name}"].read(), np.uint8)'
             lines.append(f'        self.check("{name}", {seen}, made["{name}"])')
     return lines

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from sim.attach.design import Port
-from sim.attach.interfaces import Memory, Recognised, Signal, Stream
+from sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
 
 
 @dataclass
@@ -122,6 +122,8 @@ def wire(found: Recognised, name: str) -> Wiring:
         for signal in port.signals():
             top.through(signal)
         _rename_axi(top, port)
+        if port.device_is_manager or not port.lite:
+            _complete_axi(top, port)
     for memory in found.memories:
         wiring.memories.append(_memory(top, memory))
     for role in ("start", "done", "ready", "idle"):
@@ -268,7 +270,39 @@ def _memory(top: _Top, memory: Memory) -> BenchMemory:
     return BenchMemory(memory, roles)
 
 
-def _rename_axi(top: _Top, port: object) -> None:
+_AXI4 = {
+    "aw": ("id", "addr", "len", "size", "burst", "valid", "ready"),
+    "w": ("data", "last", "valid", "ready"),
+    "b": ("id", "valid", "ready"),
+    "ar": ("id", "addr", "len", "size", "burst", "valid", "ready"),
+    "r": ("id", "data", "last", "valid", "ready"),
+}
+"""What the bench's AXI4 agents need of each channel."""
+
+
+def _complete_axi(top: _Top, port: Axi) -> None:
+    """Add the signals that AXI4 has and the device has not: IDs, bursts of one beat, the other direction."""
+    data = (port.channels.get("wdata") or port.channels["rdata"]).width
+    address = (port.channels.get("awaddr") or port.channels["araddr"]).width
+    widths = {"len": 8, "size": 3, "burst": 2, "data": data, "addr": address}
+    values = {"size": (data // 8).bit_length() - 1, "burst": 1, "last": 1}
+    for channel, names in _AXI4.items():
+        for name in names:
+            if channel + name in port.channels:
+                continue
+            from_manager = (channel in ("aw", "w", "ar")) != (name == "ready")
+            width = widths.get(name, 1)
+            added = f"{port.name}_{channel}{name}"
+            if from_manager == port.device_is_manager:
+                top.port("output", width, added)
+                top.body.append(f"  assign {added} = {width}'d{values.get(name, 0)};")
+            else:
+                top.port("input", width, added)
+                top.body += [f"  logic unused_{added};", f"  assign unused_{added} = ^{added};"]
+            top.adapted = True
+
+
+def _rename_axi(top: _Top, port: Axi) -> None:
     """An AXI port whose names are not ``prefix_channelsignal`` gets such names."""
     names = {channel: top.names[signal.name] for channel, signal in port.channels.items()}
     prefix = port.name

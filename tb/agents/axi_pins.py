@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from cocotb.handle import SimHandleBase
@@ -50,6 +51,7 @@ class _Axi:
         find_signal(entity, f"{prefix}_awaddr")
         self._seed = seed
         self._stalls: list[Stalls] = []
+        self._held: list[Any] = []  # channels that wait for the first reset
         self.moves = 0
         self.name = prefix
         self.bus = AxiBus.from_prefix(entity, prefix)
@@ -62,7 +64,11 @@ class _Axi:
             for channel in channels:
                 stalls = Stalls(self._seed, f"{self.name}_{channel}")
                 self._stalls.append(stalls)
-                getattr(side, f"{channel}_channel").set_pause_generator(_pauses(stalls))
+                stream = getattr(side, f"{channel}_channel")
+                stream.set_pause_generator(_pauses(stalls))
+                # Until the first reset the design's outputs are X, which cocotbext-axi cannot bear.
+                stream.assert_reset(True)
+                self._held.append(stream)
 
     @property
     def stall(self) -> int:
@@ -75,7 +81,10 @@ class _Axi:
             stalls.probability = probability
 
     def flush(self) -> None:
-        """Nothing to do: the port watches the reset itself."""
+        """To be called while the design is in reset, which the port watches itself."""
+        for stream in self._held:
+            stream.assert_reset(False)
+        self._held.clear()
 
 
 class AxiPins(_Axi):
