@@ -7,10 +7,11 @@
     def test_rtl(item: Item, record_property) -> None:
         simulate(item, record_property)
 
-An item runs as the command line would run it, through the same code, so the replay command in its report repeats it exactly.
-(cocotb's own pytest plugin puts pytest into the simulator in place of cocotb's regression: the seeds
-that a test draws would then differ between the two.) The items of a variant share one build; whichever worker comes
-first makes it. SEED or COCOTB_RANDOM_SEED choose the seed; without them it is always the same.
+An item runs as the command line would run it, through the same code, so the replay command in its report repeats it
+exactly. (cocotb's own pytest plugin puts pytest into the simulator in place of cocotb's regression: the seeds that a
+test draws would then differ between the two.) The items of a variant share one build; whichever worker comes first
+makes it. SEED or COCOTB_RANDOM_SEED choose the seed; without them it is always the same. It needs pytest, which the
+library itself does not.
 """
 
 from __future__ import annotations
