@@ -27,7 +27,8 @@ from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
 from tb.agents.burst import StreamError
 from tb.agents.sequence import ItemSequence
-from tb.report import RUN_DIR, Report, write_json
+from tb.json_file import write_json
+from tb.report import RUN_DIR, Report
 from tb.scoreboard import Mismatch, StreamScoreboard
 
 __all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
@@ -172,15 +173,15 @@ class EnvTest(BenchTest):
         environment: class of ``env``, a `tb.env.StreamEnv`.
     """
 
-    environment: type
+    environment: type[Any]
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.env = self.environment("env", self)
+        self.env: Any = self.environment.create("env", self)
 
     @property
     def scoreboards(self) -> Iterable[StreamScoreboard]:
-        return self.env.scoreboards
+        return tuple(self.env.scoreboards)
 
     async def reset(self) -> None:
         await self.env.reset()
@@ -200,7 +201,7 @@ class ItemTest(EnvTest):
     def build_phase(self) -> None:
         super().build_phase()
         self.seqr = uvm_sequencer("items", self)
-        self.driver = self.item_driver("driver", self)
+        self.driver = self.item_driver.create("driver", self)
         self.cdb_set("env", self.env, "driver")
 
     def connect_phase(self) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from cocotb.handle import SimHandleBase
 from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
@@ -82,7 +81,7 @@ class StreamEnv(uvm_env):
         boards: stream name to its scoreboard, for those that have one.
     """
 
-    dut: SimHandleBase
+    dut: Any
     report: Report
 
     def __init__(self, name: str, parent: uvm_component, prefix: str = "") -> None:
@@ -121,7 +120,7 @@ class StreamEnv(uvm_env):
             },
         )
         self.cdb_set("config", config, name)
-        self.agents[name] = StreamAgent(name, self)
+        self.agents[name] = StreamAgent.create(name, self)
         if stream.scoreboard is not None:
             self.boards[name] = stream.scoreboard(
                 self.prefix + name, stream.format, on_mismatch=self.fail, clock_ns=CLOCK_NS

@@ -23,15 +23,17 @@ from __future__ import annotations
 import bisect
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.utils import get_sim_time
 
 from tb.agents.access import AxiLite, PinBus
-from tb.agents.axi_pins import AxiMemory, AxiPins
+from tb.agents.axi_pins import AxiMemory, AxiPins, AxiPlace
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import BeatUnknown, BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.clocking import Clocking, Reset, start_clock
@@ -53,7 +55,7 @@ from tb.stream_ports import (
     axi_stream,
 )
 from tb.tensor_scoreboard import KEEP, LAST, Packet, TensorFormat, TensorScoreboard
-from tb.watchdog import Watchdog, Watched
+from tb.watchdog import Watchdog
 
 __all__ = [
     "AxiLitePort",
@@ -68,7 +70,7 @@ __all__ = [
     "axi_stream",
 ]
 
-NOTHING: Mapping[str, object] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 STALLS = (0, 0, 16, 64, 128, 200)  #: of which a test that sets none draws one for each port and play
 
 
@@ -102,8 +104,9 @@ class StreamBench(BenchTest):
     enable: str = ""
     inputs: Mapping[str, Port | BurstPort] = NOTHING
     outputs: Mapping[str, Port | BurstPort] = NOTHING
-    memories: Mapping[str, MemoryPort | AxiMemoryPort] = NOTHING
-    buses: Mapping[str, AxiLitePort | AxiPort | PinPort] = NOTHING
+    # What a class declares becomes the agent of the same name in its tests.
+    memories: Mapping[str, Any] = NOTHING
+    buses: Mapping[str, Any] = NOTHING
     pins: Mapping[str, int] = NOTHING
     quiet_clocks: int = 2_000
 
@@ -121,7 +124,9 @@ class StreamBench(BenchTest):
         self.rng = np.random.default_rng(self.seed)
         self._stall: int | None = None
         self._plays = 0
-        self._segments: list[tuple[int, int, int, int]] = []  # of the first input and output, see `_owed`
+        self._credits = [n for n, port in self.outputs.items() if isinstance(port, Port) and port.credits]
+        self._queued: Counter[str] = Counter()  # beats of each input so far
+        self._segments: dict[str, list[tuple[int, int, int, int]]] = {}  # by output, see `_owed`
         self._signals: dict[str, Signal] = {}
         clock = find_signal(self.dut, self.clock or "clk_i")
         self._made_clock = start_clock(clock, self.clock_ns) if self.clock else None
@@ -156,12 +161,14 @@ class StreamBench(BenchTest):
                 self._formats[name], on_mismatch=self.fail, clock_ns=self.clock_ns
             )
             monitor.add_callback(self.boards[name].write)
-        self.memories = {name: self._memory(name, port) for name, port in self.memories.items()}
+        made: dict[str, MemoryResponder | AxiMemory] = {}
+        for name, memory in self.memories.items():
+            made[name] = self._memory(name, memory, made)
+        self.memories = made
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
-        for name, port in self.outputs.items():
-            if isinstance(port, Port) and port.credits:
-                for driver in self.drivers.values():
-                    driver.allowed = lambda name=name: self.monitors[name].room(self._owed(name))
+        for driver in self.drivers.values():
+            if isinstance(driver, PortDriver) and self._credits:
+                driver.allowed = self._room
 
     def signal(self, name: str) -> Signal:
         """A signal of the top by its name; SignalMissing when there is none."""
@@ -172,7 +179,7 @@ class StreamBench(BenchTest):
     def _optional(self, name: str) -> Signal | None:
         """A signal by a name of `Port`: None where there is no name, or no signal of one that ends in ``?``."""
         bare = name.rstrip("?")
-        if not name or (bare != name and not has_signal(self.dut, bare)):
+        if not name or (bare != name and not has_signal(self.dut, bare.removeprefix("~"))):
             return None
         return self.signal(bare)
 
@@ -185,7 +192,7 @@ class StreamBench(BenchTest):
         return fields
 
     def _driver(self, name: str, port: Port | BurstPort) -> PortDriver | BurstDriver:
-        options = {"seed": self.seed, "on_error": self.fail}
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, BurstPort):
             beat_format = BeatFormat(port.widths.items())
             clock = self.clocking.clock
@@ -197,12 +204,11 @@ class StreamBench(BenchTest):
         return PortDriver(self.clocking, name, self._payload(name, port), *handshake, **options)
 
     def _monitor(self, name: str, port: Port | BurstPort) -> PortMonitor | BurstMonitor:
-        options = {"seed": self.seed, "on_error": self._output_error}
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self._output_error}
         if isinstance(port, BurstPort):
             return BurstMonitor(
                 self.dut, name, self.clocking.clock, BeatFormat(port.widths.items()), **options
             )
-        follows = port.follows or next(iter(self.inputs), "")
         return PortMonitor(
             self.clocking,
             name,
@@ -210,16 +216,18 @@ class StreamBench(BenchTest):
             self._optional(port.valid),
             self._optional(port.ready),
             latency=port.latency,
-            follows=self.drivers.get(follows),
+            follows=self.drivers.get(self._followed(name)),
             credits=port.credits,
             **options,
         )
 
-    def _memory(self, name: str, port: MemoryPort | AxiMemoryPort) -> MemoryResponder | AxiMemory:
-        options = {"seed": self.seed, "on_error": self.fail}
+    def _memory(
+        self, name: str, port: MemoryPort | AxiMemoryPort, before: Mapping[str, Any]
+    ) -> MemoryResponder | AxiMemory:
+        options: dict[str, Any] = {"seed": self.seed, "on_error": self.fail}
         if isinstance(port, AxiMemoryPort):
-            return AxiMemory(*self._axi(port.prefix), size=port.size, **options)
-        return MemoryResponder(
+            return AxiMemory(self._axi(port.prefix), size=port.size, on_error=self.fail)
+        made = MemoryResponder(
             self.clocking,
             name,
             {role: self.signal(signal) for role, signal in port.signals.items()},
@@ -230,16 +238,19 @@ class StreamBench(BenchTest):
             first=port.first,
             **options,
         )
+        if port.shares:
+            made.words = before[port.shares].words
+        return made
 
-    def _axi(self, prefix: str) -> tuple[object, ...]:
-        """Arguments of an agent of cocotbext-axi."""
-        reset = find_signal(self.dut, self.reset_pin) if self.reset_pin else None
-        return self.dut, prefix, self.clocking.clock, reset, bool(self._reset and self._reset.active_low)
+    def _axi(self, prefix: str) -> AxiPlace:
+        reset = find_signal(self.dut, self.reset_pin.removeprefix("~")) if self.reset_pin else None
+        low = self._reset is not None and self._reset.active_low != self.reset_pin.startswith("~")
+        return AxiPlace(self.dut, prefix, self.clocking.clock, reset, low, self.seed)
 
     def _bus(self, name: str, port: AxiLitePort | AxiPort | PinPort) -> AxiLite | AxiPins | PinBus:
         if isinstance(port, AxiPort):
-            options = {"clock_ns": self.clock_ns, "timeout_clocks": self.quiet_clocks, "seed": self.seed}
-            return AxiPins(*self._axi(port.prefix), **options)
+            place = self._axi(port.prefix)
+            return AxiPins(place, clock_ns=self.clock_ns, timeout_clocks=self.quiet_clocks)
         if isinstance(port, PinPort):
             signals = {role: self.signal(signal) for role, signal in port.signals.items()}
             return PinBus(self.clocking, name, signals, latency=port.latency, on_error=self.fail)
@@ -272,7 +283,7 @@ class StreamBench(BenchTest):
         await self.drain()
         made: dict[str, np.ndarray] = {}
         for name, packet in expected.items():
-            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept))
+            made |= self._formats[name].tensors(packet, np.concatenate(self.boards[name].kept or []))
         for board in self.boards.values():
             board.kept = None
         return made
@@ -307,7 +318,7 @@ class StreamBench(BenchTest):
                 )
             made = {only: made}
         expected = self.expect(**made)
-        self._note_segment(packets, expected)
+        self._note_segments(packets, expected)
         self._draw_stalls()
         await self._send(packets)
         return expected
@@ -442,6 +453,7 @@ class StreamBench(BenchTest):
         for board in self.boards.values():
             board.flush()
         self._segments.clear()
+        self._queued.clear()
         await self.clocks(self.reset_clocks)
         if self._reset is not None:
             self._reset.write(False)
@@ -480,7 +492,7 @@ class StreamBench(BenchTest):
         return [*self.memories.values(), *self.buses.values()]
 
     @property
-    def _watched(self) -> list[Watched]:
+    def _watched(self) -> list[Any]:
         ports = [d for d in self.drivers.values() if isinstance(d, PortDriver)]
         return [*ports, *self._agents, *self.boards.values()]
 
@@ -493,7 +505,7 @@ class StreamBench(BenchTest):
         """Port name to the packet of its tensors."""
         by_port: dict[str, dict[str, np.ndarray]] = {}
         for name, tensor in tensors.items():
-            port = self._port_of.get(name)
+            port = self._port_of.get(name, "")
             if port not in ports:
                 known = [t for t, p in self._port_of.items() if p in ports]
                 raise ValueError(f"no tensor {name!r} here: {', '.join(known)}")
@@ -501,31 +513,46 @@ class StreamBench(BenchTest):
         return {port: self._formats[port].packet(given) for port, given in by_port.items()}
 
     async def _send(self, packets: Mapping[str, Packet]) -> None:
-        jobs = [self.drivers[name].enqueue(packet.beats) for name, packet in packets.items()]
+        jobs = []
+        for name, packet in packets.items():
+            self._queued[name] += len(packet.beats)
+            jobs.append(self.drivers[name].enqueue(packet.beats))
         for job in jobs:
             await job.done.wait()
 
     def _draw_stalls(self) -> None:
-        stalling = [*self.drivers.values(), *self.monitors.values(), *self.memories.values()]
+        stalling: list[Any] = [*self.drivers.values(), *self.monitors.values(), *self.memories.values()]
         stalling += [bus for bus in self.buses.values() if not isinstance(bus, PinBus)]
         stalling += [self.clocking] if self.clocking.has_enable else []
         for agent in stalling:
             agent.stall = int(self.rng.choice(STALLS)) if self._stall is None else self._stall
 
-    def _note_segment(self, sent: Mapping[str, Packet], expected: Mapping[str, Packet]) -> None:
-        if sent and expected:
-            inputs, outputs = next(iter(sent.values())), next(iter(expected.values()))
-            first = self._segments[-1] if self._segments else (0, 0, 0, 0)
-            self._segments.append(
-                (first[0] + first[1], len(inputs.beats), first[2] + first[3], len(outputs.beats))
-            )
+    def _followed(self, output: str) -> str:
+        """The input whose beats cause those of an output: the one it names, else the first."""
+        port = self.outputs[output]
+        return (port.follows if isinstance(port, Port) else "") or next(iter(self.inputs), "")
+
+    def _note_segments(self, sent: Mapping[str, Packet], expected: Mapping[str, Packet]) -> None:
+        """Remember which beats of an input cause which of an output with credits."""
+        for output in self._credits:
+            source = self._followed(output)
+            if source in sent and output in expected:
+                made = len(expected[output].beats)
+                first = self.boards[output].promised - made
+                segment = (self._queued[source], len(sent[source].beats), first, made)
+                self._segments.setdefault(output, []).append(segment)
+
+    def _room(self) -> bool:
+        """Whether what one more beat of an input causes fits behind every output with credits."""
+        return all(self.monitors[output].room(self._owed(output)) for output in self._credits)
 
     def _owed(self, output: str) -> int:
-        """Beats of an output that the beats accepted so far still cause, at most."""
-        accepted = next(iter(self.drivers.values())).beats
-        at = bisect.bisect_right(self._segments, accepted, key=lambda one: one[0]) - 1
+        """Beats of an output that are on their way, at most, once one more beat of its input is accepted."""
+        accepted = self.drivers[self._followed(output)].beats
+        segments = self._segments.get(output, [])
+        at = bisect.bisect_right(segments, accepted, key=lambda one: one[0]) - 1
         if at < 0:
-            return 0
-        first, count, base, made = self._segments[at]
-        done = min(accepted - first, count)
+            return 1
+        first, count, base, made = segments[at]
+        done = min(accepted + 1 - first, count)
         return base - (-done * made // max(count, 1)) - self.monitors[output].received

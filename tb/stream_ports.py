@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tb.layout import Field
 
@@ -22,7 +23,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Port:
-    """A stream at signals of the top; a name that ends in ``?`` is used only if the top has it.
+    """A stream at signals of the top.
+
+    A name that ends in ``?`` is used only if the top has it; one that begins with ``~`` is active low.
 
     Attributes:
         data: `Field` of the one tensor, which is called as the port; or tensor name to `Field`.
@@ -53,7 +56,7 @@ class Port:
         return {name: self.data} if isinstance(self.data, Field) else dict(self.data)
 
 
-def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **options: object) -> Port:
+def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **options: Any) -> Port:
     """The AXI4-Stream port ``<prefix>_tdata`` ...: ``tready``, ``tlast`` and ``tkeep`` are used where they exist.
 
     Args:
@@ -61,7 +64,7 @@ def axi_stream(prefix: str, data: Field | Mapping[str, Field] | None = None, **o
         data: as in `Port`; by default ``tdata`` as one unsigned element.
         options: more of `Port`.
     """
-    names = {
+    names: dict[str, Any] = {
         "data": Field(f"{prefix}_tdata") if data is None else data,
         "valid": f"{prefix}_tvalid",
         "ready": f"{prefix}_tready?",
@@ -93,7 +96,10 @@ class BurstPort:
 
 @dataclass(frozen=True)
 class MemoryPort:
-    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name."""
+    """A memory that the design reads or writes: the arguments of `MemoryResponder`, signals by name.
+
+    `shares` names a memory before this one that has the same contents: the other port of one with two.
+    """
 
     signals: Mapping[str, str]
     depth: int
@@ -101,6 +107,7 @@ class MemoryPort:
     byte_addresses: bool = False
     answers_writes: bool = False
     first: int = 0
+    shares: str = ""
 
 
 @dataclass(frozen=True)

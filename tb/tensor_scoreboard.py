@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -149,7 +150,7 @@ class TensorScoreboard(StreamScoreboard):
         options: as for `StreamScoreboard`.
     """
 
-    def __init__(self, tensor_format: TensorFormat, **options: object) -> None:
+    def __init__(self, tensor_format: TensorFormat, **options: Any) -> None:
         super().__init__(tensor_format.port, tensor_format.format, **options)
         self.tensor_format = tensor_format
         self._packets: list[tuple[int, Packet, str]] = []  # first beat, packet, the play's name

@@ -90,4 +90,6 @@ class Watchdog:
     def _report(self, waiting: list[Watched], clocks: int) -> None:
         said = "; ".join(one.waiting() for one in waiting)
         name = getattr(waiting[0], "name", "all")
-        self.on_error(StreamTimeout(name, f"nothing has moved for {clocks} clocks: {said}"))
+        self.on_error(
+            StreamTimeout(name, f"nothing has moved for {clocks} clocks (the bench's quiet_clocks): {said}")
+        )

@@ -29,9 +29,10 @@ from tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
 from tb.agents.interrupt import Interrupt
 from tb.env import CLOCK_NS
+from tb.json_file import write_json
 from tb.mvu.env import port_formats
 from tb.mvu_array.env import build_parameters
-from tb.report import RUN_DIR, write_json
+from tb.report import RUN_DIR
 
 _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: runs have a limit
 

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from cocotb.triggers import Event
 
 from tb.agents.axi import OKAY, RESPONSES, AxiError
@@ -18,7 +19,7 @@ from tb.agents.burst import StreamError, StreamReset, StreamUnknown, raise_error
 from tb.agents.clocking import Clocked, Clocking
 from tb.agents.port import PortDriver, PortMonitor
 from tb.agents.request_response import RequestResponse
-from tb.agents.signals import Signal
+from tb.agents.signals import Signal, SignalMissing
 
 __all__ = ["PIN_ROLES", "AxiLite", "PinBus"]
 
@@ -54,38 +55,46 @@ class AxiLite:
         on_error: Callable[[StreamError], None] = raise_error,
     ) -> None:
         self.name = prefix
-        self.channels: dict[str, PortDriver | PortMonitor] = {}
+        self.sources: dict[str, PortDriver] = {}
+        self.sinks: dict[str, PortMonitor] = {}
         for channel, names in self._CHANNELS.items():
             found = {name: signal(f"{prefix}_{channel}{name}") for name in names}
             fields = {name: one for name, one in found.items() if one is not None}
-            kind = PortMonitor if channel in "br" else PortDriver
-            self.channels[channel] = kind(
-                clocking,
-                f"{prefix}_{channel}",
-                fields,
-                signal(f"{prefix}_{channel}valid"),
-                signal(f"{prefix}_{channel}ready"),
-                seed=seed,
+            handshake = [signal(f"{prefix}_{channel}{name}") for name in ("valid", "ready")]
+            missing = [name for name, one in zip(("valid", "ready"), handshake, strict=True) if one is None]
+            if missing or not fields:
+                raise SignalMissing(f"port {prefix} has no {prefix}_{channel}{(missing or names)[0]}")
+            kind: type[PortDriver] | type[PortMonitor] = PortMonitor if channel in "br" else PortDriver
+            made = kind(clocking, f"{prefix}_{channel}", fields, *handshake, seed=seed, on_error=on_error)
+            if isinstance(made, PortMonitor):
+                made.eager = True  # an answer is awaited: it must not wait for more of them
+                self.sinks[channel] = made
+            else:
+                self.sources[channel] = made
+
+        def port(request: str, response: str) -> RequestResponse:
+            return RequestResponse(
+                self.sources[request],
+                self.sinks[response],
+                clock_ns=clocking.period_ns,
+                timeout_clocks=timeout_clocks,
                 on_error=on_error,
             )
-        # Answers are awaited: they must not wait for more of them.
-        self.channels["b"].eager = self.channels["r"].eager = True
-        options = {
-            "clock_ns": clocking.period_ns,
-            "timeout_clocks": timeout_clocks,
-            "on_error": on_error,
-        }
-        self._writes = RequestResponse(self.channels["aw"], self.channels["b"], **options)
-        self._reads = RequestResponse(self.channels["ar"], self.channels["r"], **options)
+
+        self._writes, self._reads = port("aw", "b"), port("ar", "r")
+
+    @property
+    def _all(self) -> list[PortDriver | PortMonitor]:
+        return [*self.sources.values(), *self.sinks.values()]
 
     @property
     def moves(self) -> int:
         """Changes with every answer, for a watchdog."""
-        return sum(channel.moves for channel in self.channels.values())
+        return sum(channel.moves for channel in self._all)
 
     def waiting(self) -> str:
         """What is unanswered, for a watchdog; empty when nothing."""
-        said = [channel.waiting() for channel in self.channels.values() if isinstance(channel, PortDriver)]
+        said = [channel.waiting() for channel in self.sources.values()]
         for channel, what in (("b", self._writes), ("r", self._reads)):
             if what.outstanding:
                 said.append(f"port {self.name}_{channel}: {what.outstanding} accesses wait for their answers")
@@ -94,11 +103,11 @@ class AxiLite:
     @property
     def stall(self) -> int:
         """Probability of a stall of every channel in each clock, in 1/256."""
-        return self.channels["aw"].stall
+        return self.sources["aw"].stall
 
     @stall.setter
     def stall(self, probability: int) -> None:
-        for channel in self.channels.values():
+        for channel in self._all:
             channel.stall = probability
 
     async def write(self, address: int, word: int, strobe: int | None = None) -> None:
@@ -108,19 +117,36 @@ class AxiLite:
             AxiError: it is not answered OKAY.
             StreamTimeout, StreamReset: it is not answered, or was dropped.
         """
-        w = self.channels["w"]
-        fields = {"data": word}
-        if "strb" in w.format.fields:
-            fields["strb"] = (1 << w.format.fields["strb"]) - 1 if strobe is None else strobe
-        w.enqueue(w.format.pack(**fields))
-        answer = await self._access(self._writes, "aw", address)
-        self._check("write", "b", address, answer["resp"])
+        await self._write({address: word}, strobe)
 
     async def read(self, address: int) -> int:
         """Read the word at a byte address; raises as `write`."""
-        answer = await self._access(self._reads, "ar", address)
-        self._check("read", "r", address, answer["resp"])
-        return int(answer["data"][0])
+        return (await self.read_many([address]))[0]
+
+    async def write_many(self, words: Mapping[int, int]) -> None:
+        """Write byte address -> word, in the mapping's order, each before the one before it is answered."""
+        await self._write(words, None)
+
+    async def read_many(self, addresses: Iterable[int]) -> list[int]:
+        """The words at byte addresses, each asked for before the one before it is answered."""
+        addresses = list(addresses)
+        if not addresses:
+            return []
+        answer = await self._access(self._reads, "ar", addresses)
+        self._check("read", "r", addresses, answer["resp"])
+        return [int(word) for word in answer["data"]]
+
+    async def _write(self, words: Mapping[int, int], strobe: int | None) -> None:
+        if not words:
+            return
+        w = self.sources["w"]
+        fields: dict[str, object] = {"data": np.array(list(words.values()), np.uint64)}
+        if "strb" in w.format.fields:
+            fields["strb"] = (1 << w.format.fields["strb"]) - 1 if strobe is None else strobe
+        w.enqueue(w.format.pack(**fields))
+        addresses = list(words)
+        answer = await self._access(self._writes, "aw", addresses)
+        self._check("write", "b", addresses, answer["resp"])
 
     def check_finished(self) -> None:
         """Raises `StreamError` when accesses are still unanswered: to be called at the end of a test."""
@@ -131,16 +157,21 @@ class AxiLite:
         """Drop everything in flight: to be called while the design is in reset."""
         self._writes.flush()
         self._reads.flush()
-        self.channels["w"].flush()
+        self.sources["w"].flush()
 
-    async def _access(self, port: RequestResponse, channel: str, address: int) -> dict[str, object]:
-        beat_format = self.channels[channel].format
-        fields = {"addr": address} | ({"prot": 0} if "prot" in beat_format.fields else {})
+    async def _access(
+        self, port: RequestResponse, channel: str, addresses: list[int]
+    ) -> dict[str, np.ndarray]:
+        beat_format = self.sources[channel].format
+        fields: dict[str, object] = {"addr": np.array(addresses, np.uint64)}
+        if "prot" in beat_format.fields:
+            fields["prot"] = 0
         return port.response.format.unpack(await port.answers(beat_format.pack(**fields)))
 
-    def _check(self, what: str, channel: str, address: int, resp: object) -> None:
-        code = int(resp[0])
-        if code != OKAY:
+    def _check(self, what: str, channel: str, addresses: list[int], resp: np.ndarray) -> None:
+        refused = np.flatnonzero(resp != OKAY)
+        if len(refused):
+            address, code = addresses[int(refused[0])], int(resp[refused[0]])
             raise AxiError(
                 f"{self.name}_{channel}", f"a {what} of address 0x{address:x} is answered {RESPONSES[code]}"
             )
@@ -153,6 +184,7 @@ PIN_ROLES = (
     "read_data",
     "select",
     "write_enable",
+    "byte_enable",
     "read_enable",
     "ready",
     "read_valid",
@@ -176,8 +208,8 @@ class PinBus(Clocked):
     Args:
         clocking: of the port.
         name: for messages.
-        signals: role to signal. ``address``; ``write_data`` with ``write_enable`` (of several bits: one a byte);
-            ``read_data``, with ``read_enable`` where there is one. ``select`` is high during every access. With
+        signals: role to signal. ``address``; ``write_data`` with ``write_enable`` (all its bits), and ``byte_enable``
+            (all ones); ``read_data``, with ``read_enable`` where there is one. ``select`` is high in every access. With
             ``ready`` an access lasts until it is high; with ``read_valid`` a read's word is there when it is high,
             else `latency` clocks after the one that took the access (0: in the same clock).
         latency: see ``read_valid``.
@@ -221,11 +253,19 @@ class PinBus(Clocked):
             ValueError: the port cannot write, or address or word do not fit.
             StreamReset: `flush` dropped it.
         """
-        await self._do(address, word)
+        await self._do([(address, word)])
 
     async def read(self, address: int) -> int:
         """Read one word; raises as `write`."""
-        return await self._do(address, None)
+        return (await self._do([(address, None)]))[0]
+
+    async def write_many(self, words: Mapping[int, int]) -> None:
+        """Write address -> word, in the mapping's order, one in every clock that the design allows."""
+        await self._do(list(words.items()))
+
+    async def read_many(self, addresses: Iterable[int]) -> list[int]:
+        """The words at these addresses."""
+        return await self._do([(address, None) for address in addresses])
 
     def waiting(self) -> str:
         """What is unanswered, for a watchdog; empty when nothing."""
@@ -255,20 +295,26 @@ class PinBus(Clocked):
             access.dropped = True
             access.done.set()
 
-    async def _do(self, address: int, word: int | None) -> int:
-        needed = "read_data" if word is None else "write_data"
-        if needed not in self._signals:
-            raise ValueError(f"bus {self.name} has no {needed}: it cannot {needed.partition('_')[0]}")
-        for role, value in (("address", address), ("write_data", word or 0)):
-            width = self._signals[role].width if role in self._signals else 64
-            if not 0 <= value < 1 << width:
-                raise ValueError(f"bus {self.name}: {role} = {value} does not fit into {width} bits")
-        access = _Access(address, word)
-        self._queue.append(access)
-        await access.done.wait()
-        if access.dropped:
-            raise StreamReset(f"bus {self.name}: an access to address 0x{address:x} was dropped by a reset")
-        return access.result
+    async def _do(self, wanted: Sequence[tuple[int, int | None]]) -> list[int]:
+        """Accesses (address, word; None: a read), one after the other; gives the words read, 0 for a write."""
+        accesses = []
+        for address, word in wanted:
+            needed = "read_data" if word is None else "write_data"
+            if needed not in self._signals:
+                raise ValueError(f"bus {self.name} has no {needed}: it cannot {needed.partition('_')[0]}")
+            for role, value in (("address", address), (needed, word or 0)):
+                width = self._signals[role].width
+                if not 0 <= value < 1 << width:
+                    raise ValueError(f"bus {self.name}: {role} = {value} does not fit into {width} bits")
+            accesses.append(_Access(int(address), None if word is None else int(word)))
+        self._queue += accesses
+        for access in accesses:
+            await access.done.wait()
+            if access.dropped:
+                raise StreamReset(
+                    f"bus {self.name}: an access to address 0x{access.address:x} was dropped by a reset"
+                )
+        return [access.result for access in accesses]
 
     def passed(self) -> None:
         if not self._queue:
@@ -299,6 +345,7 @@ class PinBus(Clocked):
                 ("select", 1),
                 ("write_data", access.word or 0),
                 ("write_enable", -1 if access.word is not None else 0),
+                ("byte_enable", -1),
                 ("read_enable", int(access.word is None)),
             ):
                 if role in signals:
@@ -330,13 +377,16 @@ class PinBus(Clocked):
             if there is None:
                 self._report(f"read_valid ({self._signals['read_valid'].name}) is X or Z")
         else:
-            # The clock that takes the access is number 0; `_taken_at` is the tick after it.
-            there = (0 if self._shown else self.clocking.ticks - self._taken_at + 1) == self._latency
+            there = self._age() == self._latency
         if there:
             word = self._signals["read_data"].read_known()
             if word is None:
                 self._report(f"the word read from address 0x{access.address:x} is X or Z")
             self._result = word or 0
+
+    def _age(self) -> int:
+        """Clocks since the one that took the access; `_taken_at` is the tick after that one."""
+        return 0 if self._taken_at is None else self.clocking.ticks - self._taken_at + 1
 
     def _leave(self) -> None:
         for role in ("select", "write_enable", "read_enable"):

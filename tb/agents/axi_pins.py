@@ -9,11 +9,12 @@ cocotbext-axi acts at the rising edge of a clock that the bench makes; it reads 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from cocotb.handle import SimHandleBase
+from cocotb.handle import LogicObject
 from cocotb.triggers import SimTimeoutError, with_timeout
 from cocotbext.axi import AxiBus, AxiMaster, AxiRam
 
@@ -22,42 +23,51 @@ from tb.agents.burst import StreamError, StreamTimeout, raise_error
 from tb.agents.signals import find_signal
 from tb.agents.stalls import Stalls
 
-__all__ = ["AxiMemory", "AxiPins"]
+__all__ = ["AxiMemory", "AxiPins", "AxiPlace"]
 
 
-class _Axi:
-    """What both sides share.
+@dataclass(frozen=True)
+class AxiPlace:
+    """Where an AXI4 port is.
 
-    Args:
+    Attributes:
         entity: the bench top.
         prefix: of the signals, without the underscore.
         clock, reset: of the port; reset may be None.
         active_low: level of the reset.
         seed: the run's, for the stalls of the channels.
+    """
+
+    entity: Any
+    prefix: str
+    clock: LogicObject
+    reset: LogicObject | None = None
+    active_low: bool = False
+    seed: int = 0
+
+
+class _Axi:
+    """What both sides share.
 
     Raises:
         SignalMissing: the top has no such port.
     """
 
-    def __init__(
-        self,
-        entity: SimHandleBase,
-        prefix: str,
-        clock: SimHandleBase,
-        reset: SimHandleBase | None,
-        active_low: bool,
-        seed: int = 0,
-    ) -> None:
-        find_signal(entity, f"{prefix}_awaddr")
-        self._seed = seed
+    def __init__(self, place: AxiPlace) -> None:
+        find_signal(place.entity, f"{place.prefix}_awaddr")
+        self._seed = place.seed
         self._stalls: list[Stalls] = []
         self._held: list[Any] = []  # channels that wait for the first reset
         self.moves = 0
-        self.name = prefix
-        self.bus = AxiBus.from_prefix(entity, prefix)
-        self._arguments = {"clock": clock, "reset": reset, "reset_active_level": not active_low}
+        self.name = place.prefix
+        self.bus = AxiBus.from_prefix(place.entity, place.prefix)
+        self._arguments = {
+            "clock": place.clock,
+            "reset": place.reset,
+            "reset_active_level": not place.active_low,
+        }
 
-    def _adopt(self, write: object, read: object) -> None:
+    def _adopt(self, write: Any, read: Any) -> None:
         """Let both halves of a component stall, and say less."""
         for side, channels in ((write, ("aw", "w", "b")), (read, ("ar", "r"))):
             side.log.setLevel(logging.WARNING)
@@ -88,17 +98,16 @@ class _Axi:
 
 
 class AxiPins(_Axi):
-    """Reads and writes the design's subordinate port. Arguments: those of the module's ports, and:
+    """Reads and writes the design's subordinate port.
 
     Args:
+        place: of the port.
         clock_ns: clock period.
         timeout_clocks: clocks without an answer after which an access is reported as lost.
     """
 
-    def __init__(
-        self, *arguments: object, clock_ns: float = 10, timeout_clocks: int = 2_000, **options: object
-    ) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, place: AxiPlace, *, clock_ns: float = 10, timeout_clocks: int = 2_000) -> None:
+        super().__init__(place)
         self.manager = AxiMaster(self.bus, **self._arguments)
         self._adopt(self.manager.write_if, self.manager.read_if)
         self._limit_ns = clock_ns * timeout_clocks
@@ -131,7 +140,7 @@ class AxiPins(_Axi):
         self._check(what, answer.resp)
         return bytes(answer.data)
 
-    async def _answer(self, what: str, access: object) -> object:
+    async def _answer(self, what: str, access: Awaitable[Any]) -> Any:
         self._doing = what
         try:
             return await with_timeout(access, self._limit_ns, "ns", round_mode="round")
@@ -149,21 +158,18 @@ class AxiPins(_Axi):
 
 
 class AxiMemory(_Axi):
-    """A memory behind the design's manager port. Arguments: those of the module's ports, and:
+    """A memory behind the design's manager port.
 
     Args:
+        place: of the port.
         size: bytes.
         on_error: called with an `AxiError` when an access is outside.
     """
 
     def __init__(
-        self,
-        *arguments: object,
-        size: int,
-        on_error: Callable[[StreamError], None] = raise_error,
-        **options: object,
+        self, place: AxiPlace, *, size: int, on_error: Callable[[StreamError], None] = raise_error
     ) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(place)
         self.ram = AxiRam(self.bus, size=size, **self._arguments)
         self._adopt(self.ram.write_if, self.ram.read_if)
         self.size = size
@@ -194,7 +200,7 @@ class AxiMemory(_Axi):
 
     async def _read(self, address: int, length: int) -> bytes:
         self._check("read", address, length)
-        return self.ram.read(address % self.size, length)
+        return bytes(self.ram.read(address % self.size, length))
 
     def _check(self, what: str, address: int, length: int) -> None:
         self.moves += 1

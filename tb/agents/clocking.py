@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.handle import SimHandleBase
+from cocotb.handle import LogicObject
 from cocotb.task import Task
 from cocotb.triggers import ClockCycles, Event, FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
@@ -27,7 +27,7 @@ from tb.agents.stalls import Stalls
 __all__ = ["Clocked", "Clocking", "Reset", "start_clock"]
 
 
-def start_clock(clock: SimHandleBase, period_ns: float = 10) -> Clock:
+def start_clock(clock: LogicObject, period_ns: float = 10) -> Clock:
     """Make the clock of a design whose clock is a port of the top."""
     made = Clock(clock, period_ns, unit="ns")
     made.start()
@@ -56,6 +56,8 @@ class Reset:
 
 class Clocked:
     """An agent that acts in every clock. `Clocking` calls these in turn, for all agents before the next one."""
+
+    name: str  #: for messages
 
     def passed(self) -> None:
         """A rising edge was: what was sampled before it has happened."""
@@ -90,7 +92,7 @@ class Clocking:
 
     def __init__(
         self,
-        clock: SimHandleBase,
+        clock: LogicObject,
         period_ns: float = 10,
         *,
         enable: Signal | None = None,

@@ -139,12 +139,8 @@ class PortDriver(_Port):
             return f"port {self.name} may not offer beat {self.beats}: no room behind the output"
         return f"port {self.name}: beat {self.beats} waits for {self._ready.name if self._ready else 'the enable'}"
 
-    async def send(self, beats: np.ndarray, sync: bool = True) -> None:
-        """Queue beats uint8[n, bytes] and wait until the design has accepted the last of them.
-
-        Args:
-            beats: see `BeatFormat.pack`. None at all is fine.
-            sync: without meaning here, as in `BurstDriver.send`.
+    async def send(self, beats: np.ndarray) -> None:
+        """Queue beats uint8[n, bytes], see `BeatFormat.pack`, and wait until the design has accepted the last of them.
 
         Raises:
             ValueError: another shape or dtype.
@@ -212,7 +208,7 @@ class PortDriver(_Port):
         if self._offered is None or not self.clocking.enabled:
             return
         ready = 1 if self._ready is None else self._ready.read_known()
-        if ready is None:
+        if ready is None and self._ready is not None:
             self.on_error(
                 StreamUnknown(
                     self.name,
@@ -297,8 +293,8 @@ class PortMonitor(_Port):
         self._callbacks.append(callback)
 
     def room(self, owed: int) -> bool:
-        """Whether one more beat fits behind this port when `owed` are on their way to it: for a port with credits."""
-        return not self._credits or self._held + owed < self._credits
+        """Whether `owed` beats, which are on their way to this port, fit behind it: for a port with credits."""
+        return not self._credits or self._held + owed <= self._credits
 
     def flush(self) -> None:
         """Forget what was received: to be called while the design is in reset. Beat 0 is the next one."""
@@ -363,8 +359,8 @@ class PortMonitor(_Port):
             self._ready.write(int(self._ready_now))
 
     def sample(self) -> None:
-        if self._follows is not None and self._valid is None:
-            if self._follows.accepted:
+        if self._valid is None:
+            if self._follows is not None and self._follows.accepted:
                 self._due.append(self.clocking.ticks + self._latency)
             if not (self._due and self.clocking.enabled and self._due[0] == self.clocking.ticks):
                 return

@@ -11,12 +11,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from cocotb.triggers import Event, SimTimeoutError, with_timeout
 
 from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats, BurstDriver, BurstMonitor, StreamError, StreamReset, StreamTimeout
+from tb.agents.burst import Beats, StreamError, StreamReset, StreamTimeout
+
+
+class StreamSource(Protocol):
+    """What plays beats into the design: a `BurstDriver` or a `PortDriver`."""
+
+    name: str
+    format: BeatFormat
+
+    @property
+    def idle(self) -> bool: ...
+    def enqueue(self, beats: np.ndarray) -> object: ...
+    async def send(self, beats: np.ndarray) -> None: ...
+    async def drain(self) -> None: ...
+    def flush(self) -> None: ...
+
+
+class StreamSink(Protocol):
+    """What takes beats from the design: a `BurstMonitor` or a `PortMonitor`."""
+
+    name: str
+    format: BeatFormat
+    received: int
+    on_error: Callable[[StreamError], None]
+
+    def add_callback(self, callback: Callable[[Beats], None]) -> None: ...
+    def flush(self) -> None: ...
 
 
 def request_format(data_width: int, address_width: int) -> BeatFormat:
@@ -57,8 +84,8 @@ class RequestResponse:
 
     def __init__(
         self,
-        request: BurstDriver,
-        response: BurstMonitor,
+        request: StreamSource,
+        response: StreamSink,
         *,
         timeout_clocks: int = 20_000,
         clock_ns: float = 10,

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
-from cocotb.handle import ArrayObject, LogicArrayObject, LogicObject, PackedObject, SimHandleBase
+from cocotb.handle import ArrayObject, LogicArrayObject, LogicObject, PackedObject
 
 __all__ = ["Signal", "SignalMissing", "find_signal", "has_signal"]
 
@@ -15,12 +16,12 @@ class SignalMissing(ValueError):
     """The design has no signal of this name, or one of a type that cannot be driven as bits."""
 
 
-def has_signal(entity: SimHandleBase, name: str) -> bool:
+def has_signal(entity: Any, name: str) -> bool:
     """Whether `find_signal` finds it."""
     return _look_up(entity, name) is not None
 
 
-def find_signal(entity: SimHandleBase, name: str) -> SimHandleBase:
+def find_signal(entity: Any, name: str) -> Any:
     """The signal called `name` in `entity`; dots lead into instances.
 
     Raises:
@@ -37,8 +38,8 @@ def find_signal(entity: SimHandleBase, name: str) -> SimHandleBase:
     return handle
 
 
-def _look_up(entity: SimHandleBase, name: str) -> SimHandleBase | None:
-    handle: SimHandleBase | None = entity
+def _look_up(entity: Any, name: str) -> Any:
+    handle = entity
     for part in name.split("."):
         handle = getattr(handle, part, None)
     return handle
@@ -49,7 +50,8 @@ class Signal:
 
     Args:
         entity: the bench top.
-        names: of the signals there. An unpacked array stands for its elements, lowest index first.
+        names: of the signals there. An unpacked array stands for its elements, lowest index first. A ``~`` before a
+            name inverts the signal: ``~csb`` is a chip enable that is active low.
 
     Attributes:
         width: bits of all of them.
@@ -58,22 +60,26 @@ class Signal:
         SignalMissing: a name is unknown, or its type is neither a bit, a vector nor an array of those.
     """
 
-    def __init__(self, entity: SimHandleBase, names: str | Sequence[str]) -> None:
+    def __init__(self, entity: Any, names: str | Sequence[str]) -> None:
         self.names = (names,) if isinstance(names, str) else tuple(names)
-        self._parts: list[tuple[SimHandleBase, int]] = []
+        self._parts: list[tuple[Any, int]] = []
+        self.width = 0
+        self._inverted = 0  # mask of the bits of inverted signals
         for name in self.names:
-            self._add(name, find_signal(entity, name))
-        self.width = sum(width for _, width in self._parts)
+            below = self.width
+            self._add(name, find_signal(entity, name.removeprefix("~")))
+            if name.startswith("~"):
+                self._inverted |= (1 << self.width) - (1 << below)
         self._value: int | None = None
 
-    def _add(self, name: str, handle: SimHandleBase) -> None:
+    def _add(self, name: str, handle: Any) -> None:
         if isinstance(handle, ArrayObject):
             for index in sorted(handle.range):
                 self._add(f"{name}[{index}]", handle[index])
-        elif isinstance(handle, (LogicArrayObject, PackedObject)):
-            self._parts.append((handle, len(handle)))
-        elif isinstance(handle, LogicObject):
-            self._parts.append((handle, 1))
+        elif isinstance(handle, (LogicArrayObject, PackedObject, LogicObject)):
+            width = 1 if isinstance(handle, LogicObject) else len(handle)
+            self._parts.append((handle, width))
+            self.width += width
         else:
             raise SignalMissing(
                 f"signal {name} is a {type(handle).__name__}: a bench drives bits, vectors and unpacked arrays of them"
@@ -89,6 +95,7 @@ class Signal:
         if value == self._value:
             return
         self._value = value
+        value ^= self._inverted
         for handle, width in self._parts:
             handle.value = value & ((1 << width) - 1)
             value >>= width
@@ -97,11 +104,12 @@ class Signal:
         """Value, and a mask of its bits that are X or Z, which are 0 in the value."""
         text = "".join([str(handle.value) for handle, _ in reversed(self._parts)])
         try:
-            return int(text, 2), 0
+            return int(text, 2) ^ self._inverted, 0
         except ValueError:
             known = "".join(c if c in "01" else "0" for c in text)
             strange = "".join("0" if c in "01" else "1" for c in text)
-            return int(known, 2), int(strange, 2)
+            unknown = int(strange, 2)
+            return (int(known, 2) ^ self._inverted) & ~unknown, unknown
 
     def read_known(self) -> int | None:
         """The value; None while a bit is X or Z."""

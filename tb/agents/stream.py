@@ -154,6 +154,8 @@ class StreamMonitor(uvm_monitor):
 class StreamAgent(uvm_agent):
     """One port of the device; needs a `StreamConfig` in the ConfigDB under ``config``.
 
+    Driver and monitor come from the factory: a test may put classes of its own in their place.
+
     Attributes:
         ap: analysis port, see the module.
         seqr, driver: of a source (it is active: ``is_active`` follows from the role).
@@ -171,8 +173,8 @@ class StreamAgent(uvm_agent):
             else uvm_active_passive_enum.UVM_ACTIVE
         )
         self.seqr = uvm_sequencer("seqr", self) if source else None
-        self.driver = StreamDriver("driver", self) if source else None
-        self.monitor = None if source else StreamMonitor("monitor", self)
+        self.driver = StreamDriver.create("driver", self) if source else None
+        self.monitor = None if source else StreamMonitor.create("monitor", self)
         # Children read the configuration by their own path.
         for child in (self.driver, self.monitor):
             if child is not None:

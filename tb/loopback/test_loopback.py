@@ -9,7 +9,7 @@ from typing import ClassVar
 import cocotb
 import numpy as np
 from cocotb.triggers import Timer
-from pyuvm import uvm_subscriber
+from pyuvm import uvm_factory, uvm_subscriber
 
 from tb.agents.beat_format import BeatFormat
 from tb.agents.burst import (
@@ -34,7 +34,7 @@ from tb.agents.register import (
 )
 from tb.agents.request_response import request_format, response_format
 from tb.agents.sequence import ItemSequence
-from tb.agents.stream import Burst
+from tb.agents.stream import Burst, StreamDriver
 from tb.bench import EnvTest, Finding
 from tb.env import CLOCK_NS, Stream, StreamEnv
 from tb.scoreboard import StreamScoreboard
@@ -474,13 +474,29 @@ class UvmEnv(LoopbackEnv):
         self.cdb_set("port", self.registers, "registers")
 
 
+class CountingDriver(StreamDriver):
+    """A driver that a test puts in the place of every source's."""
+
+    made: ClassVar[list[str]] = []
+
+    def build_phase(self) -> None:
+        super().build_phase()
+        self.made.append(self.get_full_name())
+
+
 @LoopbackTest.test(name="UvmAgents")
 class UvmTest(LoopbackTest):
     """Sequence -> sequencer -> driver -> device -> monitor -> subscriber, and the register model."""
 
     environment = UvmEnv
 
+    def build_phase(self) -> None:
+        CountingDriver.made.clear()
+        uvm_factory().set_type_override_by_type(StreamDriver, CountingDriver)
+        super().build_phase()
+
     async def body(self) -> None:
+        self.equal(CountingDriver.made, [f"uvm_test_top.env.{name}.driver" for name in ("in", "req")])
         await self.check_streams()
         await self.check_register_model()
 

@@ -18,8 +18,9 @@ from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
 from tb.agents.burst import Beats, BurstDriver, BurstMonitor
 from tb.env import CLOCK_NS
+from tb.json_file import write_json
 from tb.pe_array.env import build_parameters, port_formats
-from tb.report import RUN_DIR, write_json
+from tb.report import RUN_DIR
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]

@@ -182,6 +182,17 @@ async def latency(self):
         await self.play(a=self.random("a", (25,)), b=self.random("b", (25,)))
 
 
+@Multiplier.test(finds=Finding("StreamOverflow", "port q: beat", "came while 4 beats waited", "clock"))
+async def planted_no_credits(self):
+    """Without the credits the buffer behind the output overflows."""
+    self.drivers["ab"].allowed = lambda: True
+    self.stall(0)
+    sending = cocotb.start_soon(self.send(a=np.arange(100), b=np.arange(100)))
+    await self.clocks(1)
+    self.monitors["q"].stall = 200
+    await sending
+
+
 @Multiplier.test(finds=Finding("mismatch", "q[0] is 4 (0x0004) instead of 1 (0x0001)"))
 async def planted_latency(self):
     """Another latency than the block's."""
@@ -251,7 +262,9 @@ async def planted_never_done(self):
 
 class Summer(Foreign):
     memories = {
-        "rom": MemoryPort({"address": "rom_addr", "read_data": "rom_q"}, depth=256, latency=0),
+        "rom": MemoryPort(
+            {"address": "rom_addr", "read_data": "rom_q", "request": "~rom_csb"}, depth=256, latency=0
+        ),
         "obi": MemoryPort(
             {
                 "address": "obi_addr",
@@ -335,6 +348,11 @@ async def registers(self):
     """What is written through one port is read through the other."""
     self.stall(100)
     words = [int(w) for w in self.rng.integers(0, 1 << 32, 16)]
+    for name, step in (("axil", 4), ("pins", 1)):
+        bus, places = self.buses[name], [step * index for index in range(16)]
+        await bus.write_many(dict(zip(places, words, strict=True)))
+        self.check(f"all at once through {name}", await bus.read_many(places), words)
+        words.reverse()
     for index, word in enumerate(words):
         if index % 2:
             await self.buses["axil"].write(4 * index, word)

@@ -63,6 +63,7 @@ module foreign #(
     // sums cfg_words words of a memory that answers in the same clock, and of one with request, grant and answer
     input  wire                  sum_start,
     output reg                   sum_done,
+    output wire                  rom_csb,
     output wire [7:0]            rom_addr,
     input  wire [15:0]           rom_q,
     output reg  [31:0]           rom_sum,
@@ -211,6 +212,7 @@ module foreign #(
   reg [7:0] rom_q_addr, answers_q;
   reg       rom_busy_q;
   assign rom_addr = rom_q_addr;
+  assign rom_csb  = !rom_busy_q;
   always @(posedge aclk) begin
     if (!aresetn) begin
       {rom_busy_q, obi_req, sum_done} <= 3'b0;
