@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 
 import tb
-import tb.block
-import tb.capabilities
 from golden.errors import GoldenError
 from sim import ROOT, project
+from tb import block as declarations
+from tb import capabilities as kinds_of_capability
 from tb.block import Block
 from tb.capabilities import CAPABILITIES, Capability
 from tb.errors import AssayError, unknown
@@ -122,7 +122,7 @@ def _of_folder(folder: Path, package: str) -> list[Block]:
 def _of_packages() -> Iterator[Block]:
     """The blocks of installed packages."""
     for point in importlib.metadata.entry_points(group=GROUP):
-        module = _module(point.module, f"entry point {point.name} = {point.value!r} of group {GROUP}")
+        module = imported(point.module, f"entry point {point.name} = {point.value!r} of group {GROUP}")
         if hasattr(module, "BLOCK"):
             yield _load(point.module, Path(module.__file__))
         else:
@@ -146,7 +146,7 @@ def _load(module_name: str, file: Path) -> Block:
     Raises:
         AssayError: it is wrong; names file and line, what was found and what would be right.
     """
-    module = _module(module_name, str(file))
+    module = imported(module_name, str(file))
     if Path(module.__file__ or "").resolve() != file.resolve():
         name = file.parent.name
         raise AssayError(
@@ -161,7 +161,15 @@ def _load(module_name: str, file: Path) -> Block:
     return block
 
 
-def _module(name: str, place: str) -> ModuleType:
+def imported(name: str, place: str) -> ModuleType:
+    """A module.
+
+    Args:
+        place: its file, or what names it.
+
+    Raises:
+        AssayError: it cannot be imported; names `place` and, where the error arose in it, the line.
+    """
     try:
         return importlib.import_module(name)
     except (KeyboardInterrupt, SystemExit):
@@ -183,7 +191,7 @@ def _said(error: BaseException) -> str:
     if isinstance(error, (AssayError, GoldenError)):
         return str(error)
     found = _UNEXPECTED.search(str(error))
-    for module in (tb.block, tb.capabilities):
+    for module in (declarations, kinds_of_capability):
         if found and (kind := getattr(module, found[1], None)) is not None:
             return str(unknown(f"field of {found[1]}", found[2], kind.__dataclass_fields__))
     return f"{type(error).__name__}: {error}"

@@ -67,9 +67,9 @@ def _verilator(block: Block, announce: Announce) -> bool:
                 *("--lint-only", "-Wall", "--assert", "--timing" if block.timing else "--no-timing"),
                 *("--timescale", "/".join(TIMESCALE), "--top-module", lint.top),
                 *(f"-G{name}={literal(value)}" for name, value in parameters),
-                *(f"-D{name}={text}" for name, text in block.defines.items()),
-                *(f"-I{path}" for path in block.include_paths()),
-                *(waived.name, *map(str, waivers), *map(str, sources)),
+                *(f"-D{name}={text}" for name, text in {**sources.defines, **block.defines}.items()),
+                *(f"-I{path}" for path in [*sources.include_dirs, *block.include_paths()]),
+                *(waived.name, *map(str, waivers), *map(str, sources.files)),
             ]
             shown = " ".join(f"{name}={value}" for name, value in parameters)
             title = f"verilator -Wall {lint.top} {shown}".rstrip()

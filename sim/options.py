@@ -103,7 +103,9 @@ def as_typed(message, arguments):
     """
     typed = {word.partition("=")[0] for word in arguments}
     # A command to type is meant as it stands.
-    message, command, rest = re.match(r"(.*?)(: (?:make|python -m sim) |$)(.*)", message, re.DOTALL).groups()
+    message, command, rest = re.match(
+        r"(.*?)(: (?:make|python -m \w+|assay) |$)(.*)", message, re.DOTALL
+    ).groups()
     for option in OPTIONS:
         if option.flag in typed:
             message = re.sub(rf"\b{option.variable}=(?=\S)", f"{option.flag} ", message)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
+from sim.blocks import imported
 from tb.block import Block
 from tb.errors import AssayError, unknown
 
@@ -22,14 +22,12 @@ def list_tests(block: Block) -> dict[str, Test]:
     """The block's cocotb tests by name, in the order of definition, found as cocotb's regression finds them."""
     tests: dict[str, Test] = {}
     for module_name in block.tests:
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not module_name.startswith(error.name):
-                raise  # the module exists and one of its own imports is missing
+        file = block.file.with_name(f"{module_name.rpartition('.')[2]}.py")
+        if not file.is_file():
             raise AssayError(
-                f"test module {module_name} of block {block.name} does not exist; {block.file} names it"
-            ) from None
+                f"test module {file} of block {block.name} does not exist; {block.file} names it"
+            )
+        module = imported(module_name, str(file))
         for value in list(vars(module).values()):
             if isinstance(value, Test):
                 tests[value.name] = value

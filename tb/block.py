@@ -22,17 +22,27 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from golden.errors import ConfigurationError
 from golden.parameters import Parameter, ParameterSet
 from tb.capabilities import Capability
 from tb.errors import AssayError, unknown
 
-__all__ = ["BURSTS", "BURSTS_WAIVERS", "Block", "Data", "Extra", "Lint", "Variant", "expand_sources"]
+__all__ = [
+    "BURSTS",
+    "BURSTS_WAIVERS",
+    "Block",
+    "Data",
+    "Extra",
+    "Lint",
+    "Sources",
+    "Variant",
+    "expand_sources",
+]
 
 AGENTS_HDL = Path(__file__).resolve().parent / "agents" / "hdl"
 """On every block's include path: the HDL of Assay's agents."""
@@ -134,6 +144,7 @@ class Block:
         parameters: the dataclass in ``golden`` that knows defaults and ranges; None: the block has none.
         top_parameters: HDL names of those of its parameters that `hdl_top` has; empty: all.
         defaults: HDL names -> values in place of the dataclass's defaults.
+        narrowed: HDL names -> those of the allowed values that this bench can do, where it cannot do all.
         variants: what the regression runs.
         capabilities: what the block can do beyond its own tests.
         coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
@@ -163,6 +174,7 @@ class Block:
     parameters: type[ParameterSet] | None = None
     top_parameters: tuple[str, ...] = ()
     defaults: Mapping[str, int | str] = field(default_factory=dict)
+    narrowed: Mapping[str, range | tuple[int, ...] | tuple[str, ...]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
     capabilities: tuple[Capability, ...] = ()
     coverage: Callable[[], Any] | None = None
@@ -184,9 +196,17 @@ class Block:
                 example = f"({value!r},)" if isinstance(value, str) else "a tuple"
                 raise AssayError(f"{each.name} = {value!r}: must be {example}")
         object.__setattr__(self, "root", (self.root or self.file.parents[2]).resolve())
-        for name in (*self.top_parameters, *self.defaults):
+        kinds = [type(each) for each in self.capabilities]
+        for kind in kinds:
+            if kinds.count(kind) > 1:
+                raise AssayError(f"capabilities: {kind.__name__} stands there twice, must be once")
+        for name in (*self.top_parameters, *self.defaults, *self.narrowed):
             if self.parameters is None or name not in self.parameters.table():
                 raise unknown("parameter", name, self.parameters.table() if self.parameters else ())
+        for name, values in self.narrowed.items():
+            for value in values:
+                self.parameters.table()[name].check(value)
+        self.resolve_parameters(self.defaults)
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)
             for simulator in variant.simulators:
@@ -221,7 +241,10 @@ class Block:
     def table(self) -> dict[str, Parameter]:
         """The HDL parameters that a user may set, by name."""
         table = {} if self.parameters is None else self.parameters.table()
-        return {name: table[name] for name in self.top_parameters or table}
+        return {
+            name: replace(table[name], allowed=self.narrowed[name]) if name in self.narrowed else table[name]
+            for name in self.top_parameters or table
+        }
 
     def capability(self, kind: type[_CAPABILITY]) -> _CAPABILITY | None:
         """The block's capability of a class, if it has it."""
@@ -229,11 +252,16 @@ class Block:
 
     def source_files(self) -> list[Path]:
         """All HDL files in compile order, file lists expanded, each once."""
+        return self._expanded.files
+
+    @property
+    def _expanded(self) -> Sources:
         return expand_sources(self.root, self.sources, self.file)
 
     def include_paths(self) -> list[Path]:
         """The folders of `` `include``, in order."""
-        return [*(self.path_of("include folder", name) for name in self.include_dirs), AGENTS_HDL]
+        own = [self.path_of("include folder", name) for name in self.include_dirs]
+        return [*own, *self._expanded.include_dirs, AGENTS_HDL]
 
     def view_file(self) -> Path:
         """The signals that a waveform viewer shows first."""
@@ -280,7 +308,8 @@ class Block:
         Raises:
             AssayError: a name that is none, or that no source mentions.
         """
-        names = set(given) - set(self.defines)
+        mine = {**self._expanded.defines, **self.defines}
+        names = set(given) - set(mine)
         if names:
             included = [p for folder in self.include_paths()[:-1] for p in folder.iterdir() if p.is_file()]
             text = "\n".join(p.read_text(errors="replace") for p in [*self.source_files(), *included])
@@ -289,7 +318,7 @@ class Block:
             known = set(used) - _DIRECTIVES
             for name in sorted(names - known):
                 raise unknown(f"macro of {self.name}", name, sorted(known))
-        return {**self.defines, **given}
+        return {**mine, **given}
 
     def resolve_data(self, given: Mapping[str, str]) -> dict[str, Path]:
         """The files that the HDL reads, by the names it opens them by.
@@ -339,8 +368,24 @@ def _expression(what: str, text: str) -> None:
         raise AssayError(f"{what} {text!r} is not a regular expression: {error}") from None
 
 
-def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None = None) -> list[Path]:
-    """Expand file lists (``.f``: one path a line, ``//`` or ``#`` comments, ``-f`` nests) into source files.
+class Sources(NamedTuple):
+    """What a list of sources comes to.
+
+    Attributes:
+        files: HDL in compile order, each once.
+        include_dirs: of ``+incdir+``.
+        defines: of ``+define+``.
+    """
+
+    files: list[Path]
+    include_dirs: list[Path]
+    defines: dict[str, str]
+
+
+def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None = None) -> Sources:
+    """Expand file lists: ``.f``, paths and options as words, ``//`` or ``#`` comments.
+
+    The options are ``-f LIST``, ``+incdir+FOLDER`` and ``+define+NAME=TEXT``; paths are relative to the list.
 
     Args:
         root: the entries are relative to it.
@@ -348,9 +393,11 @@ def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None 
         declaration: file in which the entries stand, for messages.
 
     Raises:
-        AssayError: a file does not exist; names the list and the line.
+        AssayError: a file does not exist, or an option is none of these; names the list and the line.
     """
     files: dict[Path, None] = {}
+    include_dirs: dict[Path, None] = {}
+    defines: dict[str, str] = {}
 
     def add(path: Path, place: str) -> None:
         if not path.is_file():
@@ -362,11 +409,26 @@ def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None 
 
     def add_list(filelist: Path) -> None:
         for number, line in enumerate(filelist.read_text(encoding="utf-8").splitlines(), 1):
-            words: Iterable[str] = shlex.split(line.partition("//")[0], comments=True)
-            for word in words:
-                if word != "-f":
-                    add((filelist.parent / word).resolve(), f"{filelist}, line {number}")
+            place = f"{filelist}, line {number}"
+            for word in shlex.split(line.partition("//")[0], comments=True):
+                option, _, value = word[1:].partition("+") if word.startswith("+") else ("", "", word)
+                if option == "incdir":
+                    for name in value.split("+"):
+                        folder = (filelist.parent / name).resolve()
+                        if not folder.is_dir():
+                            raise AssayError(f"include folder {folder} named in {place} does not exist")
+                        include_dirs.setdefault(folder)
+                elif option == "define":
+                    for each in value.split("+"):
+                        name, equals, text = each.partition("=")
+                        defines[name] = text if equals else "1"
+                elif option or (word.startswith("-") and word != "-f"):
+                    raise AssayError(
+                        f"option {word!r} in {place}: allowed are -f, +incdir+ and +define+; name the files"
+                    )
+                elif word != "-f":
+                    add((filelist.parent / word).resolve(), place)
 
     for entry in entries:
         add((root / entry).resolve(), _line(declaration, entry) if declaration else "the list of sources")
-    return list(files)
+    return Sources(list(files), list(include_dirs), defines)

@@ -22,10 +22,12 @@ module assay_waves;
       if (!$value$plusargs("waves_from=%d", waves_from)) waves_from = 0;
       if (!$value$plusargs("waves_to=%d", waves_to)) waves_to = 0;
       $dumpfile(waves_file);
+      // verilator lint_off ZERODLY
       if (waves_from > 0) #(waves_from);
       $dumpvars;
       if (waves_to > 0) begin
         #(waves_to - waves_from + 1);
+        // verilator lint_on ZERODLY
         $finish;
       end
     end

@@ -74,6 +74,7 @@ BLOCK = Block(
     "tb/scaler/scaler.view": "[Ports]\nclk\nx\ny\n",
     "tb/scaler/test_scaler.py": """\
 import json, os, sys
+from pathlib import Path
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
@@ -82,7 +83,7 @@ from OWN_TB.scaler.model import ScalerParameters
 
 async def scale(dut, wrong=0):
     parameters = ScalerParameters.of_rtl(json.loads(os.environ["ASSAY_PARAMS"]))
-    factors = [int(word, 16) for word in open("factors.hex").read().split()]
+    factors = [int(word, 16) for word in Path("factors.hex").read_text().split()]
     added = int(os.environ.get("FACTOR_OFFSET", "0")) + (parameters.mode == "plus") + wrong
     cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
     with Report("scaler", "", int(os.environ["COCOTB_RANDOM_SEED"])) as report:

@@ -148,7 +148,7 @@ def test_missing_source_and_missing_test_module(counter: Block, capsys: pytest.C
     assert f"lost.sv named in {counter.file} does not exist" in capsys.readouterr().err
     untested = type(counter)(**{**vars(counter), "test_modules": ("bench_lost",)})
     assert main(["run", "--top", "counter"], {"counter": untested}) == 2
-    assert "bench_lost of block counter does not exist" in capsys.readouterr().err
+    assert "bench_lost.py of block counter does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

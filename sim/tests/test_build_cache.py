@@ -17,7 +17,7 @@ from sim.build import BuildSpec, ensure_build
 from sim.sealed import SEAL
 from sim.simulators import find_simulator
 from tb.block import Block, expand_sources
-from tb.errors import BuildFailed
+from tb.errors import AssayError, BuildFailed
 
 
 @pytest.fixture
@@ -184,6 +184,19 @@ def test_file_lists(tmp_path: Path) -> None:
     for name in ("pkg.sv", "a.sv", "b.sv", "top.sv"):
         (tmp_path / "rtl" / name).touch()
     (tmp_path / "rtl" / "inner.f").write_text("pkg.sv // the package\na.sv\n", encoding="utf-8")
-    (tmp_path / "rtl" / "outer.f").write_text("# all of it\n-f inner.f\na.sv b.sv\n", encoding="utf-8")
-    files = expand_sources(tmp_path, ("rtl/outer.f", "rtl/top.sv"))
-    assert [path.name for path in files] == ["pkg.sv", "a.sv", "b.sv", "top.sv"]
+    (tmp_path / "rtl" / "outer.f").write_text(
+        "# all of it\n-f inner.f\na.sv b.sv\n+incdir+.+../rtl\n+define+A=1+B\n", encoding="utf-8"
+    )
+    sources = expand_sources(tmp_path, ("rtl/outer.f", "rtl/top.sv"))
+    assert [path.name for path in sources.files] == ["pkg.sv", "a.sv", "b.sv", "top.sv"]
+    assert sources.include_dirs == [tmp_path / "rtl"]
+    assert sources.defines == {"A": "1", "B": "1"}
+    for word, said in (
+        ("-y lib", "option '-y' in .*outer.f, line 2: allowed are -f, "),
+        ("+libext+.v", "option '.libext..v' in .*outer.f, line 2"),
+        ("+incdir+lost", "include folder .*lost named in .*outer.f, line 2 does not exist"),
+        ("lost.sv", "source file .*lost.sv named in .*outer.f, line 2 does not exist"),
+    ):
+        (tmp_path / "rtl" / "outer.f").write_text(f"a.sv\n{word}\n", encoding="utf-8")
+        with pytest.raises(AssayError, match=said):
+            expand_sources(tmp_path, ("rtl/outer.f",))

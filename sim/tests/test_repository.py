@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,27 @@ def test_string_parameter_macro_and_data_file_are_in_the_replay(repository: Path
     assert len(list((repository / "assay_out/runs").glob("scaler-*"))) == runs + 1
 
 
+def test_data_that_is_compiled_in_is_part_of_the_build(
+    tmp_path: Path, require_simulator: Callable[[str], None]
+) -> None:
+    require_simulator("icarus")
+    write(tmp_path)
+    rtl, block = tmp_path / "rtl/scaler.v", tmp_path / "tb/scaler/block.py"
+    rtl.write_text('`include "offset.vh"\n' + rtl.read_text(encoding="utf-8"), encoding="utf-8")
+    text = block.read_text(encoding="utf-8")
+    compiled = 'Data("offset.vh", meaning="offset", included=True)'
+    text = text.replace('"factors"),)', f'"factors"), {compiled})')
+    block.write_text(text, encoding="utf-8")
+    done = assay(tmp_path, "run", "--sim", "icarus")
+    assert done.returncode == 2 and "scaler needs a data file offset.vh: give one with DATA=" in done.stderr
+    for offset in ("16", "48"):
+        (tmp_path / "mine.vh").write_text(f"`define OFFSET {offset}\n", encoding="utf-8")
+        words = ["--sim", "icarus", "--data", "offset.vh=mine.vh", "--seed", "6"]
+        done = assay(tmp_path, "run", *words, FACTOR_OFFSET=offset)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "building scaler" in done.stdout
+
+
 def test_list(repository: Path) -> None:
     done = assay(repository, "list")
     assert done.returncode == 0
@@ -112,7 +134,7 @@ def test_warnings_of_a_foreign_file_are_waived(tmp_path: Path, simulator: str) -
         waived = block.replace("    window_ns", f'    waive={{"rtl/*.v": ({codes},)}},\n    window_ns')
         (folder / "tb/scaler/block.py").write_text(waived, encoding="utf-8")
         quiet = assay(folder, "run", "--sim", simulator)
-        assert quiet.returncode == 0 and "arning" not in quiet.stdout
+        assert quiet.returncode == 0 and "Warning" not in quiet.stdout and "warning:" not in quiet.stdout
 
 
 def test_package_with_an_entry_point(tmp_path: Path) -> None:
@@ -212,6 +234,19 @@ def test_run_refuses(changed: dict[str, str], words: list[str], said: str, tmp_p
     assert said.format(folder=tmp_path) in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "assay_out/runs").exists()
+
+
+def test_test_module_that_is_wrong_is_one_message_with_its_place(tmp_path: Path) -> None:
+    write(tmp_path)
+    file = tmp_path / "tb/scaler/test_scaler.py"
+    file.write_text("import cocotb\n\ncocotb.tests()\n", encoding="utf-8")
+    done = assay(tmp_path, "run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"assay: {file}, line 3: AttributeError: ") and done.stderr.count("\n") == 1
+    file.unlink()
+    done = assay(tmp_path, "list")
+    assert done.returncode == 2
+    assert f"test module {file} of block scaler does not exist; {tmp_path}/tb/scaler/block.py" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from golden.tests.onnx_files import OnnxFile
 from golden.tests.tflite_cases import Case
 from sim import __main__ as command_line
 from sim.__main__ import main
+from sim.blocks import discover
 from sim.engine import load
 from tb.accelerator.model import AcceleratorModel
 from tb.errors import RunFailed
@@ -435,7 +436,7 @@ def test_one_name_for_inputs_in_both_command_lines():
     from golden.__main__ import _parser as golden_parser
 
     seen = 0
-    for parser in (golden_parser(), command_line._parser()):
+    for parser in (golden_parser(), command_line._parser(discover())):
         (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         for name, sub in commands.choices.items():
             options = {option for action in sub._actions for option in action.option_strings}

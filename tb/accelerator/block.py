@@ -3,6 +3,7 @@
 
 from golden.accelerator.parameters import AcceleratorParameters
 from golden.codegen.files import parameters
+from golden.parameters import powers
 from tb.accelerator.coverage import AcceleratorCoverage
 from tb.accelerator.model import AcceleratorModel
 from tb.accelerator.networks import check
@@ -25,6 +26,11 @@ BLOCK = Block(
         *("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
         *("ImemWords", "DmemWords", "Skip"),
     ),
+    # Others have not been tried.
+    narrowed={
+        "DataBanks": powers(2, 64),
+        **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
+    },
     capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),

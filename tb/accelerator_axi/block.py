@@ -2,6 +2,7 @@
 """The accelerator's host port under a manager that knows nothing of this project."""
 
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.mvu.parameters import CROSSBAR_PORTS
 from tb.block import Block, Variant
 
 BLOCK = Block(
@@ -16,6 +17,7 @@ BLOCK = Block(
     # The width of a data memory's word stays at 64 lanes: here it is a whole beat.
     top_parameters=("Mvus",),
     defaults={"Mvus": 2},
+    narrowed={"Mvus": range(2, CROSSBAR_PORTS + 1)},  # the test writes the memories of two
     variants=(Variant("2x64", simulators=("icarus",)),),
     order=7,
 )

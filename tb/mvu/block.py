@@ -20,6 +20,7 @@ BLOCK = Block(
     coverage=MvuCoverage,
     parameters=MvuParameters,
     top_parameters=("Lanes", "AccWidth"),
+    narrowed={"Lanes": (8, 16, 32, 64)},  # whole bytes; larger ones have not been tried
     capabilities=(
         RunsNetworks(check),
         PlaysVectorSets(parameters),

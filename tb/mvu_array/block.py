@@ -2,6 +2,7 @@
 """Matrix-vector units and the crossbar between them."""
 
 from golden.accelerator.parameters import AcceleratorParameters
+from golden.parameters import powers
 from tb.block import BURSTS, Block, Lint, Variant
 from tb.mvu_array.coverage import CrossbarCoverage
 
@@ -18,6 +19,7 @@ BLOCK = Block(
     coverage=CrossbarCoverage,
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "WeightDepth"),
+    narrowed={"WeightDepth": powers(16, 4096)},  # others have not been tried
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8, "WeightDepth": 64}),
         Variant("8x64", simulators=("verilator",), tests="random_rounds|storms"),

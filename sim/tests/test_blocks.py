@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The blocks of this project: each is whole, and nothing but its declaration knows its name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sim import ROOT
+from sim.blocks import discover
+from sim.testcases import list_tests
+from tb.block import Block
+from tb.capabilities import Capability
+
+BLOCKS = discover()
+
+
+def test_all_are_found() -> None:
+    assert list(BLOCKS) == [
+        *("mvu", "mvu_array", "pe_array", "pe_array_post", "controller"),
+        *("accelerator", "accelerator_axi", "loopback"),
+    ]
+    assert {file.parent.name for file in (ROOT / "tb").glob("*/*_tb.sv")} == set(BLOCKS)
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted((ROOT / "sim").glob("*.py")), ROOT / "Makefile"], ids=lambda p: p.name
+)
+def test_no_name_of_a_block_is_known_to_the_runner(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert not [name for name in BLOCKS if re.search(rf"\b{name}\b", text)]
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: block.name)
+def test_what_a_declaration_names_is_there(block: Block) -> None:
+    assert block.source_files() and all(path.is_dir() for path in block.include_paths())
+    tests = list_tests(block)
+    named = [*block.default_tests, *(each.test for each in block.capabilities if each.test)]
+    named += block.extra.tests if block.extra else ()
+    assert set(named) <= set(tests)
+    for variant in block.variants:
+        assert any(re.search(variant.tests, name) for name in tests)
+    if block.lint:
+        assert all(block.path_of("waiver", path).is_file() for path in block.lint.waivers)
+
+
+def _defaults(text: str) -> dict[str, str]:
+    """A module's parameters that have a default, as the HDL writes it."""
+    header = re.search(r"^module \w+.*?#\s*\((.*?)^\) \(", text, re.DOTALL | re.MULTILINE)
+    return dict(re.findall(r"parameter int (\w+) = ([^,\n]+)", header[1])) if header else {}
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: block.name)
+def test_defaults_of_the_hdl_are_those_of_the_golden_model(block: Block) -> None:
+    """A default in the bench's top is that of a generated package, or the same number."""
+    top = next(path for path in block.source_files() if path.stem == block.hdl_top)
+    written = _defaults(top.read_text(encoding="utf-8"))
+    for name, value in block.resolve_parameters({}).items():
+        text = written[name].rpartition("::")[2].strip()
+        assert text == f"Default{name}" or int(text) == value, name
+
+
+def test_a_block_has_a_capability_once() -> None:
+    for block in BLOCKS.values():
+        kinds: list[type[Capability]] = [type(each) for each in block.capabilities]
+        assert len(kinds) == len(set(kinds))
