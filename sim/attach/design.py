@@ -128,7 +128,7 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
     for name, value in parameters.items():
         words += ["-G", f"{name}={value}"]
     for name, value in files.defines.items():
-        words += ["-D", f"{name}={value}" if value else name]
+        words += ["-D", f"{name}={value}"]
     for folder in files.includes:
         words += ["-I", str(folder)]
     words += map(str, files.sources)

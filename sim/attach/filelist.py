@@ -18,8 +18,16 @@ _IGNORED = re.compile(r"^(-sv|-timescale.*|-sverilog|-full64|\+libext\+.*|-Wno-.
 
 @dataclass
 class FileList:
-    """What a compiler needs: sources in compile order, include folders, defines; each path absolute."""
+    """What a compiler needs: sources in compile order, include folders, defines; each path absolute.
 
+    Attributes:
+        entries: files and lists as the user gave them.
+        own_includes, own_defines: those that the user gave beside them.
+    """
+
+    entries: list[Path] = field(default_factory=list)
+    own_includes: list[Path] = field(default_factory=list)
+    own_defines: dict[str, str] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
     includes: list[Path] = field(default_factory=list)
     defines: dict[str, str] = field(default_factory=dict)
@@ -44,10 +52,12 @@ def read_sources(
         _add_include(found, Path(text).resolve(), "--include")
     for text in defines:
         _add_define(found, text)
+    found.own_includes, found.own_defines = [*found.includes], {**found.defines}
     for entry in entries:
         path = Path(entry)
         if not path.is_file():
             raise AssayError(f"--rtl {entry}: there is no such file")
+        found.entries.append(path.resolve())
         _add_file(found, path.resolve(), ())
     if not found.sources:
         raise AssayError(f"--rtl {' '.join(map(str, entries))}: the lists name no source file")
@@ -130,7 +140,7 @@ def _add_include(found: FileList, path: Path, where: str) -> None:
 
 
 def _add_define(found: FileList, text: str) -> None:
-    name, _, value = text.partition("=")
+    name, equals, value = text.partition("=")
     if not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise AssayError(f"define {text!r}: a define is NAME or NAME=VALUE")
-    found.defines[name] = value
+    found.defines[name] = value if equals else "1"

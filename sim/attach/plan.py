@@ -104,9 +104,7 @@ def _refused_by_icarus(found: Recognised, wiring: Wiring) -> str:
             sources.append(str(top))
         words = ["iverilog", "-g2012", "-t", "null", "-s", wiring.top]
         words += [f"-I{path}" for path in design.files.includes]
-        words += [
-            f"-D{name}={value}" if value else f"-D{name}" for name, value in design.files.defines.items()
-        ]
+        words += [f"-D{name}={value}" for name, value in design.files.defines.items()]
         if not wiring.text:
             quoted = {
                 p.name: f'"{p.value}"' if p.is_string else p.value for p in design.parameters if p.given

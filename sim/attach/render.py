@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
 import tb
+from sim.attach.filelist import FileList
 from sim.attach.naming import Tensor
 from sim.attach.plan import Plan
+from tb.block import expand_sources
+from tb.errors import AssayError
 
 LIBRARY = tb.__name__
 """The package of Assay's benches, as the new files import it."""
@@ -18,7 +22,7 @@ LIBRARY = tb.__name__
 def declaration(plan: Plan) -> str:
     """``block.py``."""
     design, wiring = plan.found.design, plan.wiring
-    sources = [relative(path, plan.root) for path in design.files.sources]
+    sources, includes, defines = _inputs(design.files, plan.root)
     if wiring.text:
         sources.append(f"tb/{plan.name}/{wiring.top}.sv")
     given = [p for p in design.parameters if p.given and not wiring.text]
@@ -43,10 +47,10 @@ def declaration(plan: Plan) -> str:
         f'    hdl_top="{wiring.top}",',
     ]
     lines += _tuple("sources", sources)
-    if design.files.includes:
-        lines += _tuple("include_dirs", [relative(path, plan.root) for path in design.files.includes])
-    if design.files.defines:
-        lines.append(f"    defines={dictionary(design.files.defines)},")
+    if includes:
+        lines += _tuple("include_dirs", includes)
+    if defines:
+        lines.append(f"    defines={dictionary(defines)},")
     if given:
         lines.append("    parameters=Parameters,")
     if plan.only_verilator:
@@ -56,6 +60,22 @@ def declaration(plan: Plan) -> str:
         lines.append('    variants=(Variant("default"),),')
     lines += _tuple("publish", [name for _, name in wiring.ports])
     return "\n".join([*lines, ")", ""])
+
+
+def _inputs(files: FileList, root: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """Sources, include folders and defines of the declaration: file lists stay where a declaration reads them alike."""
+    entries = [relative(path, root) for path in files.entries]
+    with contextlib.suppress(AssayError):
+        read = expand_sources(root, entries)
+        includes = [*files.own_includes, *read.include_dirs]
+        if (read.files, includes, {**files.own_defines, **read.defines}) == (
+            files.sources,
+            files.includes,
+            files.defines,
+        ):
+            return entries, [relative(path, root) for path in files.own_includes], files.own_defines
+    expanded = [relative(path, root) for path in files.sources]
+    return expanded, [relative(path, root) for path in files.includes], files.defines
 
 
 def _golden() -> str:

@@ -412,7 +412,7 @@ def test_file_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read_sources([top])
     assert [path.name for path in found.sources] == ["a.sv", "top.sv"]
     assert found.includes == [tmp_path / "inc"]
-    assert found.defines == {"WIDE": "3", "FAST": ""}
+    assert found.defines == {"WIDE": "3", "FAST": "1"}
     for text, says in (
         ("gone.sv", f"{top}:1: there is no file gone.sv beside the list or in the current directory"),
         ("\n-y lib", f"{top}:2: option -y is not understood"),
