@@ -8,14 +8,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sim import shown
+from sim.attach import hints
 from sim.blocks import discover
 from sim.commands import command
 from tb.block import Block
 from tb.errors import AssayError
 
+DESCRIPTION = """\
+Read the ports of a module, recognise its interfaces, and write tb/NAME/: a block declaration, a bench with random
+stalls on every port, tests, a wave view, and a golden function that is still to be written. What is recognised is
+shown as a table; what is not needs a hint, or is named with its file and line. Nothing that exists is overwritten.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = DESCRIPTION
+    parser.epilog = hints.__doc__
     parser.add_argument("name", metavar="NAME", help="name of the new block: its folder is tb/NAME")
     parser.add_argument(
         "--rtl",
@@ -59,7 +69,6 @@ def new(
     # Only this command needs slang, which takes its time to load.
     from sim.attach.design import read_design
     from sim.attach.filelist import read_sources
-    from sim.attach.hints import read_hints
     from sim.attach.plan import check_name, make_plan
     from sim.attach.recognise import recognise
     from sim.attach.repository import write
@@ -72,11 +81,11 @@ def new(
     other = blocks.get(arguments.name)
     if other is not None and other.root != root.resolve():
         raise AssayError(f"NAME {arguments.name}: {other.file} has this name already; give another one")
-    hints = read_hints(Path(arguments.hints) if arguments.hints else None)
-    hints.clock = arguments.clock or hints.clock
-    hints.reset = arguments.reset or hints.reset
+    given = hints.read_hints(Path(arguments.hints) if arguments.hints else None)
+    given.clock = arguments.clock or given.clock
+    given.reset = arguments.reset or given.reset
     files = read_sources(arguments.rtl, arguments.include, arguments.define)
-    found = recognise(read_design(files, arguments.top, _parameters(arguments.param)), hints)
+    found = recognise(read_design(files, arguments.top, _parameters(arguments.param)), given)
     for line in table(found):
         announce(line)
     plan = make_plan(arguments.name, found, root)

@@ -12,7 +12,8 @@ ready = "go_on"
 fields = ["x", "w"]                # payload; left out: the ports that bear the same words as the valid
 [stream.out]
 latency = 3                        # clocks from an input's beat to the output's beat, for an output without valid
-freezes = true                     # the enable stops the whole pipeline, so that the latency counts enabled clocks
+freezes = false                    # an enable marks a beat; by default it stops the whole pipeline, so that the
+                                   # latency counts enabled clocks
 
 [memory.weights]
 addr = "wa"
@@ -33,11 +34,13 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sim.attach.interfaces import Signal
-from sim.attach.pool import Pool
 from tb.errors import AssayError, unknown
+
+if TYPE_CHECKING:  # the command's help shows this module's text, and slang takes its time to load
+    from sim.attach.interfaces import Signal
+    from sim.attach.pool import Pool
 
 _STREAM = {"direction": str, "valid": str, "ready": str, "fields": list, "latency": int, "freezes": bool}
 MEMORY_ROLES = (

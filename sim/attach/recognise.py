@@ -293,9 +293,10 @@ def _apply_settings(hints: Hints, found: Recognised) -> None:
         if name not in by_name:
             raise AssayError(f"{hints.place(name)}: {unknown('stream', name, by_name)}")
         by_name[name].latency = section.get("latency", 0)
-        by_name[name].freezes = section.get("freezes", False)
+    enabled = any(stream.style == "enable" for stream in found.inputs)
     for stream in found.outputs:
         untimed = stream.valid is None
+        stream.freezes = untimed and hints.stream.get(stream.name, {}).get("freezes", enabled)
         if untimed and found.clock and "latency" not in hints.stream.get(stream.name, {}):
             found.doubts.append(
                 Doubt(

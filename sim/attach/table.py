@@ -69,7 +69,7 @@ def _stream_row(stream: Stream) -> tuple[str, str, str, str]:
     fields = ", ".join(f"{n}={s.name}[{s.width}]" for n, s in stream.fields.items())
     notes = [stream.style]
     if stream.latency or (stream.valid is None and not stream.into):
-        notes.append(f"{stream.latency} clocks after the input")
+        notes.append(f"{stream.latency} {'enabled ' if stream.freezes else ''}clocks after the input")
     if stream.by_position:
         some = len(stream.by_position) < len(stream.fields)
         which = f" {', '.join(stream.by_position)}" if some else ""

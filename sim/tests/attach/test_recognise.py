@@ -355,6 +355,7 @@ def test_latency_must_be_known(attach: Attach, tmp_path: Path) -> None:
         "scale", attach(source, (RTL / "scale_enable.toml").read_text(), top="scale_enable"), tmp_path
     )
     assert plan.wiring.top == "scale_enable"
+    assert "3 enabled clocks after the input" in lines(plan.found)[-1]
 
 
 @pytest.mark.parametrize(
