@@ -11,7 +11,11 @@ from pathlib import Path
 
 from tb.errors import AssayError
 
-_SOURCES = (".v", ".sv", ".svh", ".vh")
+_SOURCES = (".v", ".sv")
+_HEADERS = (".svh", ".vh")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_PACKAGE = re.compile(r"^\s*package\s+(?:automatic\s+|static\s+)?(\w+)\s*;", re.MULTILINE)
+_USE = re.compile(r"\b(\w+)\s*::")
 _IGNORED = re.compile(r"^(-sv|-timescale.*|-sverilog|-full64|\+libext\+.*|-Wno-.*|--timing)$")
 """Options of other simulators that do not change what a design is."""
 
@@ -44,6 +48,8 @@ def read_sources(
     comments from ``//`` or ``#`` on. ``$NAME`` and ``${NAME}`` stand for environment variables. A path is relative to
     the list that names it or, if there is no such file, to the current directory.
 
+    A header (``.svh``, ``.vh``) among the files gives its folder to ``include``; packages come before their users.
+
     Raises:
         AssayError: a file that does not exist, or an option that is not understood, with the list and its line.
     """
@@ -59,6 +65,7 @@ def read_sources(
             raise AssayError(f"--rtl {entry}: there is no such file")
         found.entries.append(path.resolve())
         _add_file(found, path.resolve(), ())
+    found.sources = in_compile_order(found.sources)
     if not found.sources:
         raise AssayError(f"--rtl {' '.join(map(str, entries))}: the lists name no source file")
     return found
@@ -71,8 +78,10 @@ def _add_file(found: FileList, path: Path, within: tuple[Path, ...]) -> None:
         _add_list(found, path, (*within, path))
     elif path.suffix in (".vhd", ".vhdl"):
         raise AssayError(f"{path}: VHDL is not supported, only Verilog and SystemVerilog are")
+    elif path.suffix in _HEADERS:
+        _add_include(found, path.parent, str(path))
     elif path.suffix not in _SOURCES:
-        raise AssayError(f"{path}: a source file ends in {', '.join(_SOURCES)}, a file list in .f")
+        raise AssayError(f"{path}: a source file ends in {' or '.join(_SOURCES)}, a file list in .f")
     elif path not in found.sources:
         found.sources.append(path)
 
@@ -110,6 +119,25 @@ def _add_list(found: FileList, path: Path, within: tuple[Path, ...]) -> None:
                     )
             else:
                 _add_file(found, _existing(word, path.parent, where), within)
+
+
+def in_compile_order(sources: Sequence[Path]) -> list[Path]:
+    """The files in the order given, but each behind those with the packages that it names: ``rtl/*.sv`` has none."""
+    texts = {path: _COMMENT.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sources}
+    home = {name: path for path, text in texts.items() for name in _PACKAGE.findall(text)}
+    ordered: dict[Path, None] = {}
+
+    def place(path: Path, above: tuple[Path, ...]) -> None:
+        if path in ordered or path in above:
+            return
+        for name in _USE.findall(texts[path]):
+            if name in home:
+                place(home[name], (*above, path))
+        ordered.setdefault(path)
+
+    for path in sources:
+        place(path, ())
+    return list(ordered)
 
 
 def _expand(word: str, where: str) -> str:

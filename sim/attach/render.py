@@ -100,11 +100,15 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def dictionary(items: dict[str, object]) -> str:
-    inner = ", ".join(
-        f"{quoted(key)}: {quoted(value) if isinstance(value, str) else value}" for key, value in items.items()
-    )
-    return f"{{{inner}}}"
+def dictionary(items: dict[str, int] | dict[str, str]) -> str:
+    """A dictionary as Python text; long numbers in hexadecimal."""
+
+    def text(value: int | str) -> str:
+        if isinstance(value, str):
+            return quoted(value)
+        return str(value) if value < 1 << 64 else hex(value)
+
+    return f"{{{', '.join(f'{quoted(key)}: {text(value)}' for key, value in items.items())}}}"
 
 
 def golden(plan: Plan) -> str:

@@ -425,3 +425,18 @@ def test_file_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(AssayError) as caught:
             read_sources([top])
         assert says in str(caught.value)
+
+
+def test_packages_come_before_their_users(tmp_path: Path) -> None:
+    texts = {
+        "a.sv": "module a import b_pkg::*; (input b_t x); endmodule // z_pkg::none",
+        "b_pkg.sv": "package b_pkg; import c_pkg::*; typedef c_t b_t; endpackage",
+        "c_pkg.sv": "/* b_pkg:: */ package c_pkg; typedef logic c_t; endpackage",
+        "z_pkg.sv": "package z_pkg; endpackage",
+        "h.svh": "`define H",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    found = read_sources([tmp_path / name for name in texts])
+    assert [path.name for path in found.sources] == ["c_pkg.sv", "b_pkg.sv", "a.sv", "z_pkg.sv"]
+    assert found.includes == [tmp_path]
