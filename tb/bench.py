@@ -17,7 +17,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +39,12 @@ class BenchStopped(Exception):
     """A failure has been recorded; the run ends here."""
 
 
-@dataclass(frozen=True)
 class Finding:
     """What a test with a planted fault must find: its first failure's kind, and words of its message."""
 
-    kind: str
-    words: tuple[str, ...] = ()
-
     def __init__(self, kind: str, *words: str) -> None:
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "words", words)
+        self.kind = kind
+        self.words = words
 
 
 class BenchTest(uvm_test):
@@ -109,17 +104,20 @@ class BenchTest(uvm_test):
 
     async def run_phase(self) -> None:
         self.raise_objection()
+        cut_short = True
         try:
-            await select(self._all(), self.first_failure())
+            ended, _ = await select(self._all(), self.first_failure())
+            cut_short = ended == 1
         except BenchStopped:
-            pass
+            if not self.failed.is_set():
+                self.fail("the test stopped itself, but recorded no failure")
         except StreamError as error:
             self.fail(error)
-        if not self.failed.is_set() and not self.report.words_compared:
-            self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
-        if self.failed.is_set():
+        if cut_short:  # else `finish` has done it
             for scoreboard in self.scoreboards:
                 self.report.add_counts(scoreboard)
+        elif not self.failed.is_set() and not self.report.words_compared:
+            self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
         self.drop_objection()
 
     async def first_failure(self) -> None:

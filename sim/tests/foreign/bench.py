@@ -27,6 +27,7 @@ class Foreign(StreamBench):
         "bus_rvalid": 0,
         "sum_start": 0,
         "obi_rvalid": 0,
+        "slow_sel": 0,
         "dma_start": 0,
     }
 
@@ -182,6 +183,22 @@ async def latency(self):
         await self.play(a=self.random("a", (25,)), b=self.random("b", (25,)))
 
 
+class Negator(Foreign):
+    enable = "ce"
+    inputs = {"n": Port(Field("neg_n", signed=True))}
+    outputs = {"p": Port(Field("neg_p", signed=True), latency=1)}
+
+    def golden(self, n):
+        return -n
+
+
+@Negator.test
+async def no_handshake(self):
+    """Neither valid nor ready: the clock enable and the latency say what is what."""
+    for _ in range(10):
+        await self.play(n=self.random("n", (20,)))
+
+
 @Multiplier.test(finds=Finding("StreamOverflow", "port q: beat", "came while 4 beats waited", "clock"))
 async def planted_no_credits(self):
     """Without the credits the buffer behind the output overflows."""
@@ -214,6 +231,7 @@ class Copier(Foreign):
                 "grant": "bus_gnt",
                 "write_enable": "bus_we",
                 "write_data": "bus_wdata",
+                "byte_enable": "bus_be",
                 "response_valid": "bus_rvalid",
             },
             depth=200,
@@ -222,15 +240,18 @@ class Copier(Foreign):
         ),
     }
 
-    async def copy(self, count):
+    async def copy(self, count, lanes=0b1111):
+        before = self.memories["bus"].read(0, min(count, 200))
         words = self.rng.integers(0, 1 << 32, 256)
         self.memories["sram"].load(words)
         self.stall(int(self.rng.choice([0, 100, 200])))
-        self.set(cfg_words=count, cfg_add=-3)
+        self.set(cfg_words=count, cfg_add=-3, cfg_be=lanes)
         await self.pulse("start")
         await self.wait_for("done")
         await self.clocks(2)
-        self.check("copied", self.memories["bus"].read(0, count), (words[:count] - 3) % (1 << 32))
+        mask = np.uint64(sum(0xFF << 8 * lane for lane in range(4) if lanes >> lane & 1))
+        expected = ((words[:count] - 3) % (1 << 32)).astype(np.uint64) & mask | before & ~mask
+        self.check("copied", self.memories["bus"].read(0, count), expected)
 
 
 @Copier.test
@@ -239,6 +260,8 @@ async def memories(self):
     for count in (1, 17, 200):
         await self.copy(count)
     assert len(self.memories["bus"].accesses) == 218
+    for lanes in (0b0110, 0b1000):
+        await self.copy(20, lanes)
 
 
 @Copier.test(finds=Finding("mismatch", "copied[5] is"))
@@ -271,6 +294,7 @@ class Summer(Foreign):
                 "request": "obi_req",
                 "grant": "obi_gnt",
                 "response_valid": "obi_rvalid",
+                "response_ready": "obi_rready",
                 "read_data": "obi_rdata",
             },
             depth=256,
@@ -360,6 +384,39 @@ async def registers(self):
             await self.buses["pins"].write(index, word)
     self.check("through AXI4-Lite", [await self.buses["axil"].read(4 * i) for i in range(16)], words)
     self.check("through pins", [await self.buses["pins"].read(i) for i in range(16)], words)
+
+
+class Slow(Foreign):
+    buses = {
+        "slow": PinPort(
+            {
+                "address": "slow_addr",
+                "select": "slow_sel",
+                "write_enable": "slow_we",
+                "write_data": "slow_wdata",
+                "ready": "slow_ready",
+                "read_valid": "slow_rvalid",
+                "read_data": "slow_rdata",
+            }
+        )
+    }
+
+
+@Slow.test
+async def wait_states(self):
+    """A bus with wait states whose words come late."""
+    words = {address: int(self.rng.integers(1 << 16)) for address in range(8)}
+    await self.buses["slow"].write_many(words)
+    self.check("registers", await self.buses["slow"].read_many(words), list(words.values()))
+    await self.buses["slow"].write(3, 7)
+    self.check("register 3", [await self.buses["slow"].read(3)], [7])
+
+
+@Slow.test(finds=Finding("StreamTimeout", "bus slow: the write of address 0x5 waits for slow_ready"))
+async def planted_bus_stuck(self):
+    """A bus that never takes an access."""
+    self.set(bug_i=2)
+    await self.buses["slow"].write(5, 1)
 
 
 @Registers.test(finds=Finding("AxiError", "port s_axil_b: a write of address 0x8 is answered SLVERR"))

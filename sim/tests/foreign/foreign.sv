@@ -36,6 +36,8 @@ module foreign #(
     output wire                  bus_we,
     output wire [9:0]            bus_addr,
     output wire [31:0]           bus_wdata,
+    input  wire [3:0]            cfg_be,
+    output wire [3:0]            bus_be,
     input  wire                  bus_rvalid,
     // sixteen registers behind AXI4-Lite
     input  wire [5:0]            s_axil_awaddr,
@@ -71,8 +73,20 @@ module foreign #(
     input  wire                  obi_gnt,
     output reg  [7:0]            obi_addr,
     input  wire                  obi_rvalid,
+    output wire                  obi_rready,
     input  wire [15:0]           obi_rdata,
     output reg  [31:0]           obi_sum,
+    // eight registers behind a select, with wait states and late words
+    input  wire                  slow_sel,
+    input  wire                  slow_we,
+    input  wire [2:0]            slow_addr,
+    input  wire [15:0]           slow_wdata,
+    output wire                  slow_ready,
+    output wire                  slow_rvalid,
+    output wire [15:0]           slow_rdata,
+    // p = -n one clock later, for whatever n is in a clock with ce
+    input  wire signed [7:0]     neg_n,
+    output reg signed [8:0]      neg_p,
     // copies eight words of 32 bits from 0x0 to 0x100 of an AXI4 memory, one beat a burst
     input  wire                  dma_start,
     output reg                   dma_done,
@@ -147,6 +161,7 @@ module foreign #(
   reg       busy_q, fresh_q;
   assign sram_addr = read_q;
   assign bus_we    = 1'b1;
+  assign bus_be    = cfg_be;
   assign bus_addr  = {write_q, 2'b00};
   assign bus_wdata = sram_q + {{24{cfg_add[7]}}, cfg_add} + {31'd0, bug_i[2] && write_q == 8'd5};
   always @(posedge aclk) begin
@@ -211,6 +226,10 @@ module foreign #(
   // ----------------------------------------------------------------------------------------------
   reg [7:0] rom_q_addr, answers_q;
   reg       rom_busy_q;
+  // Ready in two of three clocks, and never twice in the same place of a row of answers.
+  reg [1:0] third_q;
+  always @(posedge aclk) third_q <= !aresetn || third_q == 2'd2 ? 2'd0 : third_q + 2'd1;
+  assign obi_rready = third_q != 2'd1;
   assign rom_addr = rom_q_addr;
   assign rom_csb  = !rom_busy_q;
   always @(posedge aclk) begin
@@ -235,13 +254,30 @@ module foreign #(
         obi_addr <= obi_addr + 8'd1;
         if (obi_addr + 8'd1 == cfg_words) obi_req <= 1'b0;
       end
-      if (obi_rvalid) begin
+      if (obi_rvalid && obi_rready) begin
         obi_sum   <= obi_sum + {16'd0, obi_rdata};
         answers_q <= answers_q + 8'd1;
         sum_done  <= answers_q + 8'd1 == cfg_words;
       end
     end
   end
+
+  // ----------------------------------------------------------------------------------------------
+  reg [15:0] slow_q[0:7];
+  reg [15:0] slow_word_q[0:1];
+  reg [1:0]  slow_valid_q;
+  wire       slow_read = slow_sel && slow_ready && !slow_we;
+  assign slow_ready  = third_q == 2'd2 && !bug_i[1];
+  assign slow_rvalid = slow_valid_q[1];
+  assign slow_rdata  = slow_word_q[1];
+  always @(posedge aclk) begin
+    if (slow_sel && slow_ready && slow_we) slow_q[slow_addr] <= slow_wdata;
+    slow_valid_q   <= {slow_valid_q[0], slow_read} & {2{aresetn}};
+    slow_word_q[0] <= slow_q[slow_addr];
+    slow_word_q[1] <= slow_word_q[0];
+  end
+
+  always @(posedge aclk) if (ce) neg_p <= -neg_n;
 
   // ----------------------------------------------------------------------------------------------
   localparam Idle = 3'd0, Ask = 3'd1, Take = 3'd2, Give = 3'd3, Answer = 3'd4;
