@@ -13,7 +13,6 @@ the fields:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -126,7 +125,7 @@ def parameter(
         meaning: a few words for lists.
         rtl: name in the HDL; by default the field's name in CamelCase.
     """
-    return field(default=default, metadata={_KEY: (allowed, meaning, rtl)})
+    return field(default=default, metadata={_KEY: (default, allowed, meaning, rtl)})
 
 
 @dataclass(frozen=True)
@@ -164,13 +163,12 @@ class ParameterSet:
         return {each.rtl: getattr(self, each.name) for each in _own(type(self)).values()}
 
 
-@functools.cache
 def _own(cls: type[ParameterSet]) -> dict[str, Parameter]:
     """The parameters that are fields of the class itself, by field name."""
     made = {}
     for each in fields(cls):
         if _KEY in each.metadata:
-            allowed, meaning, rtl = each.metadata[_KEY]
+            default, allowed, meaning, rtl = each.metadata[_KEY]
             name = rtl or "".join(part.capitalize() for part in each.name.split("_"))
-            made[each.name] = Parameter(each.name, name, each.default, allowed, meaning)
+            made[each.name] = Parameter(each.name, name, default, allowed, meaning)
     return made

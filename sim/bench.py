@@ -90,11 +90,11 @@ def _build_harness(
 ) -> Path:
     """The harness's program for ``block``'s RTL, built with the flags of the benches; cached like a build."""
     simulator = find_simulator("verilator", announce)
-    sources = [
-        *expand_sources(block.root, block.lint.sources, block.file),
-        block.path_of("harness", benchmark.harness),
-    ]
+    listed = expand_sources(block.root, block.lint.sources, block.file)
+    sources = listed.files
+    sources.append(block.path_of("harness", benchmark.harness))
     generics = [f"-G{name}={literal(value)}" for name, value in block.resolve_parameters(parameters).items()]
+    generics += [f"-D{name}={text}" for name, text in {**listed.defines, **block.defines}.items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
     parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
     parts += [digest(path) for path in sources]

@@ -124,7 +124,7 @@ def _of_packages() -> Iterator[Block]:
     for point in importlib.metadata.entry_points(group=GROUP):
         module = imported(point.module, f"entry point {point.name} = {point.value!r} of group {GROUP}")
         if hasattr(module, "BLOCK"):
-            yield _load(point.module, Path(module.__file__))
+            yield _load(point.module, Path(module.__file__ or ""))
         else:
             folders = [Path(path) for path in getattr(module, "__path__", ())]
             blocks = [block for folder in folders for block in _of_folder(folder, point.module)]

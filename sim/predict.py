@@ -31,6 +31,7 @@ from golden.lowering import DEFAULT, Lowering
 from golden.rows import count, random_rows, read_rows, traced
 from golden.runtimes.choice import arithmetic, runtime_of
 from golden.table import short
+from sim import project
 from sim.commands import command
 from sim.engine import GOLDEN, load, model_class, snake
 from tb.block import Block
@@ -99,6 +100,8 @@ class Order:
         words += [f"--output {shlex.quote(self.output)}"] if self.output and self.command == "trace" else []
         words += [f"--sim {self.simulator}"] if self.engine != GOLDEN else []
         words += [f"--seed {self.seed}"]
+        named = project.in_use.get(self.block.root, "") if self.block else ""
+        words += [f"--blocks {shlex.quote(named)}"] if named else []
         words += [f"--param {name}={value}" for name, value in sorted(self.parameters.items())]
         return " ".join(words)
 

@@ -159,7 +159,7 @@ class Block:
         timeout_s: a simulation that takes longer is stopped and counts as failed.
         extra: what some tests need beside Assay's own packages.
         order: place in lists; the first block with a capability is the default of its command.
-        root: the folder to which paths are relative; None: the one that holds ``tb``.
+        root: the folder to which paths are relative; ``Path()``: the one that holds ``tb``.
     """
 
     module: str
@@ -187,7 +187,7 @@ class Block:
     timeout_s: int = 600
     extra: Extra | None = None
     order: int = 100
-    root: Path | None = None
+    root: Path = Path()
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -195,17 +195,19 @@ class Block:
             if str(each.type).startswith("tuple") and not isinstance(value, tuple):
                 example = f"({value!r},)" if isinstance(value, str) else "a tuple"
                 raise AssayError(f"{each.name} = {value!r}: must be {example}")
-        object.__setattr__(self, "root", (self.root or self.file.parents[2]).resolve())
+        root = self.file.parents[2] if self.root == Path() else self.root.resolve()
+        object.__setattr__(self, "root", root)
         kinds = [type(each) for each in self.capabilities]
         for kind in kinds:
             if kinds.count(kind) > 1:
                 raise AssayError(f"capabilities: {kind.__name__} stands there twice, must be once")
+        table = {} if self.parameters is None else self.parameters.table()
         for name in (*self.top_parameters, *self.defaults, *self.narrowed):
-            if self.parameters is None or name not in self.parameters.table():
-                raise unknown("parameter", name, self.parameters.table() if self.parameters else ())
+            if name not in table:
+                raise unknown("parameter", name, table)
         for name, values in self.narrowed.items():
             for value in values:
-                self.parameters.table()[name].check(value)
+                table[name].check(value)
         self.resolve_parameters(self.defaults)
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)

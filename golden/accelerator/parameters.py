@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from golden.controller.parameters import ControllerParameters
 from golden.errors import ConfigurationError
@@ -47,7 +47,7 @@ class AcceleratorParameters(ParameterSet):
         return {**super().table(), **mvu, **{name: controller[name] for name in _CONTROLLER}}
 
     @classmethod
-    def of_rtl(cls, parameters: Mapping[str, Any]) -> AcceleratorParameters:
+    def of_rtl(cls, parameters: Mapping[str, Any]) -> Self:
         """From parameters under the names of the RTL's top module; those left out have their defaults."""
         mvus = parameters.get("Mvus", cls().mvus)
         controller = {name: parameters[name] for name in _CONTROLLER if name in parameters}

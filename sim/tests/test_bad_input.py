@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from sim import simulators, testcases
 from sim.__main__ import OVERRIDES, VARIABLES, main
 from sim.testcases import list_tests
-from tb.block import Block
+from tb.block import Block, Extra
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,21 @@ def test_filter_with_repetitions_selects_as_python_does(counter: Block) -> None:
     for pattern in (r"counts$", r"bench\.[a-f]\w+$", r"(hdl|errors?)+", r".*_ns$", "(?i)COUNT{1}S$"):
         names = [name for name, test in list_tests(counter).items() if re.search(pattern, test.fullname)]
         assert names and list(testcases.select_tests(counter, test_filter=pattern)) == names
+
+
+def test_missing_packages_of_an_extra_are_said_for_the_tests_that_need_them(
+    counter: Block, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needy = dataclasses.replace(
+        counter, extra=Extra("firmware", lambda: "no compiler; install one", ("counts",))
+    )
+    blocks = {"counter": needy}
+    assert main(["run", "--test", "counts"], blocks) == 3
+    assert capsys.readouterr().err == "assay: test counts of counter: no compiler; install one\n"
+    assert main(["run", "--test", "never_ends", "--sim", "lost"], blocks) == 2
+    capsys.readouterr()
+    assert main(["extra"], blocks) == 0
+    assert capsys.readouterr().out == "firmware\n"
 
 
 def test_missing_source_and_missing_test_module(counter: Block, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,6 +186,20 @@ def declaration(fields: str) -> str:
             "of variant a 'vcs'; allowed:",
         ),
         (declaration('sources=(), variants=(Variant("a", tests="("),)'), "is not a regular expression"),
+        (
+            "from ASSAY_TB.capabilities import Soaks\n"
+            + declaration("sources=(), capabilities=(Soaks(), Soaks())"),
+            "line 3: capabilities: Soaks stands there twice, must be once",
+        ),
+        (
+            "from OWN_TB.scaler.model import ScalerParameters\n"
+            + declaration('sources=(), parameters=ScalerParameters, narrowed={"Width": (4, 32)}'),
+            "line 3: width = 32: must be from 4 to 16",
+        ),
+        (
+            declaration('sources=(), defaults={"Width": 4}'),
+            "line 2: unknown parameter 'Width'; allowed: none",
+        ),
         (f"{HEAD}BLOCK = Block(__name__)\n", "line 2: TypeError: Block.__init__() missing 3 required"),
         (f"{HEAD}BLOCK = Block('bad', 'x', 'x', ())\n", "module = 'bad': must be __name__"),
         (f"{HEAD}BLOCK = Block(\n", "line 2: SyntaxError: "),
