@@ -137,7 +137,7 @@ def _port(plan: Plan, stream: BenchStream, frozen: str) -> list[str]:
     inner += [f'{role}="{stream.fields[name]}"' for name, role in side.items() if role in ("last", "keep")]
     idle = [quoted(stream.fields[name]) for name, role in side.items() if role == "idle"]
     if idle and kind.into:
-        inner.append(f"idle=({', '.join(idle)},)")
+        inner.append(f"idle=({', '.join(idle)}{',' if len(idle) == 1 else ''})")
     if not kind.into and not stream.valid:
         inner.append(f"latency={kind.latency}")
     if not kind.into and not stream.ready and plan.inputs and plan.found.clock:
@@ -220,7 +220,7 @@ def _job(plan: Plan) -> list[str]:
         lines.append("        memories = {}")
     if plan.answered:
         lines += [
-            f"        for name in ({', '.join(quoted(m.memory.name) for m in plan.answered)},):",
+            f"        for name in {tuple(m.memory.name for m in plan.answered)}:".replace("'", '"'),
             "            memory = self.memories[name]",
             '            words = [int.from_bytes(self.rng.bytes(64), "little") for _ in memory.words]',
             "            memory.load([word % (1 << memory.width) for word in words])",
@@ -238,7 +238,8 @@ def _job(plan: Plan) -> list[str]:
             lines.append(f"        self.expect({plan.outputs[0].name}=made)")
         else:
             names = ", ".join(quoted(t.name) for t in plan.outputs)
-            lines.append(f"        self.expect(**{{name: made[name] for name in ({names},)}})")
+            comma = "," if len(plan.outputs) == 1 else ""
+            lines.append(f"        self.expect(**{{name: made[name] for name in ({names}{comma})}})")
     if control.get("done"):
         lines.append(f'        done = cocotb.start_soon(self.wait_for("{control["done"]}"))')
     if control.get("start"):

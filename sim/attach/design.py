@@ -288,6 +288,6 @@ def _parameter(symbol: ast.Symbol, given: bool) -> TopParameter:
     kind = symbol.type.canonicalType
     if isinstance(value, str) or kind.isString:
         return TopParameter(symbol.name, str(symbol.value).strip('"'), is_string=True, given=given)
-    if kind.isIntegral and not value.hasUnknown:
+    if kind.isIntegral and value is not None and not value.hasUnknown:
         return TopParameter(symbol.name, int(value), given=given)
     return TopParameter(symbol.name, str(symbol.value), given=given)

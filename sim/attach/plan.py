@@ -73,7 +73,9 @@ class Plan:
 def check_name(name: str) -> None:
     """Refuse a name that cannot be a folder, a Python package and a SystemVerilog identifier at once."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise AssayError(f"NAME {name!r}: must be lower case letters, digits and _, beginning with a letter")
+        raise AssayError(
+            f"NAME {name!r}: must be lower case letters, digits and _, beginning with a letter, no keyword"
+        )
 
 
 def make_plan(name: str, found: Recognised, root: Path) -> Plan:

@@ -23,6 +23,8 @@ _PUSH = frozenset({"push", "enq", "enqueue", "wr_en", "w_en", "wren", "write", "
 _POP = frozenset({"pop", "deq", "dequeue", "rd_en", "r_en", "rden", "read", "rinc", "get"})
 _FULL = frozenset({"full", "wfull"})
 _EMPTY = frozenset({"empty", "rempty"})
+_MOST_LANES = 64
+"""A wider vector that is named like a handshake is none."""
 _EXTRA = frozenset({"keep", "strb", "user", "id", "dest"})
 
 Key = tuple[str, ...]
@@ -97,7 +99,8 @@ def _base(words: Key) -> Key:
 
 def _pair(pool: Pool) -> list[tuple[Signal, Signal | None]]:
     """Each valid with the ready that belongs to it, the surest pairs first."""
-    valids = [s for s in pool if has(s.words, VALID) and s.direction in ("input", "output")]
+    valids = [s for s in pool if has(s.words, VALID) and s.width <= _MOST_LANES]
+    valids = [s for s in valids if s.direction in ("input", "output")]
     readies = [s for s in pool if has(s.words, READY)]
     pairs: dict[str, Signal] = {}
 
