@@ -19,6 +19,7 @@ from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
 from assay.sim import bench, lint, outputs, project, shown, waves
+from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.commands import command
 from assay.sim.engine import GOLDEN, engines
@@ -186,6 +187,10 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         ),
     ):
         _add_predict(add(name, text), name, blocks)
+
+    attaching = add("new", "attach Assay to RTL as it is: read a module's ports, write a bench that runs")
+    add_arguments(attaching)
+    attaching.set_defaults(command=new)
 
     listing = add("list", "list blocks, their parameters and their tests")
     _add(listing, by_variable("BLOCKS"))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from assay.sim import ROOT, outputs
-from assay.sim.simulators import SIMULATORS, find_simulator
+from assay.sim.regression import require
+from assay.sim.simulators import SIMULATORS
 from assay.sim.tests.counter.block import BLOCK as COUNTER
 from assay.tb.block import Block
-from assay.tb.errors import MissingTool
 
 
 @pytest.fixture(scope="session")
@@ -25,16 +24,6 @@ def counter() -> Block:
 
 @pytest.fixture(scope="session")
 def require_simulator() -> Callable[[str], None]:
-    """Skips the calling test where a simulator is missing; on CI, which installs them all, fails it."""
-
-    def require(name: str) -> None:
-        try:
-            find_simulator(name)
-        except MissingTool as error:
-            if os.environ.get("CI", "").lower() in ("1", "true"):
-                pytest.fail(str(error), pytrace=False)
-            pytest.skip(str(error))
-
     return require
 
 

@@ -132,10 +132,15 @@ def declare(folder: Path, name: str, declaration: str) -> Path:
 
 
 def assay(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a folder, as an installed Assay has it: the folder's own ``sim`` is not in its way."""
+    """The command line in a folder."""
+    return python(folder, "-m", sim.__name__, *words, **environment)
+
+
+def python(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python in a folder, with Assay as if it were installed: the folder's own ``sim`` is not in its way."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "COCOTB_"))}
     return subprocess.run(
-        [sys.executable, "-P", "-m", sim.__name__, *words],
+        [sys.executable, "-P", *words],
         cwd=folder,
         env={**clean, "PYTHONPATH": os.pathsep.join([str(sim.ROOT), *filter(None, sys.path)]), **environment},
         capture_output=True,

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulations of blocks as pytest items: one for each variant, simulator and cocotb test.
+
+    from assay.sim.regression import Item, items, simulate
+
+    @pytest.mark.parametrize("item", items(ROOT), ids=str)
+    def test_rtl(item: Item, record_property) -> None:
+        simulate(item, record_property)
+
+An item runs as the command line would run it, through the same code, so the replay command in its report repeats it
+exactly. (cocotb's own pytest plugin puts pytest into the simulator in place of cocotb's regression: the seeds that a
+test draws would then differ between the two.) The items of a variant share one build; whichever worker comes first
+makes it. SEED or COCOTB_RANDOM_SEED choose the seed; without them it is always the same. It needs pytest, which the
+library itself does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from assay.sim.blocks import discover
+from assay.sim.job import Job, choose_seed
+from assay.sim.run import report, run_job
+from assay.sim.simulators import SIMULATORS, find_simulator
+from assay.sim.testcases import list_tests
+from assay.tb.block import Block, Variant
+from assay.tb.errors import MissingTool
+
+DEFAULT_SEED = "1"
+LOG_LINES_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Item:
+    """One cocotb test of one variant on one simulator."""
+
+    block: Block
+    variant: Variant
+    simulator: str
+    test: str
+
+    def __str__(self) -> str:
+        return f"{self.block.name}-{self.variant.name}-{self.simulator}-{self.test}"
+
+
+def items(repository: Path | None = None) -> list[Item]:
+    """Everything to simulate. Variants stay together, so that few builds are under way at a time.
+
+    Args:
+        repository: whose blocks; None: all that are found from the current folder.
+
+    Raises:
+        AssayError: a declaration is wrong.
+    """
+    found = discover(str(repository or "")).values()
+    blocks = [block for block in found if repository is None or block.root == repository.resolve()]
+    return [
+        Item(block, variant, simulator, test)
+        for block in blocks
+        for variant in block.variants
+        for simulator in SIMULATORS
+        if simulator in variant.simulators
+        for test, known in list_tests(block).items()
+        if not known.skip and re.search(variant.tests, test)
+    ]
+
+
+def require(simulator: str) -> None:
+    """Skip the calling test where a simulator is missing; on CI, which installs them all, fail it."""
+    try:
+        find_simulator(simulator)
+    except MissingTool as error:
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+def simulate(item: Item, record_property: Callable[[str, object], None] = lambda name, value: None) -> None:
+    """Run an item; fails the calling test with the run's report and the end of its log.
+
+    Args:
+        record_property: pytest's fixture: receives seed and replay command.
+    """
+    require(item.simulator)
+    seed = choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED)
+    job = Job(
+        item.block,
+        item.simulator,
+        seed,
+        (item.test,),
+        dict(item.variant.parameters),
+        dict(item.variant.defines),
+        x_random=item.variant.x_random,
+    )
+    record_property("seed", seed)
+    record_property("replay", job.replay)
+    # The waves of a failure are left to the command `waves`, which writes them on demand: a regression with many
+    # failures would otherwise spend its time on waves that nobody opens.
+    outcome = run_job(job, announce=print)
+    if not outcome.passed:
+        log = (outcome.folder / "run.log").read_text(encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
+        pytest.fail("\n".join([*report(outcome), "the end of its log:", *log]), pytrace=False)
