@@ -6,9 +6,9 @@
 // Both ports are AXI4-Stream. One register: a beat leaves one clock after it was taken; s_axis_tready depends on
 // m_axis_tready in the same clock, valid never depends on ready.
 module requant_relu #(
-  parameter int unsigned Lanes      = 4,
-  parameter int unsigned Multiplier = 181,  // 0 to 65535
-  parameter int unsigned Shift      = 16    // 1 to 31
+  parameter int Lanes      = 4,
+  parameter int Multiplier = 181,  // 0 to 65535
+  parameter int Shift      = 16    // 1 to 31
 ) (
   input  logic                aclk,
   input  logic                aresetn,
@@ -22,7 +22,7 @@ module requant_relu #(
   output logic                m_axis_tlast
 );
 
-  localparam int unsigned Width = 32 + 17;  // of acc * Multiplier, signed
+  localparam int Width = 32 + 17;  // of acc * Multiplier, signed
 
   logic [8*Lanes-1:0] result;
 
@@ -31,7 +31,7 @@ module requant_relu #(
     logic signed [Width-1:0] product, scaled;
 
     assign acc     = s_axis_tdata[32*lane+:32];
-    assign product = Width'(acc) * signed'(Width'(Multiplier)) + (Width'(1) <<< (Shift - 1));
+    assign product = Width'(acc) * Width'(Multiplier) + (Width'(1) <<< (Shift - 1));
     assign scaled  = product >>> Shift;
     assign result[8*lane+:8] = scaled[Width-1] ? 8'd0 : (|scaled[Width-2:7]) ? 8'd127 : scaled[7:0];
   end
