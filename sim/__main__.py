@@ -10,4 +10,5 @@ check_interpreter()
 
 from assay.sim.command_line import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

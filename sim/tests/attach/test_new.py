@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.sim.__main__ import main
+from assay.sim.command_line import main
 from assay.sim.regression import require
 from assay.sim.tests.attach.goldens import GOLDENS
 from assay.sim.tests.repository import assay, python
