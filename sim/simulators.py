@@ -134,7 +134,7 @@ def _trial_verdict(simulator: Simulator, announce: Callable[[str], None]) -> str
     announce(f"trying {simulator.executable} on shifts that some versions compute wrongly (once)")
     reason = try_verilator(simulator)
     with contextlib.suppress(OSError):  # then it is tried again the next time
-        record.parent.mkdir(parents=True, exist_ok=True)
+        outputs.made(record.parent)
         record.write_text(json.dumps({"passed over": reason}) + "\n", encoding="utf-8")
     return reason
 

