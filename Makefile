@@ -11,7 +11,7 @@ BASE_PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-# What was set on make's command line: python -m sim refuses a name it does not know, so that no misspelt one is ignored.
+# What was set on make's command line: assay refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
 
 # An empty value of a variable that decides on .venv is refused here, that of any other by python -m sim.
@@ -124,7 +124,7 @@ OWN := .venv/.made-by-assay
 	@echo "assay: installing the Python packages into .venv (once)"
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
-	@echo "assay: installed; for python -m sim and python -m golden, too: . .venv/bin/activate"
+	@echo "assay: installed; for assay and python -m golden, too: . .venv/bin/activate"
 
 .venv/.installed-lint-$(KEY) .venv/.installed-firmware-$(KEY) .venv/.installed-train-$(KEY): .venv/.installed-%-$(KEY): .venv/.installed-$(KEY)
 	@echo "assay: installing the packages for make $*"

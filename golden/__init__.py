@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from golden.errors import (
+from assay.golden.errors import (
     ChecksumError,
     ConfigurationError,
     DoesNotFitError,
@@ -28,11 +28,11 @@ from golden.errors import (
     NothingComputedError,
     UnsupportedOperatorError,
 )
-from golden.formats import IntFormat
-from golden.graph import Graph
-from golden.network import Layer, Network, Residual
-from golden.profile import Profile, profile
-from golden.schemes.ap_fixed import ApFixed
+from assay.golden.formats import IntFormat
+from assay.golden.graph import Graph
+from assay.golden.network import Layer, Network, Residual
+from assay.golden.profile import Profile, profile
+from assay.golden.schemes.ap_fixed import ApFixed
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -58,7 +58,7 @@ __all__ = [
 
 # Suffix of a model file -> the module whose `load(path)` reads it. Modules, not functions: nothing is
 # imported before such a file is asked for.
-_IMPORTERS = {".onnx": "golden.importers.onnx", ".tflite": "golden.importers.tflite"}
+_IMPORTERS = {".onnx": "assay.golden.importers.onnx", ".tflite": "assay.golden.importers.tflite"}
 
 
 def load(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m golden COMMAND MODEL ...`: golden models from the command line.
+"""`assay COMMAND MODEL ...`: golden models from the command line.
 
 Exit status: 0 done, and for compare all exact; 1 compare found a difference, or the block that vectors or cycles are
 for can do no layer of the network; 2 bad input, said in one sentence.
@@ -21,26 +21,26 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-import golden
-from golden import archives, codegen, user_files
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.networks import NETWORKS
-from golden.codegen.planner import MAPPINGS
-from golden.compare import Acceptance, compare_traces
-from golden.errors import GoldenError
-from golden.graph import Graph
-from golden.lowering import Lowering
-from golden.mvu import vectors as mvu_vectors
-from golden.mvu.parameters import MvuParameters
-from golden.network import Network
-from golden.pe_array import vectors as pe_array_vectors
-from golden.pe_array.clocks import layer_clocks, table
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan
-from golden.pe_array.shapes import SHAPES
-from golden.rows import count, random_rows, read_rows, traced
-from golden.runtimes.choice import runtime_of
-from golden.runtimes.litert import KERNELS
+from assay import golden
+from assay.golden import archives, codegen, user_files
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen.networks import NETWORKS
+from assay.golden.codegen.planner import MAPPINGS
+from assay.golden.compare import Acceptance, compare_traces
+from assay.golden.errors import GoldenError
+from assay.golden.graph import Graph
+from assay.golden.lowering import Lowering
+from assay.golden.mvu import vectors as mvu_vectors
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.network import Network
+from assay.golden.pe_array import vectors as pe_array_vectors
+from assay.golden.pe_array.clocks import layer_clocks, table
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan
+from assay.golden.pe_array.shapes import SHAPES
+from assay.golden.rows import count, random_rows, read_rows, traced
+from assay.golden.runtimes.choice import runtime_of
+from assay.golden.runtimes.litert import KERNELS
 
 # What the BLAS libraries take their number of threads from.
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -314,8 +314,8 @@ def _cycles(options: argparse.Namespace) -> int:
 
 
 def _codegen(options: argparse.Namespace) -> int:
-    from golden.accelerator.system import System
-    from golden.codegen import files, report
+    from assay.golden.accelerator.system import System
+    from assay.golden.codegen import files, report
 
     given = {name: getattr(options, name) for name in AcceleratorParameters().rtl}
     params = AcceleratorParameters.of_rtl({name: value for name, value in given.items() if value is not None})
@@ -350,8 +350,10 @@ def _bench(options: argparse.Namespace) -> int:
     if any(os.environ.get(name) != "1" for name in _THREADS):
         # Numpy's BLAS reads this once, when it is loaded.
         environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
-        return subprocess.run([sys.executable, "-m", "golden", *sys.argv[1:]], env=environment).returncode
-    from golden import bench
+        return subprocess.run(
+            [sys.executable, "-m", "assay.golden", *sys.argv[1:]], env=environment
+        ).returncode
+    from assay.golden import bench
 
     model = golden.load(options.model)
     if options.batch < 1:
@@ -461,7 +463,7 @@ def _why(options: argparse.Namespace, model: Graph, reference: dict[str, np.ndar
     """Why the framework's runtime differs, as far as that is known."""
     if options.model.suffix.lower() != ".tflite":
         return []
-    from golden.runtimes import litert, xnnpack
+    from assay.golden.runtimes import litert, xnnpack
 
     if options.kernels == "optimised" and not model.variables:
         return xnnpack.explained(model, reference)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.errors import GoldenError
+from assay.golden.errors import GoldenError
 
 __all__ = ["check_npz", "write_npz"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m golden bench MODEL`: how fast the golden model is, beside frameworks and a textbook convolution.
+"""`assay bench-model MODEL`: how fast the golden model is, beside frameworks and a textbook convolution.
 
 Every figure comes from one process with one thread, and every result that is timed is also compared.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from golden.errors import GoldenError, RuntimeEndedError
-from golden.exporters import qdq
-from golden.graph import Graph
-from golden.importers import onnx as onnx_importer
-from golden.layers.tflite import Conv2D
-from golden.runtimes.isolated import Isolated
+from assay.golden.errors import GoldenError, RuntimeEndedError
+from assay.golden.exporters import qdq
+from assay.golden.graph import Graph
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.layers.tflite import Conv2D
+from assay.golden.runtimes.isolated import Isolated
 
 __all__ = ["einsum_convolution", "run"]
 

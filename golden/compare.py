@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from golden import picture
-from golden.errors import GoldenError
-from golden.table import short
+from assay.golden import picture
+from assay.golden.errors import GoldenError
+from assay.golden.table import short
 
 __all__ = ["Acceptance", "Comparison", "TensorComparison", "compare_arrays", "compare_traces", "trace_of"]
 

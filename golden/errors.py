@@ -4,7 +4,7 @@ allowed."""
 
 import re
 
-from golden.table import short
+from assay.golden.table import short
 
 __all__ = [
     "ChecksumError",

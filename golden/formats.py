@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = ["MAX_BITS", "MIN_BITS", "IntFormat"]
 

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from golden import table
-from golden.compare import Comparison, compare_traces, trace_of
-from golden.errors import ConfigurationError, GoldenError
-from golden.precision import Format, Precision, parse, unknown_name
-from golden.table import short
+from assay.golden import table
+from assay.golden.compare import Comparison, compare_traces, trace_of
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.precision import Format, Precision, parse, unknown_name
+from assay.golden.table import short
 
 if TYPE_CHECKING:
-    from golden.network import Network
+    from assay.golden.network import Network
 
 __all__ = ["AssignVariable", "Graph", "Node", "ReadVariable", "Tensor"]
 
@@ -225,7 +225,9 @@ class Graph:
             input_format, input_layout: of a float input without a quantiser.
         """
         # A lowering is made of graphs, so it is imported when it is asked for, as importers are.
-        return importlib.import_module("golden.lowering").lower(self, scales, input_format, input_layout)
+        return importlib.import_module("assay.golden.lowering").lower(
+            self, scales, input_format, input_layout
+        )
 
     def with_precision(self, precision: Mapping[str, str | Format]) -> Graph:
         """A graph whose named tensors have other formats; this one stays as it is, and state begins anew there.

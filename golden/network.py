@@ -14,13 +14,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from golden import table
-from golden.compare import Comparison, compare_traces, trace_of
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import IntFormat
-from golden.operators import MAX_SHIFT, ROUNDINGS, conv2d, conv2d_output_size, max_pool, quantise, scale_bias
-from golden.precision import Format, parse, unknown_name
-from golden.table import short
+from assay.golden import table
+from assay.golden.compare import Comparison, compare_traces, trace_of
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.operators import (
+    MAX_SHIFT,
+    ROUNDINGS,
+    conv2d,
+    conv2d_output_size,
+    max_pool,
+    quantise,
+    scale_bias,
+)
+from assay.golden.precision import Format, parse, unknown_name
+from assay.golden.table import short
 
 __all__ = ["MULTIPLIER", "Layer", "Network", "Origin", "Pool", "Residual"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import IntFormat
-from golden.layers.linear import Convolution, Window
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.layers.linear import Convolution, Window
 
 __all__ = ["MAX_SHIFT", "ROUNDINGS", "conv2d", "conv2d_output_size", "max_pool", "quantise", "scale_bias"]
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = ["Parameter", "ParameterSet", "parameter", "powers"]
 

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from golden.errors import GoldenError
+from assay.golden.errors import GoldenError
 
 __all__ = ["figure", "save"]
 

@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import IntFormat
-from golden.schemes.ap_fixed import MAX_INPUT, ApFixed
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.schemes.ap_fixed import MAX_INPUT, ApFixed
 
 __all__ = ["Format", "Precision", "parse", "unknown_name"]
 

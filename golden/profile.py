@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from golden import picture, table
-from golden.errors import ConfigurationError, GoldenError
-from golden.graph import Graph
-from golden.layers.linear import Convolution
-from golden.network import MULTIPLIER, Network
-from golden.schemes.fixed_point import BIAS_BITS, WEIGHT_BITS
-from golden.schemes.qonnx import Quant
-from golden.table import short
+from assay.golden import picture, table
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.graph import Graph
+from assay.golden.layers.linear import Convolution
+from assay.golden.network import MULTIPLIER, Network
+from assay.golden.schemes.fixed_point import BIAS_BITS, WEIGHT_BITS
+from assay.golden.schemes.qonnx import Quant
+from assay.golden.table import short
 
 __all__ = ["Profile", "Usage", "profile"]
 

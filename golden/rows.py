@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from golden import user_files
-from golden.errors import GoldenError
-from golden.graph import Graph
-from golden.layers import onnx_float, shaping, tflite
-from golden.network import Network
+from assay.golden import user_files
+from assay.golden.errors import GoldenError
+from assay.golden.graph import Graph
+from assay.golden.layers import onnx_float, shaping, tflite
+from assay.golden.network import Network
 
 __all__ = ["Limits", "count", "limits", "random_rows", "read_rows", "traced"]
 

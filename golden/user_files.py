@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from golden.errors import GoldenError
+from assay.golden.errors import GoldenError
 
 __all__ = ["LARGEST_ARRAYS", "array_file", "arrays_in", "content", "json_in", "opened", "shown"]
 

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from golden import user_files
-from golden.errors import ChecksumError, GoldenError
+from assay.golden import user_files
+from assay.golden.errors import ChecksumError, GoldenError
 
 __all__ = [
     "ALTERED",

@@ -21,6 +21,6 @@ def shown(path: Path) -> str:
 
 def load(*arguments: Any, **options: Any) -> Any:
     """A network on simulated hardware: see :func:`sim.engine.load`, which is imported when needed."""
-    from sim.engine import load as load_engine
+    from assay.sim.engine import load as load_engine
 
     return load_engine(*arguments, **options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: ``python -m sim COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
+"""The command line: ``assay COMMAND``. The Makefile calls it and passes cocotb's variables as environment."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from sim.requirements import check_interpreter
+from assay.sim.requirements import check_interpreter
 
 check_interpreter()  # before the imports that an interpreter without them would answer with a traceback
 
-from golden import GoldenError
-from golden.compare import Acceptance
-from golden.lowering import Lowering
-from sim import bench, lint, outputs, project, shown, waves
-from sim.attach.command import add_arguments, new
-from sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
-from sim.commands import command
-from sim.engine import GOLDEN, engines
-from sim.job import Job, choose_seed
-from sim.options import OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
-from sim.run import add_failure_waves, report, run_job, waves_line
-from sim.testcases import list_tests, select_tests
-from tb.block import Block
-from tb.capabilities import Benchmarks, Capability, Command, RunsNetworks
-from tb.errors import AssayError, MissingExtra, sentence, unknown
-from tb.options import Option, help_text
+from assay.golden import GoldenError
+from assay.golden.compare import Acceptance
+from assay.golden.lowering import Lowering
+from assay.sim import bench, lint, outputs, project, shown, waves
+from assay.sim.attach.command import add_arguments, new
+from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
+from assay.sim.commands import command
+from assay.sim.engine import GOLDEN, engines
+from assay.sim.job import Job, choose_seed
+from assay.sim.options import OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
+from assay.sim.run import add_failure_waves, report, run_job, waves_line
+from assay.sim.testcases import list_tests, select_tests
+from assay.tb.block import Block
+from assay.tb.capabilities import Benchmarks, Capability, Command, RunsNetworks
+from assay.tb.errors import AssayError, MissingExtra, sentence, unknown
+from assay.tb.options import Option, help_text
 
 INTERRUPTED = 130
 
@@ -506,7 +506,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
 
 
 def _predict(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    from sim import predict  # the networks' packages are not needed for anything else
+    from assay.sim import predict  # the networks' packages are not needed for anything else
 
     known = engines(blocks)
     if arguments.engine not in (GOLDEN, *known):
@@ -578,7 +578,7 @@ def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int
     if block.coverage is None:
         names = ", ".join(name for name, other in blocks.items() if other.coverage) or "none"
         raise AssayError(f"{block.name} has no functional coverage; blocks that have it: {names}")
-    from tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
+    from assay.tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
 
     groups = block.coverage().groups
     runs = 0

@@ -17,18 +17,18 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sim import outputs, shown
-from sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
-from sim.cocotb_runner import MAKE_OPTIONS
-from sim.commands import command
-from sim.job import Job
-from sim.process import run_logged
-from sim.run import report, run_job
-from sim.sealed import intact, seal
-from sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
-from tb.block import Block, expand_sources
-from tb.capabilities import Benchmarks
-from tb.errors import BuildFailed, RunFailed
+from assay.sim import outputs, shown
+from assay.sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
+from assay.sim.cocotb_runner import MAKE_OPTIONS
+from assay.sim.commands import command
+from assay.sim.job import Job
+from assay.sim.process import run_logged
+from assay.sim.run import report, run_job
+from assay.sim.sealed import intact, seal
+from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
+from assay.tb.block import Block, expand_sources
+from assay.tb.capabilities import Benchmarks
+from assay.tb.errors import BuildFailed, RunFailed
 
 Announce = Callable[[str], None]
 

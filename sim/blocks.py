@@ -17,15 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-import tb
-from golden.errors import GoldenError
-from sim import ROOT, project
-from tb import block as declarations
-from tb import capabilities as kinds_of_capability
-from tb.block import Block
-from tb.capabilities import CAPABILITIES, Capability
-from tb.errors import AssayError, unknown
-from tb.options import Option
+from assay import tb
+from assay.golden.errors import GoldenError
+from assay.sim import ROOT, project
+from assay.tb import block as declarations
+from assay.tb import capabilities as kinds_of_capability
+from assay.tb.block import Block
+from assay.tb.capabilities import CAPABILITIES, Capability
+from assay.tb.errors import AssayError, unknown
+from assay.tb.options import Option
 
 GROUP = "assay.blocks"
 """Entry points of packages with blocks."""

@@ -27,13 +27,13 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from sim import outputs, shown
-from sim.cocotb_runner import MAKE_OPTIONS, make_runner
-from sim.process import NO_SPACE, run_logged
-from sim.sealed import intact, seal
-from sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
-from tb.block import Block
-from tb.errors import BuildFailed
+from assay.sim import outputs, shown
+from assay.sim.cocotb_runner import MAKE_OPTIONS, make_runner
+from assay.sim.process import NO_SPACE, run_logged
+from assay.sim.sealed import intact, seal
+from assay.sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
+from assay.tb.block import Block
+from assay.tb.errors import BuildFailed
 
 WAVES = Path(__file__).resolve().parent / "hdl" / "waves.sv"
 """The module that writes the waves of any top."""

@@ -23,8 +23,8 @@ from pathlib import Path
 import cocotb_tools.config
 import cocotb_tools.runner
 
-from sim.project import python_path
-from sim.simulators import WHEEL_CONFIGURATION, Simulator
+from assay.sim.project import python_path
+from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""

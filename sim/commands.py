@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from sim import ROOT, project
-from sim.options import OPTIONS
-from tb.block import Block
+from assay.sim import ROOT, project
+from assay.sim.options import OPTIONS
+from assay.tb.block import Block
 
 LISTS = ("PARAMS", "COCOTB_TESTCASE", "DEFINES", "DATA")
 """Variables that hold a list."""
@@ -38,7 +38,7 @@ def command(
             typed.append(flags[name].flag)
         else:
             typed += [f"{flags[name].flag} {shlex.quote(each)}" for each in _each(value)]
-    return f"python -m sim {goal} {' '.join(typed)}"
+    return f"assay {goal} {' '.join(typed)}"
 
 
 def make_word(name: str, text: str) -> str:

@@ -16,16 +16,16 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from golden import Graph, Network
-from golden.lowering import Lowering
-from sim.blocks import discover
-from sim.job import Job, choose_seed
-from sim.server import Announce, Server
-from tb.block import Block
-from tb.capabilities import RunsNetworks
-from tb.errors import AssayError, unknown
-from tb.framework import Source, is_lowered, source
-from tb.model import EngineModel, GoldenModel, LayerRun
+from assay.golden import Graph, Network
+from assay.golden.lowering import Lowering
+from assay.sim.blocks import discover
+from assay.sim.job import Job, choose_seed
+from assay.sim.server import Announce, Server
+from assay.tb.block import Block
+from assay.tb.capabilities import RunsNetworks
+from assay.tb.errors import AssayError, unknown
+from assay.tb.framework import Source, is_lowered, source
+from assay.tb.model import EngineModel, GoldenModel, LayerRun
 
 __all__ = ["GOLDEN", "EngineModel", "LayerRun", "engines", "load", "model_class", "snake"]
 

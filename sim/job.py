@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim.commands import command
-from sim.testcases import select_tests
-from tb.block import Block
-from tb.capabilities import Soaks
-from tb.errors import AssayError
+from assay.sim.commands import command
+from assay.sim.testcases import select_tests
+from assay.tb.block import Block
+from assay.tb.capabilities import Soaks
+from assay.tb.errors import AssayError
 
 LARGEST_SEED = 2**31 - 1
 """What both cocotb and Verilator's ``+verilator+seed+`` accept."""

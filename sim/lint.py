@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from sim import ROOT
-from sim.build import TIMESCALE, literal, waiver_lines
-from sim.simulators import find_simulator
-from tb.block import Block, expand_sources
-from tb.errors import MissingTool
+from assay.sim import ROOT
+from assay.sim.build import TIMESCALE, literal, waiver_lines
+from assay.sim.simulators import find_simulator
+from assay.tb.block import Block, expand_sources
+from assay.tb.errors import MissingTool
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")

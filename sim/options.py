@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every variable of make's command line beside the option of ``python -m sim`` that means the same.
 
-This table is what both take and what both print as help (``python -m sim.options`` is `make help`'s part, which runs
+This table is what both take and what both print as help (``python -m assay.sim.options`` is `make help`'s part, which runs
 before anything is installed: standard library only, and any Python 3). A block may have variables of its own beside it.
 """
 
@@ -9,7 +9,7 @@ import os
 import re
 import sys
 
-from tb.options import (
+from assay.tb.options import (
     NETWORK_OPTIONS,
     PROGRAM_OPTIONS,
     SOAK_OPTIONS,

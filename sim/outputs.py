@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim import ROOT, project
-from tb.block import Block
+from assay.sim import ROOT, project
+from assay.tb.block import Block
 
 FOLDER = "assay_out"
 """Of a user's repository, or of the current folder."""

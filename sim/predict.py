@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m sim predict | trace | compare``: a network on an engine, and what its numbers are worth.
+"""``assay predict | trace | compare``: a network on an engine, and what its numbers are worth.
 
 Two comparisons, never mixed (see `tb.framework`):
 
@@ -23,20 +23,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-import vectors
-from golden import GoldenError, Graph, Network, user_files
-from golden.archives import check_npz, write_npz
-from golden.compare import Acceptance, Comparison, compare_traces
-from golden.lowering import DEFAULT, Lowering
-from golden.rows import count, random_rows, read_rows, traced
-from golden.runtimes.choice import arithmetic, runtime_of
-from golden.table import short
-from sim import project
-from sim.commands import command
-from sim.engine import GOLDEN, load, model_class, snake
-from tb.block import Block
-from tb.errors import AssayError, RunFailed
-from tb.framework import (
+from assay import vectors
+from assay.golden import GoldenError, Graph, Network, user_files
+from assay.golden.archives import check_npz, write_npz
+from assay.golden.compare import Acceptance, Comparison, compare_traces
+from assay.golden.lowering import DEFAULT, Lowering
+from assay.golden.rows import count, random_rows, read_rows, traced
+from assay.golden.runtimes.choice import arithmetic, runtime_of
+from assay.golden.table import short
+from assay.sim import project
+from assay.sim.commands import command
+from assay.sim.engine import GOLDEN, load, model_class, snake
+from assay.tb.block import Block
+from assay.tb.errors import AssayError, RunFailed
+from assay.tb.framework import (
     DIGITS,
     Source,
     compare_lowering,
@@ -45,7 +45,7 @@ from tb.framework import (
     lowered_rows,
     source,
 )
-from tb.model import EngineModel
+from assay.tb.model import EngineModel
 
 __all__ = ["COMMANDS", "Order", "run"]
 
@@ -89,7 +89,7 @@ class Order:
     @property
     def replay(self) -> str:
         """The command that repeats this run."""
-        words = [f"python -m sim {self.command}", shlex.quote(self.model), f"--engine {self.engine}"]
+        words = [f"assay {self.command}", shlex.quote(self.model), f"--engine {self.engine}"]
         words += [f"--inputs {shlex.quote(self.inputs)}" if self.inputs else f"--random {self.random}"]
         words += [f"--jobs {self.jobs}"] if self.jobs > 1 else []
         words += ["--runtime"] if self.runtime else []

@@ -12,7 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
-import tb  # noqa: F401  # before a repository's package of the same name, which `use` joins to it
+from assay import tb  # noqa: F401  # before a repository's package of the same name, which `use` joins to it
 
 FOLDER = "ASSAY_PROJECT"
 """Environment variable of the simulator's process: the repository of the block that is simulated."""

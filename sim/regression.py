@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulations of blocks as pytest items: one for each variant, simulator and cocotb test.
 
-    from sim.regression import Item, items, simulate
+    from assay.sim.regression import Item, items, simulate
 
     @pytest.mark.parametrize("item", items(ROOT), ids=str)
     def test_rtl(item: Item, record_property) -> None:
@@ -24,13 +24,13 @@ from pathlib import Path
 
 import pytest
 
-from sim.blocks import discover
-from sim.job import Job, choose_seed
-from sim.run import report, run_job
-from sim.simulators import SIMULATORS, find_simulator
-from sim.testcases import list_tests
-from tb.block import Block, Variant
-from tb.errors import MissingTool
+from assay.sim.blocks import discover
+from assay.sim.job import Job, choose_seed
+from assay.sim.run import report, run_job
+from assay.sim.simulators import SIMULATORS, find_simulator
+from assay.sim.testcases import list_tests
+from assay.tb.block import Block, Variant
+from assay.tb.errors import MissingTool
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60

@@ -36,18 +36,18 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from sim import outputs, project, shown
-from sim.build import BuildSpec, ensure_build, locked, place_data
-from sim.cocotb_runner import make_runner
-from sim.commands import command
-from sim.job import Job
-from sim.process import NO_SPACE, TimedOut, run_logged
-from sim.simulators import find_simulator, trace_format
-from sim.testcases import cocotb_filter
-from sim.wavefile import damage
-from tb.errors import AssayError, RunFailed, sentence
-from tb.json_file import write_json
-from tb.report import ENDED_EARLY, FAILURE_FIELDS
+from assay.sim import outputs, project, shown
+from assay.sim.build import BuildSpec, ensure_build, locked, place_data
+from assay.sim.cocotb_runner import make_runner
+from assay.sim.commands import command
+from assay.sim.job import Job
+from assay.sim.process import NO_SPACE, TimedOut, run_logged
+from assay.sim.simulators import find_simulator, trace_format
+from assay.sim.testcases import cocotb_filter
+from assay.sim.wavefile import damage
+from assay.tb.errors import AssayError, RunFailed, sentence
+from assay.tb.json_file import write_json
+from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
 
 JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given")
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
@@ -330,7 +330,7 @@ def _simulate(
         if window is not None:
             plusargs += [f"+waves_from={window[0]}", f"+waves_to={window[1]}"]
             environment["ASSAY_WAVES_WINDOW"] = f"{window[0]} {window[1]}"
-            test_modules, tests = (*test_modules, "sim.linger"), (*tests, "linger")
+            test_modules, tests = (*test_modules, "assay.sim.linger"), (*tests, "linger")
     runner = make_runner(spec.simulator, execute, trace=waves_file.suffix[1:] if waves_file else "")
     results_file = folder / "results.xml"
     with contextlib.suppress(
@@ -376,7 +376,7 @@ def _simulate(
     if results and all_passed and not problems and not any(map(summary.get, _COMPARED)):
         problems.append(
             "the tests passed without a comparison: a bench reports what it compared through tb.bench or "
-            "tb.report.Report"
+            "assay.tb.report.Report"
         )
     outcome = Outcome(job, folder, results, problems, summary, time.monotonic() - started)
     if not outcome.passed and not timed_out:

@@ -37,11 +37,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from sim import outputs
-from sim.job import Job
-from sim.process import Stopped, Stopper
-from sim.run import Outcome, report, run_job
-from tb.errors import AssayError, RunFailed
+from assay.sim import outputs
+from assay.sim.job import Job
+from assay.sim.process import Stopped, Stopper
+from assay.sim.run import Outcome, report, run_job
+from assay.tb.errors import AssayError, RunFailed
 
 __all__ = ["Announce", "Server"]
 

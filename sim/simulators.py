@@ -26,9 +26,9 @@ from pathlib import Path
 
 import find_libpython
 
-from sim import outputs
-from tb.block import SIMULATORS
-from tb.errors import MissingTool, unknown
+from assay.sim import outputs
+from assay.tb.block import SIMULATORS
+from assay.tb.errors import MissingTool, unknown
 
 OLDEST_VERILATOR = (5, 36)
 """cocotb 2.1 needs ``cbNextDeadline`` and correct inertial writes, which came with 5.036."""

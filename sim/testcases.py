@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from cocotb.regression import Test, TestGenerator
 
-from sim.blocks import imported
-from tb.block import Block
-from tb.errors import AssayError, unknown
+from assay.sim.blocks import imported
+from assay.tb.block import Block
+from assay.tb.errors import AssayError, unknown
 
 FILTER_TIMEOUT_S = 5
 """A regular expression that takes longer to search some dozens of names is one that explodes."""

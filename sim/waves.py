@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sim import outputs, run, shown
-from sim.commands import command
-from sim.job import Job
-from sim.run import Outcome, add_failure_waves
-from tb.block import Block
-from tb.errors import AssayError
+from assay.sim import outputs, run, shown
+from assay.sim.commands import command
+from assay.sim.job import Job
+from assay.sim.run import Outcome, add_failure_waves
+from assay.tb.block import Block
+from assay.tb.errors import AssayError
 
 _GTKWAVE_TCL = """\
 # Made from {view}. Vectors carry their range in a dump's names, so signals are found by the name before it.

@@ -24,11 +24,11 @@ import cocotb
 from cocotb.triggers import Event, select
 from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
-from tb.agents.burst import StreamError
-from tb.agents.sequence import ItemSequence
-from tb.json_file import write_json
-from tb.report import RUN_DIR, Report
-from tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.agents.burst import StreamError
+from assay.tb.agents.sequence import ItemSequence
+from assay.tb.json_file import write_json
+from assay.tb.report import RUN_DIR, Report
+from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 __all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A block's declaration: all that the runner knows about it stands in ``tb/<block>/block.py``.
 
-    from tb.block import Block, Variant
+    from assay.tb.block import Block, Variant
 
     BLOCK = Block(
         __name__,
@@ -27,10 +27,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from golden.errors import ConfigurationError
-from golden.parameters import Parameter, ParameterSet
-from tb.capabilities import Capability
-from tb.errors import AssayError, unknown
+from assay.golden.errors import ConfigurationError
+from assay.golden.parameters import Parameter, ParameterSet
+from assay.tb.capabilities import Capability
+from assay.tb.errors import AssayError, unknown
 
 __all__ = [
     "BURSTS",

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from golden.lowering import SCALES, Lowering
-from golden.lowering.walk import LAYOUTS
-from tb.errors import AssayError, unknown
-from tb.options import NETWORK_OPTIONS, PROGRAM_OPTIONS, SOAK_OPTIONS, VECTOR_OPTIONS, Option
+from assay.golden.lowering import SCALES, Lowering
+from assay.golden.lowering.walk import LAYOUTS
+from assay.tb.errors import AssayError, unknown
+from assay.tb.options import NETWORK_OPTIONS, PROGRAM_OPTIONS, SOAK_OPTIONS, VECTOR_OPTIONS, Option
 
 if TYPE_CHECKING:
-    from tb.block import Block
-    from tb.model import EngineModel
+    from assay.tb.block import Block
+    from assay.tb.model import EngineModel
 
 __all__ = [
     "CAPABILITIES",

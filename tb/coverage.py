@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tb.json_file import write_json
+from assay.tb.json_file import write_json
 
 
 class CoverageError(ValueError):

@@ -13,10 +13,10 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
-from tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
-from tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
-from tb.report import Report
-from tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
+from assay.tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from assay.tb.report import Report
+from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 __all__ = ["CLOCK_NS", "Scoreboard", "Stream", "StreamEnv"]
 

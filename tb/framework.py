@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import golden
-import vectors
-from golden import GoldenError, Graph, Network
-from golden.codegen.networks import NETWORKS
-from golden.compare import Comparison, compare_traces
-from golden.lowering import DEFAULT, Lowering
-from golden.rows import traced
-from golden.runtimes.choice import arithmetic
+from assay import golden, vectors
+from assay.golden import GoldenError, Graph, Network
+from assay.golden.codegen.networks import NETWORKS
+from assay.golden.compare import Comparison, compare_traces
+from assay.golden.lowering import DEFAULT, Lowering
+from assay.golden.rows import traced
+from assay.golden.runtimes.choice import arithmetic
 
 __all__ = [
     "DIGITS",

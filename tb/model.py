@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from golden import GoldenError, Graph, Network
-from golden.compare import Comparison, compare_traces, trace_of
-from golden.table import lines
-from tb.errors import AssayError, RunFailed
-from tb.framework import Source, compare_lowering, framework_rows
-from tb.options import Option
+from assay.golden import GoldenError, Graph, Network
+from assay.golden.compare import Comparison, compare_traces, trace_of
+from assay.golden.table import lines
+from assay.tb.errors import AssayError, RunFailed
+from assay.tb.framework import Source, compare_lowering, framework_rows
+from assay.tb.options import Option
 
 __all__ = ["STRICT", "Coverage", "EngineModel", "GoldenModel", "LayerRun", "Server"]
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import cocotb._test_manager
 from cocotb.triggers import Event
 
-from tb.agents.burst import StreamError
-from tb.coverage import CoverGroup
-from tb.json_file import write_json
-from tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.agents.burst import StreamError
+from assay.tb.coverage import CoverGroup
+from assay.tb.json_file import write_json
+from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
 
 #: Beats after a difference that are awaited before it is named: they tell a wrong beat from a lost or repeated one.
 EVIDENCE = 16

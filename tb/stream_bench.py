@@ -32,19 +32,19 @@ import cocotb
 import numpy as np
 from cocotb.utils import get_sim_time
 
-from tb.agents.access import AxiLite, PinBus
-from tb.agents.axi_pins import AxiMemory, AxiPins, AxiPlace
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import BeatUnknown, BurstDriver, BurstMonitor, StreamError, StreamTimeout
-from tb.agents.clocking import Clocking, Reset, start_clock
-from tb.agents.interrupt import Interrupt
-from tb.agents.port import PortDriver, PortMonitor
-from tb.agents.responder import MemoryResponder
-from tb.agents.signals import Signal, find_signal, has_signal
-from tb.bench import BenchStopped, BenchTest
-from tb.layout import Field
-from tb.scoreboard import Mismatch
-from tb.stream_ports import (
+from assay.tb.agents.access import AxiLite, PinBus
+from assay.tb.agents.axi_pins import AxiMemory, AxiPins, AxiPlace
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import BeatUnknown, BurstDriver, BurstMonitor, StreamError, StreamTimeout
+from assay.tb.agents.clocking import Clocking, Reset, start_clock
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.port import PortDriver, PortMonitor
+from assay.tb.agents.responder import MemoryResponder
+from assay.tb.agents.signals import Signal, find_signal, has_signal
+from assay.tb.bench import BenchStopped, BenchTest
+from assay.tb.layout import Field
+from assay.tb.scoreboard import Mismatch
+from assay.tb.stream_ports import (
     AxiLitePort,
     AxiMemoryPort,
     AxiPort,
@@ -54,8 +54,8 @@ from tb.stream_ports import (
     Port,
     axi_stream,
 )
-from tb.tensor_scoreboard import KEEP, LAST, Packet, TensorFormat, TensorScoreboard
-from tb.watchdog import Watchdog
+from assay.tb.tensor_scoreboard import KEEP, LAST, Packet, TensorFormat, TensorScoreboard
+from assay.tb.watchdog import Watchdog
 
 __all__ = [
     "AxiLitePort",

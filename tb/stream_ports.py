@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tb.layout import Field
+from assay.tb.layout import Field
 
 __all__ = [
     "AxiLitePort",

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
-from tb.layout import Arrangement, Field, from_bytes
-from tb.scoreboard import StreamScoreboard
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
+from assay.tb.layout import Arrangement, Field, from_bytes
+from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["Packet", "TensorFormat", "TensorScoreboard"]
 

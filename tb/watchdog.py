@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cocotb.triggers import Timer
 
-from tb.agents.burst import StreamTimeout
+from assay.tb.agents.burst import StreamTimeout
 
 __all__ = ["Watchdog", "Watched"]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-import golden
-from golden import ChecksumError, GoldenError, Graph, Network
+from assay import golden
+from assay.golden import ChecksumError, GoldenError, Graph, Network
 
 __all__ = ["MANIFEST", "apply_input_rule", "digits", "load_manifest", "path"]
 

@@ -23,12 +23,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import golden  # noqa: E402
-import sim  # noqa: E402
-from golden.compare import compare_traces  # noqa: E402
-from sim.blocks import discover  # noqa: E402
-from tb.block import Block  # noqa: E402
-from tb.errors import AssayError  # noqa: E402
+from assay import (
+    golden,  # noqa: E402
+    sim,  # noqa: E402
+)
+from assay.golden.compare import compare_traces  # noqa: E402
+from assay.sim.blocks import discover  # noqa: E402
+from assay.tb.block import Block  # noqa: E402
+from assay.tb.errors import AssayError  # noqa: E402
 
 # The bug: half an output step is added one place too high, so that some values round to the wrong integer.
 BROKEN_FILE = "rtl/mvu/mvu_post.sv"
@@ -40,7 +42,7 @@ def images_of(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     if options.data is not None:
         with np.load(options.data) as archive:
             return archive["images"], archive["labels"]
-    import vectors
+    from assay import vectors
 
     _, images, labels = vectors.digits(options.model.stem)
     return images.transpose(0, 3, 1, 2).astype(np.float32), labels

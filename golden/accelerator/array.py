@@ -17,10 +17,10 @@ from functools import cached_property
 
 import numpy as np
 
-from golden.accelerator.crossbar import Crossbar, LeastRecent
-from golden.errors import GoldenError
-from golden.mvu.agu import addresses, padded_addresses
-from golden.mvu.clocks import (
+from assay.golden.accelerator.crossbar import Crossbar, LeastRecent
+from assay.golden.errors import GoldenError
+from assay.golden.mvu.agu import addresses, padded_addresses
+from assay.golden.mvu.clocks import (
     DRAIN,
     FILL,
     OVERHEAD,
@@ -30,7 +30,7 @@ from golden.mvu.clocks import (
     RESIDUAL_START,
     Recurrence,
 )
-from golden.mvu.functional import (
+from assay.golden.mvu.functional import (
     CAUSE_BIT,
     Configuration,
     JobResult,
@@ -38,7 +38,7 @@ from golden.mvu.functional import (
     plane_order,
     run_job,
 )
-from golden.mvu.parameters import (
+from assay.golden.mvu.parameters import (
     CROSSBAR_PORTS,
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
@@ -47,7 +47,7 @@ from golden.mvu.parameters import (
     RESIDUAL_LOOPS,
     MvuParameters,
 )
-from golden.mvu.registers import BY_NAME, REGISTERS
+from assay.golden.mvu.registers import BY_NAME, REGISTERS
 
 __all__ = ["NEVER", "JobRecord", "MvuArray", "Program", "RaceError", "Unit"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from golden.errors import ConfigurationError
-from golden.mvu.parameters import CROSSBAR_PORTS
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.parameters import CROSSBAR_PORTS
 
 __all__ = ["Arrival", "Crossbar", "LeastRecent", "Word", "play"]
 

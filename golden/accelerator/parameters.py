@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
-from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
-from golden.parameters import Parameter, ParameterSet, parameter
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
+from assay.golden.parameters import Parameter, ParameterSet, parameter
 
 LANES = (8, 16, 32, 64)  #: a word of a data memory fits a beat of the host port
 _CONTROLLER = ("ImemWords", "DmemWords", "Skip", "MulDiv")  #: of the controller's parameters; Harts is Mvus

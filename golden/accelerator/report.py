@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from golden import table
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
-from golden.mvu.jobs import row_clocks
-from golden.network import Layer
+from assay.golden import table
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
+from assay.golden.mvu.jobs import row_clocks
+from assay.golden.network import Layer
 
 __all__ = ["LayerReport", "MemoryReport", "MvuReport", "Report", "StepRecord", "bit_operations", "report"]
 

@@ -14,26 +14,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator import registers as system_registers
-from golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
-from golden.accelerator.crossbar import LeastRecent
-from golden.accelerator.order import StepOrder
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.report import Report, StepRecord, report
-from golden.codegen.folding import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
-from golden.controller.csrs import BY_NAME as CSRS
-from golden.controller.csrs import Cause, Interrupt
-from golden.controller.instructions import Decoded, decode, disassemble
-from golden.controller.iss import Bus, Hart, Iss
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from golden.errors import ConfigurationError, GoldenError
-from golden.mvu.functional import cause_names
-from golden.mvu.layout import channel_blocks, pack_activations, unpack_activations, word_bytes
-from golden.mvu.registers import BY_NAME as MVU_REGISTERS
-from golden.mvu.registers import encode
-from golden.network import Network
+from assay.golden.accelerator import registers as system_registers
+from assay.golden.accelerator.array import NEVER, JobRecord, MvuArray, Program
+from assay.golden.accelerator.crossbar import LeastRecent
+from assay.golden.accelerator.order import StepOrder
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.report import Report, StepRecord, report
+from assay.golden.codegen.folding import fold
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Place, Plan, Step
+from assay.golden.controller.csrs import BY_NAME as CSRS
+from assay.golden.controller.csrs import Cause, Interrupt
+from assay.golden.controller.instructions import Decoded, decode, disassemble
+from assay.golden.controller.iss import Bus, Hart, Iss
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.mvu.functional import cause_names
+from assay.golden.mvu.layout import channel_blocks, pack_activations, unpack_activations, word_bytes
+from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.golden.mvu.registers import encode
+from assay.golden.network import Network
 
 __all__ = ["Run", "System", "SystemFault"]
 

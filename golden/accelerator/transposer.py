@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator.registers import BEAT_BYTES, ELEMENT_BITS
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu.layout import channel_blocks, pack_bits, unpack_bits, values_of_planes, word_bytes
+from assay.golden.accelerator.registers import BEAT_BYTES, ELEMENT_BITS
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.layout import channel_blocks, pack_bits, unpack_bits, values_of_planes, word_bytes
 
 __all__ = ["BEAT_BITS", "Transposer"]
 

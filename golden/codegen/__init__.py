@@ -4,7 +4,7 @@
 `plan` maps a network; the types of what it gives are in the module of the same name, `golden.codegen.plan`.
 """
 
-from golden.codegen.folding import fold
-from golden.codegen.planner import plan
+from assay.golden.codegen.folding import fold
+from assay.golden.codegen.planner import plan
 
 __all__ = ["fold", "plan"]

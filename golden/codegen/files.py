@@ -26,19 +26,19 @@ from typing import Any
 
 import numpy as np
 
-from golden import user_files, vector_sets
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.elf import executable
-from golden.codegen.folding import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
-from golden.controller.assembler import assemble
-from golden.controller.memory_map import IMEM_BASE
-from golden.errors import ChecksumError, ConfigurationError, GoldenError
-from golden.formats import IntFormat
-from golden.mvu.jobs import Job, TensorSpec
-from golden.mvu.layout import pack_activations, pack_bits, word_bytes
-from golden.mvu.parameters import SCALER_WIDTH, MvuParameters
-from golden.network import Layer, Network, Pool, Residual
+from assay.golden import user_files, vector_sets
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen.elf import executable
+from assay.golden.codegen.folding import fold
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
+from assay.golden.controller.assembler import assemble
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.errors import ChecksumError, ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.jobs import Job, TensorSpec
+from assay.golden.mvu.layout import pack_activations, pack_bits, word_bytes
+from assay.golden.mvu.parameters import SCALER_WIDTH, MvuParameters
+from assay.golden.network import Layer, Network, Pool, Residual
 
 __all__ = ["FORMAT", "Saved", "parameters", "read", "write"]
 

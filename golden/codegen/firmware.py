@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
-from golden.accelerator.registers import SYSTEM_UNIT
-from golden.codegen.plan import Firmware, Step
-from golden.controller.assembler import assemble, load_constant
-from golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
-from golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
-from golden.controller.parameters import MAX_HARTS
-from golden.errors import DoesNotFitError
-from golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.registers import BY_NAME as SYSTEM_REGISTERS
+from assay.golden.accelerator.registers import SYSTEM_UNIT
+from assay.golden.codegen.plan import Firmware, Step
+from assay.golden.controller.assembler import assemble, load_constant
+from assay.golden.controller.csrs import MVU_CSR_FIRST, MVU_CSRS, Interrupt
+from assay.golden.controller.memory_map import IMEM_BASE, MVU_BASE, MVU_STRIDE
+from assay.golden.controller.parameters import MAX_HARTS
+from assay.golden.errors import DoesNotFitError
+from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 
 __all__ = ["TRAP_JOB", "TRAP_TRAP", "FirmwareDoesNotFitError", "firmware"]
 

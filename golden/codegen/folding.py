@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.mvu.layout import channel_blocks
-from golden.network import Layer, Network
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.layout import channel_blocks
+from assay.golden.network import Layer, Network
 
 __all__ = ["fold", "folded_layer", "folds"]
 

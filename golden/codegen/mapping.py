@@ -14,12 +14,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.errors import DoesNotFitError
-from golden.mvu.clocks import OVERHEAD
-from golden.mvu.jobs import block_words, row_clocks
-from golden.mvu.layout import channel_blocks
-from golden.network import Layer
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.errors import DoesNotFitError
+from assay.golden.mvu.clocks import OVERHEAD
+from assay.golden.mvu.jobs import block_words, row_clocks
+from assay.golden.mvu.layout import channel_blocks
+from assay.golden.network import Layer
 
 __all__ = ["STEP_CLOCKS", "STEP_WORTH", "Item", "Part", "distributed", "pipelined"]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.formats import IntFormat
-from golden.network import Layer, Network, Residual
+from assay.golden.formats import IntFormat
+from assay.golden.network import Layer, Network, Residual
 
 __all__ = ["NETWORKS", "resnet18"]
 

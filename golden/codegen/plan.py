@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.formats import IntFormat
-from golden.mvu.jobs import Job
-from golden.network import Network
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.jobs import Job
+from assay.golden.network import Network
 
 __all__ = ["BIASES", "SCALERS", "WEIGHTS", "Firmware", "Load", "Phase", "Place", "Plan", "Step", "Wait"]
 

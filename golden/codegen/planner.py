@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen import mapping as mappings
-from golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
-from golden.codegen.folding import folded_layer, folds
-from golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.mvu.clocks import job_clocks
-from golden.mvu.jobs import Images, block_words, images, map_part
-from golden.mvu.layout import activation_words, channel_blocks
-from golden.network import Layer, Network
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen import mapping as mappings
+from assay.golden.codegen.firmware import FirmwareDoesNotFitError, Shares, firmware
+from assay.golden.codegen.folding import folded_layer, folds
+from assay.golden.codegen.mapping import STEP_CLOCKS, STEP_WORTH, Item
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Phase, Place, Plan, Step, Wait
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.jobs import Images, block_words, images, map_part
+from assay.golden.mvu.layout import activation_words, channel_blocks
+from assay.golden.network import Layer, Network
 
 __all__ = ["MAPPINGS", "plan", "predicted_clocks"]
 
@@ -85,7 +85,7 @@ def _fastest(network: Network, params: AcceleratorParameters, folded: bool | Non
     rough = [predicted_clocks(made) for made in plans]
     if len(plans) == 1 or max(rough) > _CLEAR * min(rough):
         return plans[rough.index(min(rough))]
-    from golden.accelerator.system import System  # which needs this package
+    from assay.golden.accelerator.system import System  # which needs this package
 
     def exact(made: Plan) -> int:
         system = System(params, functional=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from golden import table
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
-from golden.errors import ConfigurationError
-from golden.mvu.agu import conv_row_program
-from golden.mvu.jobs import countdown
-from golden.mvu.layout import channel_blocks
-from golden.mvu.parameters import NUM_LOOPS
-from golden.network import Network
+from assay.golden import table
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan, Step
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.agu import conv_row_program
+from assay.golden.mvu.jobs import countdown
+from assay.golden.mvu.layout import channel_blocks
+from assay.golden.mvu.parameters import NUM_LOOPS
+from assay.golden.network import Network
 
 __all__ = ["compat", "compat_total", "configuration", "memory_map"]
 

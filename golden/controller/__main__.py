@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m golden.controller COMMAND`: the simulator's speed, random programs as text."""
+"""`python -m assay.golden.controller COMMAND`: the simulator's speed, random programs as text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import argparse
 import sys
 import time
 
-from golden.controller.instructions import encode
-from golden.controller.iss import Iss, start
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import KINDS, random_program
-from golden.errors import GoldenError
+from assay.golden.controller.instructions import encode
+from assay.golden.controller.iss import Iss, start
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.programs import KINDS, random_program
+from assay.golden.errors import GoldenError
 
 _ROUNDS = 3  #: the best counts
 
@@ -69,7 +69,7 @@ def _program(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m golden.controller", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m assay.golden.controller", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bench = commands.add_parser("bench", help="Measure the simulator, on one thread.")
     bench.add_argument(

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.controller import csrs
-from golden.controller.instructions import BY_NAME, FORMATS, REGISTER_NAMES, encode, unsigned
-from golden.controller.memory_map import IMEM_BASE
-from golden.errors import ConfigurationError, GoldenError
+from assay.golden.controller import csrs
+from assay.golden.controller.instructions import BY_NAME, FORMATS, REGISTER_NAMES, encode, unsigned
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.errors import ConfigurationError, GoldenError
 
 __all__ = ["Assembly", "assemble", "load_constant"]
 

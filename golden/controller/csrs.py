@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from golden.registers import WORD_BITS, Field, Register
+from assay.golden.registers import WORD_BITS, Field, Register
 
 MISA = 0x4000_0100  #: MXL = 32 bits, extension I
 MISA_M = 0x1000  #: extension M, added with mul_div

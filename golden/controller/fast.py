@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 
-from golden.controller.instructions import FUNCTIONS, Decoded, Instruction, decode
-from golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.instructions import FUNCTIONS, Decoded, Instruction, decode
+from assay.golden.controller.memory_map import IMEM_BASE
 
 #: Inlined, as a call would take longer than the rest of the instruction.
 _INLINE = (

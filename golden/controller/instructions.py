@@ -13,8 +13,8 @@ from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
-from golden.controller.csrs import csr_name
-from golden.errors import ConfigurationError
+from assay.golden.controller.csrs import csr_name
+from assay.golden.errors import ConfigurationError
 
 WORD_MASK = 0xFFFF_FFFF
 SIGN_BIT = 0x8000_0000

@@ -13,8 +13,8 @@ from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from golden.controller import fast
-from golden.controller.csrs import (
+from assay.golden.controller import fast
+from assay.golden.controller.csrs import (
     BY_ADDRESS,
     BY_NAME,
     INTERRUPT_FLAG,
@@ -24,8 +24,8 @@ from golden.controller.csrs import (
     Interrupt,
     mvu_register,
 )
-from golden.controller.instructions import FUNCTIONS, INSTRUCTIONS, Decoded, decode, unsigned
-from golden.controller.memory_map import (
+from assay.golden.controller.instructions import FUNCTIONS, INSTRUCTIONS, Decoded, decode, unsigned
+from assay.golden.controller.memory_map import (
     IMEM_BASE,
     MSIP_BASE,
     MTIME_BASE,
@@ -36,8 +36,8 @@ from golden.controller.memory_map import (
     Region,
     region,
 )
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 #: ``bus(hart, write, mvu, register, wdata) -> (rdata, error)``: one access to an MVU's register.
 Bus = Callable[[int, bool, int, int, int], tuple[int, bool]]

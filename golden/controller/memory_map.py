@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from golden.controller.parameters import MAX_HARTS, ControllerParameters
-from golden.registers import Field, Register
+from assay.golden.controller.parameters import MAX_HARTS, ControllerParameters
+from assay.golden.registers import Field, Register
 
 IMEM_BASE = 0x8000_0000  #: instruction memory; the data memory lies directly behind it
 MSIP_BASE = 0x0200_0000  #: + 4 * hart

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden.parameters import ParameterSet, parameter, powers
+from assay.golden.parameters import ParameterSet, parameter, powers
 
 MAX_HARTS = 16
 MIN_WORDS, MAX_WORDS = 1 << 8, 1 << 16  #: of each memory, powers of two

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from golden.controller import memory_map
-from golden.controller.csrs import BY_NAME as CSR_BY_NAME
-from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
-from golden.controller.instructions import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import BY_NAME as CSR_BY_NAME
+from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS
+from assay.golden.controller.instructions import (
     BY_NAME,
     INSTRUCTIONS,
     disassemble,
@@ -30,9 +30,9 @@ from golden.controller.instructions import (
     random_word,
     unsigned,
 )
-from golden.controller.iss import Bus, Iss
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.controller.iss import Bus, Iss
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 __all__ = ["KINDS", "Line", "Program", "random_program", "shrink"]
 

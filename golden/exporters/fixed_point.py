@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import DoesNotFitError, GoldenError, UnsupportedOperatorError
-from golden.graph import Graph, Node
-from golden.importers.model_file import import_onnx
-from golden.importers.onnx import fixed_point as importer
-from golden.importers.onnx.file import read
-from golden.layers import fixed_point as layers
-from golden.layers import shaping
-from golden.layers.linear import Window
-from golden.layers.tflite import Pairwise
-from golden.schemes.fixed_point import ACTIVATION_BITS, BIAS_BITS, WEIGHT_BITS, Activation
+from assay.golden.errors import DoesNotFitError, GoldenError, UnsupportedOperatorError
+from assay.golden.graph import Graph, Node
+from assay.golden.importers.model_file import import_onnx
+from assay.golden.importers.onnx import fixed_point as importer
+from assay.golden.importers.onnx.file import read
+from assay.golden.layers import fixed_point as layers
+from assay.golden.layers import shaping
+from assay.golden.layers.linear import Window
+from assay.golden.layers.tflite import Pairwise
+from assay.golden.schemes.fixed_point import ACTIVATION_BITS, BIAS_BITS, WEIGHT_BITS, Activation
 
 __all__ = ["OPSET", "save", "to_bytes"]
 

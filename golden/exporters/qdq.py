@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import GoldenError, UnsupportedOperatorError
-from golden.graph import Graph, Node
-from golden.layers import shaping
-from golden.layers import tflite as layers
-from golden.layers.linear import Convolution, Window
-from golden.schemes.tflite import Affine, FloatRescale, Rescale
+from assay.golden.errors import GoldenError, UnsupportedOperatorError
+from assay.golden.graph import Graph, Node
+from assay.golden.layers import shaping
+from assay.golden.layers import tflite as layers
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
 
 __all__ = ["OPSET", "save", "to_bytes"]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.formats import MAX_BITS, IntFormat
-from golden.importers.model_file import import_onnx
-from golden.network import Layer, Network
-from golden.schemes.qonnx import DOMAIN, FLOAT32_EXACT
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.formats import MAX_BITS, IntFormat
+from assay.golden.importers.model_file import import_onnx
+from assay.golden.network import Layer, Network
+from assay.golden.schemes.qonnx import DOMAIN, FLOAT32_EXACT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

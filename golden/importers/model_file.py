@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from golden import user_files
-from golden.errors import GoldenError, ModelFormatError
-from golden.graph import Graph
+from assay.golden import user_files
+from assay.golden.errors import GoldenError, ModelFormatError
+from assay.golden.graph import Graph
 
 __all__ = ["MAX_FILE_BYTES", "import_onnx", "load", "parse_onnx", "read"]
 

@@ -12,10 +12,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.layers.tflite import Pairwise
-from golden.layers.tflite_tables import Lookup
-from golden.schemes.fixed_point import (
+from assay.golden.layers.linear import Convolution, Window, sums_of_products
+from assay.golden.layers.tflite import Pairwise
+from assay.golden.layers.tflite_tables import Lookup
+from assay.golden.schemes.fixed_point import (
     WeightScale,
     check_accumulator,
     hard_swish_chords,

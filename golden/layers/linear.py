@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 __all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "sums_of_products"]
 

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from golden.schemes.onnx import fma
+from assay.golden.schemes.onnx import fma
 
 __all__ = [
     "PACKED_BLOCK",

@@ -18,12 +18,12 @@ from functools import reduce
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.layers import mlas
-from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.layers.shaping import aligned, ranked
-from golden.schemes import onnx as scheme
-from golden.schemes.onnx import Affine, dequantize, quantize, requantize
+from assay.golden.errors import ConfigurationError
+from assay.golden.layers import mlas
+from assay.golden.layers.linear import Convolution, Window, sums_of_products
+from assay.golden.layers.shaping import aligned, ranked
+from assay.golden.schemes import onnx as scheme
+from assay.golden.schemes.onnx import Affine, dequantize, quantize, requantize
 
 __all__ = [
     "AveragePool",

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import GoldenError
-from golden.layers import eigen, mlas, shaping
-from golden.layers.linear import Convolution, Window, sums_of_products
-from golden.layers.shaping import aligned
-from golden.schemes import onnx as scheme
+from assay.golden.errors import GoldenError
+from assay.golden.layers import eigen, mlas, shaping
+from assay.golden.layers.linear import Convolution, Window, sums_of_products
+from assay.golden.layers.shaping import aligned
+from assay.golden.schemes import onnx as scheme
 
 __all__ = [
     "ArgExtreme",

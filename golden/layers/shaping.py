@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import GoldenError
+from assay.golden.errors import GoldenError
 
 __all__ = [
     "MOVES",

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
-from golden.layers.shaping import ranked
-from golden.layers.tflite_tables import all_values, looked_up
-from golden.schemes.tflite import (
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
+from assay.golden.layers.shaping import ranked
+from assay.golden.layers.tflite_tables import all_values, looked_up
+from assay.golden.schemes.tflite import (
     ACTIVATIONS,
     Affine,
     FloatRescale,

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.schemes.tflite import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.schemes.tflite import (
     Affine,
     Rescale,
     activation_range,

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError, ModelFormatError
-from golden.lowering import (  # noqa: F401  (each registers its operators)
+from assay.golden.errors import ConfigurationError, GoldenError, ModelFormatError
+from assay.golden.lowering import (  # noqa: F401  (each registers its operators)
     channels,
     elementwise,
     fixed_point,
@@ -40,14 +40,14 @@ from golden.lowering import (  # noqa: F401  (each registers its operators)
     quantisers,
     tflite,
 )
-from golden.lowering.numbers import holds
-from golden.lowering.settings import DEFAULT, SCALES, Lowering
-from golden.lowering.walk import LAYOUTS, Walk
-from golden.precision import Format, parse
+from assay.golden.lowering.numbers import holds
+from assay.golden.lowering.settings import DEFAULT, SCALES, Lowering
+from assay.golden.lowering.walk import LAYOUTS, Walk
+from assay.golden.precision import Format, parse
 
 if TYPE_CHECKING:
-    from golden.graph import Graph
-    from golden.network import Network
+    from assay.golden.graph import Graph
+    from assay.golden.network import Network
 
 __all__ = ["DEFAULT", "SCALES", "Lowering", "lower"]
 

@@ -10,8 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.lowering.values import ONE, Open, Padding, Tensor, Weight, checked, with_rounding
-from golden.operators import conv2d_output_size
+from assay.golden.lowering.values import ONE, Open, Padding, Tensor, Weight, checked, with_rounding
+from assay.golden.operators import conv2d_output_size
 
 __all__ = ["added", "alone", "average", "bounded", "convolution", "opened", "scaled", "shifted"]
 

@@ -10,10 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, UnsupportedOperatorError
-from golden.formats import IntFormat
-from golden.lowering.values import ONE, Padding, Tensor, checked, smallest_format
-from golden.network import Layer, Network, Origin, Pool
+from assay.golden.errors import ConfigurationError, UnsupportedOperatorError
+from assay.golden.formats import IntFormat
+from assay.golden.lowering.values import ONE, Padding, Tensor, checked, smallest_format
+from assay.golden.network import Layer, Network, Origin, Pool
 
 __all__ = ["Chain"]
 

@@ -8,14 +8,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.formats import IntFormat
-from golden.graph import Node
-from golden.layers import shaping
-from golden.lowering import algebra
-from golden.lowering.rounding import Quantiser
-from golden.lowering.values import Open, Padded, Tensor, Weight, checked, placed
-from golden.lowering.walk import Walk, at, lowers
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.formats import IntFormat
+from assay.golden.graph import Node
+from assay.golden.layers import shaping
+from assay.golden.lowering import algebra
+from assay.golden.lowering.rounding import Quantiser
+from assay.golden.lowering.values import Open, Padded, Tensor, Weight, checked, placed
+from assay.golden.lowering.walk import Walk, at, lowers
 
 __all__ = ["joined"]
 

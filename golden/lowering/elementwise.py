@@ -9,13 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
-from golden.graph import Node
-from golden.layers import onnx, onnx_float
-from golden.lowering import algebra
-from golden.lowering.rounding import Quantiser
-from golden.lowering.values import Constant, Input, Open, Tensor, smallest_format
-from golden.lowering.walk import Walk, at, fraction, lowers
+from assay.golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Node
+from assay.golden.layers import onnx, onnx_float
+from assay.golden.lowering import algebra
+from assay.golden.lowering.rounding import Quantiser
+from assay.golden.lowering.values import Constant, Input, Open, Tensor, smallest_format
+from assay.golden.lowering.walk import Walk, at, fraction, lowers
 
 __all__ = ["added", "clipped"]
 

@@ -19,11 +19,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.lowering.numbers import Numbers, holds
-from golden.lowering.rounding import Rounding
-from golden.mvu.parameters import POST_WIDTH
-from golden.network import MULTIPLIER, Layer
+from assay.golden.errors import ConfigurationError
+from assay.golden.lowering.numbers import Numbers, holds
+from assay.golden.lowering.rounding import Rounding
+from assay.golden.mvu.parameters import POST_WIDTH
+from assay.golden.network import MULTIPLIER, Layer
 
 __all__ = ["fitted"]
 

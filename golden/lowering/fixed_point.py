@@ -6,16 +6,16 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 
-from golden.formats import IntFormat
-from golden.graph import Node
-from golden.layers import fixed_point
-from golden.lowering import algebra
-from golden.lowering.elementwise import added, clipped
-from golden.lowering.pooling import averaged, max_pooled, reduced
-from golden.lowering.products import convolved, dense, integer_weight
-from golden.lowering.rounding import Quantiser, Rounding
-from golden.lowering.values import Tensor
-from golden.lowering.walk import Walk, at, lowers
+from assay.golden.formats import IntFormat
+from assay.golden.graph import Node
+from assay.golden.layers import fixed_point
+from assay.golden.lowering import algebra
+from assay.golden.lowering.elementwise import added, clipped
+from assay.golden.lowering.pooling import averaged, max_pooled, reduced
+from assay.golden.lowering.products import convolved, dense, integer_weight
+from assay.golden.lowering.rounding import Quantiser, Rounding
+from assay.golden.lowering.values import Tensor
+from assay.golden.lowering.walk import Walk, at, lowers
 
 __all__ = ["summed"]
 

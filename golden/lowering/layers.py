@@ -38,14 +38,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
-from golden.formats import MAX_BITS, IntFormat
-from golden.lowering.algebra import opened
-from golden.lowering.chain import Chain
-from golden.lowering.fit import fitted
-from golden.lowering.numbers import HINT, Numbers, holds
-from golden.lowering.rounding import Correction, Quantiser, Rounding
-from golden.lowering.values import (
+from assay.golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.formats import MAX_BITS, IntFormat
+from assay.golden.lowering.algebra import opened
+from assay.golden.lowering.chain import Chain
+from assay.golden.lowering.fit import fitted
+from assay.golden.lowering.numbers import HINT, Numbers, holds
+from assay.golden.lowering.rounding import Correction, Quantiser, Rounding
+from assay.golden.lowering.values import (
     ONE,
     Open,
     Padding,
@@ -56,8 +56,8 @@ from golden.lowering.values import (
     quantised_drift,
     smallest_format,
 )
-from golden.network import MULTIPLIER, Layer, Pool, Residual
-from golden.operators import conv2d_output_size
+from assay.golden.network import MULTIPLIER, Layer, Pool, Residual
+from assay.golden.operators import conv2d_output_size
 
 __all__ = ["Layers"]
 

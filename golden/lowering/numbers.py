@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
-from golden.lowering.values import Tensor
-from golden.mvu.parameters import ALIGN_MAX, POST_WIDTH, MvuParameters
-from golden.network import MULTIPLIER, Layer, Residual
-from golden.operators import MAX_SHIFT
+from assay.golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
+from assay.golden.lowering.values import Tensor
+from assay.golden.mvu.parameters import ALIGN_MAX, POST_WIDTH, MvuParameters
+from assay.golden.network import MULTIPLIER, Layer, Residual
+from assay.golden.operators import MAX_SHIFT
 
 __all__ = ["HINT", "Numbers", "holds"]
 

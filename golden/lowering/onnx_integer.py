@@ -9,20 +9,20 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import UnsupportedOperatorError
-from golden.graph import Node
-from golden.layers import onnx
-from golden.lowering import algebra
-from golden.lowering.channels import joined
-from golden.lowering.elementwise import added, times
-from golden.lowering.pooling import averaged, reduced
-from golden.lowering.products import convolved, dense, integer_weight
-from golden.lowering.quantisers import weight_format
-from golden.lowering.rounding import Quantiser
-from golden.lowering.values import Constant, Open, Tensor, Weight
-from golden.lowering.verify import check_pairs
-from golden.lowering.walk import Walk, at, fraction, lowers
-from golden.schemes.affine import Affine
+from assay.golden.errors import UnsupportedOperatorError
+from assay.golden.graph import Node
+from assay.golden.layers import onnx
+from assay.golden.lowering import algebra
+from assay.golden.lowering.channels import joined
+from assay.golden.lowering.elementwise import added, times
+from assay.golden.lowering.pooling import averaged, reduced
+from assay.golden.lowering.products import convolved, dense, integer_weight
+from assay.golden.lowering.quantisers import weight_format
+from assay.golden.lowering.rounding import Quantiser
+from assay.golden.lowering.values import Constant, Open, Tensor, Weight
+from assay.golden.lowering.verify import check_pairs
+from assay.golden.lowering.walk import Walk, at, fraction, lowers
+from assay.golden.schemes.affine import Affine
 
 __all__: list[str] = []
 

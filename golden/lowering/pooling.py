@@ -7,14 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import UnsupportedOperatorError
-from golden.graph import Node
-from golden.layers import onnx, onnx_float
-from golden.layers.linear import Window
-from golden.lowering import algebra
-from golden.lowering.values import Open, Padded, Tensor, natural
-from golden.lowering.walk import Walk, at, lowers
-from golden.network import Pool
+from assay.golden.errors import UnsupportedOperatorError
+from assay.golden.graph import Node
+from assay.golden.layers import onnx, onnx_float
+from assay.golden.layers.linear import Window
+from assay.golden.lowering import algebra
+from assay.golden.lowering.values import Open, Padded, Tensor, natural
+from assay.golden.lowering.walk import Walk, at, lowers
+from assay.golden.network import Pool
 
 __all__ = ["averaged", "max_pooled", "reduced"]
 

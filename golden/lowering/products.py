@@ -9,13 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.formats import MAX_BITS
-from golden.graph import Node
-from golden.layers import onnx
-from golden.layers.linear import Convolution, Window
-from golden.lowering import algebra
-from golden.lowering.values import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.formats import MAX_BITS
+from assay.golden.graph import Node
+from assay.golden.layers import onnx
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.lowering import algebra
+from assay.golden.lowering.values import (
     Constant,
     Open,
     Padded,
@@ -26,7 +26,7 @@ from golden.lowering.values import (
     natural,
     placed,
 )
-from golden.lowering.walk import Walk, at, fraction, lowers
+from assay.golden.lowering.walk import Walk, at, fraction, lowers
 
 __all__ = ["convolved", "dense", "integer_weight"]
 

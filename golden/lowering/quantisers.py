@@ -8,16 +8,24 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
-from golden.formats import MAX_BITS, IntFormat
-from golden.graph import Node
-from golden.layers import onnx, onnx_float
-from golden.lowering import algebra
-from golden.lowering.rounding import Quantiser, Rounding
-from golden.lowering.values import Constant, Input, Open, Padded, Tensor, quantised_drift, smallest_format
-from golden.lowering.walk import Walk, affine_format, at, fraction, lowers
-from golden.schemes import qonnx
-from golden.schemes.affine import Affine
+from assay.golden.errors import ConfigurationError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.formats import MAX_BITS, IntFormat
+from assay.golden.graph import Node
+from assay.golden.layers import onnx, onnx_float
+from assay.golden.lowering import algebra
+from assay.golden.lowering.rounding import Quantiser, Rounding
+from assay.golden.lowering.values import (
+    Constant,
+    Input,
+    Open,
+    Padded,
+    Tensor,
+    quantised_drift,
+    smallest_format,
+)
+from assay.golden.lowering.walk import Walk, affine_format, at, fraction, lowers
+from assay.golden.schemes import qonnx
+from assay.golden.schemes.affine import Affine
 
 __all__: list[str] = []
 

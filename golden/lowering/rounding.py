@@ -36,8 +36,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
 
 __all__ = ["DIRECTED", "Correction", "Quantiser", "Rounding"]
 

@@ -8,8 +8,8 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from golden.graph import Graph
-    from golden.network import Network
+    from assay.golden.graph import Graph
+    from assay.golden.network import Network
 
 __all__ = ["DEFAULT", "SCALES", "Lowering"]
 

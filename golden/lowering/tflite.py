@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import UnsupportedOperatorError
-from golden.formats import IntFormat
-from golden.graph import Node
-from golden.layers import fixed_point as fixed_point_layers
-from golden.layers import tflite, tflite_tables
-from golden.lowering import algebra
-from golden.lowering.elementwise import added, times
-from golden.lowering.fixed_point import summed
-from golden.lowering.numbers import HINT
-from golden.lowering.pooling import averaged, max_pooled, reduced
-from golden.lowering.products import convolved, dense, integer_weight
-from golden.lowering.rounding import Quantiser
-from golden.lowering.values import Constant, Input, Open, Padded, Tensor, smallest_format
-from golden.lowering.verify import check_pairs, check_values
-from golden.lowering.walk import Walk, at, lowers
-from golden.schemes.affine import Affine
-from golden.schemes.tflite import FloatRescale, Rescale, activation_range
+from assay.golden.errors import UnsupportedOperatorError
+from assay.golden.formats import IntFormat
+from assay.golden.graph import Node
+from assay.golden.layers import fixed_point as fixed_point_layers
+from assay.golden.layers import tflite, tflite_tables
+from assay.golden.lowering import algebra
+from assay.golden.lowering.elementwise import added, times
+from assay.golden.lowering.fixed_point import summed
+from assay.golden.lowering.numbers import HINT
+from assay.golden.lowering.pooling import averaged, max_pooled, reduced
+from assay.golden.lowering.products import convolved, dense, integer_weight
+from assay.golden.lowering.rounding import Quantiser
+from assay.golden.lowering.values import Constant, Input, Open, Padded, Tensor, smallest_format
+from assay.golden.lowering.verify import check_pairs, check_values
+from assay.golden.lowering.walk import Walk, at, lowers
+from assay.golden.schemes.affine import Affine
+from assay.golden.schemes.tflite import FloatRescale, Rescale, activation_range
 
 __all__: list[str] = []
 

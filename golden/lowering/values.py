@@ -16,9 +16,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.network import Pool
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.network import Pool
 
 __all__ = [
     "MAX_ELEMENTS",

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from golden.errors import ModelFormatError
-from golden.graph import Node
-from golden.lowering.numbers import HINT
-from golden.lowering.values import Tensor
-from golden.lowering.walk import Walk, at
-from golden.network import Layer
+from assay.golden.errors import ModelFormatError
+from assay.golden.graph import Node
+from assay.golden.lowering.numbers import HINT
+from assay.golden.lowering.values import Tensor
+from assay.golden.lowering.walk import Walk, at
+from assay.golden.network import Layer
 
 __all__ = ["check_pairs", "check_values"]
 

@@ -18,22 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import (
+from assay.golden.errors import (
     ConfigurationError,
     DoesNotFitError,
     GoldenError,
     ModelFormatError,
     UnsupportedOperatorError,
 )
-from golden.formats import IntFormat
-from golden.graph import Graph, Node
-from golden.handlers import Handlers
-from golden.layers import onnx, onnx_float, shaping
-from golden.layers import tflite as tflite_layers
-from golden.lowering import algebra
-from golden.lowering.layers import Layers
-from golden.lowering.rounding import Quantiser, Rounding
-from golden.lowering.values import (
+from assay.golden.formats import IntFormat
+from assay.golden.graph import Graph, Node
+from assay.golden.handlers import Handlers
+from assay.golden.layers import onnx, onnx_float, shaping
+from assay.golden.layers import tflite as tflite_layers
+from assay.golden.lowering import algebra
+from assay.golden.lowering.layers import Layers
+from assay.golden.lowering.rounding import Quantiser, Rounding
+from assay.golden.lowering.values import (
     Constant,
     Input,
     Open,
@@ -42,10 +42,10 @@ from golden.lowering.values import (
     placed,
     quantised_drift,
 )
-from golden.network import Network
-from golden.precision import Format
-from golden.schemes.affine import Affine
-from golden.schemes.fixed_point import Activation
+from assay.golden.network import Network
+from assay.golden.precision import Format
+from assay.golden.schemes.affine import Affine
+from assay.golden.schemes.fixed_point import Activation
 
 __all__ = ["LAYOUTS", "Walk", "affine_format", "at", "fraction", "lowers"]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = [
     "AddressProgram",

@@ -10,10 +10,10 @@ from itertools import islice
 
 import numpy as np
 
-from golden.mvu.functional import Configuration, Registers, check_configuration
-from golden.mvu.jobs import countdown
-from golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
-from golden.network import Layer
+from assay.golden.mvu.functional import Configuration, Registers, check_configuration
+from assay.golden.mvu.jobs import countdown
+from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
+from assay.golden.network import Layer
 
 __all__ = ["JobClocks", "Recurrence", "job_clocks", "layer_bound"]
 

@@ -16,9 +16,9 @@ from itertools import zip_longest
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu.agu import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.agu import (
     AddressProgram,
     PaddingGeometry,
     Windows,
@@ -26,8 +26,8 @@ from golden.mvu.agu import (
     enumerate_windows,
     padded_addresses,
 )
-from golden.mvu.layout import pack_bits, unpack_bits, values_of_planes, word_bytes
-from golden.mvu.parameters import (
+from assay.golden.mvu.layout import pack_bits, unpack_bits, values_of_planes, word_bytes
+from assay.golden.mvu.parameters import (
     CHANNEL_LOOPS,
     MAX_PRECISION,
     NUM_LOOPS,
@@ -37,8 +37,8 @@ from golden.mvu.parameters import (
     SCALER_WIDTH,
     MvuParameters,
 )
-from golden.mvu.registers import ERROR_CAUSES, REGISTERS, encode
-from golden.operators import quantise
+from assay.golden.mvu.registers import ERROR_CAUSES, REGISTERS, encode
+from assay.golden.operators import quantise
 
 __all__ = [
     "CAUSE_BIT",

@@ -13,15 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.formats import IntFormat
-from golden.mvu.agu import AddressProgram
-from golden.mvu.functional import Memories, check_configuration
-from golden.mvu.layout import activation_words, channel_blocks, pack_activations, pack_weights, weight_words
-from golden.mvu.parameters import ALIGN_MAX, MAX_KERNEL, POST_WIDTH, MvuParameters
-from golden.mvu.registers import BY_NAME
-from golden.network import Layer, Residual
-from golden.operators import conv2d_output_size
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.agu import AddressProgram
+from assay.golden.mvu.functional import Memories, check_configuration
+from assay.golden.mvu.layout import (
+    activation_words,
+    channel_blocks,
+    pack_activations,
+    pack_weights,
+    weight_words,
+)
+from assay.golden.mvu.parameters import ALIGN_MAX, MAX_KERNEL, POST_WIDTH, MvuParameters
+from assay.golden.mvu.registers import BY_NAME
+from assay.golden.network import Layer, Residual
+from assay.golden.operators import conv2d_output_size
 
 __all__ = [
     "Coordinate",

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
 
 __all__ = [
     "activation_words",

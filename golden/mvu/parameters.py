@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden.errors import ConfigurationError
-from golden.parameters import ParameterSet, parameter, powers
+from assay.golden.errors import ConfigurationError
+from assay.golden.parameters import ParameterSet, parameter, powers
 
 #: Nested loops of the weight and input address generators. The original has five; three more let a whole
 #: padded and pooled layer run as one job: row, column, output block, pool row, pool column, plane pair,

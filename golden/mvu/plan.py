@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from golden.errors import DoesNotFitError
-from golden.mvu.jobs import Job, map_layer
-from golden.mvu.layout import channel_blocks
-from golden.mvu.parameters import MvuParameters
-from golden.network import Layer, Network
+from assay.golden.errors import DoesNotFitError
+from assay.golden.mvu.jobs import Job, map_layer
+from assay.golden.mvu.layout import channel_blocks
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.network import Layer, Network
 
 __all__ = ["NetworkPlan"]
 

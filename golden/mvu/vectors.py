@@ -25,15 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from golden import vector_sets
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu.functional import Memories, run_job
-from golden.mvu.jobs import Job, TensorSpec
-from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.plan import NetworkPlan
-from golden.network import Network
+from assay.golden import vector_sets
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.functional import Memories, run_job
+from assay.golden.mvu.jobs import Job, TensorSpec
+from assay.golden.mvu.layout import pack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.plan import NetworkPlan
+from assay.golden.network import Network
 
 __all__ = ["FORMAT", "Vector", "parameters", "read", "vectors", "write"]
 

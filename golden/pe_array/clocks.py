@@ -23,8 +23,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.tile import Tile
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.tile import Tile
 
 __all__ = ["LayerClocks", "TileClocks", "array_bound", "layer_clocks", "table", "tile_clocks"]
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.pe_array.lanes import lanes, softmax
-from golden.pe_array.parameters import ACC_WIDTH, PeArrayParameters
-from golden.pe_array.registers import ArrayOp, LaneOp
-from golden.pe_array.tile import OutputBeats, Tile, check
+from assay.golden.errors import ConfigurationError
+from assay.golden.pe_array.lanes import lanes, softmax
+from assay.golden.pe_array.parameters import ACC_WIDTH, PeArrayParameters
+from assay.golden.pe_array.registers import ArrayOp, LaneOp
+from assay.golden.pe_array.tile import OutputBeats, Tile, check
 
 __all__ = ["accumulators", "explain", "outputs", "window_counts"]
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.layers import fixed_point, tflite
-from golden.layers.linear import Window
-from golden.pe_array.parameters import ACC_WIDTH, MAX_DIVISOR
-from golden.pe_array.registers import LaneOp, Rescaling
-from golden.schemes.fixed_point import rounded_quotient
-from golden.schemes.tflite import (
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.layers import fixed_point, tflite
+from assay.golden.layers.linear import Window
+from assay.golden.pe_array.parameters import ACC_WIDTH, MAX_DIVISOR
+from assay.golden.pe_array.registers import LaneOp, Rescaling
+from assay.golden.schemes.fixed_point import rounded_quotient
+from assay.golden.schemes.tflite import (
     Affine,
     FloatRescale,
     Rescale,

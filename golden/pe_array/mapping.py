@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, GoldenError, UnsupportedOperatorError
-from golden.layers import fixed_point, shaping, tflite, tflite_tables
-from golden.layers.linear import Window
-from golden.pe_array.lanes import (
+from assay.golden.errors import ConfigurationError, DoesNotFitError, GoldenError, UnsupportedOperatorError
+from assay.golden.layers import fixed_point, shaping, tflite, tflite_tables
+from assay.golden.layers.linear import Window
+from assay.golden.pe_array.lanes import (
     Constants,
     constants_of_add,
     constants_of_average_pool,
@@ -42,16 +42,16 @@ from golden.pe_array.lanes import (
     constants_of_softmax,
     rational_factor,
 )
-from golden.pe_array.parameters import (
+from assay.golden.pe_array.parameters import (
     MAX_DIVISOR,
     MAX_KERNEL,
     MAX_STRIDE,
     SOFTMAX_DEPTH,
     PeArrayParameters,
 )
-from golden.pe_array.registers import ArrayOp, Rescaling
-from golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
-from golden.schemes.tflite import limits
+from assay.golden.pe_array.registers import ArrayOp, Rescaling
+from assay.golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
+from assay.golden.schemes.tflite import limits
 
 __all__ = [
     "ARRAY",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden.errors import ConfigurationError
-from golden.parameters import ParameterSet, parameter, powers
+from assay.golden.errors import ConfigurationError
+from assay.golden.parameters import ParameterSet, parameter, powers
 
 MAX_KERNEL = 11  #: rows and columns of the largest kernel
 MAX_STRIDE = 4  #: largest vertical and horizontal stride

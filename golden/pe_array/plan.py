@@ -9,13 +9,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from golden.errors import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
-from golden.graph import AssignVariable, Graph, Node, ReadVariable
-from golden.layers import shaping
-from golden.pe_array.mapping import ARRAY, LayerTiles, map_operator, plain
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.tile import OutputBeats, Tile
-from golden.table import short
+from assay.golden.errors import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
+from assay.golden.graph import AssignVariable, Graph, Node, ReadVariable
+from assay.golden.layers import shaping
+from assay.golden.pe_array.mapping import ARRAY, LayerTiles, map_operator, plain
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.tile import OutputBeats, Tile
+from assay.golden.table import short
 
 __all__ = ["ArrayPlan", "Engine", "Execute"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from golden.layers.linear import Window
-from golden.pe_array.mapping import LayerTiles, map_convolution
-from golden.pe_array.parameters import PeArrayParameters
+from assay.golden.layers.linear import Window
+from assay.golden.pe_array.mapping import LayerTiles, map_convolution
+from assay.golden.pe_array.parameters import PeArrayParameters
 
 __all__ = ["SHAPES", "Shape"]
 

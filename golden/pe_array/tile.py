@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
-from golden.pe_array.registers import ENTRY, ENTRY_BITS, HEADER, HEADER_BITS, MAGIC, Rescaling
-from golden.registers import WORD_BITS, Register
+from assay.golden.errors import ConfigurationError
+from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
+from assay.golden.pe_array.registers import ENTRY, ENTRY_BITS, HEADER, HEADER_BITS, MAGIC, Rescaling
+from assay.golden.registers import WORD_BITS, Register
 
 __all__ = [
     "ENTRY_FIELDS",

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from golden import vector_sets
-from golden.graph import Graph
-from golden.pe_array.functional import outputs
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan
-from golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
+from assay.golden import vector_sets
+from assay.golden.graph import Graph
+from assay.golden.pe_array.functional import outputs
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan
+from assay.golden.pe_array.tile import ENTRY_FIELDS, OutputBeats, Tile
 
 __all__ = ["FORMAT", "Vector", "parameters", "read", "vectors", "write"]
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from golden.graph import Graph
-from golden.runtimes.isolated import Isolated, of_file
-from golden.schemes.qonnx import QUANTISERS
+from assay.golden.graph import Graph
+from assay.golden.runtimes.isolated import Isolated, of_file
+from assay.golden.schemes.qonnx import QUANTISERS
 
 __all__ = ["arithmetic", "runtime_of"]
 
 _LAYERS = {
-    "golden.layers.tflite": "TFLite's reference kernels",
-    "golden.layers.fixed_point": "the fixed-point ONNX scheme",
-    "golden.layers.onnx": "onnxruntime's operators",
-    "golden.layers.mlas": "onnxruntime's operators",
-    "golden.schemes.onnx": "onnxruntime's operators",
+    "assay.golden.layers.tflite": "TFLite's reference kernels",
+    "assay.golden.layers.fixed_point": "the fixed-point ONNX scheme",
+    "assay.golden.layers.onnx": "onnxruntime's operators",
+    "assay.golden.layers.mlas": "onnxruntime's operators",
+    "assay.golden.schemes.onnx": "onnxruntime's operators",
 }
 
 

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-import golden
-from golden.errors import GoldenError, RuntimeEndedError
-from golden.graph import Graph
-from golden.runtimes.litert import LiteRt, abort_reasons
-from golden.runtimes.onnxruntime import OnnxRuntime
-from golden.runtimes.qonnx import QonnxRuntime
-from golden.schemes.qonnx import QUANTISERS
+from assay import golden
+from assay.golden.errors import GoldenError, RuntimeEndedError
+from assay.golden.graph import Graph
+from assay.golden.runtimes.litert import LiteRt, abort_reasons
+from assay.golden.runtimes.onnxruntime import OnnxRuntime
+from assay.golden.runtimes.qonnx import QonnxRuntime
+from assay.golden.schemes.qonnx import QUANTISERS
 
 __all__ = ["Isolated", "of_file"]
 
@@ -178,7 +178,7 @@ def _child() -> Iterator[tuple[subprocess.Popen, Any]]:
     path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "golden.runtimes.isolated"],
+            [sys.executable, "-P", "-m", "assay.golden.runtimes.isolated"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

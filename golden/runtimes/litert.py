@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.errors import GoldenError, RuntimeEndedError
-from golden.graph import Graph
-from golden.importers import model_file
+from assay.golden.errors import GoldenError, RuntimeEndedError
+from assay.golden.graph import Graph
+from assay.golden.importers import model_file
 
 __all__ = ["KERNELS", "LiteRt", "abort_reasons", "known_deviations"]
 

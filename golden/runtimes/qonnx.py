@@ -10,10 +10,10 @@ from unittest import mock
 
 import numpy as np
 
-from golden.errors import GoldenError, RuntimeEndedError
-from golden.graph import Graph
-from golden.importers import model_file
-from golden.runtimes.onnxruntime import trace_rows
+from assay.golden.errors import GoldenError, RuntimeEndedError
+from assay.golden.graph import Graph
+from assay.golden.importers import model_file
+from assay.golden.runtimes.onnxruntime import trace_rows
 
 __all__ = ["QonnxRuntime"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.graph import AssignVariable, Graph, ReadVariable
+from assay.golden.graph import AssignVariable, Graph, ReadVariable
 
 __all__ = ["REASONS", "OperatorDifference", "explained", "operators"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 __all__ = ["Affine"]
 

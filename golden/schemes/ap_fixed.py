@@ -30,7 +30,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
+from assay.golden.errors import ConfigurationError, GoldenError
 
 __all__ = ["MAX_INPUT", "MAX_WIDTH", "OVERFLOWS", "QUANTISATIONS", "ApFixed"]
 

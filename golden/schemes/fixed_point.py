@@ -36,8 +36,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
-from golden.formats import IntFormat
+from assay.golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError
+from assay.golden.formats import IntFormat
 
 __all__ = [
     "ACTIVATION_BITS",

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.formats import IntFormat
-from golden.schemes.fixed_point import WeightScale, power_of_two
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.schemes.fixed_point import WeightScale, power_of_two
 
 __all__ = ["StepSize", "gradient_scale", "initial_step"]
 

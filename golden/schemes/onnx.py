@@ -31,7 +31,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.schemes.affine import Affine
+from assay.golden.schemes.affine import Affine
 
 __all__ = [
     "Affine",

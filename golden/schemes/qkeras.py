@@ -27,8 +27,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError, GoldenError
-from golden.schemes.ap_fixed import ApFixed
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.golden.schemes.ap_fixed import ApFixed
 
 __all__ = ["PowerOfTwo", "binary", "quantized_bits", "quantized_relu", "ternary"]
 

@@ -33,8 +33,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.errors import ConfigurationError
-from golden.schemes.affine import Affine
+from assay.golden.errors import ConfigurationError
+from assay.golden.schemes.affine import Affine
 
 __all__ = [
     "ACTIVATIONS",

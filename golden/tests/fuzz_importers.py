@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fuzzes the importers: small real files of every form are changed at random, loaded and run.
 
-    python -m golden.tests.fuzz_importers --seconds 3600 --seed 7
+    python -m assay.golden.tests.fuzz_importers --seconds 3600 --seed 7
 
 Whatever a file holds, there is a graph that runs, or a `GoldenError` of one short line: no other exception, no more
 than `--memory` megabytes, no file that takes longer than `--limit` seconds. A child process does the work under these
@@ -32,11 +32,11 @@ import numpy as np
 import onnx
 from google.protobuf.message import Message
 
-from golden.errors import GoldenError
-from golden.graph import Graph
-from golden.importers import onnx as onnx_importer
-from golden.importers import tflite as tflite_importer
-from golden.tests.typed import closures
+from assay.golden.errors import GoldenError
+from assay.golden.graph import Graph
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.tests.typed import closures
 
 VALUES = 1 << 18  # networks of more values than this are loaded, but not run
 LONGEST = 2000  # characters of a message
@@ -89,8 +89,8 @@ class Hang(Exception):
 
 
 def onnx_files() -> list[bytes]:
-    from golden.tests import test_fixed_point_import, test_onnx_import, test_qonnx_import
-    from golden.tests.onnx_files import OnnxFile
+    from assay.golden.tests import test_fixed_point_import, test_onnx_import, test_qonnx_import
+    from assay.golden.tests.onnx_files import OnnxFile
 
     trunc = OnnxFile(13, 2)
     x = trunc.quant(trunc.input((1, 2, 4, 4)), 8, 0.5, signed=0)
@@ -115,7 +115,7 @@ def onnx_files() -> list[bytes]:
 
 def tflite_file(rng: np.random.Generator) -> bytes:
     """A network of many operators, its declarations changed before they are written."""
-    from golden.tests.test_tflite_hostile import damage, model
+    from assay.golden.tests.test_tflite_hostile import damage, model
 
     file, inputs, outputs = model()
     for _ in range(int(rng.integers(4))):
@@ -346,7 +346,7 @@ def work(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m golden.tests.fuzz_importers", description=__doc__.split("\n")[0]
+        prog="python -m assay.golden.tests.fuzz_importers", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--seconds", type=int, default=60, help="how long (default 60)")
     parser.add_argument("--seed", type=int, default=1, help="of the series of files (default 1)")
@@ -362,7 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.child:
         return work(options)
     words = [f"--{n}={getattr(options, n)}" for n in ("seconds", "seed", "memory", "limit", "findings")]
-    command = [sys.executable, "-m", "golden.tests.fuzz_importers", "--child", *words]
+    command = [sys.executable, "-m", "assay.golden.tests.fuzz_importers", "--child", *words]
     # More threads of the BLAS take address space, and make no small network faster.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     try:

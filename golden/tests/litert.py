@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.compare import Comparison
-from golden.graph import Graph
-from golden.runtimes.litert import LiteRt
+from assay.golden.compare import Comparison
+from assay.golden.graph import Graph
+from assay.golden.runtimes.litert import LiteRt
 
 # The four networks of MLPerf Tiny, which are no part of the project: the folder named by ASSAY_MODELS, or
 # shared/models beside the checkout.

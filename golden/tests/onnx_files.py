@@ -8,13 +8,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from golden.compare import Comparison
-from golden.graph import Graph
-from golden.importers import onnx as importer
-from golden.runtimes.onnxruntime import OnnxRuntime
-from golden.runtimes.qonnx import QonnxRuntime
-from golden.schemes.qonnx import DOMAIN as QONNX
-from golden.tests.typed import closures
+from assay.golden.compare import Comparison
+from assay.golden.graph import Graph
+from assay.golden.importers import onnx as importer
+from assay.golden.runtimes.onnxruntime import OnnxRuntime
+from assay.golden.runtimes.qonnx import QonnxRuntime
+from assay.golden.schemes.qonnx import DOMAIN as QONNX
+from assay.golden.tests.typed import closures
 
 MICROSOFT = "com.microsoft"
 

@@ -13,15 +13,15 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import golden.codegen
-from golden import vector_sets
-from golden.codegen import files
-from golden.errors import GoldenError
-from golden.mvu import vectors as mvu_vectors
-from golden.pe_array import vectors as pe_array_vectors
-from golden.tests.codegen.networks import accelerator, random_network
-from golden.tests.mvu import test_vectors as mvu
-from golden.tests.pe_array import test_vectors as pe_array
+from assay import golden
+from assay.golden import vector_sets
+from assay.golden.codegen import files
+from assay.golden.errors import GoldenError
+from assay.golden.mvu import vectors as mvu_vectors
+from assay.golden.pe_array import vectors as pe_array_vectors
+from assay.golden.tests.codegen.networks import accelerator, random_network
+from assay.golden.tests.mvu import test_vectors as mvu
+from assay.golden.tests.pe_array import test_vectors as pe_array
 
 WEIRD = (
     *(None, True, -1, 0, 2**63, 10**30, 1.5, math.nan, math.inf, "", "x", "a\0b", "\udcff", "line\nbreak", "y" * 10**6),

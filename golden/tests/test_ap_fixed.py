@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError, GoldenError
-from golden.schemes.ap_fixed import MAX_WIDTH, OVERFLOWS, QUANTISATIONS, ApFixed
+from assay.golden import ConfigurationError, GoldenError
+from assay.golden.schemes.ap_fixed import MAX_WIDTH, OVERFLOWS, QUANTISATIONS, ApFixed
 
 WIDTHS = st.one_of(st.integers(1, 8), st.integers(1, MAX_WIDTH))
 TYPES = st.one_of(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.schemes.ap_fixed import OVERFLOWS, QUANTISATIONS, ApFixed
+from assay.golden.schemes.ap_fixed import OVERFLOWS, QUANTISATIONS, ApFixed
 
 # What is assigned to each type: all values of the first two, many of the others. The headers refuse (assert) a source
 # whose every bit lies more than one place below the target.

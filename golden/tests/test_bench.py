@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 
-import golden
-from golden import bench
-from golden.bench import einsum_convolution
-from golden.operators import conv2d
-from golden.tests.litert import network
-from golden.tests.onnx_files import OnnxFile
+from assay import golden
+from assay.golden import bench
+from assay.golden.bench import einsum_convolution
+from assay.golden.operators import conv2d
+from assay.golden.tests.litert import network
+from assay.golden.tests.onnx_files import OnnxFile
 
 
 @pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 2, 0, 1)])

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import golden
-from golden import user_files
-from golden.__main__ import main
-from golden.tests.onnx_files import OnnxFile
-from golden.tests.test_lowering import qdq_network
+from assay import golden
+from assay.golden import user_files
+from assay.golden.__main__ import main
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.golden.tests.test_lowering import qdq_network
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 
@@ -24,7 +24,7 @@ def tflite_model(tmp_path):
     """A small TFLite model of a convolution, an addition and a softmax."""
     pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
-    from golden.tests.test_tflite_import import small_model
+    from assay.golden.tests.test_tflite_import import small_model
 
     path = tmp_path / "small.tflite"
     path.write_bytes(small_model())
@@ -101,7 +101,7 @@ def test_compare_refuses_a_picture_of_no_format(capsys):
 def test_compare_names_where_litert_leaves_its_source(tmp_path, capsys):
     pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is missing: pip install ai-edge-litert")
-    from golden.tests.tflite_files import ModelFile
+    from assay.golden.tests.tflite_files import ModelFile
 
     file = ModelFile()
     x, y = (file.tensor((1, 4), 0.1, 5) for _ in range(2))
@@ -120,7 +120,7 @@ def test_compare_with_litert(tflite_model, capsys):
 
 
 def test_names_with_slashes_survive_the_file(tmp_path):
-    from golden.archives import write_npz
+    from assay.golden.archives import write_npz
 
     tensors = {"model/layer:0;other": np.arange(3), "b": np.zeros((2, 2), np.int8)}
     write_npz(tmp_path / "t.npz", tensors)
@@ -160,7 +160,7 @@ def test_as_a_program(tmp_path):
     broken.write_bytes(b"no model at all")
     pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
     run = subprocess.run(
-        [sys.executable, "-m", "golden", "summary", str(broken)],
+        [sys.executable, "-m", "assay.golden", "summary", str(broken)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import golden
-from golden import GoldenError
-from golden.compare import Comparison, compare_arrays, compare_traces
-from golden.schemes.fixed_point import Activation
-from golden.schemes.tflite import Affine
-from golden.tests.test_graph import residual
+from assay import golden
+from assay.golden import GoldenError
+from assay.golden.compare import Comparison, compare_arrays, compare_traces
+from assay.golden.schemes.fixed_point import Activation
+from assay.golden.schemes.tflite import Affine
+from assay.golden.tests.test_graph import residual
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 

@@ -12,15 +12,15 @@ import onnx.numpy_helper
 import pytest
 from onnx import TensorProto, helper
 
-from golden import DoesNotFitError, GoldenError, Graph, ModelFormatError, UnsupportedOperatorError
-from golden.exporters.fixed_point import save, to_bytes
-from golden.graph import Node, Tensor
-from golden.importers.onnx import load, loads
-from golden.importers.onnx.file import read
-from golden.importers.onnx.fixed_point import OPERATORS, recognises
-from golden.layers import shaping
-from golden.schemes.fixed_point import Activation
-from golden.tests.fixed_point_files import ModelFile, scaled
+from assay.golden import DoesNotFitError, GoldenError, Graph, ModelFormatError, UnsupportedOperatorError
+from assay.golden.exporters.fixed_point import save, to_bytes
+from assay.golden.graph import Node, Tensor
+from assay.golden.importers.onnx import load, loads
+from assay.golden.importers.onnx.file import read
+from assay.golden.importers.onnx.fixed_point import OPERATORS, recognises
+from assay.golden.layers import shaping
+from assay.golden.schemes.fixed_point import Activation
+from assay.golden.tests.fixed_point_files import ModelFile, scaled
 
 WEIGHT = np.arange(16 * 3 * 9).reshape(16, 3, 3, 3) % 255 - 127
 
@@ -477,7 +477,7 @@ def test_shapes_from_constant_nodes():
 
 
 def test_golden_load_finds_the_scheme_by_its_attributes(tmp_path):
-    import golden
+    from assay import golden
 
     path = tmp_path / "fixed.onnx"
     path.write_bytes(small_model())

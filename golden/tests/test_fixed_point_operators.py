@@ -17,16 +17,16 @@ import pytest
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-import golden
-from golden.exporters import fixed_point as exporter
-from golden.importers.onnx import load, loads
-from golden.importers.onnx.file import read
-from golden.importers.onnx.fixed_point import recognises
-from golden.layers import fixed_point as layers
-from golden.layers.linear import Convolution, Window
-from golden.schemes.fixed_point import WeightScale
-from golden.tests.fixed_point_files import ModelFile, scaled
-from golden.tests.typed import closures
+from assay import golden
+from assay.golden.exporters import fixed_point as exporter
+from assay.golden.importers.onnx import load, loads
+from assay.golden.importers.onnx.file import read
+from assay.golden.importers.onnx.fixed_point import recognises
+from assay.golden.layers import fixed_point as layers
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.schemes.fixed_point import WeightScale
+from assay.golden.tests.fixed_point_files import ModelFile, scaled
+from assay.golden.tests.typed import closures
 
 
 def half_away(x: Fraction) -> int:

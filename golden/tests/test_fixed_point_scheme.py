@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError, DoesNotFitError, ModelFormatError
-from golden.layers import fixed_point as layers
-from golden.schemes import fixed_point
-from golden.schemes.fixed_point import (
+from assay.golden import ConfigurationError, DoesNotFitError, ModelFormatError
+from assay.golden.layers import fixed_point as layers
+from assay.golden.schemes import fixed_point
+from assay.golden.schemes.fixed_point import (
     FEATURE_MAP,
     INPUT,
     LIMITS,

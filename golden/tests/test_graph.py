@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden import ConfigurationError, GoldenError
-from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
+from assay.golden import ConfigurationError, GoldenError
+from assay.golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
 
 INT32 = np.dtype(np.int32)
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from golden.importers import onnx, tflite
-from golden.layers import linear, mlas
-from golden.tests.fixed_point_files import ModelFile as FixedPointFile
-from golden.tests.onnx_files import OnnxFile
+from assay.golden.importers import onnx, tflite
+from assay.golden.layers import linear, mlas
+from assay.golden.tests.fixed_point_files import ModelFile as FixedPointFile
+from assay.golden.tests.onnx_files import OnnxFile
 
 WIDTH, LAYERS = 2048, 8  # 32 MB of weights
 DEEP = 8200  # one layer of 64 MB, and of more values than an activation may have
@@ -24,7 +24,7 @@ SCRIPT = """
 import re, sys
 import numpy as np
 import golden, golden.importers.onnx, golden.importers.tflite, tflite, onnx, onnx.numpy_helper
-from golden.tests.test_importer_memory import warm_up
+from assay.golden.tests.test_importer_memory import warm_up
 # Not getrusage: its peak is the parent's where that was larger.
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 warm_up()
@@ -49,7 +49,7 @@ def weights(width: int, seed: int) -> np.ndarray:
 
 
 def dense_tflite(width: int, layers: int) -> bytes:
-    from golden.tests.tflite_files import ModelFile
+    from assay.golden.tests.tflite_files import ModelFile
 
     file = ModelFile()
     x = first = file.tensor((1, width), 0.5, 0)

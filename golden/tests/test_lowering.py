@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import golden
-from golden import DoesNotFitError, GoldenError, ModelFormatError, UnsupportedOperatorError
-from golden.compare import compare_traces
-from golden.importers import onnx as importer
-from golden.tests.onnx_files import QONNX, OnnxFile, onnxruntime, random_inputs
+from assay import golden
+from assay.golden import DoesNotFitError, GoldenError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.compare import compare_traces
+from assay.golden.importers import onnx as importer
+from assay.golden.tests.onnx_files import QONNX, OnnxFile, onnxruntime, random_inputs
 
 RESNET8 = Path(os.environ.get("ASSAY_MODELS", "../shared/models")) / "mlperf_tiny_resnet8_int8.tflite"
 

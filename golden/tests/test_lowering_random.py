@@ -15,13 +15,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from golden import GoldenError
-from golden.compare import compare_traces
-from golden.graph import Graph
-from golden.importers import onnx as onnx_importer
-from golden.importers import tflite as tflite_importer
-from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_files import ModelFile
+from assay.golden import GoldenError
+from assay.golden.compare import compare_traces
+from assay.golden.graph import Graph
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.golden.tests.tflite_files import ModelFile
 
 COUNT = 60  # networks a test
 

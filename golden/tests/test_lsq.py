@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError, GoldenError, IntFormat
-from golden.schemes.fixed_point import WeightScale
-from golden.schemes.lsq import StepSize, gradient_scale, initial_step
+from assay.golden import ConfigurationError, GoldenError, IntFormat
+from assay.golden.schemes.fixed_point import WeightScale
+from assay.golden.schemes.lsq import StepSize, gradient_scale, initial_step
 
 FORMATS = st.builds(IntFormat, st.integers(1, 16), st.booleans())
 STEPS = st.floats(2.0**-20, 2.0**20, width=32)

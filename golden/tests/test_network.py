@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-import golden
-from golden import (
+from assay import golden
+from assay.golden import (
     ConfigurationError,
     DoesNotFitError,
     GoldenError,
@@ -25,10 +25,10 @@ from golden import (
     Residual,
     UnsupportedOperatorError,
 )
-from golden.exporters import qonnx as exporter
-from golden.importers import onnx as importer
-from golden.operators import max_pool
-from golden.tests.onnx_executor import Quant, execute
+from assay.golden.exporters import qonnx as exporter
+from assay.golden.importers import onnx as importer
+from assay.golden.operators import max_pool
+from assay.golden.tests.onnx_executor import Quant, execute
 
 U2, S2, U8, S16 = IntFormat(2, False), IntFormat(2, True), IntFormat(8, False), IntFormat(16, True)
 

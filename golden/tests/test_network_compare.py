@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden import GoldenError
-from golden.importers import onnx as importer
-from golden.tests.onnx_files import OnnxFile
+from assay.golden import GoldenError
+from assay.golden.importers import onnx as importer
+from assay.golden.tests.onnx_files import OnnxFile
 
 # A map as long in each direction, so that no shape tells the file's order from the network's.
 SHAPE = (4, 4, 4)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden import GoldenError
-from golden.importers import onnx as importer
-from golden.tests.onnx_files import MICROSOFT, OnnxFile, check, onnxruntime
-from golden.tests.test_onnx_operators import Case, ints
+from assay.golden import GoldenError
+from assay.golden.importers import onnx as importer
+from assay.golden.tests.onnx_files import MICROSOFT, OnnxFile, check, onnxruntime
+from assay.golden.tests.test_onnx_operators import Case, ints
 
 LENGTHS = [(1, 1), (1, 3), (1, 8), (2, 3, 5), (1, 17), (1, 4, 33)]
 

@@ -12,10 +12,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-import golden
-from golden import GoldenError, Graph, ModelFormatError, UnsupportedOperatorError
-from golden.importers import onnx as importer
-from golden.tests.onnx_files import MICROSOFT, OnnxFile
+from assay import golden
+from assay.golden import GoldenError, Graph, ModelFormatError, UnsupportedOperatorError
+from assay.golden.importers import onnx as importer
+from assay.golden.tests.onnx_files import MICROSOFT, OnnxFile
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 
@@ -71,7 +71,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch):
     path.write_bytes(small().bytes())
     graph = golden.load(path)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    from golden.runtimes.onnxruntime import OnnxRuntime
+    from assay.golden.runtimes.onnxruntime import OnnxRuntime
 
     with pytest.raises(GoldenError, match="pip install onnx onnxruntime"):
         OnnxRuntime(path, graph)
@@ -442,7 +442,7 @@ def test_foreign_content(content, tmp_path):
 
 
 def test_command_line_refuses_with_status_two(tmp_path, capsys):
-    from golden.__main__ import main
+    from assay.golden.__main__ import main
 
     path = tmp_path / "bad.onnx"
     path.write_bytes(small(strides=[0, 1]).bytes())

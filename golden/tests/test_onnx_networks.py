@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import golden
-from golden.tests.onnx_files import onnxruntime
+from assay import golden
+from assay.golden.tests.onnx_files import onnxruntime
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
 quantization = pytest.importorskip("onnxruntime.quantization", reason="onnxruntime.quantization is missing")
@@ -156,7 +156,7 @@ def test_optimised_qdq_is_another_arithmetic(tmp_path):
 
 
 def test_command_line_compares_with_onnxruntime(tmp_path, capsys):
-    from golden.__main__ import main
+    from assay.golden.__main__ import main
 
     path = tmp_path / "net.onnx"
     quantised(path, 13, "QOperator", *NUMBERS[0])
@@ -171,8 +171,8 @@ def test_powers_of_two_are_exact_however_they_are_summed():
     kernels, gives the values that the graph gives."""
     import onnxruntime as runtime
 
-    from golden.importers import onnx as importer
-    from golden.tests.onnx_files import OnnxFile
+    from assay.golden.importers import onnx as importer
+    from assay.golden.tests.onnx_files import OnnxFile
 
     rng = np.random.default_rng(0)
     file = OnnxFile()

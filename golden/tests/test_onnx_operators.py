@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from golden.importers import onnx as importer
-from golden.schemes import onnx as scheme
-from golden.schemes.onnx import Affine
-from golden.tests.onnx_files import MICROSOFT, OnnxFile, check, onnxruntime
+from assay.golden.importers import onnx as importer
+from assay.golden.schemes import onnx as scheme
+from assay.golden.schemes.onnx import Affine
+from assay.golden.tests.onnx_files import MICROSOFT, OnnxFile, check, onnxruntime
 
 CASES = 25
 EIGHT_BITS = [np.uint8, np.int8]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError
-from golden.layers import mlas
-from golden.schemes import onnx as scheme
-from golden.schemes.onnx import Affine
-from golden.tests.float32 import float32, fraction
+from assay.golden import ConfigurationError
+from assay.golden.layers import mlas
+from assay.golden.schemes import onnx as scheme
+from assay.golden.schemes.onnx import Affine
+from assay.golden.tests.float32 import float32, fraction
 
 DTYPES = [np.uint8, np.int8, np.uint16, np.int16]
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from golden import ConfigurationError, GoldenError, IntFormat
-from golden.operators import conv2d, max_pool, quantise, scale_bias
+from assay.golden import ConfigurationError, GoldenError, IntFormat
+from assay.golden.operators import conv2d, max_pool, quantise, scale_bias
 
 quick = settings(max_examples=60)
 formats = st.builds(IntFormat, st.integers(1, 16), st.booleans())

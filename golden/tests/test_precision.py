@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import golden
-from golden import ApFixed, ConfigurationError, GoldenError, IntFormat, precision
-from golden.__main__ import main
-from golden.exporters.fixed_point import to_bytes
-from golden.graph import Graph, Node, Tensor
-from golden.precision import Precision
-from golden.schemes.ap_fixed import OVERFLOWS, QUANTISATIONS
-from golden.schemes.fixed_point import Activation
-from golden.schemes.tflite import Affine
-from golden.tests.test_ap_fixed import assigned
+from assay import golden
+from assay.golden import ApFixed, ConfigurationError, GoldenError, IntFormat, precision
+from assay.golden.__main__ import main
+from assay.golden.exporters.fixed_point import to_bytes
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.precision import Precision
+from assay.golden.schemes.ap_fixed import OVERFLOWS, QUANTISATIONS
+from assay.golden.schemes.fixed_point import Activation
+from assay.golden.schemes.tflite import Affine
+from assay.golden.tests.test_ap_fixed import assigned
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 INT8, FLOAT = np.dtype(np.int8), np.dtype(np.float32)

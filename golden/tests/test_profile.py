@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-import golden
-from golden import GoldenError, Graph, IntFormat, Layer, Network
-from golden.graph import AssignVariable, Node, ReadVariable, Tensor
-from golden.importers.onnx import loads
-from golden.profile import _usage
-from golden.schemes.tflite import Affine
-from golden.tests.fixed_point_files import ModelFile, scaled
+from assay import golden
+from assay.golden import GoldenError, Graph, IntFormat, Layer, Network
+from assay.golden.graph import AssignVariable, Node, ReadVariable, Tensor
+from assay.golden.importers.onnx import loads
+from assay.golden.profile import _usage
+from assay.golden.schemes.tflite import Affine
+from assay.golden.tests.fixed_point_files import ModelFile, scaled
 
 INT8, FLOAT32 = np.dtype(np.int8), np.dtype(np.float32)
 

@@ -9,14 +9,14 @@ import pytest
 pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
 pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
 
-import golden
-from golden import GoldenError, UnsupportedOperatorError
-from golden.exporters import qdq
-from golden.importers import onnx as importer
-from golden.importers import tflite
-from golden.tests.litert import network, random_inputs
-from golden.tests.onnx_files import onnxruntime
-from golden.tests.test_tflite_operators import Case, bias, weights, window_options
+from assay import golden
+from assay.golden import GoldenError, UnsupportedOperatorError
+from assay.golden.exporters import qdq
+from assay.golden.importers import onnx as importer
+from assay.golden.importers import tflite
+from assay.golden.tests.litert import network, random_inputs
+from assay.golden.tests.onnx_files import onnxruntime
+from assay.golden.tests.test_tflite_operators import Case, bias, weights, window_options
 
 
 def exported(graph, runs: int = 20):

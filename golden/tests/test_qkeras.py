@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError, GoldenError
-from golden.schemes.qkeras import PowerOfTwo, binary, quantized_bits, quantized_relu, ternary
+from assay.golden import ConfigurationError, GoldenError
+from assay.golden.schemes.qkeras import PowerOfTwo, binary, quantized_bits, quantized_relu, ternary
 
 FLOATS = st.lists(st.floats(-40, 40, width=32), min_size=1, max_size=9)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import golden
-from golden import Graph, ModelFormatError, Network, UnsupportedOperatorError
-from golden.importers import onnx as importer
-from golden.schemes.qonnx import DOMAIN, BipolarQuant, Quant
-from golden.tests.onnx_files import QONNX, OnnxFile, check
+from assay import golden
+from assay.golden import Graph, ModelFormatError, Network, UnsupportedOperatorError
+from assay.golden.importers import onnx as importer
+from assay.golden.schemes.qonnx import DOMAIN, BipolarQuant, Quant
+from assay.golden.tests.onnx_files import QONNX, OnnxFile, check
 
 DIGITS = Path(__file__).parents[2] / "vectors" / "digits" / "digits_w2a2.onnx"
 ONE, NONE, EIGHT = np.float32(1), np.float32(0), np.float32(8)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vectors
-from golden import GoldenError, Graph
-from golden.importers import onnx as importer
-from golden.layers import mlas
-from golden.tests.float32 import float32, fraction
-from golden.tests.onnx_files import QONNX, OnnxFile, check, onnxruntime, qonnx
+from assay import vectors
+from assay.golden import GoldenError, Graph
+from assay.golden.importers import onnx as importer
+from assay.golden.layers import mlas
+from assay.golden.tests.float32 import float32, fraction
+from assay.golden.tests.onnx_files import QONNX, OnnxFile, check, onnxruntime, qonnx
 
 IMAGES = 30
 

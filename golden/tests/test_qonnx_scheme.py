@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from golden import ConfigurationError
-from golden.schemes.qonnx import ROUNDINGS, BipolarQuant, MultiThreshold, Quant, Trunc
-from golden.tests.float32 import float32, fraction
+from assay.golden import ConfigurationError
+from assay.golden.schemes.qonnx import ROUNDINGS, BipolarQuant, MultiThreshold, Quant, Trunc
+from assay.golden.tests.float32 import float32, fraction
 
 MODES = sorted(ROUNDINGS)
 HALF = Fraction(1, 2)

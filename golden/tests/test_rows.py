@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden import GoldenError
-from golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
-from golden.importers import onnx as importer
-from golden.importers import tflite as tflite_importer
-from golden.layers import onnx_float, shaping
-from golden.rows import count, limits, random_rows, read_rows, traced
-from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_cases import Case
+from assay.golden import GoldenError
+from assay.golden.graph import AssignVariable, Graph, Node, ReadVariable, Tensor
+from assay.golden.importers import onnx as importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.layers import onnx_float, shaping
+from assay.golden.rows import count, limits, random_rows, read_rows, traced
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.golden.tests.tflite_cases import Case
 
 RNG = np.random.default_rng
 
@@ -176,7 +176,7 @@ def test_parts_make_the_whole_and_progress_counts_every_row(number):
 
 def test_a_slow_model_runs_row_by_row(monkeypatch):
     clock = iter(range(1000))
-    monkeypatch.setattr("golden.rows.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("assay.golden.rows.time.monotonic", lambda: next(clock))
     model = Counting()
     traced(model, {"x": np.arange(5)})
     assert model.parts == [1] * 5

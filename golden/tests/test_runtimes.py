@@ -10,14 +10,14 @@ import signal
 import numpy as np
 import pytest
 
-import golden
-from golden.__main__ import main
-from golden.errors import RuntimeEndedError
-from golden.importers import onnx as onnx_importer
-from golden.importers import tflite as tflite_importer
-from golden.runtimes.isolated import Isolated, of_file
-from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_files import ModelFile
+from assay import golden
+from assay.golden.__main__ import main
+from assay.golden.errors import RuntimeEndedError
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.runtimes.isolated import Isolated, of_file
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.golden.tests.tflite_files import ModelFile
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
 pytest.importorskip("qonnx", reason="qonnx is missing: pip install qonnx")
@@ -91,7 +91,7 @@ def test_library(name, tmp_path):
 def test_bench_counts_a_failure(tmp_path, monkeypatch):
     path = tmp_path / "softmax.tflite"
     path.write_bytes(long_softmax(1000))
-    from golden import bench
+    from assay.golden import bench
 
     lines, sound = bench.run(path, golden.load(path), 2, 0)
     assert not sound
@@ -145,7 +145,7 @@ def test_an_input_without_axes(foreign):
 
 def test_it_equals_the_runtime_itself(tmp_path):
     """Tensors, dtypes and shapes, and the progress of the rows."""
-    from golden.runtimes.onnxruntime import OnnxRuntime
+    from assay.golden.runtimes.onnxruntime import OnnxRuntime
 
     file = OnnxFile(13)
     x = file.dequantize(file.input(("N", 4), np.int8), 0.5, np.int8(3))

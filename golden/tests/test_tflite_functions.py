@@ -16,12 +16,12 @@ import pytest
 pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
 pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
 
-from golden import GoldenError, ModelFormatError
-from golden.importers import tflite as importer
-from golden.layers.tflite_tables import rsqrt_table
-from golden.schemes.tflite import Affine, inverse_square_root, reciprocal
-from golden.tests.litert import litert, optimised
-from golden.tests.tflite_cases import CASES, Case, each_pair, each_value
+from assay.golden import GoldenError, ModelFormatError
+from assay.golden.importers import tflite as importer
+from assay.golden.layers.tflite_tables import rsqrt_table
+from assay.golden.schemes.tflite import Affine, inverse_square_root, reciprocal
+from assay.golden.tests.litert import litert, optimised
+from assay.golden.tests.tflite_cases import CASES, Case, each_pair, each_value
 
 I8 = np.dtype(np.int8)
 

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
 pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
 
-from golden import GoldenError, ModelFormatError
-from golden.importers.tflite import OPERATORS, loads
-from golden.tests.tflite_files import ModelFile
+from assay.golden import GoldenError, ModelFormatError
+from assay.golden.importers.tflite import OPERATORS, loads
+from assay.golden.tests.tflite_files import ModelFile
 
 INTEGERS = [0, 1, -1, 2, 3, -2, 5, 127, 128, -129, 1 << 15, 1 << 20, 1 << 26, (1 << 31) - 1, -(1 << 31)]
 SCALES = [0.0, -1.0, float("nan"), float("inf"), 1e-45, 1e-30, 1e-8, 1.0, 1e10, 3e38]

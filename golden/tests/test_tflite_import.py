@@ -14,11 +14,11 @@ pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install f
 
 import tflite
 
-import golden
-from golden import GoldenError, ModelFormatError, UnsupportedOperatorError
-from golden.importers.tflite import MAX_ELEMENTS, OPERATORS, loads
-from golden.tests.litert import network
-from golden.tests.tflite_files import ModelFile
+from assay import golden
+from assay.golden import GoldenError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.importers.tflite import MAX_ELEMENTS, OPERATORS, loads
+from assay.golden.tests.litert import network
+from assay.golden.tests.tflite_files import ModelFile
 
 
 def small_model() -> bytes:

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
 pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
 
-from golden import GoldenError
-from golden.importers import tflite as importer
-from golden.layers.linear import TransposedConvolution
-from golden.tests.tflite_cases import CASES, Case, bias, weights
+from assay.golden import GoldenError
+from assay.golden.importers import tflite as importer
+from assay.golden.layers.linear import TransposedConvolution
+from assay.golden.tests.tflite_cases import CASES, Case, bias, weights
 
 
 @pytest.mark.parametrize("seed", range(2 * CASES))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import golden
-from golden import GoldenError
-from golden.tests.litert import compare, litert, network, random_inputs
+from assay import golden
+from assay.golden import GoldenError
+from assay.golden.tests.litert import compare, litert, network, random_inputs
 
 # Network -> how many inputs it is compared on.
 NETWORKS = {

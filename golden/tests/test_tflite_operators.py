@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
 pytest.importorskip("flatbuffers", reason="flatbuffers is missing: pip install flatbuffers")
 
-from golden.importers import tflite as importer
-from golden.schemes.tflite import Affine
-from golden.tests.litert import litert, optimised, random_inputs
-from golden.tests.tflite_cases import CASES, Case, bias, each_pair, each_value, weights, window_options
+from assay.golden.importers import tflite as importer
+from assay.golden.schemes.tflite import Affine
+from assay.golden.tests.litert import litert, optimised, random_inputs
+from assay.golden.tests.tflite_cases import CASES, Case, bias, each_pair, each_value, weights, window_options
 
 
 @pytest.mark.parametrize("seed", range(CASES))

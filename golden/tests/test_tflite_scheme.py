@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from golden import ConfigurationError, DoesNotFitError
-from golden.layers import tflite as layers
-from golden.layers.linear import Convolution, Window, exact_float, sums_of_products
-from golden.schemes import tflite
-from golden.schemes.tflite import Affine, FloatRescale, Rescale
+from assay.golden import ConfigurationError, DoesNotFitError
+from assay.golden.layers import tflite as layers
+from assay.golden.layers.linear import Convolution, Window, exact_float, sums_of_products
+from assay.golden.schemes import tflite
+from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
 MULTIPLIERS = st.one_of(

@@ -7,11 +7,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden.importers import onnx as onnx_importer
-from golden.importers import tflite as tflite_importer
-from golden.tests.litert import litert
-from golden.tests.onnx_files import onnxruntime, qonnx
-from golden.tests.tie_models import by_operator
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.tests.litert import litert
+from assay.golden.tests.onnx_files import onnxruntime, qonnx
+from assay.golden.tests.tie_models import by_operator
 
 CASES = by_operator()
 

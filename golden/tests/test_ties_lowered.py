@@ -12,13 +12,13 @@ import re
 import numpy as np
 import pytest
 
-from golden import GoldenError
-from golden.compare import compare_traces
-from golden.graph import Graph
-from golden.importers import onnx as onnx_importer
-from golden.importers import tflite as tflite_importer
-from golden.network import Network
-from golden.tests.tie_models import TieModel, by_operator
+from assay.golden import GoldenError
+from assay.golden.compare import compare_traces
+from assay.golden.graph import Graph
+from assay.golden.importers import onnx as onnx_importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.network import Network
+from assay.golden.tests.tie_models import TieModel, by_operator
 
 CASES = by_operator()
 

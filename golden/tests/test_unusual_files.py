@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
-import golden
-from golden import GoldenError, ModelFormatError, UnsupportedOperatorError
-from golden.__main__ import main
-from golden.graph import Node, Tensor
-from golden.importers import onnx, tflite
-from golden.layers import onnx_float as floats
-from golden.tests.fixed_point_files import ModelFile as FixedPointFile
-from golden.tests.onnx_files import OnnxFile, onnxruntime
-from golden.tests.tflite_files import ModelFile
-from golden.tests.typed import closures
+from assay import golden
+from assay.golden import GoldenError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.__main__ import main
+from assay.golden.graph import Node, Tensor
+from assay.golden.importers import onnx, tflite
+from assay.golden.layers import onnx_float as floats
+from assay.golden.tests.fixed_point_files import ModelFile as FixedPointFile
+from assay.golden.tests.onnx_files import OnnxFile, onnxruntime
+from assay.golden.tests.tflite_files import ModelFile
+from assay.golden.tests.typed import closures
 
 MILLION = "n" * 1_000_000
 
@@ -362,12 +362,12 @@ def test_a_range_without_end(limit):
 
 
 def test_a_short_time_of_fuzzing(tmp_path):
-    """Changed files for 20 seconds, always the same; `python -m golden.tests.fuzz_importers` goes on for longer."""
+    """Changed files for 20 seconds, always the same; `python -m assay.golden.tests.fuzz_importers` goes on for longer."""
     run = subprocess.run(
         [
             sys.executable,
             "-m",
-            "golden.tests.fuzz_importers",
+            "assay.golden.tests.fuzz_importers",
             "--seconds=20",
             "--seed=1",
             f"--findings={tmp_path}",

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden import user_files, vector_sets
-from golden.__main__ import main
-from golden.errors import GoldenError
-from golden.importers import model_file
+from assay.golden import user_files, vector_sets
+from assay.golden.__main__ import main
+from assay.golden.errors import GoldenError
+from assay.golden.importers import model_file
 
 FORM = "test 1"
 
@@ -231,7 +231,7 @@ def test_damaged_arrays(name, tmp_path, capsys):
 
 
 def test_inputs_on_the_command_line(tmp_path, capsys):
-    from golden.tests.onnx_files import OnnxFile
+    from assay.golden.tests.onnx_files import OnnxFile
 
     file = OnnxFile(13)
     x = file.dequantize(file.input((1, 4), np.int8), 0.5, np.int8(3))

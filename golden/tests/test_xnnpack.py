@@ -10,14 +10,14 @@ import re
 import numpy as np
 import pytest
 
-import golden
-from golden.__main__ import main
-from golden.importers import tflite as importer
-from golden.runtimes import xnnpack
-from golden.runtimes.litert import LiteRt
-from golden.tests.litert import network, random_inputs
-from golden.tests.tflite_cases import Case
-from golden.tests.tie_models import by_operator
+from assay import golden
+from assay.golden.__main__ import main
+from assay.golden.importers import tflite as importer
+from assay.golden.runtimes import xnnpack
+from assay.golden.runtimes.litert import LiteRt
+from assay.golden.tests.litert import network, random_inputs
+from assay.golden.tests.tflite_cases import Case
+from assay.golden.tests.tie_models import by_operator
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
 
@@ -145,7 +145,7 @@ def test_operators_are_told_apart(tmp_path, capsys):
 
 
 def test_other_runtimes_have_no_such_kernels(tmp_path, capsys):
-    from golden.tests.onnx_files import OnnxFile
+    from assay.golden.tests.onnx_files import OnnxFile
 
     file = OnnxFile(13)
     x = file.dequantize(file.input((1, 4), np.int8), 0.5, np.int8(3))

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.importers import tflite as importer
-from golden.tests.litert import compare, litert, random_inputs
-from golden.tests.tflite_files import ModelFile
-from golden.tests.typed import closures
+from assay.golden.importers import tflite as importer
+from assay.golden.tests.litert import compare, litert, random_inputs
+from assay.golden.tests.tflite_files import ModelFile
+from assay.golden.tests.typed import closures
 
 CASES = 40
 

@@ -211,7 +211,7 @@ def averaged(x: np.ndarray) -> np.ndarray:
 def by_operator() -> dict[tuple[str, str], list[TieModel]]:
     """The models of all families, under family and operator; those whose scales are no integers, of ONNX, apart as
     "operator, fractions"."""
-    from golden.tests import tie_models_onnx, tie_models_qonnx, tie_models_tflite
+    from assay.golden.tests import tie_models_onnx, tie_models_qonnx, tie_models_tflite
 
     made: dict[tuple[str, str], list[TieModel]] = {}
     for family in (tie_models_onnx, tie_models_qonnx, tie_models_tflite):

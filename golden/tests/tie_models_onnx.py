@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.tests.onnx_files import MICROSOFT, OnnxFile
-from golden.tests.tie_models import (
+from assay.golden.tests.onnx_files import MICROSOFT, OnnxFile
+from assay.golden.tests.tie_models import (
     BIAS,
     DEPTHWISE,
     DIAGONAL,

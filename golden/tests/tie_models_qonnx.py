@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.tests.onnx_files import QONNX, OnnxFile
-from golden.tests.tie_models import (
+from assay.golden.tests.onnx_files import QONNX, OnnxFile
+from assay.golden.tests.tie_models import (
     BIAS,
     DEPTHWISE,
     DIAGONAL,

@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.importers import tflite as importer
-from golden.tests.tflite_files import ModelFile
-from golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
+from assay.golden.importers import tflite as importer
+from assay.golden.tests.tflite_files import ModelFile
+from assay.golden.tests.tie_models import Grid, TieModel, depthwise, grid_values, windows
 
 __all__ = ["models"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.graph import Graph
+from assay.golden.graph import Graph
 
 
 def closures(graph: Graph) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.attach.interfaces import Axi, Doubt, Signal
-from sim.attach.names import identifier
-from sim.attach.pool import Pool
+from assay.sim.attach.interfaces import Axi, Doubt, Signal
+from assay.sim.attach.names import identifier
+from assay.sim.attach.pool import Pool
 
 _ADDRESS = "valid ready addr len size burst lock cache prot qos region user id atop"
 CHANNELS = {

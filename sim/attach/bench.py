@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.attach.interfaces import Memory
-from sim.attach.naming import side_signals
-from sim.attach.plan import Plan
-from sim.attach.render import LIBRARY, dictionary, quoted
-from sim.attach.wiring import BenchMemory, BenchStream
+from assay.sim.attach.interfaces import Memory
+from assay.sim.attach.naming import side_signals
+from assay.sim.attach.plan import Plan
+from assay.sim.attach.render import LIBRARY, dictionary, quoted
+from assay.sim.attach.wiring import BenchMemory, BenchStream
 
 MEMORY_WORDS = 4096
 """The largest memory that a new bench answers with, in words; the user changes it."""

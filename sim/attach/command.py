@@ -7,12 +7,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sim import shown
-from sim.attach import hints
-from sim.blocks import discover
-from sim.commands import command
-from tb.block import Block
-from tb.errors import AssayError
+from assay.sim import shown
+from assay.sim.attach import hints
+from assay.sim.blocks import discover
+from assay.sim.commands import command
+from assay.tb.block import Block
+from assay.tb.errors import AssayError
 
 DESCRIPTION = """\
 Read the ports of a module, recognise its interfaces, and write tb/NAME/: a block declaration, a bench with random
@@ -67,12 +67,12 @@ def new(
         AssayError: bad input; nothing was written.
     """
     # Only this command needs slang, which takes its time to load.
-    from sim.attach.design import read_design
-    from sim.attach.filelist import read_sources
-    from sim.attach.plan import check_name, make_plan
-    from sim.attach.recognise import recognise
-    from sim.attach.repository import write
-    from sim.attach.table import table
+    from assay.sim.attach.design import read_design
+    from assay.sim.attach.filelist import read_sources
+    from assay.sim.attach.plan import check_name, make_plan
+    from assay.sim.attach.recognise import recognise
+    from assay.sim.attach.repository import write
+    from assay.sim.attach.table import table
 
     check_name(arguments.name)
     root = Path(arguments.out)
@@ -97,7 +97,9 @@ def new(
         announce(f"wrote {shown((root / path).resolve())}")
     here = root.resolve() == Path.cwd()
     block = discover("" if here else arguments.out)[arguments.name]
-    announce(f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}")
+    announce(
+        f"next: write {shown(block.file.with_name('assay.golden.py'))}, then: {command('run', block, {})}"
+    )
     return 0
 
 

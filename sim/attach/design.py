@@ -13,8 +13,8 @@ from pathlib import Path
 import pyslang
 from pyslang import ast, driver
 
-from sim.attach.filelist import FileList
-from tb.errors import AssayError, BuildFailed, unknown
+from assay.sim.attach.filelist import FileList
+from assay.tb.errors import AssayError, BuildFailed, unknown
 
 _SHOWN_ERRORS = 8
 """Compiler errors that a message quotes."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tb.errors import AssayError
+from assay.tb.errors import AssayError
 
 _SOURCES = (".v", ".sv")
 _HEADERS = (".svh", ".vh")

@@ -36,11 +36,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tb.errors import AssayError, unknown
+from assay.tb.errors import AssayError, unknown
 
 if TYPE_CHECKING:  # the command's help shows this module's text, and slang takes its time to load
-    from sim.attach.interfaces import Signal
-    from sim.attach.pool import Pool
+    from assay.sim.attach.interfaces import Signal
+    from assay.sim.attach.pool import Pool
 
 _STREAM = {"direction": str, "valid": str, "ready": str, "fields": list, "latency": int, "freezes": bool}
 MEMORY_ROLES = (

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sim.attach.design import Design, Port
-from sim.attach.names import words
+from assay.sim.attach.design import Design, Port
+from assay.sim.attach.names import words
 
 
 @dataclass(frozen=True)

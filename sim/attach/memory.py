@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from sim.attach.interfaces import Memory, Signal
-from sim.attach.names import VALID, has, identifier
-from sim.attach.pool import Pool
+from assay.sim.attach.interfaces import Memory, Signal
+from assay.sim.attach.names import VALID, has, identifier
+from assay.sim.attach.pool import Pool
 
 
 def _names(text: str) -> frozenset[tuple[str, ...]]:

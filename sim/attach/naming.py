@@ -7,8 +7,8 @@ import keyword
 from collections import Counter
 from dataclasses import dataclass
 
-from sim.attach.interfaces import Signal
-from sim.attach.wiring import BenchStream, Wiring
+from assay.sim.attach.interfaces import Signal
+from assay.sim.attach.wiring import BenchStream, Wiring
 
 _TELLS_NOTHING = frozenset({"data", "payload", "bits", "token", "d", "q"})
 _RESERVED = frozenset({"self", "pins", "params", "memories", "np"})

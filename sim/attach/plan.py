@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sim.attach.interfaces import Recognised
-from sim.attach.naming import Tensor, tensors
-from sim.attach.recognise import fatal
-from sim.attach.streams import is_control
-from sim.attach.wiring import BenchStream, Wiring, wire
-from tb.errors import AssayError
+from assay.sim.attach.interfaces import Recognised
+from assay.sim.attach.naming import Tensor, tensors
+from assay.sim.attach.recognise import fatal
+from assay.sim.attach.streams import is_control
+from assay.sim.attach.wiring import BenchStream, Wiring, wire
+from assay.tb.errors import AssayError
 
 _MOVES = frozenset(
     {"flush", "clear", "clr", "abort", "kill", "stop", "test", "testmode", "scan", "dft", "debug", "stall"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from sim.attach.design import Design, Port
-from sim.attach.interfaces import Signal
-from sim.attach.names import READY, VALID, has, words
+from assay.sim.attach.design import Design, Port
+from assay.sim.attach.interfaces import Signal
+from assay.sim.attach.names import READY, VALID, has, words
 
 
 class Pool:

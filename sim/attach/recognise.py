@@ -6,15 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from sim.attach.axi import recognise_axi
-from sim.attach.design import Design
-from sim.attach.hints import CONTROL_ROLES, MEMORY_ROLES, Hints
-from sim.attach.interfaces import Clock, Control, Doubt, Memory, Pin, Recognised, Reset, Signal, Stream
-from sim.attach.memory import recognise_memories
-from sim.attach.names import has
-from sim.attach.pool import Pool
-from sim.attach.streams import ENABLES, enabled_streams, field_name, recognise_streams, untimed_output
-from tb.errors import AssayError, unknown
+from assay.sim.attach.axi import recognise_axi
+from assay.sim.attach.design import Design
+from assay.sim.attach.hints import CONTROL_ROLES, MEMORY_ROLES, Hints
+from assay.sim.attach.interfaces import Clock, Control, Doubt, Memory, Pin, Recognised, Reset, Signal, Stream
+from assay.sim.attach.memory import recognise_memories
+from assay.sim.attach.names import has
+from assay.sim.attach.pool import Pool
+from assay.sim.attach.streams import ENABLES, enabled_streams, field_name, recognise_streams, untimed_output
+from assay.tb.errors import AssayError, unknown
 
 _CLOCK_WORDS = frozenset({"clk", "clock", "aclk", "ck", "clkin", "mclk", "sclk", "pclk", "hclk", "fclk"})
 _RESET = re.compile(r"(?P<low>n|a(?=reset|rst)|s|p|h|sys|sync)?(?P<stem>rst|reset)(?P<tail>n|b|l)?")

@@ -8,12 +8,12 @@ import os
 import re
 from pathlib import Path
 
-import tb
-from sim.attach.filelist import FileList
-from sim.attach.naming import Tensor
-from sim.attach.plan import Plan
-from tb.block import expand_sources
-from tb.errors import AssayError
+from assay import tb
+from assay.sim.attach.filelist import FileList
+from assay.sim.attach.naming import Tensor
+from assay.sim.attach.plan import Plan
+from assay.tb.block import expand_sources
+from assay.tb.errors import AssayError
 
 LIBRARY = tb.__name__
 """The package of Assay's benches, as the new files import it."""

@@ -7,10 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from sim.attach import render
-from sim.attach.bench import bench
-from sim.attach.plan import Plan
-from tb.errors import AssayError
+from assay.sim.attach import render
+from assay.sim.attach.bench import bench
+from assay.sim.attach.plan import Plan
+from assay.tb.errors import AssayError
 
 REGRESSION = Path("tests") / "test_rtl.py"
 """The pytest module of a user's repository; one serves all its blocks."""
@@ -32,7 +32,7 @@ def write(plan: Plan) -> list[Path]:
     files = {
         "__init__.py": f'"""The bench of {name}."""\n',
         "block.py": render.declaration(plan),
-        "golden.py": render.golden(plan),
+        "assay.golden.py": render.golden(plan),
         "bench.py": bench(plan),
         f"test_{name}.py": render.tests(plan),
         f"{name}.view": render.view(plan),

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sim.attach.interfaces import Doubt, Signal, Stream
-from sim.attach.names import DIRECTIONS, LAST, READY, VALID, belongs, has, identifier, without
-from sim.attach.pool import Pool
+from assay.sim.attach.interfaces import Doubt, Signal, Stream
+from assay.sim.attach.names import DIRECTIONS, LAST, READY, VALID, belongs, has, identifier, without
+from assay.sim.attach.pool import Pool
 
 ENABLES = frozenset({"en", "ena", "enable", "ce", "cke", "clken", "clk_en", "clock_enable"})
 _CONTROL = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
+from assay.sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
 
 _SHOWN_PARAMETERS = 6
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from sim.attach.design import Port
-from sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
+from assay.sim.attach.design import Port
+from assay.sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
 
 
 @dataclass

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import outputs
-from sim.regression import require
-from sim.simulators import SIMULATORS
-from sim.tests.counter.block import BLOCK as COUNTER
-from tb.block import Block
+from assay.sim import outputs
+from assay.sim.regression import require
+from assay.sim.simulators import SIMULATORS
+from assay.sim.tests.counter.block import BLOCK as COUNTER
+from assay.tb.block import Block
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import golden
-import sim
-import tb
-from sim import outputs
+from assay import golden, sim, tb
+from assay.sim import outputs
 
 NAMES = {"ASSAY_GOLDEN": golden.__name__, "ASSAY_TB": tb.__name__, "OWN_TB": "tb"}
 """What the files below call packages: Assay's, and the repository's own."""

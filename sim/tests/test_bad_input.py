@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sim import simulators, testcases
-from sim.__main__ import OVERRIDES, VARIABLES, main
-from sim.testcases import list_tests
-from tb.block import Block, Extra
+from assay.sim import simulators, testcases
+from assay.sim.__main__ import OVERRIDES, VARIABLES, main
+from assay.sim.testcases import list_tests
+from assay.tb.block import Block, Extra
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import vectors
-from golden import IntFormat, Layer, Network
-from golden.exporters import qonnx
-from golden.tests.onnx_files import OnnxFile
-from sim.__main__ import main
+from assay import vectors
+from assay.golden import IntFormat, Layer, Network
+from assay.golden.exporters import qonnx
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.sim.__main__ import main
 
 MODEL = vectors.path("digits/digits_w2a2.onnx")
 

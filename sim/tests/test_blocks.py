@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT
-from sim.blocks import discover
-from sim.testcases import list_tests
-from tb.block import Block
-from tb.capabilities import Capability
+from assay.sim import ROOT
+from assay.sim.blocks import discover
+from assay.sim.testcases import list_tests
+from assay.tb.block import Block
+from assay.tb.capabilities import Capability
 
 BLOCKS = discover()
 

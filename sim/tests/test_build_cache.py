@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sim import build, outputs
-from sim.build import BuildSpec, ensure_build
-from sim.sealed import SEAL
-from sim.simulators import find_simulator
-from tb.block import Block, expand_sources
-from tb.errors import AssayError, BuildFailed
+from assay.sim import build, outputs
+from assay.sim.build import BuildSpec, ensure_build
+from assay.sim.sealed import SEAL
+from assay.sim.simulators import find_simulator
+from assay.tb.block import Block, expand_sources
+from assay.tb.errors import AssayError, BuildFailed
 
 
 @pytest.fixture

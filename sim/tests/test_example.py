@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT
+from assay.sim import ROOT
 
 SCRIPT = ROOT / "docs" / "example" / "run.py"
 

@@ -3,10 +3,10 @@
 
 import pytest
 
-from sim.job import Job
-from sim.run import report, run_job
-from sim.testcases import list_tests
-from sim.tests.foreign.block import BLOCK as FOREIGN
+from assay.sim.job import Job
+from assay.sim.run import report, run_job
+from assay.sim.testcases import list_tests
+from assay.sim.tests.foreign.block import BLOCK as FOREIGN
 
 _TESTS = tuple(name for name, test in list_tests(FOREIGN).items() if not test.skip)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT
+from assay.sim import ROOT
 
 PYTHON = r"""#!/bin/sh
 # `-m venv FOLDER` makes an environment whose python is this file; `-m pip` fails, or is killed, where a file says so.

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim import ROOT, __main__
-from sim.__main__ import OVERRIDES, main
-from sim.job import LARGEST_SEED, Job
-from sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES
-from tb.block import Block, Data
-from tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
-from tb.options import Option
+from assay.sim import ROOT, __main__
+from assay.sim.__main__ import OVERRIDES, main
+from assay.sim.job import LARGEST_SEED, Job
+from assay.sim.options import MAKE_ONLY, OPTIONS, RENAMED, SYNONYMS, VARIABLES
+from assay.tb.block import Block, Data
+from assay.tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
+from assay.tb.options import Option
 
 COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
 
@@ -68,7 +68,7 @@ def test_help_of_the_command_line_names_every_option_and_its_variable(
         assert f"({option.variable})" in shown
 
 
-@pytest.mark.parametrize("command", ["sim.options", "sim list", "sim run --help"])
+@pytest.mark.parametrize("command", ["assay.sim.options", "sim list", "sim run --help"])
 def test_reader_that_leaves_gets_no_traceback(command: str) -> None:
     done = own_make(f"{shlex.quote(sys.executable)} -m {command} | head -n 1")
     assert done.stderr == ""
@@ -174,7 +174,7 @@ def test_renamed_variables_are_named(
 @pytest.fixture(scope="module")
 def accepting() -> Block:
     """A block that accepts every setting and runs nothing."""
-    from sim.tests.counter.block import BLOCK as COUNTER
+    from assay.sim.tests.counter.block import BLOCK as COUNTER
 
     return replace(
         COUNTER,
@@ -249,7 +249,7 @@ def test_replay_command_gives_the_same_job(
     drawn: dict, accepting: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a shell and the Makefile: the interpreter that it starts is one that writes its environment down."""
-    from sim.testcases import select_tests
+    from assay.sim.testcases import select_tests
 
     if drawn["tests"] == "all":
         drawn["tests"] = select_tests(accepting, test_filter=".")

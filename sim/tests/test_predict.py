@@ -12,16 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import sim
-import vectors
-from golden import GoldenError
-from golden.pe_array.parameters import PeArrayParameters
-from sim import outputs
-from sim.__main__ import main
-from sim.blocks import discover
-from sim.engine import load
-from tb.accelerator.model import AcceleratorModel
-from tb.errors import AssayError, RunFailed
+from assay import sim, vectors
+from assay.golden import GoldenError
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.sim import outputs
+from assay.sim.__main__ import main
+from assay.sim.blocks import discover
+from assay.sim.engine import load
+from assay.tb.accelerator.model import AcceleratorModel
+from assay.tb.errors import AssayError, RunFailed
 
 # The regression's small array, which is built anyway.
 (SMALL,) = (variant.parameters for variant in discover()["pe_array"].variants if variant.name == "3x6")
@@ -187,7 +186,7 @@ def test_a_run_that_failed_on_the_accelerator_is_not_followed_by_a_stale_one(int
     with load(network, "accelerator", seed=1, **ACCELERATOR_SIZES) as rtl:
         np.testing.assert_array_equal(rtl.predict(images[:1]), network.predict(images[:1]))
         with monkeypatch.context() as short, pytest.raises(RunFailed, match="clocks") as failed:
-            short.setattr("tb.accelerator.model._LIMIT_CLOCKS", -4 * rtl.predicted + 500)
+            short.setattr("assay.tb.accelerator.model._LIMIT_CLOCKS", -4 * rtl.predicted + 500)
             rtl.predict(images)
         with pytest.raises(RunFailed) as again:
             rtl.predict(images)
@@ -208,7 +207,7 @@ def test_command(capsys, tmp_path):
     assert main(["predict", "digits_int8", "--random", "2", "--seed", "3", "--output", str(out), *WORDS]) == 0
     printed = capsys.readouterr().out
     assert "PASS  digits_int8 on pe_array: 12 of 12 layers on the RTL" in printed
-    assert "to replay: python -m sim predict digits_int8 --engine pe_array --random 2" in printed
+    assert "to replay: assay predict digits_int8 --engine pe_array --random 2" in printed
     with np.load(out) as archive:
         assert archive["logits"].shape == (2, 10)
 
@@ -276,7 +275,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, message, capsys):
 
 def test_a_runtime_that_ends_its_process_is_one_sentence(tmp_path, capfd):
     pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
-    from golden.tests.test_runtimes import long_softmax
+    from assay.golden.tests.test_runtimes import long_softmax
 
     path = tmp_path / "softmax.tflite"
     path.write_bytes(long_softmax())

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from golden.__main__ import _parser as golden_parser
-from sim import ROOT
-from sim.__main__ import _parser
-from sim.blocks import discover
-from sim.options import VARIABLES
+from assay.golden.__main__ import _parser as golden_parser
+from assay.sim import ROOT
+from assay.sim.__main__ import _parser
+from assay.sim.blocks import discover
+from assay.sim.options import VARIABLES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GOALS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

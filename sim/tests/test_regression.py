@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.regression import Item, items, simulate
+from assay.sim.regression import Item, items, simulate
 
 
 @pytest.mark.simulation

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT
-from sim.tests.repository import assay, declare, write
+from assay.sim import ROOT
+from assay.sim.tests.repository import assay, declare, write
 
 pytestmark = pytest.mark.simulation
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, requirements
-from sim.requirements import problem
+from assay.sim import ROOT, requirements
+from assay.sim.requirements import problem
 
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
 INSTALLED = {

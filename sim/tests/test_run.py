@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, outputs, run, simulators, waves
-from sim.job import Job
-from sim.run import Outcome, add_failure_waves, report, run_job
-from sim.wavefile import damage
-from tb.block import Block
+from assay.sim import ROOT, outputs, run, simulators, waves
+from assay.sim.job import Job
+from assay.sim.run import Outcome, add_failure_waves, report, run_job
+from assay.sim.wavefile import damage
+from assay.tb.block import Block
 
 CACHE = outputs.build_root()
 
@@ -183,9 +183,9 @@ def test_path_with_a_space(counter: Block, simulator: str, own_outputs: Path) ->
 COMMAND_LINE = """
 import sys
 from pathlib import Path
-from sim import outputs, run, simulators
-from sim.__main__ import main
-from sim.tests.counter.block import BLOCK as COUNTER
+from assay.sim import outputs, run, simulators
+from assay.sim.__main__ import main
+from assay.sim.tests.counter.block import BLOCK as COUNTER
 
 outputs.run_root = lambda block=None: Path(sys.argv[1])
 run.trace_format = lambda simulator: sys.argv[2]
@@ -195,7 +195,7 @@ sys.exit(main(sys.argv[4:], {"counter": COUNTER}))
 
 
 def start_run(runs: Path, *arguments: str, largest: int = resource.RLIM_INFINITY) -> subprocess.Popen[str]:
-    """``python -m sim run`` of the counter, in a process of its own; no file may be larger than `largest`."""
+    """``assay run`` of the counter, in a process of its own; no file may be larger than `largest`."""
 
     # Found out here, as they are by programs that write files.
     known = [run.trace_format("verilator"), simulators._icarus_version(shutil.which("iverilog") or "true")]

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from sim import ROOT, outputs, process, run, server
-from sim.job import Job
-from sim.process import run_logged
-from sim.run import Outcome, TestResult
-from sim.server import Server
-from tb.errors import AssayError, MissingTool, RunFailed
+from assay.sim import ROOT, outputs, process, run, server
+from assay.sim.job import Job
+from assay.sim.process import run_logged
+from assay.sim.run import Outcome, TestResult
+from assay.sim.server import Server
+from assay.tb.errors import AssayError, MissingTool, RunFailed
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 

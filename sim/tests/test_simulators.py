@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sim import outputs, simulators
-from sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST
-from sim.simulators import VERILATOR_EXACT, Simulator, find_simulator, try_verilator
+from assay.sim import outputs, simulators
+from assay.sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST
+from assay.sim.simulators import VERILATOR_EXACT, Simulator, find_simulator, try_verilator
 
 pytestmark = pytest.mark.simulation
 

@@ -17,27 +17,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import golden
-import sim.predict as predict
-import vectors
-from golden import DoesNotFitError, NothingComputedError
-from golden.__main__ import main as golden_main
-from golden.codegen.networks import NETWORKS
-from golden.compare import Acceptance, compare_arrays
-from golden.lowering import Lowering
-from golden.pe_array.functional import outputs
-from golden.tests.litert import network as shared_model
-from golden.tests.onnx_files import OnnxFile
-from golden.tests.tflite_cases import Case
-from sim import __main__ as command_line
-from sim.__main__ import main
-from sim.blocks import discover
-from sim.engine import load
-from tb.accelerator.model import AcceleratorModel
-from tb.errors import RunFailed
-from tb.framework import framework_rows, source
-from tb.model import Coverage, LayerRun
-from tb.pe_array.model import ArrayModel
+import assay.sim.predict as predict
+from assay import golden, vectors
+from assay.golden import DoesNotFitError, NothingComputedError
+from assay.golden.__main__ import main as golden_main
+from assay.golden.codegen.networks import NETWORKS
+from assay.golden.compare import Acceptance, compare_arrays
+from assay.golden.lowering import Lowering
+from assay.golden.pe_array.functional import outputs
+from assay.golden.tests.litert import network as shared_model
+from assay.golden.tests.onnx_files import OnnxFile
+from assay.golden.tests.tflite_cases import Case
+from assay.sim import __main__ as command_line
+from assay.sim.__main__ import main
+from assay.sim.blocks import discover
+from assay.sim.engine import load
+from assay.tb.accelerator.model import AcceleratorModel
+from assay.tb.errors import RunFailed
+from assay.tb.framework import framework_rows, source
+from assay.tb.model import Coverage, LayerRun
+from assay.tb.pe_array.model import ArrayModel
 
 pytestmark = pytest.mark.usefixtures("own_runs")
 
@@ -71,7 +70,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     def accelerated(self: AcceleratorModel, x: object) -> dict[str, np.ndarray]:
         return {name: settings["tamper"](name, array) for name, array in self.golden.trace(x).items()}
 
-    monkeypatch.setattr("sim.engine.Server", NoServer)
+    monkeypatch.setattr("assay.sim.engine.Server", NoServer)
     monkeypatch.setattr(ArrayModel, "_played", played)
     monkeypatch.setattr(AcceleratorModel, "_ask", lambda self, *request: None)
     monkeypatch.setattr(AcceleratorModel, "_trace", accelerated)
@@ -400,7 +399,7 @@ def test_a_replay_repeats_every_setting(monkeypatch):
     monkeypatch.delenv("PARAMS", raising=False)
     assert main(["trace", *words.split()]) == 0
     again = shlex.split(orders[0].replay)
-    assert again[:3] == ["python", "-m", "sim"]
+    assert again[:3] == ["python", "-m", "assay.sim"]
     assert main(again[3:]) == 0 and orders[0] == orders[1]
     default = predict.Order("net.onnx")
     for field in fields(predict.Order):
@@ -433,7 +432,7 @@ def test_bad_options_are_named_before_anything_runs(words, message, capsys):
 
 def test_one_name_for_inputs_in_both_command_lines():
     """Every command that takes inputs has --inputs and none has an option of another name for them."""
-    from golden.__main__ import _parser as golden_parser
+    from assay.golden.__main__ import _parser as golden_parser
 
     seen = 0
     for parser in (golden_parser(), command_line._parser(discover())):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sim import run
-from sim.job import Job
-from sim.run import run_job
-from sim.wavefile import damage
-from tb.block import Block
+from assay.sim import run
+from assay.sim.job import Job
+from assay.sim.run import run_job
+from assay.sim.wavefile import damage
+from assay.tb.block import Block
 
 pytestmark = [pytest.mark.simulation, pytest.mark.usefixtures("own_runs")]
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole accelerator."""
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.files import parameters
-from golden.parameters import powers
-from tb.accelerator.coverage import AcceleratorCoverage
-from tb.accelerator.model import AcceleratorModel
-from tb.accelerator.networks import check
-from tb.block import BURSTS, Block, Lint, Variant
-from tb.capabilities import PlaysVectorSets, RunsNetworks
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen.files import parameters
+from assay.golden.parameters import powers
+from assay.tb.accelerator.coverage import AcceleratorCoverage
+from assay.tb.accelerator.model import AcceleratorModel
+from assay.tb.accelerator.networks import check
+from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.capabilities import PlaysVectorSets, RunsNetworks
 
 BLOCK = Block(
     __name__,

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from golden.controller.parameters import ControllerParameters
-from tb.controller.coverage import ControllerCoverage
-from tb.coverage import CoverGroup
-from tb.mvu.coverage import MvuCoverage
+from assay.golden.controller.parameters import ControllerParameters
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.coverage import CoverGroup
+from assay.tb.mvu.coverage import MvuCoverage
 
 
 class AcceleratorCoverage:

@@ -19,20 +19,20 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 
-from golden.accelerator.report import StepRecord
-from golden.codegen.plan import Plan
-from golden.mvu.clocks import OVERHEAD
-from tb.accelerator.host import Host, RunError
-from tb.accelerator.passive import JOB_END
-from tb.accelerator.tensors import TensorCollector, stored_input
-from tb.agents.axi import CHANNELS, AxiManager, channel_formats
-from tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
-from tb.agents.interrupt import Interrupt
-from tb.env import CLOCK_NS
-from tb.json_file import write_json
-from tb.mvu.env import port_formats
-from tb.mvu_array.env import build_parameters
-from tb.report import RUN_DIR
+from assay.golden.accelerator.report import StepRecord
+from assay.golden.codegen.plan import Plan
+from assay.golden.mvu.clocks import OVERHEAD
+from assay.tb.accelerator.host import Host, RunError
+from assay.tb.accelerator.passive import JOB_END
+from assay.tb.accelerator.tensors import TensorCollector, stored_input
+from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
+from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError, StreamTimeout
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.env import CLOCK_NS
+from assay.tb.json_file import write_json
+from assay.tb.mvu.env import port_formats
+from assay.tb.mvu_array.env import build_parameters
+from assay.tb.report import RUN_DIR
 
 _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: runs have a limit
 

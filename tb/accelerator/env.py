@@ -10,21 +10,30 @@ import cocotb
 from cocotb.triggers import Event, Timer
 from pyuvm import uvm_component
 
-from golden.codegen.plan import Plan
-from tb.accelerator.coverage import AcceleratorCoverage
-from tb.accelerator.host import Host
-from tb.accelerator.passive import ACCESSES, HOST_WRITES, JOB_END, LINES, BusLog, HartWatch, Lines, MvuWatch
-from tb.accelerator.tensors import TensorCollector
-from tb.agents.axi import CHANNELS, AxiManager, channel_formats
-from tb.agents.burst import Beats
-from tb.agents.interrupt import Interrupt
-from tb.controller.lockstep import Lockstep
-from tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
-from tb.controller.trace import TRACE_FORMAT
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.mvu.env import port_formats
-from tb.mvu_array.env import build_parameters
-from tb.scoreboard import StreamScoreboard
+from assay.golden.codegen.plan import Plan
+from assay.tb.accelerator.coverage import AcceleratorCoverage
+from assay.tb.accelerator.host import Host
+from assay.tb.accelerator.passive import (
+    ACCESSES,
+    HOST_WRITES,
+    JOB_END,
+    LINES,
+    BusLog,
+    HartWatch,
+    Lines,
+    MvuWatch,
+)
+from assay.tb.accelerator.tensors import TensorCollector
+from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
+from assay.tb.agents.burst import Beats
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.controller.lockstep import Lockstep
+from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
+from assay.tb.controller.trace import TRACE_FORMAT
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.env import port_formats
+from assay.tb.mvu_array.env import build_parameters
+from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["AcceleratorEnv"]
 

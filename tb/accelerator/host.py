@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.registers import (
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.registers import (
     BY_NAME,
     WINDOW_BY_NAME,
     constants,
@@ -19,14 +19,14 @@ from golden.accelerator.registers import (
     register_address,
     system_address,
 )
-from golden.accelerator.transposer import Transposer
-from golden.codegen.plan import WEIGHTS, Load, Place, Plan, Step
-from golden.controller.csrs import Cause
-from golden.controller.memory_map import HOST_BASE, HOST_REGISTERS, IMEM_BASE
-from golden.mvu.functional import cause_names
-from golden.mvu.registers import BY_NAME as MVU_REGISTERS
-from tb.agents.axi import AxiManager
-from tb.agents.interrupt import Interrupt, InterruptTimeout
+from assay.golden.accelerator.transposer import Transposer
+from assay.golden.codegen.plan import WEIGHTS, Load, Place, Plan, Step
+from assay.golden.controller.csrs import Cause
+from assay.golden.controller.memory_map import HOST_BASE, HOST_REGISTERS, IMEM_BASE
+from assay.golden.mvu.functional import cause_names
+from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.tb.agents.axi import AxiManager
+from assay.tb.agents.interrupt import Interrupt, InterruptTimeout
 
 __all__ = ["Host", "HostRun", "RunError"]
 

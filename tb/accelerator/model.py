@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from golden import DoesNotFitError, GoldenError, Graph, Network
-from golden.accelerator import report
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.system import System
-from golden.codegen import plan as make_plan
-from golden.codegen.plan import Plan
-from tb.errors import RunFailed
-from tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
-from tb.options import Option
+from assay.golden import DoesNotFitError, GoldenError, Graph, Network
+from assay.golden.accelerator import report
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.system import System
+from assay.golden.codegen import plan as make_plan
+from assay.golden.codegen.plan import Plan
+from assay.tb.errors import RunFailed
+from assay.tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
+from assay.tb.options import Option
 
 __all__ = ["AcceleratorModel"]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden import IntFormat, Layer, Network
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen import plan
-from golden.codegen.plan import Plan
-from golden.controller.assembler import assemble
-from golden.controller.memory_map import IMEM_BASE
-from golden.lowering import DEFAULT, Lowering
-from tb.mvu.networks import load_workload
+from assay.golden import IntFormat, Layer, Network
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen import plan
+from assay.golden.codegen.plan import Plan
+from assay.golden.controller.assembler import assemble
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.lowering import DEFAULT, Lowering
+from assay.tb.mvu.networks import load_workload
 
 __all__ = ["check", "crowd", "tampered"]
 

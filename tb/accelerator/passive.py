@@ -16,22 +16,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.utils import get_sim_time
 
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from golden.errors import GoldenError
-from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import config_causes
-from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
-from golden.mvu.registers import BY_NAME, REGISTERS, encode
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
-from tb.controller.lockstep import Lockstep
-from tb.controller.ports import BUS_REQUEST, BUS_RESPONSE, BusAccess
-from tb.mvu.coverage import MvuCoverage
-from tb.mvu.env import Expectation, GoldenMvu, OutputScoreboard
-from tb.mvu.jobs import name_words
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Load, Place, Step
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import GoldenError
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.functional import config_causes
+from assay.golden.mvu.layout import pack_activations
+from assay.golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
+from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
+from assay.tb.controller.lockstep import Lockstep
+from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE, BusAccess
+from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.mvu.env import Expectation, GoldenMvu, OutputScoreboard
+from assay.tb.mvu.jobs import name_words
 
 __all__ = ["ACCESSES", "HOST_WRITES", "JOB_END", "LINES", "BusLog", "HartWatch", "Lines", "MvuWatch"]
 

@@ -12,13 +12,13 @@ from cocotb.triggers import select
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from golden.accelerator.system import System
-from golden.codegen.plan import Plan
-from tb.accelerator.env import AcceleratorEnv
-from tb.accelerator.host import HostRun, RunError
-from tb.accelerator.tensors import first_difference, stored_input
-from tb.agents.axi import AxiError
-from tb.bench import BenchStopped
+from assay.golden.accelerator.system import System
+from assay.golden.codegen.plan import Plan
+from assay.tb.accelerator.env import AcceleratorEnv
+from assay.tb.accelerator.host import HostRun, RunError
+from assay.tb.accelerator.tensors import first_difference, stored_input
+from assay.tb.agents.axi import AxiError
+from assay.tb.bench import BenchStopped
 
 __all__ = ["RunDriver", "RunItem", "Tolerance", "predicted_clocks"]
 

@@ -7,11 +7,11 @@ import random
 
 import numpy as np
 
-from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Network, Residual
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen import plan
-from golden.codegen.plan import Plan
-from golden.network import Pool
+from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Network, Residual
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen import plan
+from assay.golden.codegen.plan import Plan
+from assay.golden.network import Pool
 
 __all__ = ["Stimulus"]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from golden.codegen.folding import fold
-from golden.codegen.plan import Plan, Step
-from golden.mvu.layout import unpack_activations
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
+from assay.golden.codegen.folding import fold
+from assay.golden.codegen.plan import Plan, Step
+from assay.golden.mvu.layout import unpack_activations
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
 
 __all__ = ["TensorCollector", "first_difference", "stored_input"]
 

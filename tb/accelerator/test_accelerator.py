@@ -13,28 +13,28 @@ import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
-from golden import codegen
-from golden.accelerator.registers import (
+from assay.golden import codegen
+from assay.golden.accelerator.registers import (
     RESPONSES,
     WINDOW_BY_NAME,
     data_address,
     register_address,
     system_address,
 )
-from golden.codegen import files
-from golden.codegen.plan import Plan
-from golden.controller import memory_map
-from golden.mvu.registers import BY_NAME as MVU_REGISTERS
-from tb.accelerator.env import AcceleratorEnv
-from tb.accelerator.networks import crowd, tampered
-from tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
-from tb.accelerator.stimulus import Stimulus
-from tb.agents.axi import FIXED, INCR
-from tb.bench import BenchStopped, Finding, ItemTest
-from tb.controller.trace import RECORD
-from tb.env import CLOCK_NS
-from tb.mvu.env import Expectation
-from tb.mvu.networks import given_model, load_workloads
+from assay.golden.codegen import files
+from assay.golden.codegen.plan import Plan
+from assay.golden.controller import memory_map
+from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.tb.accelerator.env import AcceleratorEnv
+from assay.tb.accelerator.networks import crowd, tampered
+from assay.tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
+from assay.tb.accelerator.stimulus import Stimulus
+from assay.tb.agents.axi import FIXED, INCR
+from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.controller.trace import RECORD
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import Expectation
+from assay.tb.mvu.networks import given_model, load_workloads
 
 #: Something beside the run costs it clocks.
 ANY_CLOCKS = Tolerance(None)

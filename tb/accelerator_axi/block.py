@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The accelerator's host port under a manager that knows nothing of this project."""
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.mvu.parameters import CROSSBAR_PORTS
-from tb.block import Block, Variant
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.mvu.parameters import CROSSBAR_PORTS
+from assay.tb.block import Block, Variant
 
 BLOCK = Block(
     __name__,

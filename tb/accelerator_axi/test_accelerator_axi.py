@@ -12,9 +12,9 @@ from random import Random
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiBus, AxiMaster, AxiResp
 
-from golden.accelerator.registers import ID, VERSION, WINDOW_BY_NAME, data_address, system_address
-from golden.controller.memory_map import IMEM_BASE
-from tb.bench import BenchTest
+from assay.golden.accelerator.registers import ID, VERSION, WINDOW_BY_NAME, data_address, system_address
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.tb.bench import BenchTest
 
 
 class HostPortTest(BenchTest):

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.triggers import Event
 
-from tb.agents.axi import OKAY, RESPONSES, AxiError
-from tb.agents.burst import StreamError, StreamReset, StreamUnknown, raise_error
-from tb.agents.clocking import Clocked, Clocking
-from tb.agents.port import PortDriver, PortMonitor
-from tb.agents.request_response import RequestResponse
-from tb.agents.signals import Signal, SignalMissing
+from assay.tb.agents.axi import OKAY, RESPONSES, AxiError
+from assay.tb.agents.burst import StreamError, StreamReset, StreamUnknown, raise_error
+from assay.tb.agents.clocking import Clocked, Clocking
+from assay.tb.agents.port import PortDriver, PortMonitor
+from assay.tb.agents.request_response import RequestResponse
+from assay.tb.agents.signals import Signal, SignalMissing
 
 __all__ = ["PIN_ROLES", "AxiLite", "PinBus"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import BurstDriver, BurstMonitor, StreamError
-from tb.agents.request_response import RequestResponse
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError
+from assay.tb.agents.request_response import RequestResponse
 
 __all__ = [
     "CHANNELS",

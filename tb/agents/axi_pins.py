@@ -18,10 +18,10 @@ from cocotb.handle import LogicObject
 from cocotb.triggers import SimTimeoutError, with_timeout
 from cocotbext.axi import AxiBus, AxiMaster, AxiRam
 
-from tb.agents.axi import RESPONSES, AxiError
-from tb.agents.burst import StreamError, StreamTimeout, raise_error
-from tb.agents.signals import find_signal
-from tb.agents.stalls import Stalls
+from assay.tb.agents.axi import RESPONSES, AxiError
+from assay.tb.agents.burst import StreamError, StreamTimeout, raise_error
+from assay.tb.agents.signals import find_signal
+from assay.tb.agents.stalls import Stalls
 
 __all__ = ["AxiMemory", "AxiPins", "AxiPlace"]
 

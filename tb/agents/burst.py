@@ -26,7 +26,7 @@ from cocotb.utils import get_sim_time
 from cocotb_bus.drivers import BusDriver
 from cocotb_bus.monitors import BusMonitor
 
-from tb.agents.beat_format import BeatFormat
+from assay.tb.agents.beat_format import BeatFormat
 
 CYCLE_BYTES = 4  #: bytes of the clock count that a burst_sink puts above every beat (its TimeWidth is 32)
 NEVER, ALWAYS = 0, 256  #: ends of the stall probability's scale, in 1/256 for each clock

@@ -20,9 +20,9 @@ from cocotb.task import Task
 from cocotb.triggers import ClockCycles, Event, FallingEdge, ReadOnly, Timer
 from cocotb.utils import get_sim_time
 
-from tb.agents.burst import NEVER, StreamError, raise_error
-from tb.agents.signals import Signal
-from tb.agents.stalls import Stalls
+from assay.tb.agents.burst import NEVER, StreamError, raise_error
+from assay.tb.agents.signals import Signal
+from assay.tb.agents.stalls import Stalls
 
 __all__ = ["Clocked", "Clocking", "Reset", "start_clock"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tb.agents.request_response import RequestResponse
+from assay.tb.agents.request_response import RequestResponse
 
 
 class MemoryPort(RequestResponse):

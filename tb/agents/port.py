@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from cocotb.triggers import Event
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import (
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import (
     Beats,
     BeatUnknown,
     StreamError,
@@ -30,9 +30,9 @@ from tb.agents.burst import (
     StreamViolation,
     raise_error,
 )
-from tb.agents.clocking import Clocked, Clocking
-from tb.agents.signals import Signal
-from tb.agents.stalls import Stalls
+from assay.tb.agents.clocking import Clocked, Clocking
+from assay.tb.agents.signals import Signal
+from assay.tb.agents.stalls import Stalls
 
 __all__ = ["PortDriver", "PortMonitor"]
 

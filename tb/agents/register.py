@@ -28,8 +28,8 @@ from pyuvm import (
     uvm_status_e,
 )
 
-from tb.agents.burst import StreamReset
-from tb.agents.request_response import RequestResponse
+from assay.tb.agents.burst import StreamReset
+from assay.tb.agents.request_response import RequestResponse
 
 
 class FieldLike(Protocol):

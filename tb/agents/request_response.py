@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 from cocotb.triggers import Event, SimTimeoutError, with_timeout
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats, StreamError, StreamReset, StreamTimeout
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats, StreamError, StreamReset, StreamTimeout
 
 
 class StreamSource(Protocol):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tb.agents.burst import StreamError, StreamUnknown, raise_error
-from tb.agents.clocking import Clocked, Clocking
-from tb.agents.signals import Signal
-from tb.agents.stalls import Stalls
+from assay.tb.agents.burst import StreamError, StreamUnknown, raise_error
+from assay.tb.agents.clocking import Clocked, Clocking
+from assay.tb.agents.signals import Signal
+from assay.tb.agents.stalls import Stalls
 
 __all__ = ["ROLES", "MemoryAccess", "MemoryResponder"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tb.agents.burst import ALWAYS, NEVER, stream_seed
+from assay.tb.agents.burst import ALWAYS, NEVER, stream_seed
 
 __all__ = ["Stalls"]
 

@@ -26,8 +26,8 @@ from pyuvm import (
     uvm_sequencer,
 )
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import (
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import (
     ALWAYS,
     NEVER,
     Beats,

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The RISC-V barrel controller."""
 
-from golden.controller.parameters import ControllerParameters
-from tb.block import BURSTS, Block, Extra, Lint, Variant
-from tb.capabilities import Benchmarks, RunsPrograms, Soaks
-from tb.controller.coverage import ControllerCoverage
-from tb.controller.elf import check
-from tb.controller.toolchain import missing
+from assay.golden.controller.parameters import ControllerParameters
+from assay.tb.block import BURSTS, Block, Extra, Lint, Variant
+from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.elf import check
+from assay.tb.controller.toolchain import missing
 
 # What the further variants run.
 FEW = "^(programs|random_programs|random_interrupts|registers)$"

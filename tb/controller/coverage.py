@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from golden.controller import memory_map
-from golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
-from golden.controller.instructions import BY_NAME, INSTRUCTIONS
-from golden.controller.parameters import MAX_HARTS, ControllerParameters
-from tb.coverage import CoverGroup, CoverPoint
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
+from assay.golden.controller.instructions import BY_NAME, INSTRUCTIONS
+from assay.golden.controller.parameters import MAX_HARTS, ControllerParameters
+from assay.tb.coverage import CoverGroup, CoverPoint
 
 if TYPE_CHECKING:
-    from tb.controller.ports import BusAccess
+    from assay.tb.controller.ports import BusAccess
 
 _LOT = 1 << 15  #: retirements counted at a time
 _BASE = [i for i in INSTRUCTIONS if i.extension != "M"]

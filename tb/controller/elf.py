@@ -13,10 +13,10 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from golden import user_files
-from golden.controller.memory_map import IMEM_BASE, Region, region
-from golden.controller.parameters import MAX_WORDS, ControllerParameters
-from golden.errors import DoesNotFitError, GoldenError, ModelFormatError
+from assay.golden import user_files
+from assay.golden.controller.memory_map import IMEM_BASE, Region, region
+from assay.golden.controller.parameters import MAX_WORDS, ControllerParameters
+from assay.golden.errors import DoesNotFitError, GoldenError, ModelFormatError
 
 __all__ = ["Program", "check", "load_as_asked", "load_elf"]
 

@@ -12,12 +12,12 @@ import numpy as np
 from cocotb.triggers import Timer
 from cocotb.utils import get_sim_time
 
-from golden.controller import memory_map
-from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from tb.agents.burst import NEVER, Beats
-from tb.controller.coverage import ControllerCoverage
-from tb.controller.lockstep import Lockstep
-from tb.controller.ports import (
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.lockstep import Lockstep
+from assay.tb.controller.ports import (
     BUS_REQUEST,
     BUS_RESPONSE,
     HOST_REQUEST,
@@ -26,8 +26,8 @@ from tb.controller.ports import (
     InterruptLines,
     MvuModel,
 )
-from tb.controller.trace import TRACE_FORMAT
-from tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.controller.trace import TRACE_FORMAT
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 
 HOLD, HOST_HARTS, RETIRED, CLOCKS, PC = (
     memory_map.HOST_BASE + register.address for register in memory_map.HOST_REGISTERS

@@ -14,9 +14,9 @@ from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, select, with_ti
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from tb.bench import BenchStopped
-from tb.controller.env import ControllerEnv
-from tb.env import CLOCK_NS
+from assay.tb.bench import BenchStopped
+from assay.tb.controller.env import ControllerEnv
+from assay.tb.env import CLOCK_NS
 
 __all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
 

@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from cocotb.triggers import Event
 
-from golden.controller import memory_map
-from golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
-from golden.controller.instructions import OPCODES, disassemble
-from golden.controller.iss import Iss, Retirement
-from golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
-from tb.agents.burst import Beats
-from tb.controller.coverage import ControllerCoverage
-from tb.controller.ports import InterruptLines, MvuModel
-from tb.controller.trace import STATUS, read_records, retirements
-from tb.scoreboard import Mismatch
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
+from assay.golden.controller.instructions import OPCODES, disassemble
+from assay.golden.controller.iss import Iss, Retirement
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.tb.agents.burst import Beats
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.ports import InterruptLines, MvuModel
+from assay.tb.controller.trace import STATUS, read_records, retirements
+from assay.tb.scoreboard import Mismatch
 
 __all__ = ["Lockstep"]
 

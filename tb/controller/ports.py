@@ -13,11 +13,11 @@ import numpy as np
 from cocotb.handle import SimHandleBase
 from cocotb.triggers import Timer
 
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from tb.agents.request_response import RequestResponse, request_format
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
+from assay.tb.agents.request_response import RequestResponse, request_format
 
 __all__ = [
     "BUS_REQUEST",

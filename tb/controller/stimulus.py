@@ -7,12 +7,12 @@ from random import Random
 
 import numpy as np
 
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import Program as RandomProgram
-from golden.controller.programs import random_program
-from tb.controller.elf import Program
-from tb.controller.items import Disturbance, ProgramItem
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.programs import Program as RandomProgram
+from assay.golden.controller.programs import random_program
+from assay.tb.controller.elf import Program
+from assay.tb.controller.items import Disturbance, ProgramItem
 
 
 class Stimulus:

@@ -13,20 +13,20 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 
-from golden.controller import memory_map
-from golden.controller.csrs import INTERRUPT_FLAG
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.programs import KINDS, shrink
-from golden.controller.programs import Program as RandomProgram
-from golden.errors import ConfigurationError
-from tb.bench import BenchStopped, Finding, ItemTest
-from tb.controller.elf import load_as_asked
-from tb.controller.env import CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
-from tb.controller.items import Disturbance, ProgramDriver, ProgramItem
-from tb.controller.stimulus import Stimulus, program_item
-from tb.controller.toolchain import build_program
-from tb.env import CLOCK_NS
-from tb.report import RUN_DIR
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import INTERRUPT_FLAG
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.programs import KINDS, shrink
+from assay.golden.controller.programs import Program as RandomProgram
+from assay.golden.errors import ConfigurationError
+from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.controller.elf import load_as_asked
+from assay.tb.controller.env import CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
+from assay.tb.controller.items import Disturbance, ProgramDriver, ProgramItem
+from assay.tb.controller.stimulus import Stimulus, program_item
+from assay.tb.controller.toolchain import build_program
+from assay.tb.env import CLOCK_NS
+from assay.tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200)

@@ -16,11 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden.controller import memory_map
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError, GoldenError
-from tb.controller.elf import Program, load_elf
-from tb.report import RUN_DIR
+from assay.golden.controller import memory_map
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError, GoldenError
+from assay.tb.controller.elf import Program, load_elf
+from assay.tb.report import RUN_DIR
 
 __all__ = ["SOURCES", "ToolchainError", "build", "build_program", "missing", "programs"]
 

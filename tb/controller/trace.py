@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.controller.iss import Retirement
-from tb.agents.beat_format import BeatFormat
+from assay.golden.controller.iss import Retirement
+from assay.tb.agents.beat_format import BeatFormat
 
 __all__ = ["FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirements"]
 

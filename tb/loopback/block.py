@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benches' own agents."""
 
-from tb.block import BURSTS, BURSTS_WAIVERS, Block, Lint, Variant
+from assay.tb.block import BURSTS, BURSTS_WAIVERS, Block, Lint, Variant
 
 SOURCES = (BURSTS, "tb/loopback/loopback_tb.sv")
 

@@ -11,8 +11,8 @@ import numpy as np
 from cocotb.triggers import Timer
 from pyuvm import uvm_factory, uvm_subscriber
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import (
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import (
     ALWAYS,
     NEVER,
     Beats,
@@ -23,22 +23,22 @@ from tb.agents.burst import (
     StreamViolation,
     stream_seed,
 )
-from tb.agents.interrupt import Interrupt, InterruptTimeout
-from tb.agents.memory import MemoryPort
-from tb.agents.register import (
+from assay.tb.agents.interrupt import Interrupt, InterruptTimeout
+from assay.tb.agents.memory import MemoryPort
+from assay.tb.agents.register import (
     RegisterAdapter,
     RegisterAgent,
     RegisterPort,
     RegisterTest,
     build_register_model,
 )
-from tb.agents.request_response import request_format, response_format
-from tb.agents.sequence import ItemSequence
-from tb.agents.stream import Burst, StreamDriver
-from tb.bench import EnvTest, Finding
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.scoreboard import StreamScoreboard
-from tb.stream_bench import BurstPort, Field, StreamBench
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.sequence import ItemSequence
+from assay.tb.agents.stream import Burst, StreamDriver
+from assay.tb.bench import EnvTest, Finding
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.scoreboard import StreamScoreboard
+from assay.tb.stream_bench import BurstPort, Field, StreamBench
 
 FORMAT = BeatFormat([("data", 64), ("addr", 36)])
 FAULTS = ("drop", "repeat", "unknown", "withdraw")

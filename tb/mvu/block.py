@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bit-serial matrix-vector unit."""
 
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.vectors import parameters
-from tb.block import BURSTS, Block, Lint, Variant
-from tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
-from tb.mvu.coverage import MvuCoverage
-from tb.mvu.networks import check
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.vectors import parameters
+from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.mvu.networks import check
 
 BLOCK = Block(
     __name__,

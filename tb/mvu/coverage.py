@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from golden.mvu.functional import Configuration, Registers
-from golden.mvu.parameters import MAX_PRECISION
-from golden.mvu.registers import ERROR_CAUSES
-from tb.coverage import CoverGroup, CoverPoint
+from assay.golden.mvu.functional import Configuration, Registers
+from assay.golden.mvu.parameters import MAX_PRECISION
+from assay.golden.mvu.registers import ERROR_CAUSES
+from assay.tb.coverage import CoverGroup, CoverPoint
 
 _BITS = range(1, MAX_PRECISION + 1)
 _SIGN = {"unsigned": 0, "signed": 1}

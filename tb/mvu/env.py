@@ -14,20 +14,20 @@ from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component
 
-from golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
-from golden.mvu.jobs import TensorSpec
-from golden.mvu.layout import unpack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import ADDRESS_WIDTH
-from tb.agents.burst import Beats
-from tb.agents.interrupt import Interrupt
-from tb.agents.memory import MemoryPort
-from tb.agents.register import RegisterAgent, RegisterPort
-from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.mvu.coverage import MvuCoverage
-from tb.scoreboard import StreamScoreboard
+from assay.golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
+from assay.golden.mvu.jobs import TensorSpec
+from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import ADDRESS_WIDTH
+from assay.tb.agents.burst import Beats
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.memory import MemoryPort
+from assay.tb.agents.register import RegisterAgent, RegisterPort
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.stream import BeatFormat
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.scoreboard import StreamScoreboard
 
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")

@@ -12,13 +12,13 @@ from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
-from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import JobResult, config_causes
-from golden.mvu.jobs import Job, TensorSpec, locate
-from golden.mvu.registers import BY_NAME, REGISTERS, encode
-from tb.bench import BenchStopped
-from tb.env import CLOCK_NS
-from tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.functional import JobResult, config_causes
+from assay.golden.mvu.jobs import Job, TensorSpec, locate
+from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.tb.bench import BenchStopped
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]

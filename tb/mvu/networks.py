@@ -9,15 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import golden
-import vectors
-from golden import GoldenError, Network, user_files
-from golden.codegen.networks import NETWORKS
-from golden.lowering import DEFAULT, Lowering
-from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.plan import NetworkPlan
-from tb.mvu.jobs import Image, JobItem
+from assay import golden, vectors
+from assay.golden import GoldenError, Network, user_files
+from assay.golden.codegen.networks import NETWORKS
+from assay.golden.lowering import DEFAULT, Lowering
+from assay.golden.mvu.layout import pack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.plan import NetworkPlan
+from assay.tb.mvu.jobs import Image, JobItem
 
 DIGITS = ("digits_w2a2", "digits_mixed")  #: the project's own networks
 RANDOM_IMAGES = 64  #: drawn for a network that comes without images

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
-from golden.mvu.agu import addresses, conv_row_program
-from golden.mvu.functional import Configuration, config_causes
-from golden.mvu.jobs import map_layer
-from golden.mvu.layout import pack_activations
-from golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
-from golden.network import Pool
-from tb.mvu.jobs import Image, JobItem
+from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
+from assay.golden.mvu.agu import addresses, conv_row_program
+from assay.golden.mvu.functional import Configuration, config_causes
+from assay.golden.mvu.jobs import map_layer
+from assay.golden.mvu.layout import pack_activations
+from assay.golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
+from assay.golden.network import Pool
+from assay.tb.mvu.jobs import Image, JobItem
 
 #: Multiply clocks of a random job, so that a run of many ends soon.
 LARGEST_RANDOM_JOB = 6000

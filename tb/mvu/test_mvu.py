@@ -13,23 +13,23 @@ import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
-from golden.formats import IntFormat
-from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import JobResult, config_causes
-from golden.mvu.layout import unpack_activations
-from golden.mvu.plan import NetworkPlan
-from golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
-from golden.mvu.vectors import read
-from tb.agents.burst import ALWAYS
-from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.bench import BenchStopped, Finding, ItemTest
-from tb.env import CLOCK_NS
-from tb.mvu.env import MvuEnv
-from tb.mvu.jobs import Image, JobDriver, JobItem
-from tb.mvu.networks import given_model, items, load_workloads
-from tb.mvu.stimulus import Stimulus
-from tb.mvu.traffic import Traffic
-from tb.report import RUN_DIR
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.functional import JobResult, config_causes
+from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.plan import NetworkPlan
+from assay.golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
+from assay.golden.mvu.vectors import read
+from assay.tb.agents.burst import ALWAYS
+from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import MvuEnv
+from assay.tb.mvu.jobs import Image, JobDriver, JobItem
+from assay.tb.mvu.networks import given_model, items, load_workloads
+from assay.tb.mvu.stimulus import Stimulus
+from assay.tb.mvu.traffic import Traffic
+from assay.tb.report import RUN_DIR
 
 
 class MvuTest(ItemTest):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.mvu.clocks import job_clocks
-from golden.mvu.functional import JobResult
-from golden.mvu.registers import BY_NAME, encode
-from tb.mvu.env import BIAS, SCALER, WEIGHT
-from tb.mvu.jobs import JobItem
+from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.functional import JobResult
+from assay.golden.mvu.registers import BY_NAME, encode
+from assay.tb.mvu.env import BIAS, SCALER, WEIGHT
+from assay.tb.mvu.jobs import JobItem
 
 _REGISTERS, _PARAMETERS, _WRITE, _WAIT, _READ = 1, 2, 3, 4, 5
 _TRACE, _WORD, _BUSY = 1, 2, 3

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matrix-vector units and the crossbar between them."""
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.parameters import powers
-from tb.block import BURSTS, Block, Lint, Variant
-from tb.mvu_array.coverage import CrossbarCoverage
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.parameters import powers
+from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.mvu_array.coverage import CrossbarCoverage
 
 BLOCK = Block(
     __name__,

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from golden.mvu.parameters import CROSSBAR_PORTS
-from tb.coverage import CoverGroup, CoverPoint
+from assay.golden.mvu.parameters import CROSSBAR_PORTS
+from assay.tb.coverage import CoverGroup, CoverPoint
 
 
 class CrossbarCoverage:

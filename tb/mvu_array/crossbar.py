@@ -14,13 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.mvu.parameters import CROSSBAR_PORTS
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
-from tb.env import CLOCK_NS
-from tb.mvu.env import Expectation, OutputScoreboard
-from tb.mvu_array.coverage import CrossbarCoverage
-from tb.scoreboard import Mismatch
+from assay.golden.mvu.parameters import CROSSBAR_PORTS
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.env import Expectation, OutputScoreboard
+from assay.tb.mvu_array.coverage import CrossbarCoverage
+from assay.tb.scoreboard import Mismatch
 
 __all__ = ["RECORD", "Arbitration", "CrossbarScoreboard", "delivered_format"]
 

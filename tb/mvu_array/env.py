@@ -12,12 +12,12 @@ import numpy as np
 from cocotb.triggers import Timer
 from pyuvm import uvm_component
 
-from golden.accelerator.parameters import AcceleratorParameters
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.mvu.env import Expectation, MvuUnit
-from tb.mvu_array.coverage import CrossbarCoverage
-from tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
-from tb.scoreboard import StreamScoreboard
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.env import Expectation, MvuUnit
+from assay.tb.mvu_array.coverage import CrossbarCoverage
+from assay.tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
+from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["ArrayUnit", "MvuArrayEnv", "build_parameters"]
 

@@ -10,13 +10,13 @@ import cocotb
 import numpy as np
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.formats import IntFormat
-from tb.bench import BenchStopped
-from tb.mvu.env import MvuUnit
-from tb.mvu.jobs import JobItem, JobPlayer
-from tb.mvu.stimulus import Stimulus
-from tb.mvu_array.env import MvuArrayEnv
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.formats import IntFormat
+from assay.tb.bench import BenchStopped
+from assay.tb.mvu.env import MvuUnit
+from assay.tb.mvu.jobs import JobItem, JobPlayer
+from assay.tb.mvu.stimulus import Stimulus
+from assay.tb.mvu_array.env import MvuArrayEnv
 
 __all__ = ["ArrayDriver", "ArrayStimulus", "Round"]
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 from cocotb.triggers import ClockCycles
 
-from golden.mvu.clocks import job_clocks
-from tb.bench import BenchStopped, Finding, ItemTest
-from tb.mvu.env import Expectation
-from tb.mvu_array.env import MvuArrayEnv
-from tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
+from assay.golden.mvu.clocks import job_clocks
+from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.mvu.env import Expectation
+from assay.tb.mvu_array.env import MvuArrayEnv
+from assay.tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
 
 
 class ArrayTest(ItemTest):

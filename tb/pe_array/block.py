@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The array of multiply-accumulate elements."""
 
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.vectors import parameters
-from tb.block import BURSTS, Block, Lint, Variant
-from tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
-from tb.pe_array.coverage import PeArrayCoverage
-from tb.pe_array.model import ArrayModel
-from tb.pe_array.networks import check
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.vectors import parameters
+from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.pe_array.coverage import PeArrayCoverage
+from assay.tb.pe_array.model import ArrayModel
+from assay.tb.pe_array.networks import check
 
 # Small arrays: odd sizes, one vector, one lane, each width.
 SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}

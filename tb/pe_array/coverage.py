@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from golden.layers import fixed_point, tflite, tflite_tables
-from golden.layers.linear import Window
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
-from golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
-from golden.pe_array.tile import Tile
-from golden.schemes.tflite import ACTIVATIONS
-from tb.coverage import CoverGroup, CoverPoint
+from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers.linear import Window
+from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from assay.golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
+from assay.golden.pe_array.tile import Tile
+from assay.golden.schemes.tflite import ACTIVATIONS
+from assay.tb.coverage import CoverGroup, CoverPoint
 
 _OFF_ON = {"off": 0, "on": 1}
 _SOME = {"0": 0, "1": 1, "more": range(2, 1 << 17)}

@@ -16,11 +16,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Event, SimTimeoutError, with_timeout
 
-from tb.agents.burst import Beats, BurstDriver, BurstMonitor
-from tb.env import CLOCK_NS
-from tb.json_file import write_json
-from tb.pe_array.env import build_parameters, port_formats
-from tb.report import RUN_DIR
+from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
+from assay.tb.env import CLOCK_NS
+from assay.tb.json_file import write_json
+from assay.tb.pe_array.env import build_parameters, port_formats
+from assay.tb.report import RUN_DIR
 
 Request = list[tuple[np.ndarray, np.ndarray, int]]
 Answer = tuple[list[np.ndarray], int]

@@ -12,18 +12,18 @@ from functools import partial
 import numpy as np
 from cocotb.triggers import Event
 
-from golden.pe_array.functional import explain, outputs
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
-from golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
-from tb.agents.burst import NEVER, Beats
-from tb.agents.interrupt import Interrupt
-from tb.agents.register import RegisterAgent, RegisterPort
-from tb.agents.request_response import request_format, response_format
-from tb.agents.stream import BeatFormat
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.pe_array.coverage import PeArrayCoverage
-from tb.scoreboard import StreamScoreboard
+from assay.golden.pe_array.functional import explain, outputs
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
+from assay.golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
+from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.agents.interrupt import Interrupt
+from assay.tb.agents.register import RegisterAgent, RegisterPort
+from assay.tb.agents.request_response import request_format, response_format
+from assay.tb.agents.stream import BeatFormat
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.pe_array.coverage import PeArrayCoverage
+from assay.tb.scoreboard import StreamScoreboard
 
 WAITS = ("wgt", "pix", "out")
 Word = tuple[int, int, int, int]  #: of a tile's output: image, output row, output column, entry

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from golden import DoesNotFitError
-from golden.layers import fixed_point, tflite, tflite_tables
-from golden.layers.linear import Convolution, Window
-from golden.pe_array.clocks import array_bound
-from golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
-from golden.schemes.fixed_point import WeightScale
-from golden.schemes.tflite import ACTIVATIONS, Affine, FloatRescale, Rescale
-from tb.pe_array.coverage import PeArrayCoverage
-from tb.pe_array.networks import layer_items
-from tb.pe_array.stimulus import Stimulus
-from tb.pe_array.tiles import TileItem
+from assay.golden import DoesNotFitError
+from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.pe_array.clocks import array_bound
+from assay.golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
+from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
+from assay.golden.schemes.fixed_point import WeightScale
+from assay.golden.schemes.tflite import ACTIVATIONS, Affine, FloatRescale, Rescale
+from assay.tb.pe_array.coverage import PeArrayCoverage
+from assay.tb.pe_array.networks import layer_items
+from assay.tb.pe_array.stimulus import Stimulus
+from assay.tb.pe_array.tiles import TileItem
 
 #: A layer: its operator and its inputs [runs, *shape].
 _Made = tuple[Any, list[np.ndarray]]

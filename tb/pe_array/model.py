@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from golden import GoldenError, Graph, Network
-from golden.graph import Node
-from golden.pe_array.mapping import LayerTiles
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan, Engine
-from golden.pe_array.tile import pixel_packets, weight_packet
-from tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
-from tb.pe_array.env import read_beats
+from assay.golden import GoldenError, Graph, Network
+from assay.golden.graph import Node
+from assay.golden.pe_array.mapping import LayerTiles
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan, Engine
+from assay.golden.pe_array.tile import pixel_packets, weight_packet
+from assay.tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
+from assay.tb.pe_array.env import read_beats
 
 __all__ = ["ArrayModel"]
 

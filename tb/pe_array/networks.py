@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-import golden
-import vectors
-from golden import GoldenError, Graph
-from golden.graph import Node
-from golden.lowering import DEFAULT, Lowering
-from golden.pe_array.mapping import LayerTiles, Place
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan
-from golden.pe_array.tile import OutputBeats
-from golden.rows import random_rows, read_rows
-from tb.pe_array.tiles import TileItem
+from assay import golden, vectors
+from assay.golden import GoldenError, Graph
+from assay.golden.graph import Node
+from assay.golden.lowering import DEFAULT, Lowering
+from assay.golden.pe_array.mapping import LayerTiles, Place
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan
+from assay.golden.pe_array.tile import OutputBeats
+from assay.golden.rows import random_rows, read_rows
+from assay.tb.pe_array.tiles import TileItem
 
 DIGITS = "digits_int8"  #: the project's own network
 RANDOM_IMAGES = 64  #: drawn for a network that comes without images

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from golden.pe_array.functional import accumulators, outputs
-from golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
-from golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
-from golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
-from tb.pe_array.tiles import TileItem, packet
+from assay.golden.pe_array.functional import accumulators, outputs
+from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
+from assay.golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
+from assay.golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
+from assay.tb.pe_array.tiles import TileItem, packet
 
 #: Clocks of a random tile's steps, so that a run of many ends soon.
 LARGEST_RANDOM_TILE = 1500

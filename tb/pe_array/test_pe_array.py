@@ -13,25 +13,25 @@ import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
-from golden import DoesNotFitError
-from golden.graph import Node
-from golden.pe_array.mapping import map_operator
-from golden.pe_array.plan import ArrayPlan
-from golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
-from golden.pe_array.shapes import SHAPES
-from golden.pe_array.tile import OutputBeats, weight_packet
-from golden.pe_array.vectors import Vector, read
-from tb.agents.burst import ALWAYS, NEVER
-from tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from tb.bench import BenchStopped, Finding, ItemTest
-from tb.env import CLOCK_NS
-from tb.pe_array.env import Expectation, PeArrayEnv
-from tb.pe_array.layers import RandomLayers
-from tb.pe_array.networks import items, layer_items, load_workload
-from tb.pe_array.stimulus import Stimulus
-from tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
-from tb.pe_array.traffic import Traffic
-from tb.report import RUN_DIR
+from assay.golden import DoesNotFitError
+from assay.golden.graph import Node
+from assay.golden.pe_array.mapping import map_operator
+from assay.golden.pe_array.plan import ArrayPlan
+from assay.golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
+from assay.golden.pe_array.shapes import SHAPES
+from assay.golden.pe_array.tile import OutputBeats, weight_packet
+from assay.golden.pe_array.vectors import Vector, read
+from assay.tb.agents.burst import ALWAYS, NEVER
+from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.env import CLOCK_NS
+from assay.tb.pe_array.env import Expectation, PeArrayEnv
+from assay.tb.pe_array.layers import RandomLayers
+from assay.tb.pe_array.networks import items, layer_items, load_workload
+from assay.tb.pe_array.stimulus import Stimulus
+from assay.tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
+from assay.tb.pe_array.traffic import Traffic
+from assay.tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200, 240)

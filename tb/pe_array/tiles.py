@@ -14,14 +14,14 @@ from cocotb.triggers import ClockCycles, SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from golden.pe_array.clocks import tile_clocks
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.registers import BY_NAME, ERRORS
-from golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
-from tb.agents.burst import StreamReset
-from tb.bench import BenchStopped
-from tb.env import CLOCK_NS
-from tb.pe_array.env import PeArrayEnv, Word
+from assay.golden.pe_array.clocks import tile_clocks
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.registers import BY_NAME, ERRORS
+from assay.golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
+from assay.tb.agents.burst import StreamReset
+from assay.tb.bench import BenchStopped
+from assay.tb.env import CLOCK_NS
+from assay.tb.pe_array.env import PeArrayEnv, Word
 
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]

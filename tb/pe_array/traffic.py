@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from golden.pe_array.clocks import tile_clocks
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.tile import OutputBeats, Tile, output_packets
-from tb.pe_array.tiles import TileItem
+from assay.golden.pe_array.clocks import tile_clocks
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.tile import OutputBeats, Tile, output_packets
+from assay.tb.pe_array.tiles import TileItem
 
 
 def _words(content: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The PE array's output stage alone."""
 
-from golden.pe_array.parameters import PeArrayParameters
-from tb.block import BURSTS, Block, Variant
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.tb.block import BURSTS, Block, Variant
 
 BLOCK = Block(
     __name__,

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 from cocotb.triggers import Timer
 
-from golden.pe_array.registers import LaneOp, Rescaling
-from tb.bench import EnvTest
-from tb.env import CLOCK_NS, Stream, StreamEnv
-from tb.pe_array_post.values import Mode, Shape, Values, tile
-from tb.scoreboard import StreamScoreboard
+from assay.golden.pe_array.registers import LaneOp, Rescaling
+from assay.tb.bench import EnvTest
+from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.pe_array_post.values import Mode, Shape, Values, tile
+from assay.tb.scoreboard import StreamScoreboard
 
 TILE_BEATS = 32
 STAGES = 13  #: a bank's table is written when its last value has passed as many

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from golden.pe_array.lanes import lanes
-from golden.pe_array.parameters import ACC_WIDTH
-from golden.pe_array.registers import ENTRY, ENTRY_BITS, HEADER_BITS, LaneOp, Rescaling
-from golden.pe_array.tile import encode_header
-from golden.registers import WORD_BITS
-from tb.agents.beat_format import BeatFormat
+from assay.golden.pe_array.lanes import lanes
+from assay.golden.pe_array.parameters import ACC_WIDTH
+from assay.golden.pe_array.registers import ENTRY, ENTRY_BITS, HEADER_BITS, LaneOp, Rescaling
+from assay.golden.pe_array.tile import encode_header
+from assay.golden.registers import WORD_BITS
+from assay.tb.agents.beat_format import BeatFormat
 
 __all__ = ["Mode", "Shape", "Values", "tile"]
 

@@ -4,11 +4,11 @@
 import numpy as np
 import pytest
 
-import vectors
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen import plan
-from golden.mvu.layout import pack_activations
-from tb.accelerator.tensors import TensorCollector, first_difference, stored_input
+from assay import vectors
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen import plan
+from assay.golden.mvu.layout import pack_activations
+from assay.tb.accelerator.tensors import TensorCollector, first_difference, stored_input
 
 
 @pytest.fixture(scope="module", params=["distributed", "pipelined"])

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from tb.agents.beat_format import BeatFormat
+from assay.tb.agents.beat_format import BeatFormat
 
 FORMAT = BeatFormat([("wdata", 64), ("addr", 16), ("write", 1), ("wide", 100)])
 

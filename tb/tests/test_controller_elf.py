@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.controller.instructions import encode
-from golden.controller.iss import start
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.errors import GoldenError
-from tb.controller.elf import Program, load_elf
-from tb.controller.toolchain import SOURCES, ToolchainError, build
+from assay.golden.controller.instructions import encode
+from assay.golden.controller.iss import start
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import GoldenError
+from assay.tb.controller.elf import Program, load_elf
+from assay.tb.controller.toolchain import SOURCES, ToolchainError, build
 
 PARAMS = ControllerParameters()
 DMEM_BASE = IMEM_BASE + 4 * PARAMS.imem_words

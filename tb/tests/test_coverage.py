@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tb.coverage import CoverageError, CoverGroup, CoverPoint
+from assay.tb.coverage import CoverageError, CoverGroup, CoverPoint
 
 
 def group() -> CoverGroup:

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from tb.agents.burst import Beats
-from tb.mvu_array.coverage import CrossbarCoverage
-from tb.mvu_array.crossbar import RECORD, Arbitration
+from assay.tb.agents.burst import Beats
+from assay.tb.mvu_array.coverage import CrossbarCoverage
+from assay.tb.mvu_array.crossbar import RECORD, Arbitration
 
 MVUS = 3
 

@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
-from tb.layout import Arrangement, Field, flat, from_bytes, planes, rows, to_bytes
-from tb.tensor_scoreboard import TensorFormat, TensorScoreboard
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
+from assay.tb.layout import Arrangement, Field, flat, from_bytes, planes, rows, to_bytes
+from assay.tb.tensor_scoreboard import TensorFormat, TensorScoreboard
 
 IMAGE = np.arange(-30, 30).reshape(3, 4, 5)
 

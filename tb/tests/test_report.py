@@ -8,11 +8,11 @@ import resource
 import numpy as np
 import pytest
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats, StreamError
-from tb.coverage import CoverGroup, CoverPoint
-from tb.report import Failed, Report, write_json
-from tb.scoreboard import StreamScoreboard
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats, StreamError
+from assay.tb.coverage import CoverGroup, CoverPoint
+from assay.tb.report import Failed, Report, write_json
+from assay.tb.scoreboard import StreamScoreboard
 
 FORMAT = BeatFormat([("data", 8)])
 

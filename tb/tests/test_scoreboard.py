@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from tb.agents.beat_format import BeatFormat
-from tb.agents.burst import Beats
-from tb.scoreboard import StreamScoreboard
+from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.burst import Beats
+from assay.tb.scoreboard import StreamScoreboard
 
 FORMAT = BeatFormat([("data", 20), ("addr", 8)])
 

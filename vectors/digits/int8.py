@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from golden.tests.tflite_files import ModelFile
+from assay.golden.tests.tflite_files import ModelFile
 
 CHANNELS = (16, 32, 48)
 CLASSES = 10

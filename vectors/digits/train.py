@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train, quantise and export the digit networks: `python -m vectors.digits.train`.
+"""Train, quantise and export the digit networks: `python -m assay.vectors.digits.train`.
 
 Needs the optional extra `train` (torch 2.13.0, scikit-learn). Writes `digits_w2a2.onnx`, `digits_mixed.onnx`,
 `digits_int8.tflite` and `images.npz` beside this file, and `vectors/manifest.json`; each file appears complete or not
@@ -30,14 +30,13 @@ from pathlib import Path
 
 import numpy as np
 
-import golden
-import vectors
-from golden import IntFormat, Layer, Network, Residual
-from golden.exporters import qonnx as exporter
-from golden.importers import onnx as importer
-from golden.importers import tflite as tflite_importer
-from golden.network import MULTIPLIER
-from golden.schemes.qonnx import FLOAT32_EXACT
+from assay import golden, vectors
+from assay.golden import IntFormat, Layer, Network, Residual
+from assay.golden.exporters import qonnx as exporter
+from assay.golden.importers import onnx as importer
+from assay.golden.importers import tflite as tflite_importer
+from assay.golden.network import MULTIPLIER
+from assay.golden.schemes.qonnx import FLOAT32_EXACT
 
 try:
     import sklearn
@@ -46,7 +45,7 @@ try:
     from sklearn.model_selection import train_test_split
     from torch import nn
 
-    from vectors.digits.int8 import Int8Digits, to_tflite
+    from assay.vectors.digits.int8 import Int8Digits, to_tflite
 except ImportError as error:
     raise SystemExit(
         f"training needs the package {error.name!r}: pip install torch==2.13.0 scikit-learn onnx tflite flatbuffers"
@@ -434,7 +433,7 @@ def export() -> None:
     manifest = {
         "input_rule": "input = (pixel * multiply + add) >> shift, pixel 0 to 16",
         "made_by": {
-            "command": "python -m vectors.digits.train",
+            "command": "python -m assay.vectors.digits.train",
             "seed": SEED,
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -472,7 +471,8 @@ def validate() -> None:
 def main() -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m vectors.digits.train", description="Train, quantise and export the digit networks."
+        prog="python -m assay.vectors.digits.train",
+        description="Train, quantise and export the digit networks.",
     )
     parser.add_argument(
         "--validate", action="store_true", help="report on held-out training images and write nothing"

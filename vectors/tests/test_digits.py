@@ -10,12 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-import golden
-import vectors
-from golden import ChecksumError, GoldenError, IntFormat, ModelFormatError
-from golden.exporters import qonnx
-from golden.tests import litert
-from golden.tests.onnx_executor import execute
+from assay import golden, vectors
+from assay.golden import ChecksumError, GoldenError, IntFormat, ModelFormatError
+from assay.golden.exporters import qonnx
+from assay.golden.tests import litert
+from assay.golden.tests.onnx_executor import execute
 
 NAMES = ("digits_w2a2", "digits_mixed")
 
@@ -153,7 +152,7 @@ def test_altered_and_missing_files_are_checksum_errors(copied):
     message = str(caught.value)
     expected = vectors.load_manifest()["files"]["digits/digits_w2a2.onnx"]["sha256"]
     assert "vectors/digits/digits_w2a2.onnx" in message and expected in message and "\n" not in message
-    assert "git checkout" in message and "python -m vectors.digits.train" in message
+    assert "git checkout" in message and "python -m assay.vectors.digits.train" in message
     file.unlink()
     with pytest.raises(ChecksumError, match="is missing: restore it with git checkout"):
         vectors.path("digits/digits_w2a2.onnx")

@@ -28,16 +28,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from golden.errors import (
+from assay.golden.errors import (
     ConfigurationError,
     DoesNotFitError,
     GoldenError,
     ModelFormatError,
     UnsupportedOperatorError,
 )
-from golden.graph import Graph
-from golden.importers import model_file
-from golden.importers.onnx import (
+from assay.golden.graph import Graph
+from assay.golden.importers import model_file
+from assay.golden.importers.onnx import (
     elementwise,
     fixed_point,
     pooling,
@@ -49,8 +49,8 @@ from golden.importers.onnx import (
     shapes,
     values,
 )
-from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, read
-from golden.importers.onnx.reader import OPERATORS, Reader, uses_qonnx
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, read
+from assay.golden.importers.onnx.reader import OPERATORS, Reader, uses_qonnx
 
 __all__ = ["FAMILIES", "MAX_ELEMENTS", "MAX_RANK", "OPERATORS", "load", "loads"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import EIGHT_BITS, Operation, element_type
-from golden.importers.onnx.reader import MICROSOFT, Reader, handles
-from golden.layers import eigen, shaping
-from golden.layers import onnx as layers
-from golden.layers import onnx_float as floats
-from golden.schemes import onnx as scheme
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import EIGHT_BITS, Operation, element_type
+from assay.golden.importers.onnx.reader import MICROSOFT, Reader, handles
+from assay.golden.layers import eigen, shaping
+from assay.golden.layers import onnx as layers
+from assay.golden.layers import onnx_float as floats
+from assay.golden.schemes import onnx as scheme
 
 _NUMBERS = (np.float32, np.int64, np.int32, np.int8, np.uint8)
 _WHOLE = (np.int64, np.int32)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
 
 __all__ = [
     "EIGHT_BITS",

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError
-from golden.graph import Tensor
-from golden.importers.onnx.file import EIGHT_BITS, Operation
-from golden.importers.onnx.reader import MICROSOFT, Reader, handles
-from golden.importers.onnx.windows import channelled, mapped_size, on_maps, spatial_size, window_of
-from golden.layers import onnx as layers
-from golden.layers import onnx_float as floats
-from golden.layers.linear import Window
+from assay.golden.errors import ModelFormatError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import EIGHT_BITS, Operation
+from assay.golden.importers.onnx.reader import MICROSOFT, Reader, handles
+from assay.golden.importers.onnx.windows import channelled, mapped_size, on_maps, spatial_size, window_of
+from assay.golden.layers import onnx as layers
+from assay.golden.layers import onnx_float as floats
+from assay.golden.layers.linear import Window
 
 MAX_TAPS = 1 << 16  # places of a pooling window
 

@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import MAX_ELEMENTS, Operation
-from golden.importers.onnx.reader import Reader, handles
-from golden.importers.onnx.windows import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, Operation
+from assay.golden.importers.onnx.reader import Reader, handles
+from assay.golden.importers.onnx.windows import (
     bound_columns,
     check_vector,
     group_count,
@@ -20,8 +20,8 @@ from golden.importers.onnx.windows import (
     spatial_size,
     window_of,
 )
-from golden.layers import onnx as layers
-from golden.layers import onnx_float as floats
+from assay.golden.layers import onnx as layers
+from assay.golden.layers import onnx_float as floats
 
 
 def product_shape(operation: Operation, a: Tensor, b: Tensor) -> tuple[int, ...]:

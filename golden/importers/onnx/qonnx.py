@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.reader import Reader, handles
-from golden.schemes import qonnx as qonnx_scheme
-from golden.schemes.qonnx import DOMAINS
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.reader import Reader, handles
+from assay.golden.schemes import qonnx as qonnx_scheme
+from assay.golden.schemes.qonnx import DOMAINS
 
 # Types of QONNX's scales, zero points and bit widths.
 _PARAMETERS = (np.float32, np.float64, np.int8, np.uint8, np.int32, np.int64)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.elementwise import broadcast
-from golden.importers.onnx.file import EIGHT_BITS, QUANTISED, Operation, element_type
-from golden.importers.onnx.products import check_addend, gemm_shape, product_shape
-from golden.importers.onnx.reader import MICROSOFT, Reader, handles
-from golden.importers.onnx.shapes import concatenated
-from golden.importers.onnx.windows import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.elementwise import broadcast
+from assay.golden.importers.onnx.file import EIGHT_BITS, QUANTISED, Operation, element_type
+from assay.golden.importers.onnx.products import check_addend, gemm_shape, product_shape
+from assay.golden.importers.onnx.reader import MICROSOFT, Reader, handles
+from assay.golden.importers.onnx.shapes import concatenated
+from assay.golden.importers.onnx.windows import (
     bound_columns,
     group_count,
     mapped_size,
@@ -23,11 +23,11 @@ from golden.importers.onnx.windows import (
     spatial_size,
     window_of,
 )
-from golden.layers import onnx as layers
-from golden.layers import onnx_float as floats
-from golden.layers.linear import Convolution
-from golden.schemes import onnx as scheme
-from golden.schemes.affine import Affine
+from assay.golden.layers import onnx as layers
+from assay.golden.layers import onnx_float as floats
+from assay.golden.layers.linear import Convolution
+from assay.golden.schemes import onnx as scheme
+from assay.golden.schemes.affine import Affine
 
 
 @handles("QuantizeLinear", domains=("", MICROSOFT))

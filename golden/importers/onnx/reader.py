@@ -14,12 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
-from golden.graph import Graph, Node, Tensor
-from golden.handlers import Handlers
-from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, File, Operation, Unread
-from golden.schemes import qonnx
-from golden.schemes.affine import Affine
+from assay.golden.errors import (
+    ConfigurationError,
+    DoesNotFitError,
+    ModelFormatError,
+    UnsupportedOperatorError,
+)
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.handlers import Handlers
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, File, Operation, Unread
+from assay.golden.schemes import qonnx
+from assay.golden.schemes.affine import Affine
 
 __all__ = ["MICROSOFT", "OPERATORS", "Reader", "handles"]
 

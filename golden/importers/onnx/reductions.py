@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.reader import Reader, handles
-from golden.importers.onnx.windows import channelled, check_vector
-from golden.layers import onnx_float as floats
+from assay.golden.errors import ModelFormatError
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.reader import Reader, handles
+from assay.golden.importers.onnx.windows import channelled, check_vector
+from assay.golden.layers import onnx_float as floats
 
 _NUMBERS = (np.float32, np.int64, np.int32, np.int8, np.uint8)
 _WHOLE = (np.int64, np.int32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import EIGHT_BITS, Operation
-from golden.importers.onnx.reader import Reader, handles
-from golden.importers.onnx.values import check_lengths
-from golden.layers import onnx_float as floats
-from golden.layers import shaping
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import EIGHT_BITS, Operation
+from assay.golden.importers.onnx.reader import Reader, handles
+from assay.golden.importers.onnx.values import check_lengths
+from assay.golden.layers import onnx_float as floats
+from assay.golden.layers import shaping
 
 
 @handles("Resize", "Upsample")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError
-from golden.graph import Tensor
-from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Operation
-from golden.importers.onnx.reader import Reader, handles
-from golden.importers.onnx.values import check_bounds, check_lengths
-from golden.layers import onnx_float as floats
-from golden.layers import shaping
+from assay.golden.errors import ModelFormatError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Operation
+from assay.golden.importers.onnx.reader import Reader, handles
+from assay.golden.importers.onnx.values import check_bounds, check_lengths
+from assay.golden.layers import onnx_float as floats
+from assay.golden.layers import shaping
 
 
 def concatenated(operation: Operation, tensors: list[Tensor]) -> tuple[int, tuple[int, ...]]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, Operation
-from golden.importers.onnx.reader import MAX_KNOWN, Reader, handles
-from golden.layers import onnx_float as floats
-from golden.layers import shaping
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, Operation
+from assay.golden.importers.onnx.reader import MAX_KNOWN, Reader, handles
+from assay.golden.layers import onnx_float as floats
+from assay.golden.layers import shaping
 
 _WHOLE = (np.int64, np.int32)
 

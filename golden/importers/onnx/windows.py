@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import MAX_ELEMENTS, Operation
-from golden.importers.onnx.reader import Reader
-from golden.layers import onnx as layers
-from golden.layers.linear import Window
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, Operation
+from assay.golden.importers.onnx.reader import Reader
+from assay.golden.layers import onnx as layers
+from assay.golden.layers.linear import Window
 
 
 def window_of(operation: Operation, size: tuple[int, ...], kernel: tuple[int, ...] | None) -> Window:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from golden.graph import Graph
-from golden.importers import model_file
-from golden.importers.tflite import elementwise, places, pooling, products, reductions, shapes, state
-from golden.importers.tflite.file import read
-from golden.importers.tflite.reader import MAX_ELEMENTS, OPERATORS, Reader
+from assay.golden.graph import Graph
+from assay.golden.importers import model_file
+from assay.golden.importers.tflite import elementwise, places, pooling, products, reductions, shapes, state
+from assay.golden.importers.tflite.file import read
+from assay.golden.importers.tflite.reader import MAX_ELEMENTS, OPERATORS, Reader
 
 __all__ = ["FAMILIES", "MAX_ELEMENTS", "OPERATORS", "load", "loads"]
 

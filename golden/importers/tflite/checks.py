@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.tflite.file import ACTIVATION, Operation
-from golden.importers.tflite.reader import Reader
-from golden.schemes.tflite import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.tflite.file import ACTIVATION, Operation
+from assay.golden.importers.tflite.reader import Reader
+from assay.golden.schemes.tflite import (
     ACTIVATIONS,
     Affine,
     activation_range,

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.tflite.checks import broadcast, fused_activation, same_scale, several
-from golden.importers.tflite.file import ACTIVATION, Operation
-from golden.importers.tflite.reader import PLAIN, Reader, handles
-from golden.layers import tflite as layers
-from golden.layers import tflite_tables as tables
-from golden.schemes.tflite import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.tflite.checks import broadcast, fused_activation, same_scale, several
+from assay.golden.importers.tflite.file import ACTIVATION, Operation
+from assay.golden.importers.tflite.reader import PLAIN, Reader, handles
+from assay.golden.layers import tflite as layers
+from assay.golden.layers import tflite_tables as tables
+from assay.golden.schemes.tflite import (
     ACTIVATIONS,
 )
 

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from golden.errors import GoldenError, ModelFormatError, UnsupportedOperatorError
+from assay.golden.errors import GoldenError, ModelFormatError, UnsupportedOperatorError
 
 __all__ = ["ACTIVATION", "MAX_RANK", "Operation", "Stored", "Subgraph", "builtin_code", "read"]
 

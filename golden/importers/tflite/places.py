@@ -7,14 +7,21 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.importers.tflite.checks import MAX_AXIS, axes_of, axis_of, check_lengths, check_rank, same_scale
-from golden.importers.tflite.file import Operation
-from golden.importers.tflite.reader import Reader, handles
-from golden.importers.tflite.shapes import paddings_of
-from golden.layers import shaping
-from golden.layers import tflite as layers
-from golden.schemes.tflite import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.importers.tflite.checks import (
+    MAX_AXIS,
+    axes_of,
+    axis_of,
+    check_lengths,
+    check_rank,
+    same_scale,
+)
+from assay.golden.importers.tflite.file import Operation
+from assay.golden.importers.tflite.reader import Reader, handles
+from assay.golden.importers.tflite.shapes import paddings_of
+from assay.golden.layers import shaping
+from assay.golden.layers import tflite as layers
+from assay.golden.schemes.tflite import (
     round_half_away,
 )
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from golden.importers.tflite.checks import NEARLY, check_rank, fused_activation, same_scale
-from golden.importers.tflite.file import Operation
-from golden.importers.tflite.products import window_of
-from golden.importers.tflite.reader import Reader, handles
-from golden.layers import tflite as layers
+from assay.golden.importers.tflite.checks import NEARLY, check_rank, fused_activation, same_scale
+from assay.golden.importers.tflite.file import Operation
+from assay.golden.importers.tflite.products import window_of
+from assay.golden.importers.tflite.reader import Reader, handles
+from assay.golden.layers import tflite as layers
 
 
 @handles("AVERAGE_POOL_2D", "MAX_POOL_2D")

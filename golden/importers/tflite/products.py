@@ -7,14 +7,14 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.tflite.checks import broadcast, check_rank, fused_activation
-from golden.importers.tflite.file import Operation
-from golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
-from golden.layers import tflite as layers
-from golden.layers.linear import Convolution, TransposedConvolution, Window
-from golden.schemes.tflite import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.tflite.checks import broadcast, check_rank, fused_activation
+from assay.golden.importers.tflite.file import Operation
+from assay.golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
+from assay.golden.layers import tflite as layers
+from assay.golden.layers.linear import Convolution, TransposedConvolution, Window
+from assay.golden.schemes.tflite import (
     Affine,
     FloatRescale,
     Rescale,

@@ -14,11 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
-from golden.graph import Graph, Node, Tensor
-from golden.handlers import Handlers
-from golden.importers.tflite.file import MAX_RANK, Operation, Stored, Subgraph
-from golden.schemes.tflite import (
+from assay.golden.errors import (
+    ConfigurationError,
+    DoesNotFitError,
+    ModelFormatError,
+    UnsupportedOperatorError,
+)
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.handlers import Handlers
+from assay.golden.importers.tflite.file import MAX_RANK, Operation, Stored, Subgraph
+from assay.golden.schemes.tflite import (
     Affine,
 )
 

@@ -7,12 +7,12 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.tflite.checks import axes_of, axis_of, same_scale
-from golden.importers.tflite.file import ACTIVATION, Operation
-from golden.importers.tflite.reader import PLAIN, Reader, handles
-from golden.layers import tflite as layers
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.tflite.checks import axes_of, axis_of, same_scale
+from assay.golden.importers.tflite.file import ACTIVATION, Operation
+from assay.golden.importers.tflite.reader import PLAIN, Reader, handles
+from assay.golden.layers import tflite as layers
 
 
 @handles("SOFTMAX")

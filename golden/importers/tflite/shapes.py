@@ -7,11 +7,18 @@ import math
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.importers.tflite.checks import NEARLY, axis_of, broadcast, check_lengths, same_scale, several
-from golden.importers.tflite.file import ACTIVATION, MAX_RANK, Operation
-from golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
-from golden.layers import shaping
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.importers.tflite.checks import (
+    NEARLY,
+    axis_of,
+    broadcast,
+    check_lengths,
+    same_scale,
+    several,
+)
+from assay.golden.importers.tflite.file import ACTIVATION, MAX_RANK, Operation
+from assay.golden.importers.tflite.reader import MAX_ELEMENTS, Reader, handles
+from assay.golden.layers import shaping
 
 
 @handles("EXPAND_DIMS", "RESHAPE", "SQUEEZE")

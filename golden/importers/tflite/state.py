@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import AssignVariable, ReadVariable
-from golden.importers.tflite.file import Operation
-from golden.importers.tflite.reader import Reader, handles
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import AssignVariable, ReadVariable
+from assay.golden.importers.tflite.file import Operation
+from assay.golden.importers.tflite.reader import Reader, handles
 
 
 def _variable(operation: Operation) -> str:

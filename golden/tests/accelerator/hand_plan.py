@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from golden.accelerator import registers as system_registers
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
-from golden.controller.csrs import BY_NAME as CSRS
-from golden.controller.instructions import encode
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.formats import IntFormat
-from golden.mvu.jobs import map_layer
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.plan import NetworkPlan
-from golden.mvu.registers import BY_NAME as MVU_REGISTERS
-from golden.mvu.registers import encode as encode_registers
-from golden.network import Layer, Network, Pool, Residual
+from assay.golden.accelerator import registers as system_registers
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Firmware, Load, Phase, Place, Plan, Step, Wait
+from assay.golden.controller.csrs import BY_NAME as CSRS
+from assay.golden.controller.instructions import encode
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.jobs import map_layer
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.plan import NetworkPlan
+from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.golden.mvu.registers import encode as encode_registers
+from assay.golden.network import Layer, Network, Pool, Residual
 
 T0, T1, S0, S1 = 5, 6, 8, 9  # registers
 MVU_CSR = 0x7C0

@@ -4,15 +4,15 @@
 import numpy as np
 import pytest
 
-from golden.accelerator.array import MvuArray, RaceError
-from golden.accelerator.crossbar import Crossbar, Word, play
-from golden.formats import IntFormat
-from golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence, job_clocks
-from golden.mvu.functional import Configuration, cause_names
-from golden.mvu.jobs import Job, map_layer
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import BY_NAME, encode
-from golden.network import Layer, Pool, Residual
+from assay.golden.accelerator.array import MvuArray, RaceError
+from assay.golden.accelerator.crossbar import Crossbar, Word, play
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence, job_clocks
+from assay.golden.mvu.functional import Configuration, cause_names
+from assay.golden.mvu.jobs import Job, map_layer
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import BY_NAME, encode
+from assay.golden.network import Layer, Pool, Residual
 
 PARAMS = MvuParameters(lanes=8, data_banks=8, bank_depth=256, weight_depth=256)
 STATUS, COMMAND = BY_NAME["mvustatus"], BY_NAME["mvucommand"].address

@@ -6,8 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from golden.accelerator.crossbar import Crossbar, Word, play
-from golden.errors import ConfigurationError
+from assay.golden.accelerator.crossbar import Crossbar, Word, play
+from assay.golden.errors import ConfigurationError
 
 
 def traffic(seed: int, mvus: int, count: int) -> list[list[tuple[int, Word]]]:

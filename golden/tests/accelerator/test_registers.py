@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.registers import (
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.registers import (
     BY_NAME,
     ELEMENT_BITS,
     PARAMETER_WINDOWS,
@@ -23,10 +23,10 @@ from golden.accelerator.registers import (
     register_address,
     system_address,
 )
-from golden.controller.memory_map import Region, region
-from golden.controller.parameters import ControllerParameters
-from golden.mvu.parameters import MvuParameters
-from golden.registers import WORD_BITS
+from assay.golden.controller.memory_map import Region, region
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.registers import WORD_BITS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("path", generated_files(ROOT), ids=lambda path: path.name)
 def test_generated_files_are_fresh(path):
     text = generated_files(ROOT)[path]
-    assert path.read_text() == text, f"{path} is stale: run python -m golden.accelerator.registers"
+    assert path.read_text() == text, f"{path} is stale: run python -m assay.golden.accelerator.registers"
 
 
 def test_addresses():

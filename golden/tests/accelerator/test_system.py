@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import vectors
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.accelerator.report import bit_operations
-from golden.accelerator.system import System, SystemFault
-from golden.codegen import plan as code_plan
-from golden.codegen.plan import Wait
-from golden.controller.instructions import encode
-from golden.errors import ConfigurationError
-from golden.tests.accelerator import hand_plan
-from golden.tests.accelerator.hand_plan import parameters, random_network
+from assay import vectors
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.accelerator.report import bit_operations
+from assay.golden.accelerator.system import System, SystemFault
+from assay.golden.codegen import plan as code_plan
+from assay.golden.codegen.plan import Wait
+from assay.golden.controller.instructions import encode
+from assay.golden.errors import ConfigurationError
+from assay.golden.tests.accelerator import hand_plan
+from assay.golden.tests.accelerator.hand_plan import parameters, random_network
 
 NOP = encode("addi")
 MAPPINGS = ("distributed", "pipelined")

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.accelerator.registers import ELEMENT_BITS
-from golden.accelerator.transposer import Transposer
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu.layout import pack_activations
+from assay.golden.accelerator.registers import ELEMENT_BITS
+from assay.golden.accelerator.transposer import Transposer
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.layout import pack_activations
 
 
 @st.composite

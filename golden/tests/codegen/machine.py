@@ -11,15 +11,15 @@ from random import Random
 
 import numpy as np
 
-from golden.accelerator.registers import BY_NAME as SYSTEM
-from golden.accelerator.registers import SYSTEM_UNIT
-from golden.codegen import fold
-from golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
-from golden.controller.iss import Iss
-from golden.controller.memory_map import IMEM_BASE
-from golden.mvu.functional import Memories, run_job
-from golden.mvu.layout import pack_activations, unpack_activations
-from golden.mvu.registers import BY_NAME, REGISTERS
+from assay.golden.accelerator.registers import BY_NAME as SYSTEM
+from assay.golden.accelerator.registers import SYSTEM_UNIT
+from assay.golden.codegen import fold
+from assay.golden.codegen.plan import BIASES, SCALERS, WEIGHTS, Plan
+from assay.golden.controller.iss import Iss
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.mvu.functional import Memories, run_job
+from assay.golden.mvu.layout import pack_activations, unpack_activations
+from assay.golden.mvu.registers import BY_NAME, REGISTERS
 
 STATUS, COMMAND = BY_NAME["mvustatus"].address, BY_NAME["mvucommand"].address
 DONE, ERROR = 2, 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.controller.parameters import ControllerParameters
-from golden.formats import IntFormat
-from golden.mvu.parameters import MvuParameters
-from golden.network import Layer, Network, Pool, Residual
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.network import Layer, Network, Pool, Residual
 
 
 def accelerator(mvus: int = 4, controller: dict | None = None, **mvu: int) -> AcceleratorParameters:

@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
-import golden.codegen
-import vectors
-from golden.__main__ import main
-from golden.accelerator.parameters import AcceleratorParameters
-from golden.codegen import files, report
-from golden.codegen.networks import NETWORKS, resnet18
-from golden.codegen.plan import SCALERS, WEIGHTS
-from golden.controller.memory_map import IMEM_BASE
-from golden.errors import ChecksumError, ConfigurationError, GoldenError
-from golden.mvu.jobs import countdown
-from golden.mvu.layout import pack_activations
-from golden.mvu.registers import encode
-from golden.tests.codegen.machine import Machine
-from golden.tests.codegen.networks import accelerator, random_network
+from assay import golden, vectors
+from assay.golden.__main__ import main
+from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.golden.codegen import files, report
+from assay.golden.codegen.networks import NETWORKS, resnet18
+from assay.golden.codegen.plan import SCALERS, WEIGHTS
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.errors import ChecksumError, ConfigurationError, GoldenError
+from assay.golden.mvu.jobs import countdown
+from assay.golden.mvu.layout import pack_activations
+from assay.golden.mvu.registers import encode
+from assay.golden.tests.codegen.machine import Machine
+from assay.golden.tests.codegen.networks import accelerator, random_network
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import golden.codegen
-from golden.codegen.firmware import TRAP_JOB, TRAP_TRAP
-from golden.controller.memory_map import IMEM_BASE
-from golden.mvu.registers import BY_NAME
-from golden.tests.codegen.machine import DONE, ERROR, STATUS, Machine
-from golden.tests.codegen.networks import accelerator, random_network
-from golden.tests.controller.test_assembler import clang
+from assay import golden
+from assay.golden.codegen.firmware import TRAP_JOB, TRAP_TRAP
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.mvu.registers import BY_NAME
+from assay.golden.tests.codegen.machine import DONE, ERROR, STATUS, Machine
+from assay.golden.tests.codegen.networks import accelerator, random_network
+from assay.golden.tests.controller.test_assembler import clang
 
 
 @pytest.mark.parametrize("mapping", ["distributed", "pipelined"])

@@ -7,19 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import golden.codegen
-import vectors
-from golden.codegen.folding import fold, folds
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.formats import IntFormat
-from golden.mvu.agu import addresses, padded_addresses
-from golden.mvu.functional import Configuration
-from golden.mvu.jobs import countdown
-from golden.mvu.layout import channel_blocks
-from golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
-from golden.network import Layer, Network
-from golden.tests.codegen.machine import Machine
-from golden.tests.codegen.networks import accelerator, random_network
+from assay import golden, vectors
+from assay.golden.codegen.folding import fold, folds
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.agu import addresses, padded_addresses
+from assay.golden.mvu.functional import Configuration
+from assay.golden.mvu.jobs import countdown
+from assay.golden.mvu.layout import channel_blocks
+from assay.golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
+from assay.golden.network import Layer, Network
+from assay.golden.tests.codegen.machine import Machine
+from assay.golden.tests.codegen.networks import accelerator, random_network
 
 MAPPINGS = ("distributed", "pipelined")
 

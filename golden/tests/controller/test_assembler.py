@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from golden.controller.assembler import assemble
-from golden.controller.instructions import BY_NAME, decode, disassemble, random_instruction
-from golden.controller.iss import Iss
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
+from assay.golden.controller.assembler import assemble
+from assay.golden.controller.instructions import BY_NAME, decode, disassemble, random_instruction
+from assay.golden.controller.iss import Iss
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
 
 DATA = IMEM_BASE + 0x8000
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from golden.controller.csrs import CSRS, Cause, Interrupt, mvu_register
-from golden.controller.memory_map import IMEM_BASE, Region, region
-from golden.controller.package import generated_files
-from golden.controller.parameters import ControllerParameters
-from golden.errors import ConfigurationError
+from assay.golden.controller.csrs import CSRS, Cause, Interrupt, mvu_register
+from assay.golden.controller.memory_map import IMEM_BASE, Region, region
+from assay.golden.controller.package import generated_files
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("path", generated_files(ROOT), ids=lambda path: path.name)
 def test_generated_files_are_fresh(path):
     text = generated_files(ROOT)[path]
-    assert path.read_text() == text, f"{path} is stale: run python -m golden.controller.package"
+    assert path.read_text() == text, f"{path} is stale: run python -m assay.golden.controller.package"
     assert max(map(len, text.splitlines())) <= 120 or path.suffix == ".md"
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from golden.controller.instructions import (
+from assay.golden.controller.instructions import (
     BY_NAME,
     IMMEDIATES,
     INSTRUCTIONS,
@@ -19,7 +19,7 @@ from golden.controller.instructions import (
     random_instruction,
     random_word,
 )
-from golden.errors import ConfigurationError
+from assay.golden.errors import ConfigurationError
 
 #: Words that the RISC-V specification or the GNU assembler give: text as objdump -M no-aliases prints it.
 KNOWN = {

@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
-from golden.controller.csrs import BY_NAME, Interrupt
-from golden.controller.instructions import encode, random_instruction
-from golden.controller.iss import start
-from golden.controller.memory_map import IMEM_BASE, MSIP_BASE, MTIME_BASE, MTIMECMP_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import random_program
-from golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.controller.csrs import BY_NAME, Interrupt
+from assay.golden.controller.instructions import encode, random_instruction
+from assay.golden.controller.iss import start
+from assay.golden.controller.memory_map import IMEM_BASE, MSIP_BASE, MTIME_BASE, MTIMECMP_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.programs import random_program
+from assay.golden.errors import ConfigurationError, DoesNotFitError
 
 PARAMETERS = ControllerParameters(harts=2, mul_div=1)
 CSR = {name: csr.address for name, csr in BY_NAME.items()}

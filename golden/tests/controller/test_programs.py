@@ -3,11 +3,11 @@
 
 import pytest
 
-from golden.controller.instructions import decode
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import KINDS, random_program, shrink
-from golden.errors import ConfigurationError
+from assay.golden.controller.instructions import decode
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.programs import KINDS, random_program, shrink
+from assay.golden.errors import ConfigurationError
 
 SMALL = ControllerParameters(harts=2, imem_words=1024, dmem_words=256)
 LIMIT = 100_000

@@ -10,11 +10,11 @@ from random import Random
 
 import pytest
 
-from golden.controller.csrs import Cause
-from golden.controller.instructions import OPCODES, decode, disassemble, random_illegal
-from golden.controller.memory_map import IMEM_BASE
-from golden.controller.parameters import ControllerParameters
-from golden.controller.programs import random_program
+from assay.golden.controller.csrs import Cause
+from assay.golden.controller.instructions import OPCODES, decode, disassemble, random_illegal
+from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.programs import random_program
 
 unicorn = pytest.importorskip("unicorn", reason="unicorn is missing: pip install unicorn")
 from unicorn import riscv_const  # noqa: E402

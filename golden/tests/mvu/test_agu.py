@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.mvu.agu import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.agu import (
     AddressProgram,
     PaddingGeometry,
     addresses,

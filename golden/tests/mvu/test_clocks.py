@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu import clocks
-from golden.mvu.clocks import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu import clocks
+from assay.golden.mvu.clocks import (
     DRAIN,
     FILL,
     PIPELINE,
@@ -19,9 +19,9 @@ from golden.mvu.clocks import (
     job_clocks,
     layer_bound,
 )
-from golden.mvu.jobs import map_layer
-from golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH, MvuParameters
-from golden.network import Layer, Pool
+from assay.golden.mvu.jobs import map_layer
+from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH, MvuParameters
+from assay.golden.network import Layer, Pool
 
 
 def make_layer(channels, outputs, *, kernel=3, bits=(2, 2, 2), **attributes) -> Layer:

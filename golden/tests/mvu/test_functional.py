@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu import functional
-from golden.mvu.agu import conv_row_program
-from golden.mvu.functional import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu import functional
+from assay.golden.mvu.agu import conv_row_program
+from assay.golden.mvu.functional import (
     CAUSE_BIT,
     Configuration,
     Memories,
@@ -26,10 +26,10 @@ from golden.mvu.functional import (
     run_job,
     wrap,
 )
-from golden.mvu.layout import pack_activations, pack_weights, unpack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import ERROR_CAUSES
-from golden.operators import conv2d
+from assay.golden.mvu.layout import pack_activations, pack_weights, unpack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import ERROR_CAUSES
+from assay.golden.operators import conv2d
 
 SMALL = MvuParameters(
     lanes=8, data_banks=2, bank_depth=64, weight_depth=32, channel_depth=4, acc_width=16, bias_width=16
@@ -558,8 +558,8 @@ def test_memories_are_checked():
 
 def test_speed():
     """Scoreboards run this beside the simulator; the limit is generous for a slow machine (it takes about 0.1 s)."""
-    from golden.mvu.jobs import map_layer
-    from golden.network import Layer
+    from assay.golden.mvu.jobs import map_layer
+    from assay.golden.network import Layer
 
     fmt = IntFormat(2, signed=False)
     rng = np.random.default_rng(0)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.formats import IntFormat
-from golden.mvu.functional import Configuration, Memories, cause_names, config_causes, run_job, wrap
-from golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul, map_part, read_rows
-from golden.mvu.layout import activation_words, channel_blocks, pack_activations, unpack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import encode
-from golden.network import Layer, Pool, Residual
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.functional import Configuration, Memories, cause_names, config_causes, run_job, wrap
+from assay.golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul, map_part, read_rows
+from assay.golden.mvu.layout import activation_words, channel_blocks, pack_activations, unpack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import encode
+from assay.golden.network import Layer, Pool, Residual
 
 SMALL = MvuParameters(lanes=8, data_banks=8, bank_depth=256, weight_depth=256, channel_depth=8, acc_width=30)
 

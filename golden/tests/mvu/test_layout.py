@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.formats import IntFormat
-from golden.mvu.layout import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.layout import (
     activation_words,
     pack_activations,
     pack_weights,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.errors import ConfigurationError
-from golden.mvu.parameters import MvuParameters
-from golden.mvu.registers import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.mvu.registers import (
     ADDRESS_WIDTH,
     BY_NAME,
     ERROR_CAUSES,
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("path", generated_files(ROOT), ids=lambda path: path.name)
 def test_generated_files_are_fresh(path):
     text = generated_files(ROOT)[path]
-    assert path.read_text() == text, f"{path} is stale: run python -m golden.mvu.registers"
+    assert path.read_text() == text, f"{path} is stale: run python -m assay.golden.mvu.registers"
 
 
 def test_addresses():

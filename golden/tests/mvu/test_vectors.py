@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from golden.errors import ChecksumError, ConfigurationError, DoesNotFitError, GoldenError
-from golden.formats import IntFormat
-from golden.mvu import vectors
-from golden.mvu.functional import Memories, run_job
-from golden.mvu.layout import unpack_activations
-from golden.mvu.parameters import MvuParameters
-from golden.network import Layer, Network, Residual
+from assay.golden.errors import ChecksumError, ConfigurationError, DoesNotFitError, GoldenError
+from assay.golden.formats import IntFormat
+from assay.golden.mvu import vectors
+from assay.golden.mvu.functional import Memories, run_job
+from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.parameters import MvuParameters
+from assay.golden.network import Layer, Network, Residual
 
 PARAMS = MvuParameters(lanes=8)
 

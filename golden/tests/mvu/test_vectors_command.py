@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m golden vectors`."""
+"""`assay vectors`."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.__main__ import main
-from golden.mvu import vectors
+from assay.golden.__main__ import main
+from assay.golden.mvu import vectors
 
 MODEL = Path(__file__).parents[3] / "vectors" / "digits" / "digits_w2a2.onnx"
 

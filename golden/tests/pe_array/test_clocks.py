@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden.__main__ import main
-from golden.layers import tflite
-from golden.layers.linear import Window
-from golden.pe_array.clocks import TileClocks, array_bound, layer_clocks, tile_clocks
-from golden.pe_array.mapping import map_convolution, map_operator
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.shapes import SHAPES
-from golden.schemes.tflite import Affine
+from assay.golden.__main__ import main
+from assay.golden.layers import tflite
+from assay.golden.layers.linear import Window
+from assay.golden.pe_array.clocks import TileClocks, array_bound, layer_clocks, tile_clocks
+from assay.golden.pe_array.mapping import map_convolution, map_operator
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.shapes import SHAPES
+from assay.golden.schemes.tflite import Affine
 
 KRAKEN = PeArrayParameters(rows=7, columns=96)
 #: Multiplications of a frame / 672, and at most so many clocks: Kraken's published frames a second at 400 MHz are

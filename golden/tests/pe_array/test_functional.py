@@ -6,12 +6,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden.errors import ConfigurationError
-from golden.pe_array.functional import accumulators, explain, outputs, window_counts
-from golden.pe_array.lanes import softmax
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.registers import ArrayOp
-from golden.pe_array.tile import (
+from assay.golden.errors import ConfigurationError
+from assay.golden.pe_array.functional import accumulators, explain, outputs, window_counts
+from assay.golden.pe_array.lanes import softmax
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.registers import ArrayOp
+from assay.golden.pe_array.tile import (
     ENTRY_FIELDS,
     HEADER_FIELDS,
     Tile,

@@ -9,13 +9,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from golden.errors import ConfigurationError, DoesNotFitError
-from golden.layers import fixed_point, tflite, tflite_tables
-from golden.layers.linear import Convolution, Window
-from golden.pe_array import lanes as stage
-from golden.pe_array.registers import ENTRY, HEADER, LaneOp, Rescaling
-from golden.schemes.fixed_point import WeightScale
-from golden.schemes.tflite import Affine, FloatRescale, Rescale
+from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.pe_array import lanes as stage
+from assay.golden.pe_array.registers import ENTRY, HEADER, LaneOp, Rescaling
+from assay.golden.schemes.fixed_point import WeightScale
+from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
 
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 

@@ -9,18 +9,18 @@ from functools import partial
 import numpy as np
 import pytest
 
-import golden
-from golden import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
-from golden.graph import Graph, Node, Tensor
-from golden.layers import fixed_point, tflite, tflite_tables
-from golden.layers.linear import Convolution, Window
-from golden.pe_array.functional import outputs
-from golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan, Engine
-from golden.schemes.fixed_point import WeightScale
-from golden.schemes.tflite import Affine, FloatRescale, Rescale
-from golden.tests.litert import network, random_inputs
+from assay import golden
+from assay.golden import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.pe_array.functional import outputs
+from assay.golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan, Engine
+from assay.golden.schemes.fixed_point import WeightScale
+from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
+from assay.golden.tests.litert import network, random_inputs
 
 ARRAYS = {
     "2x4": PeArrayParameters(rows=2, columns=4, vectors=1, lanes=1),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden.schemes.fixed_point import rounded_quotient
-from golden.schemes.tflite import INT32_MAX, INT32_MIN, FloatRescale, multiply_by_quantized_multiplier
+from assay.golden.schemes.fixed_point import rounded_quotient
+from assay.golden.schemes.tflite import INT32_MAX, INT32_MIN, FloatRescale, multiply_by_quantized_multiplier
 
 U64 = np.uint64
 

@@ -8,18 +8,18 @@ import json
 import numpy as np
 import pytest
 
-from golden.__main__ import main
-from golden.errors import ChecksumError, GoldenError, UnsupportedOperatorError
-from golden.graph import Graph, Node, Tensor
-from golden.layers import tflite, tflite_tables
-from golden.layers.linear import Convolution, Window
-from golden.pe_array import vectors
-from golden.pe_array.functional import outputs
-from golden.pe_array.parameters import PeArrayParameters
-from golden.pe_array.plan import ArrayPlan
-from golden.pe_array.tile import weight_packet
-from golden.schemes.tflite import Affine, Rescale
-from golden.tests.litert import network
+from assay.golden.__main__ import main
+from assay.golden.errors import ChecksumError, GoldenError, UnsupportedOperatorError
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.layers import tflite, tflite_tables
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.pe_array import vectors
+from assay.golden.pe_array.functional import outputs
+from assay.golden.pe_array.parameters import PeArrayParameters
+from assay.golden.pe_array.plan import ArrayPlan
+from assay.golden.pe_array.tile import weight_packet
+from assay.golden.schemes.tflite import Affine, Rescale
+from assay.golden.tests.litert import network
 
 PARAMETERS = PeArrayParameters(rows=3, columns=7, vectors=2, lanes=2)
 INT8 = np.dtype(np.int8)

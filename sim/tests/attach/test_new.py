@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.__main__ import main
-from sim.regression import require
-from sim.tests.attach.goldens import GOLDENS
-from sim.tests.repository import assay, python
+from assay.sim.__main__ import main
+from assay.sim.regression import require
+from assay.sim.tests.attach.goldens import GOLDENS
+from assay.sim.tests.repository import assay, python
 
 RTL = Path(__file__).parent / "rtl"
 SOURCES = {path.stem.lower(): path for path in sorted(RTL.glob("*.*v"))}
@@ -28,7 +28,7 @@ def new(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str
 
 
 def write_golden(folder: Path, name: str, body: str = "") -> None:
-    file = folder / "tb" / name / "golden.py"
+    file = folder / "tb" / name / "assay.golden.py"
     head, stub, _ = file.read_text().partition("    raise NotImplementedError")
     assert stub
     file.write_text(f"{head}    {body or GOLDENS[name]}\n")
@@ -52,10 +52,8 @@ def test_files(repository: Path) -> None:
     done = new(repository, "requant_axis", "--param", "SHIFT=5")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "requant_axis (rtl/requant_axis.sv:3), 10 ports, ACC_W=20, SHIFT=5"
-    assert done.stdout.splitlines()[-1].startswith(
-        "next: write tb/requant_axis/golden.py, then: python -m sim run"
-    )
-    written = [f"tb/requant_axis/{n}" for n in ("__init__.py", "bench.py", "block.py", "golden.py")]
+    assert done.stdout.splitlines()[-1].startswith("next: write tb/requant_axis/golden.py, then: assay run")
+    written = [f"tb/requant_axis/{n}" for n in ("__init__.py", "bench.py", "block.py", "assay.golden.py")]
     written += [
         "tb/requant_axis/requant_axis.view",
         "tb/requant_axis/test_requant_axis.py",
@@ -182,7 +180,7 @@ def test_a_planted_bug_is_named(repository: Path, name: str, right: str, wrong: 
     assert done.returncode == 1
     first = next(line for line in done.stdout.splitlines() if "first failure" in line)
     assert all(words in first for words in says), first
-    assert f"python -m sim waves --top {name}" in done.stdout
+    assert f"assay waves --top {name}" in done.stdout
 
 
 def test_file_lists_stay_lists(repository: Path) -> None:

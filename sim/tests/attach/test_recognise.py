@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sim.attach.design import read_design
-from sim.attach.filelist import read_sources
-from sim.attach.hints import read_hints
-from sim.attach.interfaces import Recognised
-from sim.attach.plan import make_plan
-from sim.attach.recognise import recognise
-from sim.attach.table import table
-from tb.errors import AssayError, BuildFailed
+from assay.sim.attach.design import read_design
+from assay.sim.attach.filelist import read_sources
+from assay.sim.attach.hints import read_hints
+from assay.sim.attach.interfaces import Recognised
+from assay.sim.attach.plan import make_plan
+from assay.sim.attach.recognise import recognise
+from assay.sim.attach.table import table
+from assay.tb.errors import AssayError, BuildFailed
 
 RTL = Path(__file__).parent / "rtl"
 

@@ -11,7 +11,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Timer, with_timeout
 from cocotb.utils import get_sim_time
 
-from tb.report import Report
+from assay.tb.report import Report
 
 
 async def start(dut):

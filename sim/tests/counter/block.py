@@ -3,9 +3,9 @@
 
 from dataclasses import dataclass
 
-from golden.parameters import ParameterSet, parameter
-from sim import ROOT
-from tb.block import Block
+from assay.golden.parameters import ParameterSet, parameter
+from assay.sim import ROOT
+from assay.tb.block import Block
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,18 @@ import cocotb
 import numpy as np
 from cocotb.triggers import Event
 
-from tb.agents.burst import StreamTimeout
-from tb.bench import Finding
-from tb.layout import Field, planes
-from tb.stream_bench import AxiLitePort, AxiMemoryPort, MemoryPort, PinPort, Port, StreamBench, axi_stream
+from assay.tb.agents.burst import StreamTimeout
+from assay.tb.bench import Finding
+from assay.tb.layout import Field, planes
+from assay.tb.stream_bench import (
+    AxiLitePort,
+    AxiMemoryPort,
+    MemoryPort,
+    PinPort,
+    Port,
+    StreamBench,
+    axi_stream,
+)
 
 
 class Foreign(StreamBench):

@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from tb.block import Block
+from assay.tb.block import Block
 
 BLOCK = Block(
     __name__,

@@ -16,11 +16,11 @@ number of the new S_w * S_a, else the file is rejected.
 
 from __future__ import annotations
 
-from golden.graph import Graph
-from golden.importers.onnx.file import File
-from golden.importers.onnx.fixed_point import operators, weighted
-from golden.importers.onnx.fixed_point.attributes import checked, recognises
-from golden.importers.onnx.fixed_point.reader import OPERATORS, Reader
+from assay.golden.graph import Graph
+from assay.golden.importers.onnx.file import File
+from assay.golden.importers.onnx.fixed_point import operators, weighted
+from assay.golden.importers.onnx.fixed_point.attributes import checked, recognises
+from assay.golden.importers.onnx.fixed_point.reader import OPERATORS, Reader
 
 __all__ = ["FAMILIES", "OPERATORS", "graph", "recognises"]
 

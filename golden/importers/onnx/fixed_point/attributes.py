@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, File, Operation, Unread
-from golden.schemes.fixed_point import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.importers.onnx.file import MAX_ELEMENTS, MAX_RANK, Array, File, Operation, Unread
+from assay.golden.schemes.fixed_point import (
     ACTIVATION_BITS,
     BIAS_BITS,
     MAX_EXPONENT,

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from golden.errors import ModelFormatError
-from golden.graph import Tensor
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.fixed_point.attributes import only, shown
-from golden.importers.onnx.fixed_point.reader import Reader
-from golden.layers.linear import Window
-from golden.schemes.fixed_point import (
+from assay.golden.errors import ModelFormatError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.fixed_point.attributes import only, shown
+from assay.golden.importers.onnx.fixed_point.reader import Reader
+from assay.golden.layers.linear import Window
+from assay.golden.schemes.fixed_point import (
     FEATURE_MAP,
     LIMITS,
 )

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ModelFormatError
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.fixed_point.attributes import only, shown
-from golden.importers.onnx.fixed_point.maps import limited_map, limited_window
-from golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
-from golden.importers.onnx.shapes import concatenated, flattened, permutation_of, reshaped
-from golden.layers import fixed_point as layers
-from golden.layers import shaping
-from golden.layers.linear import Window
-from golden.schemes.fixed_point import (
+from assay.golden.errors import ModelFormatError
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.fixed_point.attributes import only, shown
+from assay.golden.importers.onnx.fixed_point.maps import limited_map, limited_window
+from assay.golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
+from assay.golden.importers.onnx.shapes import concatenated, flattened, permutation_of, reshaped
+from assay.golden.layers import fixed_point as layers
+from assay.golden.layers import shaping
+from assay.golden.layers.linear import Window
+from assay.golden.schemes.fixed_point import (
     FEATURE_MAP,
     LIMITS,
 )

@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from golden.errors import ConfigurationError, DoesNotFitError, ModelFormatError, UnsupportedOperatorError
-from golden.graph import Graph, Node, Tensor
-from golden.handlers import Handlers
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.fixed_point.attributes import Checked, checked_shape, coherent_scales
-from golden.schemes.fixed_point import (
+from assay.golden.errors import (
+    ConfigurationError,
+    DoesNotFitError,
+    ModelFormatError,
+    UnsupportedOperatorError,
+)
+from assay.golden.graph import Graph, Node, Tensor
+from assay.golden.handlers import Handlers
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.fixed_point.attributes import Checked, checked_shape, coherent_scales
+from assay.golden.schemes.fixed_point import (
     INPUT,
     Activation,
 )

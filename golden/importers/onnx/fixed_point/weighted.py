@@ -8,15 +8,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from golden.errors import ModelFormatError, UnsupportedOperatorError
-from golden.graph import Tensor
-from golden.importers.onnx.file import Operation
-from golden.importers.onnx.fixed_point.attributes import is_weighted, only, shown
-from golden.importers.onnx.fixed_point.maps import limited_map, limited_window
-from golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
-from golden.layers import fixed_point as layers
-from golden.layers.linear import Convolution, Window
-from golden.schemes.fixed_point import (
+from assay.golden.errors import ModelFormatError, UnsupportedOperatorError
+from assay.golden.graph import Tensor
+from assay.golden.importers.onnx.file import Operation
+from assay.golden.importers.onnx.fixed_point.attributes import is_weighted, only, shown
+from assay.golden.importers.onnx.fixed_point.maps import limited_map, limited_window
+from assay.golden.importers.onnx.fixed_point.reader import Reader, broadcast, handles
+from assay.golden.layers import fixed_point as layers
+from assay.golden.layers.linear import Convolution, Window
+from assay.golden.schemes.fixed_point import (
     ACTIVATION_BITS,
     BIAS_BITS,
     FEATURE_MAP,
