@@ -164,7 +164,11 @@ def _memory(port: BenchMemory) -> list[str]:
         options.append(f"latency={memory.latency}")
     if byte_addresses(memory) and data.width > 8:
         options.append("byte_addresses=True")
-    items = [f"            {dictionary(roles)},", *(f"            {option}," for option in options)]
+    signals = f"            {dictionary(roles)},"
+    if len(signals) > 100:
+        inner = "".join(f"                {quoted(role)}: {quoted(name)},\n" for role, name in roles.items())
+        signals = f"            {{\n{inner}            }},"
+    items = [signals, *(f"            {option}," for option in options)]
     return [f'        "{memory.name}": MemoryPort(', *items, "        ),"]
 
 
