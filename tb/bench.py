@@ -22,7 +22,7 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import Event, select
-from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
+from pyuvm import ConfigDB, uvm_driver, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
@@ -193,7 +193,7 @@ class ItemTest(EnvTest):
         item_stimulus: class of ``stimulus``, made of the environment's ``params`` and a seed.
     """
 
-    item_driver: type
+    item_driver: type[uvm_driver]
     item_stimulus: type
 
     def build_phase(self) -> None:

@@ -15,6 +15,7 @@ import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cocotb._test_manager
 from cocotb.triggers import Event
@@ -148,14 +149,15 @@ class Report:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
+            name = type(error).__name__
             known = [failure["message"] for failure in self.failures]
             # When an agent's task fails, cocotb cancels the test: no failure of its own if one is known.
-            cancelled = kind.__name__ == "CancelledError"
+            cancelled = name == "CancelledError"
             if cancelled and not known:
                 text, cause = _why_cancelled()
                 self.fail(text, kind=cause)
             elif not cancelled and str(error) not in known:
-                self.fail(str(error) or kind.__name__, kind=kind.__name__)
+                self.fail(str(error) or name, kind=name)
         self.finish()
 
     def finish(self) -> bool:
@@ -186,7 +188,7 @@ class Report:
         if not self.finish():
             raise Failed(self.failures[0]["message"])
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
             "name": self.name,
@@ -256,7 +258,7 @@ def _why_cancelled() -> tuple[str, str]:
     return "the test was cancelled", "CancelledError"
 
 
-def merge_summaries(before: dict[str, object] | None, after: dict[str, object]) -> dict[str, object]:
+def merge_summaries(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run of several tests: counts added up, failures in the order they came."""
     if before is None:
         return after

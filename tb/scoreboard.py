@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
@@ -61,9 +62,9 @@ class Mismatch:
 class _Queue:
     """Beats in arrays, appended at the end and taken from the front."""
 
-    def __init__(self, width: int, dtype: type = np.uint8) -> None:
+    def __init__(self, width: int, dtype: DTypeLike = np.uint8) -> None:
         self._chunks: list[np.ndarray] = []
-        self._empty = np.empty((0, width), dtype)
+        self._empty: np.ndarray = np.empty((0, width), dtype)
 
     def __len__(self) -> int:
         return sum(map(len, self._chunks))
@@ -209,8 +210,8 @@ class StreamScoreboard:
         if not count or self.mismatches:
             return
         expected, seen = self._expected.peek(), self._seen.peek()
-        unknown = self._unknown.peek()[:count].any(axis=1)
-        wrong = (expected[:count] != seen[:count]).any(axis=1) | unknown
+        unknown = np.any(self._unknown.peek()[:count], axis=1)
+        wrong = np.any(expected[:count] != seen[:count], axis=1) | unknown
         if not wrong.any():
             self.beats_compared += count
             for queue in (self._expected, self._seen, self._unknown, self._cycles):

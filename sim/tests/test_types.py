@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
 
 import pytest
 
 from assay.sim import ROOT
+from assay.sim.lint import check_types
 
 IGNORED = "ignore_errors = true"
 
@@ -20,12 +19,10 @@ def errors(config: str, folder) -> set[str]:
     # The cache stands under the configuration's own folder, and the files are named from the project's.
     path = folder / "pyproject.toml"
     path.write_text(config)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(path)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    files = re.findall(r"^([^:]+)\.py:\d+: error", done.stdout, re.MULTILINE)
-    return {file.replace("/", ".").removesuffix(".__init__") for file in files}
+    status, text = check_types("--config-file", str(path))
+    assert status in (0, 1), text
+    files = re.findall(r"^([^:]+)\.py:\d+: error", text, re.MULTILINE)
+    return {f"assay.{file.replace('/', '.')}".removesuffix(".__init__") for file in files}
 
 
 def test_modules_without_errors_leave_the_list(tmp_path):
