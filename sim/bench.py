@@ -104,7 +104,9 @@ def _build_harness(
     """The harness's program for ``block``'s RTL, built with the flags of the benches; cached like a build."""
     lint = block.lint
     if lint is None:
-        raise AssayError(f"{block.name}: its benchmark needs lint=Lint(...) in {block.file}, the RTL to measure")
+        raise AssayError(
+            f"{block.name}: its benchmark needs lint=Lint(...) in {block.file}, the RTL to measure"
+        )
     simulator = find_simulator("verilator", announce)
     listed = expand_sources(block.root, lint.sources, block.file)
     sources = listed.files

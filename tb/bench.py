@@ -28,7 +28,7 @@ from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
 from assay.tb.json_file import write_json
 from assay.tb.report import RUN_DIR, Report
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard
 
 __all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
 
@@ -71,7 +71,7 @@ class BenchTest(uvm_test):
     # What a bench says of itself
     # ---------------------------------------------------------------------------------------------
     @property
-    def scoreboards(self) -> Iterable[StreamScoreboard]:
+    def scoreboards(self) -> Iterable[Scoreboard]:
         """All of them: where a failure ends the test, their counts still belong to the report."""
         raise NotImplementedError
 
@@ -178,7 +178,7 @@ class EnvTest(BenchTest):
         self.env: Any = self.environment.create("env", self)
 
     @property
-    def scoreboards(self) -> Iterable[StreamScoreboard]:
+    def scoreboards(self) -> Iterable[Scoreboard]:
         return tuple(self.env.scoreboards)
 
     async def reset(self) -> None:

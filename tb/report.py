@@ -23,7 +23,7 @@ from cocotb.triggers import Event
 from assay.tb.agents.burst import StreamError
 from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard
 
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.
@@ -117,7 +117,7 @@ class Report:
             entry = {"kind": "error", "message": failure, "time_ns": -1}
         self.failures.append({**entry, **details})
 
-    def add_scoreboard(self, scoreboard: StreamScoreboard) -> None:
+    def add_scoreboard(self, scoreboard: Scoreboard) -> None:
         """Finish a scoreboard; take over its counts and, if it has told nobody (``on_mismatch``), its findings."""
         found = scoreboard.finish()
         if scoreboard.on_mismatch is None:
@@ -125,7 +125,7 @@ class Report:
                 self.fail(mismatch)
         self.add_counts(scoreboard)
 
-    def add_counts(self, scoreboard: StreamScoreboard) -> None:
+    def add_counts(self, scoreboard: Scoreboard) -> None:
         """Take over a scoreboard's counts alone, as at the end of a run that another failure has stopped."""
         self.words_compared += scoreboard.beats_compared
         self.values_compared += scoreboard.values_compared

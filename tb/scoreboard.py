@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -57,6 +58,34 @@ class Mismatch:
     def as_failure(self) -> dict[str, object]:
         """The entry for `tb.report.Report.fail`."""
         return asdict(self)
+
+
+class Scoreboard(Protocol):
+    """What environments, tests and reports know of a scoreboard, be it of beats or of something else.
+
+    Attributes:
+        origin_ns: simulation time of the bench's clock 0.
+    """
+
+    origin_ns: float
+
+    @property
+    def beats_compared(self) -> int:
+        """Words of the streams compared so far."""
+
+    @property
+    def values_compared(self) -> int:
+        """Values in them."""
+
+    @property
+    def on_mismatch(self) -> Callable[[Mismatch], None] | None:
+        """Who is told what is found, at once."""
+
+    def conclude(self) -> list[Mismatch]:
+        """Judge what has come so far; gives everything found."""
+
+    def finish(self) -> list[Mismatch]:
+        """Judge the whole test; gives everything found."""
 
 
 class _Queue:
