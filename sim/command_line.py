@@ -22,13 +22,13 @@ from assay.sim import bench, lint, outputs, project, shown, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.commands import command
-from assay.sim.engine import GOLDEN, engines
+from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
 from assay.sim.options import MAY_BE_EMPTY, OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
-from assay.tb.capabilities import Benchmarks, Capability, Command, RunsNetworks
+from assay.tb.capabilities import Benchmarks, Capability, Command
 from assay.tb.errors import AssayError, MissingExtra, sentence, unknown
 from assay.tb.options import Option, help_text
 
@@ -173,7 +173,7 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
             for option in kind.options:
                 default = kind.command.default if option.variable == kind.command.variable else None
                 _add(special, option, default or None)
-            special.set_defaults(command=_run_special, kind=kind)
+            special.set_defaults(command=_run_special, kind=kind, special=kind.command)
 
     for name, text in (
         (
@@ -332,7 +332,7 @@ def _engine_options(known: Mapping[str, Block]) -> dict[Option, list[str]]:
     """The options of the engines' models, each with the engines that have it."""
     found: dict[Option, list[str]] = {}
     for name, block in known.items():
-        for option in block.capability(RunsNetworks).model.options:
+        for option in model_class(block, known).options:
             found.setdefault(option, []).append(name)
     return found
 
@@ -447,7 +447,7 @@ def _run(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     """The command of a capability: its test with its variables."""
     kind: type[Capability] = arguments.kind
-    special: Command = kind.command
+    special: Command = arguments.special
     block = find_block(arguments.top, blocks)
     capability = block.capability(kind)
     known = {option.variable: option for option in kind.options}
@@ -491,9 +491,10 @@ def _assemble(
 
 def _check_extra(block: Block, tests: Iterable[str]) -> None:
     """Refuse tests that need packages which are not installed."""
-    extra = block.extra
-    needing = sorted(set(extra.tests).intersection(tests)) if extra is not None else []
-    if needing and (missing := extra.missing()):
+    if block.extra is None:
+        return
+    needing = sorted(set(block.extra.tests).intersection(tests))
+    if needing and (missing := block.extra.missing()):
         raise MissingExtra(f"test {needing[0]} of {block.name}: {missing}")
 
 
@@ -517,7 +518,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
         if not outcome.passed and outcome.waves is None:
             add_failure_waves(outcome, _announce)
             if outcome.waves is not None:
-                _announce(f"      {'waves':<16} {waves_line(outcome)}")
+                _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
         if outcome.waves is not None and (arguments.gui or _switch("GUI")):
             waves.show(job.block, outcome.folder, _announce)
     return status
@@ -585,10 +586,11 @@ def _waves(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 
 def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
-    if block.capability(Benchmarks) is None:
+    benchmarks = block.capability(Benchmarks)
+    if benchmarks is None:
         raise lacking(block, Benchmarks, blocks)
-    _check_extra(block, block.capability(Benchmarks).tests)
-    return bench.run(block, _parameters(arguments, block), _seed(arguments), _announce)
+    _check_extra(block, benchmarks.tests)
+    return bench.run(block, benchmarks, _parameters(arguments, block), _seed(arguments), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from assay.sim import ROOT, project
 from assay.sim.options import OPTIONS
@@ -15,14 +16,16 @@ LISTS = ("PARAMS", "COCOTB_TESTCASE", "DEFINES", "DATA")
 """Variables that hold a list."""
 
 
-def command(
-    goal: str, block: Block, words: Mapping[str, str | Mapping[str, object] | tuple[str, ...]]
-) -> str:
+Word = str | Mapping[str, Any] | tuple[str, ...]
+"""A variable's text, or a list: names with values, or names alone."""
+
+
+def command(goal: str, block: Block, words: Mapping[str, Word]) -> str:
     """The command that does `goal` with a block where the user is now.
 
     Args:
         goal: run, waves, bench: of both.
-        words: variables, whose text may be a list: names with values, or names alone.
+        words: variables -> what each holds.
     """
     words = {**({} if "TOPLEVEL" in words else {"TOPLEVEL": block.name}), **words}
     if named := project.in_use.get(block.root, ""):
@@ -46,13 +49,13 @@ def make_word(name: str, text: str) -> str:
     return f"{name}={shlex.quote(text.replace('$', '$$'))}"
 
 
-def _each(value: str | Mapping[str, object] | tuple[str, ...]) -> list[str]:
+def _each(value: Word) -> list[str]:
     if isinstance(value, Mapping):
         return [f"{name}={text}" for name, text in sorted(value.items())]
     return list(value) if isinstance(value, tuple) else [value]
 
 
-def _text(name: str, value: str | Mapping[str, object] | tuple[str, ...]) -> str:
+def _text(name: str, value: Word) -> str:
     if name in ("DEFINES", "DATA"):
         return shlex.join(_each(value))
     return (" " if isinstance(value, Mapping) else ",").join(_each(value))

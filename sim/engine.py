@@ -136,9 +136,11 @@ def load(
         raise AssayError(f"{' '.join(lowering.words)}: {block.name} runs a file as its framework does")
     given = source(model, kind.lowers, lowering)
     plan = kind.prepare(given.network, parameters, **own)
+    runs = block.capability(RunsNetworks)
+    assert runs is not None  # for it names `kind`
     serving = replace(
         block,
-        test_modules=(block.capability(RunsNetworks).engine,),
+        test_modules=(runs.engine,),
         default_tests=("serve",),
         timeout_s=_FOREVER_S,
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.sim.commands import command
+from assay.sim.commands import Word, command
 from assay.sim.testcases import select_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Soaks
@@ -88,7 +88,7 @@ class Job:
     @property
     def replay(self) -> str:
         """The command that repeats this run, typed in the current folder: every setting that is not the default's."""
-        words = {"SIM": self.simulator, "TOPLEVEL": self.block.name, "SEED": str(self.seed)}
+        words: dict[str, Word] = {"SIM": self.simulator, "TOPLEVEL": self.block.name, "SEED": str(self.seed)}
         words |= {"XRANDOM": "1"} if self.x_random else {}
         words |= {"WAVES": "1"} if self.waves else {}
         words |= {"PARAMS": self.parameters} if self.parameters else {}

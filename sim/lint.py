@@ -16,14 +16,16 @@ from pathlib import Path
 from assay.sim import ROOT
 from assay.sim.build import TIMESCALE, literal, waiver_lines
 from assay.sim.simulators import find_simulator
-from assay.tb.block import Block, expand_sources
+from assay.tb.block import Block, Lint, expand_sources
 from assay.tb.errors import MissingTool
 
 VERIBLE_RULES = ROOT / "sim" / "verible.rules"
 PYTHON_FOLDERS = ("golden", "vectors", "tb", "sim")
 
+OUTPUTS = tuple(ROOT / "sim" / name for name in ("build", "runs", "reports"))
+
 TYPED = ROOT / "sim" / "reports" / "types"
-"""The folder in which the type checker finds this project under its name."""
+"""The folder in which the type checker finds this project under its name; ``mypy_path`` of pyproject.toml."""
 SOURCE_SUFFIXES = (".py", ".sv", ".svh", ".f", ".vlt", ".c", ".cpp", ".h", ".S", ".ld")
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 
@@ -40,7 +42,7 @@ def run(blocks: Iterable[Block], whole: bool, announce: Announce) -> int:
     # The type checker takes longest where its cache is cold, so it runs beside the others.
     with ThreadPoolExecutor(1) as beside:
         types = beside.submit(_mypy, announce) if whole else None
-        results = [_verilator(block, announce) for block in blocks if block.lint]
+        results = [_verilator(block, block.lint, announce) for block in blocks if block.lint]
         if types is not None:
             results += [_verible(announce), _ruff(announce), _licences(announce), types.result()]
     failed = results.count(False)
@@ -50,8 +52,8 @@ def run(blocks: Iterable[Block], whole: bool, announce: Announce) -> int:
     return 1 if failed else 0
 
 
-def _verilator(block: Block, announce: Announce) -> bool:
-    """Lint the RTL alone, once for each set of parameters that the regression builds.
+def _verilator(block: Block, lint: Lint, announce: Announce) -> bool:
+    """Lint a block's RTL alone, once for each set of parameters that the regression builds.
 
     What it may not complain about stands, each with its reason, in the ``.vlt`` files of the declaration.
     """
@@ -62,7 +64,6 @@ def _verilator(block: Block, announce: Announce) -> bool:
         # What the launcher calls; the launcher itself cannot bear a path with spaces.
         executable = simulator.verilator_root / "bin" / "verilator_bin"
     distinct = {tuple(sorted(block.resolve_parameters(v.parameters).items())) for v in block.variants} or {()}
-    lint = block.lint
     waivers = [block.path_of("waiver file", name) for name in lint.waivers]
     sources = expand_sources(block.root, lint.sources, block.file)
     passed = True
@@ -122,25 +123,57 @@ def _ruff(announce: Announce) -> bool:
 def _mypy(announce: Announce) -> bool:
     if importlib.util.find_spec("mypy") is None:
         raise MissingTool("mypy is not installed; install with: pip install mypy")
-    # The checker finds packages by folders, not by what an editable installation maps.
-    packages = TYPED / "assay"
-    packages.mkdir(parents=True, exist_ok=True)
-    for folder in PYTHON_FOLDERS:
-        link = packages / folder
-        if not link.is_symlink():
-            link.symlink_to(ROOT / folder)
-    return _call("mypy", [sys.executable, "-m", "mypy"], announce)
+    return _told("mypy", *check_types(), announce)
+
+
+def check_types(*options: str) -> tuple[int, str]:
+    """Run mypy over this project's packages; its exit status, and its messages with paths relative to `ROOT`.
+
+    Args:
+        options: of mypy's command line, beside the settings of pyproject.toml.
+    """
+    _link_packages()
+    status, text = _output([sys.executable, "-m", "mypy", *options])
+    return status, text.replace(f"{(TYPED / 'assay').relative_to(ROOT)}{os.sep}", "")
+
+
+def _link_packages() -> None:
+    """Make the package `assay` of links, for the checker finds packages by folders alone.
+
+    The outputs are left out: the checker would take sim/build, the folder, for the module sim/build.py.
+    """
+    wanted = {
+        TYPED / "assay" / folder / path.name: path
+        for folder in PYTHON_FOLDERS
+        for path in (ROOT / folder).iterdir()
+        if path not in OUTPUTS
+    }
+    found = {link: link.readlink() for link in TYPED.glob("assay/*/*") if link.is_symlink()}
+    if found != wanted:
+        shutil.rmtree(TYPED, ignore_errors=True)
+        for link, path in wanted.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
 
 
 def _call(
     title: str, command: Sequence[str], announce: Announce, environment: dict[str, str] | None = None
 ) -> bool:
     """Run one linter; show what it says only if it complains."""
+    return _told(title, *_output(command, environment), announce)
+
+
+def _output(command: Sequence[str], environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """A linter's exit status and what it says, with paths relative to `ROOT`."""
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    passed = done.returncode == 0
+    return done.returncode, (done.stdout + done.stderr).strip().replace(f"{ROOT}{os.sep}", "")
+
+
+def _told(title: str, status: int, text: str, announce: Announce) -> bool:
+    passed = status == 0
     announce(f"{'ok' if passed else 'FAILED':<7}{title}")
     if not passed:
-        print((done.stdout + done.stderr).strip().replace(f"{ROOT}{os.sep}", ""), flush=True)
+        print(text, flush=True)
     return passed
 
 
@@ -150,8 +183,7 @@ def _licences(announce: Announce) -> bool:
     files = [
         path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in SOURCE_SUFFIXES
     ]
-    outputs = [ROOT / "sim" / name for name in ("build", "runs", "reports")]
-    sources = [path for path in files if not any(path.is_relative_to(output) for output in outputs)]
+    sources = [path for path in files if not any(path.is_relative_to(output) for output in OUTPUTS)]
     bare = [path for path in sources if LICENCE not in path.read_text(errors="replace")[:200]]
     passed = bool(sources) and not bare
     announce(f"{'ok' if passed else 'FAILED':<7}licence lines, {len(sources)} files")

@@ -107,9 +107,9 @@ def as_typed(message, arguments):
     """
     typed = {word.partition("=")[0] for word in arguments}
     # A command to type is meant as it stands.
-    message, command, rest = re.match(
-        r"(.*?)(: (?:make|python -m \w+|assay) |$)(.*)", message, re.DOTALL
-    ).groups()
+    parts = re.match(r"(.*?)(: (?:make|python -m \w+|assay) |$)(.*)", message, re.DOTALL)
+    assert parts is not None  # for the end of the message is a match
+    message, command, rest = parts.groups()
     for option in OPTIONS:
         if option.flag in typed:
             message = re.sub(rf"\b{option.variable}=(?=\S)", f"{option.flag} ", message)

@@ -32,7 +32,7 @@ from assay.golden.rows import count, random_rows, read_rows, traced
 from assay.golden.runtimes.choice import arithmetic, runtime_of
 from assay.golden.table import short
 from assay.sim import project
-from assay.sim.commands import command
+from assay.sim.commands import Word, command
 from assay.sim.engine import GOLDEN, load, model_class, snake
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, RunFailed
@@ -258,7 +258,7 @@ def _compare(
             whose,
             f"nothing is lowered, the golden graph has the arithmetic of {framework}; --runtime checks that",
         )
-    if work.source.lowered:
+    if isinstance(network, Network):
         comparison = compare_lowering(network, theirs, work.x, ours)
     else:
         computed = {name: array for name, array in ours.items() if name not in network.inputs}
@@ -336,8 +336,8 @@ def _verdict(
         announce(f"      not accepted {where}; accepted: {order.acceptance}{enough}")
     elif lowering.comparison is not None and not lowering.comparison.exact:
         announce(f"      accepted: {order.acceptance}")
-    if not exact:
-        first = rtl_comparison.first_differing
+    first = None if rtl_comparison is None else rtl_comparison.first_differing
+    if first is not None:
         announce(f"      first wrong: {first}")
         made = rtl.made_by(first.name)
         if made:
@@ -400,7 +400,9 @@ def _draw(order: Order) -> _Work:
         x = random_rows(network, order.random, rng)
     if not made.lowered:
         return _Work(made, x, x, labels)
-    found = None if graph is None else framework_rows(network, graph, x)
+    found = None
+    if isinstance(network, Network) and graph is not None:
+        found = framework_rows(network, graph, x)
     if found is None or (order.inputs and not np.array_equal(found.x, x)):
         return _Work(made, x, None, labels)
     return _Work(made, found.x, found.rows, labels, found.tensors)
@@ -441,7 +443,8 @@ def _options(order: Order) -> dict[str, Any]:
 
 def _bench(order: Order) -> str:
     """The command that plays the same network's layers in the engine's bench."""
-    words = {"SIM": order.simulator, "SEED": str(order.seed), **order.lowering.variables}
+    assert order.block is not None  # for what the golden model computes is compared with nothing
+    words: dict[str, Word] = {"SIM": order.simulator, "SEED": str(order.seed), **order.lowering.variables}
     words |= {"PARAMS": order.parameters} if order.parameters else {}
     words |= {} if order.model in DIGITS else {"MODEL": order.model}
     words |= {"INPUTS": order.inputs} if order.inputs else {}
@@ -457,7 +460,7 @@ def _runtime(order: Order, work: _Work) -> tuple[Any, str] | None:
                 "engine that is hardware"
             )
         return None
-    if work.source.path is None:
+    if work.source.path is None or work.source.graph is None:
         raise GoldenError(f"{order.model}: --runtime needs a model file, .tflite or .onnx")
     if work.rows is None:
         raise GoldenError(f"{order.model}: --runtime needs inputs of the model file; give them with --inputs")

@@ -95,6 +95,8 @@ def run_logged(
             errors="replace",
             start_new_session=True,
         )
+        output = process.stdout
+        assert output is not None  # for it is a pipe
 
         def expire() -> None:
             expired.set()
@@ -106,7 +108,7 @@ def run_logged(
         try:
             if stopper is not None:
                 stopper.watch(process)
-            for line in process.stdout:
+            for line in output:
                 _write(log_handle, line.encode(), log)
                 if sink is not None:
                     sink(line.rstrip("\n"))
@@ -119,7 +121,7 @@ def run_logged(
         finally:
             if timer is not None:
                 timer.cancel()
-            process.stdout.close()
+            output.close()
     if expired.is_set():
         raise TimedOut
     return status
@@ -131,7 +133,7 @@ def _write(handle: FileIO, data: bytes, path: Path) -> None:
         while data:
             data = data[handle.write(data) :]
     except OSError as error:
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -81,7 +81,7 @@ def _check_source():
         spec = importlib.util.find_spec("assay.sim")
     except ModuleNotFoundError:
         spec = None
-    if spec is None:
+    if spec is None or spec.origin is None:
         found = "has no package assay"
     elif Path(spec.origin).resolve().parent != here:
         found = f"has package assay of {Path(spec.origin).resolve().parent.parent}, not of {here.parent}"

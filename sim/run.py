@@ -45,6 +45,7 @@ from assay.sim.process import NO_SPACE, TimedOut, run_logged
 from assay.sim.simulators import find_simulator, trace_format
 from assay.sim.testcases import cocotb_filter
 from assay.sim.wavefile import damage
+from assay.tb.block import Block
 from assay.tb.errors import AssayError, RunFailed, sentence
 from assay.tb.json_file import write_json
 from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
@@ -219,7 +220,7 @@ def report(outcome: Outcome) -> list[str]:
     facts.append(("replay", job.replay))
     facts.append(("log", shown(outcome.folder / "run.log")))
     if outcome.waves is not None:
-        facts.append(("waves", waves_line(outcome)))
+        facts.append(("waves", waves_line(job.block, outcome.waves)))
     for key, value in facts:
         first, *rest = value.splitlines() or [""]
         lines.append(f"      {key:<16} {first}")
@@ -227,9 +228,9 @@ def report(outcome: Outcome) -> list[str]:
     return lines
 
 
-def waves_line(outcome: Outcome) -> str:
+def waves_line(block: Block, waves: Path) -> str:
     """The place of the waves, and the command that opens them."""
-    return f"{shown(outcome.waves)} ({command('waves', outcome.job.block, {})} opens it)"
+    return f"{shown(waves)} ({command('waves', block, {})} opens it)"
 
 
 @contextlib.contextmanager
@@ -429,7 +430,7 @@ def read_results(path: Path) -> list[TestResult]:
         properties = {item.get("name"): item.get("value") for item in case.iter("property")}
         message = "" if problem is None else (problem.get("message") or problem.text or "")
         results.append(
-            TestResult(case.get("name"), status, message, float(properties.get("sim_time_stop") or 0))
+            TestResult(case.get("name", ""), status, message, float(properties.get("sim_time_stop") or 0))
         )
     return results
 

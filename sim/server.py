@@ -147,14 +147,14 @@ class _Simulation:
         try:
             self._runner.start()
             try:
-                self._connection = listener.accept()
+                self._connection = connection = listener.accept()
             except (EOFError, OSError, AuthenticationError):
                 raise self._failure() from None
             if self._ended.is_set():
                 raise self._failure()
         finally:
             listener.close()
-        threading.Thread(target=self._talk, daemon=True).start()
+        threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def check(self) -> None:
         """See `Server.check`."""
@@ -259,25 +259,25 @@ class _Simulation:
         with contextlib.suppress(OSError):
             folder.with_name(f".{folder.name}.lock").unlink()
 
-    def _talk(self) -> None:
+    def _talk(self, connection: Connection) -> None:
         """One exchange after the other, each to its end whatever happens to who asked for it."""
         answer: Future | None = None
         try:
             while (item := self._requests.get()) is not None:
                 packed, answer = item
                 if answer.set_running_or_notify_cancel():
-                    self._connection.send_bytes(packed)
-                    answer.set_result(self._connection.recv_bytes())
+                    connection.send_bytes(packed)
+                    answer.set_result(connection.recv_bytes())
                 with self._lock:
                     self._waiting -= 1
                 answer = None
-            self._connection.send_bytes(ForkingPickler.dumps(None))
+            connection.send_bytes(ForkingPickler.dumps(None))
         except (EOFError, OSError):
             pass  # the simulator is gone, or an answer was cut off; its outcome says why
         finally:
             with self._lock:
                 self._over = True
-            self._connection.close()
+            connection.close()
             if answer is not None:
                 answer.set_result(None)
             with contextlib.suppress(queue.Empty):

@@ -176,8 +176,8 @@ def try_verilator(simulator: Simulator, flags: Sequence[str] = VERILATOR_EXACT) 
             except (OSError, subprocess.TimeoutExpired) as error:
                 return f"it did not compile a small design: {error}"
             if done.returncode != 0 and command != ["./shifts"]:
-                said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-                return f"it did not compile a small design: {said[0]}"
+                lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+                return f"it did not compile a small design: {lines[0]}"
     if done.returncode != 0:
         said = (done.stdout.strip().splitlines() or [f"status {done.returncode}"])[-1]
         return f"it computes shifts of shifts wrongly, even with {' '.join(flags) or 'no flags'}: {said}"

@@ -22,13 +22,13 @@ from typing import Any
 
 import cocotb
 from cocotb.triggers import Event, select
-from pyuvm import ConfigDB, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
+from pyuvm import ConfigDB, uvm_driver, uvm_root, uvm_sequence_item, uvm_sequencer, uvm_test
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
 from assay.tb.json_file import write_json
 from assay.tb.report import RUN_DIR, Report
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard
 
 __all__ = ["BenchStopped", "BenchTest", "EnvTest", "Finding", "ItemTest"]
 
@@ -71,7 +71,7 @@ class BenchTest(uvm_test):
     # What a bench says of itself
     # ---------------------------------------------------------------------------------------------
     @property
-    def scoreboards(self) -> Iterable[StreamScoreboard]:
+    def scoreboards(self) -> Iterable[Scoreboard]:
         """All of them: where a failure ends the test, their counts still belong to the report."""
         raise NotImplementedError
 
@@ -178,7 +178,7 @@ class EnvTest(BenchTest):
         self.env: Any = self.environment.create("env", self)
 
     @property
-    def scoreboards(self) -> Iterable[StreamScoreboard]:
+    def scoreboards(self) -> Iterable[Scoreboard]:
         return tuple(self.env.scoreboards)
 
     async def reset(self) -> None:
@@ -193,7 +193,7 @@ class ItemTest(EnvTest):
         item_stimulus: class of ``stimulus``, made of the environment's ``params`` and a seed.
     """
 
-    item_driver: type
+    item_driver: type[uvm_driver]
     item_stimulus: type
 
     def build_phase(self) -> None:

@@ -7,32 +7,21 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
 from assay.tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
-from assay.tb.agents.stream import BeatFormat, StreamAgent, StreamConfig
+from assay.tb.agents.stream import BeatFormat, Role, StreamAgent, StreamConfig
 from assay.tb.report import Report
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard, StreamScoreboard
 
-__all__ = ["CLOCK_NS", "Scoreboard", "Stream", "StreamEnv"]
+__all__ = ["CLOCK_NS", "Stream", "StreamEnv"]
 
 CLOCK_NS = 10  #: as every bench top of this project makes it
 RESET_CLOCKS = 3
-
-
-class Scoreboard(Protocol):
-    """What an environment knows of a `StreamScoreboard`, or of what stands in its place."""
-
-    origin_ns: float
-    beats_compared: int
-
-    def write(self, beats: Beats) -> None: ...
-    def flush(self) -> None: ...
-    def conclude(self) -> list[Mismatch]: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class Stream:
         options: more of `StreamConfig`.
     """
 
-    role: Literal["source", "sink", "tap"]
+    role: Role
     format: BeatFormat
     receive: Callable[[Beats], None] | None = None
     scoreboard: Callable[..., StreamScoreboard] | None = None

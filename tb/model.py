@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ __all__ = ["STRICT", "Coverage", "EngineModel", "GoldenModel", "LayerRun", "Serv
 
 STRICT = Option("", "--strict", "", "reject a network of which a layer would be left to the host")
 """The option of engines that leave to the host what they cannot do."""
+
+
+_MODEL = TypeVar("_MODEL", bound=Graph | Network)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Server(Protocol):
         """End the simulator."""
 
 
-class EngineModel:
+class EngineModel(Generic[_MODEL]):
     """A network on an engine; `predict`, `trace`, `compare` and `reset` are those of its golden model.
 
     To be closed, or used in a `with` block: the simulators run until then. Threads may share it, whose calls take
@@ -123,7 +126,7 @@ class EngineModel:
     lowers = False
     independent = False
 
-    def __init__(self, model: Graph | Network, servers: Sequence[Server] = ()) -> None:
+    def __init__(self, model: _MODEL, servers: Sequence[Server] = ()) -> None:
         self.golden = model
         self.coverage = Coverage()
         self.source = Source(model, model if isinstance(model, Graph) else None)
@@ -149,12 +152,14 @@ class EngineModel:
             self.close()
 
     @staticmethod
-    def prepare(model: Graph | Network, parameters: Mapping[str, Any], **options: Any) -> Any:
+    def prepare(
+        model: Graph | Network, parameters: Mapping[str, Any], *arguments: Any, **options: Any
+    ) -> Any:
         """An engine's preparation of a network before there is a simulator: the first argument of its models.
 
         Args:
             parameters: all HDL parameters of the build.
-            options: those of `options` that were given, by name.
+            arguments, options: those of `options` that were given; an engine declares each of its own.
 
         Raises:
             GoldenError: the hardware cannot run it.
@@ -246,7 +251,7 @@ class EngineModel:
         Raises:
             GoldenError: the inputs are not those that the model file makes of its own.
         """
-        if not self.source.lowered or self.source.graph is None:
+        if self.source.graph is None or not isinstance(self.golden, Network):
             return None
         found = framework_rows(self.golden, self.source.graph, self.golden.checked_input(x))
         if found is None:
@@ -263,7 +268,7 @@ class EngineModel:
     def report(self) -> str:
         """Clocks and utilisation of each layer of the last run, a table; then which layers the RTL does not compute."""
         header = ("layer", "operator", "runs", "clocks", "MACs", "utilisation")
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (r.name, r.kind, f"{r.runs}", f"{r.clocks:,}", f"{r.macs:,}", f"{r.utilisation:.1%}")
             for r in self.layers.values()
         ]
@@ -297,7 +302,7 @@ class EngineModel:
             self.golden.reset()
 
 
-class GoldenModel(EngineModel):
+class GoldenModel(EngineModel[Graph | Network]):
     """The golden model itself, as an engine: so that one command line serves all."""
 
     def __init__(self, model: Graph | Network) -> None:

@@ -15,6 +15,7 @@ import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cocotb._test_manager
 from cocotb.triggers import Event
@@ -22,7 +23,7 @@ from cocotb.triggers import Event
 from assay.tb.agents.burst import StreamError
 from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard
 
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.
@@ -116,7 +117,7 @@ class Report:
             entry = {"kind": "error", "message": failure, "time_ns": -1}
         self.failures.append({**entry, **details})
 
-    def add_scoreboard(self, scoreboard: StreamScoreboard) -> None:
+    def add_scoreboard(self, scoreboard: Scoreboard) -> None:
         """Finish a scoreboard; take over its counts and, if it has told nobody (``on_mismatch``), its findings."""
         found = scoreboard.finish()
         if scoreboard.on_mismatch is None:
@@ -124,7 +125,7 @@ class Report:
                 self.fail(mismatch)
         self.add_counts(scoreboard)
 
-    def add_counts(self, scoreboard: StreamScoreboard) -> None:
+    def add_counts(self, scoreboard: Scoreboard) -> None:
         """Take over a scoreboard's counts alone, as at the end of a run that another failure has stopped."""
         self.words_compared += scoreboard.beats_compared
         self.values_compared += scoreboard.values_compared
@@ -148,14 +149,15 @@ class Report:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
+            name = type(error).__name__
             known = [failure["message"] for failure in self.failures]
             # When an agent's task fails, cocotb cancels the test: no failure of its own if one is known.
-            cancelled = kind.__name__ == "CancelledError"
+            cancelled = name == "CancelledError"
             if cancelled and not known:
                 text, cause = _why_cancelled()
                 self.fail(text, kind=cause)
             elif not cancelled and str(error) not in known:
-                self.fail(str(error) or kind.__name__, kind=kind.__name__)
+                self.fail(str(error) or name, kind=name)
         self.finish()
 
     def finish(self) -> bool:
@@ -186,7 +188,7 @@ class Report:
         if not self.finish():
             raise Failed(self.failures[0]["message"])
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The content of summary.json."""
         return {
             "name": self.name,
@@ -256,7 +258,7 @@ def _why_cancelled() -> tuple[str, str]:
     return "the test was cancelled", "CancelledError"
 
 
-def merge_summaries(before: dict[str, object] | None, after: dict[str, object]) -> dict[str, object]:
+def merge_summaries(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
     """The summary of a run of several tests: counts added up, failures in the order they came."""
     if before is None:
         return after

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
@@ -58,12 +60,40 @@ class Mismatch:
         return asdict(self)
 
 
+class Scoreboard(Protocol):
+    """What environments, tests and reports know of a scoreboard, be it of beats or of something else.
+
+    Attributes:
+        origin_ns: simulation time of the bench's clock 0.
+    """
+
+    origin_ns: float
+
+    @property
+    def beats_compared(self) -> int:
+        """Words of the streams compared so far."""
+
+    @property
+    def values_compared(self) -> int:
+        """Values in them."""
+
+    @property
+    def on_mismatch(self) -> Callable[[Mismatch], None] | None:
+        """Who is told what is found, at once."""
+
+    def conclude(self) -> list[Mismatch]:
+        """Judge what has come so far; gives everything found."""
+
+    def finish(self) -> list[Mismatch]:
+        """Judge the whole test; gives everything found."""
+
+
 class _Queue:
     """Beats in arrays, appended at the end and taken from the front."""
 
-    def __init__(self, width: int, dtype: type = np.uint8) -> None:
+    def __init__(self, width: int, dtype: DTypeLike = np.uint8) -> None:
         self._chunks: list[np.ndarray] = []
-        self._empty = np.empty((0, width), dtype)
+        self._empty: np.ndarray = np.empty((0, width), dtype)
 
     def __len__(self) -> int:
         return sum(map(len, self._chunks))
@@ -209,8 +239,8 @@ class StreamScoreboard:
         if not count or self.mismatches:
             return
         expected, seen = self._expected.peek(), self._seen.peek()
-        unknown = self._unknown.peek()[:count].any(axis=1)
-        wrong = (expected[:count] != seen[:count]).any(axis=1) | unknown
+        unknown = np.any(self._unknown.peek()[:count], axis=1)
+        wrong = np.any(expected[:count] != seen[:count], axis=1) | unknown
         if not wrong.any():
             self.beats_compared += count
             for queue in (self._expected, self._seen, self._unknown, self._cycles):

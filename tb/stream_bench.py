@@ -26,7 +26,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import cocotb
 import numpy as np
@@ -102,15 +102,16 @@ class StreamBench(BenchTest):
     reset_active_low: bool | None = None
     reset_clocks: int = 5
     enable: str = ""
-    inputs: Mapping[str, Port | BurstPort] = NOTHING
-    outputs: Mapping[str, Port | BurstPort] = NOTHING
+    inputs: ClassVar[Mapping[str, Port | BurstPort]] = NOTHING
+    outputs: ClassVar[Mapping[str, Port | BurstPort]] = NOTHING
     # What a class declares becomes the agent of the same name in its tests.
     memories: Mapping[str, Any] = NOTHING
     buses: Mapping[str, Any] = NOTHING
-    pins: Mapping[str, int] = NOTHING
+    pins: ClassVar[Mapping[str, int]] = NOTHING
     quiet_clocks: int = 2_000
 
-    def golden(self, **tensors: np.ndarray) -> np.ndarray | Mapping[str, np.ndarray]:
+    # Any arguments: a bench names its own tensors.
+    def golden(self, *arguments: Any, **tensors: Any) -> np.ndarray | Mapping[str, np.ndarray]:
         """What the block makes of the tensors of its inputs: the array of its one output, or tensor name to array."""
         raise NotImplementedError
 

@@ -10,6 +10,7 @@ None ends the server.
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -130,8 +131,10 @@ class PlanServer:
         Raises:
             RunError: as `Host.run`, or words that do not make up the tensors.
         """
-        plan = self.collector.plan
-        self.collector.restart()
+        collector = self.collector
+        assert collector is not None  # for a plan comes before its runs
+        plan = collector.plan
+        collector.restart()
         self.jobs = [[] for _ in range(self.params.mvus)]
         await self.host.write_tensor(plan.network.input, stored_input(plan, x))
         run = await self.host.run(limit)
@@ -142,14 +145,14 @@ class PlanServer:
             tap.eager = False
         output = await self.host.read_tensor(plan.network.output)
         try:
-            tensors = self.collector.tensors()
+            tensors = collector.tensors()
         except ValueError as error:
             raise RunError(str(error)) from None
-        return Answer(output, tensors, run.clocks, run.host_clocks, self._records(run.released))
+        return Answer(output, tensors, run.clocks, run.host_clocks, self._records(collector, run.released))
 
-    def _records(self, released: int) -> tuple[StepRecord, ...]:
+    def _records(self, collector: TensorCollector, released: int) -> tuple[StepRecord, ...]:
         records = []
-        for mvu, steps in enumerate(self.collector.steps):
+        for mvu, steps in enumerate(collector.steps):
             for step, (clock, busy, multiplied, waited) in zip(steps, self.jobs[mvu], strict=False):
                 end = clock - 1 - released
                 stalls = busy - (step.job.countdown + step.job.output.fmt.bits + OVERHEAD)
@@ -172,6 +175,7 @@ class PlanServer:
 async def serve(dut: object) -> None:
     """Do what the connected process asks for, until it ends the connection."""
     server = PlanServer(dut)
+    actions: dict[str, Callable[..., Awaitable[Any]]] = {"plan": server.load, "run": server.run}
     await server.reset()
     write_json(Path(os.environ[RUN_DIR]) / "summary.json", {"serves": True})
     key = bytes.fromhex(os.environ["ASSAY_ENGINE_KEY"])
@@ -179,7 +183,7 @@ async def serve(dut: object) -> None:
         while (request := _received(host)) is not None:
             what, *arguments = request
             try:
-                host.send(("ok", await {"plan": server.load, "run": server.run}[what](*arguments)))
+                host.send(("ok", await actions[what](*arguments)))
             except (RunError, StreamTimeout) as error:
                 host.send(("failed", str(error)))
 

@@ -25,7 +25,7 @@ __all__ = ["AcceleratorModel"]
 _LIMIT_FACTOR, _LIMIT_CLOCKS = 4, 100_000  #: a run's limit from its prediction
 
 
-class AcceleratorModel(EngineModel):
+class AcceleratorModel(EngineModel[Network]):
     """A network on the accelerator.
 
     Attributes:

@@ -181,10 +181,14 @@ class RunDriver(uvm_driver):
         self.values += sum(values.size for values in seen.values())
         self.expected = expected
 
+    async def read_output(self, item: RunItem) -> np.ndarray:
+        """The output as the host reads it, int64[H, W, C]."""
+        return await self.env.host.read_tensor(item.plan.network.output)
+
     async def _check_output(self, item: RunItem) -> None:
-        """The output as the host reads it."""
+        """The output that the host reads against the golden network's."""
         network = item.plan.network
-        item.output = await self.env.host.read_tensor(network.output)
+        item.output = await self.read_output(item)
         found = first_difference(
             f"{network.name}, as the host reads it", self.expected, {network.output: item.output}
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
+from numpy.typing import ArrayLike
 
 from assay.golden import codegen
 from assay.golden.accelerator.plan import Plan
@@ -29,11 +29,11 @@ from assay.tb.accelerator.env import AcceleratorEnv
 from assay.tb.accelerator.networks import crowd, tampered
 from assay.tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
 from assay.tb.accelerator.stimulus import Stimulus
+from assay.tb.accelerator.tensors import TensorCollector
 from assay.tb.agents.axi import FIXED, INCR
 from assay.tb.bench import BenchStopped, Finding, ItemTest
 from assay.tb.controller.trace import RECORD
 from assay.tb.env import CLOCK_NS
-from assay.tb.mvu.env import Expectation
 from assay.tb.mvu.networks import given_model, load_workloads
 
 #: Something beside the run costs it clocks.
@@ -100,6 +100,7 @@ class RealNetworks(AcceleratorTest):
             for index in rng.choice(len(workload.images), count, replace=False).tolist():
                 item = RunItem(f"{network.name}, image {index}", plan, workload.images[index].astype(int))
                 await self.play([item])
+                assert item.run is not None and item.output is not None  # for it has passed
                 cocotb.log.info(
                     "%s, image %d, %s: all tensors equal, %d clocks, predicted %d",
                     network.name,
@@ -245,14 +246,16 @@ class HostReads(Beside):
 
     async def released(self, env: AcceleratorEnv) -> None:
         r, host, params = self.stimulus.random, env.host, self.env.params
-        place = host.plan.places[host.plan.network.input]
+        plan = host.plan
+        assert plan is not None  # for it runs
+        place = plan.places[plan.network.input]
         golden = (
             env.mvus.units[min(place.mvus)].golden.memories.data[place.base : place.base + place.words].copy()
         )
         stays = not any(
             other.base < place.base + place.words and place.base < other.base + other.words
-            for name, other in host.plan.places.items()
-            if name != host.plan.network.input
+            for name, other in plan.places.items()
+            if name != plan.network.input
         )
         for _ in range(self.pick(40, 8)):
             if self.ended(env):
@@ -344,7 +347,7 @@ class AxiCorners(AcceleratorTest):
         plan = self.stimulus.plan("after", 2, 4, 200)
         await self.play([RunItem("a run after all that", plan, self.stimulus.input(plan.network))])
 
-    def equal(self, what: str, seen: object, expected: object) -> None:
+    def equal(self, what: str, seen: ArrayLike, expected: ArrayLike) -> None:
         self.report.words_compared += np.size(expected)
         if not np.array_equal(seen, expected):
             self.env.fail(
@@ -407,7 +410,7 @@ class AxiCorners(AcceleratorTest):
         await axi.write(data, kept)
         one = np.ones(1, np.uint64)
         nowhere = 0x0300_0000
-        cases: list[tuple[str, object, object, int]] = [
+        cases: list[tuple[str, int, dict[str, int], int]] = [
             ("write to nowhere", nowhere, {}, decerr),
             ("write to an odd address", system_address("load_mvus") + 2, {"size": 4}, slverr),
             ("write of bytes", data, {"strobes": 0x01}, slverr),
@@ -584,12 +587,7 @@ class Planted(AcceleratorTest):
     def alter_trace(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Put `change` between golden MVU and scoreboard, in every unit."""
         for unit in self.env.mvus.units:
-            original = unit.trace.expect_job
-
-            def expect(job: Expectation, original: Callable[[Expectation], None] = original) -> None:
-                original(replace(job, beats=change(job.beats)))
-
-            unit.trace.expect_job = expect
+            unit.trace.alter = change
 
 
 @Planted.test(finds=Finding("mismatch", "_trc", "layer send0", "data[0]", "bit plane", "clock"))
@@ -613,33 +611,30 @@ def planted_lost_word(self: Planted, plan: Plan) -> None:
 @Planted.test(finds=Finding("tensor", "sent0", "row", "channel", "expected", "seen"))
 def planted_tensor(self: Planted, plan: Plan) -> None:
     """A value of a tensor that is not the golden network's is named with its place."""
-    collector = self.env.begin
 
-    def begin(plan: Plan) -> None:
-        collector(plan)
-        original = self.env.collector.tensors
-
-        def tensors() -> dict[str, np.ndarray]:
-            made = original()
+    class Altered(TensorCollector):
+        def tensors(self) -> dict[str, np.ndarray]:
+            made = super().tensors()
             made["sent0"][-1, -1, -1] ^= 1
             return made
 
-        self.env.collector.tensors = tensors
-
-    self.env.begin = begin
+    self.env.collector = Altered(plan)
 
 
-@Planted.test(finds=Finding("output", "as the host reads it"))
-def planted_output(self: Planted, plan: Plan) -> None:
-    """An output that the host reads wrong, though it was right on its way, is found."""
-    read = self.env.host.read_tensor
+class Misreading(RunDriver):
+    """A driver that reads a wrong value of the output."""
 
-    async def altered(tensor: str) -> np.ndarray:
-        values = await read(tensor)
+    async def read_output(self, item: RunItem) -> np.ndarray:
+        values = await super().read_output(item)
         values[0, 0, 0] ^= 1
         return values
 
-    self.env.host.read_tensor = altered
+
+@Planted.test(finds=Finding("output", "as the host reads it"))
+class PlantedOutput(Planted):
+    """An output that the host reads wrong, though it was right on its way, is found."""
+
+    item_driver = Misreading
 
 
 @Planted.test(finds=Finding("clocks", "the system model predicts"))

@@ -16,6 +16,7 @@ import numpy as np
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import BurstDriver, BurstMonitor, StreamError
 from assay.tb.agents.request_response import RequestResponse
+from assay.tb.agents.stream import Role
 
 __all__ = [
     "CHANNELS",
@@ -36,7 +37,7 @@ MOST_BEATS = 256  #: of a burst
 BOUNDARY = 4096  #: bytes; no INCR burst crosses a multiple of it
 
 #: Channel to the role of its adapter.
-CHANNELS = {"aw": "source", "w": "source", "b": "sink", "ar": "source", "r": "sink"}
+CHANNELS: dict[str, Role] = {"aw": "source", "w": "source", "b": "sink", "ar": "source", "r": "sink"}
 
 
 def channel_formats(
@@ -119,8 +120,8 @@ class AxiManager:
     # ---------------------------------------------------------------------------------------------
     async def write_bursts(
         self,
-        addresses: np.ndarray,
-        lengths: np.ndarray,
+        addresses: np.ndarray | int,
+        lengths: np.ndarray | int,
         data: np.ndarray,
         *,
         size: int = 8,
@@ -130,7 +131,7 @@ class AxiManager:
         """Write bursts, whatever they are.
 
         Args:
-            addresses: [n], of the first byte of each.
+            addresses: [n], of the first byte of each; a number: there is one burst.
             lengths: [n], beats of each.
             data: uint64[beats of all], in the byte lanes as on the bus.
             size: bytes of a beat.
@@ -156,7 +157,7 @@ class AxiManager:
         return AxiAnswer(fields["resp"].astype(np.uint8))
 
     async def read_bursts(
-        self, addresses: np.ndarray, lengths: np.ndarray, *, size: int = 8, burst: int = INCR
+        self, addresses: np.ndarray | int, lengths: np.ndarray | int, *, size: int = 8, burst: int = INCR
     ) -> AxiAnswer:
         """Read bursts; arguments and errors as for `write_bursts`."""
         addresses, lengths = np.atleast_1d(addresses), np.atleast_1d(lengths)

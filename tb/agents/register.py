@@ -35,18 +35,25 @@ from assay.tb.agents.request_response import RequestResponse
 class FieldLike(Protocol):
     """Bits ``msb:lsb`` of a register; ``access`` is rw, ro, w1c (write one to clear) or wo (reads 0)."""
 
-    name: str
-    msb: int
-    lsb: int
-    access: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def msb(self) -> int: ...
+    @property
+    def lsb(self) -> int: ...
+    @property
+    def access(self) -> str: ...
 
 
 class RegisterLike(Protocol):
     """One register at a word address. An attribute ``reset`` may give its value after reset (default 0)."""
 
-    name: str
-    address: int
-    fields: Sequence[FieldLike]
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def fields(self) -> Sequence[FieldLike]: ...
 
 
 class RegisterPort(RequestResponse):

@@ -50,6 +50,8 @@ __all__ = [
     "StreamReset",
 ]
 
+Role = Literal["source", "sink", "tap"]  #: of an agent, see the module
+
 
 @dataclass
 class StreamConfig:
@@ -71,7 +73,7 @@ class StreamConfig:
     name: str
     clock: SimHandleBase
     format: BeatFormat
-    role: Literal["source", "sink", "tap"]
+    role: Role
     seed: int = 0
     clock_ns: float = 10
     timeout_clocks: int = 20_000

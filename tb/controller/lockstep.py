@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 from cocotb.triggers import Event
@@ -24,7 +25,7 @@ from assay.golden.controller.iss import Iss, Retirement
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
-from assay.tb.controller.ports import InterruptLines, MvuModel
+from assay.tb.controller.ports import BusAccess
 from assay.tb.controller.trace import STATUS, read_records, retirements
 from assay.tb.scoreboard import Mismatch
 
@@ -114,6 +115,27 @@ class _HartState:
         self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
 
 
+class BusAccesses(Protocol):
+    """What answered on the MVU bus.
+
+    Attributes:
+        log: for each hart its accesses that no retirement has claimed so far.
+    """
+
+    log: list[deque[BusAccess]]
+
+    @property
+    def latency(self) -> int:
+        """Longest time to an answer, in clocks."""
+
+
+class LineHistory(Protocol):
+    """What the interrupt lines did; see `tb.controller.ports.InterruptLines`."""
+
+    pulses: list[list[int]]
+    levels: list[list[tuple[int, int]]]
+
+
 class Lockstep:
     """Compares retirements with the golden simulator.
 
@@ -141,8 +163,8 @@ class Lockstep:
     def __init__(
         self,
         params: ControllerParameters,
-        mvus: MvuModel,
-        lines: InterruptLines,
+        mvus: BusAccesses,
+        lines: LineHistory,
         coverage: ControllerCoverage,
         on_mismatch: Callable[[Mismatch], None],
         clock_ns: float = 10,
@@ -677,6 +699,10 @@ class Lockstep:
     # ---------------------------------------------------------------------------------------------
     # The end, and what is wrong
     # ---------------------------------------------------------------------------------------------
+    def conclude(self) -> list[Mismatch]:
+        """See `tb.scoreboard.Scoreboard`: every batch is judged as it comes."""
+        return self.mismatches
+
     def finish(self) -> list[Mismatch]:
         """End of the test: at least one retirement was compared and the bus carried nothing else."""
         if not self.mismatches:

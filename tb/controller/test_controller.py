@@ -606,8 +606,10 @@ class Soak(ControllerTest):
         def told(candidate: RandomProgram) -> None:
             print(f"soak: shrunk to {candidate.length} lines", flush=True)
 
+        program = self.stimulus.program
+        assert program is not None  # for one has failed
         try:
-            short = await bridge(shrink)(self.stimulus.program, fails, 200, told)
+            short = await bridge(shrink)(program, fails, 200, told)
         except ConfigurationError:
             report.notes["shrunk"] = "no: the program alone, at another time, does not fail"
         else:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import cocotb
 import numpy as np
 from cocotb.triggers import Timer
+from numpy.typing import ArrayLike
 from pyuvm import uvm_factory, uvm_subscriber
 
 from assay.tb.agents.beat_format import BeatFormat
@@ -102,10 +103,10 @@ class LoopbackTest(EnvTest):
         await self.env.source.drain()
         await clocks(200)
 
-    def equal(self, seen: object, expected: object) -> None:
+    def equal(self, seen: ArrayLike, expected: ArrayLike) -> None:
         """Compare, and count it."""
         self.report.words_compared += np.size(expected)
-        assert np.array_equal(seen, expected), f"seen {seen}, expected {expected}"
+        assert np.array_equal(seen, expected), f"seen {np.asarray(seen)}, expected {np.asarray(expected)}"
 
     def received(self, *taken: list[Beats]) -> np.ndarray:
         """The payload of what a port took, by default ``out``."""
@@ -150,7 +151,8 @@ async def back_to_back_sends(self: LoopbackTest) -> None:
 @LoopbackTest.test
 async def random_stalls(self: LoopbackTest) -> None:
     """Stalls on both sides lose nothing, come at the asked rate, and come again with the same seed."""
-    env, seen = self.env, {}
+    env = self.env
+    seen: dict[int, np.ndarray] = {}
     for seed in (7, 7, 8):
         for bus in (env.source, env.sink):
             bus.bus.seed.value = stream_seed(seed, bus.name)
@@ -385,7 +387,7 @@ class Streams(StreamBench):
     outputs: ClassVar = {"out": BurstPort({"y": Field("", 16, signed=True)}, {"y": 64, "unused": 36})}
     pins: ClassVar = {f"fault_{name}_i": 0 for name in FAULTS}
 
-    def golden(self, x):
+    def golden(self, x: np.ndarray) -> np.ndarray:
         return x
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from cocotb.triggers import Event
@@ -24,7 +25,7 @@ from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.memory import MemoryPort
 from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
-from assay.tb.agents.stream import BeatFormat
+from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.scoreboard import StreamScoreboard
@@ -105,11 +106,16 @@ class Expectation:
 
 
 class OutputScoreboard(StreamScoreboard):
-    """Words of many jobs on one stream; names a beat by the job it belongs to."""
+    """Words of many jobs on one stream; names a beat by the job it belongs to.
 
-    def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: object) -> None:
+    Attributes:
+        alter: for tests of this scoreboard: changes the words that a job must write.
+    """
+
+    def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.lanes = lanes
+        self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self._jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
         self._values_before = 0  # compared before the last reset
@@ -125,6 +131,7 @@ class OutputScoreboard(StreamScoreboard):
 
     def expect_job(self, job: Expectation) -> None:
         """Append the words of one job."""
+        job = replace(job, beats=self.alter(job.beats))
         self._jobs.append((self._promised, job))
         self._promised += len(job.beats)
         self.expect(job.beats)
@@ -197,7 +204,7 @@ class MvuUnit(StreamEnv):
     """
 
     def __init__(
-        self, name: str, parent: uvm_component, params: MvuParameters, prefix: str, roles: Mapping[str, str]
+        self, name: str, parent: uvm_component, params: MvuParameters, prefix: str, roles: Mapping[str, Role]
     ) -> None:
         super().__init__(name, parent, prefix)
         self.params = params
@@ -207,7 +214,7 @@ class MvuUnit(StreamEnv):
         formats = port_formats(self.params)
         outputs = {"scoreboard": partial(OutputScoreboard, lanes=self.params.lanes)}
         # An answer is awaited, so it must not wait for a full burst.
-        more = {
+        more: dict[str, dict[str, Any]] = {
             "reg_rsp": {"eager": True},
             "mem_rsp": {"eager": True},
             "job": {"eager": True, "receive": self._job_ended},
@@ -218,7 +225,7 @@ class MvuUnit(StreamEnv):
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.trace: OutputScoreboard = self.boards["trc"]
+        self.trace = self._board("trc")
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
@@ -228,7 +235,7 @@ class MvuUnit(StreamEnv):
 
     def connect_phase(self) -> None:
         super().connect_phase()
-        options = {"clock_ns": CLOCK_NS, "on_error": self.fail}
+        options: dict[str, Any] = {"clock_ns": CLOCK_NS, "on_error": self.fail}
         self.registers = RegisterPort(self.bus["reg_req"], self.bus["reg_rsp"], **options)
         self.memory = MemoryPort(self.bus["mem_req"], self.bus["mem_rsp"], **options)
         self.interrupt = Interrupt(getattr(self.dut, f"{self.prefix}irq_o"), clock_ns=CLOCK_NS)
@@ -236,7 +243,12 @@ class MvuUnit(StreamEnv):
     @property
     def crossbar(self) -> OutputScoreboard:
         """What awaits the words that leave the unit."""
-        return self.boards["xbo"]
+        return self._board("xbo")
+
+    def _board(self, stream: str) -> OutputScoreboard:
+        board = self.boards[stream]
+        assert isinstance(board, OutputScoreboard)  # as `table` makes it
+        return board
 
     def flush(self) -> None:
         """Drop everything in flight: called in a reset. The golden MVU's memories stay."""
@@ -251,7 +263,7 @@ class MvuUnit(StreamEnv):
 
     async def settle(self) -> None:
         """Wait until every word so far has reached its scoreboard."""
-        await self.settle_streams(self.boards, lambda: any(s.outstanding for s in self.scoreboards))
+        await self.settle_streams(self.boards, lambda: any(s.outstanding for s in self.boards.values()))
 
     async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
         """Compare a tensor read back from the data memory, uint8[words, lanes/8], with the golden MVU's."""
@@ -297,9 +309,10 @@ class MvuUnit(StreamEnv):
 
     def compare_words(self, what: str, addresses: int | np.ndarray, words: np.ndarray) -> None:
         """Compare data memory words uint8[n, lanes/8], at addresses [n] or from one on, with the golden MVU's."""
-        if np.ndim(addresses) == 0:
-            addresses = addresses + np.arange(len(words))
-        golden = self.golden.memories.data[addresses]
+        places = np.asarray(addresses)
+        if places.ndim == 0:
+            places = places + np.arange(len(words))
+        golden = self.golden.memories.data[places]
         self.report.words_compared += len(words)
         wrong = (words != golden).any(axis=1)
         if wrong.any():
@@ -307,7 +320,7 @@ class MvuUnit(StreamEnv):
             expected, seen = (f"0x{w[at].tobytes()[::-1].hex()}" for w in (golden, words))
             self.fail(
                 f"{what}: {int(wrong.sum())} of {len(words)} words wrong in the data memory, "
-                f"the first at address {int(addresses[at])}: expected {expected}, seen {seen}: "
+                f"the first at address {int(places[at])}: expected {expected}, seen {seen}: "
                 "an access was lost or hit the wrong word",
                 kind="memory",
                 time_ns=get_sim_time("ns"),
@@ -330,11 +343,9 @@ class MvuEnv(MvuUnit):
     """The one MVU of its bench: all its ports."""
 
     def __init__(self, name: str, parent: uvm_component) -> None:
-        roles = {
-            **dict.fromkeys(SOURCES, "source"),
-            **dict.fromkeys(SINKS, "sink"),
-            **dict.fromkeys(TAPS, "tap"),
-        }
+        roles: dict[str, Role] = dict.fromkeys(SOURCES, "source")
+        roles |= dict.fromkeys(SINKS, "sink")
+        roles |= dict.fromkeys(TAPS, "tap")
         super().__init__(name, parent, build_parameters(), "", roles)
 
     def build_phase(self) -> None:

@@ -51,6 +51,7 @@ class JobItem(uvm_sequence_item):
         output: tensor to read back and compare decoded, when it stays in the own memory.
         locate: names the n-th output word.
         overlap: hand the next job over while this one runs.
+        made: called with the golden MVU's result when the job is started.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
     """
 
@@ -64,6 +65,7 @@ class JobItem(uvm_sequence_item):
         self.output: TensorSpec | None = None
         self.locate: Callable[[int], str] = lambda index: f"job {name}, output word {index}"
         self.overlap = False
+        self.made: Callable[[JobResult], object] = lambda result: None
         self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
 
     @classmethod
@@ -183,6 +185,7 @@ class JobPlayer:
         self._shadow.update(changed)
         causes = config_causes(item.registers)
         result = env.golden.run(item.registers)
+        item.made(result)
         if len(result.data):
             self.expect(item, result)
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.

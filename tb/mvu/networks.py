@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def load_workload(
     return Workload(network, given.astype(np.int64), None)
 
 
-def check(model: str, images: str, parameters: dict[str, int], lowering: Lowering = DEFAULT) -> None:
+def check(model: str, images: str, parameters: Mapping[str, Any], lowering: Lowering = DEFAULT) -> None:
     """Refuse before the simulation what cannot be run on a build with these HDL parameters.
 
     Raises:

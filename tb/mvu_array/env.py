@@ -13,6 +13,7 @@ from cocotb.triggers import Timer
 from pyuvm import uvm_component
 
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.tb.agents.stream import Role
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.env import Expectation, MvuUnit
 from assay.tb.mvu_array.coverage import CrossbarCoverage
@@ -21,10 +22,14 @@ from assay.tb.scoreboard import StreamScoreboard
 
 __all__ = ["ArrayUnit", "MvuArrayEnv", "build_parameters"]
 
-_ROLES = {
-    **dict.fromkeys(("reg_req", "mem_req", "prm"), "source"),
-    **dict.fromkeys(("reg_rsp", "mem_rsp"), "sink"),
-    **dict.fromkeys(("trc", "job"), "tap"),
+_ROLES: dict[str, Role] = {
+    "reg_req": "source",
+    "mem_req": "source",
+    "prm": "source",
+    "reg_rsp": "sink",
+    "mem_rsp": "sink",
+    "trc": "tap",
+    "job": "tap",
 }
 
 

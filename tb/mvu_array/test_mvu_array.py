@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from cocotb.triggers import ClockCycles
 
 from assay.golden.mvu.clocks import job_clocks
 from assay.tb.bench import BenchStopped, Finding, ItemTest
-from assay.tb.mvu.env import Expectation
 from assay.tb.mvu_array.env import MvuArrayEnv
 from assay.tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
 
@@ -143,13 +141,7 @@ class Planted(ArrayTest):
 
     def alter_pair(self, change: Callable[[np.ndarray], np.ndarray]) -> None:
         """Put `change` between the golden MVU and the scoreboard of the words from unit 0 to the last one."""
-        pair = self.env.crossbar.pairs[0, self.env.params.mvus - 1]
-        original = pair.expect_job
-
-        def expect(job: Expectation) -> None:
-            original(replace(job, beats=change(job.beats)))
-
-        pair.expect_job = expect
+        self.env.crossbar.pairs[0, self.env.params.mvus - 1].alter = change
 
 
 @Planted.test(finds=Finding("mismatch", "crossbar 0 to", "layer flood0", "data[0]", "clock"))
@@ -190,19 +182,32 @@ def planted_order(self: Planted) -> None:
     self.alter_pair(swap)
 
 
+class Overwriting(MvuArrayEnv):
+    """An environment in which a word of the last unit's memory changes once everything has arrived.
+
+    Attributes:
+        address: of the word; None: it has changed, or none shall.
+    """
+
+    address: int | None = None
+
+    async def settle(self) -> None:
+        address, self.address = self.address, None
+        await super().settle()
+        if address is not None:
+            memory = self.units[-1].memory
+            await memory.write(address, ~(await memory.read(address, 1)))
+
+
 @Planted.test(finds=Finding("memory", "after everything has arrived"))
-def planted_lost_write(self: Planted) -> None:
+class PlantedLostWrite(Planted):
     """A word that arrived and is not in the memory afterwards is found."""
-    unit = self.env.units[-1]
-    address = self.stimulus.half + 5
-    original = self.env.settle
 
-    async def overwrite() -> None:
-        self.env.settle = original
-        await original()
-        await unit.memory.write(address, ~(await unit.memory.read(address, 1)))
+    environment = Overwriting
+    env: Overwriting
 
-    self.env.settle = overwrite
+    def tamper(self) -> None:
+        self.env.address = self.stimulus.half + 5
 
 
 @Planted.test(finds=Finding("crossbar", "unit"))

@@ -9,8 +9,9 @@ pixel packets, number of output beats); the answer is (output beats of each tile
 from __future__ import annotations
 
 import os
-from multiprocessing.connection import Client
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -32,7 +33,7 @@ _STUCK_NEVER = 2_000_000_000  #: the streams' own watch is not needed: `_HANG_CL
 class TileServer:
     """Streams of the array and what they carry."""
 
-    def __init__(self, dut: object) -> None:
+    def __init__(self, dut: Any) -> None:
         self.dut = dut
         self.formats = port_formats(build_parameters())
         self.sources = {
@@ -95,7 +96,7 @@ class TileServer:
 
 
 @cocotb.test()
-async def serve(dut: object) -> None:
+async def serve(dut: Any) -> None:
     """Play what the connected process sends, until it ends the connection."""
     server = TileServer(dut)
     await server.reset()
@@ -106,7 +107,7 @@ async def serve(dut: object) -> None:
             host.send(await server.play(request))
 
 
-def _received(host: object) -> Request | None:
+def _received(host: Connection) -> Request | None:
     try:
         return host.recv()
     except EOFError:

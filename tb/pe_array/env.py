@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from cocotb.triggers import Event
@@ -90,13 +91,16 @@ class Expectation:
 
 
 class OutputScoreboard(StreamScoreboard):
-    """Beats of many tiles on one stream; names a beat by the tile it belongs to."""
+    """Beats of many tiles on one stream; names a beat by the tile it belongs to.
 
-    def __init__(
-        self, name: str, beat_format: BeatFormat, params: PeArrayParameters, **options: object
-    ) -> None:
+    Attributes:
+        alter: for tests of this scoreboard: changes the beats that a tile must put out.
+    """
+
+    def __init__(self, name: str, beat_format: BeatFormat, params: PeArrayParameters, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.params = params
+        self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self._tiles: list[tuple[int, Expectation]] = []  # each with its first beat
         self._promised = 0
         self._values = 0  # of the tiles no longer held
@@ -115,6 +119,7 @@ class OutputScoreboard(StreamScoreboard):
 
     def expect_tile(self, tile: Expectation) -> None:
         """Append the beats of one tile."""
+        tile = replace(tile, beats=self.alter(tile.beats))
         self._tiles.append((self._promised, tile))
         self._promised += len(tile.beats)
         self.expect(tile.beats)
@@ -216,7 +221,9 @@ class PeArrayEnv(StreamEnv):
 
     def build_phase(self) -> None:
         super().build_phase()
-        self.results: OutputScoreboard = self.boards["out"]
+        results = self.boards["out"]
+        assert isinstance(results, OutputScoreboard)  # as `table` makes it
+        self.results = results
         self.register_agent = RegisterAgent("registers", self)
         self.coverage = PeArrayCoverage()
         self.ended: list[int] = []

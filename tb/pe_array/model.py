@@ -28,7 +28,7 @@ __all__ = ["ArrayModel"]
 _BATCH_BYTES = 4 << 20  #: of tiles that go to the simulator at a time: enough that they follow without a gap
 
 
-class ArrayModel(EngineModel):
+class ArrayModel(EngineModel[Graph]):
     """A network on the PE array.
 
     Attributes:

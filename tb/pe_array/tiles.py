@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -175,11 +176,11 @@ class TileDriver(uvm_driver):
         """Hand an item to the streams; returns when there is room for the next one."""
         await self.until(self._room)
         if item.tile is not None:
-            item.made(self.env.expect(item.get_name(), item.tile, item.pixels, item.locate))
-            self.env.coverage.sample_tile(item.tile, self.env.params)
+            tile, pixels = item.computed
+            item.made(self.env.expect(item.get_name(), tile, pixels, item.locate))
+            self.env.coverage.sample_tile(tile, self.env.params)
             self._tiles += 1
             self._done = True
-            tile = item.tile
             self._ahead.append((tile.packets * tile.step_clocks, tile.output_beats(self.env.params)))
         self._errors |= item.errors
         if item.tile is None or item.errors or item.weight_delay or item.pixel_delay or self.env.stalled:
@@ -228,6 +229,7 @@ class TileDriver(uvm_driver):
         wait = self._moving if moving else self.or_stop
         for name, feeder in self._feeders.items():
             while not feeder.idle:
+                assert feeder.task is not None  # for `add` starts it
                 await wait(feeder.task)
             await wait(self.env.agents[name].bus.drain())
 
@@ -254,7 +256,7 @@ class TileDriver(uvm_driver):
         if not run or env.stalled or env.failed.is_set():
             return
         start = int(env.dut.start_o.value)
-        clocks = tile_clocks([item.tile for item in run], env.params)
+        clocks = tile_clocks([item.computed[0] for item in run], env.params)
         seen = [clock - start for clock in env.ended[-len(run) :]]
         env.report.clocks += seen[-1] + 1
         env.report.ideal_clocks += clocks[-1].outputs[1] + 1
@@ -283,7 +285,11 @@ class TileDriver(uvm_driver):
                 # Only packets that are dropped are left: the agent's own time-out watches them.
                 await self.or_stop(task)
                 break
-            await self.until(lambda n=outstanding: self.env.results.outstanding < n or task.done())
+            await self.until(partial(self._moved, outstanding, task))
+
+    def _moved(self, outstanding: int, task: Task) -> bool:
+        """Whether fewer beats are outstanding than these, or a stream has come to its end."""
+        return self.env.results.outstanding < outstanding or task.done()
 
     async def or_stop(self, work: Coroutine[object, object, object] | Task) -> None:
         """Await `work` unless a failure is recorded meanwhile."""

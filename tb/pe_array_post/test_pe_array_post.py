@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from cocotb.triggers import Timer
 
 from assay.golden.pe_array.registers import LaneOp, Rescaling
+from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.bench import EnvTest
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.pe_array_post.values import Mode, Shape, Values, tile
@@ -40,8 +42,10 @@ class PostEnv(StreamEnv):
             "out": Stream("sink", self.shape.outputs, scoreboard=self._board),
         }
 
-    def _board(self, *arguments: object, **options: object) -> StreamScoreboard:
-        return StreamScoreboard(*arguments, locate=self.locate, values_per_beat=self.shape.values, **options)
+    def _board(self, name: str, beat_format: BeatFormat, **options: Any) -> StreamScoreboard:
+        return StreamScoreboard(
+            name, beat_format, locate=self.locate, values_per_beat=self.shape.values, **options
+        )
 
     def locate(self, beat: int) -> str:
         """The tile that a beat belongs to."""
@@ -80,12 +84,12 @@ class PostTest(EnvTest):
 
     async def play(self, *modes: Mode) -> None:
         """Tiles of these modes in turn, with stalls that change from tile to tile."""
-        modes = [mode for mode in modes if not (mode.table and self.env.shape.data_width > 8)]
+        chosen = [mode for mode in modes if not (mode.table and self.env.shape.data_width > 8)]
         beats = -(-self.pick(**VALUES) // self.env.shape.values)
-        following = self.draw(modes[0])
+        following = self.draw(chosen[0])
         await self.source.send(following.table)
         while self.expected < beats:
-            values, following = following, self.draw(modes[len(self.env.modes) % len(modes)])
+            values, following = following, self.draw(chosen[len(self.env.modes) % len(chosen)])
             self.source.stall, self.sink.stall = (int(x) for x in self.rng.choice([0, 0, 32, 160], 2))
             self.board.expect(values.expected)
             # The next tile's table, of the other bank, comes between this one's values.
