@@ -60,7 +60,7 @@ def test_command_exists(page: Path, command: str) -> None:
         return
     if words[0] == "assay":  # a single capital letter stands for a number
         parser = golden_parser("assay") if is_golden(words[1:]) else sim_parser(discover(), "assay")
-        wanted = pytest.raises(SystemExit, match="^0$") if "--help" in words else contextlib.nullcontext()
+        wanted = pytest.raises(SystemExit, match=r"^0$") if "--help" in words else contextlib.nullcontext()
         with wanted:
             parser.parse_args([re.sub(r"^[A-Z]$", "1", word) for word in words[1:]])
     elif words[1] == "-m":
