@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from assay.sim import ROOT
-from assay.sim.build import TIMESCALE, literal, waiver_lines
+from assay.sim.build import TIMESCALE, literal, locked, waiver_lines
 from assay.sim.simulators import find_simulator
 from assay.tb.block import Block, Lint, expand_sources
 from assay.tb.errors import MissingTool
@@ -148,12 +148,14 @@ def _link_packages() -> None:
         for path in (ROOT / folder).iterdir()
         if path not in OUTPUTS
     }
-    found = {link: link.readlink() for link in TYPED.glob("assay/*/*") if link.is_symlink()}
-    if found != wanted:
-        shutil.rmtree(TYPED, ignore_errors=True)
-        for link, path in wanted.items():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
+    TYPED.parent.mkdir(parents=True, exist_ok=True)
+    with locked(TYPED.with_name(f".{TYPED.name}.lock")):  # tests may do the same at the same time
+        found = {link: link.readlink() for link in TYPED.glob("assay/*/*") if link.is_symlink()}
+        if found != wanted:
+            shutil.rmtree(TYPED, ignore_errors=True)
+            for link, path in wanted.items():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
 
 
 def _call(
