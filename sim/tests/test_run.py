@@ -220,7 +220,7 @@ def start_run(runs: Path, *arguments: str, largest: int = resource.RLIM_INFINITY
 def test_interruption_stops_the_simulator(simulator: str, own_runs: Path) -> None:
     process = start_run(own_runs, "--sim", simulator, "--test", "never_ends")
     for line in process.stdout:
-        if "running sim.tests.counter.bench.never_ends" in line:
+        if "running assay.sim.tests.counter.bench.never_ends" in line:
             break
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=10)
