@@ -99,7 +99,7 @@ def new(
     here = root.resolve() == Path.cwd()
     block = discover("" if here else arguments.out)[arguments.name]
     announce(
-        f"next: write {shown(block.file.with_name('assay.golden.py'))}, then: {command('run', block, {})}"
+        f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}"
     )
     return 0
 

@@ -32,7 +32,7 @@ def write(plan: Plan) -> list[Path]:
     files = {
         "__init__.py": f'"""The bench of {name}."""\n',
         "block.py": render.declaration(plan),
-        "assay.golden.py": render.golden(plan),
+        "golden.py": render.golden(plan),
         "bench.py": bench(plan),
         f"test_{name}.py": render.tests(plan),
         f"{name}.view": render.view(plan),

@@ -28,7 +28,7 @@ def new(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str
 
 
 def write_golden(folder: Path, name: str, body: str = "") -> None:
-    file = folder / "tb" / name / "assay.golden.py"
+    file = folder / "tb" / name / "golden.py"
     head, stub, _ = file.read_text().partition("    raise NotImplementedError")
     assert stub
     file.write_text(f"{head}    {body or GOLDENS[name]}\n")
@@ -53,7 +53,7 @@ def test_files(repository: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "requant_axis (rtl/requant_axis.sv:3), 10 ports, ACC_W=20, SHIFT=5"
     assert done.stdout.splitlines()[-1].startswith("next: write tb/requant_axis/golden.py, then: assay run")
-    written = [f"tb/requant_axis/{n}" for n in ("__init__.py", "bench.py", "block.py", "assay.golden.py")]
+    written = [f"tb/requant_axis/{n}" for n in ("__init__.py", "bench.py", "block.py", "golden.py")]
     written += [
         "tb/requant_axis/requant_axis.view",
         "tb/requant_axis/test_requant_axis.py",
