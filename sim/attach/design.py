@@ -210,20 +210,21 @@ def _errors(slang: driver.Driver, compilation: ast.Compilation) -> str:
 
 def _port(symbol: ast.Symbol, manager: pyslang.SourceManager) -> Port:
     location = manager.getFullyOriginalLoc(symbol.location)
-    place = {"file": _short(manager.getFullPath(location.buffer)), "line": manager.getLineNumber(location)}
+    file, line = _short(manager.getFullPath(location.buffer)), manager.getLineNumber(location)
     if isinstance(symbol, ast.InterfacePortSymbol):
         kind = symbol.interfaceDef.name if symbol.interfaceDef else "interface"
         modport = f".{symbol.modport}" if symbol.modport else ""
-        return Port(symbol.name, "", 0, False, f"{kind}{modport}", **place)
+        return Port(symbol.name, "", 0, False, f"{kind}{modport}", file, line)
+    assert isinstance(symbol, ast.PortSymbol | ast.MultiPortSymbol), "slang has no other kinds of ports"
     declared = symbol.type
     name, direction = symbol.name, _DIRECTIONS[symbol.direction]
     dimensions: list[tuple[int, int]] = []
     element = declared.canonicalType
-    while element.kind == ast.SymbolKind.FixedSizeUnpackedArrayType:
+    while isinstance(element, ast.FixedSizeUnpackedArrayType):
         dimensions.append((element.range.left, element.range.right))
-        element = element.arrayElementType.canonicalType
+        element = element.elementType.canonicalType
     if not element.isIntegral:
-        return Port(name, direction, 0, False, str(declared), **place)
+        return Port(name, direction, 0, False, str(declared), file, line)
     count = 1
     for left, right in dimensions:
         count *= abs(left - right) + 1
@@ -233,18 +234,19 @@ def _port(symbol: ast.Symbol, manager: pyslang.SourceManager) -> Port:
         element.bitWidth * count,
         element.isSigned,
         str(declared),
+        file,
+        line,
         dimensions=tuple(dimensions),
         element=_element_text(declared) if dimensions else "",
         members=() if dimensions else tuple(_members(element, "", 0)),
         enum=not dimensions and element.isEnum,
         element_bits=_element_bits(element),
-        **place,
     )
 
 
 def _element_bits(element: ast.Type) -> int:
     """Bits of the innermost element of a packed array of vectors; of another type, its width."""
-    while element.kind == ast.SymbolKind.PackedArrayType:
+    while isinstance(element, ast.PackedArrayType):
         inner = element.elementType.canonicalType
         if inner.bitWidth == 1:
             break
@@ -256,8 +258,8 @@ def _element_text(declared: ast.Type) -> str:
     """The type of an array's element as the bench's top may write it."""
     element = declared.canonicalType
     named = declared
-    while element.kind == ast.SymbolKind.FixedSizeUnpackedArrayType:
-        named = element.arrayElementType
+    while isinstance(element, ast.FixedSizeUnpackedArrayType):
+        named = element.elementType
         element = named.canonicalType
     if element.isStruct or element.isEnum or element.isPackedUnion:
         return str(named)
@@ -267,11 +269,11 @@ def _element_text(declared: ast.Type) -> str:
 
 def _members(structure: ast.Type, prefix: str, lsb: int) -> list[Member]:
     """The leaves of a packed structure."""
-    if structure.kind != ast.SymbolKind.PackedStructType:
+    if not isinstance(structure, ast.PackedStructType):
         return []
-    found = []
+    found: list[Member] = []
     for item in structure:
-        if item.kind != ast.SymbolKind.Field:
+        if not isinstance(item, ast.FieldSymbol):
             continue
         kind = item.type.canonicalType
         offset = lsb + item.bitOffset
@@ -281,13 +283,13 @@ def _members(structure: ast.Type, prefix: str, lsb: int) -> list[Member]:
     return found
 
 
-def _parameter(symbol: ast.Symbol, given: bool) -> TopParameter:
+def _parameter(symbol: ast.ParameterSymbol | ast.TypeParameterSymbol, given: bool) -> TopParameter:
     if isinstance(symbol, ast.TypeParameterSymbol):
         return TopParameter(symbol.name, str(symbol.targetType.type), given=given)
     value = symbol.value.value
     kind = symbol.type.canonicalType
     if isinstance(value, str) or kind.isString:
         return TopParameter(symbol.name, str(symbol.value).strip('"'), is_string=True, given=given)
-    if kind.isIntegral and value is not None and not value.hasUnknown:
+    if kind.isIntegral and isinstance(value, pyslang.SVInt) and not value.hasUnknown:
         return TopParameter(symbol.name, int(value), given=given)
     return TopParameter(symbol.name, str(symbol.value), given=given)

@@ -158,7 +158,7 @@ def _typed(hints: Hints, where: str, value: Any, kind: type) -> Any:
             dict: "a table",
         }
         raise AssayError(f"{hints.place(where.split('.')[-1])}: {where} = {value!r} must be {names[kind]}")
-    if kind is list and not all(isinstance(item, str) for item in value):
+    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
         raise AssayError(f"{hints.place(where.split('.')[-1])}: {where} must be a list of names")
     return value
 

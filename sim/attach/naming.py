@@ -21,6 +21,7 @@ class Tensor:
     Attributes:
         name: an identifier.
         port: of the bench's top.
+        width: bits of the port.
         bits: of an element; 0: a beat carries one.
         lanes: elements in a beat.
         signed: two's complement.
@@ -28,14 +29,14 @@ class Tensor:
 
     name: str
     port: str
-    signal: Signal
+    width: int
     bits: int
     lanes: int
     signed: bool
 
     @property
     def element_bits(self) -> int:
-        return self.bits or self.signal.width
+        return self.bits or self.width
 
     @property
     def dtype(self) -> str:
@@ -81,10 +82,10 @@ def side_signals(stream: BenchStream) -> dict[str, str]:
 
 
 def _tensor(name: str, port: str, signal: Signal | None) -> Tensor:
-    if signal is None:
-        return Tensor(name, port, Signal(None, port, 0, 1), 0, 1, False)
+    if signal is None:  # the bit that stands for a beat without payload
+        return Tensor(name, port, 1, 0, 1, False)
     declared = signal.port
     whole = signal.width == declared.width
     bits = declared.element_bits if whole and declared.element_bits < signal.width else 0
     lanes = signal.width // bits if bits else 1
-    return Tensor(name, port, signal, bits, lanes, declared.signed)
+    return Tensor(name, port, signal.width, bits, lanes, declared.signed)

@@ -158,7 +158,7 @@ def _hinted_streams(pool: Pool, hints: Hints) -> list[Stream]:
         if not {"valid", "ready", "fields"} & section.keys():
             continue
         where = f"stream.{name}"
-        signals = {
+        signals: dict[str, Signal] = {
             role: hints.signal(pool, section[role], f"{where}.{role}")
             for role in ("valid", "ready")
             if role in section

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from assay.sim.attach.interfaces import Axi, Memory, Recognised, Signal, Stream
 
@@ -106,8 +106,8 @@ def _memory_row(memory: Memory) -> tuple[str, str, str, str]:
     return ("memory", memory.name, roles, "; ".join(notes))
 
 
-def _names(signals: object) -> str:
-    return ", ".join(signal.name for signal in signals if isinstance(signal, Signal))
+def _names(signals: Iterable[Signal]) -> str:
+    return ", ".join(signal.name for signal in signals)
 
 
 def _columns(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:

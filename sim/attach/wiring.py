@@ -175,6 +175,7 @@ def _stream(top: _Top, stream: Stream, clock: str, resets: list[tuple[str, bool]
     if stream.style == "start/done" and stream.into and stream.ready is None:
         return _started(top, stream, clock, resets)
     if stream.style == "start/done" and not stream.into and _STARTED in top.taken:
+        assert stream.valid, "the done of start and done"
         valid = top.port("output", 1, f"{stream.name}_valid")
         done = top.wire(stream.valid)
         top.body.append(f"  assign {_DONE} = {done};")
@@ -182,6 +183,7 @@ def _stream(top: _Top, stream: Stream, clock: str, resets: list[tuple[str, bool]
         return BenchStream(stream, valid, "", {n: top.through(s) for n, s in stream.fields.items()})
     valid = top.through(stream.valid) if stream.valid else ""
     if stream.style == "valid/yumi" and not stream.into:
+        assert stream.ready, "the yumi of valid and yumi"
         ready = top.port("input", 1, f"{stream.name}_ready")
         top.wire(stream.ready, f"{valid} & {ready}")
     else:
@@ -202,6 +204,7 @@ def _token(top: _Top, stream: Stream) -> dict[str, str]:
 
 def _fifo(top: _Top, stream: Stream) -> BenchStream:
     """Push when not full, pop when not empty."""
+    assert stream.valid and stream.ready, "a FIFO's port is push and full, or pop and empty"
     if stream.into:
         valid, ready = (
             top.port("input", 1, f"{stream.name}_valid"),
@@ -226,6 +229,7 @@ _STARTED, _DONE = "in_valid", "work_ends"
 
 def _started(top: _Top, stream: Stream, clock: str, resets: list[tuple[str, bool]]) -> BenchStream:
     """A beat starts the device, which keeps its operands until it is done; then comes the next beat."""
+    assert stream.valid, "the start of start and done"
     valid, ready = top.port("input", 1, _STARTED), top.port("output", 1, "in_ready")
     active = f"{'~' if resets[0][1] else ''}{resets[0][0]}" if resets else ""
     top.body += [
