@@ -98,9 +98,7 @@ def new(
         announce(f"wrote {shown((root / path).resolve())}")
     here = root.resolve() == Path.cwd()
     block = discover("" if here else arguments.out)[arguments.name]
-    announce(
-        f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}"
-    )
+    announce(f"next: write {shown(block.file.with_name('golden.py'))}, then: {command('run', block, {})}")
     return 0
 
 

@@ -142,7 +142,11 @@ def python(folder: Path, *words: str, **environment: str) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, "-P", *words],
         cwd=folder,
-        env={**clean, "PYTHONPATH": os.pathsep.join([str(sim.ROOT), *filter(None, sys.path)]), **environment},
+        env={
+            **clean,
+            "PYTHONPATH": os.pathsep.join([p for p in sys.path if p and p != str(sim.ROOT)]),
+            **environment,
+        },
         capture_output=True,
         text=True,
     )
