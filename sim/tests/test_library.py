@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim import ROOT
+from assay.sim.options import VARIABLES
 
 EXAMPLE = ROOT / "docs" / "example" / "own_rtl"
 
@@ -89,7 +90,8 @@ def test_a_repository_of_its_own(wheel: Path, tmp_path: Path) -> None:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("ASSAY", "COCOTB", "PYTEST", "PYTHON", "VIRTUAL_ENV"))
+        if not name.startswith(("ASSAY", "COCOTB", "MAKE", "PYTEST", "PYTHON", "VIRTUAL_ENV"))
+        and name not in VARIABLES
     }
     environment |= {
         "PATH": os.pathsep.join([str(programs), environment["PATH"]]),

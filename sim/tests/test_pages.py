@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim import ROOT, reference
+from assay.sim.options import VARIABLES
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -62,8 +63,12 @@ def first_unlike(shown: list[str], seen: list[str]) -> str:
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_print_what_the_page_shows(page: Path, checkout: Path) -> None:
     script = Path(sys.executable).parent / "assay"
+    # As a user's shell has it, not as make hands it to the tests.
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("COCOTB", "PYTEST"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COCOTB", "PYTEST", "MAKE", "MFLAGS", "ASSAY_OVERRIDES"))
+        and name not in VARIABLES
     }
     environment |= {
         "PATH": os.pathsep.join([str(script.parent), environment["PATH"]]),
