@@ -175,7 +175,9 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
         shutil.rmtree(partial, ignore_errors=True)
         started = time.monotonic()
         described = " ".join(f"{name}={value}" for name, value in spec.parameters.items())
-        announce(f"building {spec.block.name} {described} for {spec.simulator}{_extras(spec)}")
+        announce(
+            f"building {' '.join(filter(None, (spec.block.name, described)))} for {spec.simulator}{_extras(spec)}"
+        )
         try:
             _compile(spec, partial, announce)
             _describe(spec, partial)

@@ -18,7 +18,7 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import bench, lint, outputs, project, shown, waves
+from assay.sim import ROOT, bench, lint, outputs, project, shown, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.commands import command
@@ -623,7 +623,8 @@ def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int
 
 def _lint(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     theirs = [block for block in blocks.values() if block.root in project.in_use]
-    return lint.run(theirs or [b for b in blocks.values() if is_own(b)], not theirs, _announce)
+    whole = not theirs and (ROOT / "Makefile").is_file()  # an installed Assay is not its user's to lint
+    return lint.run(theirs or [b for b in blocks.values() if is_own(b)], whole, _announce)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
@@ -633,4 +634,6 @@ def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
         if folder.is_dir():
             shutil.rmtree(folder)
             _announce(f"removed {shown(folder)}")
+    if root.name == outputs.FOLDER and {path.name for path in root.glob("*")} == {".gitignore"}:
+        shutil.rmtree(root)
     return 0
