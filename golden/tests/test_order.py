@@ -49,9 +49,10 @@ FRONT = {("__init__", "importers"), ("graph", "lowering")}
 
 
 def sources(package: str) -> list[Path]:
-    """A package's modules, but for its tests."""
+    """A package's modules, but for its tests and for what runs and lint leave behind."""
     files = (HOME / package).rglob("*.py")
-    return sorted(path for path in files if "tests" not in path.relative_to(HOME).parts[:-1])
+    leave = {"tests", "build", "runs", "reports"}
+    return sorted(path for path in files if leave.isdisjoint(path.relative_to(HOME).parts[:-1]))
 
 
 def imported(path: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
