@@ -12,8 +12,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from assay import tb  # noqa: F401  # before a repository's package of the same name, which `use` joins to it
-
 FOLDER = "ASSAY_PROJECT"
 """Environment variable of the simulator's process: the repository of the block that is simulated."""
 

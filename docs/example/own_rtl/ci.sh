@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Continuous integration: needs g++, make, perl and iverilog; CI=true makes a missing simulator an error.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every test of the blocks in tb/, on both simulators."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """requant_relu: what Assay has to know of it."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bench of requant_relu: random tensors, the corners of int32, and a layer of a real network."""
 
 import numpy as np
