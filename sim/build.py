@@ -28,7 +28,7 @@ from pathlib import Path
 import cocotb_tools.config
 
 from assay.sim import outputs, shown
-from assay.sim.cocotb_runner import MAKE_OPTIONS, make_runner
+from assay.sim.cocotb_runner import MAIN, MAIN_FLAGS, MAKE_OPTIONS, make_runner
 from assay.sim.process import NO_SPACE, run_logged
 from assay.sim.sealed import intact, seal
 from assay.sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
@@ -115,6 +115,7 @@ class BuildSpec:
             tools["cocotb"] = str(cocotb_tools.config.libs_dir)
             tools["compiler"] = compiler_fingerprint()
             tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS])
+            tools["main"] = " ".join([*MAIN_FLAGS, digest(MAIN)])
         return tools
 
     def key(self) -> str:

