@@ -26,6 +26,8 @@ import cocotb_tools.runner
 
 from assay.sim.project import python_path
 from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
+from assay.tb.agents.direct import PORTABLE
+from assay.tb.ahead import AHEAD
 
 MAIN = Path(__file__).resolve().parent / "hdl" / "verilator_main.cpp"
 
@@ -46,6 +48,10 @@ MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O2")
 compile. Code that runs once (OPT_SLOW) is not optimised at all."""
 
 _DECIDED_BY_CALLER = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_RANDOM_SEED", "WAVES", "GUI")
+
+
+_WITHOUT_EFFECT = (PORTABLE, AHEAD)
+"""How the bench works, not what it finds: these stay, and are in no replay command."""
 
 
 class _Adapted(cocotb_tools.runner.Runner):
@@ -79,7 +85,8 @@ class _Adapted(cocotb_tools.runner.Runner):
         super()._set_env_test()
         # What the bench reads is the caller's, too: a forgotten ASSAY_SCALES would be in no replay command.
         for name in [*_DECIDED_BY_CALLER, *(name for name in self.env if name.startswith("ASSAY_"))]:
-            self.env.pop(name, None)
+            if name not in _WITHOUT_EFFECT:
+                self.env.pop(name, None)
         self.env.update(chosen)
         self.env.setdefault("GPI_LOG_LEVEL", "WARNING")
         self.env["LD_LIBRARY_PATH"] = os.pathsep.join(

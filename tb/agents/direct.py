@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Feeder", "memory_of", "number_at"]
+__all__ = ["PORTABLE", "Feeder", "memory_of", "number_at"]
 
-PORTABLE = "ASSAY_PORTABLE"
+PORTABLE = "ASSAY_PORTABLE"  #: environment variable: 1: through VPI, as in any other simulator
 
 
 @functools.cache

@@ -13,10 +13,11 @@ from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
-from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.clocks import JobClocks, job_clocks
 from assay.golden.mvu.functional import JobResult, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
@@ -25,8 +26,10 @@ STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
 _CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
 _HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
-_SLOWEST = 8  #: how many times slower than its formula stalls and collisions may make a job
-_WORTH_AHEAD = 4_000  #: clocks of a job from which on the golden model is better computed beside the simulation
+_SLOWEST = 16  #: how many times slower than its countdown residuals, stalls and collisions may make a job
+_WORTH_AHEAD = (
+    4_000  #: clocks of a job from which on the golden model is better computed beside the simulation
+)
 _OWN_WAITS = ("input", "residual", "output", "crossbar_out")  #: waits that can hold the data path
 
 
@@ -104,7 +107,8 @@ class _Running:
     """A job handed over to the device."""
 
     item: JobItem
-    ideal: int | None  #: clocks by the formula, None for an illegal job
+    countdown: int
+    ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
     causes: int
     waits: dict[str, int] = field(default_factory=dict)
 
@@ -187,11 +191,14 @@ class JobPlayer:
         changed = {a: w for a, w in words.items() if self._shadow[a] != w}
         self._shadow.update(changed)
         causes = config_causes(item.registers)
+        countdown = COMMAND.decode(command)["countdown"]
+        beside = item.traffic is None and not causes and countdown >= _WORTH_AHEAD
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
-        ideal = job_clocks(item.registers).total if not causes else None
-        beside = item.traffic is None and ideal is not None and ideal >= _WORTH_AHEAD
+        ideal = None
+        if not causes:
+            ideal = ahead(job_clocks, item.registers) if beside else Promise(job_clocks(item.registers))
         env.golden.start(item.registers, partial(self._made, item), beside)
-        self._running.append(_Running(item, ideal, causes, env.waits()))
+        self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
         self._causes |= causes
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
@@ -241,7 +248,7 @@ class JobPlayer:
     async def _end_of_job(self, running: _Running) -> None:
         """Wait for the tap's beat that says how many clocks the job was busy."""
         env = self.env
-        patience = _HANG_CLOCKS + sum((r.ideal or 0) for r in self._running) * _SLOWEST
+        patience = _HANG_CLOCKS + sum(r.countdown for r in self._running) * _SLOWEST
         while len(env.busy) <= self._ended:
             env.job_ended.clear()
             try:
@@ -260,14 +267,15 @@ class JobPlayer:
         if running.ideal is None:
             return
         env.report.clocks += busy
-        env.report.ideal_clocks += running.ideal
+        ideal = running.ideal.result().total
+        env.report.ideal_clocks += ideal
         allowed = sum(waits[name] - running.waits[name] for name in _OWN_WAITS)
         env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits})
-        if not running.ideal <= busy <= running.ideal + allowed:
+        if not ideal <= busy <= ideal + allowed:
             await env.settle()
             env.conclude()
             env.fail(
-                f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {running.ideal}, and its "
+                f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {ideal}, and its "
                 f"accesses waited {allowed} clocks",
                 kind="clocks",
                 time_ns=get_sim_time("ns"),
