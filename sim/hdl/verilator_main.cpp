@@ -271,11 +271,11 @@ class Callbacks {
     }
   }
 
+  // The end of an evaluation: writes that waited for it are made.
   void read_write() {
-    if (!pending(read_write_)) return;
-    VerilatedVpi::callCbs(cbReadWriteSynch);
+    const bool called = pending(read_write_) && VerilatedVpi::callCbs(cbReadWriteSynch);
     VerilatedVpi::doInertialPuts();
-    settle();
+    if (called || VerilatedVpi::evalNeeded()) settle();
   }
 
   void read_only() {

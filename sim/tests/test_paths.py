@@ -59,11 +59,8 @@ def told(outcome: Outcome) -> tuple[object, ...]:
     """All that a run says but for how long it took."""
     summary = {key: value for key, value in outcome.summary.items() if key != "replay"}
     log = (outcome.folder / "run.log").read_text(encoding="utf-8")
-    lines = [
-        line
-        for line in log.splitlines()
-        if "found as planted" in line or re.match(r" *[0-9.]+ns .* passed$", line)
-    ]
+    ends = re.compile(r"found as planted|^ *[0-9.]+ns .* passed$")
+    lines = [line for line in log.splitlines() if ends.search(line)]
     results = [(result.name, result.status, result.message, result.stop_ns) for result in outcome.results]
     return json.dumps(summary, indent=1), "\n".join(lines), results
 

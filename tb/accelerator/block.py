@@ -8,7 +8,7 @@ from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
 from assay.tb.block import BURSTS, Block, Lint, Variant
-from assay.tb.capabilities import PlaysVectorSets, RunsNetworks
+from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 
 BLOCK = Block(
     __name__,
@@ -30,7 +30,14 @@ BLOCK = Block(
         "DataBanks": powers(2, 64),
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
     },
-    capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
+    capabilities=(
+        RunsNetworks(check, AcceleratorModel),
+        PlaysVectorSets(parameters),
+        Benchmarks(
+            {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+            harness="tb/accelerator/harness.cpp",
+        ),
+    ),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
         Variant(

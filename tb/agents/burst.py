@@ -6,9 +6,9 @@ by the stream's name. `BurstDriver` feeds a ``burst_source``, `BurstMonitor` emp
 are cocotb-bus components: ``add_callback`` and ``wait_for_recv`` work as cocotb-bus users know them.
 
 What keeps it fast: beats occupy whole bytes in the wide vectors, which are read and written in the design's memory
-where the simulator offers that (`tb.agents.direct`). Elsewhere a burst is written as one LogicArray made from an integer
-(a str would be checked character by character, ten times as slow) and read as one string that numpy turns into bytes (a
-third of the time of ``LogicArray.to_bytes``).
+where the simulator offers that (`tb.agents.direct`). Elsewhere a burst is written as one LogicArray made from an
+integer (a str would be checked character by character, ten times as slow) and read as one string that numpy turns into
+bytes (a third of the time of ``LogicArray.to_bytes``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The design's published variables as memory: bursts move without VPI, which takes a character for each bit.
 
-Only Assay's main program of a simulation in Verilator (sim/hdl/verilator_main.cpp) offers it. In every other simulator,
-and where ASSAY_PORTABLE=1 is set, `memory_of` gives None, and the agents go through VPI: the same words in the same clocks.
+Only Assay's main program of a simulation in Verilator (sim/hdl/verilator_main.cpp) offers it. In every other
+simulator, and where ASSAY_PORTABLE=1 is set, `memory_of` gives None, and the agents go through VPI: the same words in
+the same clocks.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ def _program() -> Any:
 
 
 def memory_of(handle: Any) -> np.ndarray | None:
-    """The memory of a signal of the design: its bits from the lowest on, uint8[bytes], which is more than it needs where
-    its width is no multiple of the simulator's words.
+    """The memory of a signal of the design: its bits from the lowest on, uint8[bytes], which is more than it needs
+    where its width is no multiple of the simulator's words.
 
-    What is read is the value of this moment. What is written is there at once, in no time step's order, and wakes nobody:
-    it serves for signals that the design looks at only at a clock edge after another signal has said so.
+    What is read is the value of this moment. What is written is there at once, in no time step's order, and wakes
+    nobody: it serves for signals that the design looks at only at a clock edge after another signal has said so.
 
     Args:
         handle: cocotb's, of a signal published to VPI.
