@@ -6,6 +6,7 @@ from assay.tb.block import BURSTS, Block, Extra, Lint, Variant
 from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.elf import check
+from assay.tb.controller.library import files
 from assay.tb.controller.toolchain import missing
 
 # What the further variants run.
@@ -42,5 +43,6 @@ BLOCK = Block(
         Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
     ),
     extra=Extra("firmware", missing, ("programs", "bus_stalls", "speed")),
+    library=files,
     order=5,
 )

@@ -5,11 +5,14 @@ What depends on clocks is handed to the simulator when the device shows it, and 
 an interrupt must be pending, enabled and of the highest priority in the clock of its decision, and one that is must be
 taken; mip, mcycle and mtime must be what lines, stores and the bench's clock make them; a hart that can go on goes on.
 
-A retirement that has nothing to do with any of this costs one call of the simulator and one comparison of tuples.
+A retirement that has nothing to do with any of this costs one call of the simulator and one comparison of tuples. Where
+the runner has compiled `tb.controller.library`, that confirms such retirements, many at a time; whatever it does not
+confirm goes the same way as without it.
 """
 
 from __future__ import annotations
 
+import ctypes
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,14 +22,16 @@ import numpy as np
 from cocotb.triggers import Event
 
 from assay.golden.controller import memory_map
+from assay.golden.controller.compiled import CompiledIss
 from assay.golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
 from assay.golden.controller.instructions import OPCODES, disassemble
 from assay.golden.controller.iss import Iss, Retirement
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.library import Order
 from assay.tb.controller.ports import BusAccess
-from assay.tb.controller.trace import STATUS, read_records, retirements
+from assay.tb.controller.trace import STATUS, read_records, retirement, retirements
 from assay.tb.scoreboard import Mismatch
 
 __all__ = ["Lockstep"]
@@ -114,6 +119,11 @@ class _HartState:
         self.compare = _Line(_MASK64)  #: mtimecmp
         self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
 
+    @property
+    def awaits(self) -> int:
+        """The clock from which on its retirements need more than a step."""
+        return 0 if self.asleep else self.alarm
+
 
 class BusAccesses(Protocol):
     """What answered on the MVU bus.
@@ -146,6 +156,7 @@ class Lockstep:
         coverage: sampled with every batch.
         on_mismatch: called with the first `Mismatch`; after it nothing more is compared.
         clock_ns: clock period.
+        library: `tb.controller.library`, compiled; None: Python does everything.
 
     Attributes:
         iss: the golden simulator.
@@ -168,6 +179,7 @@ class Lockstep:
         coverage: ControllerCoverage,
         on_mismatch: Callable[[Mismatch], None],
         clock_ns: float = 10,
+        library: ctypes.CDLL | None = None,
     ) -> None:
         self.params = params
         self.mvus = mvus
@@ -176,6 +188,8 @@ class Lockstep:
         self.on_mismatch = on_mismatch
         self.clock_ns = clock_ns
         self.origin_ns = 0.0
+        self._library = library
+        self._order = Order(library, params.harts, STATUS) if library is not None else None
         self.iss = Iss(params, self._bus)
         self.loaded = False
         self.beats_compared = 0
@@ -199,6 +213,7 @@ class Lockstep:
         words = self.iss.words
         self.iss = Iss(self.params, self._bus)
         self.iss.bytes[:] = memoryview(words).cast("B")
+        self._compiled = CompiledIss(self._library, self.iss) if self._library is not None else None
         self.harts = [_HartState() for _ in range(self.params.harts)]
         self._time = _Line(0)  # mtime minus the clock
         self._batches: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=KEPT_BATCHES)
@@ -280,53 +295,87 @@ class Lockstep:
         cycles = beats.cycles
         self._batches.append((records, cycles))
         self._wake_by_lines()
-        expected = retirements(records)
-        clocks = cycles.tolist()
-        done = self._compare(expected, clocks, self._rare(records).tolist())
+        done = self._compare(records, cycles)
         self.beats_compared += done
         if done:
-            self._now = clocks[done - 1]
+            self._now = int(cycles[done - 1])
             self.retired += int(np.count_nonzero(records["trap"][:done] == 0))
-            self.coverage.sample(records[:done], cycles[:done])
+            self.coverage.sample(records[: done - bool(self.mismatches)])
         if done == len(records) and not self.mismatches:
             self._check_order(records, cycles)
             self._check_liveness()
-            self._find_spinning(records)
         if self.iss.exit_code is not None or self.iss.host_request:
             self.exited.set()
         self.progress.set()
 
-    def _rare(self, records: np.ndarray) -> np.ndarray:
-        """Which retirements need more than a step: traps, interrupts, system instructions, devices."""
-        outside = (records["mem_addr"] - np.uint32(_IMEM) >= self.iss.bytes.nbytes) & (
-            (records["mem_rmask"] | records["mem_wmask"]) != 0
-        )
-        return (
-            (records["insn"] & 0x7F == _SYSTEM) | (records["trap"] | records["intr"]).astype(bool) | outside
-        )
-
-    def _compare(self, seen: list[tuple[int, ...]], clocks: list[int], rare: list[bool]) -> int:
+    def _compare(self, records: np.ndarray, cycles: np.ndarray) -> int:
         """Step through a batch; how many retirements were compared, the unlike one included."""
-        step, harts = self.iss.step_fast, self.harts
-        for index, record in enumerate(seen):
-            hart, clock = record[0], clocks[index]
-            if hart >= len(harts):
-                self._report(record, clock, None, f"hart {hart} does not exist")
+        if self._compiled is not None:
+            return self._compare_fast(self._compiled, records, cycles)
+        for index, (record, clock) in enumerate(zip(retirements(records), cycles.tolist(), strict=True)):
+            if not self._step(record, clock):
                 return index + 1
-            state = harts[hart]
-            try:
-                if rare[index] or state.asleep or clock >= state.alarm:
-                    made = self._step_rare(hart, state, record, clock)
-                else:
-                    made = step(hart)
-            except _Wrong as wrong:
-                self._report(record, clock, None, str(wrong))
-                return index + 1
-            if made != record:
-                self._report(record, clock, made, "")
-                return index + 1
-            state.retired = clock
-        return len(seen)
+        return len(records)
+
+    def _compare_fast(self, compiled: CompiledIss, records: np.ndarray, cycles: np.ndarray) -> int:
+        """As `_compare`, with steps of the readable simulator where the compiled one stops."""
+        records, cycles = np.ascontiguousarray(records), np.ascontiguousarray(cycles, np.uint32)
+        for hart, state in enumerate(self.harts):
+            compiled.give(hart, state.awaits)
+        done, equal = 0, True
+        while equal and (done := compiled.follow(records, cycles, done)) < len(records):
+            record = retirement(records[done])
+            hart = record[0]
+            unlike = compiled.unlike
+            if hart < len(self.harts):
+                self._take(compiled, hart)
+            equal = self._step(record, int(cycles[done]))
+            if equal and unlike:
+                raise RuntimeError(
+                    f"the compiled simulator does not confirm what the readable one does: {Retirement(*record)}"
+                )
+            done += 1
+            if equal:
+                compiled.give(hart, 0)
+                # A store, or a CSR, may have changed what a hart waits for.
+                for number, state in enumerate(self.harts):
+                    compiled.set_alarm(number, state.awaits)
+        for hart in range(len(self.harts)):
+            self._take(compiled, hart)
+        return done
+
+    def _take(self, compiled: CompiledIss, hart: int) -> None:
+        clock = compiled.take(hart)
+        if clock is not None:
+            self.harts[hart].retired = clock
+
+    def _step(self, record: tuple[int, ...], clock: int) -> bool:
+        """Compare one retirement; whether it is right."""
+        hart = record[0]
+        if hart >= len(self.harts):
+            self._report(record, clock, None, f"hart {hart} does not exist")
+            return False
+        state = self.harts[hart]
+        try:
+            if clock >= state.awaits or self._rare(record):
+                made = self._step_rare(hart, state, record, clock)
+            else:
+                made = self.iss.step_fast(hart)
+        except _Wrong as wrong:
+            self._report(record, clock, None, str(wrong))
+            return False
+        if made != record:
+            self._report(record, clock, made, "")
+            return False
+        state.retired = clock
+        return True
+
+    def _rare(self, record: tuple[int, ...]) -> bool:
+        """Whether a retirement needs more than a step: traps, interrupts, system instructions, devices."""
+        if record[_INSN] & 0x7F == _SYSTEM or record[_TRAP] or record[_INTR]:
+            return True
+        accesses = record[_RMASK] or record[_WMASK]
+        return bool(accesses) and not 0 <= record[_ADDR] - _IMEM < self.iss.bytes.nbytes
 
     def _step_rare(
         self, hart: int, state: _HartState, record: tuple[int, ...], clock: int
@@ -339,7 +388,9 @@ class Lockstep:
             writes_mip = self._observe_csr(state, hart, record, clock)
         elif record[_RMASK] and record[_ADDR] >> 3 == _MTIME >> 3:
             self.iss.observed = self._check_time(record[_RDATA], record[_ADDR] >> 2 & 1, clock)
-        made = self.iss.step_fast(hart)
+        made = tuple(self.iss.step_fast(hart))
+        if made != record:
+            return made
         golden = self.iss.harts[hart]
         if writes_mip:
             state.mvu.set(clock, golden.mvu_pending)
@@ -347,7 +398,7 @@ class Lockstep:
             self._stored(record, clock)
         state.asleep = insn == _WFI and not record[_TRAP]
         self._set_alarm(hart, state, clock)
-        return tuple(made)
+        return made
 
     # ---------------------------------------------------------------------------------------------
     # Interrupts
@@ -597,12 +648,30 @@ class Lockstep:
     # ---------------------------------------------------------------------------------------------
     def _check_order(self, records: np.ndarray, cycles: np.ndarray) -> None:
         """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
+        last = None
+        if self._order is not None:
+            last = self._order.follow(records, [state.order for state in self.harts])
+        if last is None:
+            last = self._find_disorder(records, cycles)
+        for hart, at in enumerate(last or ()):
+            if at < 0:
+                continue
+            state, record = self.harts[hart], records[at]
+            state.order = int(record["order"]) + 1
+            state.spinning = bool(record["pc_wdata"] == record["pc_rdata"] and not record["trap"])
+            if 0 <= state.held < NEVER and self._retires_held(state, int(record["insn"]), int(cycles[at])):
+                why = f"the hart is held since clock {state.held}"
+                self._report_at(records, cycles, at, why)
+                return
+
+    def _find_disorder(self, records: np.ndarray, cycles: np.ndarray) -> list[int] | None:
+        """Where each hart's last record lies, or -1; None when one's order or status is wrong, which is reported."""
         odd = np.flatnonzero(records["status"] != STATUS)
         if len(odd):
             self._report_at(
                 records, cycles, int(odd[0]), "rvfi_mode, rvfi_ixl or rvfi_halt is not machine mode's"
             )
-            return
+            return None
         # One hart after the other, each in the order of time: within a hart order goes up by one.
         places = np.argsort(records["hart"], kind="stable")
         harts, orders = records["hart"][places], records["order"][places]
@@ -617,20 +686,21 @@ class Lockstep:
             at = int(wrong[0])
             why = f"rvfi_order is {int(orders[at])} instead of {int(expected[at])}"
             self._report_at(records, cycles, int(places[at]), why)
-            return
-        last = np.append(first[1:], len(orders)) - 1
-        for at, hart in zip(last.tolist(), harts[last].tolist(), strict=True):
-            state = self.harts[hart]
-            state.order = int(orders[at]) + 1
-            grace = self._patience
-            insn = int(records["insn"][places[at]])
-            if _divides(insn) or self.mvus.latency:
-                # What waited for the bus or the divider may retire long after its hart was held.
-                grace += 4 * self.mvus.latency + 100 + self._divisions
-            if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
-                why = f"the hart is held since clock {state.held}"
-                self._report_at(records, cycles, int(places[at]), why)
-                return
+            return None
+        last = [-1] * len(self.harts)
+        for at, hart in zip(
+            (np.append(first[1:], len(orders)) - 1).tolist(), harts[first].tolist(), strict=True
+        ):
+            last[hart] = int(places[at])
+        return last
+
+    def _retires_held(self, state: _HartState, insn: int, clock: int) -> bool:
+        """Whether a retirement comes too late after its hart was held."""
+        grace = self._patience
+        if _divides(insn) or self.mvus.latency:
+            # What waited for the bus or the divider may retire long after its hart was held.
+            grace += 4 * self.mvus.latency + 100 + self._divisions
+        return clock > state.held + grace
 
     def _check_liveness(self) -> None:
         """Every hart that can go on has gone on."""
@@ -660,14 +730,6 @@ class Lockstep:
                 )
             )
             return
-
-    def _find_spinning(self, records: np.ndarray) -> None:
-        """Which harts jump to themselves."""
-        harts, reversed_places = np.unique(records["hart"][::-1], return_index=True)
-        last = records[len(records) - 1 - reversed_places]
-        spinning = (last["pc_wdata"] == last["pc_rdata"]) & (last["trap"] == 0)
-        for hart, spins in zip(harts.tolist(), spinning.tolist(), strict=True):
-            self.harts[hart].spinning = spins
 
     def resting(self, harts: int) -> str:
         """The places at which the harts of a mask rest for ever; empty if one may go on."""
