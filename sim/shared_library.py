@@ -21,7 +21,7 @@ from assay.tb.errors import BuildFailed
 LIBRARY = "ASSAY_LIBRARY"
 """The variable in which a bench finds the path."""
 
-_FLAGS = ("-std=c++17", "-O2", "-march=native", "-shared", "-fPIC")
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC")
 
 
 def ensure_library(block: Block, announce: Callable[[str], None]) -> Path | None:

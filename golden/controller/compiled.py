@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,11 @@ RETIREMENT = np.dtype([(name, "u1" if name in _BYTES else "<u4") for name in Ret
 
 #: `Stop` of iss.cpp.
 _ALL, _ASKED, _UNLIKE, _UNKNOWN = range(4)
-_FAR = (1 << 63) - 1
 
+#: `Decoded` of iss.cpp.
+_DECODED = np.dtype(
+    [("word", "u4"), ("imm", "i4"), *((name, "u1") for name in ("operation", "rd", "rs1", "rs2"))]
+)
 _LEFT = 1  #: number of what is left to the readable simulator
 _FORMATS = ("R", "I", "shift", "U", "J", "jalr", "B", "load", "S", "fence")
 #: Number of each operation that is compiled.
@@ -146,74 +149,72 @@ def files() -> Mapping[str, str]:
 # ---------------------------------------------------------------------------------------------------------
 # The library
 # ---------------------------------------------------------------------------------------------------------
-class _Hart(ctypes.Structure):
-    """`Hart` of iss.cpp."""
-
-    _fields_ = (
-        ("alarm", ctypes.c_int64),
-        ("clock", ctypes.c_int64),
-        ("retired", ctypes.c_uint64),
-        ("pc", ctypes.c_uint32),
-    )
-
-
 class CompiledIss:
     """Confirms retirements beside an `Iss`, whose state it moves on.
 
     Args:
         library: of `files`, compiled.
-        iss: memories and registers are shared with it; program counters and counts are exchanged by `give`, `take`.
+        iss: memories and registers are shared with it; program counters and counts go
+            to and fro with `give` and `take`.
     """
 
     def __init__(self, library: ctypes.CDLL, iss: Iss) -> None:
         self._iss = iss
-        pointer, u32 = ctypes.c_void_p, ctypes.c_uint32
-        library.iss_make.restype = pointer
-        library.iss_follow.restype = ctypes.c_uint64
-        library.iss_follow.argtypes = [
-            *(pointer, pointer, ctypes.c_int64, pointer, ctypes.c_size_t),
-            *(pointer, ctypes.c_uint64, ctypes.c_uint64, pointer),
-        ]
-        library.iss_teach.argtypes = [pointer, u32, *[ctypes.c_uint8] * 4, ctypes.c_int32]
-        library.iss_free.argtypes = [pointer]
-        self._follow, self._teach, self._free = library.iss_follow, library.iss_teach, library.iss_free
+        pointer, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+        for name, result, arguments in (
+            ("iss_make", pointer, [pointer, u32, u32, u32, pointer]),
+            ("iss_free", None, [pointer]),
+            ("iss_teach", None, [pointer, pointer, ctypes.c_size_t]),
+            (
+                "iss_follow",
+                u64,
+                [pointer, pointer, ctypes.c_int64, pointer, ctypes.c_size_t, pointer, u64, u64, pointer],
+            ),
+        ):
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        self._library = library
         count = len(iss.harts)
-        registers = (pointer * count)(*(hart.x.buffer_info()[0] for hart in iss.harts))
-        memory = iss.words.buffer_info()[0]
-        make = library.iss_make
-        make.argtypes = [pointer, u32, u32, u32, pointer]
-        self._machine = make(memory, 4 * iss.parameters.imem_words, len(iss.bytes), count, registers)
-        self._harts = (_Hart * count)()
+        # A view of an array keeps it where it is.
+        self._held = [memoryview(array) for array in (iss.words, *(hart.x for hart in iss.harts))]
+        memory, *registers = (np.frombuffer(view, np.uint32).ctypes.data for view in self._held)
+        self._machine = library.iss_make(
+            memory, 4 * iss.parameters.imem_words, len(iss.bytes), count, (pointer * count)(*registers)
+        )
+        self._pc = np.zeros(count, np.uint32)
+        self._alarm, self._clock = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self._retired = np.zeros(count, np.uint64)
+        arrays = self._pc, self._alarm, self._clock, self._retired
+        self._harts = (pointer * len(arrays))(*(array.ctypes.data for array in arrays))
         self._why = ctypes.c_int32()
-        self._arguments = self._machine, ctypes.addressof(self._harts), ctypes.addressof(self._why)
+        self._known: set[int] = set()
         self.unlike = False  #: `follow` ended at a retirement that it found to differ
 
     def __del__(self) -> None:
         if machine := getattr(self, "_machine", None):
-            self._free(machine)
+            self._library.iss_free(machine)
 
-    def give(self, hart: int, alarm: int) -> None:
-        """Let `follow` go on with a hart from the readable simulator's state, until a clock."""
-        self._harts[hart].pc = self._iss.harts[hart].pc
-        self._harts[hart].alarm = min(alarm, _FAR)
+    def give(self, alarms: Sequence[int]) -> None:
+        """Let `follow` go on from the readable simulator's state, each hart until a clock."""
+        self._pc[:] = [hart.pc for hart in self._iss.harts]
+        self._alarm[:] = alarms
 
-    def set_alarm(self, hart: int, alarm: int) -> None:
-        """From this clock on a hart's retirements are not confirmed here."""
-        self._harts[hart].alarm = min(alarm, _FAR)
+    def take(self) -> list[int | None]:
+        """Bring the readable simulator to where `follow` is.
 
-    def take(self, hart: int) -> int | None:
-        """Bring the readable simulator to where `follow` is; gives the clock of the hart's last retirement there.
-
-        None: nothing has been confirmed since the last `take`.
+        Returns:
+            For each hart the clock of its last retirement there; None: none was confirmed since the last `take`.
         """
-        state, golden = self._harts[hart], self._iss.harts[hart]
-        if not state.retired:
-            return None
-        golden.pc = state.pc
-        golden.waiting = False
-        golden.retired += state.retired
-        state.retired = 0
-        return state.clock
+        clocks: list[int | None] = [None] * len(self._pc)
+        counts = self._retired.tolist()
+        if any(counts):
+            state = zip(self._iss.harts, counts, self._pc.tolist(), self._clock.tolist(), strict=True)
+            for number, (hart, count, pc, clock) in enumerate(state):
+                if count:
+                    hart.pc, hart.waiting, clocks[number] = pc, False, clock
+                    hart.retired += count
+            self._retired[:] = 0
+        return clocks
 
     def follow(self, records: np.ndarray, clocks: np.ndarray, index: int) -> int:
         """Confirm retirements from `index` on.
@@ -223,25 +224,31 @@ class CompiledIss:
             clocks: uint32[n], contiguous.
 
         Returns:
-            The index of the first retirement that is not confirmed, or n. Its hart must `take`, be stepped by the
-            readable simulator, and `give`.
+            The index of the first retirement that is not confirmed, or n. `take` before it is stepped by the readable
+            simulator, then `give`.
         """
-        machine, harts, why = self._arguments
         iss, count = self._iss, len(records)
         tohost = -1 if iss.tohost is None else iss.tohost - IMEM_BASE
-        where, stride, when = records.ctypes.data, records.itemsize, clocks.ctypes.data
+        where = records.ctypes.data, records.itemsize, clocks.ctypes.data
+        why, follow = self._why, self._library.iss_follow
         while True:
-            index = self._follow(machine, harts, tohost, where, stride, when, index, count, why)
-            if self._why.value != _UNKNOWN:
-                self.unlike = self._why.value == _UNLIKE
+            index = follow(self._machine, self._harts, tohost, *where, index, count, ctypes.byref(why))
+            if why.value != _UNKNOWN:
+                self.unlike = why.value == _UNLIKE
                 return index
-            pc = self._harts[int(records["hart"][index])].pc
-            self._learn(iss.words[pc - IMEM_BASE >> 2])
+            # What the others of this batch will need is taught at once.
+            pc = int(self._pc[records["hart"][index]])
+            self._learn({iss.words[pc - IMEM_BASE >> 2], *records["insn"][index:].tolist()} - self._known)
 
-    def _learn(self, word: int) -> None:
-        decoded = decode(word, self._iss.mul_div)
-        if decoded is None:
-            self._teach(self._machine, word, _LEFT, 0, 0, 0, 0)
-            return
-        number = _NUMBERS.get(decoded.instruction.name, _LEFT)
-        self._teach(self._machine, word, number, decoded.rd, decoded.rs1, decoded.rs2, decoded.imm)
+    def _learn(self, words: set[int]) -> None:
+        rows = []
+        for word in words:
+            decoded = decode(word, self._iss.mul_div)
+            number = _LEFT if decoded is None else _NUMBERS.get(decoded.instruction.name, _LEFT)
+            if decoded is None or number == _LEFT:
+                rows.append((word, 0, _LEFT, 0, 0, 0))
+            else:
+                rows.append((word, decoded.imm, number, decoded.rd, decoded.rs1, decoded.rs2))
+        taught = np.array(rows, _DECODED)
+        self._library.iss_teach(self._machine, taught.ctypes.data, len(taught))
+        self._known |= words

@@ -31,10 +31,11 @@ Wide remainder(Wide dividend, Wide divisor) {
   return static_cast<int64_t>(dividend) % static_cast<int64_t>(divisor);
 }
 
+// As _DECODED in compiled.py.
 struct Decoded {
   uint32_t word;
-  uint8_t operation, rd, rs1, rs2;
   int32_t imm;
+  uint8_t operation, rd, rs1, rs2;
 };
 
 struct Machine {
@@ -50,12 +51,12 @@ struct Machine {
 
 extern "C" {
 
-// What Python sets before `iss_follow` and reads after it, for each hart.
-struct Hart {
-  int64_t alarm;    // from this clock on its retirements are left to the readable simulator
-  int64_t clock;    // of its last retirement
-  uint64_t retired;  // instructions that were confirmed
-  uint32_t pc;
+// Arrays with an element a hart. Python sets `pc` and `alarm` before `iss_follow` and reads what it leaves.
+struct Harts {
+  uint32_t* pc;
+  int64_t* alarm;     // from this clock on its retirements are left to the readable simulator
+  int64_t* clock;     // of its last retirement that was confirmed
+  uint64_t* retired;  // how many were confirmed
 };
 
 enum Stop : int32_t { kAll, kAsked, kUnlike, kUnknown };
@@ -66,16 +67,16 @@ Machine* iss_make(uint8_t* memory, uint32_t fetchable, uint32_t size, uint32_t h
 
 void iss_free(Machine* machine) { delete machine; }
 
-// What Python's decoder says of a word.
-void iss_teach(Machine* machine, uint32_t word, uint8_t operation, uint8_t rd, uint8_t rs1, uint8_t rs2, int32_t imm) {
-  machine->known[word] = {word, operation, rd, rs1, rs2, imm};
+// What Python's decoder says of words.
+void iss_teach(Machine* machine, const Decoded* words, size_t count) {
+  for (size_t i = 0; i < count; ++i) machine->known[words[i].word] = words[i];
 }
 
 // Confirm retirements from `index` on, each with its clock; gives the index of the first that is not confirmed. `tohost`:
 // offset of the word to which stores are left to the readable simulator, or -1. `why` is the reason for the end:
 // kAsked: a trap, an interrupt, an alarm, a device, an instruction without an operation here; kUnlike: the fields differ
 // (or a fetch or an access would trap); kUnknown: the word at the hart's pc has never been taught.
-uint64_t iss_follow(Machine* machine, Hart* harts, int64_t tohost, const uint8_t* records, size_t stride,
+uint64_t iss_follow(Machine* machine, const Harts* harts, int64_t tohost, const uint8_t* records, size_t stride,
                     const uint32_t* clocks, uint64_t index, uint64_t count, int32_t* why) {
   uint8_t* const memory = machine->memory;
   const uint32_t size = machine->size;
@@ -83,9 +84,8 @@ uint64_t iss_follow(Machine* machine, Hart* harts, int64_t tohost, const uint8_t
     const auto& seen = *reinterpret_cast<const Retirement*>(records + index * stride);
     *why = kAsked;
     if (seen.hart >= machine->harts || seen.trap || seen.intr) return index;
-    Hart& hart = harts[seen.hart];
-    if (clocks[index] >= hart.alarm) return index;
-    const uint32_t pc = hart.pc;
+    if (clocks[index] >= harts->alarm[seen.hart]) return index;
+    const uint32_t pc = harts->pc[seen.hart];
     uint32_t* const x = machine->x[seen.hart];
     *why = kUnlike;
     if (pc - kMemoryBase >= machine->fetchable) return index;
@@ -111,28 +111,19 @@ uint64_t iss_follow(Machine* machine, Hart* harts, int64_t tohost, const uint8_t
 #include "operations.inc"
     }
     if (d.rd == 0) rd = 0;
-    Retirement made{};
-    made.hart = seen.hart;
-    made.pc_rdata = pc;
-    made.insn = word;
-    made.rs1_addr = d.rs1;
-    made.rs1_rdata = rs1;
-    made.rs2_addr = d.rs2;
-    made.rs2_rdata = rs2;
-    made.rd_addr = d.rd;
-    made.rd_wdata = rd;
-    made.pc_wdata = next_pc;
-    made.mem_addr = address;
-    made.mem_rmask = rmask;
-    made.mem_wmask = wmask;
-    made.mem_rdata = loaded;
-    made.mem_wdata = stored;
-    if (std::memcmp(&made, &seen, sizeof made) != 0) return index;
+    // Field by field: a structure of its own would go through memory. Trap and intr have been looked at.
+    static_assert(sizeof(Retirement) == 8 * 1 + 11 * 4, "a field is not compared");
+    const uint32_t unlike = (seen.pc_rdata ^ pc) | (seen.insn ^ word) | seen.cause | (seen.rs1_addr ^ d.rs1) |
+                            (seen.rs1_rdata ^ rs1) | (seen.rs2_addr ^ d.rs2) | (seen.rs2_rdata ^ rs2) |
+                            (seen.rd_addr ^ d.rd) | (seen.rd_wdata ^ rd) | (seen.pc_wdata ^ next_pc) |
+                            (seen.mem_addr ^ address) | (seen.mem_rmask ^ rmask) | (seen.mem_wmask ^ wmask) |
+                            (seen.mem_rdata ^ loaded) | (seen.mem_wdata ^ stored) | seen.csr;
+    if (unlike) return index;
     if (d.rd) x[d.rd] = rd;
     if (wmask) std::memcpy(memory + offset, &stored, wmask == 15 ? 4 : wmask == 3 ? 2 : 1);
-    hart.pc = next_pc;
-    hart.clock = clocks[index];
-    ++hart.retired;
+    harts->pc[seen.hart] = next_pc;
+    harts->clock[seen.hart] = clocks[index];
+    ++harts->retired[seen.hart];
   }
   *why = kAll;
   return index;

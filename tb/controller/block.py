@@ -26,7 +26,9 @@ BLOCK = Block(
     capabilities=(
         RunsPrograms(check),
         Soaks(),
-        Benchmarks({"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp"),
+        Benchmarks(
+            {"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp", counted="instructions"
+        ),
     ),
     variants=(
         Variant("8harts", simulators=("verilator",)),

@@ -22,7 +22,7 @@ from assay.tb.coverage import CoverGroup, CoverPoint
 if TYPE_CHECKING:
     from assay.tb.controller.ports import BusAccess
 
-_LOT = 1 << 15  #: retirements counted at a time
+_LOT = 1 << 18  #: retirements counted at a time
 _BASE = [i for i in INSTRUCTIONS if i.extension != "M"]
 _MUL_DIV = [i for i in INSTRUCTIONS if i.extension == "M"]
 _BY_NUMBER = [*_BASE, *_MUL_DIV]
@@ -223,7 +223,7 @@ class ControllerCoverage:
 
     def sample(self, records: np.ndarray) -> None:
         """Count retirements, RECORD[n], which the golden simulator has confirmed."""
-        kept = records if self._kinds is None else records[self._kinds.new(records)]
+        kept = records if self._kinds is None else self._kinds.new(records)
         self._lot.append(kept)
         self._size += len(records)
         if self._size >= _LOT:

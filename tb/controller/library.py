@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from assay.golden.controller import compiled
-from assay.golden.controller.parameters import MAX_HARTS
 
 __all__ = ["LIBRARY", "Kinds", "Order", "files", "load", "loaded"]
 
@@ -45,7 +44,7 @@ def load(path: str) -> ctypes.CDLL:
         ("kinds_free", None, [pointer]),
         ("kinds_forget", None, [pointer]),
         ("kinds_new", u64, [pointer, pointer, u64, pointer]),
-        ("trace_in_order", ctypes.c_int32, [pointer, u64, ctypes.c_uint8, u32, pointer, pointer]),
+        ("trace_in_order", ctypes.c_int32, [pointer, u64, ctypes.c_uint8, u32, pointer]),
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -73,7 +72,7 @@ class Kinds:
         tables = np.array(values, np.uint32), np.array(bounds, np.uint32)
         addresses = [part for table in tables for part in (table.ctypes.data, len(table))]
         self._kinds = library.kinds_make(*addresses, reset_pc, mret, _SLOTS)
-        self._places = np.empty(0, np.uint32)
+        self._places, self._address = np.empty(0, np.int64), 0
 
     def __del__(self) -> None:
         if kinds := getattr(self, "_kinds", None):
@@ -84,12 +83,18 @@ class Kinds:
         self._library.kinds_forget(self._kinds)
 
     def new(self, records: np.ndarray) -> np.ndarray:
-        """Where retirements lie, RECORD[n], that may be unlike all before in this lot: uint32[m]."""
+        """Those of retirements, RECORD[n], that may be unlike all before in this lot: a copy, RECORD[m]."""
         if len(self._places) < len(records):
-            self._places = np.empty(len(records), np.uint32)
-        places = self._places
-        count = self._library.kinds_new(self._kinds, records.ctypes.data, len(records), places.ctypes.data)
-        return places[:count]
+            self._places = np.empty(len(records), np.int64)
+            self._address = self._places.ctypes.data
+        count = self._library.kinds_new(self._kinds, records.ctypes.data, len(records), self._address)
+        # As records[places], which copies each field of each record by itself.
+        rows = records.view(np.uint8).reshape(len(records), -1)
+        return rows.take(self._places[:count], axis=0).view(records.dtype).reshape(-1)
+
+
+#: `Progress` of trace.cpp.
+_PROGRESS = np.dtype([("order", np.int64), ("last", np.int32), ("spins", np.int32)])
 
 
 class Order:
@@ -97,20 +102,21 @@ class Order:
 
     def __init__(self, library: ctypes.CDLL, harts: int, status: int) -> None:
         self._check = library.trace_in_order
-        self._harts = harts
-        self._status = status
-        self._orders = (ctypes.c_int64 * MAX_HARTS)()
-        self._last = (ctypes.c_int32 * MAX_HARTS)()
+        self._harts = np.zeros(harts, _PROGRESS)
+        self._arguments = status, harts, self._harts.ctypes.data
 
-    def follow(self, records: np.ndarray, orders: Sequence[int | None]) -> list[int] | None:
-        """Where each hart's last record lies, or -1; None when status or order of a record is not as it must be.
+    def follow(self, records: np.ndarray, orders: Sequence[int | None]) -> list[tuple[int, int, bool]] | None:
+        """Go through a batch.
 
         Args:
             records: RECORD[n].
             orders: rvfi_order that each hart's next record must have; None: any.
+
+        Returns:
+            For each hart the order of its next record, where its last one lies, or -1, and whether that jumps to
+            itself. None when status or order of a record is not as it must be.
         """
-        self._orders[: self._harts] = [-1 if order is None else order for order in orders]
-        where = records.ctypes.data, len(records), self._status, self._harts
-        if not self._check(*where, self._orders, self._last):
+        self._harts["order"] = [-1 if order is None else order for order in orders]
+        if not self._check(records.ctypes.data, len(records), *self._arguments):
             return None
-        return self._last[: self._harts]
+        return [(order, last, bool(spins)) for order, last, spins in self._harts.tolist()]

@@ -41,6 +41,7 @@ ISSUE = PIPELINE_STAGES - 1
 #: Clocks from a hart's restart until the bench knows of it.
 RESTART = 128
 KEPT_BATCHES = 8
+STEPS = 64  #: at most, of the readable simulator where the compiled one has stopped
 HISTORY = 6  #: instructions of the hart that a report shows
 NEVER = 1 << 62
 
@@ -164,7 +165,7 @@ class Lockstep:
         tohost: address whose odd value ends a program.
         exited: set when it was stored; ``exit_code`` is the value.
         retired: instructions since the reset, without those that trapped.
-        progress: set by every batch.
+        on_batch: called after each batch.
         origin_ns: simulation time of the bench's clock 0.
         alter: for tests of this scoreboard: changes a batch of records before it is compared.
     """
@@ -195,7 +196,7 @@ class Lockstep:
         self.beats_compared = 0
         self.mismatches: list[Mismatch] = []
         self.exited = Event()
-        self.progress = Event()
+        self.on_batch: Callable[[], None] | None = None
         self.alter: Callable[[np.ndarray], np.ndarray] | None = None
         self.taken = 0  #: interrupts
         self.clocks = 0  #: in which something retired, from the first to the last of each run
@@ -306,7 +307,8 @@ class Lockstep:
             self._check_liveness()
         if self.iss.exit_code is not None or self.iss.host_request:
             self.exited.set()
-        self.progress.set()
+        if self.on_batch is not None:
+            self.on_batch()
 
     def _compare(self, records: np.ndarray, cycles: np.ndarray) -> int:
         """Step through a batch; how many retirements were compared, the unlike one included."""
@@ -320,34 +322,31 @@ class Lockstep:
     def _compare_fast(self, compiled: CompiledIss, records: np.ndarray, cycles: np.ndarray) -> int:
         """As `_compare`, with steps of the readable simulator where the compiled one stops."""
         records, cycles = np.ascontiguousarray(records), np.ascontiguousarray(cycles, np.uint32)
-        for hart, state in enumerate(self.harts):
-            compiled.give(hart, state.awaits)
-        done, equal = 0, True
-        while equal and (done := compiled.follow(records, cycles, done)) < len(records):
-            record = retirement(records[done])
-            hart = record[0]
-            unlike = compiled.unlike
-            if hart < len(self.harts):
-                self._take(compiled, hart)
-            equal = self._step(record, int(cycles[done]))
-            if equal and unlike:
-                raise RuntimeError(
-                    f"the compiled simulator does not confirm what the readable one does: {Retirement(*record)}"
-                )
-            done += 1
-            if equal:
-                compiled.give(hart, 0)
-                # A store, or a CSR, may have changed what a hart waits for.
-                for number, state in enumerate(self.harts):
-                    compiled.set_alarm(number, state.awaits)
-        for hart in range(len(self.harts)):
-            self._take(compiled, hart)
+        done, equal, steps = 0, True, 1
+        while equal:
+            compiled.give([state.awaits for state in self.harts])
+            before, done = done, compiled.follow(records, cycles, done)
+            self._take(compiled)
+            if done == len(records):
+                break
+            # To go over costs as much as several steps: where it stops often, more of them are taken.
+            steps = min(2 * steps, STEPS) if done - before < 8 else 1
+            for number, index in enumerate(range(done, min(done + steps, len(records)))):
+                record = retirement(records[index])
+                equal = self._step(record, int(cycles[index]))
+                done = index + 1
+                if not equal:
+                    break
+                if compiled.unlike and not number:
+                    raise RuntimeError(
+                        f"the compiled simulator does not confirm what the readable one does: {Retirement(*record)}"
+                    )
         return done
 
-    def _take(self, compiled: CompiledIss, hart: int) -> None:
-        clock = compiled.take(hart)
-        if clock is not None:
-            self.harts[hart].retired = clock
+    def _take(self, compiled: CompiledIss) -> None:
+        for state, clock in zip(self.harts, compiled.take(), strict=True):
+            if clock is not None:
+                state.retired = clock
 
     def _step(self, record: tuple[int, ...], clock: int) -> bool:
         """Compare one retirement; whether it is right."""
@@ -648,24 +647,26 @@ class Lockstep:
     # ---------------------------------------------------------------------------------------------
     def _check_order(self, records: np.ndarray, cycles: np.ndarray) -> None:
         """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
-        last = None
+        progress = None
         if self._order is not None:
-            last = self._order.follow(records, [state.order for state in self.harts])
-        if last is None:
-            last = self._find_disorder(records, cycles)
-        for hart, at in enumerate(last or ()):
-            if at < 0:
+            progress = self._order.follow(records, [state.order for state in self.harts])
+        if progress is None:
+            progress = self._find_disorder(records, cycles)
+        for state, (order, last, spins) in zip(self.harts, progress or (), strict=False):
+            if last < 0:
                 continue
-            state, record = self.harts[hart], records[at]
-            state.order = int(record["order"]) + 1
-            state.spinning = bool(record["pc_wdata"] == record["pc_rdata"] and not record["trap"])
-            if 0 <= state.held < NEVER and self._retires_held(state, int(record["insn"]), int(cycles[at])):
+            state.order, state.spinning = order, spins
+            if 0 <= state.held < NEVER and self._retires_held(state, records[last], int(cycles[last])):
                 why = f"the hart is held since clock {state.held}"
-                self._report_at(records, cycles, at, why)
+                self._report_at(records, cycles, last, why)
                 return
 
-    def _find_disorder(self, records: np.ndarray, cycles: np.ndarray) -> list[int] | None:
-        """Where each hart's last record lies, or -1; None when one's order or status is wrong, which is reported."""
+    def _find_disorder(self, records: np.ndarray, cycles: np.ndarray) -> list[tuple[int, int, bool]] | None:
+        """Report a wrong order or status.
+
+        When there is none: for each hart the order of its next record, where in `records` its last one lies, or -1, and
+        whether that jumps to itself.
+        """
         odd = np.flatnonzero(records["status"] != STATUS)
         if len(odd):
             self._report_at(
@@ -687,17 +688,18 @@ class Lockstep:
             why = f"rvfi_order is {int(orders[at])} instead of {int(expected[at])}"
             self._report_at(records, cycles, int(places[at]), why)
             return None
-        last = [-1] * len(self.harts)
-        for at, hart in zip(
-            (np.append(first[1:], len(orders)) - 1).tolist(), harts[first].tolist(), strict=True
-        ):
-            last[hart] = int(places[at])
-        return last
+        progress = [(0, -1, False)] * len(self.harts)
+        last = np.append(first[1:], len(orders)) - 1
+        for hart, at in zip(harts[last].tolist(), places[last].tolist(), strict=True):
+            record = records[at]
+            spins = bool(record["pc_wdata"] == record["pc_rdata"] and not record["trap"])
+            progress[hart] = int(record["order"]) + 1, at, spins
+        return progress
 
-    def _retires_held(self, state: _HartState, insn: int, clock: int) -> bool:
+    def _retires_held(self, state: _HartState, record: np.void, clock: int) -> bool:
         """Whether a retirement comes too late after its hart was held."""
         grace = self._patience
-        if _divides(insn) or self.mvus.latency:
+        if _divides(int(record["insn"])) or self.mvus.latency:
             # What waited for the bus or the divider may retire long after its hart was held.
             grace += 4 * self.mvus.latency + 100 + self._divisions
         return clock > state.held + grace
@@ -712,6 +714,8 @@ class Lockstep:
                 continue
             if state.asleep:
                 enabled = self.iss.harts[hart].csrs[_MIE_CSR]
+                if not enabled:
+                    continue
                 _, every = self._window(hart, state, self._now - 2 * self._patience, self._now)
                 if not every & enabled & _ANY:
                     continue

@@ -43,11 +43,6 @@ def library(tmp_path_factory):
     return ctypes.CDLL(str(folder / "iss.so"))
 
 
-def give_all(compiled, harts=2):
-    for hart in range(harts):
-        compiled.give(hart, FAR)
-
-
 def test_every_operation_on_corner_operands(library):
     """Each compiled instruction, one at a time: it is confirmed; with any field but the hart altered it is not."""
     rng = Random(3)
@@ -70,12 +65,12 @@ def test_every_operation_on_corner_operands(library):
             wrong = records.copy()
             name = rng.choice(RETIREMENT.names[1:])
             wrong[name] ^= 1 << rng.randrange(8 * wrong[name].itemsize)
-            give_all(compiled)
+            compiled.give([FAR] * 2)
             assert compiled.follow(wrong, clocks, 0) == 0, (seen, name)
-            assert compiled.take(0) is None
+            assert compiled.take() == [None, None]
             assert state(followed) == before
             assert compiled.follow(records, clocks, 0) == (not seen.trap), seen
-            compiled.take(0)
+            compiled.take()
             assert state(followed) == (before if seen.trap else state(readable)), seen
 
 
@@ -94,18 +89,17 @@ def test_random_words(library, seed):
     records = np.array([tuple(readable.step(index & 1)) for index in range(2000)], RETIREMENT)
     clocks = np.arange(2000, dtype=np.uint32)
     compiled = CompiledIss(library, followed)
-    give_all(compiled)
+    compiled.give([FAR] * 2)
     index = confirmed = 0
     while (reached := compiled.follow(records, clocks, index)) < len(records):
         assert not compiled.unlike or records["trap"][reached]
         hart = int(records["hart"][reached])
-        compiled.take(hart)
+        compiled.take()
         assert tuple(followed.step(hart)) == tuple(records[reached].tolist())
-        compiled.give(hart, FAR)
+        compiled.give([FAR] * 2)
         confirmed += reached - index
         index = reached + 1
-    for hart in range(2):
-        compiled.take(hart)
+    compiled.take()
     assert state(followed) == state(readable)
     assert confirmed > 500
 
@@ -119,13 +113,13 @@ def test_stops_before_an_alarm_and_a_store_to_tohost(library):
     records = np.array([tuple(readable.step(0)) for _ in range(9)], RETIREMENT)
     clocks = np.arange(10, 19, dtype=np.uint32)
     compiled = CompiledIss(library, followed)
-    compiled.give(0, 15)
+    compiled.give([15, FAR])
     assert compiled.follow(records, clocks, 0) == 5
-    assert compiled.take(0) == 14
-    compiled.give(0, FAR)
+    assert compiled.take() == [14, None]
+    compiled.give([FAR] * 2)
     followed.tohost = IMEM_BASE + 0x800
     assert compiled.follow(records, clocks, 5) == 7
-    assert compiled.take(0) == 16
+    assert compiled.take() == [16, None]
     assert followed.harts[0].retired == 7
 
 
