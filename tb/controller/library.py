@@ -89,7 +89,7 @@ class Kinds:
             self._address = self._places.ctypes.data
         count = self._library.kinds_new(self._kinds, records.ctypes.data, len(records), self._address)
         # As records[places], which copies each field of each record by itself.
-        rows = records.view(np.uint8).reshape(len(records), -1)
+        rows = records.view(np.uint8).reshape(-1, records.itemsize)
         return rows.take(self._places[:count], axis=0).view(records.dtype).reshape(-1)
 
 
