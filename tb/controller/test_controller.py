@@ -54,7 +54,7 @@ class ControllerTest(ItemTest):
             self.report.add_coverage(group)
         measure = self.driver.measure
         self.report.notes["retired"] = (
-            f"{measure.retired:,} instructions in {measure.clocks:,} clocks, {env.lockstep.taken:,} interrupts"
+            f"{measure.retired:,} instructions in {measure.clocks:,} clocks, {env.lockstep.timing.taken:,} interrupts"
         )
 
     def program(self, name: str, harts: int, disturbance: Disturbance | None = None) -> ProgramItem:

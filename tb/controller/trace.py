@@ -10,7 +10,7 @@ import numpy as np
 from assay.golden.controller.compiled import RETIREMENT
 from assay.tb.agents.beat_format import BeatFormat
 
-__all__ = ["FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirement", "retirements"]
+__all__ = ["AT", "FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirement", "retirements"]
 
 #: ``status``: rvfi_halt, rvfi_mode, rvfi_ixl; this is what it must always be: not halted, machine mode, 32 bits.
 STATUS = 0 | 3 << 2 | 1 << 4
@@ -23,6 +23,10 @@ FIELDS = (
 )
 TRACE_FORMAT = BeatFormat(FIELDS)
 RECORD = np.dtype([(name, f"<u{bits // 8}") for name, bits in FIELDS])
+
+
+#: Places of a retirement's fields in its tuple.
+AT = {name: index for index, name in enumerate(RETIREMENT.names or ())}
 
 
 def read_records(payload: np.ndarray) -> np.ndarray:

@@ -15,9 +15,10 @@ from assay.golden.tests.controller.test_iss import state
 from assay.tb.agents.burst import Beats
 from assay.tb.controller import library
 from assay.tb.controller.coverage import ControllerCoverage
-from assay.tb.controller.lockstep import ISSUE, Lockstep
+from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BusAccess
 from assay.tb.controller.program_maker import KINDS, random_program
+from assay.tb.controller.timing import ISSUE
 from assay.tb.controller.trace import RECORD, STATUS
 
 PARAMETERS = ControllerParameters(harts=2, imem_words=4096, dmem_words=256, mul_div=1)
@@ -137,7 +138,7 @@ def judged(trace, records, compiled):
         "mismatches": mismatches,
         "compared": board.beats_compared,
         "retired": board.retired,
-        "taken": board.taken,
+        "taken": board.timing.taken,
         "ended": (board.exit_code, board.exited.is_set(), board.resting(program.harts), board.last_trap()),
         "state": state(board.iss),
         "harts": [{**vars(hart), "software": 0, "compare": 0, "mvu": 0} for hart in board.harts],
