@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -204,8 +205,8 @@ class ProgramDriver(uvm_driver):
     async def finish(self) -> None:
         """Nothing to wait for: a run is checked when it ends."""
 
-    async def or_stop(self, work: Coroutine[object, object, object] | Task) -> None:
-        """Await `work` unless a failure is recorded meanwhile."""
+    async def or_stop(self, work: Coroutine[object, object, Any] | Task) -> Any:
+        """The result of `work`, unless a failure is recorded meanwhile."""
         ended, result = await select(work, self.env.failed.wait())
         if ended == 1 or self.env.failed.is_set():
             raise BenchStopped
