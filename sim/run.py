@@ -10,6 +10,7 @@ What the bench sees (environment variables):
 - ``ASSAY_<variable>``: each variable of the block's capabilities (`tb.capabilities`) that was given, such as
   ``ASSAY_MODEL``, ``ASSAY_SCALES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``; paths are absolute;
 - ``ASSAY_PROJECT``: the repository of the block, where that is a user's;
+- ``ASSAY_LIBRARY``: the block's own library, where it has one and there is a C++ compiler;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -42,6 +43,7 @@ from assay.sim.cocotb_runner import make_runner
 from assay.sim.commands import command
 from assay.sim.job import Job
 from assay.sim.process import NO_SPACE, TimedOut, run_logged
+from assay.sim.shared_library import LIBRARY, ensure_library
 from assay.sim.simulators import find_simulator, trace_format
 from assay.sim.testcases import cocotb_filter
 from assay.sim.wavefile import damage
@@ -120,11 +122,11 @@ def run_job(job: Job, announce: Announce, live: Announce | None = None) -> Outco
         OSError: its outputs cannot be written.
     """
     spec = _build_spec(job, announce, traced=job.waves)
-    build_folder = ensure_build(spec, announce)
+    build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
     with _own_folder(job) as folder:
         announce(f"running {job.describe()}; to replay: {job.replay}")
         waves_file = folder / f"waves.{trace_format(job.simulator)}" if job.waves else None
-        outcome = _simulate(job, spec, build_folder, folder, waves_file, live)
+        outcome = _simulate(job, spec, build_folder, library, folder, waves_file, live)
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
         _write_record(outcome)
@@ -147,10 +149,10 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
             f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
         )
         spec = _build_spec(job, announce, traced=True)
-        build_folder = ensure_build(spec, announce)
+        build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
-            _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
+            _simulate(job, spec, build_folder, library, folder, written, live=None, window=(start, stop))
             if not written.is_file():
                 announce("the second run ended before the window began: no waves were written")
             elif problem := damage(written):
@@ -269,6 +271,7 @@ def _simulate(
     job: Job,
     spec: BuildSpec,
     build_folder: Path,
+    library: Path | None,
     folder: Path,
     waves_file: Path | None,
     live: Announce | None,
@@ -314,6 +317,8 @@ def _simulate(
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
+    if library is not None:
+        environment.setdefault(LIBRARY, str(library))
     test_modules, tests = job.block.tests, job.tests
     if job.block.root in project.in_use:
         environment[project.FOLDER] = str(job.block.root)

@@ -9,6 +9,7 @@ from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
 from assay.tb.block import BURSTS, Block, Lint, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.controller.library import files
 
 BLOCK = Block(
     __name__,
@@ -48,5 +49,6 @@ BLOCK = Block(
         ),
         Variant("8x64", simulators=("verilator",), tests="real_networks"),
     ),
+    library=files,
     order=6,
 )
