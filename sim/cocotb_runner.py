@@ -26,12 +26,15 @@ import cocotb_tools.runner
 from assay.sim.project import python_path
 from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
 
+ONE_THREAD = Path(__file__).resolve().parent / "hdl" / "one_thread.cpp"
+"""A source of every model by Verilator."""
+
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
 
-MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O2")
-"""Optimisation of a model and of the library by g++: a model at -O2 is as fast, and takes half as long again to
-compile. Code that runs once (OPT_SLOW) is not optimised at all."""
+MAKE_OPTIONS = ("VM_PARALLEL_BUILDS=0", "OPT_FAST=-O1", "OPT_GLOBAL=-O2")
+"""How g++ compiles a model and the library. A model is one translation unit, as each further one reads Verilator's
+headers again. At -O2 it is as fast, and takes half as long again to compile."""
 
 _DECIDED_BY_CALLER = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_RANDOM_SEED", "WAVES", "GUI")
 
@@ -93,6 +96,7 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
         self.waves = False  # else cocotb adds --trace, which knows neither FST nor windows
         verilate, make = super()._build_command()
         verilate.remove("--public-flat-rw")
+        verilate.append(str(ONE_THREAD))
         make = [
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]

@@ -16,6 +16,7 @@ library itself does not.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim.blocks import discover
+from assay.sim.forking import ForkingSimulator
 from assay.sim.job import Job, choose_seed
 from assay.sim.run import report, run_job
 from assay.sim.simulators import SIMULATORS, find_simulator
@@ -34,6 +36,11 @@ from assay.tb.errors import MissingTool
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60
+
+_SIMULATOR = ForkingSimulator()
+"""Of this worker: the tests of a variant fork from one process."""
+
+atexit.register(_SIMULATOR.close)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def simulate(item: Item, record_property: Callable[[str, object], None] = lambda
     record_property("replay", job.replay)
     # The waves of a failure are left to the command `waves`, which writes them on demand: a regression with many
     # failures would otherwise spend its time on waves that nobody opens.
-    outcome = run_job(job, announce=print)
+    outcome = run_job(job, announce=print, launch=_SIMULATOR.run)
     if not outcome.passed:
         log = (outcome.folder / "run.log").read_text(encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
         pytest.fail("\n".join([*report(outcome), "the end of its log:", *log]), pytrace=False)

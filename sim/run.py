@@ -108,12 +108,15 @@ class Outcome:
         return [result for result in self.results if result.status != "passed"]
 
 
-def run_job(job: Job, announce: Announce, live: Announce | None = None) -> Outcome:
+def run_job(
+    job: Job, announce: Announce, live: Announce | None = None, launch: Callable[..., int] = run_logged
+) -> Outcome:
     """Run ``job`` and judge it. The waves of a failure are another run: `add_failure_waves`.
 
     Args:
         announce: receives the runner's own lines.
         live: receives the simulation's lines as they come; they go to ``run.log`` in any case.
+        launch: runs the simulator, as `sim.process.run_logged` does.
 
     Raises:
         AssayError: the job cannot be run at all (bad input, missing tool, HDL that does not compile).
@@ -124,7 +127,7 @@ def run_job(job: Job, announce: Announce, live: Announce | None = None) -> Outco
     with _own_folder(job) as folder:
         announce(f"running {job.describe()}; to replay: {job.replay}")
         waves_file = folder / f"waves.{trace_format(job.simulator)}" if job.waves else None
-        outcome = _simulate(job, spec, build_folder, folder, waves_file, live)
+        outcome = _simulate(job, spec, build_folder, folder, waves_file, live, launch)
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
         _write_record(outcome)
@@ -150,7 +153,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         build_folder = ensure_build(spec, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
-            _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
+            _simulate(job, spec, build_folder, folder, written, None, run_logged, window=(start, stop))
             if not written.is_file():
                 announce("the second run ended before the window began: no waves were written")
             elif problem := damage(written):
@@ -272,6 +275,7 @@ def _simulate(
     folder: Path,
     waves_file: Path | None,
     live: Announce | None,
+    launch: Callable[..., int],
     window: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run the simulator once in ``folder`` and judge what it left there."""
@@ -295,7 +299,7 @@ def _simulate(
     def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
         nonlocal timed_out
         try:
-            return run_logged(command, cwd, environment, folder / "run.log", sink, job.timeout_s)
+            return launch(command, cwd, environment, folder / "run.log", sink, job.timeout_s)
         except TimedOut:
             timed_out = True
             problems.append(f"the simulation did not end within {job.timeout_s} s and was stopped")
@@ -309,6 +313,10 @@ def _simulate(
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.paths.items()},
         **job.environment,
         "PYTHONUNBUFFERED": "1",
+        # pytest explains an assert by other code, which takes time to make and to run: only those of a user's tests.
+        "COCOTB_REWRITE_ASSERTION_FILES": " ".join(
+            f"{name.rpartition('.')[2]}.py" for name in job.block.tests if job.block.root in project.in_use
+        ),
         # The golden model's products are small: more threads would only wait for each other, on cores that other
         # simulations use.
         "OPENBLAS_NUM_THREADS": "1",
