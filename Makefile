@@ -10,8 +10,17 @@ BASE_PYTHON ?= python3
 # pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k NAME".
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# With a value, make test leaves out the tests that no change has touched since they passed.
+CHANGED ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
+
+# Where byte code is not to be written beside the sources, it goes to the build cache: else each of the many processes of
+# a regression compiles all modules again.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+  export PYTHONPYCACHEPREFIX := $(or $(PYTHONPYCACHEPREFIX),$(CURDIR)/sim/build/pycache)
+  export PYTHONDONTWRITEBYTECODE :=
+endif
 
 # What was set on make's command line: assay refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
@@ -84,7 +93,8 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 .PHONY: test
 test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
 	@$(PY) -m sim check
-	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist=worksteal -p assay.sim.changed $(if $(CHANGED),--changed) \
+	  --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)

@@ -43,7 +43,7 @@ TIMESCALE = ("1ns", "1ps")
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
 # A loop over lanes that stays a loop compiles in a fraction of the time that its copies take, and runs as fast.
 VERILATOR_FLAGS = (
-    *("-O3", *VERILATOR_EXACT, "--unroll-count", "16", "--assert", "-Wno-fatal", "-CFLAGS", "-march=native"),
+    *("-O3", *VERILATOR_EXACT, "--unroll-count", "4", "--assert", "-Wno-fatal", "-CFLAGS", "-march=native"),
 )
 
 RUNTIME_FLAGS = ("-march=native",)

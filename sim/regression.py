@@ -55,6 +55,18 @@ class Item:
     def __str__(self) -> str:
         return f"{self.block.name}-{self.variant.name}-{self.simulator}-{self.test}"
 
+    def job(self) -> Job:
+        """The run, with the seed that the environment chooses."""
+        return Job(
+            self.block,
+            self.simulator,
+            choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED),
+            (self.test,),
+            dict(self.variant.parameters),
+            dict(self.variant.defines),
+            x_random=self.variant.x_random,
+        )
+
 
 def items(repository: Path | None = None) -> list[Item]:
     """Everything to simulate. Variants stay together, so that few builds are under way at a time.
@@ -95,17 +107,8 @@ def simulate(item: Item, record_property: Callable[[str, object], None] = lambda
         record_property: pytest's fixture: receives seed and replay command.
     """
     require(item.simulator)
-    seed = choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED)
-    job = Job(
-        item.block,
-        item.simulator,
-        seed,
-        (item.test,),
-        dict(item.variant.parameters),
-        dict(item.variant.defines),
-        x_random=item.variant.x_random,
-    )
-    record_property("seed", seed)
+    job = item.job()
+    record_property("seed", job.seed)
     record_property("replay", job.replay)
     # The waves of a failure are left to the command `waves`, which writes them on demand: a regression with many
     # failures would otherwise spend its time on waves that nobody opens.

@@ -122,7 +122,7 @@ def run_job(
         AssayError: the job cannot be run at all (bad input, missing tool, HDL that does not compile).
         OSError: its outputs cannot be written.
     """
-    spec = _build_spec(job, announce, traced=job.waves)
+    spec = build_spec(job, announce, traced=job.waves)
     build_folder = ensure_build(spec, announce)
     with _own_folder(job) as folder:
         announce(f"running {job.describe()}; to replay: {job.replay}")
@@ -149,7 +149,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         announce(
             f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
         )
-        spec = _build_spec(job, announce, traced=True)
+        spec = build_spec(job, announce, traced=True)
         build_folder = ensure_build(spec, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
@@ -254,7 +254,8 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _build_spec(job: Job, announce: Announce, traced: bool) -> BuildSpec:
+def build_spec(job: Job, announce: Announce = lambda line: None, traced: bool = False) -> BuildSpec:
+    """The build that a job runs, with waves compiled in or not."""
     simulator = find_simulator(job.simulator, announce)
     files = job.block.resolve_data(job.data)
     return BuildSpec(
@@ -322,6 +323,12 @@ def _simulate(
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # it means the folders of the sources, as in the Makefile
+        environment |= {
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
+            or str(outputs.build_root(job.block) / "pycache"),
+        }
     test_modules, tests = job.block.tests, job.tests
     if job.block.root in project.in_use:
         environment[project.FOLDER] = str(job.block.root)
