@@ -81,6 +81,10 @@ waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure,
 bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
 	$(call SIMULATE,bench)
 
+.PHONY: bench-cycle
+bench-cycle: $(ENVIRONMENT) ## Measure the time from an edit of one line of TOPLEVEL's HDL to the verdict
+	$(call SIMULATE,bench-cycle)
+
 .PHONY: coverage
 coverage: $(ENVIRONMENT) ## Merge and print the functional coverage of TOPLEVEL's runs
 	@$(PY) -m sim coverage
@@ -113,7 +117,7 @@ clean: ## Remove builds, runs and reports; .venv stays
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@$(or $(PYTHON),$(BASE_PYTHON)) -m sim.variables
 
 # .venv: $(OWN) is written first and says that it was made here: any other .venv is its user's, and stays as it is.
