@@ -412,6 +412,8 @@ __attribute__((visibility("default"))) void assay_feed(int feeder, const uint8_t
 
 int main(int argc, char** argv) {
   Verilated::commandArgs(argc, argv);
+  // Else the model makes idle threads by the number of cores, and the process cannot be forked (sim/fork_point.py).
+  Verilated::threadContextp()->threads(1);
   const auto top = std::make_unique<Vtop>("");
   Verilated::fatalOnVpiError(false);  // else system tasks that VPI knows not would be fatal
 #if VM_TRACE
