@@ -30,7 +30,7 @@ from assay.tb.accelerator.networks import crowd, tampered
 from assay.tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
 from assay.tb.accelerator.stimulus import Stimulus
 from assay.tb.accelerator.tensors import TensorCollector
-from assay.tb.accelerator.traffic import RecordedInterrupt, Traffic
+from assay.tb.accelerator.traffic import Traffic
 from assay.tb.agents.axi import FIXED, INCR
 from assay.tb.bench import BenchStopped, Finding, ItemTest
 from assay.tb.controller.trace import RECORD
@@ -704,7 +704,7 @@ class Speed(AcceleratorTest):
         items = list(self.items())
         traffic = Traffic()
         env.axi.on_transfer = traffic.transfer
-        env.host.irq = RecordedInterrupt(env.host.irq, traffic)
+        env.irq.on_wait = traffic.wait
         env.stall(self.probability)
         await self.play_timed(items)
         folder = Path(os.environ[RUN_DIR])

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-
-from assay.tb.agents.interrupt import Interrupt
 
 _WRITE, _READ, _WAIT = 1, 2, 3
 _WORDS = 2  #: of 64 bits, that a beat of any channel has
@@ -49,22 +46,6 @@ class Traffic:
 
     def _add(self, *numbers: int) -> None:
         self._commands.append(np.array(numbers, "<u8"))
-
-
-class RecordedInterrupt:
-    """An interrupt that tells a `Traffic` of every wait."""
-
-    def __init__(self, interrupt: Interrupt, traffic: Traffic) -> None:
-        self._interrupt = interrupt
-        self._traffic = traffic
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._interrupt, name)
-
-    async def wait(self, level: int = 1, timeout_clocks: int | None = None) -> None:
-        """As `Interrupt.wait`."""
-        self._traffic.wait()
-        await self._interrupt.wait(level, timeout_clocks)
 
 
 def _words(beats: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def memory_of(handle: Any) -> np.ndarray | None:
     address = program.assay_variable(handle._path.encode(), ctypes.byref(size))
     if not address:
         return None
-    return np.frombuffer((ctypes.c_uint8 * size.value).from_address(address), np.uint8)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size.value).from_address(address))
 
 
 def number_at(memory: np.ndarray) -> Any:

@@ -264,12 +264,12 @@ class TileDriver(uvm_driver):
         seen = [clock - start for clock in env.ended[-len(run) :]]
         env.report.clocks += seen[-1] + 1
         env.report.ideal_clocks += clocks[-1].outputs[1] + 1
-        for item, ended, formula in zip(run, seen, clocks, strict=True):
-            if ended != formula.outputs[1]:
+        for item, ended, by_formula in zip(run, seen, clocks, strict=True):
+            if ended != by_formula.outputs[1]:
                 env.conclude()
                 env.fail(
                     f"{item.get_name()}: its last output beat came in clock {ended} after the first weight beat; by "
-                    f"the formula (golden.pe_array.clocks) it comes in clock {formula.outputs[1]}",
+                    f"the formula (golden.pe_array.clocks) it comes in clock {by_formula.outputs[1]}",
                     kind="clocks",
                     time_ns=env.results.origin_ns + (start + ended) * CLOCK_NS,
                 )

@@ -25,7 +25,8 @@
   int assay_half_period_ns /* verilator public_flat_rd */ = HalfPeriodNs;
 `else
 `define BENCH_CLOCK(HalfPeriodNs) \
-  logic clk_i = 1'b0; \
+  logic clk_i; \
+  initial clk_i = 1'b0; \
   always #(HalfPeriodNs) clk_i = ~clk_i;
 `endif
 
