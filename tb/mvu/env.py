@@ -84,7 +84,7 @@ class Expectation:
         cls, registers: Registers, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
     ) -> Expectation:
         """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
-        configuration = Configuration(registers)
+        configuration = Configuration.of(registers)
         return cls(
             beats=trc.pack(data=result.data, addr=result.address, dest=result.dest),
             locate=locate,
