@@ -110,7 +110,7 @@ class Register:
 
     def encode(self, values: Mapping[str, int] | int) -> int:
         """The word of the given fields (others 0); a plain int is the value of a one-field register."""
-        if isinstance(values, dict) or isinstance(values, Mapping):  # the second is slow
+        if isinstance(values, (dict, Mapping)):  # dict first: the other is slow
             word = 0
             for name, value in values.items():
                 word |= self.field(name).encode(int(value))
