@@ -391,15 +391,16 @@ class BurstMonitor(_Stalling, BusMonitor):
         self.format = beat_format
         self.on_error = on_error
         self._entry = beat_format.bytes + CYCLE_BYTES
+        self.capacity = 0  #: beats of a full burst, where known
         if (data := getattr(self.bus, "data", None)) is None:
             self._words = -(-self._entry // 4)
             self._file: int | None = None
             self._take = self._take_from_file
         else:
-            capacity = _beats_of(name, len(data), self._entry)
+            self.capacity = _beats_of(name, len(data), self._entry)
             self._take = self._take_from_vector
             if (memory := memory_of(data)) is not None:
-                self._entries = memory[: capacity * self._entry].reshape(capacity, self._entry)
+                self._entries = memory[: self.capacity * self._entry].reshape(-1, self._entry)
                 self._take = self._take_from_memory
         count = memory_of(self.bus.count)
         self._count = None if count is None else number_at(count)
