@@ -27,7 +27,7 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from assay.sim import outputs, shown
+from assay.sim import outputs, shown, units
 from assay.sim.cocotb_runner import MAKE_OPTIONS, ONE_THREAD, make_runner
 from assay.sim.process import NO_SPACE, run_logged
 from assay.sim.sealed import intact, seal
@@ -48,9 +48,6 @@ VERILATOR_FLAGS = (
 
 RUNTIME_FLAGS = ("-march=native",)
 """Those of these flags that compile Verilator's run-time library."""
-
-CLASSES = "Vtop_classes.mk"
-"""Verilator's list of what a model consists of."""
 
 VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
 """Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
@@ -125,7 +122,7 @@ class BuildSpec:
             tools["cocotb"] = str(cocotb_tools.config.libs_dir)
             tools["compiler"] = compiler_fingerprint()
             tools["threads"] = digest(ONE_THREAD)
-            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS])
+            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS, *units.OPTIMISATION])
         return tools
 
     def key(self) -> str:
@@ -263,6 +260,7 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
 
             if objects is not None and command[0] == "make":
                 objects.provide(work, lambda missing: run(*missing))
+                return run(*units.arrange(work))
             return run()
 
         runner = make_runner(spec.simulator, execute, spec.trace)
@@ -359,10 +357,7 @@ class _RuntimeObjects:
     def provide(self, build: Path, compile_objects: Callable[[Sequence[str]], object]) -> None:
         """Put the objects where ``make`` finds them newer than their sources. The first build that needs one compiles
         it, while the others wait."""
-        listed = re.findall(
-            r"^VM_GLOBAL_\w+ \+= \\\n((?:\s+\w+ \\\n)*)", (build / CLASSES).read_text(), re.MULTILINE
-        )
-        names = [f"{name}.o" for name in " ".join(listed).replace("\\", "").split()]
+        names = [f"{name}.o" for name in units.runtime(build)]
         with locked(self.folder.with_name(f".{self.folder.name}.lock")):
             if intact(self.folder, self.announce, shown):
                 for path in self.folder.glob("*.o"):
