@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.sim import ROOT, outputs, shown
+from assay.sim import ROOT, outputs, shown, units
 from assay.sim.build import VERILATOR_FLAGS, VERILATOR_X_FAST, digest, literal, locked, without_spaces
 from assay.sim.cocotb_runner import MAKE_OPTIONS
 from assay.sim.commands import Word, command
@@ -123,7 +123,7 @@ def _build_harness(
     generics = [f"-G{name}={literal(value)}" for name, value in block.resolve_parameters(parameters).items()]
     generics += [f"-D{name}={text}" for name, text in {**listed.defines, **block.defines}.items()]
     flags = [*VERILATOR_FLAGS, *VERILATOR_X_FAST, "--no-timing"]
-    parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, generics]
+    parts = [str(simulator), compiler_fingerprint(), flags, MAKE_OPTIONS, units.OPTIMISATION, generics]
     parts += [digest(path) for path in (*sources, HARNESS)]
     parts += [digest(path) for folder in block.include_paths() for path in sorted(folder.glob("*.svh"))]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -174,6 +174,7 @@ def _compile_harness(
         if "VERILATOR_ROOT" in environment:
             environment["VERILATOR_ROOT"] = rewrite(environment["VERILATOR_ROOT"])
         for command in (verilate, make):
-            if run_logged([rewrite(word) for word in command], folder, environment, log) != 0:
+            more = units.arrange(work) if command is make else []
+            if run_logged([*map(rewrite, command), *more], folder, environment, log) != 0:
                 raise BuildFailed(f"the C++ harness of {block.name} does not compile; see {shown(log)}")
         shutil.move(work / "harness", folder / "harness")

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from assay.sim import outputs, shown
+from assay.sim import outputs, shown, units
 from assay.sim.cocotb_runner import MAIN, MAIN_FLAGS, MAKE_OPTIONS, make_runner
 from assay.sim.process import NO_SPACE, run_logged
 from assay.sim.sealed import intact, seal
@@ -47,9 +47,6 @@ VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS",
 
 RUNTIME_FLAGS = ("-march=native",)
 """Those of these flags that compile Verilator's run-time library."""
-
-CLASSES = "Vtop_classes.mk"
-"""Verilator's list of what a model consists of."""
 
 VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
 """Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
@@ -123,7 +120,7 @@ class BuildSpec:
         if self.simulator.name == "verilator":
             tools["cocotb"] = str(cocotb_tools.config.libs_dir)
             tools["compiler"] = compiler_fingerprint()
-            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS])
+            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS, *units.OPTIMISATION])
             tools["main"] = " ".join([*MAIN_FLAGS, digest(MAIN)])
         return tools
 
@@ -262,6 +259,7 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
 
             if objects is not None and command[0] == "make":
                 objects.provide(work, lambda missing: run(*missing))
+                return run(*units.arrange(work))
             return run()
 
         runner = make_runner(spec.simulator, execute, spec.trace)
@@ -358,10 +356,7 @@ class _RuntimeObjects:
     def provide(self, build: Path, compile_objects: Callable[[Sequence[str]], object]) -> None:
         """Put the objects where ``make`` finds them newer than their sources. The first build that needs one compiles
         it, while the others wait."""
-        listed = re.findall(
-            r"^VM_GLOBAL_\w+ \+= \\\n((?:\s+\w+ \\\n)*)", (build / CLASSES).read_text(), re.MULTILINE
-        )
-        names = [f"{name}.o" for name in " ".join(listed).replace("\\", "").split()]
+        names = [f"{name}.o" for name in units.runtime(build)]
         with locked(self.folder.with_name(f".{self.folder.name}.lock")):
             if intact(self.folder, self.announce, shown):
                 for path in self.folder.glob("*.o"):

@@ -44,9 +44,8 @@ MAIN_FLAGS = (
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
 
-MAKE_OPTIONS = ("VM_PARALLEL_BUILDS=0", "OPT_FAST=-O1", "OPT_GLOBAL=-O2")
-"""How g++ compiles a model and the library. A model is one translation unit, as each further one reads Verilator's
-headers again. At -O2 it is as fast, and takes half as long again to compile."""
+MAKE_OPTIONS = ("OPT_GLOBAL=-O2",)
+"""Optimisation of Verilator's run-time library by g++; that of a model is in `sim.units`."""
 
 _DECIDED_BY_CALLER = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_RANDOM_SEED", "WAVES", "GUI")
 
@@ -118,9 +117,7 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
         make = [
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]
-        make += ["PYTHON3=python3", *MAKE_OPTIONS, "VM_USER_CLASSES="]
-        # What is not of the model is compiled in its translation unit, too: most of their time goes into the headers.
-        self.env["VM_FAST"] = " ".join(Path(word).stem for word in verilate if word.endswith(".cpp"))
+        make += ["PYTHON3=python3", *MAKE_OPTIONS]
         if shutil.which("ccache"):
             make.append("OBJCACHE=ccache")
         if self.simulator.verilator_root is not None:

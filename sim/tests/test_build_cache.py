@@ -135,7 +135,7 @@ def test_runtime_library_is_compiled_once(spec: BuildSpec, require_simulator) ->
         folder = spec.block.root / f"obj{number}"
         folder.mkdir()
         lines = "".join(f"  {name} \\\n" for name in names)
-        (folder / build.CLASSES).write_text(f"VM_GLOBAL_FAST += \\\n{lines}\nVM_GLOBAL_SLOW += \\\n\n")
+        (folder / "Vtop_classes.mk").write_text(f"VM_GLOBAL_FAST += \\\n{lines}\nVM_GLOBAL_SLOW += \\\n\n")
         compiled.clear()
 
         def compile_objects(missing: Sequence[str]) -> None:
