@@ -18,6 +18,7 @@ from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
 from assay.golden.layers.shaping import ranked
 from assay.golden.layers.tflite_tables import all_values, looked_up
+from assay.golden.schemes.requantise import Requantiser
 from assay.golden.schemes.tflite import (
     ACTIVATIONS,
     Affine,
@@ -103,21 +104,19 @@ class Conv2D:
     rescale: Rescale | FloatRescale
     target: Affine
     activation: str = "NONE"
+    _requantiser: Requantiser = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sums, (low, high) = self.convolution, activation_range(self.activation, self.target)
+        zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
+        requantiser = Requantiser(self.rescale, sums.offset, sums.reach, zero_point, low, high, dtype)
+        object.__setattr__(self, "_requantiser", requantiser)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:])
         size = self.convolution.window.output_size(images.shape[1:3])
-        low, high = activation_range(self.activation, self.target)
-        zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
-        y = np.empty((len(images), *size, len(self.convolution.weight)), dtype)
-        rescale = self.rescale
-        in_floats = isinstance(rescale, Rescale) and rescale.exact_in_float64(self.convolution.bound)
-        for block, sums in self.convolution.blocks(images):
-            if in_floats and isinstance(rescale, Rescale):
-                y[block] = rescale.saturated(sums, zero_point, low, high)
-            else:
-                sums = _accumulated(sums.astype(np.int64))
-                y[block] = clamped(rescale.apply(sums), zero_point, low, high, dtype)
+        y = np.empty((len(images), *size, len(self.convolution.weight)), self.target.dtype)
+        self._requantiser.run(self.convolution.blocks(images), y)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
