@@ -20,7 +20,15 @@ from numpy.lib.stride_tricks import as_strided
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 
-__all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "pair", "repeats", "sums_of_products"]
+__all__ = [
+    "Convolution",
+    "TransposedConvolution",
+    "Window",
+    "exact_float",
+    "pair",
+    "repeats",
+    "sums_of_products",
+]
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy, its sums and their float64
 # form near this many bytes, so that they stay in the cache between copying, multiplying and rescaling.
@@ -67,8 +75,7 @@ class Window:
     @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns from the first tap to the last, both included."""
-        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        return rows, columns
+        return (self.kernel[0] - 1) * self.dilation[0] + 1, (self.kernel[1] - 1) * self.dilation[1] + 1
 
     @staticmethod
     def same_padding(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -84,12 +91,12 @@ class Window:
             ConfigurationError: the dilated kernel is larger than the padded map.
         """
         padded = size[0] + self.padding[0] + self.padding[2], size[1] + self.padding[1] + self.padding[3]
-        if self.extent[0] > padded[0] or self.extent[1] > padded[1]:
+        extent = self.extent
+        if extent[0] > padded[0] or extent[1] > padded[1]:
             raise ConfigurationError(
-                f"kernel spans {self.extent[0]}x{self.extent[1]}, but the padded map is {padded[0]}x{padded[1]}"
+                f"kernel spans {extent[0]}x{extent[1]}, but the padded map is {padded[0]}x{padded[1]}"
             )
-        rows, columns = ((p - e) // s + 1 for p, e, s in zip(padded, self.extent, self.stride, strict=True))
-        return rows, columns
+        return (padded[0] - extent[0]) // self.stride[0] + 1, (padded[1] - extent[1]) // self.stride[1] + 1
 
     def taps(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """For each place of the kernel, row by row, the view of the padded `x` `[M, H, W, C]` that meets it."""
@@ -273,7 +280,7 @@ class Convolution:
         # Several columns of a row are one vector, because numpy's loops are slow where the innermost one is short.
         columns = repeats(out_w, channels)
         weights = self.weight[..., 0].reshape(channels, multiplier, *self.window.kernel).transpose(1, 2, 3, 0)
-        tiled = np.tile(weights.astype(self.dtype), (1, 1, 1, columns))
+        tiled: np.ndarray = np.tile(weights.astype(self.dtype), (1, 1, 1, columns))
 
         def multiply(windows: np.ndarray, sums: np.ndarray) -> None:
             images, rows = windows.shape[:2]
@@ -323,7 +330,11 @@ class _Patch:
         begin = row * window.stride[0] - window.padding[0]
         end = begin + (rows - 1) * window.stride[0] + window.extent[0]
         x = self._x[first : first + count, max(begin, 0) : max(end, 0)]
-        maps = x[:, :, None] if self._memory is None else self._padded(x, self._memory[:count, : end - begin], begin)
+        maps = (
+            x[:, :, None]
+            if self._memory is None
+            else self._padded(x, self._memory[:count, : end - begin], begin)
+        )
         across = (1, 1) if self._apart else (window.stride[1], window.dilation[1])
         _, down, copy, right, channel = maps.strides
         return as_strided(
@@ -352,7 +363,9 @@ class _Patch:
         stride = self._window.stride[1]
         for place in range(self._window.kernel[1]):
             shift = place * self._window.dilation[1] - left
-            columns = range(-(min(shift, 0) // stride), min(self._width, (x.shape[2] - 1 - shift) // stride + 1))
+            columns = range(
+                -(min(shift, 0) // stride), min(self._width, (x.shape[2] - 1 - shift) // stride + 1)
+            )
             if columns:
                 met = slice(columns[0] * stride + shift, columns[-1] * stride + shift + 1, stride)
                 inside[:, :, place, columns.start : columns.stop] = x[:, :, met]

@@ -37,12 +37,15 @@ from typing import Any
 import numpy as np
 
 from assay.golden.layers.linear import repeats
-from assay.golden.schemes.tflite import FloatRescale, Rescale, clamped, round_half_away
+from assay.golden.schemes.tflite import BELOW_HALF, FloatRescale, Rescale, clamped, round_half_away
 
 __all__ = ["Requantiser"]
 
-# A step of a result: it takes what the step before gave, or the sums, and float64 `[C]`, and puts into float64 `out`.
-_Step = tuple[Callable[..., Any], np.ndarray]
+# A step of a result: a function of what the step before gave (first the sums), of an operand, one or float64 `[C]`, and
+# of where its result goes.
+_Step = tuple[Callable[[np.ndarray, Any, np.ndarray], Any], np.ndarray | float]
+
+_BY_DEFINITION: tuple[str, list[_Step]] = ("integer", [])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +70,15 @@ class Requantiser:
     dtype: np.dtype
     way: str = field(init=False)
     _steps: tuple[_Step, ...] = field(init=False, repr=False)
+    _last: tuple[int, tuple[_Step, ...]] = field(init=False, repr=False, default=(0, ()))
 
     def __post_init__(self) -> None:
-        way, steps = "integer", []
+        way, steps = _BY_DEFINITION
         if int((self.reach + np.abs(self.offset)).max()) < 1 << 31:
-            way, steps = self._real() if isinstance(self.rescale, FloatRescale) else self._fixed_point()
+            rescale = self.rescale
+            way, steps = (
+                self._real(rescale) if isinstance(rescale, FloatRescale) else self._fixed_point(rescale)
+            )
         object.__setattr__(self, "way", way)
         object.__setattr__(self, "_steps", tuple(steps))
 
@@ -80,27 +87,31 @@ class Requantiser:
 
         Args:
             blocks: what `y` is indexed with, and sums `[..., C]` as floats that hold them exactly.
-            y: `dtype` `[..., C]`.
+            y: `dtype` `[..., C]`, contiguous.
         """
-        repeat, steps, memory = 0, (), np.empty(0)
+        memory = np.empty(0)
         for block, sums in blocks:
             part = y[block]
             if not self._steps:
                 part[...] = self.define(sums)
                 continue
-            channels = sums.shape[-1]
-            positions = sums.size // channels
-            if repeats(positions, channels) != repeat:
-                repeat = repeats(positions, channels)
-                steps = [(function, np.tile(vector, repeat)) for function, vector in self._steps]
             if memory.size < sums.size:
                 memory = np.empty(sums.size)
+            channels = sums.shape[-1]
+            repeat = repeats(sums.size // channels, channels)
             made = sums.reshape(-1, repeat * channels)
             out = memory[: sums.size].reshape(made.shape)
-            for function, vector in steps:
-                made = function(made, vector, out=out)
+            for function, operand in self._tiled(repeat):
+                made = function(made, operand, out)
             np.clip(made, self.low, self.high, out=made)
-            part[...] = made.reshape(part.shape)
+            part.reshape(made.shape)[...] = made
+
+    def _tiled(self, repeat: int) -> tuple[_Step, ...]:
+        """The steps for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""
+        if self._last[0] != repeat:
+            steps = tuple((f, np.tile(v, repeat) if isinstance(v, np.ndarray) else v) for f, v in self._steps)
+            object.__setattr__(self, "_last", (repeat, steps))
+        return self._last[1]
 
     def define(self, sums: np.ndarray) -> np.ndarray:
         """The results of sums `[..., C]` by the definition, in integers: `dtype` of the same shape."""
@@ -108,14 +119,14 @@ class Requantiser:
         accumulated = (sums.astype(np.int64) + self.offset).astype(np.int32).astype(np.int64)
         return clamped(self.rescale.apply(accumulated), self.zero_point, self.low, self.high, self.dtype)
 
-    def _fixed_point(self) -> tuple[str, list[_Step]]:
+    def _fixed_point(self, rescale: Rescale) -> tuple[str, list[_Step]]:
         multiplier, shift = (
-            np.broadcast_to(a, self.offset.shape) for a in (self.rescale.multiplier, self.rescale.shift)
+            np.broadcast_to(a, self.offset.shape) for a in (rescale.multiplier, rescale.shift)
         )
         most = self.reach + np.abs(self.offset)
         left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
         if (multiplier < 0).any() or (most >= np.int64(1) << (31 - left)).any():
-            return "integer", []
+            return _BY_DEFINITION
         ends = self.define(np.stack([-self.reach, self.reach]))
         constant = ends[0] == ends[1]
         rounds_twice = (right > 0) & ~constant
@@ -123,14 +134,17 @@ class Requantiser:
         constants = (np.int64(abs(self.zero_point) + 2) << 31 + np.minimum(right, 22)) + (1 << 31)
         folded = constant | ((right < 22) & ((most << left) * multiplier + constants < 1 << 53))
         if not (folded | (right <= 14)).all():
-            return "integer", []
+            return _BY_DEFINITION
         unit = np.where(constant, 0.0, np.ldexp(multiplier.astype(np.float64), shift - 31))
         shared = 0.5 * np.ldexp(1.0, -right) + np.where(right > 0, 0.5, 0.0) + self.zero_point
         shared = np.where(constant, ends[0], shared)
         steps: list[_Step] = [(np.multiply, unit)]
         offset = self.offset * unit
         if not folded.all():
-            steps, offset = [(np.add, self.offset.astype(np.float64)), (np.multiply, unit)], np.zeros(len(unit))
+            steps, offset = (
+                [(np.add, self.offset.astype(np.float64)), (np.multiply, unit)],
+                np.zeros(len(unit)),
+            )
         # Where the clamp is at the zero point or above, as after a ReLU, all a < 0 end there anyway.
         if self.low < self.zero_point and rounds_twice.any():
             if folded.all():
@@ -139,30 +153,36 @@ class Requantiser:
             steps.append((np.add, shared))
         else:
             steps.append((np.add, offset + shared))
-        steps.append((_floor, unit))
+        steps.append((_floor, 0))
         return ("folded" if folded.all() else "apart"), steps
 
-    def _real(self) -> tuple[str, list[_Step]]:
-        factor = np.broadcast_to(self.rescale.factor, self.offset.shape)
-        zero_point = np.full(len(factor), float(self.zero_point))
+    def _real(self, rescale: FloatRescale) -> tuple[str, list[_Step]]:
+        factor = np.broadcast_to(rescale.factor, self.offset.shape)
+        # Where the clamp is at the zero point or above, what is negative ends there, however it is rounded.
+        rounded = _rounded_up if self.low >= self.zero_point else _rounded_away
         return "float", [
             (np.add, self.offset.astype(np.float64)),
             (np.multiply, factor),
-            (_rounded, factor),
-            (np.add, zero_point),
+            (rounded, 0),
+            (np.add, float(self.zero_point)),
         ]
 
 
 def _lowered_where_negative(x: np.ndarray, by: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """x - by where the sign of float64 `x` is negative; `by` has the bits of 0.0 and of what is not negative."""
+    """x - by where the sign of float64 `x` is negative; `by` is 0.0 or more."""
     bits = x.view(np.int64) >> 63
     bits &= by.view(np.int64)
-    return np.subtract(x, bits.view(np.float64), out=out)
+    return np.subtract(x, bits.view(np.float64), out)
 
 
-def _floor(x: np.ndarray, _: np.ndarray, out: np.ndarray) -> np.ndarray:
-    return np.floor(x, out=out)
+def _floor(x: np.ndarray, _: Any, out: np.ndarray) -> np.ndarray:
+    return np.floor(x, out)
 
 
-def _rounded(x: np.ndarray, _: np.ndarray, out: np.ndarray) -> np.ndarray:
-    return round_half_away(x, out=out)
+def _rounded_away(x: np.ndarray, _: Any, out: np.ndarray) -> np.ndarray:
+    return round_half_away(x, out)
+
+
+def _rounded_up(x: np.ndarray, _: Any, out: np.ndarray) -> np.ndarray:
+    """The same where x is not negative; x that is gives 0 or less."""
+    return np.floor(np.add(x, BELOW_HALF, out), out)

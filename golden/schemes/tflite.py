@@ -80,18 +80,21 @@ def limits(dtype: np.dtype) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+#: The greatest float64 below 1/2. Added to any float64 that is not negative and rounded down, it rounds to nearest,
+#: ties up: 1/2 makes a tie of the sum, which goes to the next integer, whose last bit is even; a fraction that is below
+#: 1/2 stays below 1.
+BELOW_HALF = float(np.nextafter(0.5, 0))
+
+
 def round_half_away(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """C's `round` (TfLiteRound): nearest integer, ties away from zero; floats in, the same float dtype out.
-
-    The greatest float below 1/2 is added, away from zero, and the fraction dropped. A fraction of 1/2 makes a tie of
-    that sum, which goes up to the next integer, whose last bit is even; what is below 1/2 by a bit of x stays below.
 
     Args:
         out: as of numpy's functions; it may be `x`.
     """
     x = np.asarray(x)
-    half = np.copysign(np.nextafter(x.dtype.type(0.5), x.dtype.type(0)), x)
-    return np.trunc(np.add(x, half, out=out), out=out)
+    below_half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    return np.trunc(np.add(x, np.copysign(below_half, x), out=out), out=out)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
