@@ -30,8 +30,8 @@ __all__ = [
     "sums_of_products",
 ]
 
-# im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy, its sums and their float64
-# form near this many bytes, so that they stay in the cache between copying, multiplying and rescaling.
+# im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy and its sums near this many
+# bytes, so that they stay in the cache between copying, multiplying and rescaling.
 _BLOCK_BYTES = 3 << 18
 # Numbers that numpy's innermost loop shall take at once: it costs as much to enter as some hundred numbers do.
 _VECTOR = 2048
@@ -208,12 +208,13 @@ class Convolution:
         """
         out_h, out_w = self.window.output_size(x.shape[1:3])
         itemsize, outputs = np.dtype(self.dtype).itemsize, len(self.weight)
-        # A position's bytes: what is multiplied, its sums, and their float64 form when they are rescaled.
+        # A position's bytes: what is multiplied, and its sums.
         across = math.prod(self.window.stride) if self.depthwise else math.prod(self.window.kernel)
-        position = itemsize * (across * x.shape[3] + outputs) + 8 * outputs
-        whole = self.weight.size * itemsize <= _FLOAT_BYTES
-        # Weights that become floats for each block anew are worth a larger block.
-        positions = max(1, (_BLOCK_BYTES if whole else _FLOAT_BYTES) // position)
+        position = itemsize * (across * x.shape[3] + outputs)
+        # Weights that pass the cache, or become floats, for each block anew are worth a larger block.
+        floats = self.weight.size * itemsize
+        whole = floats <= _FLOAT_BYTES
+        positions = max(1, (max(_BLOCK_BYTES, 4 * floats) if whole else _FLOAT_BYTES) // position)
         images = max(1, min(len(x), positions // (out_h * out_w)))
         rows = out_h if images > 1 else max(1, min(out_h, positions // out_w))
         largest = images * rows * out_w

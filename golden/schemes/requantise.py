@@ -45,6 +45,9 @@ __all__ = ["Requantiser"]
 # of where its result goes.
 _Step = tuple[Callable[[np.ndarray, Any, np.ndarray], Any], np.ndarray | float]
 
+# Float64 numbers that all steps are applied to before the next ones, so that they stay in the cache.
+_CHUNK = 1 << 15
+
 _BY_DEFINITION: tuple[str, list[_Step]] = ("integer", [])
 
 
@@ -95,16 +98,20 @@ class Requantiser:
             if not self._steps:
                 part[...] = self.define(sums)
                 continue
-            if memory.size < sums.size:
-                memory = np.empty(sums.size)
             channels = sums.shape[-1]
             repeat = repeats(sums.size // channels, channels)
-            made = sums.reshape(-1, repeat * channels)
-            out = memory[: sums.size].reshape(made.shape)
-            for function, operand in self._tiled(repeat):
-                made = function(made, operand, out)
-            np.clip(made, self.low, self.high, out=made)
-            part.reshape(made.shape)[...] = made
+            rows, results = (a.reshape(-1, repeat * channels) for a in (sums, part))
+            step = max(1, _CHUNK // rows.shape[1])
+            if memory.size < min(step, len(rows)) * rows.shape[1]:
+                memory = np.empty(min(step, len(rows)) * rows.shape[1])
+            steps = self._tiled(repeat)
+            for first in range(0, len(rows), step):
+                made = rows[first : first + step]
+                out = memory[: made.size].reshape(made.shape)
+                for function, operand in steps:
+                    made = function(made, operand, out)
+                np.clip(made, self.low, self.high, out=made)
+                results[first : first + step] = made
 
     def _tiled(self, repeat: int) -> tuple[_Step, ...]:
         """The steps for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""

@@ -420,11 +420,14 @@ def softmax_shares(exponentials: np.ndarray, bits: int) -> np.ndarray:
         exponentials: 0 to 2**31 - 1, no integer bits. A sum of 0, as no softmax's is, counts as 2**-19.
         bits: of a share.
     """
-    total = rounding_divide_by_pot(exponentials, 12).sum(axis=-1, keepdims=True)
+    # Nothing is negative: ties away from zero are ties up, and two roundings one floor (`golden.schemes.requantise`).
+    total = ((exponentials + (1 << 11)) >> 12).sum(axis=-1, keepdims=True)
     inverse, headroom = reciprocal(np.maximum(total, 1))
-    product = saturating_rounding_doubling_high_mul(inverse, exponentials)
-    shares = rounding_divide_by_pot(product, np.minimum(12 - headroom + 31 - bits, 31))
-    return np.minimum(shares, (1 << bits) - 1)
+    right = np.minimum(12 - headroom + 31 - bits, 31)
+    shares = exponentials * inverse
+    shares += (1 << 30) + np.where(right > 0, 1 << 30 + right, 0)
+    shares >>= 31 + right
+    return np.minimum(shares, (1 << bits) - 1, out=shares)
 
 
 def inverse_square_root(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
