@@ -211,7 +211,7 @@ def _add_commands(commands: Any) -> None:
     sub = command(
         "bench-model",
         _bench,
-        "Measure the network's speed here, in LiteRT with and without XNNPACK, in onnxruntime and as einsum convolutions, on one thread.",
+        "Measure the network's speed here, in LiteRT, XNNPACK, onnxruntime and as einsum convolutions, on one thread.",
         "bench",
     )
     sub.add_argument(

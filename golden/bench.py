@@ -26,7 +26,10 @@ from assay.golden.runtimes.isolated import Isolated
 __all__ = ["einsum_convolution", "run"]
 
 _ROUNDS = 5  #: of everything that is short; the best counts
-_WARM = 4  #: calls that do not count: layers may prepare for more (`golden.schemes.requantise`)
+_WARM_CALLS, _WARM_SECONDS = (
+    2,
+    1.0,
+)  #: do not count: layers prepare for many inputs (`golden.schemes.requantise`)
 _REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4
 # Where a batch is not asked for: a call's fixed costs count little from so many multiplications on.
@@ -63,8 +66,10 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
         x = rng.integers(info.min, info.max, shape, tensor.dtype, endpoint=True)
     few = x[: min(batch, _REFERENCE_RUNS)]
     trace = graph.trace(few)
-    for _ in range(_WARM):
+    started, calls = time.process_time(), 0
+    while calls < _WARM_CALLS or time.process_time() - started < _WARM_SECONDS:
         graph.predict(x)
+        calls += 1
     here = _best(lambda: graph.predict(x)) / batch
     lines = [f"{graph.name}, batch {batch}, one thread, best of {_ROUNDS}"]
     lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
@@ -97,7 +102,7 @@ def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Cal
     return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), _ROUNDED)
 
 
-# XNNPACK and ONNX round otherwise than TFLite's reference kernels do, and fused groups otherwise than an ONNX file says.
+# XNNPACK and ONNX round otherwise than TFLite's reference kernels do, and fused groups otherwise than ONNX files say.
 _ROUNDED = "rounded otherwise"
 
 

@@ -32,7 +32,7 @@ __all__ = [
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy and its sums near this many
 # bytes, so that they stay in the cache between copying, multiplying and rescaling.
-_BLOCK_BYTES = 3 << 18
+_BLOCK_BYTES = 3 << 19
 # Numbers that numpy's innermost loop shall take at once: it costs as much to enter as some hundred numbers do.
 _VECTOR = 2048
 # Weights are kept as the file's integers and become floats while they are multiplied, so many bytes at a time: a

@@ -85,8 +85,8 @@ class Isolated:
         return self._call("trace", x)
 
     def seconds(self, x: np.ndarray | Mapping[str, np.ndarray]) -> float:
-        """Processor time of one row of `x`, `[N, ...]`, each run alone, after one run that does not count: the best of a
-        few rounds over all rows.
+        """Processor time of one row of `x`, `[N, ...]`, each run alone: the best of a few rounds over all rows, after
+        one run that does not count.
 
 
         Raises:

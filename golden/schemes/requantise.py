@@ -28,9 +28,10 @@ for a line of float32 numbers, floor(sum * m + b), that gives the definition's r
 the line are both monotonic, the line because each rounding of a float is. Two monotonic functions to integers are equal
 if they reach every integer k at the same sum; so it is enough to look at the least sum for which the definition gives
 k, where the line must give k or more, and at the sum before, where it must give less, for all k that the clamp leaves.
-The nearest m and b mostly pass for a channel, and if not, others do that are some steps of float32 away. Where a
-negative accumulator and one that is not are rounded otherwise (fixed point, clamped below the zero point), no line
-passes, and none is looked for.
+The nearest m and b mostly pass for a channel, and if not, others do that are some steps of float32 away, or are wrong
+at one or two sums of the channel, which are replaced afterwards. Where
+negative accumulators are rounded otherwise than others (fixed point, clamped below the zero point), they are lowered
+first, which is monotonic, too.
 
 Fully connected layers multiply by a factor in float64 by definition; only the sum, below 2**53, must be exact.
 Accumulators that may leave 32 bits wrap, and layers with such, or with a channel that is none of the above, are
@@ -41,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,14 +55,18 @@ __all__ = ["Requantiser"]
 # of where its result goes.
 _Step = tuple[Callable[[np.ndarray, Any, np.ndarray], Any], np.ndarray | float]
 
-# Positions after which a line is looked for: that takes about as long as so many positions' float64 steps.
-_SEARCH_AFTER = 1 << 12
+# For each channel a sum, or NaN, and its result.
+_Exception = tuple[np.ndarray, np.ndarray]
+# Positions after which a line is looked for, which takes about as long as several times as many in float64.
+_SEARCH_AFTER = 1 << 14
 # Steps of float32 by which a line is turned and lifted, the nearest first.
 _NEARBY = sorted(
     ((turn, lift) for turn in range(-3, 4) for lift in range(-3, 4)), key=lambda step: sum(map(abs, step))
 )
-# Sums that the middle of the results is brought to.
-_AWAY = (0, 37, -53, 71, -97, 113, -139)
+# Sums that the middle of the results is brought to; at first it stays where it is.
+_AWAY = (None, 0, 37, -53, 71)
+# Sums of a channel at which a line may be wrong: each costs two steps more.
+_EXCEPTIONS = 2
 # Numbers that all steps are applied to before the next ones, so that they stay in the cache.
 _CHUNK = 1 << 15
 
@@ -90,7 +95,9 @@ class Requantiser:
     dtype: np.dtype
     way: str = field(init=False)
     _steps: tuple[_Step, ...] = field(init=False, repr=False)
-    _last: tuple[int, tuple[_Step, ...]] = field(init=False, repr=False, default=(0, ()))
+    _exceptions: tuple[_Exception, ...] = field(init=False, repr=False)
+    # The operands as they were last asked for: how often repeated, steps, exceptions.
+    _last: tuple[int, tuple[_Step, ...], tuple[_Exception, ...]] = field(init=False, repr=False)
     # The real line that float32's are looked for around, `_Line`, or None: there is none, or it was looked for.
     _line: Any = field(init=False, repr=False, default=None)
     _positions: int = field(init=False, repr=False, default=0)
@@ -104,10 +111,11 @@ class Requantiser:
             )
         self._set(way, steps)
 
-    def _set(self, way: str, steps: Iterable[_Step]) -> None:
+    def _set(self, way: str, steps: Iterable[_Step], exceptions: Iterable[_Exception] = ()) -> None:
         object.__setattr__(self, "way", way)
         object.__setattr__(self, "_steps", tuple(steps))
-        object.__setattr__(self, "_last", (0, ()))
+        object.__setattr__(self, "_exceptions", tuple(exceptions))
+        object.__setattr__(self, "_last", (0, (), ()))
 
     def run(self, blocks: Iterable[tuple[Any, np.ndarray]], y: np.ndarray) -> None:
         """Put the results of all blocks into `y`.
@@ -131,8 +139,8 @@ class Requantiser:
             if memory.size < min(step, len(rows)) * rows.shape[1]:
                 memory = np.empty(min(step, len(rows)) * rows.shape[1])
             if self.way == "line" and memory.dtype != np.float32:
-                memory = memory.astype(np.float32)
-            steps = self._tiled(repeat)
+                memory = np.empty(memory.size, np.float32)
+            _, steps, exceptions = self._tiled(repeat)
             for first in range(0, len(rows), step):
                 made = rows[first : first + step]
                 out = memory[: made.size].reshape(made.shape)
@@ -140,13 +148,20 @@ class Requantiser:
                     made = function(made, operand, out)
                 np.clip(made, self.low, self.high, out=made)
                 results[first : first + step] = made
+                for wrong, right in exceptions:
+                    places = np.flatnonzero(rows[first : first + step] == wrong)
+                    if places.size:
+                        results[first : first + step].reshape(-1)[places] = right[places % len(right)]
 
-    def _tiled(self, repeat: int) -> tuple[_Step, ...]:
+    def _tiled(self, repeat: int) -> tuple[int, tuple[_Step, ...], tuple[_Exception, ...]]:
         """The steps for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""
         if self._last[0] != repeat:
             steps = tuple((f, np.tile(v, repeat) if isinstance(v, np.ndarray) else v) for f, v in self._steps)
-            object.__setattr__(self, "_last", (repeat, steps))
-        return self._last[1]
+            exceptions = tuple(
+                (np.tile(wrong, repeat), np.tile(right, repeat)) for wrong, right in self._exceptions
+            )
+            object.__setattr__(self, "_last", (repeat, steps, exceptions))
+        return self._last
 
     def _look_for_line(self, sums: np.ndarray) -> None:
         """Change to a line of float32, if there is one, after so many sums that looking for it pays."""
@@ -156,9 +171,9 @@ class Requantiser:
         line = self._line
         object.__setattr__(self, "_line", None)
         if sums.dtype == np.float32:
-            steps = line.in_float32(self)
-            if steps:
-                self._set("line", steps)
+            found = line.in_float32(self)
+            if found is not None:
+                self._set("line", *found)
 
     def define(self, sums: np.ndarray) -> np.ndarray:
         """The results of sums `[..., C]` by the definition, in integers: `dtype` of the same shape."""
@@ -198,9 +213,12 @@ class Requantiser:
                 steps.append((np.add, offset))
             steps.append((_lowered_where_negative, np.where(rounds_twice, np.ldexp(1.0, -right), 0.0)))
             steps.append((np.add, shared))
+            with np.errstate(divide="ignore"):
+                lowered = np.where(rounds_twice, np.ldexp(1.0, -right) / unit, 0.0)
         else:
             steps.append((np.add, offset + shared))
-            object.__setattr__(self, "_line", _Line(unit, shared))
+            lowered = np.zeros(len(unit))
+        object.__setattr__(self, "_line", _Line(unit, shared, lowered))
         steps.append((_floor, 0))
         return ("folded" if folded.all() else "apart"), steps
 
@@ -209,7 +227,11 @@ class Requantiser:
         # Where the clamp is at the zero point or above, what is negative ends there, however it is rounded.
         rounded = _rounded_up if self.low >= self.zero_point else _rounded_away
         if (factor > 0).all():
-            object.__setattr__(self, "_line", _Line(factor, np.full(len(factor), self.zero_point + 0.5)))
+            object.__setattr__(
+                self,
+                "_line",
+                _Line(factor, np.full(len(factor), self.zero_point + 0.5), np.zeros(len(factor))),
+            )
         return "float", [
             (np.add, self.offset.astype(np.float64)),
             (np.multiply, factor),
@@ -218,31 +240,69 @@ class Requantiser:
         ]
 
 
-@dataclass(frozen=True)
-class _Line:
-    """floor(accumulator * slope + height), which results follow up to roundings: float64 `[C]` each."""
+class _Found(NamedTuple):
+    """A line in float32, `[C]` each: floor(lower(sum + added) * slope + height), in this order, each step rounded."""
 
+    added: np.ndarray
+    lowered: np.ndarray
     slope: np.ndarray
     height: np.ndarray
 
-    def in_float32(self, of: Requantiser) -> list[_Step]:
-        """Steps of float32 that give the results of all sums of `of`, or none."""
+    def steps(self) -> list[_Step]:
+        steps: list[_Step] = [(np.multiply, self.slope), (np.add, self.height), (_floor, 0)]
+        if self.lowered.any():
+            steps = [(_lowered_where_negative, self.lowered), *steps]
+        return [(np.add, self.added), *steps] if self.added.any() or self.lowered.any() else steps
+
+    def of(self, sums: np.ndarray) -> np.ndarray:
+        """The results of sums `[..., C]`, which are consumed, not yet rounded down."""
+        for function, operand in self.steps()[:-1]:
+            function(sums, operand, sums)
+        return sums
+
+
+@dataclass(frozen=True)
+class _Line:
+    """floor((a - lowered * (a < 0)) * slope + height) of accumulators a, which results follow up to roundings.
+
+    Attributes:
+        slope, height, lowered: float64 `[C]`.
+    """
+
+    slope: np.ndarray
+    height: np.ndarray
+    lowered: np.ndarray
+
+    def in_float32(self, of: Requantiser) -> tuple[list[_Step], list[_Exception]] | None:
+        """Steps of float32 that give the results of all sums of `of` but for the exceptions; None if there are more."""
+        if of.low == of.high:
+            return None
         constant = self.slope == 0
         k, first = self._first_sums(of)
-        # The least sum for each k and the one before it; where that is beyond the reach, there is nothing to see.
-        points = np.stack([np.maximum(first, -of.reach), np.minimum(first - 1, of.reach)])
-        unseen = np.stack([first > of.reach, first <= -of.reach]) | constant
+        found = _Found(
+            np.zeros(len(constant), np.float32),
+            self.lowered.astype(np.float32),
+            np.zeros(len(constant), np.float32),
+            np.where(constant, self.height, 0).astype(np.float32),
+        )
+        fewest = np.where(constant, 0, len(first) + 1)
         middle = first[len(first) // 2]
-        added, slopes, heights = np.zeros((3, len(middle)), np.float32)
-        heights[constant] = self.height[constant]
-        left = np.flatnonzero(~constant)
-        # First without a number that is added to the sum, then with such that bring the middle of the results near 0,
-        # where floats are finest.
-        for away in (None, *_AWAY):
-            add = np.zeros(len(left), np.int64) if away is None else away - middle[left]
+        for away in _AWAY:
+            left = np.flatnonzero(fewest)
+            # What is added to a sum: nothing at first, then what brings the middle of the results near 0, where floats
+            # are finest; but what makes it the accumulator, where the sign counts.
+            signed = bool(self.lowered.any())
+            add = (
+                of.offset[left]
+                if signed
+                else np.zeros(len(left), np.int64)
+                if away is None
+                else away - middle[left]
+            )
             if (of.reach[left] + np.abs(add)).max(initial=0) >= 1 << 24:
-                return []
-            sums = (points[..., left] + add).astype(np.float32)
+                break
+            # Not exact anyway, so that it may be a little more or less.
+            lowered = (self.lowered[left] * (1 + (away or 0) / (1 << 17))).astype(np.float32)
             for turn, lift in _NEARBY:
                 real = self.slope[left]
                 slope = real.astype(np.float32)
@@ -253,28 +313,66 @@ class _Line:
                 )
                 base = height.astype(np.float32)
                 base += lift * np.spacing(base)
-                made = sums * slope
-                made += base
-                right = unseen[..., left]
-                right[0] |= made[0] >= k
-                right[1] |= made[1] < k
-                passed = right.all(axis=(0, 1))
-                done = left[passed]
-                added[done], slopes[done], heights[done] = add[passed], slope[passed], base[passed]
-                left, add, sums = left[~passed], add[~passed], sums[..., ~passed]
-                if not left.size:
-                    steps: list[_Step] = [(np.multiply, slopes), (np.add, heights), (_floor, 0)]
-                    return [(np.add, added), *steps] if added.any() else steps
-        return []
+                tried = _Found(add.astype(np.float32), lowered, slope, base)
+                wrong = sum(w.sum(axis=0) for w in self._wrong(of, tried, k, first[:, left], left))
+                better = wrong < fewest[left]
+                fewest[left[better]] = wrong[better]
+                for kept, new in zip(found, tried, strict=True):
+                    kept[left[better]] = new[better]
+                if not fewest[left].any():
+                    return found.steps(), []
+                if not wrong.all():
+                    done = fewest[left] == 0
+                    left, add, lowered = left[~done], add[~done], lowered[~done]
+        if fewest.max() > _EXCEPTIONS:
+            return None
+        return self._with_exceptions(of, found, k, first)
+
+    def _with_exceptions(
+        self, of: Requantiser, found: _Found, k: np.ndarray, first: np.ndarray
+    ) -> tuple[list[_Step], list[_Exception]] | None:
+        """Lines that are wrong at a few sums, and these with their results."""
+        every = np.arange(first.shape[1])
+        exceptions: list[_Exception] = []
+        low, high = self._wrong(of, found, k, first, every)
+        # A sum further in the same direction, the line must be right again.
+        again = self._wrong(of, found, k, first, every, 1)
+        if (low & again[0]).any() or (high & again[1]).any():
+            return None
+        for c in np.flatnonzero((low | high).any(axis=0)):
+            sums = [*first[low[:, c], c].tolist(), *(first[high[:, c], c] - 1).tolist()]
+            for level, each in enumerate(sums):
+                if level == len(exceptions):
+                    exceptions.append(
+                        (np.full(len(every), np.nan, np.float32), np.zeros(len(every), of.dtype))
+                    )
+                exceptions[level][0][c] = each
+                exceptions[level][1][c] = of.define(np.full(len(every), each))[c]
+        return found.steps(), exceptions
+
+    @staticmethod
+    def _wrong(
+        of: Requantiser, line: _Found, k: np.ndarray, first: np.ndarray, channels: np.ndarray, beyond: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where a line gives less than k at the least sum for k, and where k or more at the one before: `[n, C]` each.
+
+        Sums beyond the reach do not come. With `beyond`, it is looked so many sums further to either side.
+        """
+        reach = of.reach[channels]
+        sums = [np.clip(first + beyond, -reach, reach), np.clip(first - 1 - beyond, -reach, reach)]
+        low, high = (line.of((each).astype(np.float32)) for each in sums)
+        seen = line.slope != 0
+        return (low < k) & (first <= reach) & seen, (high >= k) & (first > -reach) & seen
 
     def _first_sums(self, of: Requantiser) -> tuple[np.ndarray, np.ndarray]:
         """The results k above the least, float32 `[n, 1]`, and the least sum that gives k or more, `[n, C]`."""
         k = np.arange(of.low + 1, of.high + 1)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             real = np.nan_to_num((k - self.height) / self.slope)
+        real += np.where(real <= 0, self.lowered, 0)
         first = np.ceil(np.clip(real, -(2.0**40), 2.0**40)).astype(np.int64) - of.offset
         first = np.clip(first, -of.reach, of.reach + 1)
-        # The real line is at most one sum away; the definition decides.
+        # The real line is a sum or two away at most; the definition decides.
         while True:
             low = (of.define(np.minimum(first, of.reach)) < k) & (first <= of.reach)
             high = (of.define(np.maximum(first - 1, -of.reach)) >= k) & (first > -of.reach)
@@ -285,10 +383,11 @@ class _Line:
 
 
 def _lowered_where_negative(x: np.ndarray, by: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """x - by where the sign of float64 `x` is negative; `by` is 0.0 or more."""
-    bits = x.view(np.int64) >> 63
-    bits &= by.view(np.int64)
-    return np.subtract(x, bits.view(np.float64), out)
+    """x - by where the sign of `x` is negative; `by` is of the same float and 0 or more."""
+    integers = np.int64 if x.dtype == np.float64 else np.int32
+    bits = x.view(integers) >> (8 * x.itemsize - 1)
+    bits &= by.view(integers)
+    return np.subtract(x, bits.view(x.dtype), out)
 
 
 def _floor(x: np.ndarray, _: Any, out: np.ndarray) -> np.ndarray:

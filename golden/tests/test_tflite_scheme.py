@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from assay.golden import ConfigurationError, DoesNotFitError
 from assay.golden.layers import tflite as layers
 from assay.golden.layers.linear import Convolution, Window, exact_float, sums_of_products
+from assay.golden.schemes import requantise as requantise_module
 from assay.golden.schemes import tflite
 from assay.golden.schemes.requantise import Requantiser
 from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
@@ -163,6 +164,80 @@ def test_requantised_around_every_tie_and_at_the_ends(shift, zero_point, reach, 
         assert ways == {"folded" if reach <= 2**20 else "apart"}
     else:
         assert "integer" in ways or (zero_point >= 0 and reach <= 2**20)
+
+
+@pytest.fixture
+def lines_at_once(monkeypatch):
+    monkeypatch.setattr(requantise_module, "_SEARCH_AFTER", 1)
+
+
+def in_line(rescale, offset, reach, zero_point, low) -> Requantiser:
+    """A requantiser that has looked for a line, and is compared around all of the definition's steps, and beyond."""
+    requantise = Requantiser(rescale, offset, reach, zero_point, low, 127, np.dtype(np.int8))
+    line = requantise._line
+    if line is None:
+        return requantise
+    _, first = line._first_sums(requantise)
+    near = np.concatenate([first + d for d in range(-3, 4)] + [np.stack([-reach, reach])])
+    more = np.random.default_rng(0).integers(-reach, reach, (999, len(reach)), endpoint=True)
+    sums = np.clip(np.concatenate([near, more]), -reach, reach)
+    y = np.empty(sums.shape, np.int8)
+    requantise.run([(..., sums.astype(np.float32))], y)
+    assert requantise._line is None
+    np.testing.assert_array_equal(y, requantise.define(sums))
+    return requantise
+
+
+@pytest.mark.parametrize("low", [-128, 0, "zero point"])
+@pytest.mark.parametrize("zero_point", [-128, 127, 3])
+@pytest.mark.parametrize("real", [False, True])
+def test_lines_of_float32_equal_the_definition(low, zero_point, real, lines_at_once):
+    low = zero_point if low == "zero point" else low
+    ways, exceptions = set(), 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        channels = int(rng.integers(1, 5))
+        factors = np.exp(rng.uniform(np.log(2e-4), np.log(0.6), channels))
+        reach = np.minimum((rng.uniform(20, 600, channels) / factors).astype(np.int64) + 1, (1 << 23) - 1)
+        offset = (rng.uniform(-1, 1, channels) * rng.choice([0, 100, 4000], channels) / factors).astype(
+            np.int64
+        )
+        offset = np.clip(offset, -(1 << 22), 1 << 22)
+        rescale = FloatRescale(factors) if real else Rescale.of(factors)
+        requantise = in_line(rescale, offset, reach, zero_point, low)
+        ways.add(requantise.way)
+        exceptions += len(requantise._exceptions)
+    assert "line" in ways or low == 127, "a clamp to one value has no line"
+    assert exceptions or real or low > -128 or zero_point == -128, (
+        "some lines should be wrong at a sum or two"
+    )
+
+
+def test_a_line_that_is_wrong_is_not_taken(lines_at_once):
+    """Steps of 2**23 / 256 sums leave float32 no line; what is found for a slope of 1 is refused for another."""
+    one = np.array([1])
+    requantise = in_line(Rescale.of(2.0**-15 * 1.37), 0 * one, 3 * 2**22 * one, 3, -128)
+    assert requantise.way in ("folded", "apart")
+    line = requantise_module._Line(np.array([1.01]), np.array([0.5]), np.array([0.0]))
+    exact = Requantiser(Rescale.of(1.0), 0 * one, 300 * one, 0, 0, 127, np.dtype(np.int8))
+    assert line.in_float32(exact) is None
+    assert exact._line.in_float32(exact) is not None
+
+
+def test_lines_in_whole_layers(lines_at_once):
+    rng = np.random.default_rng(0)
+    weight, bias = rng.integers(-127, 128, (24, 3, 3, 5), np.int8), rng.integers(-9999, 9999, 24)
+    x = rng.integers(-128, 128, (1, 5, 9, 9, 5), np.int8)
+    target = Affine(np.ones(1, np.float32), np.array([-128]), None, np.dtype(np.int8))
+    window = Window((3, 3), padding=(1, 1, 1, 1))
+    factors = rng.uniform(1e-3, 4e-3, 24)
+    for activation in ("NONE", "RELU"):
+        layer = layers.Conv2D(Convolution(weight, bias, window, -3), Rescale.of(factors), target, activation)
+        first, again = layer(x), layer(x)
+        assert layer._requantiser.way == "line"
+        exact = layer._requantiser.define(layer.convolution.sums(x[0]) - layer.convolution.offset)
+        np.testing.assert_array_equal(first[0], exact)
+        np.testing.assert_array_equal(again[0], exact)
 
 
 def convolved(x: int, multiplier: int, shift: int, zero_point: int) -> int:
