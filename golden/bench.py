@@ -21,15 +21,12 @@ from assay.golden.graph import Graph
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.layers.linear import Convolution
 from assay.golden.layers.tflite import Conv2D
-from assay.golden.runtimes.isolated import Isolated
+from assay.golden.runtimes.isolated import Isolated, best_of_rounds
 
-__all__ = ["einsum_convolution", "run"]
+__all__ = ["default_batch", "einsum_convolution", "run"]
 
-_ROUNDS = 5  #: of everything that is short; the best counts
-_WARM_CALLS, _WARM_SECONDS = (
-    2,
-    1.0,
-)  #: do not count: layers prepare for many inputs (`golden.schemes.requantise`)
+# Calls that do not count: layers prepare for many inputs (`golden.schemes.requantise`).
+_WARM_CALLS, _WARM_SECONDS = 2, 1.0
 _REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4
 # Where a batch is not asked for: a call's fixed costs count little from so many multiplications on.
@@ -70,8 +67,8 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
     while calls < _WARM_CALLS or time.process_time() - started < _WARM_SECONDS:
         graph.predict(x)
         calls += 1
-    here = _best(lambda: graph.predict(x)) / batch
-    lines = [f"{graph.name}, batch {batch}, one thread, best of {_ROUNDS}"]
+    here = best_of_rounds(lambda: graph.predict(x)) / batch
+    lines = [f"{graph.name}, batch {batch}, one thread"]
     lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
     columns = {"onnxruntime, QDQ": _onnxruntime}
     if model.suffix == ".tflite":
@@ -131,7 +128,7 @@ def _against_einsum(graph: Graph, trace: dict[str, np.ndarray]) -> list[str]:
         started = time.process_time()
         sums = einsum_convolution(centred, kernel, window.padding, window.stride)
         slow = time.process_time() - started
-        fast = _best(partial(_all_blocks, convolution, x))
+        fast = best_of_rounds(partial(_all_blocks, convolution, x))
         if not np.array_equal(sums + convolution.bias, convolution.sums(x)):
             raise GoldenError(
                 f"node {node.name}: the einsum convolution gives other sums than the golden model"
@@ -175,13 +172,3 @@ def einsum_convolution(
 def _all_blocks(convolution: Convolution, x: np.ndarray) -> None:
     for _ in convolution.blocks(x):
         pass
-
-
-def _best(work: Callable[[], object]) -> float:
-    """Processor seconds of the fastest of a few calls."""
-    times = []
-    for _ in range(_ROUNDS):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return min(times)

@@ -32,7 +32,7 @@ __all__ = [
 
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy and its sums near this many
 # bytes, so that they stay in the cache between copying, multiplying and rescaling.
-_BLOCK_BYTES = 3 << 19
+_BLOCK_BYTES = 1 << 21
 # Numbers that numpy's innermost loop shall take at once: it costs as much to enter as some hundred numbers do.
 _VECTOR = 2048
 # Weights are kept as the file's integers and become floats while they are multiplied, so many bytes at a time: a
@@ -441,9 +441,15 @@ class TransposedConvolution:
 
 def _sums(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each output channel's weights the sum, and the sum of the absolute values: int64 `[K]` each."""
-    flat = weight.reshape(len(weight), -1)
-    signed = flat.sum(axis=1, dtype=np.int64)
-    return signed, 2 * np.maximum(flat, 0).sum(axis=1, dtype=np.int64) - signed
+    signed, absolute = np.empty((2, len(weight)), np.int64)
+    # A part at a time, because the largest layers are most of a network's memory.
+    step = max(1, _BLOCK_BYTES // max(1, weight[0].size))
+    for first in range(0, len(weight), step):
+        part = weight[first : first + step].reshape(-1, weight[0].size)
+        total = part.sum(axis=1, dtype=np.int64)
+        signed[first : first + step] = total
+        absolute[first : first + step] = 2 * np.maximum(part, 0).sum(axis=1, dtype=np.int64) - total
+    return signed, absolute
 
 
 def sums_of_products(a: np.ndarray, b: np.ndarray, magnitude: int) -> np.ndarray:

@@ -68,7 +68,7 @@ _AWAY = (None, 0, 37, -53, 71)
 # Sums of a channel at which a line may be wrong: each costs two steps more.
 _EXCEPTIONS = 2
 # Numbers that all steps are applied to before the next ones, so that they stay in the cache.
-_CHUNK = 1 << 15
+_CHUNK = 1 << 16
 
 _BY_DEFINITION: tuple[str, list[_Step]] = ("integer", [])
 
@@ -385,7 +385,7 @@ class _Line:
 def _lowered_where_negative(x: np.ndarray, by: np.ndarray, out: np.ndarray) -> np.ndarray:
     """x - by where the sign of `x` is negative; `by` is of the same float and 0 or more."""
     integers = np.int64 if x.dtype == np.float64 else np.int32
-    bits = x.view(integers) >> (8 * x.itemsize - 1)
+    bits = np.right_shift(x.view(integers), 8 * x.itemsize - 1)
     bits &= by.view(integers)
     return np.subtract(x, bits.view(x.dtype), out)
 
