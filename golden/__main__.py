@@ -211,11 +211,14 @@ def _add_commands(commands: Any) -> None:
     sub = command(
         "bench-model",
         _bench,
-        "Measure the network's speed here, in LiteRT, in onnxruntime and as einsum convolutions, on one thread.",
+        "Measure the network's speed here, in LiteRT, XNNPACK, onnxruntime and as einsum convolutions, on one thread.",
         "bench",
     )
     sub.add_argument(
-        "--batch", type=int, default=64, metavar="N", help="number of inputs in a batch (default 64)"
+        "--batch",
+        type=int,
+        metavar="N",
+        help="number of inputs in a batch (default 64, or more of a small network)",
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the random inputs (default 0)")
 
@@ -407,9 +410,10 @@ def _bench(options: argparse.Namespace) -> int:
     from assay.golden import bench
 
     model = golden.load(options.model)
-    if options.batch < 1:
-        raise GoldenError(f"--batch is {options.batch}, but must be 1 or more")
-    lines, sound = bench.run(options.model, model, options.batch, options.seed)
+    batch = bench.default_batch(model) if options.batch is None else options.batch
+    if batch < 1:
+        raise GoldenError(f"--batch is {batch}, but must be 1 or more")
+    lines, sound = bench.run(options.model, model, batch, options.seed)
     print("\n".join(lines))
     return 0 if sound else 2
 

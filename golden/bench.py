@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`assay bench-model MODEL`: the golden model's speed beside frameworks and a textbook convolution.
 
-Every figure comes from one process with one thread, and every timed result is also compared.
+Every figure is processor time of one process with one thread, which other processes hardly change, and the best of a
+few rounds; every timed result is also compared.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from assay.golden.graph import Graph
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.layers.linear import Convolution
 from assay.golden.layers.tflite import Conv2D
-from assay.golden.runtimes.isolated import Isolated
+from assay.golden.runtimes.isolated import Isolated, best_of_rounds
 
-__all__ = ["einsum_convolution", "run"]
+__all__ = ["default_batch", "einsum_convolution", "run"]
 
-_ROUNDS = 5  #: of everything that is short; the best counts
-_REFERENCE_RUNS = 16  #: single inputs through LiteRT and onnxruntime
+# Calls that do not count: layers prepare for many inputs (`golden.schemes.requantise`).
+_WARM_CALLS, _WARM_SECONDS = 2, 1.0
+_REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4
+# Where a batch is not asked for: a call's fixed costs count little from so many multiplications on.
+_BATCH, _BATCH_MACS = 64, 1 << 28
+
+
+def default_batch(graph: Graph) -> int:
+    """64 inputs, or more of a small network."""
+    return max(_BATCH, _BATCH_MACS // max(1, sum(node.macs for node in graph.nodes)))
 
 
 def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bool]:
@@ -34,8 +43,9 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
 
     Gives the lines of the report, and whether every runtime that began to run the network came to its end.
 
-    A .tflite network is also run in LiteRT's reference kernels and, written as QDQ ONNX (`golden.exporters.qdq`), in
-    onnxruntime; an .onnx network in onnxruntime as it is. What is not installed is named in its line.
+    A .tflite network is also run in LiteRT's reference kernels, in LiteRT's default interpreter, which hands it to
+    XNNPACK, and, written as QDQ ONNX (`golden.exporters.qdq`), in onnxruntime; an .onnx network in onnxruntime as it
+    is. What is not installed is named in its line.
 
     Raises:
         GoldenError: a network with several inputs or with state.
@@ -51,19 +61,24 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
     else:
         info = np.iinfo(tensor.dtype)
         x = rng.integers(info.min, info.max, shape, tensor.dtype, endpoint=True)
-    trace = graph.trace(x)
-    here = _best(lambda: graph.predict(x)) / batch
-    lines = [f"{graph.name}, batch {batch}, one thread, best of {_ROUNDS}"]
-    lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
     few = x[: min(batch, _REFERENCE_RUNS)]
+    trace = graph.trace(few)
+    started, calls = time.process_time(), 0
+    while calls < _WARM_CALLS or time.process_time() - started < _WARM_SECONDS:
+        graph.predict(x)
+        calls += 1
+    here = best_of_rounds(lambda: graph.predict(x)) / batch
+    lines = [f"{graph.name}, batch {batch}, one thread"]
+    lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
     columns = {"onnxruntime, QDQ": _onnxruntime}
     if model.suffix == ".tflite":
-        columns = {"LiteRT, reference kernels": _litert, **columns}
+        litert = {"LiteRT, reference kernels": "reference", "LiteRT, XNNPACK": "optimised"}
+        columns = {title: partial(_litert, kernels) for title, kernels in litert.items()} | columns
     sound = True
     for title, measure in columns.items():
         try:
             there, results = measure(model, graph, few)
-            text = f"{there * 1e3:8.3f} ms an input, {there / here:.2f} times as long; {results(trace)}"
+            text = f"{there * 1e3:8.3f} ms an input, {there / here:5.2f} times as long; {results(trace)}"
         except GoldenError as error:
             sound = sound and not isinstance(error, RuntimeEndedError)
             text = f"not measured: {error}"
@@ -71,19 +86,21 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
     return [*lines, *_against_einsum(graph, trace)], sound
 
 
-def _litert(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
-    runtime = Isolated("LiteRT", model, graph)
-    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), "DIFFER")
+def _litert(kernels: str, model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
+    runtime = Isolated("LiteRT", model, graph, kernels=kernels, outputs_only=True)
+    what = "DIFFER" if kernels == "reference" else _ROUNDED
+    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), what)
 
 
 def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
     """With onnxruntime's default optimisation, which fuses QDQ groups into integer kernels."""
     content = qdq.to_bytes(graph) if model.suffix == ".tflite" else model.read_bytes()
     runtime = Isolated("onnxruntime", content, onnx_importer.loads(content, graph.name), optimised=True)
-    # ONNX rounds otherwise than TFLite does, and fused groups otherwise than the file says.
-    return runtime.seconds(few), lambda trace: _differences(
-        graph, trace, runtime.trace(few), "rounded otherwise"
-    )
+    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), _ROUNDED)
+
+
+# XNNPACK and ONNX round otherwise than TFLite's reference kernels do, and fused groups otherwise than ONNX files say.
+_ROUNDED = "rounded otherwise"
 
 
 def _differences(graph: Graph, trace: dict[str, np.ndarray], seen: dict[str, np.ndarray], what: str) -> str:
@@ -108,10 +125,10 @@ def _against_einsum(graph: Graph, trace: dict[str, np.ndarray]) -> list[str]:
         centred = x.astype(np.int32) - convolution.zero_point
         kernel = np.ascontiguousarray(convolution.weight.transpose(1, 2, 3, 0)).astype(np.int32)
         window = convolution.window
-        started = time.perf_counter()
+        started = time.process_time()
         sums = einsum_convolution(centred, kernel, window.padding, window.stride)
-        slow = time.perf_counter() - started
-        fast = _best(partial(_all_blocks, convolution, x))
+        slow = time.process_time() - started
+        fast = best_of_rounds(partial(_all_blocks, convolution, x))
         if not np.array_equal(sums + convolution.bias, convolution.sums(x)):
             raise GoldenError(
                 f"node {node.name}: the einsum convolution gives other sums than the golden model"
@@ -155,13 +172,3 @@ def einsum_convolution(
 def _all_blocks(convolution: Convolution, x: np.ndarray) -> None:
     for _ in convolution.blocks(x):
         pass
-
-
-def _best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of a few calls."""
-    times = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)

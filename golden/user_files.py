@@ -76,7 +76,8 @@ def content(path: str | os.PathLike[str], largest: int) -> bytes:
                 parts.append(file.read(1 << 20))
         except (OSError, MemoryError) as error:
             raise GoldenError(f"{shown(path)} cannot be read: {_reason(error)}") from None
-    read = b"".join(parts)
+    # Joined without the empty last part, a file that was read at once is not copied.
+    read = b"".join(filter(None, parts))
     if len(read) > largest:
         raise GoldenError(
             f"{shown(path)} cannot be read: it has more than {largest} bytes, the most it may have"

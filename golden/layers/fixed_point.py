@@ -76,7 +76,7 @@ class Conv:
         size = self.convolution.window.output_size(images.shape[1:3])
         y = np.empty((len(images), *size, len(self.scales)), np.int8)
         for block, sums in self.convolution.blocks(images):
-            y[block] = rescale(sums.astype(np.int64), self._shift, self._divisor)
+            y[block] = rescale(sums.astype(np.int64) + self.convolution.offset, self._shift, self._divisor)
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2)).reshape(*x.shape[:2], len(self.scales), *size)
 
 

@@ -9,20 +9,32 @@ float64. The bound uses the actual weights and the range of the input's dtype (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 
-__all__ = ["Convolution", "TransposedConvolution", "Window", "exact_float", "pair", "sums_of_products"]
+__all__ = [
+    "Convolution",
+    "TransposedConvolution",
+    "Window",
+    "exact_float",
+    "pair",
+    "repeats",
+    "sums_of_products",
+]
 
-# im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy near this many bytes,
-# so that it stays in the cache between copying, multiplying and rescaling.
-_BLOCK_BYTES = 1 << 20
+# im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy and its sums near this many
+# bytes, so that they stay in the cache between copying, multiplying and rescaling.
+_BLOCK_BYTES = 1 << 21
+# Numbers that numpy's innermost loop shall take at once: it costs as much to enter as some hundred numbers do.
+_VECTOR = 2048
 # Weights are kept as the file's integers and become floats while they are multiplied, so many bytes at a time: a
 # network takes the memory of its file, not eight times that.
 _FLOAT_BYTES = 1 << 24
@@ -63,8 +75,7 @@ class Window:
     @property
     def extent(self) -> tuple[int, int]:
         """Rows and columns from the first tap to the last, both included."""
-        rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
-        return rows, columns
+        return (self.kernel[0] - 1) * self.dilation[0] + 1, (self.kernel[1] - 1) * self.dilation[1] + 1
 
     @staticmethod
     def same_padding(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -80,12 +91,12 @@ class Window:
             ConfigurationError: the dilated kernel is larger than the padded map.
         """
         padded = size[0] + self.padding[0] + self.padding[2], size[1] + self.padding[1] + self.padding[3]
-        if self.extent[0] > padded[0] or self.extent[1] > padded[1]:
+        extent = self.extent
+        if extent[0] > padded[0] or extent[1] > padded[1]:
             raise ConfigurationError(
-                f"kernel spans {self.extent[0]}x{self.extent[1]}, but the padded map is {padded[0]}x{padded[1]}"
+                f"kernel spans {extent[0]}x{extent[1]}, but the padded map is {padded[0]}x{padded[1]}"
             )
-        rows, columns = ((p - e) // s + 1 for p, e, s in zip(padded, self.extent, self.stride, strict=True))
-        return rows, columns
+        return (padded[0] - extent[0]) // self.stride[0] + 1, (padded[1] - extent[1]) // self.stride[1] + 1
 
     def taps(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """For each place of the kernel, row by row, the view of the padded `x` `[M, H, W, C]` that meets it."""
@@ -104,7 +115,7 @@ class Window:
         """`x` `[M, H, W, C]` as `dtype` with `value` around it."""
         top, left, bottom, right = self.padding
         if not any(self.padding):
-            return x.astype(dtype)
+            return x.astype(dtype, copy=False)
         shape = (len(x), x.shape[1] + top + bottom, x.shape[2] + left + right, x.shape[3])
         y = np.full(shape, value, dtype)
         y[:, top : top + x.shape[1], left : left + x.shape[2]] = x
@@ -141,7 +152,8 @@ class Convolution:
     y[m, i, j, k] = bias[k] + sum over fy, fx, c of weight[k, fy, fx, c] * (x[m, row, column, g*C/groups + c] -
     zero_point), with g = k // (K / groups), row = i * stride + fy * dilation - top, and column likewise.
 
-    The zero point is folded: sum(w * x) - zero_point * sum(w) has smaller products, so that float32 lasts longer.
+    The zero point is folded: y = `offset` + sum(w * x), with offset = bias - zero_point * sum(w). The products are
+    smaller so, float32 lasts longer, and x enters the sums as it is.
 
     Attributes:
         weight: integers `[K, fH, fW, C / groups]` of any dtype, the file's where that holds them.
@@ -150,8 +162,10 @@ class Convolution:
         zero_point: of x.
         groups: divides C and K; C / groups = 1 is a depthwise convolution.
         magnitude: largest absolute value that x can have.
-        dtype: the float in which the sums are exact (derived).
-        bound: what a sum, or any part of it, can reach in magnitude (derived).
+        offset: int64 `[K]`, what is added to the sums of products (derived).
+        reach: int64 `[K]`, the largest magnitude of a sum of products, or of any part of it (derived).
+        dtype: the float in which the sums of products are exact (derived).
+        bound: what a sum with its offset, or any part of it, can reach in magnitude (derived).
 
     Raises:
         DoesNotFitError: sums may reach 2**53.
@@ -163,19 +177,23 @@ class Convolution:
     zero_point: int = 0
     groups: int = 1
     magnitude: int = 128
+    offset: np.ndarray = field(init=False, repr=False)
+    reach: np.ndarray = field(init=False, repr=False)
     dtype: type = field(init=False)
     bound: int = field(init=False)
-    _offset: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         signed, absolute = _sums(self.weight)
         offset = self.bias.astype(np.int64) - self.zero_point * signed
         magnitude = max(self.magnitude, abs(self.zero_point))
         # In Python's integers, which a hostile magnitude cannot wrap.
-        bound = max(a * magnitude + abs(b) for a, b in zip(absolute.tolist(), offset.tolist(), strict=True))
+        reach = [each * magnitude for each in absolute.tolist()]
+        bound = max(r + abs(o) for r, o in zip(reach, offset.tolist(), strict=True))
+        exact_float(bound)
         object.__setattr__(self, "bound", bound)
-        object.__setattr__(self, "dtype", exact_float(bound))
-        object.__setattr__(self, "_offset", offset.astype(self.dtype))
+        object.__setattr__(self, "dtype", exact_float(max(reach)))
+        object.__setattr__(self, "reach", np.array(reach, np.int64))
+        object.__setattr__(self, "offset", offset)
 
     @property
     def depthwise(self) -> bool:
@@ -183,80 +201,184 @@ class Convolution:
         return self.weight.shape[3] == 1 and self.groups > 1
 
     def blocks(self, x: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-        """The sums, in blocks of images and output rows: ((images, rows), `dtype` `[m, r, oW, K]`)."""
+        """The sums of products of `x` `[M, H, W, C]`, without their offset, in blocks of images and output rows.
+
+        Yields:
+            ((images, rows), sums): `dtype` `[m, r, oW, K]`, in memory that the next block overwrites.
+        """
         out_h, out_w = self.window.output_size(x.shape[1:3])
-        itemsize = np.dtype(self.dtype).itemsize
-        terms = len(self.weight) if self.depthwise else self.weight[0].size * self.groups
-        row_bytes = itemsize * max(1, out_w * max(terms, len(self.weight)))
-        block_bytes, matrix = _BLOCK_BYTES, None
-        if self.weight.size * itemsize <= _FLOAT_BYTES:
-            matrix = self._matrix(slice(None))
-        else:
-            # Weights that become floats for each block anew are worth a larger block.
-            block_bytes = _FLOAT_BYTES
-        images = max(1, block_bytes // (row_bytes * out_h))
-        rows = out_h if images > 1 else max(1, min(out_h, block_bytes // row_bytes))
+        itemsize, outputs = np.dtype(self.dtype).itemsize, len(self.weight)
+        # A position's bytes: what is multiplied, and its sums.
+        across = math.prod(self.window.stride) if self.depthwise else math.prod(self.window.kernel)
+        position = itemsize * (across * x.shape[3] + outputs)
+        # Weights that pass the cache, or become floats, for each block anew are worth a larger block.
+        floats = self.weight.size * itemsize
+        whole = floats <= _FLOAT_BYTES
+        positions = max(1, (max(_BLOCK_BYTES, 4 * floats) if whole else _FLOAT_BYTES) // position)
+        images = max(1, min(len(x), positions // (out_h * out_w)))
+        rows = out_h if images > 1 else max(1, min(out_h, positions // out_w))
+        largest = images * rows * out_w
+        multiply = self._depthwise(out_w) if self.depthwise else self._dense(largest, whole)
+        patch = _Patch(self, x, images, rows)
+        memory = np.empty(largest * outputs, self.dtype)
         for first in range(0, len(x), images):
-            padded = self.window.padded(x[first : first + images], self.zero_point, self.dtype)
+            count = min(images, len(x) - first)
             for row in range(0, out_h, rows):
-                count = min(rows, out_h - row)
-                top = row * self.window.stride[0]
-                bottom = top + (count - 1) * self.window.stride[0] + self.window.extent[0]
-                sums = self._multiply(padded[:, top:bottom], matrix)
-                sums += self._offset
-                yield (slice(first, first + images), slice(row, row + count)), sums
+                height = min(rows, out_h - row)
+                sums = memory[: count * height * out_w * outputs].reshape(count, height, out_w, outputs)
+                multiply(patch.windows(first, count, row, height), sums)
+                yield (slice(first, first + count), slice(row, row + height)), sums
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """All sums at once: integers `[M, H, W, C]` to int64 `[M, oH, oW, K]`."""
         y = np.empty((len(x), *self.window.output_size(x.shape[1:3]), len(self.weight)), np.int64)
         for block, sums in self.blocks(x):
-            y[block] = sums
+            part = y[block]
+            part[...] = sums
+            part += self.offset
         return y
 
     def _matrix(self, channels: slice) -> np.ndarray:
-        """The weights of some channels of each group as floats: `[groups, terms, K / groups]`, or `[fH, fW, K]`."""
-        if self.depthwise:
-            return np.ascontiguousarray(np.moveaxis(self.weight[..., 0], 0, -1), self.dtype)
+        """The weights of some channels of each group as floats: `[groups, terms, K / groups]`."""
         grouped = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
         return grouped[:, channels].astype(self.dtype).swapaxes(1, 2)
 
-    def _multiply(self, padded: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-        """Products and their sums, without the offset: one matrix product for each group (im2col).
+    def _dense(self, largest: int, whole: bool) -> Callable[[np.ndarray, np.ndarray], None]:
+        """A function of a block's windows and of where its sums go: one matrix product for each group (im2col).
 
-        Without a `matrix` the weights become floats here, a part at a time.
+        Args:
+            largest: positions of a block.
+            whole: whether all weights become floats once, or else for each block anew, a part at a time.
         """
-        if self.depthwise:
-            return self._multiply_depthwise(padded, self._matrix(slice(None)) if matrix is None else matrix)
-        window = self.window
-        views = sliding_window_view(padded, window.extent, axis=(1, 2))
-        views = views[
-            :, :: window.stride[0], :: window.stride[1], :, :: window.dilation[0], :: window.dilation[1]
-        ]
-        positions = views.shape[:3]
-        views = views.reshape(*positions, self.groups, -1, *window.kernel).transpose(3, 0, 1, 2, 5, 6, 4)
-        views = views.reshape(self.groups, -1, self.weight[0].size)
-        if matrix is not None:
-            sums = views @ matrix
-        else:
-            count = len(self.weight) // self.groups
-            sums = np.empty((self.groups, views.shape[1], count), self.dtype)
-            step = max(1, _FLOAT_BYTES * count // (self.weight.size * np.dtype(self.dtype).itemsize))
-            for first in range(0, count, step):
-                part = slice(first, first + step)
-                np.matmul(views, self._matrix(part), out=sums[..., part])
-        return sums.transpose(1, 0, 2).reshape(*positions, -1)
+        groups, outputs, terms = self.groups, len(self.weight) // self.groups, self.weight[0].size
+        matrix = self._matrix(slice(None)) if whole else None
+        memory = np.empty(groups * largest * terms, self.dtype)
 
-    def _multiply_depthwise(self, padded: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        """The same for one input channel a group: one product of whole maps for each place of the kernel."""
-        multiplier = len(self.weight) // self.groups
-        weights = matrix.reshape(-1, self.groups, multiplier)
-        if multiplier == 1:
-            weights = weights[..., 0]
-        taps = (tap if multiplier == 1 else tap[..., None] for tap in self.window.taps(padded))
-        total = next(taps) * weights[0]
-        for tap, weight in zip(taps, weights[1:], strict=True):
-            np.add(total, tap * weight, out=total)
-        return total.reshape(*total.shape[:3], -1)
+        def multiply(windows: np.ndarray, sums: np.ndarray) -> None:
+            positions = math.prod(windows.shape[:3])
+            columns = memory[: groups * positions * terms].reshape(groups, positions, terms)
+            # The only copy: im2col, and integers become floats.
+            parts = columns.reshape(groups, *windows.shape[:5], -1)
+            parts[...] = windows.reshape(*windows.shape[:5], groups, -1).transpose(5, 0, 1, 2, 3, 4, 6)
+            flat = sums.reshape(positions, groups * outputs)
+            if matrix is not None and groups == 1:
+                np.matmul(columns[0], matrix[0], out=flat)
+            elif matrix is not None:
+                flat.reshape(positions, groups, outputs)[...] = (columns @ matrix).swapaxes(0, 1)
+            else:
+                step = max(1, _FLOAT_BYTES * outputs // (self.weight.size * columns.itemsize))
+                for first in range(0, outputs, step):
+                    part = slice(first, first + step)
+                    flat.reshape(positions, groups, outputs)[..., part] = (
+                        columns @ self._matrix(part)
+                    ).swapaxes(0, 1)
+
+        return multiply
+
+    def _depthwise(self, out_w: int) -> Callable[[np.ndarray, np.ndarray], None]:
+        """The same for one input channel a group: a sum over the places of the kernel, of whole rows at once."""
+        multiplier, channels = len(self.weight) // self.groups, self.groups
+        # Several columns of a row are one vector, because numpy's loops are slow where the innermost one is short.
+        columns = repeats(out_w, channels)
+        weights = self.weight[..., 0].reshape(channels, multiplier, *self.window.kernel).transpose(1, 2, 3, 0)
+        tiled: np.ndarray = np.tile(weights.astype(self.dtype), (1, 1, 1, columns))
+
+        def multiply(windows: np.ndarray, sums: np.ndarray) -> None:
+            images, rows = windows.shape[:2]
+            shape = (images, rows, out_w // columns, *self.window.kernel, columns * channels)
+            strides = windows.strides
+            vectors = as_strided(
+                windows, shape, (*strides[:2], strides[2] * columns, *strides[3:]), writeable=False
+            )
+            for number, kernel in enumerate(tiled):
+                out = sums.reshape(images, rows, out_w // columns, -1, multiplier)[..., number]
+                np.einsum("mrqyxc,yxc->mrqc", vectors, kernel, out=out)
+
+        return multiply
+
+
+class _Patch:
+    """The part of padded maps that a block of images and output rows reads, as a view of its windows.
+
+    Args:
+        convolution: whose windows they are. Of a depthwise one the values become floats, and each column of the kernel
+            has its own copy of a map if the stride is not 1, so that neighbouring windows are neighbours in memory.
+        x: integers `[M, H, W, C]`.
+        images, rows: of the largest block.
+    """
+
+    def __init__(self, convolution: Convolution, x: np.ndarray, images: int, rows: int) -> None:
+        window, zero_point, depthwise = convolution.window, convolution.zero_point, convolution.depthwise
+        self._x, self._window, self._zero_point = x, window, zero_point
+        self._width = window.output_size(x.shape[1:3])[1]
+        self._apart = depthwise and window.stride[1] > 1
+        self._memory: np.ndarray | None = None
+        if depthwise or any(window.padding):
+            limits = np.iinfo(x.dtype)
+            kept = not depthwise and limits.min <= zero_point <= limits.max
+            columns = (window.kernel[1], self._width) if self._apart else (1, self._padded_width)
+            height = (rows - 1) * window.stride[0] + window.extent[0]
+            shape = (images, height, *columns, x.shape[3])
+            self._memory = np.full(shape, zero_point, x.dtype if kept else convolution.dtype)
+
+    @property
+    def _padded_width(self) -> int:
+        return self._x.shape[2] + self._window.padding[1] + self._window.padding[3]
+
+    def windows(self, first: int, count: int, row: int, rows: int) -> np.ndarray:
+        """The windows of some images and output rows: `[m, r, oW, fH, fW, C]`."""
+        window = self._window
+        begin = row * window.stride[0] - window.padding[0]
+        end = begin + (rows - 1) * window.stride[0] + window.extent[0]
+        x = self._x[first : first + count, max(begin, 0) : max(end, 0)]
+        maps = (
+            x[:, :, None]
+            if self._memory is None
+            else self._padded(x, self._memory[:count, : end - begin], begin)
+        )
+        across = (1, 1) if self._apart else (window.stride[1], window.dilation[1])
+        _, down, copy, right, channel = maps.strides
+        return as_strided(
+            maps,
+            (count, rows, self._width, *window.kernel, x.shape[3]),
+            (
+                maps.strides[0],
+                down * window.stride[0],
+                right * across[0],
+                down * window.dilation[0],
+                copy if self._apart else right * across[1],
+                channel,
+            ),
+            writeable=False,
+        )
+
+    def _padded(self, x: np.ndarray, maps: np.ndarray, begin: int) -> np.ndarray:
+        """Put rows of `x` into `maps`, whose first row is row `begin` of the unpadded map; columns outside stay."""
+        above, left = max(-begin, 0), self._window.padding[1]
+        maps[:, :above] = self._zero_point
+        maps[:, above + x.shape[1] :] = self._zero_point
+        inside = maps[:, above : above + x.shape[1]]
+        if not self._apart:
+            inside[:, :, 0, left : left + x.shape[2]] = x
+            return maps
+        stride = self._window.stride[1]
+        for place in range(self._window.kernel[1]):
+            shift = place * self._window.dilation[1] - left
+            columns = range(
+                -(min(shift, 0) // stride), min(self._width, (x.shape[2] - 1 - shift) // stride + 1)
+            )
+            if columns:
+                met = slice(columns[0] * stride + shift, columns[-1] * stride + shift + 1, stride)
+                inside[:, :, place, columns.start : columns.stop] = x[:, :, met]
+        return maps
+
+
+@functools.lru_cache(maxsize=1024)
+def repeats(count: int, length: int) -> int:
+    """The largest divisor of `count` of which so many vectors of `length` are together as long as numpy's loops
+    need to be to run at full speed."""
+    most = max(1, min(count, _VECTOR // max(1, length)))
+    return next(n for n in range(most, 0, -1) if count % n == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,9 +441,15 @@ class TransposedConvolution:
 
 def _sums(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each output channel's weights the sum, and the sum of the absolute values: int64 `[K]` each."""
-    flat = weight.reshape(len(weight), -1)
-    signed = flat.sum(axis=1, dtype=np.int64)
-    return signed, 2 * np.maximum(flat, 0).sum(axis=1, dtype=np.int64) - signed
+    signed, absolute = np.empty((2, len(weight)), np.int64)
+    # A part at a time, because the largest layers are most of a network's memory.
+    step = max(1, _BLOCK_BYTES // max(1, weight[0].size))
+    for first in range(0, len(weight), step):
+        part = weight[first : first + step].reshape(-1, weight[0].size)
+        total = part.sum(axis=1, dtype=np.int64)
+        signed[first : first + step] = total
+        absolute[first : first + step] = 2 * np.maximum(part, 0).sum(axis=1, dtype=np.int64) - total
+    return signed, absolute
 
 
 def sums_of_products(a: np.ndarray, b: np.ndarray, magnitude: int) -> np.ndarray:

@@ -9,15 +9,16 @@ in https://github.com/google-ai-edge/LiteRT. The fixed-point arithmetic is `gold
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from assay.golden.errors import ConfigurationError, GoldenError
-from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, sums_of_products
+from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, exact_float
 from assay.golden.layers.shaping import ranked
 from assay.golden.layers.tflite_tables import all_values, looked_up
+from assay.golden.schemes.requantise import Requantiser
 from assay.golden.schemes.tflite import (
     ACTIVATIONS,
     Affine,
@@ -72,6 +73,9 @@ __all__ = [
     "convolution_factors",
 ]
 
+# Integers of 64 bits that stay in the cache from one step of an operator to the next.
+_BLOCK_VALUES = 1 << 14
+
 
 def convolution_factors(source: Affine, weight: Affine, target: Affine) -> np.ndarray:
     """input scale * weight scale / output scale in float64, one for each of the weight's scales.
@@ -103,21 +107,19 @@ class Conv2D:
     rescale: Rescale | FloatRescale
     target: Affine
     activation: str = "NONE"
+    _requantiser: Requantiser = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sums, (low, high) = self.convolution, activation_range(self.activation, self.target)
+        zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
+        requantiser = Requantiser(self.rescale, sums.offset, sums.reach, zero_point, low, high, dtype)
+        object.__setattr__(self, "_requantiser", requantiser)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         images = x.reshape(-1, *x.shape[2:])
         size = self.convolution.window.output_size(images.shape[1:3])
-        low, high = activation_range(self.activation, self.target)
-        zero_point, dtype = int(self.target.zero_point[0]), self.target.dtype
-        y = np.empty((len(images), *size, len(self.convolution.weight)), dtype)
-        rescale = self.rescale
-        in_floats = isinstance(rescale, Rescale) and rescale.exact_in_float64(self.convolution.bound)
-        for block, sums in self.convolution.blocks(images):
-            if in_floats and isinstance(rescale, Rescale):
-                y[block] = rescale.saturated(sums, zero_point, low, high)
-            else:
-                sums = _accumulated(sums.astype(np.int64))
-                y[block] = clamped(rescale.apply(sums), zero_point, low, high, dtype)
+        y = np.empty((len(images), *size, len(self.convolution.weight)), self.target.dtype)
+        self._requantiser.run(self.convolution.blocks(images), y)
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
 
@@ -189,15 +191,26 @@ class BatchMatMul:
         object.__setattr__(self, "rescale", Rescale.of(product / np.float64(self.target.scale[0])))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        rank = max(a.ndim, b.ndim)
+        rank, dtype = max(a.ndim, b.ndim), self.target.dtype
         operands = []
         for x, source, adjoint in zip((a, b), self.sources, self.adjoint, strict=True):
-            x = ranked(x, rank).astype(np.int64) - source.zero_point[0]
-            operands.append(x.swapaxes(-1, -2) if adjoint else x)
-        sums = sums_of_products(operands[0], operands[1], 255 * 255)
-        low, high = limits(self.target.dtype)
-        y = self.rescale.apply(_accumulated(sums))
-        return clamped(y, int(self.target.zero_point[0]), low, high, self.target.dtype)
+            x = ranked(x, rank)
+            operands.append((x.swapaxes(-1, -2) if adjoint else x, int(source.zero_point[0])))
+        reach = np.array([255 * 255 * operands[0][0].shape[-1]])
+        float_type = exact_float(int(reach[0]))
+        zero_point, (low, high) = int(self.target.zero_point[0]), limits(dtype)
+        requantiser = Requantiser(self.rescale, np.zeros(1, np.int64), reach, zero_point, low, high, dtype)
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            for run in range(runs):
+                a, b = (x[min(run, len(x) - 1)].astype(float_type) - zero for x, zero in operands)
+                yield run, (a @ b)[..., None]
+
+        runs = max(len(x) for x, _ in operands)
+        lead = np.broadcast_shapes(*(x.shape[1:-2] for x, _ in operands))
+        y = np.empty((runs, *lead, operands[0][0].shape[-2], operands[1][0].shape[-1], 1), dtype)
+        requantiser.run(blocks(), y)
+        return y[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -784,9 +797,16 @@ class Softmax:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         low, _ = limits(self.target.dtype)
-        x = x.astype(np.int64)
-        exponentials = self.exponentials[x.max(axis=-1, keepdims=True) - x]
-        return (softmax_shares(exponentials, self.target.dtype.itemsize * 8) + low).astype(self.target.dtype)
+        y = np.empty(x.shape, self.target.dtype)
+        rows, results = (a.reshape(-1, x.shape[-1]) for a in (np.ascontiguousarray(x), y))
+        step = max(1, _BLOCK_VALUES // x.shape[-1])
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            # Differences of 8-bit integers are what unsigned ones give, which wrap.
+            differences = part.max(axis=-1, keepdims=True).view(np.uint8) - part.view(np.uint8)
+            shares = softmax_shares(self.exponentials.take(differences), self.target.dtype.itemsize * 8)
+            results[first : first + step] = np.add(shares, low, out=shares)
+        return y
 
 
 @dataclass(frozen=True, eq=False)

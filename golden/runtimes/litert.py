@@ -27,6 +27,7 @@ class LiteRt:
         progress: wraps the runs of a call to `trace`, as tqdm does.
         kernels: "reference" is the op resolver BUILTIN_REF. "optimised" is the interpreter's default, which hands what
             it can to XNNPACK; so that XNNPACK keeps them, all tensors are made outputs of the model.
+        outputs_only: keep only the inputs and the model's outputs: nothing slows the kernels down then.
 
     Raises:
         GoldenError: LiteRT is not installed, or refuses the model.
@@ -38,6 +39,7 @@ class LiteRt:
         graph: Graph,
         progress: Callable[[range], Iterable[int]] = iter,
         kernels: str = "reference",
+        outputs_only: bool = False,
     ) -> None:
         if kernels not in KERNELS:
             raise GoldenError(f"kernels is {kernels!r}, but must be one of {', '.join(KERNELS)}")
@@ -52,11 +54,13 @@ class LiteRt:
         self._graph = graph
         self._progress = progress
         made = [name for node in graph.nodes for name in node.outputs]
-        self._names = [*graph.inputs, *made]
+        self._names = [*graph.inputs, *(graph.outputs if outputs_only else made)]
         try:
             if kernels == "reference":
                 data = _of_first_versions(data)
                 resolver = interpreter.OpResolverType.BUILTIN_REF
+            elif outputs_only:
+                resolver = interpreter.OpResolverType.AUTO
             else:
                 places = [index for name in made if (index := graph.tensors[name].index) is not None]
                 data = _with_outputs(data, places)
@@ -64,7 +68,7 @@ class LiteRt:
             self._interpreter = interpreter.Interpreter(
                 model_content=data,
                 experimental_op_resolver_type=resolver,
-                experimental_preserve_all_tensors=kernels == "reference",
+                experimental_preserve_all_tensors=kernels == "reference" and not outputs_only,
                 num_threads=1,
             )
             self._interpreter.allocate_tensors()

@@ -80,14 +80,21 @@ def limits(dtype: np.dtype) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def round_half_away(x: np.ndarray) -> np.ndarray:
+#: The greatest float64 below 1/2. Added to any float64 that is not negative and rounded down, it rounds to nearest,
+#: ties up: 1/2 makes a tie of the sum, which goes to the next integer, whose last bit is even; a fraction that is below
+#: 1/2 stays below 1.
+BELOW_HALF = float(np.nextafter(0.5, 0))
+
+
+def round_half_away(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """C's `round` (TfLiteRound): nearest integer, ties away from zero; floats in, the same float dtype out.
 
-    trunc and the difference are exact, so no half is ever added to a float that could round up with it.
+    Args:
+        out: as of numpy's functions; it may be `x`.
     """
     x = np.asarray(x)
-    whole = np.trunc(x)
-    return whole + np.copysign((np.abs(x - whole) >= 0.5).astype(x.dtype), x)
+    below_half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    return np.trunc(np.add(x, np.copysign(below_half, x), out=out), out=out)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -214,45 +221,6 @@ class Rescale:
             x += (np.int64(1) << right) >> 1
             x >>= right
         return x
-
-    def exact_in_float64(self, magnitude: int) -> bool:
-        """Whether `saturated` is exact for every accumulator of at most `magnitude`; the proof is there."""
-        right = -self.shift
-        if (self.shift > 0).any() or (self.multiplier < 0).any() or magnitude >= 1 << 31:
-            return False
-        return bool(right.max() <= 14)
-
-    def saturated(self, x: np.ndarray, zero_point: int, low: int, high: int) -> np.ndarray:
-        """clip(`apply`(x) + zero_point, low, high) of an int8 tensor in one float64 multiplication and addition.
-
-        With P = x * multiplier, e = -shift, v = floor((P + 2**30) / 2**31), the two roundings are
-        floor((v + 2**(e-1)) / 2**e) for v >= 0 and floor((v + 2**(e-1) - 1) / 2**e) for v < 0, if e > 0. A floor of a
-        floor is one floor: floor((P + 2**30 + 2**(30+e) - (x < 0) * 2**31) / 2**(31+e)); for e = 0 it is
-        floor((P + 2**30) / 2**31). (v < 0 means x < 0, but for x = -1 and multiplier 2**30, or 0, where both give 0.)
-
-        All that is scaled by 2**-(31+e), which no float64 minds. As long as P, and what it becomes with the constants,
-        stay within 2**53, everything is an integer that float64 holds. Where one of them leaves that, e <= 14 makes it
-        256 or more after the scaling, exact or rounded, as rounding is monotonic: more than zero_point and what is
-        still added can bring back into int8, so that the result saturates to the same end. (For e = 15 it is 128 or
-        more, and a zero point of -128 does bring that back: 4812869 * 2141969779 is wrong by one.)
-
-        Args:
-            x: integers as float32 or float64, `[..., C]`, for which `exact_in_float64` holds.
-            zero_point, low, high: within int8.
-
-        Returns:
-            int8 of `x`'s shape.
-        """
-        right = -self.shift
-        unit = np.ldexp(1.0, -(31 + right))
-        shared = 0.5 * np.ldexp(1.0, -right) + np.where(right > 0, 0.5, 0.0) + zero_point
-        y = np.multiply(x, self.multiplier * unit, dtype=np.float64)
-        y += shared
-        # Where the clamp is at the zero point or above, as after a ReLU, all x < 0 end there anyway.
-        if low < zero_point and right.any():
-            y -= (x < 0) * np.where(right > 0, np.ldexp(1.0, -right), 0.0)
-        np.floor(y, out=y)
-        return np.clip(y, low, high, out=y).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -452,11 +420,14 @@ def softmax_shares(exponentials: np.ndarray, bits: int) -> np.ndarray:
         exponentials: 0 to 2**31 - 1, no integer bits. A sum of 0, as no softmax's is, counts as 2**-19.
         bits: of a share.
     """
-    total = rounding_divide_by_pot(exponentials, 12).sum(axis=-1, keepdims=True)
+    # Nothing is negative: ties away from zero are ties up, and two roundings one floor (`golden.schemes.requantise`).
+    total = ((exponentials + (1 << 11)) >> 12).sum(axis=-1, keepdims=True)
     inverse, headroom = reciprocal(np.maximum(total, 1))
-    product = saturating_rounding_doubling_high_mul(inverse, exponentials)
-    shares = rounding_divide_by_pot(product, np.minimum(12 - headroom + 31 - bits, 31))
-    return np.minimum(shares, (1 << bits) - 1)
+    right = np.minimum(12 - headroom + 31 - bits, 31)
+    shares = exponentials * inverse
+    shares += (1 << 30) + np.where(right > 0, 1 << 30 + right, 0)
+    shares >>= 31 + right
+    return np.minimum(shares, (1 << bits) - 1, out=shares)
 
 
 def inverse_square_root(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import pytest
 
 from assay import golden
 from assay.golden import GoldenError
+from assay.golden.importers import tflite as importers
 from assay.golden.tests.litert import compare, litert, network, random_inputs
 
 # Network -> how many inputs it is compared on.
@@ -45,6 +46,24 @@ def test_the_batch_does_not_matter(name):
     for tensor, values in whole.items():
         np.testing.assert_array_equal(values, np.concatenate([part[tensor] for part in parts]))
     np.testing.assert_array_equal(graph.predict(x), whole[graph.outputs[0]])
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50", "alexnet", "bert_tiny"])
+def test_networks_of_random_weights_equal_litert(name):
+    pytest.importorskip("tflite", reason="the TFLite parser is missing: pip install tflite")
+    from assay.golden.exporters import networks
+
+    data = networks.write(name)
+    graph = importers.loads(data)
+    (tensor,) = (graph.tensors[name] for name in graph.inputs)
+    x = np.random.default_rng(0).integers(-128, 128, tensor.shape).astype(np.int8)
+    theirs = litert(data, graph).trace(x)
+    comparison = graph.compare(x, theirs)
+    assert len(comparison.tensors) == len(theirs) > len(graph.nodes)
+    assert comparison.exact, f"{comparison.first_differing}"
+    for node in graph.nodes:
+        if node.macs:
+            assert len(np.unique(theirs[node.outputs[0]])) > 20, f"{node.name}: the scales leave few values"
 
 
 def wake_word(name: str) -> Path:
