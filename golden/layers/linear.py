@@ -19,6 +19,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
+from assay.golden.layers.scratch import scratch
 
 __all__ = [
     "Convolution",
@@ -33,6 +34,8 @@ __all__ = [
 # im2col multiplies its input by the kernel's area; blocks of images or rows keep that copy and its sums near this many
 # bytes, so that they stay in the cache between copying, multiplying and rescaling.
 _BLOCK_BYTES = 1 << 21
+# The same for the sums alone, which more steps pass through.
+_BLOCK_SUMS = 1 << 17
 # Numbers that numpy's innermost loop shall take at once: it costs as much to enter as some hundred numbers do.
 _VECTOR = 2048
 # Weights are kept as the file's integers and become floats while they are multiplied, so many bytes at a time: a
@@ -215,19 +218,26 @@ class Convolution:
         floats = self.weight.size * itemsize
         whole = floats <= _FLOAT_BYTES
         positions = max(1, (max(_BLOCK_BYTES, 4 * floats) if whole else _FLOAT_BYTES) // position)
+        positions = min(positions, max(1, _BLOCK_SUMS // outputs, floats // position))
         images = max(1, min(len(x), positions // (out_h * out_w)))
         rows = out_h if images > 1 else max(1, min(out_h, positions // out_w))
         largest = images * rows * out_w
-        multiply = self._depthwise(out_w) if self.depthwise else self._dense(largest, whole)
+        dense = 0 if self.depthwise else largest * self.weight[0].size * self.groups
         patch = _Patch(self, x, images, rows)
-        memory = np.empty(largest * outputs, self.dtype)
-        for first in range(0, len(x), images):
-            count = min(images, len(x) - first)
-            for row in range(0, out_h, rows):
-                height = min(rows, out_h - row)
-                sums = memory[: count * height * out_w * outputs].reshape(count, height, out_w, outputs)
-                multiply(patch.windows(first, count, row, height), sums)
-                yield (slice(first, first + count), slice(row, row + height)), sums
+        with (
+            scratch("sums", largest * outputs, self.dtype) as memory,
+            scratch("columns", dense, self.dtype) as columns,
+            scratch("patch", math.prod(patch.shape), patch.dtype) as maps,
+        ):
+            patch.use(maps)
+            multiply = self._depthwise(out_w) if self.depthwise else self._dense(columns, whole)
+            for first in range(0, len(x), images):
+                count = min(images, len(x) - first)
+                for row in range(0, out_h, rows):
+                    height = min(rows, out_h - row)
+                    sums = memory[: count * height * out_w * outputs].reshape(count, height, out_w, outputs)
+                    multiply(patch.windows(first, count, row, height), sums)
+                    yield (slice(first, first + count), slice(row, row + height)), sums
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """All sums at once: integers `[M, H, W, C]` to int64 `[M, oH, oW, K]`."""
@@ -243,16 +253,15 @@ class Convolution:
         grouped = self.weight.reshape(self.groups, len(self.weight) // self.groups, -1)
         return grouped[:, channels].astype(self.dtype).swapaxes(1, 2)
 
-    def _dense(self, largest: int, whole: bool) -> Callable[[np.ndarray, np.ndarray], None]:
+    def _dense(self, memory: np.ndarray, whole: bool) -> Callable[[np.ndarray, np.ndarray], None]:
         """A function of a block's windows and of where its sums go: one matrix product for each group (im2col).
 
         Args:
-            largest: positions of a block.
+            memory: for a block's columns, `dtype`.
             whole: whether all weights become floats once, or else for each block anew, a part at a time.
         """
         groups, outputs, terms = self.groups, len(self.weight) // self.groups, self.weight[0].size
         matrix = self._matrix(slice(None)) if whole else None
-        memory = np.empty(groups * largest * terms, self.dtype)
 
         def multiply(windows: np.ndarray, sums: np.ndarray) -> None:
             positions = math.prod(windows.shape[:3])
@@ -313,13 +322,21 @@ class _Patch:
         self._width = window.output_size(x.shape[1:3])[1]
         self._apart = depthwise and window.stride[1] > 1
         self._memory: np.ndarray | None = None
+        self.shape: tuple[int, ...] = (0,)
+        self.dtype: npt.DTypeLike = convolution.dtype
         if depthwise or any(window.padding):
             limits = np.iinfo(x.dtype)
             kept = not depthwise and limits.min <= zero_point <= limits.max
             columns = (window.kernel[1], self._width) if self._apart else (1, self._padded_width)
             height = (rows - 1) * window.stride[0] + window.extent[0]
-            shape = (images, height, *columns, x.shape[3])
-            self._memory = np.full(shape, zero_point, x.dtype if kept else convolution.dtype)
+            self.shape = (images, height, *columns, x.shape[3])
+            self.dtype = x.dtype if kept else convolution.dtype
+
+    def use(self, memory: np.ndarray) -> None:
+        """Put the maps into `memory`, of as many numbers as `shape` has, unless they are read where they are."""
+        if memory.size:
+            memory.fill(self._zero_point)
+            self._memory = memory.reshape(self.shape)
 
     @property
     def _padded_width(self) -> int:

@@ -47,6 +47,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from assay.golden.layers.linear import repeats
+from assay.golden.layers.scratch import scratch
 from assay.golden.schemes.tflite import BELOW_HALF, FloatRescale, Rescale, clamped, round_half_away
 
 __all__ = ["Requantiser"]
@@ -124,7 +125,6 @@ class Requantiser:
             blocks: what `y` is indexed with, and sums `[..., C]` as floats that hold them exactly.
             y: `dtype` `[..., C]`, contiguous.
         """
-        memory = np.empty(0)
         for block, sums in blocks:
             part = y[block]
             if self._line is not None:
@@ -136,22 +136,20 @@ class Requantiser:
             repeat = repeats(sums.size // channels, channels)
             rows, results = (a.reshape(-1, repeat * channels) for a in (sums, part))
             step = max(1, _CHUNK // rows.shape[1])
-            if memory.size < min(step, len(rows)) * rows.shape[1]:
-                memory = np.empty(min(step, len(rows)) * rows.shape[1])
-            if self.way == "line" and memory.dtype != np.float32:
-                memory = np.empty(memory.size, np.float32)
             _, steps, exceptions = self._tiled(repeat)
-            for first in range(0, len(rows), step):
-                made = rows[first : first + step]
-                out = memory[: made.size].reshape(made.shape)
-                for function, operand in steps:
-                    made = function(made, operand, out)
-                np.clip(made, self.low, self.high, out=made)
-                results[first : first + step] = made
-                for wrong, right in exceptions:
-                    places = np.flatnonzero(rows[first : first + step] == wrong)
-                    if places.size:
-                        results[first : first + step].reshape(-1)[places] = right[places % len(right)]
+            dtype = np.float32 if self.way == "line" else np.float64
+            with scratch("results", min(step, len(rows)) * rows.shape[1], dtype) as memory:
+                for first in range(0, len(rows), step):
+                    made = rows[first : first + step]
+                    out = memory[: made.size].reshape(made.shape)
+                    for function, operand in steps:
+                        made = function(made, operand, out)
+                    np.clip(made, self.low, self.high, out=made)
+                    results[first : first + step] = made
+                    for wrong, right in exceptions:
+                        places = np.flatnonzero(rows[first : first + step] == wrong)
+                        if places.size:
+                            results[first : first + step].reshape(-1)[places] = right[places % len(right)]
 
     def _tiled(self, repeat: int) -> tuple[int, tuple[_Step, ...], tuple[_Exception, ...]]:
         """The steps for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""
