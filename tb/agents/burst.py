@@ -277,6 +277,7 @@ class BurstDriver(_Stalling, BusDriver):
         self._thread.cancel()
         if self._feeder is not None:
             self._feeder.stop()
+            self._count = None  # of whichever burst it had come to
         dropped = [entry[0] for entry in self._sendQ]
         if self._job is not None:
             dropped.insert(0, self._job)
