@@ -42,7 +42,7 @@ TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
 # (--unroll-count 4 would compile in a fraction of the time, but Verilator 5.48 then computes shift registers in loops
-# wrongly: pe_array_post, test `add`.)
+# wrongly: the test `add` of the array's output stage finds it.)
 VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
 
 RUNTIME_FLAGS = ("-march=native",)
