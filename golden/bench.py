@@ -30,12 +30,13 @@ _WARM_CALLS, _WARM_SECONDS = 2, 1.0
 _REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4
 # Where a batch is not asked for: a call's fixed costs count little from so many multiplications on.
-_BATCH, _BATCH_MACS = 64, 1 << 28
+_BATCH, _LARGEST_BATCH, _BATCH_MACS = 64, 1024, 1 << 28
 
 
 def default_batch(graph: Graph) -> int:
-    """64 inputs, or more of a small network."""
-    return max(_BATCH, _BATCH_MACS // max(1, sum(node.macs for node in graph.nodes)))
+    """64 inputs, or more of a small network, at most 1,024: a network may have no multiplication at all."""
+    macs = sum(node.macs for node in graph.nodes)
+    return min(max(_BATCH, _BATCH_MACS // max(1, macs)), _LARGEST_BATCH)
 
 
 def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bool]:
