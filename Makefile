@@ -10,8 +10,17 @@ BASE_PYTHON ?= python3
 # pytest's parallel workers, and more arguments for it, such as PYTEST_ARGS="-k NAME".
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# With a value, make test leaves out the tests that no change has touched since they passed.
+CHANGED ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
+
+# Where byte code is not to be written beside the sources, it goes to the build cache: else each of the many processes of
+# a regression compiles all modules again.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+  export PYTHONPYCACHEPREFIX := $(or $(PYTHONPYCACHEPREFIX),$(CURDIR)/sim/build/pycache)
+  export PYTHONDONTWRITEBYTECODE :=
+endif
 
 # What was set on make's command line: assay refuses a name it does not know, so that no misspelt one is ignored.
 export ASSAY_OVERRIDES := $(MAKEOVERRIDES)
@@ -72,6 +81,10 @@ waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure,
 bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
 	$(call SIMULATE,bench)
 
+.PHONY: bench-cycle
+bench-cycle: $(ENVIRONMENT) ## Measure the time from an edit of one line of TOPLEVEL's HDL to the verdict
+	$(call SIMULATE,bench-cycle)
+
 .PHONY: coverage
 coverage: $(ENVIRONMENT) ## Merge and print the functional coverage of TOPLEVEL's runs
 	@$(PY) -m sim coverage
@@ -84,7 +97,8 @@ list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests
 .PHONY: test
 test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUnit report in sim/reports/junit.xml
 	@$(PY) -m sim check
-	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
+	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist=worksteal -p assay.sim.changed $(if $(CHANGED),--changed) \
+	  --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)
@@ -103,7 +117,7 @@ clean: ## Remove builds, runs and reports; .venv stays
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@$(or $(PYTHON),$(BASE_PYTHON)) -m sim.variables
 
 # .venv: $(OWN) is written first and says that it was made here: any other .venv is its user's, and stays as it is.

@@ -59,13 +59,16 @@ class Field:
         """The field's bits in the register's word."""
         return ((1 << self.width) - 1) << self.lsb
 
+    @cached_property
+    def range(self) -> tuple[int, int]:
+        """The smallest and the largest value."""
+        if self.signed:
+            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
+        return 0, (1 << self.width) - 1
+
     def encode(self, value: int) -> int:
         """`value` at its place in the word; raises `ConfigurationError` when it does not fit."""
-        low, high = (
-            (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1)
-            if self.signed
-            else (0, (1 << self.width) - 1)
-        )
+        low, high = self.range
         if not low <= value <= high:
             raise ConfigurationError(f"field {self.name} = {value}: must be from {low} to {high}")
         return (value << self.lsb) & self.mask
@@ -94,19 +97,26 @@ class Register:
         """Bits that keep what is written."""
         return sum(f.mask for f in self.fields if f.access == "rw")
 
+    @cached_property
+    def _by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}
+
     def field(self, name: str) -> Field:
         """The field called `name`; KeyError when there is none."""
-        for candidate in self.fields:
-            if candidate.name == name:
-                return candidate
-        raise KeyError(f"{self.name} has no field {name}")
+        found = self._by_name.get(name)
+        if found is None:
+            raise KeyError(f"{self.name} has no field {name}")
+        return found
 
     def encode(self, values: Mapping[str, int] | int) -> int:
         """The word of the given fields (others 0); a plain int is the value of a one-field register."""
-        if not isinstance(values, Mapping):
-            (only,) = self.fields
-            return only.encode(int(values))
-        return sum(self.field(name).encode(int(value)) for name, value in values.items())
+        if isinstance(values, (dict, Mapping)):  # dict first: the other is slow
+            word = 0
+            for name, value in values.items():
+                word |= self.field(name).encode(int(value))
+            return word
+        (only,) = self.fields
+        return only.encode(int(values))
 
     def decode(self, word: int) -> dict[str, int]:
         """Field name to value."""

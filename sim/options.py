@@ -74,6 +74,7 @@ OPTIONS = (
 
 MAKE_ONLY = {
     "PYTEST_ARGS": 'arguments for `make test`, such as PYTEST_ARGS="-k NAME"',
+    "CHANGED": "1: `make test` leaves out the tests that no change has touched since they passed",
     "EXTRAS": "extra that `make test` installs (default: test, with the reference frameworks; empty: none)",
     "WORKERS": "number of tests that run at a time (default: 2)",
     "PYTHON": "interpreter that has all packages; .venv is then not used",

@@ -171,13 +171,20 @@ def run(order: Order, announce: Callable[[str], None]) -> int:
             seed=order.seed,
             jobs=order.jobs,
             announce=announce,
-            progress=lambda name: bar.update(),
             **_options(order),
         )
         with contextlib.ExitStack() as stack:
             stack.enter_context(rtl)
             bar.reset(rtl.progress_steps(many))
             started = time.monotonic()
+
+            def step(_: str) -> None:
+                clocks = sum(layer.clocks for layer in rtl.layers.values())
+                rate = clocks / (time.monotonic() - started)
+                bar.set_postfix_str(f"{rate:,.0f} clocks/s" if clocks else "", refresh=False)
+                bar.update()
+
+            rtl.progress = step
             seen = rtl.trace(work.x)
             seconds = time.monotonic() - started
             stack.pop_all()

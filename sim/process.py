@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
+from typing import IO, Protocol
 
 NO_SPACE = re.compile("No space left on device|Disk quota exceeded|File too large|Read-only file system")
 """Messages of a program that could not write, be it a compiler, Python or a simulator."""
@@ -26,12 +27,23 @@ class Stopped(Exception):
     """The program was stopped, or not even started, because of `Stopper.stop`."""
 
 
+class Program(Protocol):
+    """A program that runs, leader of its own session: a `subprocess.Popen`, or a child of `sim.forking`."""
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended. Raises subprocess.TimeoutExpired after ``timeout`` seconds."""
+
+
 class Stopper:
     """Ends, from any thread, the programs that another thread runs by `run_logged`: a build, then a simulator."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # the garbage collector may call `stop` anywhere
-        self._process: subprocess.Popen | None = None
+        self._process: Program | None = None
         self.stopped = False
 
     @contextlib.contextmanager
@@ -51,7 +63,7 @@ class Stopper:
         if process is not None:
             _stop(process)
 
-    def watch(self, process: subprocess.Popen | None) -> None:
+    def watch(self, process: Program | None) -> None:
         """The process that runs now. Raises `Stopped` if it should not."""
         with self._lock:
             self._process = process
@@ -80,32 +92,42 @@ def run_logged(
         Stopped: the thread's `Stopper` was told to end it.
         OSError: the log cannot be written; the program was stopped.
     """
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # for it is a pipe
+    return follow(process, process.stdout, log, sink, timeout_s)
+
+
+def follow(
+    process: Program,
+    output: IO[str],
+    log: Path,
+    sink: Callable[[str], None] | None = None,
+    timeout_s: float | None = None,
+) -> int:
+    """The part of `run_logged` after the start, for a program whose output comes from ``output``, which is closed."""
     expired = threading.Event()
     stopper = _STOPPER.get()
-    with log.open("ab", buffering=0) as log_handle:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-        output = process.stdout
-        assert output is not None  # for it is a pipe
 
-        def expire() -> None:
-            expired.set()
-            _stop(process)
+    def expire() -> None:
+        expired.set()
+        _stop(process)
 
-        timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
-        if timer is not None:
-            timer.start()
-        try:
+    timer = threading.Timer(timeout_s, expire) if timeout_s is not None else None
+    if timer is not None:
+        timer.start()
+    try:
+        with output, log.open("ab", buffering=0) as log_handle:
             if stopper is not None:
                 stopper.watch(process)
             for line in output:
@@ -115,13 +137,12 @@ def run_logged(
             status = process.wait()
             if stopper is not None:
                 stopper.watch(None)
-        except BaseException:
-            _stop(process)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-            output.close()
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
     if expired.is_set():
         raise TimedOut
     return status
@@ -136,7 +157,7 @@ def _write(handle: FileIO, data: bytes, path: Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _stop(process: subprocess.Popen) -> None:
+def _stop(process: Program) -> None:
     """End the program and all that it started: politely, then not."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

@@ -16,6 +16,7 @@ library itself does not.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim.blocks import discover
+from assay.sim.forking import ForkingSimulator
 from assay.sim.job import Job, choose_seed
 from assay.sim.run import report, run_job
 from assay.sim.simulators import SIMULATORS, find_simulator
@@ -34,6 +36,11 @@ from assay.tb.errors import MissingTool
 
 DEFAULT_SEED = "1"
 LOG_LINES_SHOWN = 60
+
+_SIMULATOR = ForkingSimulator()
+"""Of this worker: the tests of a variant fork from one process."""
+
+atexit.register(_SIMULATOR.close)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,18 @@ class Item:
 
     def __str__(self) -> str:
         return f"{self.block.name}-{self.variant.name}-{self.simulator}-{self.test}"
+
+    def job(self) -> Job:
+        """The run, with the seed that the environment chooses."""
+        return Job(
+            self.block,
+            self.simulator,
+            choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED),
+            (self.test,),
+            dict(self.variant.parameters),
+            dict(self.variant.defines),
+            x_random=self.variant.x_random,
+        )
 
 
 def items(repository: Path | None = None) -> list[Item]:
@@ -88,21 +107,12 @@ def simulate(item: Item, record_property: Callable[[str, object], None] = lambda
         record_property: pytest's fixture: receives seed and replay command.
     """
     require(item.simulator)
-    seed = choose_seed(os.environ.get("SEED") or os.environ.get("COCOTB_RANDOM_SEED") or DEFAULT_SEED)
-    job = Job(
-        item.block,
-        item.simulator,
-        seed,
-        (item.test,),
-        dict(item.variant.parameters),
-        dict(item.variant.defines),
-        x_random=item.variant.x_random,
-    )
-    record_property("seed", seed)
+    job = item.job()
+    record_property("seed", job.seed)
     record_property("replay", job.replay)
     # The waves of a failure are left to the command `waves`, which writes them on demand: a regression with many
     # failures would otherwise spend its time on waves that nobody opens.
-    outcome = run_job(job, announce=print)
+    outcome = run_job(job, announce=print, launch=_SIMULATOR.run)
     if not outcome.passed:
         log = (outcome.folder / "run.log").read_text(encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
         pytest.fail("\n".join([*report(outcome), "the end of its log:", *log]), pytrace=False)

@@ -10,6 +10,7 @@ What the bench sees (environment variables):
 - ``ASSAY_<variable>``: each variable of the block's capabilities (`tb.capabilities`) that was given, such as
   ``ASSAY_MODEL``, ``ASSAY_SCALES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``; paths are absolute;
 - ``ASSAY_PROJECT``: the repository of the block, where that is a user's;
+- ``ASSAY_LIBRARY``: the block's own library, where it has one and there is a C++ compiler;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -42,6 +43,7 @@ from assay.sim.cocotb_runner import make_runner
 from assay.sim.commands import command
 from assay.sim.job import Job
 from assay.sim.process import NO_SPACE, TimedOut, run_logged
+from assay.sim.shared_library import LIBRARY, ensure_library
 from assay.sim.simulators import find_simulator, trace_format
 from assay.sim.testcases import cocotb_filter
 from assay.sim.wavefile import damage
@@ -108,23 +110,26 @@ class Outcome:
         return [result for result in self.results if result.status != "passed"]
 
 
-def run_job(job: Job, announce: Announce, live: Announce | None = None) -> Outcome:
+def run_job(
+    job: Job, announce: Announce, live: Announce | None = None, launch: Callable[..., int] = run_logged
+) -> Outcome:
     """Run ``job`` and judge it. The waves of a failure are another run: `add_failure_waves`.
 
     Args:
         announce: receives the runner's own lines.
         live: receives the simulation's lines as they come; they go to ``run.log`` in any case.
+        launch: runs the simulator, as `sim.process.run_logged` does.
 
     Raises:
         AssayError: the job cannot be run at all (bad input, missing tool, HDL that does not compile).
         OSError: its outputs cannot be written.
     """
-    spec = _build_spec(job, announce, traced=job.waves)
-    build_folder = ensure_build(spec, announce)
+    spec = build_spec(job, announce, traced=job.waves)
+    build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
     with _own_folder(job) as folder:
         announce(f"running {job.describe()}; to replay: {job.replay}")
         waves_file = folder / f"waves.{trace_format(job.simulator)}" if job.waves else None
-        outcome = _simulate(job, spec, build_folder, folder, waves_file, live)
+        outcome = _simulate(job, spec, build_folder, library, folder, waves_file, live, launch)
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
         _write_record(outcome)
@@ -146,11 +151,13 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         announce(
             f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
         )
-        spec = _build_spec(job, announce, traced=True)
-        build_folder = ensure_build(spec, announce)
+        spec = build_spec(job, announce, traced=True)
+        build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
-            _simulate(job, spec, build_folder, folder, written, live=None, window=(start, stop))
+            _simulate(
+                job, spec, build_folder, library, folder, written, None, run_logged, window=(start, stop)
+            )
             if not written.is_file():
                 announce("the second run ended before the window began: no waves were written")
             elif problem := damage(written):
@@ -251,7 +258,8 @@ def _fresh_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _build_spec(job: Job, announce: Announce, traced: bool) -> BuildSpec:
+def build_spec(job: Job, announce: Announce = lambda line: None, traced: bool = False) -> BuildSpec:
+    """The build that a job runs, with waves compiled in or not."""
     simulator = find_simulator(job.simulator, announce)
     files = job.block.resolve_data(job.data)
     return BuildSpec(
@@ -269,9 +277,11 @@ def _simulate(
     job: Job,
     spec: BuildSpec,
     build_folder: Path,
+    library: Path | None,
     folder: Path,
     waves_file: Path | None,
     live: Announce | None,
+    launch: Callable[..., int],
     window: tuple[int, int] | None = None,
 ) -> Outcome:
     """Run the simulator once in ``folder`` and judge what it left there."""
@@ -295,7 +305,7 @@ def _simulate(
     def execute(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> int:
         nonlocal timed_out
         try:
-            return run_logged(command, cwd, environment, folder / "run.log", sink, job.timeout_s)
+            return launch(command, cwd, environment, folder / "run.log", sink, job.timeout_s)
         except TimedOut:
             timed_out = True
             problems.append(f"the simulation did not end within {job.timeout_s} s and was stopped")
@@ -309,11 +319,23 @@ def _simulate(
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.paths.items()},
         **job.environment,
         "PYTHONUNBUFFERED": "1",
+        # pytest explains an assert by other code, which takes time to make and to run: only those of a user's tests.
+        "COCOTB_REWRITE_ASSERTION_FILES": " ".join(
+            f"{name.rpartition('.')[2]}.py" for name in job.block.tests if job.block.root in project.in_use
+        ),
         # The golden model's products are small: more threads would only wait for each other, on cores that other
         # simulations use.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
+    if library is not None:
+        environment.setdefault(LIBRARY, str(library))
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # it means the folders of the sources, as in the Makefile
+        environment |= {
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX")
+            or str(outputs.build_root(job.block) / "pycache"),
+        }
     test_modules, tests = job.block.tests, job.tests
     if job.block.root in project.in_use:
         environment[project.FOLDER] = str(job.block.root)

@@ -89,7 +89,15 @@ class Server:
             AssayError: the engine is closed, belongs to another process, or the request cannot be sent.
             RunFailed: the simulation ended.
         """
-        return self._simulation.ask(request)
+        return self.begin(request).result()
+
+    def begin(self, request: Any) -> _Asked:
+        """As `ask`, without waiting: the simulator plays it when those before it are answered.
+
+        Raises:
+            AssayError, RunFailed: as `ask`.
+        """
+        return self._simulation.begin(request)
 
     def give_up(self, error: Exception) -> Exception:
         """End the simulator, since what it would answer next is not to be relied on; later requests raise `error`."""
@@ -107,6 +115,33 @@ class Server:
             self._simulation.close()
         finally:
             self._finalizer()
+
+
+class _Asked:
+    """A request on its way to the simulator."""
+
+    def __init__(self, simulation: _Simulation, answer: Future) -> None:
+        self._simulation = simulation
+        self._answer = answer
+
+    def result(self) -> Any:
+        """Wait for the answer.
+
+        Raises:
+            RunFailed: the simulation ended.
+        """
+        try:
+            made = self._answer.result()
+        except BaseException:
+            self.cancel()
+            raise
+        if made is None:
+            raise self._simulation.failure()
+        return pickle.loads(made)
+
+    def cancel(self) -> None:
+        """Not sent yet, it need not be; sent already, its answer is read and dropped."""
+        self._answer.cancel()
 
 
 class _Simulation:
@@ -149,9 +184,9 @@ class _Simulation:
             try:
                 self._connection = connection = listener.accept()
             except (EOFError, OSError, AuthenticationError):
-                raise self._failure() from None
+                raise self.failure() from None
             if self._ended.is_set():
-                raise self._failure()
+                raise self.failure()
         finally:
             listener.close()
         threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
@@ -167,10 +202,10 @@ class _Simulation:
         if self._closed:
             raise AssayError("this engine is closed: load the network again")
         if self._over:
-            raise self._failure()
+            raise self.failure()
 
-    def ask(self, request: Any) -> Any:
-        """See `Server.ask`."""
+    def begin(self, request: Any) -> _Asked:
+        """See `Server.begin`."""
         self.check()
         try:
             packed = bytes(ForkingPickler.dumps(request))
@@ -184,15 +219,7 @@ class _Simulation:
                 self._requests.put((packed, answer))
         if not taken:
             self.check()
-        try:
-            made = answer.result()
-        except BaseException:
-            # Not sent yet, it need not be; sent already, its answer is read and dropped.
-            answer.cancel()
-            raise
-        if made is None:
-            raise self._failure()
-        return pickle.loads(made)
+        return _Asked(self, answer)
 
     def close(self) -> None:
         """See `Server.close`."""
@@ -205,7 +232,7 @@ class _Simulation:
             self._requests.put(None)
             self._ended.wait(_GRACE_S)
             if isinstance(self._outcome, Outcome) and not self._outcome.passed:
-                raise self._failure()
+                raise self.failure()
 
     def end(self) -> None:
         """End the simulator, by signals if it still runs."""
@@ -286,7 +313,7 @@ class _Simulation:
                     if item is not None and item[1].set_running_or_notify_cancel():
                         item[1].set_result(None)
 
-    def _failure(self) -> Exception:
+    def failure(self) -> Exception:
         """Why the simulator is gone."""
         if not self._ended.wait(_GRACE_S):
             self._stopper.stop()

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -217,12 +218,22 @@ class ItemTest(EnvTest):
             raise BenchStopped
         await self.driver.finish()
 
-    async def play_timed(self, items: Iterable[uvm_sequence_item]) -> None:
-        """`play`, whose clocks and seconds are left in ``speed.json`` for ``make bench``, the seconds also here."""
-        before, started = int(self.env.dut.cycle_o.value), time.perf_counter()
+    async def play_timed(
+        self, items: Iterable[uvm_sequence_item], count: Callable[[], int] | None = None
+    ) -> None:
+        """`play`, whose clocks and seconds are left in ``speed.json`` for ``make bench``, the seconds also here.
+
+        Args:
+            items: as for `play`.
+            count: counts something else; its increase is left there, too.
+        """
+        first, counted = int(self.env.dut.cycle_o.value), count() if count else 0
+        started = time.perf_counter()
         await self.play(items)
-        self.seconds, clocks = time.perf_counter() - started, int(self.env.dut.cycle_o.value) - before
-        write_json(Path(os.environ[RUN_DIR]) / "speed.json", {"clocks": clocks, "seconds": self.seconds})
+        self.seconds = time.perf_counter() - started
+        measured = {"clocks": int(self.env.dut.cycle_o.value) - first, "seconds": self.seconds}
+        measured |= {"count": count() - counted} if count else {}
+        write_json(Path(os.environ[RUN_DIR]) / "speed.json", measured)
 
 
 def _cocotb_test(test: type[BenchTest], name: str, skip: bool, finds: Finding | None) -> Any:
@@ -267,7 +278,11 @@ def _report(test: type[BenchTest], name: str) -> Report:
 
 
 async def _run(dut: object, test: type[BenchTest], report: Report) -> None:
+    gc.freeze()  # modules and code stay: the collector need not look at them again and again
     ConfigDB().clear()
     ConfigDB().set(None, "*", "dut", dut)
     ConfigDB().set(None, "*", "report", report)
-    await uvm_root().run_test(test, keep_set={ConfigDB})
+    try:
+        await uvm_root().run_test(test, keep_set={ConfigDB})
+    finally:
+        gc.unfreeze()

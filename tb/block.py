@@ -158,6 +158,8 @@ class Block:
         window_ns: how much of the time before and after a failure its waveform shows.
         timeout_s: a simulation that takes longer is stopped and counts as failed.
         extra: what some tests need beside Assay's own packages.
+        library: gives C++ files, name -> text, that make the bench faster: where there is a compiler, a run finds
+            those called ``*.cpp``, compiled into one library, under the path in ``ASSAY_LIBRARY``.
         order: place in lists; the first block with a capability is the default of its command.
         root: the folder to which paths are relative; ``Path()``: the one that holds ``tb``.
     """
@@ -186,6 +188,7 @@ class Block:
     window_ns: tuple[int, int] = (10_000, 1_000)
     timeout_s: int = 600
     extra: Extra | None = None
+    library: Callable[[], Mapping[str, str]] | None = None
     order: int = 100
     root: Path = Path()
 

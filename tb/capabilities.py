@@ -222,12 +222,14 @@ class Benchmarks(Capability):
     Attributes:
         tests: cocotb tests, each with what it measures. The first leaves ``traffic.bin`` and ``expected.bin``, the
             harness's commands and answers; each leaves ``speed.json`` with ``clocks`` and ``seconds``.
-        harness: C++ source that plays the same traffic on the block's RTL alone; prints clocks and seconds.
+        harness: C++ source that plays the same traffic on the block's RTL alone; prints clocks, seconds and ``count``.
+        counted: what ``count`` in ``speed.json`` counts beside clocks; empty: nothing.
         harness_meaning: what the harness is, for the table.
     """
 
     tests: Mapping[str, str] = field(default_factory=dict)
     harness: str = ""
+    counted: str = ""
     harness_meaning: str = "plain C++ harness"
 
     lacks: ClassVar[str] = "has no benchmark"

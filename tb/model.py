@@ -89,6 +89,16 @@ class LayerRun:
         return self.macs / (self.elements * self.clocks) if self.clocks else 0.0
 
 
+class Asked(Protocol):
+    """A request on its way to a simulator."""
+
+    def result(self) -> Any:
+        """Wait for the answer."""
+
+    def cancel(self) -> None:
+        """Its answer is not wanted any more."""
+
+
 class Server(Protocol):
     """A simulator that stays up and answers requests; `sim.server` makes them. Errors are told there."""
 
@@ -97,6 +107,9 @@ class Server(Protocol):
 
     def ask(self, request: Any) -> Any:
         """The answer to a request."""
+
+    def begin(self, request: Any) -> Asked:
+        """As `ask`, without waiting."""
 
     def give_up(self, error: Exception) -> Exception:
         """End the simulator, since what it would answer next is not to be relied on; gives `error`."""

@@ -7,6 +7,7 @@ function from a beat's index to the place in the network ("layer conv2, output (
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -157,9 +158,14 @@ class StreamScoreboard:
         self.beats_compared = 0
         self.mismatches: list[Mismatch] = []
         self._expected = _Queue(beat_format.bytes)
+        self._later: deque[tuple[int, Callable[[], np.ndarray]]] = deque()
         self._seen = _Queue(beat_format.bytes)
-        self._unknown = _Queue(beat_format.bytes)
+        self._unknown: _Queue | None = None  # from the first X on
         self._cycles = _Queue(1, np.uint32)
+
+    @property
+    def _queues(self) -> list[_Queue]:
+        return [self._expected, self._seen, self._cycles, *([] if self._unknown is None else [self._unknown])]
 
     @property
     def values_compared(self) -> int:
@@ -174,17 +180,27 @@ class StreamScoreboard:
     @property
     def outstanding(self) -> int:
         """Expected beats not seen so far."""
-        return len(self._expected)
+        return len(self._expected) + sum(count for count, _ in self._later)
 
     def expect(self, beats: np.ndarray) -> None:
         """Append to what the stream must carry: uint8[n, bytes]. ValueError for another shape."""
         self._expected.append(self.format.check(beats))
         self._compare()
 
+    def expect_later(self, count: int, make: Callable[[], np.ndarray]) -> None:
+        """As `expect` of `count` beats, which are asked for when the first of them is compared: a golden model may work
+        ahead of the design (`tb.ahead`) without any influence on what is found, and when."""
+        self._later.append((count, make))
+        self._compare()
+
     def write(self, beats: Beats) -> None:
         """Append to what it carried: the callback for a monitor's ``ap`` or `BurstMonitor`."""
         self._seen.append(beats.payload)
-        self._unknown.append(np.zeros_like(beats.payload) if beats.unknown is None else beats.unknown)
+        if beats.unknown is not None and self._unknown is None:
+            self._unknown = _Queue(self.format.bytes)
+            self._unknown.append(np.zeros((len(self._seen) - len(beats), self.format.bytes), np.uint8))
+        if self._unknown is not None:
+            self._unknown.append(np.zeros_like(beats.payload) if beats.unknown is None else beats.unknown)
         self._cycles.append(beats.cycles.reshape(-1, 1))
         self._compare()
 
@@ -201,7 +217,8 @@ class StreamScoreboard:
     def flush(self) -> None:
         """Forget what waits on both sides: a reset dropped it. Counts and findings stay."""
         self.conclude()
-        for queue in (self._expected, self._seen, self._unknown, self._cycles):
+        self._later.clear()
+        for queue in self._queues:
             queue.take(len(queue))
 
     def finish(self) -> list[Mismatch]:
@@ -235,15 +252,23 @@ class StreamScoreboard:
         return self.mismatches
 
     def _compare(self, final: bool = False) -> None:
+        if self.mismatches:
+            return
+        while self._later and (final or len(self._expected) < len(self._seen)):
+            self._expected.append(self.format.check(self._later.popleft()[1]()))
         count = min(len(self._expected), len(self._seen))
-        if not count or self.mismatches:
+        if not count:
             return
         expected, seen = self._expected.peek(), self._seen.peek()
-        unknown = np.any(self._unknown.peek()[:count], axis=1)
-        wrong = np.any(expected[:count] != seen[:count], axis=1) | unknown
+        strange = None if self._unknown is None else self._unknown.peek()
+        if strange is None and np.array_equal(expected[:count], seen[:count]):
+            wrong = unknown = np.zeros(count, bool)
+        else:
+            unknown = np.zeros(count, bool) if strange is None else np.any(strange[:count], axis=1)
+            wrong = np.any(expected[:count] != seen[:count], axis=1) | unknown
         if not wrong.any():
             self.beats_compared += count
-            for queue in (self._expected, self._seen, self._unknown, self._cycles):
+            for queue in self._queues:
                 queue.take(count)
             return
         at = int(np.argmax(wrong))
@@ -252,8 +277,8 @@ class StreamScoreboard:
         index = self.beats_compared + at
         self.beats_compared = index + 1
         cycle = int(self._cycles.peek()[at, 0])
-        if unknown[at]:
-            kind, text, unlike = "unknown", "a beat is X", self._unknown.peek()[at]
+        if strange is not None and unknown[at]:
+            kind, text, unlike = "unknown", "a beat is X", strange[at]
         else:
             kind, text = self._classify(expected, seen, at)
             unlike = np.bitwise_xor(expected[at], seen[at])

@@ -115,12 +115,14 @@ class Hart:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        #: x[0] stays 0. At one place in memory: the compiled simulator works on the same registers.
+        self.x = array("I", bytes(4 * 32))
         self.held = True  #: the host has not released it
         self.reset(RESET_PC, 0)
 
     def reset(self, pc: int, clock: int) -> None:
         """State after reset, or after the host wrote the pc; msip, mtimecmp and lines are not the hart's."""
-        self.x = [0] * 32  #: x[0] stays 0
+        self.x[:] = array("I", bytes(4 * 32))
         self.pc = pc & ~3
         self.csrs = {csr.address: csr.reset for csr in BY_ADDRESS.values() if csr.write_mask}
         self.mvu_pending = 0  #: mip.16

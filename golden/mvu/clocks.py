@@ -61,7 +61,7 @@ def job_clocks(registers: Registers) -> JobClocks:
         ConfigurationError: an illegal configuration.
     """
     check_configuration(registers)
-    config = Configuration(registers)
+    config = Configuration.of(registers)
     residual = config.format("residual").bits if config.fields["mvuconfig1"]["residual"] else 0
     work = config.complete_outputs()
     issue, written = _last_issue_and_write(work, config.group_outputs, config.format("output").bits, residual)

@@ -90,6 +90,17 @@ class Configuration:
         }
 
     @classmethod
+    def of(cls, registers: Registers) -> Configuration:
+        """As the constructor; what is worked out for the last few configurations is kept. Nobody may change it."""
+        words = encode(registers)
+        key = tuple([words.get(r.address, 0) for r in REGISTERS])
+        found = _CONFIGURATIONS.pop(key, None) or cls.of_words(key)
+        _CONFIGURATIONS[key] = found  # now the last one
+        if len(_CONFIGURATIONS) > _CONFIGURATIONS_KEPT:
+            _CONFIGURATIONS.pop(next(iter(_CONFIGURATIONS)), None)  # another thread may have been here
+        return found
+
+    @classmethod
     def of_words(cls, words: Sequence[int]) -> Configuration:
         """From the words of the registers, those past the last 0."""
         config = cls.__new__(cls)
@@ -192,6 +203,10 @@ class Configuration:
         clocks = self.windows.clocks
         complete = int(np.count_nonzero(np.cumsum(clocks) <= self.countdown))
         return clocks[: complete - complete % self.group_outputs]
+
+
+_CONFIGURATIONS: dict[tuple[int, ...], Configuration] = {}  # by words, the last used at the end
+_CONFIGURATIONS_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -403,7 +418,7 @@ def config_causes(registers: Registers) -> int:
     Raises:
         ConfigurationError: a padded job beyond what the contract defines, see `Configuration.windows`.
     """
-    return Configuration(registers).causes
+    return Configuration.of(registers).causes
 
 
 def cause_names(causes: int) -> list[str]:
@@ -437,7 +452,7 @@ def run_job(registers: Registers, memories: Memories, params: MvuParameters) -> 
         ConfigurationError: memories that do not belong to `params`, or a padded job beyond what the contract defines.
     """
     memories.check(params)
-    config = Configuration(registers)
+    config = Configuration.of(registers)
     causes = config.causes
     runs = not causes & ~(1 << CAUSE_BIT["countdown"]) and config.countdown
     if not runs:

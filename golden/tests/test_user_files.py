@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -142,12 +143,18 @@ def header(text: str, body: bytes = b"", version: int = 1) -> bytes:
     )
 
 
-def bomb(declared: int | None = None) -> bytes:
-    """An archive of 300 MB of zeros, which its directory may understate."""
+@functools.cache
+def zeros() -> bytes:
+    """An archive of 300 MB of zeros."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("x.npy", npy(np.zeros(300 << 20, np.int8)))
-    data = bytearray(file.getvalue())
+    return file.getvalue()
+
+
+def bomb(declared: int | None = None) -> bytes:
+    """`zeros`, which its directory may understate."""
+    data = bytearray(zeros())
     if declared is not None:
         central = data.rindex(b"PK\1\2")
         struct.pack_into("<I", data, central + 24, declared)
@@ -198,8 +205,8 @@ DAMAGED = {
     "records": npy(np.zeros(3, [("a", "i4"), ("b", "f4")])),
     "texts": npy(np.array(["a", "b"])),
     "version 3": header(FLAT % 1, b"0", 3),
-    "bomb": bomb(),
-    "understated bomb": bomb(1000),
+    "bomb": bomb,  # takes a second, so it is made by the test
+    "understated bomb": lambda: bomb(1000),
     "encrypted": flagged(1),
     "unknown compression": flagged(method=99),
     "two of a name": twice(),
@@ -214,6 +221,8 @@ DAMAGED = {
 @pytest.mark.parametrize("name", list(DAMAGED))
 def test_damaged_arrays(name, tmp_path, capsys):
     content = DAMAGED[name]
+    if callable(content):
+        content = content()
     path = tmp_path / "rows.npy"
     path.write_bytes(content)
     tracemalloc.start()

@@ -19,6 +19,7 @@ the tests of single operators run them through all their inputs.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,6 +209,7 @@ def averaged(x: np.ndarray) -> np.ndarray:
     return windows(x, 2, 2).mean(-1)
 
 
+@functools.cache
 def by_operator() -> dict[tuple[str, str], list[TieModel]]:
     """The models of all families, under family and operator; those whose scales are no integers, of ONNX, apart as
     "operator, fractions"."""

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -123,21 +123,39 @@ def test_damaged_build_is_built_again(spec: BuildSpec, harm: Callable[[Path], ob
     assert announced == []
 
 
-def test_damaged_runtime_library_is_compiled_again(spec: BuildSpec, require_simulator) -> None:
+def test_runtime_library_is_compiled_once(spec: BuildSpec, require_simulator) -> None:
+    """By the first build that needs an object of it, and again if it is damaged."""
     require_simulator("verilator")
-    shared = build._RuntimeObjects(dataclasses.replace(spec, simulator=find_simulator("verilator")), print)
-    shared.announce = (announced := []).append
-    objects = spec.block.root / "obj"
-    objects.mkdir()
-    (objects / "verilated.o").write_text("an object", encoding="utf-8")
+    verilator = dataclasses.replace(spec, simulator=find_simulator("verilator"))
     outputs.build_root().mkdir(parents=True)
-    shared.keep(objects)
-    assert sorted(path.name for path in shared.folder.iterdir()) == [SEAL, "verilated.o"]
-    (shared.folder / "verilated.o").write_text("half an", encoding="utf-8")
-    (objects / "verilated.o").unlink()
-    shared.lend(objects)
-    assert list(objects.iterdir()) == []
-    assert "verilated.o has 7 of 9 bytes" in announced[0]
+    compiled, announced = [], []
+
+    def build_with(number: int, *names: str, trace: str = "") -> list[str]:
+        """The objects that a build compiles; all of them are there in the end."""
+        folder = spec.block.root / f"obj{number}"
+        folder.mkdir()
+        lines = "".join(f"  {name} \\\n" for name in names)
+        (folder / "Vtop_classes.mk").write_text(f"VM_GLOBAL_FAST += \\\n{lines}\nVM_GLOBAL_SLOW += \\\n\n")
+        compiled.clear()
+
+        def compile_objects(missing: Sequence[str]) -> None:
+            compiled.extend(missing)
+            for name in missing:
+                (folder / name).write_text(f"object {name}", encoding="utf-8")
+
+        shared = build._RuntimeObjects(dataclasses.replace(verilator, trace=trace), announced.append)
+        shared.provide(folder, compile_objects)
+        assert all((folder / f"{name}.o").read_text() == f"object {name}.o" for name in names)
+        return compiled
+
+    assert build_with(1, "verilated", "verilated_vpi") == ["verilated.o", "verilated_vpi.o"]
+    assert build_with(2, "verilated", "verilated_vpi") == []
+    assert build_with(3, "verilated", "verilated_vcd_c", trace="vcd") == ["verilated_vcd_c.o"]
+    assert build_with(4, "verilated", "verilated_vpi", "verilated_vcd_c") == []
+    (folder,) = outputs.build_root().glob("verilated-*")
+    (folder / "verilated.o").write_text("half an", encoding="utf-8")
+    assert build_with(5, "verilated") == ["verilated.o"]
+    assert "verilated.o has 7 of 18 bytes" in announced[0]
 
 
 def test_build_that_finds_no_space_says_so(spec: BuildSpec, monkeypatch: pytest.MonkeyPatch) -> None:

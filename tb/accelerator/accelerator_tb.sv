@@ -63,9 +63,7 @@ module accelerator_tb #(
   output logic [31:0]     cycle_o
 );
 
-  // The simulator makes the clock itself: one from cocotb costs a call into it for each edge.
-  logic clk_i = 1'b0;
-  always #5 clk_i = ~clk_i;
+  `BENCH_CLOCK(5)
 
   logic [31:0] cycle;
 

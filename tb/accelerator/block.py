@@ -8,7 +8,8 @@ from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
 from assay.tb.block import BURSTS, Block, Lint, Variant
-from assay.tb.capabilities import PlaysVectorSets, RunsNetworks
+from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.controller.library import files
 
 BLOCK = Block(
     __name__,
@@ -19,7 +20,6 @@ BLOCK = Block(
     include_dirs=("rtl/common",),
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),
-    timing=True,
     coverage=AcceleratorCoverage,
     parameters=AcceleratorParameters,
     top_parameters=(
@@ -31,7 +31,14 @@ BLOCK = Block(
         "DataBanks": powers(2, 64),
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
     },
-    capabilities=(RunsNetworks(check, AcceleratorModel), PlaysVectorSets(parameters)),
+    capabilities=(
+        RunsNetworks(check, AcceleratorModel),
+        PlaysVectorSets(parameters),
+        Benchmarks(
+            {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
+            harness="tb/accelerator/harness.cpp",
+        ),
+    ),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
         Variant(
@@ -42,5 +49,6 @@ BLOCK = Block(
         ),
         Variant("8x64", simulators=("verilator",), tests="real_networks"),
     ),
+    library=files,
     order=6,
 )

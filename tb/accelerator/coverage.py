@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.coverage import CoverGroup
@@ -17,9 +19,11 @@ class AcceleratorCoverage:
         controller: instructions of all harts.
     """
 
-    def __init__(self, params: ControllerParameters | None = None) -> None:
+    def __init__(
+        self, params: ControllerParameters | None = None, library: ctypes.CDLL | None = None
+    ) -> None:
         self.mvu = MvuCoverage()
-        self.controller = ControllerCoverage(params)
+        self.controller = ControllerCoverage(params, library)
 
     @property
     def groups(self) -> tuple[CoverGroup, ...]:

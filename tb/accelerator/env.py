@@ -27,6 +27,7 @@ from assay.tb.accelerator.tensors import TensorCollector
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import Beats
 from assay.tb.agents.interrupt import Interrupt
+from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from assay.tb.controller.trace import TRACE_FORMAT
@@ -85,7 +86,7 @@ class AcceleratorEnv(StreamEnv):
         self.host = Host(self.axi, self.irq, self.params, self.clock)
         self.host.released_clock = lambda: int(self.dut.release_clock_o.value)
         self.host.irq_clock = lambda: int(self.dut.irq_clock_o.value)
-        self.coverage = AcceleratorCoverage(self.params.controller)
+        self.coverage = AcceleratorCoverage(self.params.controller, loaded())
         self.mvus = MvuWatch(
             self.params.mvus,
             self.params.mvu,
@@ -102,6 +103,7 @@ class AcceleratorEnv(StreamEnv):
             self.coverage.controller,
             on_mismatch=self.fail,
             clock_ns=CLOCK_NS,
+            library=loaded(),
         )
         self.harts = HartWatch(self.lockstep, log, lines, self.fail)
         self.host.on_load, self.host.on_write = self.mvus.load, self.mvus.write

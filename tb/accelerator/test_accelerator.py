@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cocotb
@@ -30,11 +30,13 @@ from assay.tb.accelerator.networks import crowd, tampered
 from assay.tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
 from assay.tb.accelerator.stimulus import Stimulus
 from assay.tb.accelerator.tensors import TensorCollector
+from assay.tb.accelerator.traffic import Traffic
 from assay.tb.agents.axi import FIXED, INCR
 from assay.tb.bench import BenchStopped, Finding, ItemTest
 from assay.tb.controller.trace import RECORD
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.networks import given_model, load_workloads
+from assay.tb.report import RUN_DIR
 
 #: Something beside the run costs it clocks.
 ANY_CLOCKS = Tolerance(None)
@@ -682,3 +684,46 @@ class PlantedRegister(Planted):
 @AcceleratorTest.test(finds=Finding("nothing compared", "not a single retirement"))
 async def planted_nothing(self: AcceleratorTest) -> None:
     """A bench in which nothing ran fails."""
+
+
+# -------------------------------------------------------------------------------------------------
+# Speed: run by `make bench`
+# -------------------------------------------------------------------------------------------------
+@AcceleratorTest.test(skip=True)
+class Speed(AcceleratorTest):
+    """Measures clocks a second at transaction level (`make bench`).
+
+    A trained digit network, from the host's input to the host's output, with everything that is compared on the way.
+    """
+
+    images = 24
+    probability = 0
+
+    async def body(self) -> None:
+        env = self.env
+        items = list(self.items())
+        traffic = Traffic()
+        env.axi.on_transfer = traffic.transfer
+        env.irq.on_wait = traffic.wait
+        env.stall(self.probability)
+        await self.play_timed(items)
+        folder = Path(os.environ[RUN_DIR])
+        traffic.save(folder / "traffic.bin", folder / "expected.bin")
+
+    def items(self) -> Iterator[RunItem]:
+        workload = load_workloads(*given_model(), self.stimulus.rng)[0]
+        plan = codegen.plan(workload.network, self.env.params)
+        tolerance = ANY_CLOCKS if self.probability else None
+        for index in range(self.images):
+            image = workload.images[index % len(workload.images)].astype(int)
+            yield RunItem(f"{workload.network.name}, image {index}", plan, image, tolerance=tolerance)
+
+
+@Speed.test(skip=True)
+class SpeedStalled(Speed):
+    """Measures clocks a second with random stalls on every port (`make bench`).
+
+    The same while every port stalls in a quarter of the clocks.
+    """
+
+    probability = 64

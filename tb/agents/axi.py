@@ -8,7 +8,7 @@ are matched to requests by order, and the ID, the number of beats and RLAST of e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -112,6 +112,9 @@ class AxiManager:
         self._ids = 1 << sources["aw"].format.fields["id"]
         self._next_id = 0
         self.beats = 0  #: of data, written and read
+        #: Called with every transfer once it is answered: the beats of aw or ar, those of w, those of b or r,
+        #: uint8[n, bytes] each.
+        self.on_transfer: Callable[[Mapping[str, np.ndarray]], None] = lambda channels: None
         # Answers are awaited: they must not wait for a full burst.
         sinks["b"].eager = sinks["r"].eager = True
 
@@ -149,8 +152,10 @@ class AxiManager:
         requests, ids = self._requests(self._writes.request.format, addresses, lengths, size, burst)
         last = np.zeros(int(lengths.sum()), np.uint8)
         last[np.cumsum(lengths) - 1] = 1
-        self._w.enqueue(self._w.format.pack(data=data, strb=strobes, last=last))
+        beats = self._w.format.pack(data=data, strb=strobes, last=last)
+        self._w.enqueue(beats)
         payload = await self._writes.answers(requests)
+        self.on_transfer({"aw": requests, "w": beats, "b": payload})
         fields = self._writes.response.format.unpack(payload)
         self._check_ids("b", fields["id"], ids)
         self.beats += len(last)
@@ -163,6 +168,7 @@ class AxiManager:
         addresses, lengths = np.atleast_1d(addresses), np.atleast_1d(lengths)
         requests, ids = self._requests(self._reads.request.format, addresses, lengths, size, burst)
         payload = await self._reads.answers(requests, int(lengths.sum()))
+        self.on_transfer({"ar": requests, "r": payload})
         fields = self._reads.response.format.unpack(payload)
         self._check_ids("r", fields["id"], np.repeat(ids, lengths))
         last = np.zeros(len(payload), np.uint64)

@@ -38,6 +38,7 @@ class BeatFormat:
             self.fields[name] = width
             self._offsets[name] = self.width
             self.width += width
+        self._aligned = not any(offset % 8 for offset in self._offsets.values())
         if not self.fields:
             raise ValueError("a beat needs at least one field")
 
@@ -71,7 +72,7 @@ class BeatFormat:
                 "fields differ in length: " + ", ".join(f"{k} has {len(c)}" for k, c in content.items())
             )
         count = lengths.pop() if lengths else 1
-        if not any(offset % 8 for offset in self._offsets.values()):
+        if self._aligned:
             beats = np.zeros((count, self.bytes), np.uint8)
             for name, field in content.items():
                 first = self._offsets[name] // 8
@@ -90,10 +91,19 @@ class BeatFormat:
             ValueError: the array has another shape.
         """
         beats = self.check(beats)
-        bits = np.unpackbits(beats, axis=1, count=self.width, bitorder="little")
+        bits = None if self._aligned else np.unpackbits(beats, axis=1, count=self.width, bitorder="little")
         values = {}
         for name, width in self.fields.items():
-            field = np.packbits(bits[:, self._offsets[name] :][:, :width], axis=1, bitorder="little")
+            offset = self._offsets[name]
+            if bits is not None:
+                field = np.packbits(bits[:, offset:][:, :width], axis=1, bitorder="little")
+            else:
+                field = beats[:, offset // 8 :][:, : (width + 7) // 8]
+                if width % 8:
+                    field = field.copy()
+                    field[:, -1] &= (1 << width % 8) - 1
+                elif width > 64:
+                    field = field.copy()
             if width <= 64:
                 padded = np.zeros((len(beats), 8), np.uint8)
                 padded[:, : field.shape[1]] = field

@@ -5,9 +5,10 @@ A bench top declares the adapters with the macros of ``hdl/burst_ports.svh``; th
 by the stream's name. `BurstDriver` feeds a ``burst_source``, `BurstMonitor` empties a ``burst_sink``. Both
 are cocotb-bus components: ``add_callback`` and ``wait_for_recv`` work as cocotb-bus users know them.
 
-What keeps it fast: beats occupy whole bytes in the wide vectors; a burst is written as one LogicArray made
-from an integer (a str would be checked character by character, ten times as slow) and read as one string
-that numpy turns into bytes (a third of the time of ``LogicArray.to_bytes``).
+What keeps it fast: beats occupy whole bytes in the wide vectors, which are read and written in the design's memory
+where the simulator offers that (`tb.agents.direct`). Elsewhere a burst is written as one LogicArray made from an
+integer (a str would be checked character by character, ten times as slow) and read as one string that numpy turns into
+bytes (a third of the time of ``LogicArray.to_bytes``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cocotb_bus.drivers import BusDriver
 from cocotb_bus.monitors import BusMonitor
 
 from assay.tb.agents.beat_format import BeatFormat
+from assay.tb.agents.direct import Feeder, memory_of, number_at
 
 CYCLE_BYTES = 4  #: bytes of the clock count that a burst_sink puts above every beat (its TimeWidth is 32)
 NEVER, ALWAYS = 0, 256  #: ends of the stall probability's scale, in 1/256 for each clock
@@ -202,11 +204,18 @@ class BurstDriver(_Stalling, BusDriver):
         self._capacity = _beats_of(name, len(self.bus.data), beat_format.bytes)
         self._range = Range(len(self.bus.data) - 1, "downto", 0)
         self._taken = FallingEdge(self.bus.ready)
+        self._memory = memory_of(self.bus.data)
+        self._feeder: Feeder | None = None
+        if self._memory is not None:
+            self._feeder = Feeder(self.bus.ready, self.bus.data, self.bus.count)
         self._job: _Job | None = None
-        self._count: int | None = None  # what burst_count_i holds: it seldom changes, and a write costs
+        # What burst_count_i and burst_valid_i hold: they seldom change, and a write costs.
+        self._count: int | None = None
+        self._valid = 0
         self._handed_over = 0
         self.bus.valid.value = 0
-        self.bus.data.value = 0
+        if self._memory is None:
+            self.bus.data.value = 0
         self.bus.count.value = 0
         self._start_stalls(seed)
         self._watchers = [cocotb.start_soon(self._watch_progress()), cocotb.start_soon(self._watch_error())]
@@ -266,13 +275,16 @@ class BurstDriver(_Stalling, BusDriver):
         a task ends with an exception that nobody awaits); the count of beats starts at 0 again.
         """
         self._thread.cancel()
+        if self._feeder is not None:
+            self._feeder.stop()
+            self._count = None  # of whichever burst it had come to
         dropped = [entry[0] for entry in self._sendQ]
         if self._job is not None:
             dropped.insert(0, self._job)
         self.clear()
         self._job = None
         self._handed_over = 0
-        self.bus.valid.value = 0
+        self._set_valid(0)
         for job in dropped:
             job.dropped = True
             job.done.set()
@@ -280,20 +292,36 @@ class BurstDriver(_Stalling, BusDriver):
 
     async def _driver_send(self, transaction: _Job, sync: bool = True) -> None:
         self._job = transaction
-        left = transaction.beats
-        for row in transaction.bursts:
+        bursts, left = transaction.bursts, transaction.beats
+        while left:
             count = min(left, self._capacity)
-            left -= count
-            number = int.from_bytes(row.tobytes(), "little")
-            self.bus.data.value = LogicArray.from_unsigned(number, self._range)
-            if count != self._count:
-                self.bus.count.value = self._count = count
-            self.bus.valid.value = 1
+            self._put(bursts[0], count)
+            if self._feeder is not None and len(bursts) > 1:
+                last = left - (len(bursts) - 1) * self._capacity
+                self._feeder.play(bursts[1:], self._capacity, last)
+                count, self._count = left, last
             await self._taken
             self._handed_over = (self._handed_over + count) % (1 << 32)
+            left -= count
+            bursts = bursts[1:]
         self._job = None
         if not self._sendQ:
-            self.bus.valid.value = 0
+            self._set_valid(0)
+
+    def _put(self, burst: np.ndarray, count: int) -> None:
+        """Offer one burst."""
+        if self._memory is None:
+            number = int.from_bytes(burst.tobytes(), "little")
+            self.bus.data.value = LogicArray.from_unsigned(number, self._range)
+        else:
+            self._memory[: len(burst)] = burst
+        if count != self._count:
+            self.bus.count.value = self._count = count
+        self._set_valid(1)
+
+    def _set_valid(self, valid: int) -> None:
+        if valid != self._valid:
+            self.bus.valid.value = self._valid = valid
 
     async def _watch_progress(self) -> None:
         """Look once in `timeout_clocks` whether any beat has passed since the last look."""
@@ -364,13 +392,19 @@ class BurstMonitor(_Stalling, BusMonitor):
         self.format = beat_format
         self.on_error = on_error
         self._entry = beat_format.bytes + CYCLE_BYTES
+        self.capacity = 0  #: beats of a full burst, where known
         if (data := getattr(self.bus, "data", None)) is None:
             self._words = -(-self._entry // 4)
             self._file: int | None = None
             self._take = self._take_from_file
         else:
-            _beats_of(name, len(data), self._entry)
+            self.capacity = _beats_of(name, len(data), self._entry)
             self._take = self._take_from_vector
+            if (memory := memory_of(data)) is not None:
+                self._entries = memory[: self.capacity * self._entry].reshape(-1, self._entry)
+                self._take = self._take_from_memory
+        count = memory_of(self.bus.count)
+        self._count = None if count is None else number_at(count)
         self._eager = False
         self.received = 0  #: beats since reset or `flush`
         self.bus.ready.value = 0
@@ -398,8 +432,13 @@ class BurstMonitor(_Stalling, BusMonitor):
         self.bus.ready.value = 1
         while True:
             await rises
-            entries, unknown = self._take(int(str(self.bus.count.value), 2))
+            count = int(str(self.bus.count.value), 2) if self._count is None else self._count.value
+            entries, unknown = self._take(count)
             self._recv(self._beats(entries, unknown))
+
+    def _take_from_memory(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """As `_take_from_vector`; a simulator that offers its memory has no X and Z."""
+        return self._entries[:count].copy(), None
 
     def _take_from_vector(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The burst as uint8[count, entry], X and Z as 0; where they are, if there are any."""

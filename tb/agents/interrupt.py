@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cocotb
@@ -33,12 +34,14 @@ class Interrupt:
 
     Attributes:
         edges: every change since construction or `clear`, the oldest first.
+        on_wait: called whenever somebody begins to wait.
     """
 
     def __init__(self, line: LogicObject, name: str | None = None, clock_ns: float = 10) -> None:
         self.line = line
         self.name = name or line._name
         self.edges: list[InterruptEdge] = []
+        self.on_wait: Callable[[], None] = lambda: None
         self._clock_ns = clock_ns
         self._watcher = cocotb.start_soon(self._watch())
 
@@ -63,6 +66,7 @@ class Interrupt:
         Raises:
             InterruptTimeout: not within `timeout_clocks`.
         """
+        self.on_wait()
         if self.level == level:
             return
         edge = RisingEdge(self.line) if level else FallingEdge(self.line)

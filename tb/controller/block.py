@@ -6,6 +6,7 @@ from assay.tb.block import BURSTS, Block, Extra, Lint, Variant
 from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.elf import check
+from assay.tb.controller.library import files
 from assay.tb.controller.toolchain import missing
 
 # What the further variants run.
@@ -19,13 +20,14 @@ BLOCK = Block(
     lint=Lint("controller", ("rtl/controller/controller.f",), ("rtl/controller/controller_lint.vlt",)),
     include_dirs=("rtl/common",),
     default_tests=("programs", "random_programs", "random_interrupts"),
-    timing=True,
     coverage=ControllerCoverage,
     parameters=ControllerParameters,
     capabilities=(
         RunsPrograms(check),
         Soaks(),
-        Benchmarks({"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp"),
+        Benchmarks(
+            {"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp", counted="instructions"
+        ),
     ),
     variants=(
         Variant("8harts", simulators=("verilator",)),
@@ -42,5 +44,6 @@ BLOCK = Block(
         Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),
     ),
     extra=Extra("firmware", missing, ("programs", "bus_stalls", "speed")),
+    library=files,
     order=5,
 )

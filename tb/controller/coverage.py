@@ -6,6 +6,7 @@ Retirements are gathered and counted many thousands at a time; what is alike wit
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from assay.golden.controller import memory_map
 from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
 from assay.golden.controller.instructions import BY_NAME, INSTRUCTIONS
 from assay.golden.controller.parameters import MAX_HARTS, ControllerParameters
+from assay.tb.controller.library import Kinds
 from assay.tb.coverage import CoverGroup, CoverPoint
 
 if TYPE_CHECKING:
     from assay.tb.controller.ports import BusAccess
 
-_LOT = 1 << 15  #: retirements counted at a time
+_LOT = 1 << 18  #: retirements counted at a time
 _BASE = [i for i in INSTRUCTIONS if i.extension != "M"]
 _MUL_DIV = [i for i in INSTRUCTIONS if i.extension == "M"]
 _BY_NUMBER = [*_BASE, *_MUL_DIV]
@@ -30,6 +32,8 @@ _ILLEGAL = len(_NAMES)
 _TRAP_ALWAYS = ("ecall", "ebreak")
 _MUL_DIV_NAMES = {i.name for i in _MUL_DIV}
 _CORNERS = {"0": 0, "1": 1, "-1": 2, "greatest": 3, "least": 4, "other": 5}
+#: The words of their bins; what is left is another one.
+_CORNER_VALUES = (0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000)
 _FORMS = {"csrrw": 1, "csrrs": 2, "csrrc": 3, "csrrwi": 5, "csrrsi": 6, "csrrci": 7}
 #: CSRs that differ from their neighbours, and groups of alike ones.
 _CSR_NAMES = [c.name for c in CSRS if not c.name.startswith("mhpm")]
@@ -63,8 +67,14 @@ class ControllerCoverage:
         bus: accesses to MVUs.
     """
 
-    def __init__(self, params: ControllerParameters | None = None) -> None:
+    def __init__(
+        self, params: ControllerParameters | None = None, library: ctypes.CDLL | None = None
+    ) -> None:
         self.params = params or ControllerParameters(harts=MAX_HARTS, mul_div=1)
+        self._kinds = None
+        if library is not None:
+            bounds = sorted({edge for first, end in self._regions.values() for edge in (first, end)})
+            self._kinds = Kinds(library, _CORNER_VALUES, bounds, memory_map.RESET_PC, _MRET)
         two = [i.name for i in _BY_NUMBER if i.format in ("R", "B")]
         one = [i.name for i in _BY_NUMBER if i.format in ("I", "shift")]
         self.instructions = CoverGroup(
@@ -196,9 +206,25 @@ class ControllerCoverage:
             return int(label.partition(" ")[0]) >= self.params.harts
         return point == "instruction" and not self.params.mul_div and label in _MUL_DIV_NAMES
 
-    def sample(self, records: np.ndarray, cycles: np.ndarray) -> None:
-        """Count retirements, RECORD[n]."""
-        self._lot.append(records)
+    @property
+    def _regions(self) -> dict[int, tuple[int, int]]:
+        """Bin of `accesses` -> first address and end; of two that overlap the later one counts."""
+        base, words = memory_map.IMEM_BASE, self.params.imem_words
+        end = base + 4 * (words + self.params.dmem_words)
+        return {
+            0: (base, base + 4 * words),
+            1: (base + 4 * words, end),
+            6: (base, base + 4),
+            7: (end - 4, end),
+            2: (memory_map.MSIP_BASE, memory_map.MTIMECMP_BASE),
+            3: (memory_map.MTIMECMP_BASE, memory_map.MTIME_BASE),
+            4: (memory_map.MTIME_BASE, memory_map.MTIME_BASE + 8),
+        }
+
+    def sample(self, records: np.ndarray) -> None:
+        """Count retirements, RECORD[n], which the golden simulator has confirmed."""
+        kept = records if self._kinds is None else self._kinds.new(records)
+        self._lot.append(kept)
         self._size += len(records)
         if self._size >= _LOT:
             self._count()
@@ -218,9 +244,11 @@ class ControllerCoverage:
         if not self._lot:
             return
         # As np.concatenate, which first looks for a common type of all.
-        records = np.empty(self._size, self._lot[0].dtype)
+        records = np.empty(sum(map(len, self._lot)), self._lot[0].dtype)
         np.concatenate(self._lot, out=records, casting="no")
         self._lot, self._size = [], 0
+        if self._kinds is not None:
+            self._kinds.forget()
         words, places = np.unique(records["insn"], return_inverse=True)
         numbers = np.full(len(words), _ILLEGAL, np.uint8)
         for number, instruction in enumerate(_BY_NUMBER):
@@ -295,16 +323,9 @@ class ControllerCoverage:
         here = (records["mem_rmask"] | records["mem_wmask"]) != 0
         records, numbers = records[here], numbers[here]
         address = records["mem_addr"].astype(np.int64)
-        imem, dmem = 4 * self.params.imem_words, 4 * self.params.dmem_words
-        base = memory_map.IMEM_BASE
         region = np.full(len(records), 5)
-        region[(address >= base) & (address < base + imem)] = 0
-        region[(address >= base + imem) & (address < base + imem + dmem)] = 1
-        region[(address >= base) & (address < base + 4)] = 6
-        region[(address >= base + imem + dmem - 4) & (address < base + imem + dmem)] = 7
-        region[(address >= memory_map.MSIP_BASE) & (address < memory_map.MTIMECMP_BASE)] = 2
-        region[(address >= memory_map.MTIMECMP_BASE) & (address < memory_map.MTIME_BASE)] = 3
-        region[(address >> 3) == memory_map.MTIME_BASE >> 3] = 4
+        for number, (first, end) in self._regions.items():
+            region[(address >= first) & (address < end)] = number
         value = np.where(records["mem_wmask"] != 0, records["mem_wdata"], records["mem_rdata"])
         size = np.maximum(records["mem_wmask"], records["mem_rmask"]).astype(np.uint32)
         top = np.select([size == 1, size == 3], [np.uint32(0x80), np.uint32(0x8000)], np.uint32(0x80000000))
@@ -345,8 +366,8 @@ def _sample(group: CoverGroup, **columns: np.ndarray) -> None:
 
 def _corner(values: np.ndarray) -> np.ndarray:
     """Bin of an operand in _CORNERS."""
-    corners = [values == number for number in (0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000)]
-    return np.select(corners, list(range(5)), 5)
+    corners = [values == number for number in _CORNER_VALUES]
+    return np.select(corners, list(range(len(corners))), len(corners))
 
 
 def _impossible_registers(labels: Mapping[str, str]) -> bool:

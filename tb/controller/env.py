@@ -16,6 +16,7 @@ from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import NEVER, Beats
 from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import (
     BUS_REQUEST,
@@ -62,7 +63,7 @@ class ControllerEnv(StreamEnv):
     def build_phase(self) -> None:
         super().build_phase()
         self.params = build_parameters()
-        self.coverage = ControllerCoverage(self.params)
+        self.coverage = ControllerCoverage(self.params, loaded())
 
     def connect_phase(self) -> None:
         super().connect_phase()
@@ -77,7 +78,13 @@ class ControllerEnv(StreamEnv):
             lambda text: self.fail(text, kind="bus", time_ns=get_sim_time("ns")),
         )
         self.lockstep = Lockstep(
-            self.params, self.mvus, self.lines, self.coverage, on_mismatch=self.fail, clock_ns=CLOCK_NS
+            self.params,
+            self.mvus,
+            self.lines,
+            self.coverage,
+            on_mismatch=self.fail,
+            clock_ns=CLOCK_NS,
+            library=loaded(),
         )
         self.host = HostPort(
             self.bus["host_req"], self.bus["host_rsp"], clock_ns=CLOCK_NS, on_error=self.fail

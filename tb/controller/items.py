@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import cocotb
 import numpy as np
 from cocotb.task import Task
-from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, select, with_timeout
+from cocotb.triggers import Event, FallingEdge, Timer, select
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
@@ -130,23 +131,38 @@ class ProgramDriver(uvm_driver):
     async def _watch(self, item: ProgramItem, limit: int) -> None:
         """Until `tohost` is written, or enough has retired."""
         env = self.env
-        resting = ""
-        while env.lockstep.beats_compared < limit and not env.lockstep.exited.is_set():
-            env.lockstep.progress.clear()
-            try:
-                await self.or_stop(with_timeout(env.lockstep.progress.wait(), _PATIENCE * CLOCK_NS, "ns"))
-            except SimTimeoutError:
-                if item.tohost is None and env.lockstep.resting(item.harts):
-                    return
-                env.fail(
-                    f"{item.get_name()}: nothing has retired for {_PATIENCE} clocks, after "
-                    f"{env.lockstep.beats_compared:,} retirements; released are harts 0x{item.harts:x}",
-                    kind="stuck",
-                    time_ns=get_sim_time("ns"),
-                )
-                raise BenchStopped from None
-            if resting := env.lockstep.resting(item.harts):
-                break
+        lockstep, ended, resting = env.lockstep, Event(), ""
+        last = get_sim_time("ns")  # when something was compared
+
+        def judge() -> None:
+            nonlocal last, resting
+            last = get_sim_time("ns")
+            resting = lockstep.resting(item.harts)
+            if resting or lockstep.beats_compared >= limit or lockstep.exited.is_set():
+                ended.set()
+
+        async def silence() -> None:
+            while (left := last + _PATIENCE * CLOCK_NS - get_sim_time("ns")) > 0:
+                await Timer(left, "ns")
+
+        if lockstep.beats_compared >= limit or lockstep.exited.is_set():
+            ended.set()
+        # Called by each batch: a task that wakes for it would cost more than the comparison.
+        lockstep.on_batch = judge
+        try:
+            first, _ = await self.or_stop(select(ended.wait(), silence()))
+        finally:
+            lockstep.on_batch = None
+        if first == 1:
+            if item.tohost is None and lockstep.resting(item.harts):
+                return
+            env.fail(
+                f"{item.get_name()}: nothing has retired for {_PATIENCE} clocks, after "
+                f"{lockstep.beats_compared:,} retirements; released are harts 0x{item.harts:x}",
+                kind="stuck",
+                time_ns=get_sim_time("ns"),
+            )
+            raise BenchStopped
         if item.tohost is None:
             return
         code, request = env.lockstep.exit_code, env.lockstep.iss.host_request
@@ -189,8 +205,8 @@ class ProgramDriver(uvm_driver):
     async def finish(self) -> None:
         """Nothing to wait for: a run is checked when it ends."""
 
-    async def or_stop(self, work: Coroutine[object, object, object] | Task) -> None:
-        """Await `work` unless a failure is recorded meanwhile."""
+    async def or_stop(self, work: Coroutine[object, object, Any] | Task) -> Any:
+        """The result of `work`, unless a failure is recorded meanwhile."""
         ended, result = await select(work, self.env.failed.wait())
         if ended == 1 or self.env.failed.is_set():
             raise BenchStopped

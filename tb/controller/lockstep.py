@@ -5,135 +5,49 @@ What depends on clocks is handed to the simulator when the device shows it, and 
 an interrupt must be pending, enabled and of the highest priority in the clock of its decision, and one that is must be
 taken; mip, mcycle and mtime must be what lines, stores and the bench's clock make them; a hart that can go on goes on.
 
-A retirement that has nothing to do with any of this costs one call of the simulator and one comparison of tuples.
+A retirement that has nothing to do with any of this costs one call of the simulator and one comparison of tuples. Where
+the runner has compiled `tb.controller.library`, that confirms such retirements, many at a time; whatever it does not
+confirm goes the same way as without it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 import numpy as np
 from cocotb.triggers import Event
 
 from assay.golden.controller import memory_map
-from assay.golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
+from assay.golden.controller.compiled import CompiledIss
+from assay.golden.controller.csrs import BY_NAME
 from assay.golden.controller.instructions import OPCODES, disassemble
 from assay.golden.controller.iss import Iss, Retirement
-from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
-from assay.tb.controller.ports import BusAccess
-from assay.tb.controller.trace import STATUS, read_records, retirements
+from assay.tb.controller.library import Order
+from assay.tb.controller.timing import ANY, NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong, divides
+from assay.tb.controller.trace import AT, STATUS, read_records, retirement, retirements
 from assay.tb.scoreboard import Mismatch
 
 __all__ = ["Lockstep"]
 
-#: Clocks from the decision in stage F to the retirement in stage W.
-ISSUE = PIPELINE_STAGES - 1
-#: Clocks from a hart's restart until the bench knows of it.
-RESTART = 128
 KEPT_BATCHES = 8
+STEPS = 64  #: at most, of the readable simulator where the compiled one has stopped
 HISTORY = 6  #: instructions of the hart that a report shows
-NEVER = 1 << 62
 
-_MASK64 = (1 << 64) - 1
 _WFI = 0x1050_0073
-_MRET = 0x3020_0073
 _SYSTEM = OPCODES["system"]
 _MIE = BY_NAME["mstatus"].field("mie").mask
 _MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
-_MIP = BY_NAME["mip"].address
 _MCAUSE, _MEPC, _MTVAL = (BY_NAME[name].address for name in ("mcause", "mepc", "mtval"))
-_CYCLES = {
-    BY_NAME[name].address: int(name.endswith("h")) for name in ("mcycle", "mcycleh", "cycle", "cycleh")
-}
-_TIMES = {BY_NAME["time"].address: 0, BY_NAME["timeh"].address: 1}
-_IMEM = memory_map.IMEM_BASE
-_MTIME, _MTIMECMP, _MSIP = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE, memory_map.MSIP_BASE
-_MVU_END = memory_map.MVU_BASE + memory_map.MVUS * memory_map.MVU_STRIDE
-_ANY = sum(1 << number for number in PRIORITY)
-
-
-def _divides(insn: int) -> bool:
-    """div, divu, rem, remu: they wait for the divider."""
-    return insn & 0xFE00407F == 0x02004033
-
-
-# Places in a retirement's tuple.
-_AT = {name: index for index, name in enumerate(Retirement._fields)}
-_PC, _INSN, _TRAP, _INTR, _CAUSE = (_AT[n] for n in ("pc_rdata", "insn", "trap", "intr", "cause"))
-_RD, _RS1, _ADDR, _RMASK, _WMASK, _RDATA, _WDATA, _CSR = (
-    _AT[n]
-    for n in ("rd_addr", "rs1_addr", "mem_addr", "mem_rmask", "mem_wmask", "mem_rdata", "mem_wdata", "csr")
+_IMEM, _MTIME = memory_map.IMEM_BASE, memory_map.MTIME_BASE
+_INSN, _TRAP, _INTR, _ADDR, _RMASK, _WMASK, _RDATA, _WDATA = (
+    AT[name]
+    for name in ("insn", "trap", "intr", "mem_addr", "mem_rmask", "mem_wmask", "mem_rdata", "mem_wdata")
 )
-
-
-class _Line:
-    """A value over the clocks: changes in order of their clock, the latest few."""
-
-    def __init__(self, value: int) -> None:
-        self.clocks = [-1]
-        self.values = [value]
-
-    def set(self, clock: int, value: int) -> None:
-        """From `clock` on."""
-        if len(self.clocks) > 64:
-            del self.clocks[:32], self.values[:32]
-        at = bisect_right(self.clocks, clock)
-        self.clocks.insert(at, clock)
-        self.values.insert(at, value)
-
-    def at(self, clock: int) -> int:
-        return self.values[max(bisect_right(self.clocks, clock) - 1, 0)]
-
-    @property
-    def last(self) -> int:
-        return self.values[-1]
-
-
-class _Wrong(Exception):
-    """A retirement that cannot be; the text says why."""
-
-
-class _HartState:
-    """The scoreboard's record of a hart beside the simulator's state."""
-
-    def __init__(self) -> None:
-        self.order: int | None = 0  #: expected rvfi_order; None: any
-        self.retired = -1  #: clock of the last retirement
-        self.alarm = 0  #: first clock in which an enabled interrupt may be pending
-        self.asleep = False  #: the last retirement was a wfi
-        self.spinning = False  #: the last retirement jumped to itself
-        self.released = NEVER  #: clock since which it may issue
-        self.held = -1  #: clock since which it may not
-        self.cycle: int | None = 0  #: mcycle minus the simulator's; None: not known
-        self.software = _Line(0)  #: msip
-        self.compare = _Line(_MASK64)  #: mtimecmp
-        self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
-
-
-class BusAccesses(Protocol):
-    """What answered on the MVU bus.
-
-    Attributes:
-        log: for each hart its accesses that no retirement has claimed so far.
-    """
-
-    log: list[deque[BusAccess]]
-
-    @property
-    def latency(self) -> int:
-        """Longest time to an answer, in clocks."""
-
-
-class LineHistory(Protocol):
-    """What the interrupt lines did; see `tb.controller.ports.InterruptLines`."""
-
-    pulses: list[list[int]]
-    levels: list[list[tuple[int, int]]]
 
 
 class Lockstep:
@@ -146,6 +60,7 @@ class Lockstep:
         coverage: sampled with every batch.
         on_mismatch: called with the first `Mismatch`; after it nothing more is compared.
         clock_ns: clock period.
+        library: `tb.controller.library`, compiled; None: Python does everything.
 
     Attributes:
         iss: the golden simulator.
@@ -153,7 +68,7 @@ class Lockstep:
         tohost: address whose odd value ends a program.
         exited: set when it was stored; ``exit_code`` is the value.
         retired: instructions since the reset, without those that trapped.
-        progress: set by every batch.
+        on_batch: called after each batch.
         origin_ns: simulation time of the bench's clock 0.
         alter: for tests of this scoreboard: changes a batch of records before it is compared.
     """
@@ -168,6 +83,7 @@ class Lockstep:
         coverage: ControllerCoverage,
         on_mismatch: Callable[[Mismatch], None],
         clock_ns: float = 10,
+        library: ctypes.CDLL | None = None,
     ) -> None:
         self.params = params
         self.mvus = mvus
@@ -176,17 +92,17 @@ class Lockstep:
         self.on_mismatch = on_mismatch
         self.clock_ns = clock_ns
         self.origin_ns = 0.0
+        self._library = library
+        self._order = Order(library, params.harts, STATUS) if library is not None else None
         self.iss = Iss(params, self._bus)
         self.loaded = False
         self.beats_compared = 0
         self.mismatches: list[Mismatch] = []
         self.exited = Event()
-        self.progress = Event()
+        self.on_batch: Callable[[], None] | None = None
         self.alter: Callable[[np.ndarray], np.ndarray] | None = None
-        self.taken = 0  #: interrupts
+        self.timing = Timing(params, mvus, lines, coverage)
         self.clocks = 0  #: in which something retired, from the first to the last of each run
-        self._slots = max(params.harts, PIPELINE_STAGES)
-        self._patience = 2 * self._slots + 2 * PIPELINE_STAGES
         # All harts may wait for the one divider, some 40 clocks each.
         self._divisions = 40 * params.harts * params.mul_div
         self.reset()
@@ -199,13 +115,17 @@ class Lockstep:
         words = self.iss.words
         self.iss = Iss(self.params, self._bus)
         self.iss.bytes[:] = memoryview(words).cast("B")
-        self.harts = [_HartState() for _ in range(self.params.harts)]
-        self._time = _Line(0)  # mtime minus the clock
+        self._compiled = CompiledIss(self._library, self.iss) if self._library is not None else None
+        self.timing.reset(self.iss)
         self._batches: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=KEPT_BATCHES)
         self.tohost = None
-        self._lines_seen = 0
         self._now = 0
         self.retired = 0
+
+    @property
+    def harts(self) -> list[HartState]:
+        """What is known of each hart beside the simulator's state."""
+        return self.timing.harts
 
     @property
     def tohost(self) -> int | None:
@@ -279,287 +199,107 @@ class Lockstep:
             records = self.alter(records)
         cycles = beats.cycles
         self._batches.append((records, cycles))
-        self._wake_by_lines()
-        expected = retirements(records)
-        clocks = cycles.tolist()
-        done = self._compare(expected, clocks, self._rare(records).tolist())
+        self.timing.wake_by_lines(self._now)
+        done = self._compare(records, cycles)
         self.beats_compared += done
         if done:
-            self._now = clocks[done - 1]
+            self._now = int(cycles[done - 1])
             self.retired += int(np.count_nonzero(records["trap"][:done] == 0))
-            self.coverage.sample(records[:done], cycles[:done])
+            self.coverage.sample(records[: done - bool(self.mismatches)])
         if done == len(records) and not self.mismatches:
             self._check_order(records, cycles)
             self._check_liveness()
-            self._find_spinning(records)
         if self.iss.exit_code is not None or self.iss.host_request:
             self.exited.set()
-        self.progress.set()
+        if self.on_batch is not None:
+            self.on_batch()
 
-    def _rare(self, records: np.ndarray) -> np.ndarray:
-        """Which retirements need more than a step: traps, interrupts, system instructions, devices."""
-        outside = (records["mem_addr"] - np.uint32(_IMEM) >= self.iss.bytes.nbytes) & (
-            (records["mem_rmask"] | records["mem_wmask"]) != 0
-        )
-        return (
-            (records["insn"] & 0x7F == _SYSTEM) | (records["trap"] | records["intr"]).astype(bool) | outside
-        )
-
-    def _compare(self, seen: list[tuple[int, ...]], clocks: list[int], rare: list[bool]) -> int:
+    def _compare(self, records: np.ndarray, cycles: np.ndarray) -> int:
         """Step through a batch; how many retirements were compared, the unlike one included."""
-        step, harts = self.iss.step_fast, self.harts
-        for index, record in enumerate(seen):
-            hart, clock = record[0], clocks[index]
-            if hart >= len(harts):
-                self._report(record, clock, None, f"hart {hart} does not exist")
+        if self._compiled is not None:
+            return self._compare_fast(self._compiled, records, cycles)
+        for index, (record, clock) in enumerate(zip(retirements(records), cycles.tolist(), strict=True)):
+            if not self._step(record, clock):
                 return index + 1
-            state = harts[hart]
-            try:
-                if rare[index] or state.asleep or clock >= state.alarm:
-                    made = self._step_rare(hart, state, record, clock)
-                else:
-                    made = step(hart)
-            except _Wrong as wrong:
-                self._report(record, clock, None, str(wrong))
-                return index + 1
-            if made != record:
-                self._report(record, clock, made, "")
-                return index + 1
-            state.retired = clock
-        return len(seen)
+        return len(records)
 
-    def _step_rare(
-        self, hart: int, state: _HartState, record: tuple[int, ...], clock: int
-    ) -> tuple[int, ...]:
+    def _compare_fast(self, compiled: CompiledIss, records: np.ndarray, cycles: np.ndarray) -> int:
+        """As `_compare`, with steps of the readable simulator where the compiled one stops."""
+        records, cycles = np.ascontiguousarray(records), np.ascontiguousarray(cycles, np.uint32)
+        done, equal, steps = 0, True, 1
+        while equal:
+            compiled.give([state.awaits for state in self.harts])
+            before, done = done, compiled.follow(records, cycles, done)
+            self._take(compiled)
+            if done == len(records):
+                break
+            # To go over costs as much as several steps: where it stops often, more of them are taken.
+            steps = min(2 * steps, STEPS) if done - before < 8 else 1
+            for number, index in enumerate(range(done, min(done + steps, len(records)))):
+                record = retirement(records[index])
+                equal = self._step(record, int(cycles[index]))
+                done = index + 1
+                if not equal:
+                    break
+                if compiled.unlike and not number:
+                    raise RuntimeError(
+                        f"the compiled simulator does not confirm what the readable one does: {Retirement(*record)}"
+                    )
+        return done
+
+    def _take(self, compiled: CompiledIss) -> None:
+        for state, clock in zip(self.harts, compiled.take(), strict=True):
+            if clock is not None:
+                state.retired = clock
+
+    def _step(self, record: tuple[int, ...], clock: int) -> bool:
+        """Compare one retirement; whether it is right."""
+        hart = record[0]
+        if hart >= len(self.harts):
+            self._report(record, clock, None, f"hart {hart} does not exist")
+            return False
+        state = self.harts[hart]
+        try:
+            if clock >= state.awaits or self._rare(record):
+                made = self._step_rare(hart, state, record, clock)
+            else:
+                made = self.iss.step_fast(hart)
+        except Wrong as wrong:
+            self._report(record, clock, None, str(wrong))
+            return False
+        if made != record:
+            self._report(record, clock, made, "")
+            return False
+        state.retired = clock
+        return True
+
+    def _rare(self, record: tuple[int, ...]) -> bool:
+        """Whether a retirement needs more than a step: traps, interrupts, system instructions, devices."""
+        if record[_INSN] & 0x7F == _SYSTEM or record[_TRAP] or record[_INTR]:
+            return True
+        accesses = record[_RMASK] or record[_WMASK]
+        return bool(accesses) and not 0 <= record[_ADDR] - _IMEM < self.iss.bytes.nbytes
+
+    def _step_rare(self, hart: int, state: HartState, record: tuple[int, ...], clock: int) -> tuple[int, ...]:
         self.iss.clock = clock - 1  # that of stage M, in which memories, devices and CSRs are reached
-        self._decide(hart, state, record, clock)
+        self.timing.decide(hart, state, record, clock)
         insn = record[_INSN]
         writes_mip = False
         if insn & 0x7F == _SYSTEM and insn & 0x7000 and not record[_TRAP]:
-            writes_mip = self._observe_csr(state, hart, record, clock)
+            writes_mip = self.timing.observe_csr(state, hart, record, clock)
         elif record[_RMASK] and record[_ADDR] >> 3 == _MTIME >> 3:
-            self.iss.observed = self._check_time(record[_RDATA], record[_ADDR] >> 2 & 1, clock)
-        made = self.iss.step_fast(hart)
+            self.iss.observed = self.timing.check_time(record[_RDATA], record[_ADDR] >> 2 & 1, clock)
+        made = tuple(self.iss.step_fast(hart))
+        if made != record:
+            return made
         golden = self.iss.harts[hart]
         if writes_mip:
             state.mvu.set(clock, golden.mvu_pending)
         if record[_WMASK] and record[_ADDR] < memory_map.MVU_BASE:
-            self._stored(record, clock)
+            self.timing.stored(record, clock)
         state.asleep = insn == _WFI and not record[_TRAP]
-        self._set_alarm(hart, state, clock)
-        return tuple(made)
-
-    # ---------------------------------------------------------------------------------------------
-    # Interrupts
-    # ---------------------------------------------------------------------------------------------
-    def _pending(self, hart: int, state: _HartState, clock: int) -> int:
-        """mip in a clock, by what lines and stores did."""
-        mip = state.software.at(clock) << Interrupt.SOFTWARE
-        mip |= ((self._time.at(clock) + clock & _MASK64) >= state.compare.at(clock)) << Interrupt.TIMER
-        levels = self.lines.levels[hart]
-        mip |= levels[bisect_right(levels, (clock, 2)) - 1][1] << Interrupt.EXTERNAL
-        return mip | self._mvu_pending(hart, state, clock) << Interrupt.MVU
-
-    def _mvu_pending(self, hart: int, state: _HartState, clock: int) -> int:
-        """mip.16: a pulse is seen one clock later; in the clock of a write it wins."""
-        written = state.mvu.clocks[max(bisect_right(state.mvu.clocks, clock) - 1, 0)]
-        pulses = self.lines.pulses[hart]
-        first = bisect_left(pulses, written - 1)
-        if first < len(pulses) and pulses[first] < clock:
-            return 1
-        return state.mvu.at(clock)
-
-    def _window(self, hart: int, state: _HartState, first: int, last: int) -> tuple[int, int]:
-        """Bits of mip that were set in some and in all clocks from `first` to `last`."""
-        some, every = 0, -1
-        for clock in range(first, last + 1):
-            mip = self._pending(hart, state, clock)
-            some |= mip
-            every &= mip
-        return some, every
-
-    def _decide(self, hart: int, state: _HartState, record: tuple[int, ...], clock: int) -> None:
-        """Whether this retirement's interrupt, or its absence, is right; hand it to the simulator.
-
-        Decided is in the clock in which the hart issues. An instruction that waited for an answer, or that opens a
-        handler, was decided upon some time since the hart's last retirement.
-        """
-        csrs = self.iss.harts[hart].csrs
-        enabled = csrs[_MIE_CSR]
-        armed = enabled if csrs[_MSTATUS] & _MIE else 0
-        if not (armed or state.asleep or record[_INTR]):
-            return
-        first = last = clock - ISSUE
-        parked = False
-        if record[_INTR]:
-            first, last = state.retired + 1, clock - ISSUE - PIPELINE_STAGES
-        elif self.mvus.log[hart] or _divides(record[_INSN]):
-            first, parked = state.retired + 1, True
-        some, every = 0, 0
-        if armed or state.asleep:
-            # A wait for an answer is looked at from its beginning, in which was decided; of a sleep its end is enough.
-            begin = first if parked else max(first, last - 2 * self._patience)
-            some, every = self._window(hart, state, begin, last)
-        if record[_INTR]:
-            number = record[_CAUSE] & ~INTERRUPT_FLAG
-            if not record[_CAUSE] & INTERRUPT_FLAG or number not in PRIORITY:
-                raise _Wrong(
-                    f"rvfi_intr with cause 0x{record[_CAUSE]:08x}, which is not the cause of an interrupt"
-                )
-            if not armed >> number & 1:
-                raise _Wrong(
-                    f"interrupt {number} is taken, which is not enabled: mie 0x{enabled:05x}, "
-                    f"mstatus 0x{csrs[_MSTATUS]:08x}"
-                )
-            if not some >> number & 1:
-                raise _Wrong(
-                    f"interrupt {number} is taken, which is not pending: mip 0x{some & _ANY:05x} in the clocks "
-                    f"{first} to {last}"
-                )
-            higher = next(n for n in PRIORITY if n == number or every & armed & 1 << n)
-            if higher != number:
-                raise _Wrong(f"interrupt {number} is taken, but interrupt {higher} comes first")
-            self.coverage.sample_interrupt(hart, number, self._phase(hart, state, number, last))
-            self.iss.take_interrupt(hart, number)
-            self.taken += 1
-        elif every & armed & _ANY:
-            number = next(n for n in PRIORITY if every & armed & 1 << n)
-            raise _Wrong(
-                f"interrupt {number} is pending and enabled (mip 0x{every & _ANY:05x}, mie 0x{enabled:05x}) "
-                f"in clock {last}, in which the hart issues, and not taken: too late or never"
-            )
-        if state.asleep:
-            self._check_wake(hart, state, enabled, last, parked)
-
-    def _phase(self, hart: int, state: _HartState, number: int, issue: int) -> str:
-        """The stage of the hart's previous instruction when the interrupt became pending."""
-        if state.asleep:
-            return "wfi"
-        since = issue
-        for _ in range(3 * PIPELINE_STAGES):
-            if not self._pending(hart, state, since - 1) >> number & 1:
-                stage = since - (state.retired - ISSUE)
-                return "FDXMW"[stage] if 0 <= stage < PIPELINE_STAGES else "between"
-            since -= 1
-        return "disabled before"
-
-    def _check_wake(self, hart: int, state: _HartState, enabled: int, issue: int, parked: bool) -> None:
-        """A hart in wfi goes on when, and only when, something enabled is pending."""
-        some, _ = self._window(hart, state, max(state.retired, issue - 2 * self._patience), issue)
-        if not some & enabled:
-            raise _Wrong(
-                f"the hart left wfi by itself: mip 0x{some & _ANY:05x}, mie 0x{enabled:05x} in clock {issue}"
-            )
-        start = max(state.retired, state.released, issue - 2 * self._patience)
-        if state.held == NEVER and not parked and issue - self._patience > start:
-            _, every = self._window(hart, state, start, issue - self._patience)
-            if every & enabled & _ANY:
-                raise _Wrong(
-                    f"the hart left wfi too late: woken by clock {start}, it issued in clock {issue}"
-                )
-
-    def _set_alarm(self, hart: int, state: _HartState, clock: int) -> None:
-        """The clock from which on an enabled interrupt may be pending, by what is known."""
-        csrs = self.iss.harts[hart].csrs
-        armed = csrs[_MIE_CSR] if csrs[_MSTATUS] & _MIE else 0
-        alarm = NEVER
-        if not armed:
-            state.alarm = alarm
-            return
-        if armed >> Interrupt.SOFTWARE & 1 and state.software.last:
-            alarm = 0
-        if armed >> Interrupt.EXTERNAL & 1:
-            levels = self.lines.levels[hart]
-            at = bisect_right(levels, (clock, 2)) - 1
-            alarm = min(alarm, next((c for c, level in levels[at:] if level), NEVER))
-        if armed >> Interrupt.MVU & 1:
-            if self._mvu_pending(hart, state, clock):
-                alarm = 0
-            else:
-                pulses = self.lines.pulses[hart]
-                at = bisect_left(pulses, clock - PIPELINE_STAGES)
-                alarm = min(alarm, pulses[at] if at < len(pulses) else NEVER)
-        if armed >> Interrupt.TIMER & 1:
-            due = state.compare.last - self._time.last
-            alarm = min(alarm, max(due, 0))
-        state.alarm = alarm
-
-    def _wake_by_lines(self) -> None:
-        """Lines that changed since the last batch may ring earlier."""
-        events = sum(map(len, self.lines.pulses)) + sum(map(len, self.lines.levels))
-        if events != self._lines_seen:
-            self._lines_seen = events
-            for hart, state in enumerate(self.harts):
-                self._set_alarm(hart, state, self._now)
-
-    # ---------------------------------------------------------------------------------------------
-    # What depends on clocks
-    # ---------------------------------------------------------------------------------------------
-    def _observe_csr(self, state: _HartState, hart: int, record: tuple[int, ...], clock: int) -> bool:
-        """Check what was read from mip, mcycle or mcycleh and hand it over; whether mip is written."""
-        insn = record[_INSN]
-        address, form, source = insn >> 20, insn >> 12 & 3, insn >> 15 & 31
-        reads, writes = form != 1 or insn >> 7 & 31 != 0, form == 1 or source != 0
-        value = record[_CSR]
-        if address == _MIP and reads:
-            some, every = self._window(hart, state, clock - 1, clock - 1)
-            wrong = value & ~some | every & _ANY & ~value
-            if wrong:
-                raise _Wrong(f"mip reads 0x{value:08x}, its bits 0x{wrong & 0xFFFFFFFF:x} cannot be so")
-            self.iss.observed = value
-        elif address in _CYCLES:
-            half = _CYCLES[address]
-            if reads:
-                self._check_cycle(hart, state, half, value, clock)
-                self.iss.observed = value
-        elif address in _TIMES:
-            self.iss.observed = self._check_time(value, _TIMES[address], clock)
-        if writes and address in _CYCLES and not _CYCLES[address]:
-            state.cycle = 0
-        return address == _MIP and writes
-
-    def _check_cycle(self, hart: int, state: _HartState, half: int, value: int, clock: int) -> None:
-        """mcycle, by the simulator's counter; after a restart the first reading tells when it began."""
-        golden = self.iss.harts[hart].cycles.read(clock - 1)
-        if state.cycle is None:
-            low, high = golden, golden + RESTART
-        else:
-            low = high = golden + state.cycle
-        if half:
-            if value not in ((low & _MASK64) >> 32, (high & _MASK64) >> 32):
-                raise _Wrong(f"mcycleh reads 0x{value:08x} instead of 0x{(high & _MASK64) >> 32:08x}")
-            return
-        ahead = value - low & 0xFFFFFFFF
-        if ahead > high - low:
-            raise _Wrong(
-                f"mcycle reads 0x{value:08x} instead of 0x{low & 0xFFFFFFFF:08x} to 0x{high & 0xFFFFFFFF:08x}"
-            )
-        state.cycle = low + ahead - golden
-
-    def _check_time(self, value: int, half: int, clock: int) -> int:
-        """The low (0) or high (1) half of mtime as it was read."""
-        now = self._time.last + clock - 1 & _MASK64
-        expected = now >> 32 if half else now & 0xFFFFFFFF
-        if value != expected:
-            raise _Wrong(f"mtime reads 0x{value:08x} instead of 0x{expected:08x}")
-        return value
-
-    def _stored(self, record: tuple[int, ...], clock: int) -> None:
-        """A store to msip, mtimecmp or mtime."""
-        address = record[_ADDR]
-        if address >> 3 == _MTIME >> 3:
-            shift = 32 * (address >> 2 & 1)
-            now = self._time.last + clock - 1 & _MASK64
-            new = now & ~(0xFFFFFFFF << shift) | record[_WDATA] << shift
-            self._time.set(clock, new - clock)
-        elif _MTIMECMP <= address < _MTIME:
-            hart = address - _MTIMECMP >> 3
-            self.harts[hart].compare.set(clock, self.iss.mtimecmp[hart])
-        elif address < _MTIMECMP:
-            hart = address - _MSIP >> 2
-            self.harts[hart].software.set(clock, self.iss.msip[hart])
-        for hart, state in enumerate(self.harts):
-            self._set_alarm(hart, state, clock)
+        self.timing.set_alarm(hart, state, clock)
+        return made
 
     def host_stored(self, address: int, value: int, clock: int) -> None:
         """The host has written msip, mtimecmp or mtime, while all harts were held."""
@@ -568,25 +308,21 @@ class Lockstep:
         self.iss._write_device(self.iss.harts[0], where, address, value)
         record = [0] * len(Retirement._fields)
         record[_ADDR], record[_WDATA] = address, value
-        self._stored(tuple(record), clock)
+        self.timing.stored(tuple(record), clock)
 
     # ---------------------------------------------------------------------------------------------
     # The bus
     # ---------------------------------------------------------------------------------------------
-    def _on_bus(self, record: tuple[int, ...]) -> bool:
-        """Whether the instruction waited for an MVU."""
-        return bool(self.mvus.log[record[0]])
-
     def _bus(self, hart: int, write: bool, mvu: int, register: int, wdata: int) -> tuple[int, bool]:
         """The simulator's access to an MVU register: the answer that the device got for the same access."""
         log = self.mvus.log[hart]
         said = f"{'write' if write else 'read'} of register {register} of MVU {mvu}"
         if not log:
-            raise _Wrong(f"the {said} never came to the bus")
+            raise Wrong(f"the {said} never came to the bus")
         access = log.popleft()
         wanted = (write, mvu, register, wdata if write else access.wdata)
         if wanted != (access.write, access.mvu, access.register, access.wdata):
-            raise _Wrong(
+            raise Wrong(
                 f"the bus carried {access} instead of the {said}{f' with 0x{wdata:08x}' if write else ''}"
             )
         self.coverage.sample_bus(hart, access)
@@ -597,12 +333,32 @@ class Lockstep:
     # ---------------------------------------------------------------------------------------------
     def _check_order(self, records: np.ndarray, cycles: np.ndarray) -> None:
         """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
+        progress = None
+        if self._order is not None:
+            progress = self._order.follow(records, [state.order for state in self.harts])
+        if progress is None:
+            progress = self._find_disorder(records, cycles)
+        for state, (order, last, spins) in zip(self.harts, progress or (), strict=False):
+            if last < 0:
+                continue
+            state.order, state.spinning = order, spins
+            if 0 <= state.held < NEVER and self._retires_held(state, records[last], int(cycles[last])):
+                why = f"the hart is held since clock {state.held}"
+                self._report_at(records, cycles, last, why)
+                return
+
+    def _find_disorder(self, records: np.ndarray, cycles: np.ndarray) -> list[tuple[int, int, bool]] | None:
+        """Report a wrong order or status.
+
+        When there is none: for each hart the order of its next record, where in `records` its last one lies, or -1, and
+        whether that jumps to itself.
+        """
         odd = np.flatnonzero(records["status"] != STATUS)
         if len(odd):
             self._report_at(
                 records, cycles, int(odd[0]), "rvfi_mode, rvfi_ixl or rvfi_halt is not machine mode's"
             )
-            return
+            return None
         # One hart after the other, each in the order of time: within a hart order goes up by one.
         places = np.argsort(records["hart"], kind="stable")
         harts, orders = records["hart"][places], records["order"][places]
@@ -617,20 +373,22 @@ class Lockstep:
             at = int(wrong[0])
             why = f"rvfi_order is {int(orders[at])} instead of {int(expected[at])}"
             self._report_at(records, cycles, int(places[at]), why)
-            return
+            return None
+        progress = [(0, -1, False)] * len(self.harts)
         last = np.append(first[1:], len(orders)) - 1
-        for at, hart in zip(last.tolist(), harts[last].tolist(), strict=True):
-            state = self.harts[hart]
-            state.order = int(orders[at]) + 1
-            grace = self._patience
-            insn = int(records["insn"][places[at]])
-            if _divides(insn) or self.mvus.latency:
-                # What waited for the bus or the divider may retire long after its hart was held.
-                grace += 4 * self.mvus.latency + 100 + self._divisions
-            if state.held >= 0 and int(cycles[places[at]]) > state.held + grace:
-                why = f"the hart is held since clock {state.held}"
-                self._report_at(records, cycles, int(places[at]), why)
-                return
+        for hart, at in zip(harts[last].tolist(), places[last].tolist(), strict=True):
+            record = records[at]
+            spins = bool(record["pc_wdata"] == record["pc_rdata"] and not record["trap"])
+            progress[hart] = int(record["order"]) + 1, at, spins
+        return progress
+
+    def _retires_held(self, state: HartState, record: np.void, clock: int) -> bool:
+        """Whether a retirement comes too late after its hart was held."""
+        grace = self.timing.patience
+        if divides(int(record["insn"])) or self.mvus.latency:
+            # What waited for the bus or the divider may retire long after its hart was held.
+            grace += 4 * self.mvus.latency + 100 + self._divisions
+        return clock > state.held + grace
 
     def _check_liveness(self) -> None:
         """Every hart that can go on has gone on."""
@@ -638,14 +396,16 @@ class Lockstep:
             return
         for hart, state in enumerate(self.harts):
             since = max(state.retired, state.released)
-            if self._now - since <= 4 * self._patience + 64 + self._divisions:
+            if self._now - since <= 4 * self.timing.patience + 64 + self._divisions:
                 continue
             if state.asleep:
                 enabled = self.iss.harts[hart].csrs[_MIE_CSR]
-                _, every = self._window(hart, state, self._now - 2 * self._patience, self._now)
-                if not every & enabled & _ANY:
+                if not enabled:
                     continue
-                why = f"interrupt pending (mip 0x{every & _ANY:05x}, mie 0x{enabled:05x}) and yet in wfi"
+                _, every = self.timing.window(hart, state, self._now - 2 * self.timing.patience, self._now)
+                if not every & enabled & ANY:
+                    continue
+                why = f"interrupt pending (mip 0x{every & ANY:05x}, mie 0x{enabled:05x}) and yet in wfi"
             else:
                 why = "neither held nor in wfi"
             self._fail(
@@ -660,14 +420,6 @@ class Lockstep:
                 )
             )
             return
-
-    def _find_spinning(self, records: np.ndarray) -> None:
-        """Which harts jump to themselves."""
-        harts, reversed_places = np.unique(records["hart"][::-1], return_index=True)
-        last = records[len(records) - 1 - reversed_places]
-        spinning = (last["pc_wdata"] == last["pc_rdata"]) & (last["trap"] == 0)
-        for hart, spins in zip(harts.tolist(), spinning.tolist(), strict=True):
-            self.harts[hart].spinning = spins
 
     def resting(self, harts: int) -> str:
         """The places at which the harts of a mask rest for ever; empty if one may go on."""

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
-from assay.golden.controller.iss import Retirement
+from assay.golden.controller.compiled import RETIREMENT
 from assay.tb.agents.beat_format import BeatFormat
 
-__all__ = ["FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirements"]
+__all__ = ["AT", "FIELDS", "RECORD", "STATUS", "TRACE_FORMAT", "read_records", "retirement", "retirements"]
 
-_BYTES = ("hart", "trap", "intr", "rs1_addr", "rs2_addr", "rd_addr", "mem_rmask", "mem_wmask")
 #: ``status``: rvfi_halt, rvfi_mode, rvfi_ixl; this is what it must always be: not halted, machine mode, 32 bits.
 STATUS = 0 | 3 << 2 | 1 << 4
 
-#: A record's fields with their bits: those of a `Retirement`, in its order, and what else RVFI has.
+#: A record's fields with their bits: those of a `Retirement`, and what else RVFI has.
 FIELDS = (
-    *((name, 8 if name in _BYTES else 32) for name in Retirement._fields),
+    *((name, 8 * RETIREMENT[name].itemsize) for name in RETIREMENT.names or ()),
     ("order", 64),
     ("status", 8),
 )
@@ -24,12 +25,28 @@ TRACE_FORMAT = BeatFormat(FIELDS)
 RECORD = np.dtype([(name, f"<u{bits // 8}") for name, bits in FIELDS])
 
 
+#: Places of a retirement's fields in its tuple.
+AT = {name: index for index, name in enumerate(RETIREMENT.names or ())}
+
+
 def read_records(payload: np.ndarray) -> np.ndarray:
     """RECORD[n] of what the tap hands over, uint8[n, bytes]."""
     return np.ascontiguousarray(payload).view(RECORD).reshape(-1)
 
 
+_REST = RECORD.itemsize - RETIREMENT.itemsize
+_TUPLE = struct.Struct(
+    "<"
+    + "".join("B" if RETIREMENT[name].itemsize == 1 else "I" for name in RETIREMENT.names or ())
+    + f"{_REST}x"
+)
+
+
 def retirements(records: np.ndarray) -> list[tuple[int, ...]]:
     """RECORD[n] as the golden simulator says it: a tuple each, in the order of `Retirement`."""
-    # Column by column: numpy makes tuples of a structured array slowly.
-    return list(zip(*(records[name].tolist() for name in Retirement._fields), strict=True))
+    return list(_TUPLE.iter_unpack(records.tobytes()))
+
+
+def retirement(record: np.ndarray) -> tuple[int, ...]:
+    """As `retirements`, of one record."""
+    return _TUPLE.unpack(record.tobytes())

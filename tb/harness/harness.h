@@ -5,7 +5,7 @@
 //   harness TRAFFIC OUTPUT
 //
 // TRAFFIC and OUTPUT hold little-endian words of the type that the block's harness names; its head says what they mean.
-// Standard output: simulated clocks and the seconds they took. A failure is one line on standard error and status 1.
+// Standard output: simulated clocks, the seconds they took, and what else the block counts, or 0. A failure is one line on standard error and status 1.
 //
 // A block's tb/<block>/harness.cpp drives its ports through a `Clocked` and has this main:
 //
@@ -57,6 +57,7 @@ class Traffic {
 struct Measured {
   uint64_t clocks;
   double seconds;
+  uint64_t count = 0;  // of whatever else the block counts
 };
 
 // A block with ports clk_i and rst_ni. In a clock, `settle` shows what its outputs are before the edge, `edge` is the edge.
@@ -124,7 +125,8 @@ int run(int argc, char** argv, Play play) {
     file.write(reinterpret_cast<const char*>(output.data()),
                static_cast<std::streamsize>(output.size() * sizeof(Word)));
     if (!file.flush()) throw std::runtime_error(std::string(argv[2]) + " cannot be written");
-    std::printf("%llu %.6f\n", static_cast<unsigned long long>(measured.clocks), measured.seconds);
+    std::printf("%llu %.6f %llu\n", static_cast<unsigned long long>(measured.clocks), measured.seconds,
+                static_cast<unsigned long long>(measured.count));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -11,7 +11,6 @@ BLOCK = Block(
     hdl_top="loopback_tb",
     sources=SOURCES,
     lint=Lint("loopback_tb", SOURCES, (BURSTS_WAIVERS,)),
-    timing=True,
     variants=(Variant("default"),),
     order=8,
 )

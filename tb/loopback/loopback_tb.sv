@@ -24,10 +24,7 @@ module loopback_tb #(
   output logic [31:0] cycle_o
 );
 
-  // The clock is made here, not in Python: Python sleeps until a burst has passed.
-  logic clk_i;
-  initial clk_i = 1'b0;
-  always #5 clk_i = ~clk_i;
+  `BENCH_CLOCK(5)
 
   logic [31:0] cycle;
   always_ff @(posedge clk_i or negedge rst_ni) begin

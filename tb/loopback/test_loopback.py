@@ -253,7 +253,8 @@ async def reset_in_flight(self: LoopbackTest) -> None:
     assert dropped == ["port in: 500 beats were dropped by a reset"]
     env.out.clear()
     env.source.stall = NEVER
-    beats = beats_of(100, seed=3)
+    # As many as the last burst of what was dropped would have had.
+    beats = beats_of(500 % 64, seed=3)
     await env.source.send(beats)
     await self.arrived()
     self.equal(self.received(), beats)

@@ -16,7 +16,6 @@ BLOCK = Block(
     lint=Lint("mvu", ("rtl/mvu/mvu.f",), ("rtl/mvu/mvu_lint.vlt",)),
     include_dirs=("rtl/common",),
     default_tests=("real_layers",),
-    timing=True,
     coverage=MvuCoverage,
     parameters=MvuParameters,
     top_parameters=("Lanes", "AccWidth"),

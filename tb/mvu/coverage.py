@@ -98,7 +98,7 @@ class MvuCoverage:
                 self.errors.sample(cause=bit)
         if causes:
             return
-        fields = Configuration(registers).fields
+        fields = Configuration.of(registers).fields
         precision, config = fields["mvuprecision"], fields["mvuconfig1"]
         command, quant = fields["mvucommand"], fields["mvuquant"]
         self.jobs.sample(

@@ -20,15 +20,16 @@ from assay.golden.mvu.jobs import TensorSpec
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import ADDRESS_WIDTH
-from assay.tb.agents.burst import Beats
+from assay.tb.agents.burst import Beats, StreamError
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.memory import MemoryPort
 from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
+from assay.tb.ahead import Promise, ahead
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.coverage import MvuCoverage
-from assay.tb.scoreboard import StreamScoreboard
+from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
@@ -83,7 +84,7 @@ class Expectation:
         cls, registers: Registers, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
     ) -> Expectation:
         """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
-        configuration = Configuration(registers)
+        configuration = Configuration.of(registers)
         return cls(
             beats=trc.pack(data=result.data, addr=result.address, dest=result.dest),
             locate=locate,
@@ -165,25 +166,56 @@ class OutputScoreboard(StreamScoreboard):
 
 
 class GoldenMvu:
-    """The reference: memories as the bench has filled them, changed by every job as the device should."""
+    """The reference: memories as the bench has filled them, changed by every job as the device should.
+
+    A job may be computed ahead, see `start`; whoever looks at the memories finds it done.
+    """
 
     def __init__(self, params: MvuParameters) -> None:
         self.params = params
-        self.memories = Memories.zeros(params)
-        self.written = np.zeros(params.data_depth, bool)  #: data words that hold something known
+        self._memories = Memories.zeros(params)
+        self._written = np.zeros(params.data_depth, bool)
+        self._started: tuple[Promise[JobResult], Callable[[JobResult], None]] | None = None
+
+    @property
+    def memories(self) -> Memories:
+        """Their contents."""
+        self.catch_up()
+        return self._memories
+
+    @property
+    def written(self) -> np.ndarray:
+        """bool[data_depth]: data words that hold something known."""
+        self.catch_up()
+        return self._written
 
     def load(self, base: int, words: np.ndarray) -> None:
         """Write data memory words."""
         self.memories.data[base : base + len(words)] = words
-        self.written[base : base + len(words)] = True
+        self._written[base : base + len(words)] = True
 
     def run(self, registers: Registers) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
-        result = run_job(registers, self.memories, self.params)
+        return self._keep(run_job(registers, self.memories, self.params))
+
+    def start(self, registers: Registers, then: Callable[[JobResult], None], beside: bool = True) -> None:
+        """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`."""
+        if beside:
+            self._started = ahead(run_job, registers, self.memories, self.params), then
+        else:
+            then(self.run(registers))
+
+    def catch_up(self) -> None:
+        """Wait for the job that was started, if any."""
+        if self._started is not None:
+            (promise, then), self._started = self._started, None
+            then(self._keep(promise.result()))
+
+    def _keep(self, result: JobResult) -> JobResult:
         if result.dest == 0:
             address = result.address % self.params.data_depth
-            self.memories.data[address] = result.data
-            self.written[address] = True
+            self._memories.data[address] = result.data
+            self._written[address] = True
         return result
 
 
@@ -229,8 +261,8 @@ class MvuUnit(StreamEnv):
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
-        #: Clock in which each data memory word last left the serialiser.
-        self.written_at = np.zeros(self.params.data_depth, np.int64)
+        self._written_at = np.zeros(self.params.data_depth, np.int64)
+        self._just_written: list[Beats] = []  # what it does not know so far
         self.job_ended = Event()
 
     def connect_phase(self) -> None:
@@ -250,8 +282,15 @@ class MvuUnit(StreamEnv):
         assert isinstance(board, OutputScoreboard)  # as `table` makes it
         return board
 
+    def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        """Record a failure and wake the test. A wrong word before it, which was not compared so far, comes first."""
+        if not isinstance(failure, Mismatch):
+            self.golden.catch_up()
+        super().fail(failure, **details)
+
     def flush(self) -> None:
         """Drop everything in flight: called in a reset. The golden MVU's memories stay."""
+        self.golden.catch_up()
         super().flush()
         self.registers.flush()
         self.memory.flush()
@@ -263,6 +302,7 @@ class MvuUnit(StreamEnv):
 
     async def settle(self) -> None:
         """Wait until every word so far has reached its scoreboard."""
+        self.golden.catch_up()
         await self.settle_streams(self.boards, lambda: any(s.outstanding for s in self.boards.values()))
 
     async def compare_tensor(self, name: str, spec: TensorSpec, words: np.ndarray) -> None:
@@ -296,7 +336,7 @@ class MvuUnit(StreamEnv):
                 "expected": f"0x{golden[word].tobytes()[::-1].hex()}",
                 "seen": f"0x{words[word].tobytes()[::-1].hex()}",
             }
-        clock = int(self.written_at[spec.base + word])
+        clock = int(self._clocks_of_words()[spec.base + word])
         when = self.trace.origin_ns + clock * CLOCK_NS
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
@@ -329,10 +369,17 @@ class MvuUnit(StreamEnv):
             )
 
     def _word_written(self, beats: Beats) -> None:
-        words = self.formats["trc"].unpack(beats.payload)
-        own = words["dest"] == 0
-        self.written_at[words["addr"][own] % self.params.data_depth] = beats.cycles[own]
+        self._just_written.append(beats)
         self.trace.write(beats)
+
+    def _clocks_of_words(self) -> np.ndarray:
+        """int64[data_depth]: clock in which each data memory word last left the serialiser."""
+        for beats in self._just_written:
+            words = self.formats["trc"].unpack(beats.payload)
+            own = words["dest"] == 0
+            self._written_at[words["addr"][own] % self.params.data_depth] = beats.cycles[own]
+        self._just_written.clear()
+        return self._written_at
 
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -12,10 +13,11 @@ from cocotb.triggers import SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
-from assay.golden.mvu.clocks import job_clocks
+from assay.golden.mvu.clocks import JobClocks, job_clocks
 from assay.golden.mvu.functional import JobResult, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
@@ -24,7 +26,10 @@ STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
 _CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
 _HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
-_SLOWEST = 8  #: how many times slower than its formula stalls and collisions may make a job
+_SLOWEST = 16  #: how many times slower than its countdown residuals, stalls and collisions may make a job
+_WORTH_AHEAD = (
+    4_000  #: clocks of a job from which on the golden model is better computed beside the simulation
+)
 _OWN_WAITS = ("input", "residual", "output", "crossbar_out")  #: waits that can hold the data path
 
 
@@ -51,7 +56,7 @@ class JobItem(uvm_sequence_item):
         output: tensor to read back and compare decoded, when it stays in the own memory.
         locate: names the n-th output word.
         overlap: hand the next job over while this one runs.
-        made: called with the golden MVU's result when the job is started.
+        made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
     """
 
@@ -102,7 +107,8 @@ class _Running:
     """A job handed over to the device."""
 
     item: JobItem
-    ideal: int | None  #: clocks by the formula, None for an illegal job
+    countdown: int
+    ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
     causes: int
     waits: dict[str, int] = field(default_factory=dict)
 
@@ -177,23 +183,30 @@ class JobPlayer:
                 await self._or_stop(agent.bus.drain())
 
     async def start(self, item: JobItem) -> None:
-        """Write the registers that differ from what the device holds, the command last; expect the result."""
+        """Write the registers that differ from what the device holds, the command last; expect the result, which the
+        golden MVU computes meanwhile and which is compared when the job has ended."""
         env = self.env
         words = {**{r.address: 0 for r in REGISTERS if r is not STATUS}, **encode(item.registers)}
         command = words.pop(COMMAND.address)
         changed = {a: w for a, w in words.items() if self._shadow[a] != w}
         self._shadow.update(changed)
         causes = config_causes(item.registers)
-        result = env.golden.run(item.registers)
-        item.made(result)
-        if len(result.data):
-            self.expect(item, result)
+        countdown = COMMAND.decode(command)["countdown"]
+        beside = item.traffic is None and not causes and countdown >= _WORTH_AHEAD
         # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
-        ideal = job_clocks(item.registers).total if not causes else None
-        self._running.append(_Running(item, ideal, causes, env.waits()))
+        ideal = None
+        if not causes:
+            ideal = ahead(job_clocks, item.registers) if beside else Promise(job_clocks(item.registers))
+        env.golden.start(item.registers, partial(self._made, item), beside)
+        self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
         self._causes |= causes
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+
+    def _made(self, item: JobItem, result: JobResult) -> None:
+        item.made(result)
+        if len(result.data):
+            self.expect(item, result)
 
     def expect(self, item: JobItem, result: JobResult) -> None:
         """Let the scoreboards await the words of a job."""
@@ -209,6 +222,9 @@ class JobPlayer:
         while self._running:
             running = self._running[0]
             await self._or_stop(self._end_of_job(running))
+            env.golden.catch_up()
+            if env.failed.is_set():
+                raise BenchStopped
             await self._check_clocks(running, env.busy[self._ended], env.waits())
             self._running.pop(0)
             self._ended += 1
@@ -232,7 +248,7 @@ class JobPlayer:
     async def _end_of_job(self, running: _Running) -> None:
         """Wait for the tap's beat that says how many clocks the job was busy."""
         env = self.env
-        patience = _HANG_CLOCKS + sum((r.ideal or 0) for r in self._running) * _SLOWEST
+        patience = _HANG_CLOCKS + sum(r.countdown for r in self._running) * _SLOWEST
         while len(env.busy) <= self._ended:
             env.job_ended.clear()
             try:
@@ -251,14 +267,15 @@ class JobPlayer:
         if running.ideal is None:
             return
         env.report.clocks += busy
-        env.report.ideal_clocks += running.ideal
+        ideal = running.ideal.result().total
+        env.report.ideal_clocks += ideal
         allowed = sum(waits[name] - running.waits[name] for name in _OWN_WAITS)
         env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits})
-        if not running.ideal <= busy <= running.ideal + allowed:
+        if not ideal <= busy <= ideal + allowed:
             await env.settle()
             env.conclude()
             env.fail(
-                f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {running.ideal}, and its "
+                f"job {running.item.get_name()} was busy for {busy} clocks; the formula gives {ideal}, and its "
                 f"accesses waited {allowed} clocks",
                 kind="clocks",
                 time_ns=get_sim_time("ns"),

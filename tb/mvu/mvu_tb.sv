@@ -36,9 +36,7 @@ module mvu_tb
   output logic        irq_o
 );
 
-  // The simulator makes the clock itself: one from cocotb costs a call into it for each edge.
-  logic clk_i = 1'b0;
-  always #5 clk_i = ~clk_i;
+  `BENCH_CLOCK(5)
 
   logic [31:0] cycle;
 

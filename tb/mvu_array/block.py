@@ -15,7 +15,6 @@ BLOCK = Block(
     include_dirs=("rtl/common",),
     default_tests=("random_rounds", "storms"),
     repeated=("mvu",),
-    timing=True,
     coverage=CrossbarCoverage,
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "WeightDepth"),

@@ -22,7 +22,6 @@ BLOCK = Block(
     lint=Lint("pe_array", ("rtl/pe_array/pe_array.f",), ("rtl/pe_array/pe_array_lint.vlt",)),
     include_dirs=("rtl/common",),
     default_tests=("real_layers",),
-    timing=True,
     coverage=PeArrayCoverage,
     parameters=PeArrayParameters,
     capabilities=(

@@ -71,8 +71,9 @@ class TileServer:
             self.sources["wgt"].enqueue(self._beats("wgt", weights[None]))
             self.sources["pix"].enqueue(self._beats("pix", pixels))
         due = sum(beats for _, _, beats in request)
-        self.results.eager = True
         while self.count < due:
+            # The last beats are not to wait for more; before them each wake should bring many.
+            self._be_eager(due - self.count < self.results.capacity)
             self.came.clear()
             try:
                 await with_timeout(self.came.wait(), _HANG_CLOCKS * CLOCK_NS, "ns")
@@ -87,6 +88,10 @@ class TileServer:
         ends = np.cumsum([beats for _, _, beats in request])
         self.beats, self.count = [], 0
         return np.split(payload, ends[:-1]), self.last_clock - start
+
+    def _be_eager(self, on: bool) -> None:
+        if on != self.results.eager:
+            self.results.eager = on
 
     def _beats(self, stream: str, packets: np.ndarray) -> np.ndarray:
         """Packets uint8[packets, beats, bytes] as a stream's beats with tlast."""

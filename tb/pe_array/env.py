@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat
+from assay.tb.ahead import Promise, ahead
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.scoreboard import StreamScoreboard
@@ -30,6 +31,7 @@ WAITS = ("wgt", "pix", "out")
 Word = tuple[int, int, int, int]  #: of a tile's output: image, output row, output column, entry
 #: A third tile's weights wait until a whole tile is computed: a stuck tile is the driver's report.
 _WEIGHTS_TIMEOUT = 50_000_000
+_WORTH_AHEAD = 1_000  #: clocks of a tile from which on it is better computed beside the simulation
 
 
 def build_parameters() -> PeArrayParameters:
@@ -63,7 +65,36 @@ def read_beats(payload: np.ndarray, params: PeArrayParameters) -> OutputBeats:
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class GoldenBeats:
+    """What the golden array makes of a tile.
+
+    Attributes:
+        made: the beats.
+        packed: uint8[n, bytes], as the stream carries them.
+        values: words with tkeep.
+    """
+
+    made: OutputBeats
+    packed: np.ndarray
+    values: int
+
+    @classmethod
+    def of(cls, tile: Tile, pixels: np.ndarray, params: PeArrayParameters) -> GoldenBeats:
+        """Compute a tile."""
+        made = outputs(tile, pixels, params)
+        return cls(made, pack_output(made, params), int(made.keep.sum()))
+
+
+def pack_output(beats: OutputBeats, params: PeArrayParameters) -> np.ndarray:
+    """Golden output beats as the stream carries them."""
+    keep = np.packbits(beats.keep.reshape(len(beats), -1), axis=1, bitorder="little")
+    return port_formats(params)["out"].pack(
+        data=output_packets(beats, params), keep=keep, last=beats.last.astype(np.uint8)
+    )
+
+
+@dataclass(eq=False)
 class Expectation:
     """The beats that a tile must put out, and their names for messages.
 
@@ -71,16 +102,30 @@ class Expectation:
         name: of the tile, with its layer.
         tile, pixels: as the golden array takes them.
         locate: where in its layer a word belongs.
-        beats: uint8[n, bytes], as the stream carries them.
-        values: words with tkeep.
+        count: of the beats.
+        golden: the golden array's, which may work ahead of the design.
+        then: called with its beats once they are there.
     """
 
     name: str
     tile: Tile
     pixels: np.ndarray
     locate: Callable[[Word], str]
-    beats: np.ndarray
-    values: int
+    count: int
+    golden: Promise[GoldenBeats]
+    then: Callable[[OutputBeats], None]
+
+    @cached_property
+    def beats(self) -> np.ndarray:
+        """uint8[n, bytes], as the stream carries them."""
+        golden = self.golden.result()
+        self.then(golden.made)
+        return golden.packed
+
+    @property
+    def values(self) -> int:
+        """Words with tkeep."""
+        return self.golden.result().values
 
     def place(self, index: int, params: PeArrayParameters) -> tuple[int, int, int, int]:
         """Image, row block, output column and group of entries of a beat."""
@@ -100,7 +145,7 @@ class OutputScoreboard(StreamScoreboard):
     def __init__(self, name: str, beat_format: BeatFormat, params: PeArrayParameters, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.params = params
-        self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
+        self.alter: Callable[[np.ndarray], np.ndarray] | None = None
         self._tiles: list[tuple[int, Expectation]] = []  # each with its first beat
         self._promised = 0
         self._values = 0  # of the tiles no longer held
@@ -119,10 +164,12 @@ class OutputScoreboard(StreamScoreboard):
 
     def expect_tile(self, tile: Expectation) -> None:
         """Append the beats of one tile."""
-        tile = replace(tile, beats=self.alter(tile.beats))
+        if self.alter is not None:
+            tile.beats = self.alter(tile.beats)
+            tile.count = len(tile.beats)
         self._tiles.append((self._promised, tile))
-        self._promised += len(tile.beats)
-        self.expect(tile.beats)
+        self._promised += tile.count
+        self.expect_later(tile.count, lambda: tile.beats)
 
     def flush(self) -> None:
         super().flush()
@@ -134,7 +181,7 @@ class OutputScoreboard(StreamScoreboard):
         """Forget the tiles that came whole; after a mismatch its tile must stay."""
         while self._tiles and not self.mismatches:
             first, tile = self._tiles[0]
-            if self.beats_compared < first + len(tile.beats):
+            if self.beats_compared < first + tile.count:
                 break
             self._values += tile.values
             self._tiles.pop(0)
@@ -151,7 +198,7 @@ class OutputScoreboard(StreamScoreboard):
         if found is None:
             return ""
         index, at = found
-        if index >= len(at.beats):
+        if index >= at.count:
             return f"after the last beat of {at.name}"
         rows, lanes, width = self.params.rows, self.params.lanes, self.params.data_width
         image, block, column, group = at.place(index, self.params)
@@ -255,19 +302,24 @@ class PeArrayEnv(StreamEnv):
         """Wait until every beat so far has reached the scoreboard, at most so many clocks."""
         await self.settle_streams(("out",), lambda: self.results.outstanding, clocks // 4)
 
-    def expect(self, name: str, tile: Tile, pixels: np.ndarray, locate: Callable[[Word], str]) -> OutputBeats:
-        """Let the scoreboard await the beats of a tile, which the golden array makes."""
-        made = outputs(tile, pixels, self.params)
-        beats, values = self.pack_output(made), int(made.keep.sum())
-        self.results.expect_tile(Expectation(name, tile, pixels, locate, beats, values))
-        return made
+    def expect(
+        self,
+        name: str,
+        tile: Tile,
+        pixels: np.ndarray,
+        locate: Callable[[Word], str],
+        then: Callable[[OutputBeats], None],
+    ) -> None:
+        """Let the scoreboard await the beats of a tile, which the golden array makes meanwhile; `then` gets them."""
+        work = (GoldenBeats.of, tile, pixels, self.params)
+        clocks = tile.packets * tile.step_clocks
+        golden = ahead(*work) if clocks >= _WORTH_AHEAD else Promise(GoldenBeats.of(*work[1:]))
+        count = tile.output_beats(self.params)
+        self.results.expect_tile(Expectation(name, tile, pixels, locate, count, golden, then))
 
     def pack_output(self, beats: OutputBeats) -> np.ndarray:
         """Golden output beats as the stream carries them."""
-        keep = np.packbits(beats.keep.reshape(len(beats), -1), axis=1, bitorder="little")
-        return self.formats["out"].pack(
-            data=output_packets(beats, self.params), keep=keep, last=beats.last.astype(np.uint8)
-        )
+        return pack_output(beats, self.params)
 
     def _beats_came(self, beats: Beats) -> None:
         last = self.formats["out"].width - 1

@@ -8,6 +8,7 @@ simulators, the layers can also run each from its golden input, spread over them
 from __future__ import annotations
 
 import queue
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,16 +17,17 @@ import numpy as np
 
 from assay.golden import GoldenError, Graph, Network
 from assay.golden.graph import Node
-from assay.golden.pe_array.mapping import LayerTiles
+from assay.golden.pe_array.mapping import LayerTiles, Place
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.plan import ArrayPlan, Engine
 from assay.golden.pe_array.tile import pixel_packets, weight_packet
-from assay.tb.model import STRICT, Coverage, EngineModel, LayerRun, Server
+from assay.tb.model import STRICT, Asked, Coverage, EngineModel, LayerRun, Server
 from assay.tb.pe_array.env import read_beats
 
 __all__ = ["ArrayModel"]
 
 _BATCH_BYTES = 4 << 20  #: of tiles that go to the simulator at a time: enough that they follow without a gap
+_BATCHES_BEGUN = 2  #: with the simulator while another one is prepared
 
 
 class ArrayModel(EngineModel[Graph]):
@@ -92,8 +94,7 @@ class ArrayModel(EngineModel[Graph]):
 
     def _played(self, server: Server, node: Node, layer: LayerTiles) -> np.ndarray:
         memory, clocks = layer.memory(), 0
-        for places, request in self._batches(layer):
-            answer, took = server.ask(request)
+        for places, (answer, took) in self._answers(server, layer):
             clocks += took
             for place, payload in zip(places, answer, strict=True):
                 layer.put(memory, place, read_beats(payload, self.plan.parameters))
@@ -106,8 +107,24 @@ class ArrayModel(EngineModel[Graph]):
         self.progress(node.name)
         return output
 
-    def _batches(self, layer: LayerTiles) -> Iterator[tuple[list[Any], list[Any]]]:
-        places: list[Any] = []
+    def _answers(self, server: Server, layer: LayerTiles) -> Iterator[tuple[list[Place], Any]]:
+        """The simulator's answers to the layer's batches; while it plays one, the next one is prepared."""
+        begun: deque[tuple[list[Place], Asked]] = deque()
+        try:
+            for places, request in self._batches(layer):
+                begun.append((places, server.begin(request)))
+                if len(begun) > _BATCHES_BEGUN:
+                    places, asked = begun.popleft()
+                    yield places, asked.result()
+            while begun:
+                places, asked = begun.popleft()
+                yield places, asked.result()
+        finally:
+            for _, asked in begun:
+                asked.cancel()
+
+    def _batches(self, layer: LayerTiles) -> Iterator[tuple[list[Place], list[Any]]]:
+        places: list[Place] = []
         request: list[Any] = []
         size = 0
         parameters = self.plan.parameters

@@ -15,11 +15,12 @@ from cocotb.triggers import ClockCycles, SimTimeoutError, select, with_timeout
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
-from assay.golden.pe_array.clocks import tile_clocks
+from assay.golden.pe_array.clocks import TileClocks, tile_clocks
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.registers import BY_NAME, ERRORS
 from assay.golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_packet
 from assay.tb.agents.burst import StreamReset
+from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.pe_array.env import PeArrayEnv, Word
@@ -33,6 +34,7 @@ _HANG_CLOCKS = 50_000
 _SLOWEST = 64
 #: Tiles behind the one that computes, at least so many with so many clocks and output beats: the array holds two, the
 #: streams bring the next, and Python sees output in bursts, or late.
+_MANY_TILES = 8  #: in a run: their clocks are computed beside the simulation
 _TILES_AHEAD, _CLOCKS_AHEAD, _BEATS_AHEAD = 4, 4096, 192
 
 
@@ -55,7 +57,7 @@ class TileItem(uvm_sequence_item):
             right ones, and a test may put wrong ones before or between them.
         weight_delay, pixel_delay: clocks that a stream rests before it sends the item's first beat.
         errors: names of the bits of status.error that the item sets.
-        made: called with the golden array's output when the item is sent.
+        made: called with the golden array's output.
         locate: where in its layer a word (image, output row, output column, entry) belongs, for messages.
     """
 
@@ -177,7 +179,7 @@ class TileDriver(uvm_driver):
         await self.until(self._room)
         if item.tile is not None:
             tile, pixels = item.computed
-            item.made(self.env.expect(item.get_name(), tile, pixels, item.locate))
+            self.env.expect(item.get_name(), tile, pixels, item.locate, item.made)
             self.env.coverage.sample_tile(tile, self.env.params)
             self._tiles += 1
             self._done = True
@@ -242,30 +244,32 @@ class TileDriver(uvm_driver):
     async def finish(self) -> None:
         """Wait for the end of everything handed over; then no output may follow, and the registers are checked."""
         env = self.env
+        run = [item.computed[0] for item in self._run or ()]
+        clocks = ahead(tile_clocks, run, env.params) if len(run) >= _MANY_TILES else None
         await self.drain()
-        self.check_clocks()
+        self.check_clocks(clocks or Promise(tile_clocks(run, env.params)))
         await self.or_stop(self.check_status())
         await env.settle(100)
         if env.failed.is_set():
             raise BenchStopped
 
-    def check_clocks(self) -> None:
+    def check_clocks(self, formula: Promise[list[TileClocks]]) -> None:
         """Clock of every tile's last output beat, and of the first tile's first: those of the formula, exactly."""
         env, run = self.env, self._run
         self._run = []
         if not run or env.stalled or env.failed.is_set():
             return
         start = int(env.dut.start_o.value)
-        clocks = tile_clocks([item.computed[0] for item in run], env.params)
+        clocks = formula.result()
         seen = [clock - start for clock in env.ended[-len(run) :]]
         env.report.clocks += seen[-1] + 1
         env.report.ideal_clocks += clocks[-1].outputs[1] + 1
-        for item, ended, formula in zip(run, seen, clocks, strict=True):
-            if ended != formula.outputs[1]:
+        for item, ended, by_formula in zip(run, seen, clocks, strict=True):
+            if ended != by_formula.outputs[1]:
                 env.conclude()
                 env.fail(
                     f"{item.get_name()}: its last output beat came in clock {ended} after the first weight beat; by "
-                    f"the formula (golden.pe_array.clocks) it comes in clock {formula.outputs[1]}",
+                    f"the formula (golden.pe_array.clocks) it comes in clock {by_formula.outputs[1]}",
                     kind="clocks",
                     time_ns=env.results.origin_ns + (start + ended) * CLOCK_NS,
                 )

@@ -10,7 +10,6 @@ BLOCK = Block(
     hdl_top="pe_array_post_tb",
     sources=("rtl/pe_array/pe_array.f", BURSTS, "tb/pe_array_post/pe_array_post_tb.sv"),
     include_dirs=("rtl/common",),
-    timing=True,
     parameters=PeArrayParameters,
     top_parameters=("Rows", "Columns", "DataWidth", "Lanes"),
     variants=(

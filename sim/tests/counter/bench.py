@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import signal
 from pathlib import Path
 
 import cocotb
@@ -13,8 +14,12 @@ from cocotb.utils import get_sim_time
 
 from assay.tb.report import Report
 
+started: list[str] = []
+"""The tests that this process has started."""
+
 
 async def start(dut):
+    started.append(os.environ["COCOTB_TEST_FILTER"])
     dut.enable_i.value = 0
     dut.error_i.value = 0
     dut.finish_i.value = 0
@@ -44,6 +49,7 @@ async def counts(dut):
         drawn=random.randrange(2**32),
         told=sorted(name for name in os.environ if name.startswith("ASSAY_")),
         never_reset=str(dut.never_reset_o.value),
+        started=started,
     )
 
 
@@ -118,3 +124,9 @@ async def never_ends(dut):
     await start(dut)
     while True:
         await Timer(1, "ms")
+
+
+@cocotb.test()
+async def crashes(dut):
+    os.kill(os.getpid(), signal.SIGSEGV)
+    await Timer(1, "ns")

@@ -17,6 +17,19 @@
 `ifndef ASSAY_BURST_PORTS_SVH
 `define ASSAY_BURST_PORTS_SVH
 
+// The clock of a bench top, clk_i. It is made by the simulator itself: one from cocotb costs a call into it for each edge.
+// In Verilator under Assay's main program that is the program, with the same edges, and no delays are compiled.
+`ifdef ASSAY_MAIN
+`define BENCH_CLOCK(HalfPeriodNs) \
+  logic clk_i /* verilator public_flat_rw */ = 1'b0; \
+  int assay_half_period_ns /* verilator public_flat_rd */ = HalfPeriodNs;
+`else
+`define BENCH_CLOCK(HalfPeriodNs) \
+  logic clk_i; \
+  initial clk_i = 1'b0; \
+  always #(HalfPeriodNs) clk_i = ~clk_i;
+`endif
+
 `define BURST_SOURCE_PORTS(Name, Width, Beats) \
   input  logic                         Name``_burst_valid_i, \
   output logic                         Name``_burst_ready_o, \
@@ -95,7 +108,10 @@
     .error_o      (Name``_error_o) \
   );
 
-// A tap whose bursts go through file <Name>.bin: see burst_sink.sv.
+// A tap whose bursts go through file <Name>.bin: see burst_sink.sv. Where they go through memory, it is as any other.
+`ifdef ASSAY_MAIN
+`define BURST_TAP_FILED(Name, Width_, Beats_, Timeout_) `BURST_SINK_PATIENT(Name, Width_, Beats_, 1'b1, Timeout_)
+`else
 `define BURST_TAP_FILED(Name, Width_, Beats_, Timeout_) \
   logic Name``_valid, Name``_ready; \
   logic [(Width_)-1:0] Name``_data; \
@@ -124,5 +140,6 @@
     .seed_i       (Name``_seed_i), \
     .error_o      (Name``_error_o) \
   );
+`endif
 
 `endif  // ASSAY_BURST_PORTS_SVH

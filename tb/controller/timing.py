@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of the lock-step comparison that depends on clocks: interrupts, wfi, mip, mcycle, mtime.
+
+It knows what lines and stores did in which clock. From that follows what a hart must, may and must not do.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from typing import Protocol
+
+from assay.golden.controller import memory_map
+from assay.golden.controller.csrs import BY_NAME, INTERRUPT_FLAG, PRIORITY, Interrupt
+from assay.golden.controller.iss import Iss
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.ports import BusAccess
+from assay.tb.controller.trace import AT
+
+__all__ = ["ANY", "ISSUE", "NEVER", "BusAccesses", "HartState", "LineHistory", "Timing", "Wrong", "divides"]
+
+#: Clocks from the decision in stage F to the retirement in stage W.
+ISSUE = PIPELINE_STAGES - 1
+#: Clocks from a hart's restart until the bench knows of it.
+RESTART = 128
+NEVER = 1 << 62
+ANY = sum(1 << number for number in PRIORITY)  #: bits of mip
+
+_MASK64 = (1 << 64) - 1
+_MIE = BY_NAME["mstatus"].field("mie").mask
+_MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
+_MIP = BY_NAME["mip"].address
+_CYCLES = {
+    BY_NAME[name].address: int(name.endswith("h")) for name in ("mcycle", "mcycleh", "cycle", "cycleh")
+}
+_TIMES = {BY_NAME["time"].address: 0, BY_NAME["timeh"].address: 1}
+_MTIME, _MTIMECMP, _MSIP = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE, memory_map.MSIP_BASE
+_INSN, _INTR, _CAUSE, _ADDR, _WDATA, _CSR = (
+    AT[name] for name in ("insn", "intr", "cause", "mem_addr", "mem_wdata", "csr")
+)
+
+
+def divides(insn: int) -> bool:
+    """div, divu, rem, remu: they wait for the divider."""
+    return insn & 0xFE00407F == 0x02004033
+
+
+class _Line:
+    """A value over the clocks: changes in order of their clock, the latest few."""
+
+    def __init__(self, value: int) -> None:
+        self.clocks = [-1]
+        self.values = [value]
+
+    def set(self, clock: int, value: int) -> None:
+        """From `clock` on."""
+        if len(self.clocks) > 64:
+            del self.clocks[:32], self.values[:32]
+        at = bisect_right(self.clocks, clock)
+        self.clocks.insert(at, clock)
+        self.values.insert(at, value)
+
+    def at(self, clock: int) -> int:
+        return self.values[max(bisect_right(self.clocks, clock) - 1, 0)]
+
+    @property
+    def last(self) -> int:
+        return self.values[-1]
+
+
+class Wrong(Exception):
+    """A retirement that cannot be; the text says why."""
+
+
+class HartState:
+    """The scoreboard's record of a hart beside the simulator's state."""
+
+    def __init__(self) -> None:
+        self.order: int | None = 0  #: expected rvfi_order; None: any
+        self.retired = -1  #: clock of the last retirement
+        self.alarm = 0  #: first clock in which an enabled interrupt may be pending
+        self.asleep = False  #: the last retirement was a wfi
+        self.spinning = False  #: the last retirement jumped to itself
+        self.released = NEVER  #: clock since which it may issue
+        self.held = -1  #: clock since which it may not
+        self.cycle: int | None = 0  #: mcycle minus the simulator's; None: not known
+        self.software = _Line(0)  #: msip
+        self.compare = _Line(_MASK64)  #: mtimecmp
+        self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
+
+    @property
+    def awaits(self) -> int:
+        """The clock from which on its retirements need more than a step."""
+        return 0 if self.asleep else self.alarm
+
+
+class BusAccesses(Protocol):
+    """What answered on the MVU bus.
+
+    Attributes:
+        log: for each hart its accesses that no retirement has claimed so far.
+    """
+
+    log: list[deque[BusAccess]]
+
+    @property
+    def latency(self) -> int:
+        """Longest time to an answer, in clocks."""
+
+
+class LineHistory(Protocol):
+    """What the interrupt lines did; see `tb.controller.ports.InterruptLines`."""
+
+    pulses: list[list[int]]
+    levels: list[list[tuple[int, int]]]
+
+
+class Timing:
+    """Judges what depends on clocks, and hands it to the golden simulator.
+
+    Args:
+        params: of the build.
+        mvus: what answered on the bus.
+        lines: what the interrupt lines did.
+        coverage: sampled with each interrupt.
+
+    Attributes:
+        harts: what is known of each.
+        patience: clocks in which a hart that can go on does so.
+        taken: interrupts.
+    """
+
+    def __init__(
+        self,
+        params: ControllerParameters,
+        mvus: BusAccesses,
+        lines: LineHistory,
+        coverage: ControllerCoverage,
+    ) -> None:
+        self.params = params
+        self.mvus = mvus
+        self.lines = lines
+        self.coverage = coverage
+        self.taken = 0
+        self.patience = 2 * max(params.harts, PIPELINE_STAGES) + 2 * PIPELINE_STAGES
+
+    def reset(self, iss: Iss) -> None:
+        """The device is in reset, and this simulator in the same state."""
+        self.iss = iss
+        self.harts = [HartState() for _ in range(self.params.harts)]
+        self._time = _Line(0)  # mtime minus the clock
+        self._seen = 0  # changes of lines
+
+    # ---------------------------------------------------------------------------------------------
+    # Interrupts
+    # ---------------------------------------------------------------------------------------------
+    def pending(self, hart: int, state: HartState, clock: int) -> int:
+        """mip in a clock, by what lines and stores did."""
+        mip = state.software.at(clock) << Interrupt.SOFTWARE
+        mip |= ((self._time.at(clock) + clock & _MASK64) >= state.compare.at(clock)) << Interrupt.TIMER
+        levels = self.lines.levels[hart]
+        mip |= levels[bisect_right(levels, (clock, 2)) - 1][1] << Interrupt.EXTERNAL
+        return mip | self._mvu_pending(hart, state, clock) << Interrupt.MVU
+
+    def _mvu_pending(self, hart: int, state: HartState, clock: int) -> int:
+        """mip.16: a pulse is seen one clock later; in the clock of a write it wins."""
+        written = state.mvu.clocks[max(bisect_right(state.mvu.clocks, clock) - 1, 0)]
+        pulses = self.lines.pulses[hart]
+        first = bisect_left(pulses, written - 1)
+        if first < len(pulses) and pulses[first] < clock:
+            return 1
+        return state.mvu.at(clock)
+
+    def window(self, hart: int, state: HartState, first: int, last: int) -> tuple[int, int]:
+        """Bits of mip that were set in some and in all clocks from `first` to `last`."""
+        some, every = 0, -1
+        for clock in range(first, last + 1):
+            mip = self.pending(hart, state, clock)
+            some |= mip
+            every &= mip
+        return some, every
+
+    def decide(self, hart: int, state: HartState, record: tuple[int, ...], clock: int) -> None:
+        """Whether this retirement's interrupt, or its absence, is right; hand it to the simulator.
+
+        Decided is in the clock in which the hart issues. An instruction that waited for an answer, or that opens a
+        handler, was decided upon some time since the hart's last retirement.
+        """
+        csrs = self.iss.harts[hart].csrs
+        enabled = csrs[_MIE_CSR]
+        armed = enabled if csrs[_MSTATUS] & _MIE else 0
+        if not (armed or state.asleep or record[_INTR]):
+            return
+        first = last = clock - ISSUE
+        parked = False
+        if record[_INTR]:
+            first, last = state.retired + 1, clock - ISSUE - PIPELINE_STAGES
+        elif self.mvus.log[hart] or divides(record[_INSN]):
+            first, parked = state.retired + 1, True
+        some, every = 0, 0
+        if armed or state.asleep:
+            # A wait for an answer is looked at from its beginning, in which was decided; of a sleep its end is enough.
+            begin = first if parked else max(first, last - 2 * self.patience)
+            some, every = self.window(hart, state, begin, last)
+        if record[_INTR]:
+            number = record[_CAUSE] & ~INTERRUPT_FLAG
+            if not record[_CAUSE] & INTERRUPT_FLAG or number not in PRIORITY:
+                raise Wrong(
+                    f"rvfi_intr with cause 0x{record[_CAUSE]:08x}, which is not the cause of an interrupt"
+                )
+            if not armed >> number & 1:
+                raise Wrong(
+                    f"interrupt {number} is taken, which is not enabled: mie 0x{enabled:05x}, "
+                    f"mstatus 0x{csrs[_MSTATUS]:08x}"
+                )
+            if not some >> number & 1:
+                raise Wrong(
+                    f"interrupt {number} is taken, which is not pending: mip 0x{some & ANY:05x} in the clocks "
+                    f"{first} to {last}"
+                )
+            higher = next(n for n in PRIORITY if n == number or every & armed & 1 << n)
+            if higher != number:
+                raise Wrong(f"interrupt {number} is taken, but interrupt {higher} comes first")
+            self.coverage.sample_interrupt(hart, number, self._phase(hart, state, number, last))
+            self.iss.take_interrupt(hart, number)
+            self.taken += 1
+        elif every & armed & ANY:
+            number = next(n for n in PRIORITY if every & armed & 1 << n)
+            raise Wrong(
+                f"interrupt {number} is pending and enabled (mip 0x{every & ANY:05x}, mie 0x{enabled:05x}) "
+                f"in clock {last}, in which the hart issues, and not taken: too late or never"
+            )
+        if state.asleep:
+            self._check_wake(hart, state, enabled, last, parked)
+
+    def _phase(self, hart: int, state: HartState, number: int, issue: int) -> str:
+        """The stage of the hart's previous instruction when the interrupt became pending."""
+        if state.asleep:
+            return "wfi"
+        since = issue
+        for _ in range(3 * PIPELINE_STAGES):
+            if not self.pending(hart, state, since - 1) >> number & 1:
+                stage = since - (state.retired - ISSUE)
+                return "FDXMW"[stage] if 0 <= stage < PIPELINE_STAGES else "between"
+            since -= 1
+        return "disabled before"
+
+    def _check_wake(self, hart: int, state: HartState, enabled: int, issue: int, parked: bool) -> None:
+        """A hart in wfi goes on when, and only when, something enabled is pending."""
+        some, _ = self.window(hart, state, max(state.retired, issue - 2 * self.patience), issue)
+        if not some & enabled:
+            raise Wrong(
+                f"the hart left wfi by itself: mip 0x{some & ANY:05x}, mie 0x{enabled:05x} in clock {issue}"
+            )
+        start = max(state.retired, state.released, issue - 2 * self.patience)
+        if state.held == NEVER and not parked and issue - self.patience > start:
+            _, every = self.window(hart, state, start, issue - self.patience)
+            if every & enabled & ANY:
+                raise Wrong(f"the hart left wfi too late: woken by clock {start}, it issued in clock {issue}")
+
+    def set_alarm(self, hart: int, state: HartState, clock: int) -> None:
+        """The clock from which on an enabled interrupt may be pending, by what is known."""
+        csrs = self.iss.harts[hart].csrs
+        armed = csrs[_MIE_CSR] if csrs[_MSTATUS] & _MIE else 0
+        alarm = NEVER
+        if not armed:
+            state.alarm = alarm
+            return
+        if armed >> Interrupt.SOFTWARE & 1 and state.software.last:
+            alarm = 0
+        if armed >> Interrupt.EXTERNAL & 1:
+            levels = self.lines.levels[hart]
+            at = bisect_right(levels, (clock, 2)) - 1
+            alarm = min(alarm, next((c for c, level in levels[at:] if level), NEVER))
+        if armed >> Interrupt.MVU & 1:
+            if self._mvu_pending(hart, state, clock):
+                alarm = 0
+            else:
+                pulses = self.lines.pulses[hart]
+                at = bisect_left(pulses, clock - PIPELINE_STAGES)
+                alarm = min(alarm, pulses[at] if at < len(pulses) else NEVER)
+        if armed >> Interrupt.TIMER & 1:
+            due = state.compare.last - self._time.last
+            alarm = min(alarm, max(due, 0))
+        state.alarm = alarm
+
+    def wake_by_lines(self, now: int) -> None:
+        """Lines that changed since the last batch may ring earlier."""
+        events = sum(map(len, self.lines.pulses)) + sum(map(len, self.lines.levels))
+        if events != self._seen:
+            self._seen = events
+            for hart, state in enumerate(self.harts):
+                self.set_alarm(hart, state, now)
+
+    # ---------------------------------------------------------------------------------------------
+    # Counters, and stores to devices
+    # ---------------------------------------------------------------------------------------------
+    def observe_csr(self, state: HartState, hart: int, record: tuple[int, ...], clock: int) -> bool:
+        """Check what was read from mip, mcycle or mcycleh and hand it over; whether mip is written."""
+        insn = record[_INSN]
+        address, form, source = insn >> 20, insn >> 12 & 3, insn >> 15 & 31
+        reads, writes = form != 1 or insn >> 7 & 31 != 0, form == 1 or source != 0
+        value = record[_CSR]
+        if address == _MIP and reads:
+            some, every = self.window(hart, state, clock - 1, clock - 1)
+            wrong = value & ~some | every & ANY & ~value
+            if wrong:
+                raise Wrong(f"mip reads 0x{value:08x}, its bits 0x{wrong & 0xFFFFFFFF:x} cannot be so")
+            self.iss.observed = value
+        elif address in _CYCLES:
+            half = _CYCLES[address]
+            if reads:
+                self._check_cycle(hart, state, half, value, clock)
+                self.iss.observed = value
+        elif address in _TIMES:
+            self.iss.observed = self.check_time(value, _TIMES[address], clock)
+        if writes and address in _CYCLES and not _CYCLES[address]:
+            state.cycle = 0
+        return address == _MIP and writes
+
+    def _check_cycle(self, hart: int, state: HartState, half: int, value: int, clock: int) -> None:
+        """mcycle, by the simulator's counter; after a restart the first reading tells when it began."""
+        golden = self.iss.harts[hart].cycles.read(clock - 1)
+        if state.cycle is None:
+            low, high = golden, golden + RESTART
+        else:
+            low = high = golden + state.cycle
+        if half:
+            if value not in ((low & _MASK64) >> 32, (high & _MASK64) >> 32):
+                raise Wrong(f"mcycleh reads 0x{value:08x} instead of 0x{(high & _MASK64) >> 32:08x}")
+            return
+        ahead = value - low & 0xFFFFFFFF
+        if ahead > high - low:
+            raise Wrong(
+                f"mcycle reads 0x{value:08x} instead of 0x{low & 0xFFFFFFFF:08x} to 0x{high & 0xFFFFFFFF:08x}"
+            )
+        state.cycle = low + ahead - golden
+
+    def check_time(self, value: int, half: int, clock: int) -> int:
+        """The low (0) or high (1) half of mtime as it was read."""
+        now = self._time.last + clock - 1 & _MASK64
+        expected = now >> 32 if half else now & 0xFFFFFFFF
+        if value != expected:
+            raise Wrong(f"mtime reads 0x{value:08x} instead of 0x{expected:08x}")
+        return value
+
+    def stored(self, record: tuple[int, ...], clock: int) -> None:
+        """A store to msip, mtimecmp or mtime."""
+        address = record[_ADDR]
+        if address >> 3 == _MTIME >> 3:
+            shift = 32 * (address >> 2 & 1)
+            now = self._time.last + clock - 1 & _MASK64
+            new = now & ~(0xFFFFFFFF << shift) | record[_WDATA] << shift
+            self._time.set(clock, new - clock)
+        elif _MTIMECMP <= address < _MTIME:
+            hart = address - _MTIMECMP >> 3
+            self.harts[hart].compare.set(clock, self.iss.mtimecmp[hart])
+        elif address < _MTIMECMP:
+            hart = address - _MSIP >> 2
+            self.harts[hart].software.set(clock, self.iss.msip[hart])
+        for hart, state in enumerate(self.harts):
+            self.set_alarm(hart, state, clock)
