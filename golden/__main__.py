@@ -218,7 +218,14 @@ def _add_commands(commands: Any) -> None:
         "--batch",
         type=int,
         metavar="N",
-        help="number of inputs in a batch (default 64, or more of a small network)",
+        help="number of inputs in a batch (default 64, or up to 1024 of a small network)",
+    )
+    sub.add_argument(
+        "--seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="how long each figure is measured; the best round counts (default 1)",
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the random inputs (default 0)")
 
@@ -413,7 +420,7 @@ def _bench(options: argparse.Namespace) -> int:
     batch = bench.default_batch(model) if options.batch is None else options.batch
     if batch < 1:
         raise GoldenError(f"--batch is {batch}, but must be 1 or more")
-    lines, sound = bench.run(options.model, model, batch, options.seed)
+    lines, sound = bench.run(options.model, model, batch, options.seed, options.seconds)
     print("\n".join(lines))
     return 0 if sound else 2
 

@@ -20,15 +20,14 @@ from assay.golden.exporters import qdq
 from assay.golden.graph import Graph
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.layers.linear import Convolution
-from assay.golden.layers.tflite import Conv2D
+from assay.golden.layers.tflite import Conv2D, FullyConnected
 from assay.golden.runtimes.isolated import Isolated, best_of_rounds
 
 __all__ = ["default_batch", "einsum_convolution", "run"]
 
-# Calls that do not count: layers prepare for many inputs (`golden.layers.requantise`).
-_WARM_CALLS, _WARM_SECONDS = 2, 1.0
 _REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4
+_PRODUCT_ROWS = 4096  #: of a matrix product that is measured alone
 # Where a batch is not asked for: a call's fixed costs count little from so many multiplications on.
 _BATCH, _LARGEST_BATCH, _BATCH_MACS = 64, 1024, 1 << 28
 
@@ -39,8 +38,8 @@ def default_batch(graph: Graph) -> int:
     return min(max(_BATCH, _BATCH_MACS // max(1, macs)), _LARGEST_BATCH)
 
 
-def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bool]:
-    """Measure `graph`, read from file `model`, on `batch` random inputs.
+def run(model: Path, graph: Graph, batch: int, seed: int, seconds: float) -> tuple[list[str], bool]:
+    """Measure `graph`, read from file `model`, on `batch` random inputs, for so many seconds each figure.
 
     Gives the lines of the report, and whether every runtime that began to run the network came to its end.
 
@@ -64,11 +63,9 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
         x = rng.integers(info.min, info.max, shape, tensor.dtype, endpoint=True)
     few = x[: min(batch, _REFERENCE_RUNS)]
     trace = graph.trace(few)
-    started, calls = time.process_time(), 0
-    while calls < _WARM_CALLS or time.process_time() - started < _WARM_SECONDS:
-        graph.predict(x)
-        calls += 1
-    here = best_of_rounds(lambda: graph.predict(x)) / batch
+    # At first layers prepare for many inputs (`golden.layers.requantise`): what that takes does not count.
+    best_of_rounds(lambda: graph.predict(x), seconds)
+    here = best_of_rounds(lambda: graph.predict(x), seconds) / batch
     lines = [f"{graph.name}, batch {batch}, one thread"]
     lines.append(f"  golden model               {here * 1e3:8.3f} ms an input")
     columns = {"onnxruntime, QDQ": _onnxruntime}
@@ -78,26 +75,36 @@ def run(model: Path, graph: Graph, batch: int, seed: int) -> tuple[list[str], bo
     sound = True
     for title, measure in columns.items():
         try:
-            there, results = measure(model, graph, few)
+            there, results = measure(model, graph, few, seconds)
             text = f"{there * 1e3:8.3f} ms an input, {there / here:5.2f} times as long; {results(trace)}"
         except GoldenError as error:
             sound = sound and not isinstance(error, RuntimeEndedError)
             text = f"not measured: {error}"
         lines.append(f"  {title:<27}{text}")
-    return [*lines, *_against_einsum(graph, trace)], sound
+    alone = _products_alone(graph, batch, seconds)
+    lines.append(
+        f"  matrix products alone      {alone * 1e3:8.3f} ms an input, {alone / here:5.2f} times as long"
+    )
+    return [*lines, *_against_einsum(graph, trace, seconds)], sound
 
 
-def _litert(kernels: str, model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
+def _litert(
+    kernels: str, model: Path, graph: Graph, few: np.ndarray, seconds: float
+) -> tuple[float, Callable[..., str]]:
     runtime = Isolated("LiteRT", model, graph, kernels=kernels, outputs_only=True)
     what = "DIFFER" if kernels == "reference" else _ROUNDED
-    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), what)
+    return runtime.seconds(few, seconds), lambda trace: _differences(graph, trace, runtime.trace(few), what)
 
 
-def _onnxruntime(model: Path, graph: Graph, few: np.ndarray) -> tuple[float, Callable[..., str]]:
+def _onnxruntime(
+    model: Path, graph: Graph, few: np.ndarray, seconds: float
+) -> tuple[float, Callable[..., str]]:
     """With onnxruntime's default optimisation, which fuses QDQ groups into integer kernels."""
     content = qdq.to_bytes(graph) if model.suffix == ".tflite" else model.read_bytes()
     runtime = Isolated("onnxruntime", content, onnx_importer.loads(content, graph.name), optimised=True)
-    return runtime.seconds(few), lambda trace: _differences(graph, trace, runtime.trace(few), _ROUNDED)
+    return runtime.seconds(few, seconds), lambda trace: _differences(
+        graph, trace, runtime.trace(few), _ROUNDED
+    )
 
 
 # XNNPACK and ONNX round otherwise than TFLite's reference kernels do, and fused groups otherwise than ONNX files say.
@@ -114,7 +121,25 @@ def _differences(graph: Graph, trace: dict[str, np.ndarray], seen: dict[str, np.
     return f"outputs {what}: {wrong} of {sum(a.size for a, _ in pairs)} values, by {worst:g} at most"
 
 
-def _against_einsum(graph: Graph, trace: dict[str, np.ndarray]) -> list[str]:
+def _products_alone(graph: Graph, batch: int, most: float) -> float:
+    """Seconds an input of the matrix products in floats that convolutions and fully connected layers come down to: what
+    a golden model takes at least that is to be exact with numpy."""
+    seconds = 0.0
+    for node in graph.nodes:
+        layer = node.operator.layer if isinstance(node.operator, FullyConnected) else node.operator
+        if not isinstance(layer, Conv2D) or layer.convolution.depthwise:
+            continue
+        convolution = layer.convolution
+        outputs, terms = len(convolution.weight) // convolution.groups, convolution.weight[0].size
+        positions = node.macs // convolution.weight.size
+        rows = min(positions * batch, _PRODUCT_ROWS)
+        a, b = np.ones((rows, terms), convolution.dtype), np.ones((terms, outputs), convolution.dtype)
+        call = partial(np.matmul, a, b, out=np.empty((rows, outputs), convolution.dtype))
+        seconds += best_of_rounds(call, most / 50) * convolution.groups * positions / rows
+    return seconds
+
+
+def _against_einsum(graph: Graph, trace: dict[str, np.ndarray], seconds: float) -> list[str]:
     ours = theirs = 0.0
     lines: list[str] = []
     for node in graph.nodes:
@@ -129,7 +154,7 @@ def _against_einsum(graph: Graph, trace: dict[str, np.ndarray]) -> list[str]:
         started = time.process_time()
         sums = einsum_convolution(centred, kernel, window.padding, window.stride)
         slow = time.process_time() - started
-        fast = best_of_rounds(partial(_all_blocks, convolution, x))
+        fast = best_of_rounds(partial(_all_blocks, convolution, x), seconds / 10)
         if not np.array_equal(sums + convolution.bias, convolution.sums(x)):
             raise GoldenError(
                 f"node {node.name}: the einsum convolution gives other sums than the golden model"

@@ -2,8 +2,8 @@
 """The last step of TFLite's convolutions and fully connected layers, in place in float64 where that is exact.
 
 The definitions are `Rescale.apply` and `FloatRescale.apply` of `golden.schemes.tflite`, in 64-bit integers. Numpy
-takes about three times as long for them as for the same in float64, so a layer is prepared: for each channel it is
-known what its sums can reach, and from that, whether float64 gives the definition's result for every sum.
+takes longer for them than for the same in float64, so a layer is prepared: for each channel it is known what its sums
+can reach, and from that, whether float64 gives the definition's result for every sum.
 
 Fixed point: with an accumulator a (a sum and its offset), P = a * multiplier, e = -shift and
 v = floor((P + 2**30) / 2**31), the two roundings are floor((v + 2**(e-1)) / 2**e) for v >= 0 and
@@ -23,15 +23,15 @@ All that is scaled by 2**-(31+e), which no float64 minds. A channel is exact
   saturates to the same end. (For e = 15 it is 128 or more, and a zero point of -128 does bring that back:
   4812869 * 2141969779 is wrong by one.)
 
-*Lines.* Half as many bytes take half the time, so a layer whose sums are float32 and that has many of them is searched
-for a line of float32 numbers, floor(sum * m + b), that gives the definition's result for every sum. The definition and
-the line are both monotonic, the line because each rounding of a float is. Two monotonic functions to integers are equal
-if they reach every integer k at the same sum; so it is enough to look at the least sum for which the definition gives
-k, where the line must give k or more, and at the sum before, where it must give less, for all k that the clamp leaves.
-The nearest m and b mostly pass for a channel, and if not, others do that are some steps of float32 away, or are wrong
-at one or two sums of the channel, which are replaced afterwards. Where
-negative accumulators are rounded otherwise than others (fixed point, clamped below the zero point), they are lowered
-first, which is monotonic, too.
+*Lines.* Half as many bytes take less time still, so a layer whose sums are float32 and that has many of them is
+searched for a line of float32 numbers, floor(sum * m + b), that gives the definition's result for every sum. The
+definition and the line are both monotonic, the line because each rounding of a float is. Two monotonic functions to
+integers are equal if they reach every integer k at the same sum; so it is enough to look at the least sum for which the
+definition gives k, where the line must give k or more, and at the sum before, where it must give less, for all k that
+the clamp leaves. The nearest m and b mostly pass for a channel, and if not, others do that are some steps of float32
+away, or are wrong at one or two sums of the channel, which are replaced afterwards. Where negative accumulators are
+rounded otherwise than others (fixed point, clamped below the zero point), they are lowered first, which is monotonic,
+too.
 
 Fully connected layers multiply by a factor in float64 by definition; only the sum, below 2**53, must be exact.
 Accumulators that may leave 32 bits wrap, and layers with such, or with a channel that is none of the above, are
@@ -58,6 +58,16 @@ _Step = tuple[Callable[[np.ndarray, Any, np.ndarray], Any], np.ndarray | float]
 
 # For each channel a sum, or NaN, and its result.
 _Exception = tuple[np.ndarray, np.ndarray]
+
+
+class _Plan(NamedTuple):
+    """How results are made: see `Requantiser.way`."""
+
+    way: str
+    steps: tuple[_Step, ...]
+    exceptions: tuple[_Exception, ...] = ()
+
+
 # Positions after which a line is looked for, which takes about as long as several times as many in float64.
 _SEARCH_AFTER = 1 << 14
 # Steps of float32 by which a line is turned and lifted, the nearest first.
@@ -84,7 +94,6 @@ class Requantiser:
         reach: int64 `[C]`, the largest magnitude of a sum.
         zero_point, low, high: within `dtype`.
         dtype: int8 or uint8.
-        way: "folded", "apart", "float" or, for the definition itself, "integer" (derived); "line" once one is found.
     """
 
     rescale: Rescale | FloatRescale
@@ -94,11 +103,9 @@ class Requantiser:
     low: int
     high: int
     dtype: np.dtype
-    way: str = field(init=False)
-    _steps: tuple[_Step, ...] = field(init=False, repr=False)
-    _exceptions: tuple[_Exception, ...] = field(init=False, repr=False)
-    # The operands as they were last asked for: how often repeated, steps, exceptions.
-    _last: tuple[int, tuple[_Step, ...], tuple[_Exception, ...]] = field(init=False, repr=False)
+    _plan: _Plan = field(init=False, repr=False)
+    # The plan with operands as they were last asked for, and how often these are repeated.
+    _last: tuple[_Plan, int, _Plan] | None = field(init=False, repr=False, default=None)
     # The real line that float32's are looked for around, `_Line`, or None: there is none, or it was looked for.
     _line: Any = field(init=False, repr=False, default=None)
     _positions: int = field(init=False, repr=False, default=0)
@@ -110,13 +117,12 @@ class Requantiser:
             way, steps = (
                 self._real(rescale) if isinstance(rescale, FloatRescale) else self._fixed_point(rescale)
             )
-        self._set(way, steps)
+        object.__setattr__(self, "_plan", _Plan(way, tuple(steps)))
 
-    def _set(self, way: str, steps: Iterable[_Step], exceptions: Iterable[_Exception] = ()) -> None:
-        object.__setattr__(self, "way", way)
-        object.__setattr__(self, "_steps", tuple(steps))
-        object.__setattr__(self, "_exceptions", tuple(exceptions))
-        object.__setattr__(self, "_last", (0, (), ()))
+    @property
+    def way(self) -> str:
+        """How results are made at present: "folded", "apart", "float", "line", or "integer", the definition itself."""
+        return self._plan.way
 
     def run(self, blocks: Iterable[tuple[Any, np.ndarray]], y: np.ndarray) -> None:
         """Put the results of all blocks into `y`.
@@ -129,37 +135,41 @@ class Requantiser:
             part = y[block]
             if self._line is not None:
                 self._look_for_line(sums)
-            if not self._steps:
+            # Another thread may find a line meanwhile, but this block keeps to one plan.
+            plan = self._plan
+            if not plan.steps:
                 part[...] = self.define(sums)
                 continue
             channels = sums.shape[-1]
             repeat = repeats(sums.size // channels, channels)
             rows, results = (a.reshape(-1, repeat * channels) for a in (sums, part))
             step = max(1, _CHUNK // rows.shape[1])
-            _, steps, exceptions = self._tiled(repeat)
-            dtype = np.float32 if self.way == "line" else np.float64
+            tiled = self._tiled(plan, repeat)
+            dtype = np.float32 if plan.way == "line" else np.float64
             with scratch("results", min(step, len(rows)) * rows.shape[1], dtype) as memory:
                 for first in range(0, len(rows), step):
                     made = rows[first : first + step]
                     out = memory[: made.size].reshape(made.shape)
-                    for function, operand in steps:
+                    for function, operand in tiled.steps:
                         made = function(made, operand, out)
                     np.clip(made, self.low, self.high, out=made)
                     results[first : first + step] = made
-                    for wrong, right in exceptions:
+                    for wrong, right in tiled.exceptions:
                         places = np.flatnonzero(rows[first : first + step] == wrong)
                         if places.size:
                             results[first : first + step].reshape(-1)[places] = right[places % len(right)]
 
-    def _tiled(self, repeat: int) -> tuple[int, tuple[_Step, ...], tuple[_Exception, ...]]:
-        """The steps for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""
-        if self._last[0] != repeat:
-            steps = tuple((f, np.tile(v, repeat) if isinstance(v, np.ndarray) else v) for f, v in self._steps)
+    def _tiled(self, plan: _Plan, repeat: int) -> _Plan:
+        """The plan for rows of `repeat` times C numbers; a layer's calls mostly ask for the same."""
+        last = self._last
+        if last is None or last[0] is not plan or last[1] != repeat:
+            steps = tuple((f, np.tile(v, repeat) if isinstance(v, np.ndarray) else v) for f, v in plan.steps)
             exceptions = tuple(
-                (np.tile(wrong, repeat), np.tile(right, repeat)) for wrong, right in self._exceptions
+                (np.tile(wrong, repeat), np.tile(right, repeat)) for wrong, right in plan.exceptions
             )
-            object.__setattr__(self, "_last", (repeat, steps, exceptions))
-        return self._last
+            last = plan, repeat, _Plan(plan.way, steps, exceptions)
+            object.__setattr__(self, "_last", last)
+        return last[2]
 
     def _look_for_line(self, sums: np.ndarray) -> None:
         """Change to a line of float32, if there is one, after so many sums that looking for it pays."""
@@ -171,7 +181,8 @@ class Requantiser:
         if sums.dtype == np.float32:
             found = line.in_float32(self)
             if found is not None:
-                self._set("line", *found)
+                steps, exceptions = found
+                object.__setattr__(self, "_plan", _Plan("line", tuple(steps), tuple(exceptions)))
 
     def define(self, sums: np.ndarray) -> np.ndarray:
         """The results of sums `[..., C]` by the definition, in integers: `dtype` of the same shape."""

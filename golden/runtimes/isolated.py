@@ -9,6 +9,7 @@ pay it; tests of many small files use the classes of the runtimes themselves.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import signal
@@ -32,9 +33,6 @@ from assay.golden.runtimes.qonnx import QonnxRuntime
 from assay.golden.schemes.qonnx import QUANTISERS
 
 __all__ = ["Isolated", "best_of_rounds", "of_file"]
-
-# After so many seconds no other round begins.
-_SECONDS = 1.0
 
 _CLASSES = {"LiteRT": LiteRt, "onnxruntime": OnnxRuntime, "qonnx": QonnxRuntime}
 
@@ -83,18 +81,18 @@ class Isolated:
         """
         return self._call("trace", x)
 
-    def seconds(self, x: np.ndarray | Mapping[str, np.ndarray]) -> float:
+    def seconds(self, x: np.ndarray | Mapping[str, np.ndarray], least: float) -> float:
         """Processor time of one row of `x`, `[N, ...]`, each run alone: the best of a few rounds over all rows, after
-        one run that does not count.
+        one run that does not count. After `least` seconds no other round begins.
 
         Raises:
             GoldenError, RuntimeEndedError: as of `trace`.
         """
-        return self._call("seconds", x)
+        return self._call("seconds", x, least)
 
-    def _call(self, method: str, x: np.ndarray | Mapping[str, np.ndarray]) -> Any:
+    def _call(self, method: str, x: np.ndarray | Mapping[str, np.ndarray], *settings: Any) -> Any:
         x = x if isinstance(x, Mapping) else {self._graph.inputs[0]: x}
-        order = self.name, self._model, _outline(self._graph), self._options, method, dict(x)
+        order = self.name, self._model, _outline(self._graph), self._options, method, dict(x), settings
         rows = range(len(next(iter(x.values()))) if x else 0)
         started = 0
         with _child() as (child, errors):
@@ -211,7 +209,7 @@ def _serve() -> None:
         pickle.dump((kind, content), answers, protocol=5)
         answers.flush()
 
-    name, model, graph, options, method, x = pickle.load(sys.stdin.buffer)
+    name, model, graph, options, method, x, settings = pickle.load(sys.stdin.buffer)
 
     def rows(numbers: range) -> Iterator[int]:
         for number in numbers:
@@ -220,14 +218,14 @@ def _serve() -> None:
 
     try:
         runtime = _CLASSES[name](model, graph, rows, **options)
-        answer("done", runtime.trace(x) if method == "trace" else _seconds(runtime, graph, x))
+        answer("done", runtime.trace(x) if method == "trace" else _seconds(runtime, graph, x, *settings))
     except GoldenError as error:
         answer("error", error)
     except MemoryError:
         answer("error", RuntimeEndedError(f"{name} needs more memory than there is"))
 
 
-def _seconds(runtime: Any, graph: Graph, x: Mapping[str, np.ndarray]) -> float:
+def _seconds(runtime: Any, graph: Graph, x: Mapping[str, np.ndarray], least: float) -> float:
     count = len(next(iter(x.values())))
     shaped = {name: a.reshape(count, *graph.tensors[name].shape) for name, a in x.items()}
     runs = [{name: np.array(a[row]) for name, a in shaped.items()} for row in range(count)]
@@ -237,18 +235,17 @@ def _seconds(runtime: Any, graph: Graph, x: Mapping[str, np.ndarray]) -> float:
         for run in runs:
             runtime.run(run)
 
-    return best_of_rounds(all_rows) / count
+    return best_of_rounds(all_rows, least) / count
 
 
-def best_of_rounds(work: Callable[[], object]) -> float:
-    """Processor seconds of the fastest of the calls that fit a second or two, at least two."""
-    best, rounds = float("inf"), 0
-    begun = time.process_time()
-    while rounds < 2 or time.process_time() - begun < _SECONDS:
+def best_of_rounds(work: Callable[[], object], least: float) -> float:
+    """Processor seconds of the fastest of at least two calls; after so many seconds at `least` no other begins."""
+    best, spent, rounds = math.inf, 0.0, 0
+    while rounds < 2 or spent < least:
         started = time.process_time()
         work()
-        best = min(best, time.process_time() - started)
-        rounds += 1
+        seconds = time.process_time() - started
+        best, spent, rounds = min(best, seconds), spent + seconds, rounds + 1
     return best
 
 

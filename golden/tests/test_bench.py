@@ -26,10 +26,11 @@ def test_columns_of_a_tflite_network(monkeypatch, tmp_path):
     path = network("mlperf_tiny_ad_autoencoder_int8.tflite")
     pytest.importorskip("onnxruntime", reason="onnxruntime is missing: pip install onnxruntime")
     pytest.importorskip("ai_edge_litert", reason="LiteRT is missing: pip install ai-edge-litert")
-    (title, *lines), sound = bench.run(path, golden.load(path), 3, 0)
+    (title, *lines), sound = bench.run(path, golden.load(path), 3, 0, 0.01)
     assert sound
     assert title.startswith("mlperf_tiny_ad_autoencoder_int8, batch 3, one thread")
     columns = "golden model", "LiteRT, reference kernels", "LiteRT, XNNPACK", "onnxruntime, QDQ"
+    columns = *columns, "matrix products alone"
     for line, start in zip(lines, (f"  {column}" for column in columns), strict=True):
         assert line.startswith(start)
         assert "ms an input" in line
@@ -38,7 +39,7 @@ def test_columns_of_a_tflite_network(monkeypatch, tmp_path):
     for missing in ("onnxruntime", "ai_edge_litert"):
         (tmp_path / f"{missing}.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    lines, sound = bench.run(path, golden.load(path), 1, 0)
+    lines, sound = bench.run(path, golden.load(path), 1, 0, 0.01)
     assert sound, "a package that is not installed is no fault of the network"
     *litert, onnxruntime = lines[2:5]
     assert all("not measured" in line and "pip install" in line for line in litert)
@@ -53,7 +54,7 @@ def test_columns_of_an_onnx_network(tmp_path):
     file.quantize(file.node("Relu", x), 0.5, np.int8(0))
     path = tmp_path / "net.onnx"
     path.write_bytes(file.bytes())
-    lines, sound = bench.run(path, golden.load(path), 2, 0)
-    assert sound and len(lines) == 3
+    lines, sound = bench.run(path, golden.load(path), 2, 0, 0.01)
+    assert sound and len(lines) == 4
     assert lines[2].startswith("  onnxruntime, QDQ")
     assert lines[2].endswith("outputs equal")

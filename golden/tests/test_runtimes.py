@@ -93,16 +93,16 @@ def test_bench_counts_a_failure(tmp_path, monkeypatch):
     path.write_bytes(long_softmax(1000))
     from assay.golden import bench
 
-    lines, sound = bench.run(path, golden.load(path), 2, 0)
+    lines, sound = bench.run(path, golden.load(path), 2, 0, 0.01)
     assert not sound
     assert any("LiteRT" in line and "SIGABRT" in line for line in lines)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # else the command starts itself anew, with pytest's arguments
-    assert main(["bench", str(path), "--batch", "1"]) == 2
+    assert main(["bench", str(path), "--batch", "1", "--seconds", "0.01"]) == 2
     path.write_bytes(long_softmax(100))
     graph = golden.load(path)
     assert bench.default_batch(graph) <= 1024  # it has no multiplications
-    assert bench.run(path, graph, 2, 0)[1]
+    assert bench.run(path, graph, 2, 0, 0.01)[1]
 
 
 @pytest.mark.parametrize("length", [511, 512])

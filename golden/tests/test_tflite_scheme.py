@@ -206,7 +206,7 @@ def test_lines_of_float32_equal_the_definition(low, zero_point, real, lines_at_o
         rescale = FloatRescale(factors) if real else Rescale.of(factors)
         requantise = in_line(rescale, offset, reach, zero_point, low)
         ways.add(requantise.way)
-        exceptions += len(requantise._exceptions)
+        exceptions += len(requantise._plan.exceptions)
     assert "line" in ways or low == 127, "a clamp to one value has no line"
     assert exceptions or real or low > -128 or zero_point == -128, (
         "some lines should be wrong at a sum or two"
