@@ -25,7 +25,7 @@ from assay.golden.runtimes.isolated import Isolated, best_of_rounds
 
 __all__ = ["default_batch", "einsum_convolution", "run"]
 
-# Calls that do not count: layers prepare for many inputs (`golden.schemes.requantise`).
+# Calls that do not count: layers prepare for many inputs (`golden.layers.requantise`).
 _WARM_CALLS, _WARM_SECONDS = 2, 1.0
 _REFERENCE_RUNS = 16  #: single inputs through the frameworks' runtimes
 _EINSUM_IMAGES = 4

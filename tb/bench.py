@@ -27,6 +27,7 @@ from pyuvm import ConfigDB, uvm_driver, uvm_root, uvm_sequence_item, uvm_sequenc
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
+from assay.tb.ahead import warm_up
 from assay.tb.json_file import write_json
 from assay.tb.report import RUN_DIR, Report
 from assay.tb.scoreboard import Mismatch, Scoreboard
@@ -227,6 +228,7 @@ class ItemTest(EnvTest):
             items: as for `play`.
             count: counts something else; its increase is left there, too.
         """
+        warm_up()
         first, counted = int(self.env.dut.cycle_o.value), count() if count else 0
         started = time.perf_counter()
         await self.play(items)

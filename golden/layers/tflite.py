@@ -16,9 +16,9 @@ import numpy as np
 
 from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.layers.linear import Convolution, TransposedConvolution, Window, exact_float
+from assay.golden.layers.requantise import Requantiser
 from assay.golden.layers.shaping import ranked
 from assay.golden.layers.tflite_tables import all_values, looked_up
-from assay.golden.schemes.requantise import Requantiser
 from assay.golden.schemes.tflite import (
     ACTIVATIONS,
     Affine,

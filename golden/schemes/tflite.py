@@ -420,7 +420,7 @@ def softmax_shares(exponentials: np.ndarray, bits: int) -> np.ndarray:
         exponentials: 0 to 2**31 - 1, no integer bits. A sum of 0, as no softmax's is, counts as 2**-19.
         bits: of a share.
     """
-    # Nothing is negative: ties away from zero are ties up, and two roundings one floor (`golden.schemes.requantise`).
+    # Nothing is negative: ties away from zero are ties up, and two roundings one floor (`golden.layers.requantise`).
     total = ((exponentials + (1 << 11)) >> 12).sum(axis=-1, keepdims=True)
     inverse, headroom = reciprocal(np.maximum(total, 1))
     right = np.minimum(12 - headroom + 31 - bits, 31)

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assay.golden import ConfigurationError, DoesNotFitError
+from assay.golden.layers import requantise as requantise_module
 from assay.golden.layers import tflite as layers
 from assay.golden.layers.linear import Convolution, Window, exact_float, sums_of_products
-from assay.golden.schemes import requantise as requantise_module
+from assay.golden.layers.requantise import Requantiser
 from assay.golden.schemes import tflite
-from assay.golden.schemes.requantise import Requantiser
 from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
