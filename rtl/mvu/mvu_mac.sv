@@ -63,7 +63,6 @@ module mvu_mac #(
 
   always_ff @(posedge clk_i) begin
     if (count_valid_i) begin
-      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         acc_q[l] <= ((acc_q[l] & keep) << shift) +
                     (((zero_mode_i ? '0 : (AccWidth'(count_q[l]) << equal_mode_i) - offset) ^ negative) +
