@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The translation units of a model by Verilator.
 
-g++ spends most of a small model's time on headers: one unit holds all of its files, and the main program. A large model
-has as many units as the machine has cores; what runs once is then apart and not optimised.
+g++ spends most of a small model's time on headers: one unit holds all of its files, and the main program. A larger
+model has as many units as the machine has cores; what runs once is then apart and not optimised.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 import re
 from pathlib import Path
 
+DIVIDED = 5 << 19
+"""Bytes of generated C++ from which a model has several units: g++ takes some 6 s for them."""
+
 LARGE = 6 << 20
-"""Bytes of generated C++ from which a model is large: about 8 s of g++ at -O1."""
+"""Bytes from which a model is compiled for a quick answer."""
 
 OPTIMISATION = ("OPT_FAST=-O1", "OPT_FAST=-Og")
-"""Of a small and of a large model. -O2 takes half as long again to compile and is as fast; -Og compiles in half the
+"""Of a model, and of a large one. -O2 takes half as long again to compile and is as fast; -Og compiles in half the
 time, and a large model, whose speed is that of its memory, is 5 % slower."""
 
 
@@ -29,16 +32,16 @@ def arrange(folder: Path) -> list[str]:
     fast = [*main, *(str(folder / f"{name}.cpp") for name in _names(classes, "FAST"))]
     slow = [str(folder / f"{name}.cpp") for name in _names(classes, "SLOW")]
     size = {name: os.stat(name).st_size for name in (*fast, *slow)}
-    large = sum(size.values()) > LARGE
-    units: list[list[str]] = [[] for _ in range((os.cpu_count() or 1) if large else 1)]
+    divided = sum(size.values()) > DIVIDED
+    units: list[list[str]] = [[] for _ in range((os.cpu_count() or 1) if divided else 1)]
     for name in sorted(fast, key=size.__getitem__, reverse=True):
         min(units, key=lambda unit: sum(map(size.__getitem__, unit))).append(name)
-    if not large:
+    if not divided:
         units[0] += slow
     names = [f"unit{number}" for number in range(len(units))]
     for name, files in {
         **dict(zip(names, units, strict=True)),
-        **({"unit_slow": slow} if large else {}),
+        **({"unit_slow": slow} if divided else {}),
     }.items():
         text = "".join(f'#include "{file}"\n' for file in files)
         (folder / f"{name}.cpp").write_text(text, encoding="utf-8")
@@ -48,8 +51,8 @@ def arrange(folder: Path) -> list[str]:
         *("VM_PARALLEL_BUILDS=1", "VM_USER_CLASSES=", "VM_SUPPORT_FAST=", "VM_SUPPORT_SLOW="),
         *("VK_PCH_H=none", "VK_PCH_I_FAST=", "VK_PCH_I_SLOW="),
         f"VM_CLASSES_FAST={' '.join(names)}",
-        f"VM_CLASSES_SLOW={'unit_slow' if large else ''}",
-        OPTIMISATION[large],
+        f"VM_CLASSES_SLOW={'unit_slow' if divided else ''}",
+        OPTIMISATION[sum(size.values()) > LARGE],
     ]
 
 

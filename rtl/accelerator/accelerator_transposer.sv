@@ -247,6 +247,7 @@ module accelerator_transposer
 
   always_ff @(posedge clk_i) begin
     if (writing_q && in_step) begin
+      /* verilator unroll_disable */
       for (int i = 0; i < Lanes; i++) begin
         case (log_q)
           3'd1:
@@ -261,6 +262,7 @@ module accelerator_transposer
       end
     end
     if (got) begin
+      /* verilator unroll_disable */
       for (int i = 0; i < Lanes; i++) begin
         // The first word sets all bits of an element from its own on, the sign's copies above it.
         if (got_count_q == '0) begin
@@ -285,6 +287,7 @@ module accelerator_transposer
 
   always_comb begin
     word = '0;
+    /* verilator unroll_disable */
     if (word_valid_o) for (int i = 0; i < Lanes; i++) word[i] = out_buffer[i*16+int'(out_plane)];
   end
 

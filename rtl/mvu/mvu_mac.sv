@@ -36,11 +36,13 @@ module mvu_mac #(
     logic [Lanes-1:0] products;
     if (data_valid_i) begin
       if (equal_mode_i) begin
+        /* verilator unroll_disable */
         for (int l = 0; l < Lanes; l++) begin
           products = ~(activation_i ^ weights_i[l*Lanes+:Lanes]);
           count_q[l] <= CountWidth'($countones(WordWidth'(products)));
         end
       end else begin
+        /* verilator unroll_disable */
         for (int l = 0; l < Lanes; l++) begin
           products = activation_i & weights_i[l*Lanes+:Lanes];
           count_q[l] <= CountWidth'($countones(WordWidth'(products)));

@@ -59,6 +59,7 @@ module mvu_post
     logic signed [ScalerWidth-1:0] scaler;
     logic signed [16:0] residual;
     if (acc_valid_i) begin
+      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         scaler   = scaler_memory_i ? $signed(scalers_i[l*ScalerWidth+:ScalerWidth]) : scaler_i;
         residual = residual_enable_i ? $signed(residuals_i[l*17+:17]) : 17'sd0;
@@ -71,6 +72,7 @@ module mvu_post
   always_ff @(posedge clk_i) begin : p_bias
     logic signed [BiasWidth-1:0] bias;
     if (scaled_valid_i) begin
+      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         bias = bias_memory_i ? $signed(biases_i[l*BiasWidth+:BiasWidth]) : $signed(BiasWidth'(0));
         biased_q[l]  <= PostWidth'(scaled_q[l]) + (PostWidth'(bias) <<< bias_shift_i);
@@ -82,6 +84,7 @@ module mvu_post
   always_ff @(posedge clk_i) begin : p_sum
     logic signed [PostWidth-1:0] sum;
     if (biased_valid_i) begin
+      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         sum = biased_q[l] + aligned_q[l];
         sum_q[l] <= relu_i && sum[PostWidth-1] ? '0 : sum;
@@ -91,6 +94,7 @@ module mvu_post
 
   always_ff @(posedge clk_i) begin : p_pool
     if (sum_valid_i) begin
+      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         if (pool_first_i || sum_q[l] > pooled_q[l]) pooled_q[l] <= sum_q[l];
       end
@@ -111,10 +115,12 @@ module mvu_post
   always_ff @(posedge clk_i) begin : p_quantise
     logic signed [PostWidth:0] rounded;
     if (pooled_valid_i) begin
+      /* verilator unroll_disable */
       for (int l = 0; l < Lanes; l++) begin
         rounded = ((PostWidth + 1)'(pooled_q[l]) + half) >>> shift_i;
         if (saturate_i && rounded > high) rounded = high;
         if (saturate_i && rounded < low) rounded = low;
+        /* verilator unroll_disable */
         for (int p = 0; p < MaxPrecision; p++) block_q[p*Lanes+l] <= rounded[p];
       end
     end

@@ -106,6 +106,7 @@ module mvu_residual
 
   always_ff @(posedge clk_i) begin
     if (word_valid_q) begin
+      /* verilator unroll_disable */
       for (int i = 0; i < Lanes; i++) begin
         gathered_q[i*17+:17] <= word_first_q ? {{16{signed_i & read_data_i[i]}}, read_data_i[i]}
                                              : {gathered_q[i*17+:16], read_data_i[i]};

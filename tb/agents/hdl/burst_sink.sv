@@ -182,6 +182,7 @@ module burst_sink #(
       logic [Beats*Entry-1:0] burst;
       if (hand_over) begin
         // verilog_lint: waive always-ff-non-blocking (the loop's own variable)
+        /* verilator unroll_disable */
         for (int i = 0; i < Beats; i++) burst[i*Entry +: Entry] = record_q[i];
         burst_data_o  <= burst;
         burst_count_q <= count_q;
