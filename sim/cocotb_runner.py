@@ -32,7 +32,7 @@ from assay.tb.ahead import AHEAD
 
 MAIN = Path(__file__).resolve().parent / "hdl" / "verilator_main.cpp"
 
-_RENAMED = ("vpi_register_cb", "vpi_remove_cb", "vpi_release_handle", "vpi_free_object")
+_RENAMED = ("vpi_register_cb", "vpi_remove_cb", "vpi_release_handle", "vpi_free_object", "vpi_put_value")
 """Functions of Verilator that this program stands before."""
 
 MAIN_FLAGS = (

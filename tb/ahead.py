@@ -12,22 +12,26 @@ simulator's. With one core, or ASSAY_AHEAD=0, everything is computed at once, he
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import gc
 import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import warnings
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any, Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar, cast
 
 __all__ = ["AHEAD", "Promise", "ahead", "warm_up"]
 
 AHEAD = "ASSAY_AHEAD"  #: environment variable: 0: no process of its own
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
+_SLOTS = 16  # computations that the other process may have before it
 
 T = TypeVar("T")
 
@@ -35,9 +39,9 @@ T = TypeVar("T")
 class Promise(Generic[T]):
     """The result of a computation that may still go on."""
 
-    def __init__(self, value: T | None = None, future: Future[bytes] | None = None) -> None:
+    def __init__(self, value: T | None = None, awaited: Callable[[], T] | None = None) -> None:
         self._value = value
-        self._future = future
+        self._awaited = awaited
 
     def result(self) -> T:
         """The result.
@@ -45,10 +49,10 @@ class Promise(Generic[T]):
         Raises:
             Exception: what the computation raised.
         """
-        if self._future is not None:
-            self._value = pickle.loads(self._future.result())
-            self._future = None
-        return self._value  # type: ignore[return-value]  # it is there now
+        if self._awaited is not None:
+            self._value = self._awaited()
+            self._awaited = None
+        return cast(T, self._value)  # it is there now
 
 
 def ahead(function: Callable[..., T], *arguments: Any) -> Promise[T]:
@@ -57,46 +61,158 @@ def ahead(function: Callable[..., T], *arguments: Any) -> Promise[T]:
     Args:
         function: of a module, without effects.
     """
-    pool = _pool()
-    if pool is None:
+    worker = _worker()
+    if worker is None:
         return Promise(function(*arguments))
-    return Promise(future=pool.submit(_call, pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)))
+    return Promise(awaited=worker.start(pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)))
 
 
 def warm_up() -> None:
     """Start the process now, for who measures time."""
-    _pool()
+    _worker()
 
 
-def _call(packed: bytes) -> bytes:
-    function, arguments = pickle.loads(packed)
-    return pickle.dumps(function(*arguments), pickle.HIGHEST_PROTOCOL)
+class _Worker:
+    """The other process: it computes one thing after the other.
+
+    Arguments and results go through files in memory that both hold, a pair for each computation that waits; a pipe
+    carries only their sizes. So nobody waits for the other to read, and no thread takes turns with the simulation.
+    """
+
+    def __init__(self) -> None:
+        self._files = [(_file(), _file()) for _ in range(_SLOTS)]
+        self._free = list(range(_SLOTS))
+        self._waiting: deque[tuple[int, bytes]] = deque()  # computations that have no slot so far
+        self._started: deque[tuple[int, int]] = deque()  # (computation, slot), in the order of the answers
+        self._answers: dict[int, bytes] = {}
+        self._count = 0
+        fork = multiprocessing.get_context("fork")
+        self._pipe, other = fork.Pipe()
+        self._process = fork.Process(
+            target=_serve, args=(os.getpid(), other, self._pipe, self._files), daemon=True
+        )
+        with warnings.catch_warnings():
+            # From Python 3.12 on a fork beside threads is warned of; there are none of this project's.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process.start()
+        other.close()
+
+    def start(self, packed: bytes) -> Callable[[], Any]:
+        """Begin ``packed``, a pickled function and its arguments; what is returned waits for the result."""
+        number = self._count
+        self._count += 1
+        self._waiting.append((number, packed))
+        while self._pipe.poll():
+            self._receive()
+        self._send()
+        return lambda: self._result(number)
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def _result(self, number: int) -> Any:
+        while number not in self._answers:
+            self._receive()
+            self._send()
+        good, value = pickle.loads(self._answers.pop(number))
+        if not good:
+            raise value
+        return value
+
+    def _send(self) -> None:
+        while self._waiting and self._free:
+            number, packed = self._waiting.popleft()
+            slot = self._free.pop()
+            _put(self._files[slot][0], packed)
+            with self._alive():
+                self._pipe.send((slot, len(packed)))
+            self._started.append((number, slot))
+
+    def _receive(self) -> None:
+        with self._alive():
+            size = self._pipe.recv()
+        number, slot = self._started.popleft()
+        self._answers[number] = _get(self._files[slot][1], size)
+        self._free.append(slot)
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, ConnectionError):
+            self._process.join()
+            raise RuntimeError(
+                f"the process of the golden model ended with exit code {self._process.exitcode}; "
+                f"{AHEAD}=0 computes in the simulator's"
+            ) from None
 
 
-_made: list[ProcessPoolExecutor | None] = []
+def _file() -> int:
+    """A descriptor of a file without a name, in memory where the system has such."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("assay")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
-def _pool() -> ProcessPoolExecutor | None:
+def _put(file: int, content: bytes) -> None:
+    view, at = memoryview(content), 0
+    while at < len(view):
+        at += os.pwrite(file, view[at:], at)
+
+
+def _get(file: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while (at := sum(map(len, parts))) < size:
+        parts.append(os.pread(file, size - at, at))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _serve(parent: int, pipe: Connection, parents: Connection, files: list[tuple[int, int]]) -> None:
+    """The child's life: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parents.close()  # else the pipe would never end
+    with contextlib.suppress(AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    while os.getppid() == parent:
+        try:
+            slot, size = pipe.recv()
+        except EOFError:
+            break
+        arguments, results = files[slot]
+        packed = _answer(_get(arguments, size))
+        _put(results, packed)
+        pipe.send(len(packed))
+    os._exit(0)
+
+
+def _answer(packed: bytes) -> bytes:
+    """Pickled: whether the computation succeeded, and its result or what it raised."""
+    try:
+        function, arguments = pickle.loads(packed)
+        return pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+            pickle.loads(answer)  # some exceptions cannot be made again from their text
+        except Exception:
+            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+        return answer
+
+
+_made: list[_Worker | None] = []
+
+
+def _worker() -> _Worker | None:
     if not _made:
         if os.environ.get(AHEAD, "1") == "0" or len(os.sched_getaffinity(0)) < 2:
             _made.append(None)
         else:
             gc.freeze()  # else a collection in the child would copy the parent's memory, page by page
-            pool = ProcessPoolExecutor(
-                1, multiprocessing.get_context("fork"), initializer=_begin, initargs=(os.getpid(),)
-            )
-            with warnings.catch_warnings():
-                # From Python 3.12 on a fork beside threads is warned of; there are none of this project's.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                pool.submit(int).result()
-            atexit.register(pool.shutdown, cancel_futures=True)
-            _made.append(pool)
+            worker = _Worker()
+            atexit.register(worker.close)
+            _made.append(worker)
     return _made[0]
-
-
-def _begin(parent: int) -> None:
-    """The child's life: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

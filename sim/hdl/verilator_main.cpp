@@ -13,8 +13,8 @@
 //   of binary digits through VPI; assay_feed() plays many bursts of a burst_source, with one wake of Python at their end
 //   (tb/agents/direct.py).
 //
-// Verilator's vpi_register_cb and vpi_remove_cb are compiled under other names (flags in sim/cocotb_runner.py); those
-// defined here, which cocotb calls, see every callback first.
+// Five functions of Verilator's VPI are compiled under other names (flags in sim/cocotb_runner.py); those defined here,
+// which cocotb calls, see every callback and every write first.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -33,6 +33,7 @@
 #undef vpi_remove_cb
 #undef vpi_release_handle
 #undef vpi_free_object
+#undef vpi_put_value
 
 extern "C" {
 // Verilator's.
@@ -40,11 +41,13 @@ vpiHandle verilator_vpi_register_cb(p_cb_data data);
 PLI_INT32 verilator_vpi_remove_cb(vpiHandle handle);
 PLI_INT32 verilator_vpi_release_handle(vpiHandle handle);
 PLI_INT32 verilator_vpi_free_object(vpiHandle handle);
+vpiHandle verilator_vpi_put_value(vpiHandle object, p_vpi_value value, p_vpi_time time, PLI_INT32 flags);
 // Those of this program.
 vpiHandle vpi_register_cb(p_cb_data data);
 PLI_INT32 vpi_remove_cb(vpiHandle handle);
 PLI_INT32 vpi_release_handle(vpiHandle handle);
 PLI_INT32 vpi_free_object(vpiHandle handle);
+vpiHandle vpi_put_value(vpiHandle object, p_vpi_value value, p_vpi_time time, PLI_INT32 flags);
 // cocotb's.
 void vlog_startup_routines_bootstrap(void);
 }
@@ -144,6 +147,13 @@ class Watch {
 
   bool removed = false;
 
+  const uint8_t* data() const { return variable_.data; }
+
+  // Whether `before` alone tells of a change: nearly all are single bits.
+  bool simple() const { return variable_.bytes == 1 && feeder_ == nullptr; }
+
+  uint8_t before() const { return before_[0]; }
+
   bool changed() {
     if (feeder_ != nullptr && feeder_->active()) {
       feeding_ = true;
@@ -153,8 +163,6 @@ class Watch {
       feeding_ = false;
       update();
     }
-    // Nearly all are single bits.
-    if (variable_.bytes == 1) return *variable_.data != before_[0];
     return std::memcmp(variable_.data, before_.data(), variable_.bytes) != 0;
   }
 
@@ -184,6 +192,7 @@ class Watches {
   vpiHandle add(const s_cb_data& data, const Variable& variable) {
     list_.push_back(std::make_unique<Watch>(data, variable));
     handles_.insert(list_.back().get());
+    refresh_ = true;
     return reinterpret_cast<vpiHandle>(list_.back().get());
   }
 
@@ -194,11 +203,30 @@ class Watches {
     (*found)->removed = true;
     handles_.erase(found);
     some_removed_ = true;
+    refresh_ = true;
     return true;
   }
 
   // Call the callbacks of what has changed; those that are registered meanwhile wait. Returns whether there were any.
   bool poll() {
+    if (refresh_) refresh();
+    bool called = false;
+    for (const Glance& glance : glances_) called |= *glance.data != glance.before;
+    if (!called) {
+      for (Watch* const watch : closer_) called |= watch->changed();
+    }
+    if (called) called = call();
+    return called;
+  }
+
+ private:
+  struct Glance {
+    const uint8_t* data;
+    uint8_t before;
+  };
+
+  // Call the callbacks of what has changed.
+  bool call() {
     const size_t count = list_.size();
     size_t first = 0;
     while (first < count && (list_[first]->removed || !list_[first]->changed())) ++first;
@@ -213,18 +241,35 @@ class Watches {
       }
       for (Watch* const watch : told) watch->update();
     }
+    refresh_ = true;
+    return called;
+  }
+
+  // Drop what was removed, and note what a poll looks at, one after the other in memory.
+  void refresh() {
+    refresh_ = false;
     if (some_removed_) {
       list_.erase(std::remove_if(list_.begin(), list_.end(), [](const auto& watch) { return watch->removed; }),
                   list_.end());
       some_removed_ = false;
     }
-    return called;
+    glances_.clear();
+    closer_.clear();
+    for (const auto& watch : list_) {
+      if (watch->simple()) {
+        glances_.push_back({watch->data(), watch->before()});
+      } else {
+        closer_.push_back(watch.get());
+      }
+    }
   }
 
- private:
   std::vector<std::unique_ptr<Watch>> list_;  // in the order in which they were registered
   std::unordered_set<Watch*> handles_;
   bool some_removed_ = false;
+  bool refresh_ = false;  // whether these two no longer are those of the list
+  std::vector<Glance> glances_;
+  std::vector<Watch*> closer_;  // that need a closer look
 };
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -233,6 +278,7 @@ class Watches {
 class Callbacks {
  public:
   vpiHandle add(p_cb_data data) {
+    deadline_known_ = false;
     if (data == nullptr) return verilator_vpi_register_cb(data);
     switch (data->reason) {
       case cbValueChange: {
@@ -254,7 +300,11 @@ class Callbacks {
     return verilator_vpi_register_cb(data);
   }
 
-  PLI_INT32 remove(vpiHandle handle) { return watches_.remove(handle) ? 1 : verilator_vpi_remove_cb(handle); }
+  PLI_INT32 remove(vpiHandle handle) {
+    if (watches_.remove(handle)) return 1;
+    deadline_known_ = false;
+    return verilator_vpi_remove_cb(handle);
+  }
 
   void forget(vpiHandle handle) { variables_.erase(handle); }
 
@@ -271,15 +321,40 @@ class Callbacks {
     }
   }
 
-  // The end of an evaluation: writes that waited for it are made.
+  // Something is written, at once or when the evaluation has ended.
+  void write() { written_ = true; }
+
+  // Whether a write asks for an evaluation.
+  bool evaluation_needed() const { return written_ && VerilatedVpi::evalNeeded(); }
+
+  // After an evaluation: writes that waited for it are made.
+  void evaluated() {
+    if (written_) {
+      VerilatedVpi::clearEvalNeeded();
+      VerilatedVpi::doInertialPuts();
+      written_ = VerilatedVpi::evalNeeded();
+    }
+    settle();
+  }
+
+  // No evaluation is needed any more: what is written now asks for another one.
   void read_write() {
     const bool called = pending(read_write_) && VerilatedVpi::callCbs(cbReadWriteSynch);
-    VerilatedVpi::doInertialPuts();
-    if (called || VerilatedVpi::evalNeeded()) settle();
+    if (written_) VerilatedVpi::doInertialPuts();
+    if (called || evaluation_needed()) settle();
   }
 
   void read_only() {
     if (pending(read_only_)) VerilatedVpi::callCbs(cbReadOnlySynch);
+  }
+
+  // When the next callback is due.
+  uint64_t deadline() {
+    if (!deadline_known_) {
+      deadline_ = VerilatedVpi::cbNextDeadline();
+      deadline_known_ = true;
+    }
+    return deadline_;
   }
 
   // The beginning of a time step.
@@ -289,8 +364,9 @@ class Callbacks {
       VerilatedVpi::callCbs(cbNextSimTime);
       settle();
     }
-    if (VerilatedVpi::cbNextDeadline() <= now) {
+    if (deadline() <= now) {
       VerilatedVpi::callTimedCbs();
+      deadline_known_ = false;
       settle();
     }
   }
@@ -321,6 +397,9 @@ class Callbacks {
   std::unordered_map<vpiHandle, Variable> variables_;
   bool others_ = false;  // value changes that Verilator itself watches
   bool read_write_ = false, read_only_ = false, next_time_ = false, delayed_ = false;
+  bool written_ = false;
+  bool deadline_known_ = false;
+  uint64_t deadline_ = kNever;
 };
 
 Callbacks callbacks;
@@ -383,6 +462,11 @@ PLI_INT32 vpi_free_object(vpiHandle handle) {
   return verilator_vpi_free_object(handle);
 }
 
+vpiHandle vpi_put_value(vpiHandle object, p_vpi_value value, p_vpi_time time, PLI_INT32 flags) {
+  callbacks.write();
+  return verilator_vpi_put_value(object, value, time, flags);
+}
+
 // For Python, by ctypes, as the next ones: the memory of the published variable `name` ("top.signal"), and its bytes; null: there is none.
 __attribute__((visibility("default"))) const void* assay_variable(const char* name, uint64_t* bytes) {
   const Variable variable = find_variable(name);
@@ -430,19 +514,16 @@ int main(int argc, char** argv) {
     do {
       do {
         top->eval_step();
-        VerilatedVpi::clearEvalNeeded();
-        VerilatedVpi::doInertialPuts();
-        callbacks.settle();
-      } while (VerilatedVpi::evalNeeded());
+        callbacks.evaluated();
+      } while (callbacks.evaluation_needed());
       callbacks.read_write();
-    } while (VerilatedVpi::evalNeeded());
+    } while (callbacks.evaluation_needed());
     top->eval_end_step();
     callbacks.read_only();
     if (now == 0) clock.find();  // its variables have their values now
 
     const uint64_t delays = top->eventsPending() ? top->nextTimeSlot() : kNever;
-    const uint64_t callback = VerilatedVpi::cbNextDeadline();
-    const uint64_t next = std::min({clock.next(), delays, callback});
+    const uint64_t next = std::min({clock.next(), delays, callbacks.deadline()});
     if (next == kNever) break;
     now = next;
     callbacks.next_time();

@@ -406,6 +406,8 @@ class BurstMonitor(_Stalling, BusMonitor):
         count = memory_of(self.bus.count)
         self._count = None if count is None else number_at(count)
         self._eager = False
+        self._awaited = 0
+        self._at_once = False  # what flush_i holds
         self.received = 0  #: beats since reset or `flush`
         self.bus.ready.value = 0
         self.bus.flush.value = 0
@@ -420,7 +422,24 @@ class BurstMonitor(_Stalling, BusMonitor):
     @eager.setter
     def eager(self, on: bool) -> None:
         self._eager = on
-        self.bus.flush.value = int(on)
+        self._update()
+
+    @property
+    def awaited(self) -> int:
+        """Beats that somebody waits for, where that is known. More of them than a full burst holds come in full bursts
+        by themselves: `eager` rests so long."""
+        return self._awaited
+
+    @awaited.setter
+    def awaited(self, beats: int) -> None:
+        self._awaited = beats
+        self._update()
+
+    def _update(self) -> None:
+        at_once = self._eager and (not self.capacity or self._awaited <= self.capacity)
+        if at_once != self._at_once:
+            self._at_once = at_once
+            self.bus.flush.value = int(at_once)
 
     def flush(self) -> None:
         """Forget what was received: to be called while the device is in reset. Beat 0 is the next one."""

@@ -268,6 +268,7 @@ class PortMonitor(_Port):
             )
         self.received = 0
         self.eager = False  #: beats are handed over in the clock after they passed, not several at a time
+        self.awaited = 0  #: as of a `BurstMonitor`
         self._pending: list[tuple[int, int, int]] = []  # beats not handed over: value, X bits, clock
         self._quiet = 0
         self._taken_cycle = 0
@@ -313,7 +314,8 @@ class PortMonitor(_Port):
             self._taken = None
         else:
             self._quiet += 1
-        if self._pending and (self.eager or len(self._pending) >= _BURST or self._quiet >= _QUIET):
+        at_once = self.eager and self.awaited <= _BURST
+        if self._pending and (at_once or len(self._pending) >= _BURST or self._quiet >= _QUIET):
             self._hand_over()
 
     def _take(self, value: int, unknown: int) -> None:

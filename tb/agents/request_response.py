@@ -39,6 +39,7 @@ class StreamSink(Protocol):
     name: str
     format: BeatFormat
     received: int
+    awaited: int
     on_error: Callable[[StreamError], None]
 
     def add_callback(self, callback: Callable[[Beats], None]) -> None: ...
@@ -147,6 +148,7 @@ class RequestResponse:
         read = _Read(wanted or len(beats))
         # No await between these two: answers are matched to reads by order.
         self._reads.append(read)
+        self.response.awaited = self.outstanding
         self.request.enqueue(beats)
         await self._wait(read)
         return np.concatenate(read.answers)
@@ -177,6 +179,7 @@ class RequestResponse:
         """
         self.request.flush()
         self.response.flush()
+        self.response.awaited = 0
         while self._reads:
             read = self._reads.popleft()
             read.dropped = True
@@ -214,6 +217,7 @@ class RequestResponse:
             if read.seen == read.wanted:
                 self._reads.popleft()
                 read.done.set()
+        self.response.awaited = self.outstanding
         if taken < len(beats):
             self.on_error(
                 StreamError(

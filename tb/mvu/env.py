@@ -165,6 +165,23 @@ class OutputScoreboard(StreamScoreboard):
         return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
 
 
+def _run_apart(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:
+    """`run_job` for another process: without the copy of the memory, and numbers as narrow as they are."""
+    result = run_job(registers, memories, params)
+    return replace(
+        result,
+        data_memory=result.data_memory[:0],
+        accumulators=_narrow(result.accumulators),
+        values=_narrow(result.values),
+    )
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """Integers as int8, int16, int32 or int64, whichever is the first that holds all."""
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    return values.astype(np.min_scalar_type(min(low, -1 - high)))
+
+
 class GoldenMvu:
     """The reference: memories as the bench has filled them, changed by every job as the device should.
 
@@ -199,9 +216,10 @@ class GoldenMvu:
         return self._keep(run_job(registers, self.memories, self.params))
 
     def start(self, registers: Registers, then: Callable[[JobResult], None], beside: bool = True) -> None:
-        """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`."""
+        """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`, and then
+        without ``data_memory``."""
         if beside:
-            self._started = ahead(run_job, registers, self.memories, self.params), then
+            self._started = ahead(_run_apart, registers, self.memories, self.params), then
         else:
             then(self.run(registers))
 

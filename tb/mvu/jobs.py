@@ -14,7 +14,7 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
 from assay.golden.mvu.clocks import JobClocks, job_clocks
-from assay.golden.mvu.functional import JobResult, config_causes
+from assay.golden.mvu.functional import Configuration, JobResult, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.ahead import Promise, ahead
@@ -315,7 +315,7 @@ class JobPlayer:
         """The output tensor as the memory holds it, decoded."""
         env = self.env
         spec = item.output
-        if spec is None or encode(item.registers)[BY_NAME["mvuobaseptr"].address] >> 24:
+        if spec is None or Configuration.of(item.registers).fields["mvuobaseptr"]["dest"]:
             return
         if not env.golden.written[spec.base : spec.base + spec.words].all():
             return  # a part of a layer: its last job finds the whole tensor

@@ -49,10 +49,10 @@ module burst_source #(
   localparam int CountWidth = $clog2(Beats + 1);
   localparam int Slot       = (Width + 7) / 8 * 8;
 
-  // Two bursts, written and read in turn. Whole bursts are memory words, never shifted or copied: a
-  // simulator moves them once.
-  logic [Beats*Slot-1:0]  burst_q [2];
-  logic [CountWidth-1:0]  count_q [2];
+  // Two bursts, written and read in turn. They are never shifted or copied: a simulator moves them once. (As an array's
+  // elements they would be moved twice: the second time when the edge's other assignments are done.)
+  logic [Beats*Slot-1:0]  burst0_q, burst1_q;
+  logic [CountWidth-1:0]  count0_q, count1_q, count;
   // Initial values: before the first reset, Python sees no error, whatever the device shows.
   logic [1:0]             full_q = '0, full_d;
   logic                   write_q = 1'b0, write_d;
@@ -81,7 +81,8 @@ module burst_source #(
 
   // A beat moves to the output register when that is empty or emptied in this clock.
   assign take = full_q[read_q] & ~stall & (~valid_q | ready);
-  assign last = index_q == count_q[read_q] - CountWidth'(1);
+  assign count = read_q ? count1_q : count0_q;
+  assign last = index_q == count - CountWidth'(1);
 
   always_comb begin
     full_d  = full_q;
@@ -128,11 +129,15 @@ module burst_source #(
   end
 
   always_ff @(posedge clk_i) begin
-    if (accept) begin
-      burst_q[write_q] <= burst_data_i;
-      count_q[write_q] <= burst_count_i;
+    if (accept && !write_q) begin
+      burst0_q <= burst_data_i;
+      count0_q <= burst_count_i;
     end
-    if (take) data_q <= burst_q[read_q][32'(index_q)*Slot +: Width];
+    if (accept && write_q) begin
+      burst1_q <= burst_data_i;
+      count1_q <= burst_count_i;
+    end
+    if (take) data_q <= read_q ? burst1_q[32'(index_q)*Slot +: Width] : burst0_q[32'(index_q)*Slot +: Width];
   end
 
   assign valid_o = valid_q;
