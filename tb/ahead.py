@@ -15,18 +15,20 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import itertools
 import multiprocessing
 import os
 import pickle
 import signal
 import tempfile
 import warnings
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar, cast
 
-__all__ = ["AHEAD", "Promise", "ahead", "warm_up"]
+__all__ = ["AHEAD", "Promise", "Remote", "ahead", "warm_up"]
 
 AHEAD = "ASSAY_AHEAD"  #: environment variable: 0: no process of its own
 
@@ -65,6 +67,50 @@ def ahead(function: Callable[..., T], *arguments: Any) -> Promise[T]:
     if worker is None:
         return Promise(function(*arguments))
     return Promise(awaited=worker.start(pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)))
+
+
+class Remote:
+    """An object in the other process: its methods run there, one after the other, in the order of the calls.
+
+    Args:
+        kind: makes the object from the other arguments.
+    """
+
+    def __init__(self, kind: Callable[..., object], *arguments: Any) -> None:
+        self._number = next(_numbers)
+        ahead(_make, self._number, kind, arguments, list(_dropped))
+        _dropped.clear()
+        # A finalizer runs at any time, in the middle of another call, too: it only takes a note.
+        weakref.finalize(self, _dropped.append, self._number)
+
+    def call(self, method: str, *arguments: Any) -> Promise[Any]:
+        """Start ``method(*arguments)`` of the object; the arguments are copied now.
+
+        Raises:
+            Exception: by the promise: what the method raised, or what making the object raised.
+        """
+        return ahead(_call, self._number, method, arguments)
+
+
+_numbers = itertools.count()
+_dropped: list[int] = []  # objects whose `Remote` is gone
+_objects: dict[int, object] = {}  # by number, in the process where the methods run
+
+
+def _make(number: int, kind: Callable[..., object], arguments: Sequence[Any], dropped: Sequence[int]) -> None:
+    for each in dropped:
+        _objects.pop(each, None)
+    try:
+        _objects[number] = kind(*arguments)
+    except Exception as error:
+        _objects[number] = error
+
+
+def _call(number: int, method: str, arguments: Sequence[Any]) -> Any:
+    found = _objects[number]
+    if isinstance(found, Exception):
+        raise found
+    return getattr(found, method)(*arguments)
 
 
 def warm_up() -> None:
@@ -177,15 +223,13 @@ def _serve(parent: int, pipe: Connection, parents: Connection, files: list[tuple
     parents.close()  # else the pipe would never end
     with contextlib.suppress(AttributeError):  # only Linux has it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    while os.getppid() == parent:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # the pipe's end: the parent needs nothing any more
+        while os.getppid() == parent:
             slot, size = pipe.recv()
-        except EOFError:
-            break
-        arguments, results = files[slot]
-        packed = _answer(_get(arguments, size))
-        _put(results, packed)
-        pipe.send(len(packed))
+            arguments, results = files[slot]
+            packed = _answer(_get(arguments, size))
+            _put(results, packed)
+            pipe.send(len(packed))
     os._exit(0)
 
 

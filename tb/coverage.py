@@ -30,6 +30,8 @@ import numpy.typing as npt
 
 from assay.tb.json_file import write_json
 
+_SINGLES = 4096  # unlike single samples that are remembered
+
 
 class CoverageError(ValueError):
     """A sample, a definition or a file does not fit the cover group."""
@@ -138,7 +140,17 @@ class CoverGroup:
                 raise CoverageError(f"cover group {name}: nothing in cross {' x '.join(cross)} is possible")
             items.append(_Item(" x ".join(cross), crossed, possible))
         self._items = {item.name: item for item in items}
-        self._hits = {item.name: np.zeros(item.possible.shape, np.int64) for item in items}
+        self._counted = {item.name: np.zeros(item.possible.shape, np.int64) for item in items}
+        # Single samples that are not among those so far: values to their places, and how many.
+        self._singles: dict[tuple[tuple[str, Any], ...], list[Any]] = {}
+
+    def _hits(self, item: str) -> np.ndarray:
+        """Hits of every bin of a point or cross."""
+        for places, count in self._singles.values():
+            for name, place in places:
+                self._counted[name][place] += count
+        self._singles.clear()
+        return self._counted[item]
 
     def sample(self, **values: npt.ArrayLike) -> None:
         """Count samples: for every point an array [n], or a scalar that counts for all of them.
@@ -162,23 +174,31 @@ class CoverGroup:
             name: np.broadcast_to(self.points[name].indices(array), count) for name, array in arrays.items()
         }
         for item in self._items.values():
-            np.add.at(self._hits[item.name], tuple(indices[point.name] for point in item.points), 1)
+            np.add.at(self._counted[item.name], tuple(indices[point.name] for point in item.points), 1)
 
     def _sample_one(self, values: Mapping[str, Any]) -> None:
-        """Count one sample: a tenth of the time that arrays take."""
-        indices = {
-            name: self.points[name].bin_of(value.item() if isinstance(value, np.generic) else value)
-            for name, value in values.items()
-        }
-        for item in self._items.values():
-            self._hits[item.name][tuple([indices[point.name] for point in item.points])] += 1
+        """Count one sample: many are alike, and these are counted together."""
+        key = tuple(values.items())
+        found = self._singles.get(key)
+        if found is None:
+            if len(self._singles) > _SINGLES:
+                self._hits(next(iter(self._items)))
+            indices = {
+                name: self.points[name].bin_of(value.item() if isinstance(value, np.generic) else value)
+                for name, value in values.items()
+            }
+            places = [
+                (item.name, tuple(indices[point.name] for point in item.points))
+                for item in self._items.values()
+            ]
+            found = self._singles[key] = [places, 0]
+        found[1] += 1
 
     def hits(self, item: str) -> dict[str, int]:
         """Label (of a cross: labels joined with `` x ``) to hits, of a point or cross."""
-        entry = self._items[item]
+        entry, hits = self._items[item], self._hits(item)
         return {
-            self._label(entry, tuple(place)): int(self._hits[item][tuple(place)])
-            for place in np.argwhere(entry.possible)
+            self._label(entry, tuple(place)): int(hits[tuple(place)]) for place in np.argwhere(entry.possible)
         }
 
     def missed(self) -> dict[str, list[str]]:
@@ -244,14 +264,15 @@ class CoverGroup:
             if name not in self._items:
                 raise CoverageError(f"cover group {self.name} has no item {name}: it was defined otherwise")
             places = {
-                self._label(self._items[name], place): place for place in np.ndindex(self._hits[name].shape)
+                self._label(self._items[name], place): place
+                for place in np.ndindex(self._counted[name].shape)
             }
-            added[name] = self._hits[name].copy()
+            added[name] = self._hits(name).copy()
             for label, hits in item["hits"].items():
                 if label not in places:
                     raise CoverageError(f"{self.name}.{name} has no bin {label}: it was defined otherwise")
                 added[name][places[label]] += hits
-        self._hits.update(added)
+        self._counted.update(added)
 
     def save(self, path: Path) -> None:
         """Write `as_json` to a file."""
@@ -266,7 +287,7 @@ class CoverGroup:
         self.merge(data)
 
     def _covered(self, item: _Item) -> np.ndarray:
-        return self._hits[item.name] >= max(point.at_least for point in item.points)
+        return self._hits(item.name) >= max(point.at_least for point in item.points)
 
     @staticmethod
     def _label(item: _Item, place: tuple[int, ...]) -> str:

@@ -187,10 +187,19 @@ class StreamScoreboard:
         self._expected.append(self.format.check(beats))
         self._compare()
 
-    def expect_later(self, count: int, make: Callable[[], np.ndarray]) -> None:
+    def expect_later(self, count: int, make: Callable[[], np.ndarray], patient: bool = False) -> None:
         """As `expect` of `count` beats, which are asked for when the first of them is compared: a golden model may work
-        ahead of the design (`tb.ahead`) without any influence on what is found, and when."""
+        ahead of the design (`tb.ahead`) without any influence on what is found, and when.
+
+        Args:
+            patient: beats that have come before wait for more of them, or for `compare`.
+        """
         self._later.append((count, make))
+        if not patient:
+            self._compare()
+
+    def compare(self) -> None:
+        """Compare what is there on both sides."""
         self._compare()
 
     def write(self, beats: Beats) -> None:

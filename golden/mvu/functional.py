@@ -9,10 +9,11 @@ program addresses the same tiles for every pair, and a test holds the two togeth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
+from typing import TypeAlias
 
 import numpy as np
 
@@ -68,7 +69,7 @@ _PORT_ADDRESSES = 1 << 16
 # Outputs are computed in portions whose operands stay below this many bytes.
 _PORTION_BYTES = 64 << 20
 
-Registers = Mapping[str, Mapping[str, int] | int]
+Registers: TypeAlias = "Mapping[str, Mapping[str, int] | int] | Configuration"
 
 
 class Configuration:
@@ -83,7 +84,7 @@ class Configuration:
         ConfigurationError: a value that does not fit its field.
     """
 
-    def __init__(self, registers: Registers) -> None:
+    def __init__(self, registers: Mapping[str, Mapping[str, int] | int]) -> None:
         words = encode(registers)
         self.fields: dict[str, dict[str, int]] = {
             r.name: r.decode(words.get(r.address, 0)) for r in REGISTERS
@@ -91,9 +92,17 @@ class Configuration:
 
     @classmethod
     def of(cls, registers: Registers) -> Configuration:
-        """As the constructor; what is worked out for the last few configurations is kept. Nobody may change it."""
+        """As the constructor, or a configuration as it is; what is worked out for the last few configurations is kept.
+        Nobody may change it."""
+        if isinstance(registers, Configuration):
+            return registers
         words = encode(registers)
-        key = tuple([words.get(r.address, 0) for r in REGISTERS])
+        return cls.kept([words.get(r.address, 0) for r in REGISTERS])
+
+    @classmethod
+    def kept(cls, words: Iterable[int]) -> Configuration:
+        """As `of`, from the words of all registers."""
+        key = tuple(words)
         found = _CONFIGURATIONS.pop(key, None) or cls.of_words(key)
         _CONFIGURATIONS[key] = found  # now the last one
         if len(_CONFIGURATIONS) > _CONFIGURATIONS_KEPT:

@@ -155,7 +155,7 @@ class AcceleratorEnv(StreamEnv):
         """Wait until everything so far has reached its scoreboard."""
         await self.settle_streams(
             [name for name, stream in self.streams.items() if stream.role == "tap"],
-            lambda: self.harts.batches or any(unit.trace.outstanding for unit in self.mvus.units),
+            lambda: self.harts.batches or self.mvus.outstanding,
             looks=40,
             clocks=_FLUSH_CLOCKS,
         )

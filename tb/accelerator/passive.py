@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from cocotb.utils import get_sim_time
@@ -20,17 +21,18 @@ from assay.golden.accelerator.plan import BIASES, SCALERS, WEIGHTS, Load, Place,
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import ControllerParameters
 from assay.golden.errors import GoldenError
-from assay.golden.mvu.clocks import job_clocks
-from assay.golden.mvu.functional import config_causes
+from assay.golden.mvu.functional import Configuration, JobResult
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import CROSSBAR_PORTS, MvuParameters
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
+from assay.tb.accelerator.golden_units import Change, GoldenUnits
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
+from assay.tb.ahead import Promise, Remote
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE, BusAccess
 from assay.tb.mvu.coverage import MvuCoverage
-from assay.tb.mvu.env import Expectation, GoldenMvu, OutputScoreboard
+from assay.tb.mvu.env import Expectation, OutputScoreboard
 from assay.tb.mvu.jobs import name_words
 
 __all__ = ["ACCESSES", "HOST_WRITES", "JOB_END", "LINES", "BusLog", "HartWatch", "Lines", "MvuWatch"]
@@ -58,14 +60,13 @@ class _Job:
 
     name: str
     countdown: int
-    ideal: int | None  #: clocks; None of an illegal job
+    golden: Promise[tuple[JobResult, int | None]]  #: as of `GoldenUnits.run`
 
 
 @dataclass
 class _Unit:
     """The record of an MVU."""
 
-    golden: GoldenMvu
     trace: OutputScoreboard
     shadow: dict[int, int] = field(default_factory=dict)
     jobs: deque[_Job] = field(default_factory=deque)
@@ -108,12 +109,13 @@ class MvuWatch:
         self.jobs = 0
         self.multiplied = self.ideal = self.busy = 0
         self.origin_ns = 0.0
+        self._golden = Remote(GoldenUnits, mvus, params)
+        self._changes: list[Change] = []  # that the golden units have not been told
         self._trc = trc
         self._fail = fail
         self._clock_ns = clock_ns
         self.units = [
             _Unit(
-                GoldenMvu(params),
                 OutputScoreboard(f"u{m}_trc", trc, lanes=params.lanes, on_mismatch=fail, clock_ns=clock_ns),
                 {register.address: 0 for register in REGISTERS},
             )
@@ -138,16 +140,22 @@ class MvuWatch:
     # ---------------------------------------------------------------------------------------------
     def load(self, load: Load) -> None:
         """Parameters go to some units."""
-        for mvu in load.mvus:
-            memories = self.units[mvu].golden.memories
-            target = {WEIGHTS: memories.weights, SCALERS: memories.scaler, BIASES: memories.bias}[load.select]
-            target[load.first : load.first + len(load.image)] = load.image
+        memory = {WEIGHTS: "weights", SCALERS: "scaler", BIASES: "bias"}[load.select]
+        self._changes.append(Change(load.mvus, memory, load.first, load.image))
 
     def write(self, place: Place, values: np.ndarray) -> None:
         """A tensor goes to the units of its place."""
         words = pack_activations(values, place.fmt, self.params.lanes)
-        for mvu in place.mvus:
-            self.units[mvu].golden.load(place.base, words)
+        self._changes.append(Change(place.mvus, "data", place.base, words))
+
+    def data(self, mvu: int, first: int, count: int) -> np.ndarray:
+        """Words of a golden unit's data memory, uint8[count, lanes/8]."""
+        words: np.ndarray = self._call("data", mvu, first, count).result()
+        return words
+
+    def _call(self, method: str, *arguments: object) -> Promise[Any]:
+        changes, self._changes = self._changes, []
+        return self._golden.call(method, changes, *arguments)
 
     # ---------------------------------------------------------------------------------------------
     # What the units take and give
@@ -165,9 +173,9 @@ class MvuWatch:
 
     def _begin(self, mvu: int, clock: int) -> None:
         unit = self.units[mvu]
-        registers = {
-            row.name: row.decode(unit.shadow[row.address]) for row in REGISTERS if row.address != _STATUS
-        }
+        configuration = Configuration.kept(
+            0 if row.address == _STATUS else unit.shadow[row.address] for row in REGISTERS
+        )
         step = unit.steps[unit.begun] if unit.begun < len(unit.steps) else None
         name = f"job {unit.begun} of MVU {mvu}"
         locate: Callable[[int], str] = lambda index: f"{name}, output word {index}"  # noqa: E731
@@ -178,24 +186,29 @@ class MvuWatch:
             locate = name_words(step.job, self.params.lanes)
         unit.begun += 1
         self.jobs += 1
-        causes = config_causes(registers)
         try:
-            result = unit.golden.run(registers)
+            causes = configuration.causes
         except GoldenError as error:
             self._wrong(f"{name} cannot be run: {error}", clock, "job")
             return
-        for dest in range(len(self.units)):
-            if result.dest >> dest & 1:
-                golden = self.units[dest].golden
-                address = result.address % self.params.data_depth
-                golden.memories.data[address] = result.data
-                golden.written[address] = True
-        if len(result.data):
-            unit.trace.expect_job(Expectation.of(registers, result, locate, self._trc))
-        ideal = job_clocks(registers).total if not causes else None
-        unit.jobs.append(_Job(name, registers["mvucommand"]["countdown"], ideal))
-        self.coverage.sample_job(registers, causes, overlap=len(unit.jobs) > 1)
-        self._check_ends(unit)
+        job = _Job(name, configuration.countdown, self._call("run", mvu, configuration))
+        unit.jobs.append(job)
+
+        def words() -> Expectation | None:
+            try:
+                result, _ = job.golden.result()
+            except GoldenError as error:
+                self._wrong(f"{name} cannot be run: {error}", clock, "job")
+                return None
+            return Expectation.of(configuration, result, locate, self._trc) if len(result.data) else None
+
+        if causes:
+            expectation = words()
+            if expectation is not None:
+                unit.trace.expect_job(expectation)
+        else:
+            unit.trace.expect_job_later(words)
+        self.coverage.sample_job(configuration, causes, overlap=len(unit.jobs) > 1)
 
     def _is(self, step: Step, unit: _Unit, name: str, clock: int) -> bool:
         """Whether the registers are those of the plan's step."""
@@ -219,16 +232,29 @@ class MvuWatch:
             beats.cycles.tolist(),
             strict=True,
         )
+        self._look(unit)
+
+    @property
+    def outstanding(self) -> bool:
+        """Whether words are expected that have not come so far."""
+        for unit in self.units:
+            self._look(unit)
+        return any(unit.trace.outstanding for unit in self.units)
+
+    def _look(self, unit: _Unit) -> None:
+        """Compare what has come. A job that has just begun is not looked at: the golden units are about to do it."""
+        unit.trace.compare()
         self._check_ends(unit)
 
     def _check_ends(self, unit: _Unit) -> None:
         """Clocks of the jobs that have ended: the formula, and what the job's accesses waited."""
         while unit.jobs and unit.ends:
             job, (busy, multiplied, reads, writes, clock) = unit.jobs.popleft(), unit.ends.popleft()
-            if job.ideal is None:
+            _, ideal = job.golden.result()
+            if ideal is None:
                 continue
             self.multiplied += multiplied
-            self.ideal += job.ideal
+            self.ideal += ideal
             self.busy += busy
             waited = reads + writes
             if multiplied != job.countdown:
@@ -237,9 +263,9 @@ class MvuWatch:
                     clock,
                     "clocks",
                 )
-            elif not job.ideal <= busy <= job.ideal + waited:
+            elif not ideal <= busy <= ideal + waited:
                 self._wrong(
-                    f"{job.name} was busy for {busy} clocks; the formula gives {job.ideal}, and its accesses waited "
+                    f"{job.name} was busy for {busy} clocks; the formula gives {ideal}, and its accesses waited "
                     f"{waited}",
                     clock,
                     "clocks",

@@ -251,9 +251,7 @@ class HostReads(Beside):
         plan = host.plan
         assert plan is not None  # for it runs
         place = plan.places[plan.network.input]
-        golden = (
-            env.mvus.units[min(place.mvus)].golden.memories.data[place.base : place.base + place.words].copy()
-        )
+        golden = env.mvus.data(min(place.mvus), place.base, place.words)
         stays = not any(
             other.base < place.base + place.words and place.base < other.base + other.words
             for name, other in plan.places.items()

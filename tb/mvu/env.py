@@ -132,10 +132,24 @@ class OutputScoreboard(StreamScoreboard):
 
     def expect_job(self, job: Expectation) -> None:
         """Append the words of one job."""
+        self.expect(self._promise(job))
+
+    def _promise(self, job: Expectation) -> np.ndarray:
         job = replace(job, beats=self.alter(job.beats))
         self._jobs.append((self._promised, job))
         self._promised += len(job.beats)
-        self.expect(job.beats)
+        return job.beats
+
+    def expect_job_later(self, make: Callable[[], Expectation | None]) -> None:
+        """As `expect_job`, of what is asked for when the job's first word is compared, which waits for more of them or
+        for `compare`. None: it has no words."""
+
+        def beats() -> np.ndarray:
+            job = make()
+            return np.empty((0, self.format.bytes), np.uint8) if job is None else self._promise(job)
+
+        # One beat stands for all of them: how many there are is not known yet.
+        self.expect_later(1, beats, patient=True)
 
     def flush(self) -> None:
         super().flush()
@@ -165,7 +179,7 @@ class OutputScoreboard(StreamScoreboard):
         return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
 
 
-def _run_apart(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:
+def run_apart(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:
     """`run_job` for another process: without the copy of the memory, and numbers as narrow as they are."""
     result = run_job(registers, memories, params)
     return replace(
@@ -219,7 +233,7 @@ class GoldenMvu:
         """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`, and then
         without ``data_memory``."""
         if beside:
-            self._started = ahead(_run_apart, registers, self.memories, self.params), then
+            self._started = ahead(run_apart, registers, self.memories, self.params), then
         else:
             then(self.run(registers))
 

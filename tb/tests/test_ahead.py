@@ -12,7 +12,7 @@ import pytest
 
 from assay.golden.errors import ConfigurationError
 from assay.tb import ahead as module
-from assay.tb.ahead import AHEAD, Promise, ahead, warm_up
+from assay.tb.ahead import AHEAD, Promise, Remote, ahead, warm_up
 
 
 class _Odd(Exception):
@@ -38,6 +38,23 @@ def _fail(kind: str) -> None:
 
 def _end() -> None:
     os._exit(3)
+
+
+class _Sum:
+    """Adds up what it is given."""
+
+    def __init__(self, first: int) -> None:
+        if first < 0:
+            raise ConfigurationError("below 0")
+        self.value = first
+
+    def add(self, number: int) -> tuple[int, int]:
+        self.value += number
+        return self.value, os.getpid()
+
+
+def _objects() -> int:
+    return len(module._objects)
 
 
 @pytest.fixture
@@ -99,3 +116,26 @@ def test_without_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(AHEAD, "0")
     assert ahead(_process).result() == os.getpid()
     assert Promise(7).result() == 7
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_remote(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
+    """An object keeps what its calls have made of it; it goes with its `Remote`; its errors are raised here."""
+    if beside:
+        request.getfixturevalue("worker")
+    else:
+        monkeypatch.setattr(module, "_made", [None])
+    before = ahead(_objects).result()
+    one, other = Remote(_Sum, 10), Remote(_Sum, 20)
+    promises = [one.call("add", 1), other.call("add", 2), one.call("add", 3)]
+    assert [p.result()[0] for p in promises] == [11, 22, 14]
+    assert (promises[0].result()[1] != os.getpid()) == beside
+    assert ahead(_objects).result() == before + 2
+    del one
+    broken = Remote(_Sum, -1)
+    assert ahead(_objects).result() == before + 2
+    with pytest.raises(ConfigurationError, match="below 0"):
+        broken.call("add", 1).result()
+    with pytest.raises(TypeError):
+        other.call("add").result()
+    assert other.call("add", 1).result()[0] == 23
