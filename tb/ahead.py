@@ -66,7 +66,7 @@ def ahead(function: Callable[..., T], *arguments: Any) -> Promise[T]:
     worker = _worker()
     if worker is None:
         return Promise(function(*arguments))
-    return Promise(awaited=worker.start(pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)))
+    return Promise(awaited=worker.start(_packed((function, arguments))))
 
 
 class Remote:
@@ -128,9 +128,9 @@ class _Worker:
     def __init__(self) -> None:
         self._files = [(_file(), _file()) for _ in range(_SLOTS)]
         self._free = list(range(_SLOTS))
-        self._waiting: deque[tuple[int, bytes]] = deque()  # computations that have no slot so far
+        self._waiting: deque[tuple[int, _Parts]] = deque()  # computations that have no slot so far
         self._started: deque[tuple[int, int]] = deque()  # (computation, slot), in the order of the answers
-        self._answers: dict[int, bytes] = {}
+        self._answers: dict[int, _Parts] = {}
         self._count = 0
         fork = multiprocessing.get_context("fork")
         self._pipe, other = fork.Pipe()
@@ -143,14 +143,16 @@ class _Worker:
             self._process.start()
         other.close()
 
-    def start(self, packed: bytes) -> Callable[[], Any]:
-        """Begin ``packed``, a pickled function and its arguments; what is returned waits for the result."""
+    def start(self, packed: _Parts) -> Callable[[], Any]:
+        """Begin ``packed``, a function and its arguments; what is returned waits for the result."""
         number = self._count
         self._count += 1
         self._waiting.append((number, packed))
         while self._pipe.poll():
             self._receive()
         self._send()
+        if self._waiting and self._waiting[-1][0] == number:  # its arrays may change before it is sent
+            self._waiting[-1] = number, list(map(bytes, packed))
         return lambda: self._result(number)
 
     def close(self) -> None:
@@ -163,7 +165,7 @@ class _Worker:
         while number not in self._answers:
             self._receive()
             self._send()
-        good, value = pickle.loads(self._answers.pop(number))
+        good, value = _unpacked(self._answers.pop(number))
         if not good:
             raise value
         return value
@@ -172,16 +174,16 @@ class _Worker:
         while self._waiting and self._free:
             number, packed = self._waiting.popleft()
             slot = self._free.pop()
-            _put(self._files[slot][0], packed)
+            sizes = _put(self._files[slot][0], packed)
             with self._alive():
-                self._pipe.send((slot, len(packed)))
+                self._pipe.send((slot, sizes))
             self._started.append((number, slot))
 
     def _receive(self) -> None:
         with self._alive():
-            size = self._pipe.recv()
+            sizes = self._pipe.recv()
         number, slot = self._started.popleft()
-        self._answers[number] = _get(self._files[slot][1], size)
+        self._answers[number] = _get(self._files[slot][1], sizes)
         self._free.append(slot)
 
     @contextlib.contextmanager
@@ -204,17 +206,41 @@ def _file() -> int:
         return os.dup(file.fileno())
 
 
-def _put(file: int, content: bytes) -> None:
-    view, at = memoryview(content), 0
-    while at < len(view):
-        at += os.pwrite(file, view[at:], at)
+_Parts = list[Any]  # buffers: a pickle, and the arrays in it
 
 
-def _get(file: int, size: int) -> bytes:
-    parts: list[bytes] = []
-    while (at := sum(map(len, parts))) < size:
-        parts.append(os.pread(file, size - at, at))
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _packed(value: object) -> _Parts:
+    """What `_unpacked` makes a copy of `value` from; the arrays are the value's own memory."""
+    arrays: list[pickle.PickleBuffer] = []
+    text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL, buffer_callback=arrays.append)
+    return [text, *(array.raw() for array in arrays)]
+
+
+def _unpacked(parts: _Parts) -> Any:
+    return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def _put(file: int, parts: _Parts) -> list[int]:
+    """Write buffers one behind the other; gives their sizes."""
+    at = 0
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            written = os.pwrite(file, view, at)
+            at, view = at + written, view[written:]
+    return [len(part) for part in parts]
+
+
+def _get(file: int, sizes: Sequence[int]) -> _Parts:
+    """Buffers of these sizes, that can be written to."""
+    parts: _Parts = [bytearray(size) for size in sizes]
+    at = 0
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            read = os.preadv(file, [view], at)
+            at, view = at + read, view[read:]
+    return parts
 
 
 def _serve(parent: int, pipe: Connection, parents: Connection, files: list[tuple[int, int]]) -> None:
@@ -225,25 +251,23 @@ def _serve(parent: int, pipe: Connection, parents: Connection, files: list[tuple
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with contextlib.suppress(EOFError, ConnectionError):  # the pipe's end: the parent needs nothing any more
         while os.getppid() == parent:
-            slot, size = pipe.recv()
+            slot, sizes = pipe.recv()
             arguments, results = files[slot]
-            packed = _answer(_get(arguments, size))
-            _put(results, packed)
-            pipe.send(len(packed))
+            pipe.send(_put(results, _answer(_get(arguments, sizes))))
     os._exit(0)
 
 
-def _answer(packed: bytes) -> bytes:
-    """Pickled: whether the computation succeeded, and its result or what it raised."""
+def _answer(packed: _Parts) -> _Parts:
+    """Whether the computation succeeded, and its result or what it raised."""
     try:
-        function, arguments = pickle.loads(packed)
-        return pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
+        function, arguments = _unpacked(packed)
+        return _packed((True, function(*arguments)))
     except Exception as error:
         try:
-            answer = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
-            pickle.loads(answer)  # some exceptions cannot be made again from their text
+            answer = _packed((False, error))
+            _unpacked(answer)  # some exceptions cannot be made again from their text
         except Exception:
-            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
+            answer = _packed((False, RuntimeError(f"{type(error).__name__}: {error}")))
         return answer
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.ma  # np.unique would load it in the middle of a simulation
 import numpy.typing as npt
 
 from assay.tb.json_file import write_json

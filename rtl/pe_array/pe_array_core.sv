@@ -40,6 +40,7 @@ module pe_array_core
 
   localparam int OperandWidth = DataWidth + 1;
   localparam int VectorBits = Rows * OperandWidth;
+  localparam int ColumnWidth = Rows * AccWidth;
   localparam logic [AccWidth-1:0] Lowest = 32'h8000_0000;
 
   logic [Vectors*VectorBits-1:0] pixels_q, pixels2_q;
@@ -72,31 +73,31 @@ module pe_array_core
     end
   end
 
+  // A column at a time, and what the step does is asked once for all of its rows: simulators are quicker so.
   always_ff @(posedge clk_i) begin : p_accumulate
     logic [VectorBits-1:0] vector;
     logic signed [OperandWidth-1:0] weight, pixel;
-    logic signed [AccWidth-1:0] product, from;
-    logic nothing;
+    logic [ColumnWidth-1:0] accs;
     if (en_i && acc_valid_i) begin
       for (int c = 0; c < Columns; c++) begin
-        vector  = pixels2_q[int'(vectors_i[c*VectorWidth+:VectorWidth])*VectorBits+:VectorBits];
-        weight  = weights_q[c*OperandWidth+:OperandWidth];
-        nothing = empty_i || c == 0 || starts_i[c];
-        for (int r = 0; r < Rows; r++) begin
-          pixel   = vector[r*OperandWidth+:OperandWidth];
-          product = AccWidth'(pixel) * AccWidth'(weight);
-          if (!first_i) from = accs_q[(c*Rows+r)*AccWidth+:AccWidth];
-          else if (nothing) from = maximum_i ? Lowest : '0;
-          else from = accs_q[((c > 0 ? c - 1 : 0)*Rows+r)*AccWidth+:AccWidth];
-          if (shift_i) begin
-            accs_q[(c*Rows+r)*AccWidth+:AccWidth] <= from;
-          end else if (maximum_i) begin
-            accs_q[(c*Rows+r)*AccWidth+:AccWidth] <=
-                weight != '0 && in_map2_q[r] && AccWidth'(pixel) > from ? AccWidth'(pixel) : from;
-          end else begin
-            accs_q[(c*Rows+r)*AccWidth+:AccWidth] <= from + product;
+        vector = pixels2_q[int'(vectors_i[c*VectorWidth+:VectorWidth])*VectorBits+:VectorBits];
+        weight = weights_q[c*OperandWidth+:OperandWidth];
+        if (!first_i) accs = accs_q[c*ColumnWidth+:ColumnWidth];
+        else if (empty_i || c == 0 || starts_i[c]) accs = maximum_i ? {Rows{Lowest}} : '0;
+        else accs = accs_q[(c>0?c-1 : 0)*ColumnWidth+:ColumnWidth];
+        if (!shift_i && !maximum_i) begin
+          for (int r = 0; r < Rows; r++) begin
+            pixel = vector[r*OperandWidth+:OperandWidth];
+            accs[r*AccWidth+:AccWidth] = accs[r*AccWidth+:AccWidth] + AccWidth'(pixel) * AccWidth'(weight);
+          end
+        end else if (!shift_i && weight != '0) begin
+          for (int r = 0; r < Rows; r++) begin
+            pixel = vector[r*OperandWidth+:OperandWidth];
+            if (in_map2_q[r] && AccWidth'(pixel) > $signed(accs[r*AccWidth+:AccWidth]))
+              accs[r*AccWidth+:AccWidth] = AccWidth'(pixel);
           end
         end
+        accs_q[c*ColumnWidth+:ColumnWidth] <= accs;
       end
     end
   end

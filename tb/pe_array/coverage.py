@@ -209,10 +209,10 @@ class PeArrayCoverage:
         step = tile.step_clocks
         outputs, stride = tile["rows.output"], tile["window.row_stride"]
         reads = (outputs - 1) * stride + tile["window.kernel_rows"]
-        starts = np.flatnonzero(np.append(np.array(tile.starts, bool)[1:], True))
+        starts = [bool(start) for start in tile.starts]
         self.windows.sample(
             kernel_rows=tile["window.kernel_rows"],
-            group_columns=int(starts[0]) + 1,
+            group_columns=[*starts[1:], True].index(True) + 1,
             row_stride=stride,
             column_stride=tile["window.column_stride"],
             phases=tile["extent.weight_beats"] // step,
@@ -221,7 +221,7 @@ class PeArrayCoverage:
             first_output=tile["window.first_output"],
             flush=tile.flush,
             array_op=tile["mode.array_op"],
-            vectors=len(np.unique(tile.vectors)),
+            vectors=len({int(vector) for vector in tile.vectors}),
         )
         entries = tile["entries"]
         self.shapes.sample(
