@@ -16,6 +16,7 @@ from assay.golden.accelerator.parameters import LANES, AcceleratorParameters
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import MAX_HARTS
 from assay.golden.mvu.parameters import CROSSBAR_PORTS, MAX_PRECISION
+from assay.golden.parameters import render_checks
 from assay.golden.registers import (
     WORD_BITS,
     Field,
@@ -366,6 +367,11 @@ def generated_files(root: Path) -> dict[Path, str]:
     """Path below the project's `root` to the text that belongs there."""
     return {
         root / "rtl" / "accelerator" / "accelerator_pkg.sv": render_package(),
+        root / "rtl" / "common" / "accelerator_parameters.svh": render_checks(
+            _MODULE,
+            "golden/accelerator/parameters.py",
+            {name: AcceleratorParameters.table()[name] for name in ("Mvus", "Lanes")},
+        ),
         root / "docs" / "accelerator_registers.md": render_documentation(),
     }
 

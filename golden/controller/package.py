@@ -24,6 +24,7 @@ from assay.golden.controller.csrs import (
 )
 from assay.golden.controller.instructions import INSTRUCTIONS, OPCODES
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
+from assay.golden.parameters import render_checks
 from assay.golden.registers import (
     WORD_BITS,
     Field,
@@ -190,6 +191,9 @@ def generated_files(root: Path) -> dict[Path, str]:
     """Path below the project's `root` to the text that belongs there."""
     return {
         root / "rtl" / "controller" / "controller_pkg.sv": render_package(),
+        root / "rtl" / "common" / "controller_parameters.svh": render_checks(
+            _MODULE, "golden/controller/parameters.py", ControllerParameters.table()
+        ),
         root / "docs" / "controller_csrs.md": render_documentation(),
     }
 

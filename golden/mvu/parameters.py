@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assay.golden.errors import ConfigurationError
-from assay.golden.parameters import ParameterSet, parameter, powers
+from assay.golden.parameters import Joint, ParameterSet, parameter, powers
 
 #: Nested loops of the weight and input address generators. The original has five; three more let a whole
 #: padded and pooled layer run as one job: row, column, output block, pool row, pool column, plane pair,
@@ -37,6 +37,12 @@ CROSSBAR_PORTS = 8  #: width of the one-hot destination
 OUTPUT_FIFO_DEPTH = (
     10  #: output blocks between issue and serialiser; the pipeline's latency + 1, so that one a clock flows
 )
+
+
+JOINT = (
+    Joint("data_depth", "DataBanks * BankDepth <= 65536", "at most 65536 words, DataBanks times BankDepth"),
+)
+"""What the RTL checks beside the ranges."""
 
 
 @dataclass(frozen=True)

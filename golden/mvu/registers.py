@@ -13,6 +13,7 @@ from pathlib import Path
 
 from assay.golden.mvu.parameters import (
     CHANNEL_LOOPS,
+    JOINT,
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
     OUTPUT_LOOPS,
@@ -21,6 +22,7 @@ from assay.golden.mvu.parameters import (
     RESIDUAL_LOOPS,
     MvuParameters,
 )
+from assay.golden.parameters import render_checks
 from assay.golden.registers import (
     WORD_BITS,
     Field,
@@ -308,6 +310,9 @@ def generated_files(root: Path) -> dict[Path, str]:
     """Path below the project's `root` to the text that belongs there."""
     return {
         root / "rtl" / "mvu" / "mvu_pkg.sv": render_package(),
+        root / "rtl" / "common" / "mvu_parameters.svh": render_checks(
+            _MODULE, "golden/mvu/parameters.py", MvuParameters.table(), JOINT
+        ),
         root / "docs" / "mvu_registers.md": render_documentation(),
     }
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from assay.golden.errors import ConfigurationError
-from assay.golden.parameters import ParameterSet, parameter, powers
+from assay.golden.parameters import Joint, ParameterSet, parameter, powers
 
 MAX_KERNEL = 11  #: rows and columns of the largest kernel
 MAX_STRIDE = 4  #: largest vertical and horizontal stride
 ACC_WIDTH = 32  #: accumulator bits; sums are kept modulo 2**32
 MAX_DIVISOR = 255  #: largest a of a rational factor 2**n / a
 SOFTMAX_DEPTH = 1024  #: elements of the longest vector of a softmax
+
+
+JOINT = (
+    Joint("lanes_of_columns", "Lanes <= Columns", "at most Columns"),
+    Joint("vectors_of_columns", "Vectors <= Columns", "at most Columns"),
+)
+"""What the RTL checks beside the ranges."""
 
 
 @dataclass(frozen=True)

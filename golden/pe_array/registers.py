@@ -11,8 +11,10 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
+from assay.golden.parameters import render_checks
 from assay.golden.pe_array.parameters import (
     ACC_WIDTH,
+    JOINT,
     MAX_KERNEL,
     MAX_STRIDE,
     SOFTMAX_DEPTH,
@@ -338,6 +340,9 @@ def generated_files(root: Path) -> dict[Path, str]:
     """Path below the project's `root` to the text that belongs there."""
     return {
         root / "rtl" / "pe_array" / "pe_array_pkg.sv": render_package(),
+        root / "rtl" / "common" / "pe_array_parameters.svh": render_checks(
+            _MODULE, "golden/pe_array/parameters.py", PeArrayParameters.table(), JOINT
+        ),
         root / "docs" / "pe_array_registers.md": render_documentation(),
     }
 

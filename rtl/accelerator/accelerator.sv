@@ -543,6 +543,6 @@ module accelerator
 
   `ASSERT(one_writer, !(write_valid && word_valid))
   `ASSERT(one_reader, !(read_valid && fetch_valid))
-  `ASSERT_INIT(mvus, Mvus >= 1 && Mvus <= 8)
+  `include "accelerator_parameters.svh"
 
 endmodule : accelerator

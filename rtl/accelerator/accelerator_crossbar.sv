@@ -94,6 +94,4 @@ module accelerator_crossbar #(
     assign unused_dest = ^xbo_dest_i;
   end
 
-  `ASSERT_INIT(mvus, Mvus >= 1 && Mvus <= 8)
-
 endmodule : accelerator_crossbar

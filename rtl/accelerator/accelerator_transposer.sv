@@ -319,6 +319,5 @@ module accelerator_transposer
   `ASSERT(fetched_is_promised, !got || (taken_q[got_q] && !full_q[got_q]))
   `ASSERT(closes_with_nothing_under_way, !(read_close_i && read_open_q) ||
           (in_count_q == '0 && got_count_q == '0 && want_q <= 10'sd0 && (taken_q & ~full_q) == '0))
-  `ASSERT_INIT(lanes, Lanes == 8 || Lanes == 16 || Lanes == 32 || Lanes == 64)
 
 endmodule : accelerator_transposer

@@ -3,6 +3,8 @@
 //
 // All ports are those of `mvu` (docs/mvu.md), unit m in bits m*Width +: Width; the crossbar's side of the units is
 // inside.
+`include "assert.svh"
+
 module mvu_array
   import mvu_pkg::*;
 #(
@@ -128,5 +130,7 @@ module mvu_array
     .xbi_addr_o (xbi_addr),
     .xbi_data_o (xbi_data)
   );
+
+  `include "accelerator_parameters.svh"
 
 endmodule : mvu_array

@@ -5,20 +5,26 @@
 `ifndef ASSERT_SVH
 `define ASSERT_SVH
 
+// Expr, of parameters, holds, or elaboration ends, in simulation and in synthesis; Name and Text are the message's.
+// Icarus 11 has no $fatal at elaboration, but names the module that it misses. Verilator takes $fatal as a warning where
+// warnings do not end it, hence the array that cannot be.
+`ifdef __ICARUS__
+`define ASSERT_PARAMETER(Name, Expr, Text) \
+  if (!(Expr)) begin : gen_``Name``_is_out_of_range \
+    Name``_is_out_of_range u_stop (); \
+  end
+`else
+`define ASSERT_PARAMETER(Name, Expr, Text) \
+  if (!(Expr)) begin : gen_``Name``_is_out_of_range \
+    $fatal(1, "%s must be %s", `"Name`", Text); \
+    logic Name``_is_out_of_range [-1]; \
+  end
+`endif
+
 `ifdef SYNTHESIS
 `define ASSERT(Name, Expr)
 `define ASSERT_STREAM(Name, Width, Valid, Ready, Data)
-`define ASSERT_INIT(Name, Expr)
 `else
-
-// Expr, of parameters, holds: checked once, at the beginning (Icarus 11 has no $error at elaboration).
-`define ASSERT_INIT(Name, Expr) \
-  initial begin \
-    if (!(Expr)) begin \
-      $error("ASSERT %s failed in %m: a parameter is out of its range", `"Name`"); \
-      $finish; \
-    end \
-  end
 
 // Expr holds at every clock edge out of reset; an unknown value counts as a failure.
 `define ASSERT(Name, Expr) \

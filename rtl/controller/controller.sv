@@ -549,9 +549,7 @@ module controller
     .wdata_i    (rf_wdata)
   );
 
-  `ASSERT_INIT(harts, Harts >= 1 && Harts <= 16)
-  `ASSERT_INIT(imem_words, ImemWords >= 256 && ImemWords <= 65536 && (ImemWords & (ImemWords - 1)) == 0)
-  `ASSERT_INIT(dmem_words, DmemWords >= 256 && DmemWords <= 65536 && (DmemWords & (DmemWords - 1)) == 0)
+  `include "controller_parameters.svh"
   `ASSERT(one_in_flight, !(d_valid && x_valid && d_hart == x_hart) && !(x_valid && m_valid && x_hart == m_hart) &&
       !(m_valid && w_valid && m_hart == w_hart))
 

@@ -510,13 +510,7 @@ module mvu
   `ASSERT_STREAM(xbi, Lanes + 16, xbi_valid_i, xbi_ready_o, {xbi_addr_i, xbi_data_i})
   `ASSERT_STREAM(xbo, Lanes + 24, xbo_valid_o, xbo_ready_i, {xbo_dest_o, xbo_addr_o, xbo_data_o})
   // Sizes the addresses, the proof of the sums' width and the registers rest on.
-  `ASSERT_INIT(lanes, Lanes >= 2 && Lanes <= 256 && (Lanes & (Lanes - 1)) == 0)
-  `ASSERT_INIT(data_banks, DataBanks >= 2 && (DataBanks & (DataBanks - 1)) == 0)
-  `ASSERT_INIT(bank_depth, BankDepth >= 2 && (BankDepth & (BankDepth - 1)) == 0 && DataBanks * BankDepth <= 65536)
-  `ASSERT_INIT(weight_depth, WeightDepth >= 2 && WeightDepth <= 65536 && (WeightDepth & (WeightDepth - 1)) == 0)
-  `ASSERT_INIT(channel_depth, ChannelDepth >= 2 && ChannelDepth <= 65536 && (ChannelDepth & (ChannelDepth - 1)) == 0)
-  `ASSERT_INIT(acc_width, AccWidth >= 16 && AccWidth <= 30)
-  `ASSERT_INIT(bias_width, BiasWidth >= 16 && BiasWidth <= 30)
+  `include "mvu_parameters.svh"
   `ASSERT(host_words_have_room, !host_data_valid_q || unused_host_ready)
 
 endmodule : mvu

@@ -110,6 +110,6 @@ module mvu_regs
   assign irq_o       = done_q | error_q;
 
   // The generated structure lies exactly over the flat registers.
-  `ASSERT_INIT(structure_fits, $bits(mvu_cfg_t) == CfgWidth)
+  `ASSERT_PARAMETER(mvu_cfg_t, $bits(mvu_cfg_t) == CfgWidth, "as wide as the register file")
 
 endmodule : mvu_regs

@@ -418,6 +418,8 @@ module pe_array
     .irq_o
   );
 
+  `include "pe_array_parameters.svh"
+
   `ASSERT_STREAM(output_stream, OutWidth + KeepWidth + 1, out_tvalid_o, out_tready_i || clear,
                  {out_tlast_o, out_tkeep_o, out_tdata_o})
 

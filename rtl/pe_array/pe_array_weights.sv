@@ -282,7 +282,6 @@ module pe_array_weights
     .wdata_i(tdata_i)
   );
 
-  `ASSERT_INIT(depth_is_a_power_of_two, (WeightDepth & (WeightDepth - 1)) == 0)
   `ASSERT(holds_at_most_two, held <= 2'd2)
 
 endmodule : pe_array_weights
