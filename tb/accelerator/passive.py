@@ -264,25 +264,33 @@ class BusLog:
     def reset(self) -> None:
         """Nothing is under way."""
         self.log: list[deque[BusAccess]] = [deque() for _ in range(self._harts)]
-        self._asked: list[tuple[int, int, int, bool] | None] = [None] * self._harts
+        self._asked: list[tuple[int, int, int, bool, int] | None] = [None] * self._harts
 
     @property
     def latency(self) -> int:
         """Whether somebody waits for an answer, as a number of clocks."""
         return 1_000_000 if any(asked is not None for asked in self._asked) else 0
 
-    def request(self, hart: int, mvu: int, register: int, wdata: int, write: int) -> None:
-        """A request is taken."""
-        self._asked[hart] = (mvu, register, wdata, bool(write))
+    @property
+    def prompt(self) -> bool:
+        """Requests may wait at the port."""
+        return False
+
+    def request(self, hart: int, mvu: int, register: int, wdata: int, write: int, clock: int) -> str:
+        """A request is taken; what is wrong with it, or nothing."""
+        if hart >= self._harts:
+            return f"the bus carries a request of hart {hart}: there are {self._harts}"
+        self._asked[hart] = (mvu, register, wdata, bool(write), clock)
+        return ""
 
     def response(self, hart: int, rdata: int, error: int) -> str:
         """An answer is given; what is wrong with it, or nothing."""
         asked = self._asked[hart] if hart < self._harts else None
         if asked is None:
             return f"the bus answers hart {hart}, which has asked nothing"
-        mvu, register, wdata, write = asked
+        mvu, register, wdata, write, clock = asked
         self._asked[hart] = None
-        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, bool(error)))
+        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, bool(error), clock))
         return ""
 
 
@@ -408,10 +416,12 @@ class HartWatch:
             self.lines.until(clock)
 
     def _request(self, clock: int, hart: int, mvu: int, register: int, wdata: int, write: int) -> None:
-        self.log.request(hart, mvu, register, wdata, write)
+        self._odd(self.log.request(hart, mvu, register, wdata, write, clock), clock)
 
     def _response(self, clock: int, hart: int, rdata: int, error: int) -> None:
-        wrong = self.log.response(hart, rdata, error)
+        self._odd(self.log.response(hart, rdata, error), clock)
+
+    def _odd(self, wrong: str, clock: int) -> None:
         if wrong:
             self._fail(f"{wrong}; clock {clock}", kind="bus", time_ns=get_sim_time("ns"))
 

@@ -22,6 +22,7 @@ BLOCK = Block(
     default_tests=("programs", "random_programs", "random_interrupts"),
     coverage=ControllerCoverage,
     parameters=ControllerParameters,
+    test_modules=("test_controller", "test_controller_events"),
     capabilities=(
         RunsPrograms(check),
         Soaks(),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from random import Random
 
 import numpy as np
-from cocotb.triggers import Timer
+from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from assay.golden.controller import memory_map
@@ -57,11 +57,14 @@ class ControllerEnv(StreamEnv):
             "host_rsp": Stream("sink", HOST_RESPONSE, eager=True),
             "bus_req": Stream("sink", BUS_REQUEST, eager=True),
             "bus_rsp": Stream("source", BUS_RESPONSE),
+            # What the host writes to devices that harts watch.
+            "host_set": Stream("tap", HOST_REQUEST, receive=self._host_set, eager=True),
             "trace": Stream("tap", TRACE_FORMAT, receive=self._retired),
         }
 
     def build_phase(self) -> None:
         super().build_phase()
+        self._sets = 0  # what the tap host_set has shown
         self.params = build_parameters()
         self.coverage = ControllerCoverage(self.params, loaded())
 
@@ -103,6 +106,27 @@ class ControllerEnv(StreamEnv):
         self.host.flush()
         self.mvus.reset()
         self.lockstep.reset()
+
+    def _host_set(self, beats: Beats) -> None:
+        fields = HOST_REQUEST.unpack(beats.payload)
+        rows = zip(fields["addr"].tolist(), fields["wdata"].tolist(), beats.cycles.tolist(), strict=True)
+        for address, value, clock in rows:
+            self.lockstep.host_stores(address, value, clock + 1)
+            self._sets += 1
+
+    async def set_device(self, address: int, value: int) -> None:
+        """The host writes msip, mtimecmp or mtime, while harts may run."""
+        self.lockstep.pause()
+        sets = self._sets
+        await self.host.write(address, [value])
+        await ClockCycles(self.dut.clk_i, 8)
+        if self._sets == sets:
+            self.fail(
+                f"the host's write of 0x{value:08x} to 0x{address:08x} is answered and was never done",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+        self.lockstep.resume()
 
     def _retired(self, beats: Beats) -> None:
         self.lockstep.write(beats)
@@ -162,3 +186,5 @@ class ControllerEnv(StreamEnv):
         await Timer(CLOCK_NS * (4 * self.slots + 2 * self.mvus.latency + 60), "ns")
         with self.eager("trace"):
             await Timer(CLOCK_NS * 16, "ns")
+        self.lockstep.resume()
+        self.lockstep.settle()

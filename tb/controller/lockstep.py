@@ -28,7 +28,7 @@ from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.library import Order
-from assay.tb.controller.timing import ANY, NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong, divides
+from assay.tb.controller.timing import NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong, divides
 from assay.tb.controller.trace import AT, STATUS, read_records, retirement, retirements
 from assay.tb.scoreboard import Mismatch
 
@@ -118,6 +118,8 @@ class Lockstep:
         self._compiled = CompiledIss(self._library, self.iss) if self._library is not None else None
         self.timing.reset(self.iss)
         self._batches: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=KEPT_BATCHES)
+        self._stores: deque[tuple[int, int, int]] = deque()
+        self._waiting: list[Beats] | None = None
         self.tohost = None
         self._now = 0
         self.retired = 0
@@ -190,8 +192,42 @@ class Lockstep:
         """Fields compared so far."""
         return self.beats_compared * len(Retirement._fields)
 
+    def pause(self) -> None:
+        """What retires from now on is kept until `resume`: the host is about to write what harts may see."""
+        self._waiting = self._waiting or []
+
+    def resume(self) -> None:
+        """Everything that the host has written so far is known."""
+        waiting, self._waiting = self._waiting or (), None
+        for beats in waiting:
+            self.write(beats)
+
     def write(self, beats: Beats) -> None:
         """Retirements that passed, in order: the callback for the tap."""
+        if self._waiting is not None:
+            self._waiting.append(beats)
+            return
+        first = 0
+        while self._stores and first < len(beats):
+            # The instruction that was in M before the write retires up to the clock behind it.
+            clock, address, value = self._stores[0]
+            stop = max(first, int(np.searchsorted(beats.cycles, clock, side="right")))
+            if stop > first:
+                self._write(
+                    Beats(
+                        beats.port, beats.first + first, beats.cycles[first:stop], beats.payload[first:stop]
+                    )
+                )
+            if stop == len(beats):
+                return
+            self._stores.popleft()
+            self.host_stored(address, value, clock)
+            first = stop
+        if first:
+            beats = Beats(beats.port, beats.first + first, beats.cycles[first:], beats.payload[first:])
+        self._write(beats)
+
+    def _write(self, beats: Beats) -> None:
         if self.mismatches:
             return
         records = read_records(beats.payload)
@@ -228,7 +264,7 @@ class Lockstep:
         records, cycles = np.ascontiguousarray(records), np.ascontiguousarray(cycles, np.uint32)
         done, equal, steps = 0, True, 1
         while equal:
-            compiled.give([state.awaits for state in self.harts])
+            compiled.give([self._awaits(hart, state) for hart, state in enumerate(self.harts)])
             before, done = done, compiled.follow(records, cycles, done)
             self._take(compiled)
             if done == len(records):
@@ -260,7 +296,7 @@ class Lockstep:
             return False
         state = self.harts[hart]
         try:
-            if clock >= state.awaits or self._rare(record):
+            if clock >= self._awaits(hart, state) or self._rare(record):
                 made = self._step_rare(hart, state, record, clock)
             else:
                 made = self.iss.step_fast(hart)
@@ -272,6 +308,11 @@ class Lockstep:
             return False
         state.retired = clock
         return True
+
+    def _awaits(self, hart: int, state: HartState) -> int:
+        """The clock from which on a hart's retirements need more than a step."""
+        log = self.mvus.log[hart]
+        return min(state.awaits, log[0].clock) if log else state.awaits
 
     def _rare(self, record: tuple[int, ...]) -> bool:
         """Whether a retirement needs more than a step: traps, interrupts, system instructions, devices."""
@@ -292,23 +333,40 @@ class Lockstep:
         made = tuple(self.iss.step_fast(hart))
         if made != record:
             return made
-        golden = self.iss.harts[hart]
+        stray = self.timing.access(hart, clock)
+        if stray is not None:
+            raise Wrong(f"the bus carried {stray}, which this instruction did not ask for")
         if writes_mip:
-            state.mvu.set(clock, golden.mvu_pending)
+            self.timing.wrote_mip(hart, state, clock)
         if record[_WMASK] and record[_ADDR] < memory_map.MVU_BASE:
-            self.timing.stored(record, clock)
+            self.timing.stored(record, clock, hart)
         state.asleep = insn == _WFI and not record[_TRAP]
         self.timing.set_alarm(hart, state, clock)
         return made
 
     def host_stored(self, address: int, value: int, clock: int) -> None:
-        """The host has written msip, mtimecmp or mtime, while all harts were held."""
+        """The host has written msip, mtimecmp or mtime: from `clock` on it is seen, after all that is compared.
+
+        A write to anything else, or to no word, is refused and changes nothing.
+        """
+        where, device = memory_map.region(address, self.params), memory_map.Region
+        if address % 4 or where not in (device.MSIP, device.MTIMECMP, device.MTIME):
+            return
         self.iss.clock = clock - 1
-        where = memory_map.region(address, self.params)
         self.iss._write_device(self.iss.harts[0], where, address, value)
         record = [0] * len(Retirement._fields)
         record[_ADDR], record[_WDATA] = address, value
-        self.timing.stored(tuple(record), clock)
+        self.timing.stored(tuple(record), clock, None)
+
+    def host_stores(self, address: int, value: int, clock: int) -> None:
+        """As `host_stored`, for a write between retirements that are still to be compared."""
+        self._stores.append((clock, address, value))
+
+    def settle(self) -> None:
+        """Everything that has retired is compared: what the host wrote behind it happens."""
+        while self._stores:
+            clock, address, value = self._stores.popleft()
+            self.host_stored(address, value, clock)
 
     # ---------------------------------------------------------------------------------------------
     # The bus
@@ -323,7 +381,7 @@ class Lockstep:
         wanted = (write, mvu, register, wdata if write else access.wdata)
         if wanted != (access.write, access.mvu, access.register, access.wdata):
             raise Wrong(
-                f"the bus carried {access} instead of the {said}{f' with 0x{wdata:08x}' if write else ''}"
+                f"the bus carried {access} instead of a {said}{f' with 0x{wdata:08x}' if write else ''}"
             )
         self.coverage.sample_bus(hart, access)
         return access.rdata, access.error
@@ -394,18 +452,16 @@ class Lockstep:
         """Every hart that can go on has gone on."""
         if self.mvus.latency or any(self.mvus.log):
             return
+        limit = 4 * self.timing.patience + 64 + self._divisions
         for hart, state in enumerate(self.harts):
             since = max(state.retired, state.released)
-            if self._now - since <= 4 * self.timing.patience + 64 + self._divisions:
+            if self._now - since <= limit:
                 continue
             if state.asleep:
-                enabled = self.iss.harts[hart].csrs[_MIE_CSR]
-                if not enabled:
+                woken = self.timing.woken(hart, state, self._now)
+                if woken is None or self._now - woken <= limit:
                     continue
-                _, every = self.timing.window(hart, state, self._now - 2 * self.timing.patience, self._now)
-                if not every & enabled & ANY:
-                    continue
-                why = f"interrupt pending (mip 0x{every & ANY:05x}, mie 0x{enabled:05x}) and yet in wfi"
+                why = f"woken in clock {woken} and yet in wfi"
             else:
                 why = "neither held nor in wfi"
             self._fail(

@@ -43,6 +43,8 @@ class Bus:
     """Answers of MVUs, kept as the scoreboard wants them."""
 
     latency = 0
+    prompt = False
+    clock = 0  #: of what is answered next
 
     def __init__(self, random, harts):
         self.random = random
@@ -50,9 +52,8 @@ class Bus:
         self.answers = []
 
     def answer(self, hart, write, mvu, register, wdata):
-        access = BusAccess(
-            hart, write, mvu, register, wdata, self.random.getrandbits(32), self.random.random() < 0.1
-        )
+        rdata, error = self.random.getrandbits(32), self.random.random() < 0.1
+        access = BusAccess(hart, write, mvu, register, wdata, rdata, error, self.clock)
         self.answers.append(access)
         return access.rdata, access.error
 
@@ -88,7 +89,7 @@ class Trace:
                 clock += PERIOD
                 if random.random() < 0.02:
                     level = 1 - self.lines.levels[hart][-1][1]
-                    self.lines.levels[hart].append((clock - 8, level))
+                    self.lines.levels[hart].append((clock - ISSUE - 5, level))
                     iss.set_external(hart, level)
                 for late in (ISSUE + 5, ISSUE):
                     iss.clock = clock - late
@@ -102,7 +103,7 @@ class Trace:
                         iss.take_interrupt(hart, number)
                 if iss.harts[hart].waiting and not iss.wakes(hart):
                     continue
-                iss.clock = clock - 1
+                iss.clock = bus.clock = clock - 1
                 rows.append((*iss.step(hart), orders[hart], STATUS))
                 clocks.append(clock)
                 self.accesses[-1] += bus.answers
@@ -159,7 +160,7 @@ def test_right_traces(compiled, kind):
     for seed in range(2):
         trace = Trace(random_program(seed, PARAMETERS, kind=kind, length=1200), seed)
         seen = assert_alike(trace, trace.records, compiled)
-        assert kind in ("interrupts", "waits") or not seen["mismatches"]
+        assert not seen["mismatches"]
         compared += seen["compared"]
     assert compared > 200
 
