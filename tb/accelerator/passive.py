@@ -352,7 +352,6 @@ class HartWatch:
         """The device is in reset."""
         self._events: dict[str, deque[tuple[int, tuple[int, ...]]]] = {kind: deque() for kind in self.KINDS}
         self.batches: deque[Beats] = deque()
-        self.released = 0
         self.log.reset()
         self.lines.reset()
 
@@ -431,19 +430,11 @@ class HartWatch:
     def _host(self, clock: int, address: int, word: int) -> None:
         """A write of the host: `clock` is the first in which a retirement may see it."""
         lockstep, params = self.lockstep, self.lockstep.params
-        own = address - memory_map.HOST_BASE
         region = memory_map.region(address, params)
-        if address % 4:
-            return  # refused
         if region in (memory_map.Region.IMEM, memory_map.Region.DMEM):
-            lockstep.iss.load(address, word.to_bytes(4, "little"))
-        elif own == memory_map.HOST_REGISTERS[0].address:
-            self.released = ~word & (1 << params.harts) - 1
-            lockstep.holding(self.released, clock)
-            lockstep.held(self.released, clock)
-        elif own >= memory_map.HOST_REGISTERS[-1].address and own < 0x100:
-            hart = own - memory_map.HOST_REGISTERS[-1].address >> 2
-            if hart < params.harts and not self.released >> hart & 1:
-                lockstep.start(hart, word, clock)
-        elif region is not memory_map.Region.NONE:
-            lockstep.host_stored(address, word, clock - 1)  # lines change in the clock behind the write
+            if address % 4 == 0:  # else it is refused
+                lockstep.iss.load(address, word.to_bytes(4, "little"))
+        else:
+            lockstep.host_wrote(
+                address, word, clock - 1
+            )  # what it changes is new in the clock behind the write

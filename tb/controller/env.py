@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import numpy as np
@@ -57,14 +57,13 @@ class ControllerEnv(StreamEnv):
             "host_rsp": Stream("sink", HOST_RESPONSE, eager=True),
             "bus_req": Stream("sink", BUS_REQUEST, eager=True),
             "bus_rsp": Stream("source", BUS_RESPONSE),
-            # What the host writes to devices that harts watch.
-            "host_set": Stream("tap", HOST_REQUEST, receive=self._host_set, eager=True),
+            "host_write": Stream("tap", HOST_REQUEST, receive=self._host_write, eager=True),
             "trace": Stream("tap", TRACE_FORMAT, receive=self._retired),
         }
 
     def build_phase(self) -> None:
         super().build_phase()
-        self._sets = 0  # what the tap host_set has shown
+        self._writes_seen = 0
         self.params = build_parameters()
         self.coverage = ControllerCoverage(self.params, loaded())
 
@@ -107,22 +106,24 @@ class ControllerEnv(StreamEnv):
         self.mvus.reset()
         self.lockstep.reset()
 
-    def _host_set(self, beats: Beats) -> None:
+    def _host_write(self, beats: Beats) -> None:
         fields = HOST_REQUEST.unpack(beats.payload)
         rows = zip(fields["addr"].tolist(), fields["wdata"].tolist(), beats.cycles.tolist(), strict=True)
         for address, value, clock in rows:
-            self.lockstep.host_stores(address, value, clock + 1)
-            self._sets += 1
+            self.lockstep.host_writes(address, value, clock + 1)
+            self._writes_seen += 1
 
-    async def set_device(self, address: int, value: int) -> None:
-        """The host writes msip, mtimecmp or mtime, while harts may run."""
+    async def write(self, addresses: Sequence[int], value: int) -> None:
+        """The host writes what harts see at once (hold, pcs, msip, mtimecmp, mtime); the scoreboard knows the clock."""
         self.lockstep.pause()
-        sets = self._sets
-        await self.host.write(address, [value])
+        seen = self._writes_seen
+        _, errors = await self.host.access(np.array(addresses, np.uint64), value, True)
         await ClockCycles(self.dut.clk_i, 8)
-        if self._sets == sets:
+        if errors.any() or self._writes_seen - seen < len(addresses):
+            at = addresses[int(np.argmax(errors))]
             self.fail(
-                f"the host's write of 0x{value:08x} to 0x{address:08x} is answered and was never done",
+                f"the host's write of 0x{value:08x} to 0x{at:08x} "
+                f"{'was answered with an error' if errors.any() else 'is answered and was never done'}",
                 kind="host",
                 time_ns=get_sim_time("ns"),
             )
@@ -164,17 +165,12 @@ class ControllerEnv(StreamEnv):
 
     async def start(self, harts: int, entry: int) -> None:
         """Give the harts in this mask, which are held, a fresh start at `entry` and release them alone."""
-        for hart in range(self.params.harts):
-            if harts >> hart & 1:
-                await self.host.write(PC + 4 * hart, [entry])
-                self.lockstep.start(hart, entry, self.clock())
+        await self.write([PC + 4 * hart for hart in range(self.params.harts) if harts >> hart & 1], entry)
         await self.release(harts)
 
     async def release(self, harts: int) -> None:
         """Hold all harts but these."""
-        self.lockstep.holding(harts, self.clock())
-        await self.host.write(HOLD, [self.all_harts & ~harts])
-        self.lockstep.held(harts, self.clock())
+        await self.write([HOLD], self.all_harts & ~harts)
 
     async def stop(self) -> None:
         """Hold all harts and wait until everything that has retired is compared."""

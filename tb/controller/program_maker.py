@@ -106,7 +106,7 @@ KINDS = {
     "dozes": {"doze": 40, "alu": 10},
     "enabled": {"enable": 10, "alu": 30},
     "counters": {"counter": 40, "alu": 10, "environment": 1, "branch": 2},
-    "compares": {"compare": 30, "wait": 8, "alu": 8, "enable": 6, "software": 4, "time": 2},
+    "compares": {"compare": 40, "wait": 5, "alu": 5, "software": 3, "time": 2},
     "clears": {"clear": 40, "alu": 8, "enable": 4},
     "busy": {"full": 1},
     "bus_interrupts": {"mvu": 40, "enable": 30, "alu": 8, "software": 4, "time": 4, "wait": 3},
@@ -554,6 +554,10 @@ class _Maker:
         """One half of any hart's mtimecmp, low about now or high now or later; at the end its interrupt comes soon."""
         self.open()
         r = self.rng
+        if r.random() < 0.7:
+            self.add("addi", rd=TEMP, imm=0x80)
+            self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=TEMP)
+            self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
         time, compare = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE + 8 * r.choice(self.harts)
         self.li(POINTER, time)
         self.add("lw", rd=5, rs1=POINTER, imm=4)
@@ -573,7 +577,8 @@ class _Maker:
         if later or r.random() < 0.5:
             self.add("sw", rs1=TEMP, rs2=5, imm=4)
             self.add("lw", rd=r.choice(_SPARE), rs1=TEMP, imm=4)
-        self.add("csrrs", rd=r.choice(_POOL), csr=CSR_BY_NAME["mip"].address)
+        for _ in range(r.choice((0, 8, 16))):
+            self.add("csrrs", rd=r.choice(_POOL), csr=CSR_BY_NAME["mip"].address)
 
     def clear(self) -> None:
         """mip.16 written in every form, and read before and behind."""

@@ -63,7 +63,7 @@ class BusInterrupts(RandomPrograms):
 class Compares(RandomPrograms):
     """Halves of mtimecmp written by the hart, by others and by the host while all run; msip by the host, too."""
 
-    count = (3, 1)
+    count = (4, 1)
     length = (4_000, 300)
 
     async def body(self) -> None:
@@ -79,14 +79,14 @@ class Compares(RandomPrograms):
         while True:
             hart = r.randrange(env.params.harts)
             if r.random() < 0.2:
-                await env.set_device(memory_map.MSIP_BASE + 4 * hart, r.getrandbits(1))
+                await env.write([memory_map.MSIP_BASE + 4 * hart], r.getrandbits(1))
                 continue
             compare = memory_map.MTIMECMP_BASE + 8 * hart
             if r.random() < 0.5:
-                await env.set_device(compare + 4, 0xFFFF_FFFF)
+                await env.write([compare + 4], 0xFFFF_FFFF)
             if r.random() < 0.8:
-                await env.set_device(compare, env.clock() + r.randrange(-40, 100) & 0xFFFF_FFFF)
-            await env.set_device(compare + 4, 0)
+                await env.write([compare], env.clock() + r.randrange(-40, 100) & 0xFFFF_FFFF)
+            await env.write([compare + 4], 0)
             await Timer(CLOCK_NS * r.randint(1, 60), "ns")
 
     async def check_devices(self) -> None:
@@ -179,7 +179,6 @@ class BusyHost(RandomPrograms):
                 await self.timed(
                     env, f"write of the pc of hart {self.spare}, which is held,", RESTARTED, work
                 )
-                env.lockstep.start(self.spare, pc, env.clock())
             await Timer(CLOCK_NS * r.randint(1, 80), "ns")
 
     async def timed(self, env: ControllerEnv, what: str, clocks: int, work: Coroutine[Any, Any, Any]) -> Any:

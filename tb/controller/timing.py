@@ -23,8 +23,6 @@ __all__ = ["ANY", "ISSUE", "NEVER", "BusAccesses", "HartState", "LineHistory", "
 
 #: Clocks from the decision in stage F to the retirement in stage W.
 ISSUE = PIPELINE_STAGES - 1
-#: Clocks from a hart's restart until the bench knows of it.
-RESTART = 128
 NEVER = 1 << 62
 NEAR = 2  #: clocks around a write of mip in which a pulse is counted
 ANY = sum(1 << number for number in PRIORITY)  #: bits of mip
@@ -33,9 +31,7 @@ _MASK64 = (1 << 64) - 1
 _MIE = BY_NAME["mstatus"].field("mie").mask
 _MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
 _MIP = BY_NAME["mip"].address
-_CYCLES = {
-    BY_NAME[name].address: int(name.endswith("h")) for name in ("mcycle", "mcycleh", "cycle", "cycleh")
-}
+_CYCLES = {BY_NAME[name].address: int(name.endswith("h")) for name in ("mcycle", "mcycleh")}
 _RETIRED = {BY_NAME[name].address: int(name.endswith("h")) for name in ("minstret", "minstreth")}
 _TIMES = {BY_NAME["time"].address: 0, BY_NAME["timeh"].address: 1}
 _MTIME, _MTIMECMP, _MSIP = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE, memory_map.MSIP_BASE
@@ -84,14 +80,13 @@ class HartState:
     """The scoreboard's record of a hart beside the simulator's state."""
 
     def __init__(self) -> None:
-        self.order: int | None = 0  #: expected rvfi_order; None: any
+        self.order = 0  #: expected rvfi_order
         self.retired = -1  #: clock of the last retirement
         self.alarm = 0  #: first clock in which an enabled interrupt may be pending
         self.asleep = False  #: the last retirement was a wfi
         self.spinning = False  #: the last retirement jumped to itself
         self.released = NEVER  #: clock since which it may issue
         self.held = -1  #: clock since which it may not
-        self.cycle: int | None = 0  #: mcycle minus the simulator's; None: not known
         self.software = _Line(0)  #: msip
         self.compare = _Line(_MASK64)  #: mtimecmp
         self.mvu = _Line(0)  #: writes of mip.16; pulses are the lines'
@@ -318,8 +313,9 @@ class Timing:
                 f"the hart left wfi too late: woken in clock {woken}, released in clock {state.released}, it issued "
                 f"in clock {issue}"
             )
-        gone = not self.pending(hart, state, issue) & enabled
-        self.coverage.sample_wake(held=woken < state.released < NEVER, gone=gone)
+        held = woken < state.released
+        gone = not self.pending(hart, state, state.released if held else issue) & enabled
+        self.coverage.sample_wake(held, gone)
 
     def _sample_wait(self, hart: int, state: HartState, armed: int, issue: int, clock: int) -> None:
         """Count where in an access of the bus, first issued in `issue`, the next interrupt became pending."""
@@ -376,7 +372,7 @@ class Timing:
     # Counters, and stores to devices
     # ---------------------------------------------------------------------------------------------
     def observe_csr(self, state: HartState, hart: int, record: tuple[int, ...], clock: int) -> bool:
-        """Check what was read from mip, mcycle or mcycleh and hand it over; whether mip is written."""
+        """Check what was read from mip or time and hand it over; whether mip is written."""
         insn = record[_INSN]
         golden = self.iss.harts[hart]
         address, form, source = insn >> 20, insn >> 12 & 3, insn >> 15 & 31
@@ -388,20 +384,12 @@ class Timing:
             if wrong:
                 raise Wrong(f"mip reads 0x{value:08x}, its bits 0x{wrong & 0xFFFFFFFF:x} cannot be so")
             self.iss.observed = value
-        elif address in _CYCLES:
-            half = _CYCLES[address]
-            if reads:
-                self._check_cycle(hart, state, half, value, clock)
-                self.iss.observed = value
         elif address in _TIMES:
             self.iss.observed = self.check_time(value, _TIMES[address], clock)
         if not writes:
             return False
         if address in _CYCLES:
-            if state.cycle == 0:
-                self.coverage.sample_counter("mcycle", _CYCLES[address], golden.cycles.read(clock - 1))
-            if not _CYCLES[address]:
-                state.cycle = 0
+            self.coverage.sample_counter("mcycle", _CYCLES[address], golden.cycles.read(clock - 1))
         elif address in _RETIRED:
             value = golden.instructions.read(golden.retired)
             self.coverage.sample_counter("minstret", _RETIRED[address], value)
@@ -414,24 +402,6 @@ class Timing:
         pulses, at = self.lines.pulses[hart], clock - 1
         first, end = bisect_left(pulses, at - NEAR), bisect_right(pulses, at + NEAR)
         self.coverage.sample_clear(written, [pulse - at for pulse in pulses[first:end]])
-
-    def _check_cycle(self, hart: int, state: HartState, half: int, value: int, clock: int) -> None:
-        """mcycle, by the simulator's counter; after a restart the first reading tells when it began."""
-        golden = self.iss.harts[hart].cycles.read(clock - 1)
-        if state.cycle is None:
-            low, high = golden, golden + RESTART
-        else:
-            low = high = golden + state.cycle
-        if half:
-            if value not in ((low & _MASK64) >> 32, (high & _MASK64) >> 32):
-                raise Wrong(f"mcycleh reads 0x{value:08x} instead of 0x{(high & _MASK64) >> 32:08x}")
-            return
-        ahead = value - low & 0xFFFFFFFF
-        if ahead > high - low:
-            raise Wrong(
-                f"mcycle reads 0x{value:08x} instead of 0x{low & 0xFFFFFFFF:08x} to 0x{high & 0xFFFFFFFF:08x}"
-            )
-        state.cycle = low + ahead - golden
 
     def check_time(self, value: int, half: int, clock: int) -> int:
         """The low (0) or high (1) half of mtime as it was read."""

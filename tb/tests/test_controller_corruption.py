@@ -12,9 +12,7 @@ from assay.golden.controller.csrs import INTERRUPT_FLAG
 from assay.golden.controller.instructions import INSTRUCTIONS, random_word
 from assay.tb.controller.program_maker import random_program
 from assay.tb.controller.trace import RECORD
-from assay.tb.tests.test_controller_library import PARAMETERS, Trace, assert_alike, compiled, judged
-
-__all__ = ["compiled"]  # the fixture
+from assay.tb.tests.test_controller_library import PARAMETERS, Trace, assert_alike, judged
 
 #: Addresses at which decoders differ: the devices of harts there are and are not, the ends of the memories.
 ADDRESSES = (
@@ -70,14 +68,14 @@ def altered(random, trace):
     return records, clocks
 
 
-@pytest.mark.parametrize("kind", ["mixed", "compares", "counters", "bus_interrupts"])
+@pytest.mark.parametrize("kind", ["mixed", "compares", "bus_interrupts"])
 def test_any_record_is_judged(compiled, kind):
     """Random records in place of right ones: always a named difference, the same with and without the library."""
     trace = Trace(random_program(7, PARAMETERS, kind=kind, length=400), 7, limit=500)
     right = trace.clocks
     assert not judged(trace, trace.records, None)["mismatches"]
     random = Random(kind)
-    for number in range(30):
+    for number in range(20):
         records, trace.clocks = altered(random, trace)
         wrong = (records != trace.records).any()
         seen = assert_alike(trace, records, compiled)
@@ -92,7 +90,7 @@ def test_any_access_is_judged(compiled):
     trace = Trace(random_program(3, PARAMETERS, kind="mvu", length=400), 3, limit=600)
     right = trace.accesses
     random = Random(5)
-    for number in range(40):
+    for number in range(20):
         lists = [list(batch) for batch in right]
         batch = next(batch for batch in random.sample(lists, len(lists)) if batch)
         at = random.randrange(len(batch))

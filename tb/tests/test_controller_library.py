@@ -2,8 +2,6 @@
 """The compiled half of the lock-step scoreboard says of any trace what Python says: the same verdict in the same words,
 the same state, the same coverage."""
 
-import shutil
-import subprocess
 from collections import deque
 from random import Random
 
@@ -13,7 +11,6 @@ import pytest
 from assay.golden.controller.parameters import ControllerParameters
 from assay.golden.tests.controller.test_iss import state
 from assay.tb.agents.burst import Beats
-from assay.tb.controller import library
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BusAccess
@@ -24,19 +21,6 @@ from assay.tb.controller.trace import RECORD, STATUS
 PARAMETERS = ControllerParameters(harts=2, imem_words=4096, dmem_words=256, mul_div=1)
 BURST = 512
 PERIOD = 9  #: clocks from one retirement to the next, in which interrupts are decided
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed: there is no compiled half")
-    folder = tmp_path_factory.mktemp("library")
-    for name, text in library.files().items():
-        (folder / name).write_text(text)
-    sources = sorted(path.name for path in folder.glob("*.cpp"))
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", "library.so"]
-    subprocess.run(["g++", *flags, *sources], cwd=folder, check=True)
-    return library.load(str(folder / "library.so"))
 
 
 class Bus:
@@ -125,10 +109,9 @@ def judged(trace, records, compiled):
     image[: len(words)] = words
     board.load(image)
     board.tohost = program.tohost
-    board.holding(program.harts, 0)
     for hart in range(program.parameters.harts):
         board.start(hart, program.entry, 0)
-    board.held(program.harts, 0)
+    board.hold(~program.harts, 0)
     for number, first in enumerate(range(0, len(records), BURST)):
         for access in trace.accesses[number] if number < len(trace.accesses) else ():
             bus.log[access.hart].append(access)
