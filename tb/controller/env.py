@@ -15,6 +15,7 @@ from cocotb.utils import get_sim_time
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.bench import BenchStopped
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
@@ -113,21 +114,32 @@ class ControllerEnv(StreamEnv):
             self.lockstep.host_writes(address, value, clock + 1)
             self._writes_seen += 1
 
-    async def write(self, addresses: Sequence[int], value: int) -> None:
-        """The host writes what harts see at once (hold, pcs, msip, mtimecmp, mtime); the scoreboard knows the clock."""
+    async def write(self, addresses: Sequence[int], words: int | Sequence[int]) -> None:
+        """The host writes what harts see at once: hold, pcs, msip, mtimecmp, mtime; the scoreboard knows the clock.
+
+        Args:
+            addresses: written one directly after the other.
+            words: one for each, or one for all.
+
+        Raises:
+            BenchStopped: a failure is recorded, of this write or of what has retired meanwhile.
+            StreamError: as `HostPort.access`.
+        """
         self.lockstep.pause()
         seen = self._writes_seen
-        _, errors = await self.host.access(np.array(addresses, np.uint64), value, True)
+        _, errors = await self.host.access(np.array(addresses, np.uint64), np.array(words, np.uint32), True)
         await ClockCycles(self.dut.clk_i, 8)
         if errors.any() or self._writes_seen - seen < len(addresses):
             at = addresses[int(np.argmax(errors))]
             self.fail(
-                f"the host's write of 0x{value:08x} to 0x{at:08x} "
+                f"the host's write to 0x{at:08x} "
                 f"{'was answered with an error' if errors.any() else 'is answered and was never done'}",
                 kind="host",
                 time_ns=get_sim_time("ns"),
             )
         self.lockstep.resume()
+        if self.failed.is_set():
+            raise BenchStopped
 
     def _retired(self, beats: Beats) -> None:
         self.lockstep.write(beats)

@@ -195,9 +195,12 @@ class Timing:
         for line in (state.software, state.mvu, state.compare, self._time):
             moments.update(line.changes(first, last))
         levels, pulses = self.lines.levels[hart], self.lines.pulses[hart]
-        moments.update(clock for clock, _ in levels[bisect_left(levels, (first, 0)) :])
+        first_level, end = bisect_left(levels, (first, 0)), bisect_right(levels, (last, 2))
+        moments.update(clock for clock, _ in levels[first_level:end])
         # A pulse is seen one clock later.
-        moments.update(clock + 1 for clock in pulses[bisect_left(pulses, first - 1) :])
+        moments.update(
+            clock + 1 for clock in pulses[bisect_left(pulses, first - 1) : bisect_left(pulses, last)]
+        )
         # And where mtime reaches mtimecmp, or begins anew, by the values that hold from then on.
         for since in sorted(moments):
             time = self._time.at(since)
