@@ -199,7 +199,7 @@ class ControllerCoverage:
         self.counters = CoverGroup(
             "controller_counters",
             [
-                CoverPoint("counter", {"mcycle": 0, "minstret": 1}),
+                CoverPoint("counter", {"mcycle": 0, "minstret": 1, "mtime": 2}),
                 CoverPoint("half", _HALVES),
                 CoverPoint("counts since the carry", range(-_AROUND, _AROUND)),
             ],

@@ -530,6 +530,9 @@ class _Maker:
         """A counter's halves are written just before, at and behind its carry, and read."""
         self.open()
         r = self.rng
+        if r.random() < 0.25:
+            self._mtime()
+            return
         name = r.choice(("mcycle", "minstret"))
         low, high, inhibit = (CSR_BY_NAME[n].address for n in (name, f"{name}h", "mcountinhibit"))
         # So many counts are between two instructions of a hart, about.
@@ -549,6 +552,26 @@ class _Maker:
             self.add("csrrs", rd=r.choice(_POOL), csr=address)
         if address == inhibit or r.random() < 0.3:
             self.add("csrrw", csr=inhibit)
+
+    def _mtime(self) -> None:
+        """As `counter`, of mtime, which all harts write: no program that waits for a time may do so."""
+        r = self.rng
+        self.li(POINTER, memory_map.MTIME_BASE)
+        self.li(TEMP, unsigned(-r.randint(0, 40)))
+        self.li(5, r.choice((self.value(), 0xFFFF_FFFF, 0)))
+        self.add("sw", rs1=POINTER, rs2=TEMP)
+        for _ in range(r.randrange(4)):
+            self.add("addi", rd=r.choice(_SPARE), rs1=r.choice(_SOURCES), imm=1)
+        self.add("sw", rs1=POINTER, rs2=5, imm=r.choice((0, 4, 4)))
+        for offset in (4, 0, 4):
+            self.add("lw", rd=r.choice(_SPARE), rs1=POINTER, imm=offset)
+        # mtimecmp in all relations to it, each half less, equal and greater; its interrupt is not enabled.
+        self.li(POINTER, memory_map.MTIMECMP_BASE + 8 * self.hart)
+        self.li(4, r.choice((self.value(), 0xFFFF_FFFF, 0)))
+        halves = [(0, r.choice((4, 5, TEMP))), (4, r.choice((4, 5, 0)))]
+        for offset, source in r.sample(halves, 2):
+            self.add("sw", rs1=POINTER, rs2=source, imm=offset)
+            self.add("csrrs", rd=r.choice(_SPARE), csr=CSR_BY_NAME["mip"].address)
 
     def compare(self) -> None:
         """One half of any hart's mtimecmp, low about now or high now or later; at the end its interrupt comes soon."""

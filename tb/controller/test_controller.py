@@ -336,10 +336,15 @@ class Restarts(ControllerTest):
         lines = cocotb.start_soon(self.driver.interrupts(mean))
         await ClockCycles(env.dut.clk_i, length)
         if self.stimulus.random.getrandbits(1):
-            # Started anew at once: what is in the pipeline or waits for the bus ends before.
-            harts = self.stimulus.random.sample(range(env.params.harts), env.params.harts)
-            pcs = [PC + 4 * hart for hart in harts]
-            await env.write([HOLD, *pcs], [env.all_harts, *[entry] * len(pcs)])
+            # Started anew at once, several times: what is in the pipeline or waits for the bus ends before.
+            r = self.stimulus.random
+            for _ in range(r.randint(1, 6)):
+                harts = r.sample(range(env.params.harts), env.params.harts)
+                pcs = [PC + 4 * hart for hart in harts]
+                await env.write([HOLD, *pcs], [env.all_harts, *[entry] * len(pcs)])
+                await env.release(env.all_harts)
+                await ClockCycles(env.dut.clk_i, r.randint(1, 60))
+            await env.release(0)
         else:
             await env.stop()
             # What wakes a held hart lets it do nothing.

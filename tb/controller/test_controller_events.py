@@ -27,7 +27,7 @@ RESTARTED = 31 * 34 + ANSWERED
 
 @RandomPrograms.test
 class Carries(RandomPrograms):
-    """Halves of mcycle and minstret written around the carry from one to the other, and counters stopped there."""
+    """Halves of mcycle, minstret and mtime written around the carry from one to the other, and counters stopped."""
 
     count = (3, 1)
     length = (5_000, 500)

@@ -179,8 +179,8 @@ class Timing:
         return state.mvu.at(clock)
 
     def window(self, hart: int, state: HartState, first: int, last: int) -> tuple[int, int]:
-        """Bits of mip that were set in some and in all clocks from `first` to `last`."""
-        some, every = 0, -1
+        """Bits of mip that were set in some and in all clocks from `first` to `last`; none where there are none."""
+        some, every = 0, -1 if first <= last else 0
         for clock in self._moments(hart, state, first, last):
             mip = self.pending(hart, state, clock)
             some |= mip
@@ -242,6 +242,11 @@ class Timing:
             last, parked = access.clock - ISSUE, True
         if record[_INTR]:
             first, last = state.retired + 1, last - PIPELINE_STAGES
+            if access is not None and first > last:
+                raise Wrong(
+                    "an interrupt is taken in the middle of an instruction, which has already asked the bus for "
+                    f"{access}"
+                )
         elif access is not None:
             first = last if self.mvus.prompt else state.retired + 1
         elif divides(record[_INSN]):
@@ -422,6 +427,7 @@ class Timing:
             now = self._time.last + clock - 1 & _MASK64
             new = now & ~(0xFFFFFFFF << shift) | record[_WDATA] << shift
             self._time.set(clock, new - clock)
+            self.coverage.sample_counter("mtime", shift // 32, now)
         elif _MTIMECMP <= address < _MTIME:
             hart = address - _MTIMECMP >> 3
             compare, now = self.harts[hart].compare, self._time.last + clock & _MASK64
