@@ -232,7 +232,7 @@ class ControllerCoverage:
             "controller_waits",
             [
                 CoverPoint("accesses", (1, 2)),
-                CoverPoint("phase", ("first pass", "waits", "waits again", "last issue")),
+                CoverPoint("phase", ("first pass", "waits", "waits again", "last pass")),
             ],
             crosses=[("accesses", "phase")],
             impossible=lambda labels: labels["accesses"] == "1" and labels["phase"] == "waits again",

@@ -331,12 +331,12 @@ class Timing:
             return
         log = self.mvus.log[hart]
         accesses = 2 if len(log) > 1 and log[1].clock < clock else 1
-        for moment in self._moments(hart, state, issue + 1, clock - ISSUE):
+        for moment in self._moments(hart, state, issue + 1, clock - 1):
             if self.pending(hart, state, moment) & armed:
                 last = clock - ISSUE
                 phase = "first pass" if moment - issue < PIPELINE_STAGES else "waits"
-                if moment == last:
-                    phase = "last issue"
+                if moment >= last:
+                    phase = "last pass"
                 elif accesses == 2 and moment > log[1].clock - ISSUE:
                     phase = "waits again"
                 self.coverage.sample_wait(accesses, phase)
