@@ -290,25 +290,33 @@ class BusLog:
     def reset(self) -> None:
         """Nothing is under way."""
         self.log: list[deque[BusAccess]] = [deque() for _ in range(self._harts)]
-        self._asked: list[tuple[int, int, int, bool] | None] = [None] * self._harts
+        self._asked: list[tuple[int, int, int, bool, int] | None] = [None] * self._harts
 
     @property
     def latency(self) -> int:
         """Whether somebody waits for an answer, as a number of clocks."""
         return 1_000_000 if any(asked is not None for asked in self._asked) else 0
 
-    def request(self, hart: int, mvu: int, register: int, wdata: int, write: int) -> None:
-        """A request is taken."""
-        self._asked[hart] = (mvu, register, wdata, bool(write))
+    @property
+    def prompt(self) -> bool:
+        """Requests may wait at the port."""
+        return False
+
+    def request(self, hart: int, mvu: int, register: int, wdata: int, write: int, clock: int) -> str:
+        """A request is taken; what is wrong with it, or nothing."""
+        if hart >= self._harts:
+            return f"the bus carries a request of hart {hart}: there are {self._harts}"
+        self._asked[hart] = (mvu, register, wdata, bool(write), clock)
+        return ""
 
     def response(self, hart: int, rdata: int, error: int) -> str:
         """An answer is given; what is wrong with it, or nothing."""
         asked = self._asked[hart] if hart < self._harts else None
         if asked is None:
             return f"the bus answers hart {hart}, which has asked nothing"
-        mvu, register, wdata, write = asked
+        mvu, register, wdata, write, clock = asked
         self._asked[hart] = None
-        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, bool(error)))
+        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, bool(error), clock))
         return ""
 
 
@@ -370,7 +378,6 @@ class HartWatch:
         """The device is in reset."""
         self._events: dict[str, deque[tuple[int, tuple[int, ...]]]] = {kind: deque() for kind in self.KINDS}
         self.batches: deque[Beats] = deque()
-        self.released = 0
         self.log.reset()
         self.lines.reset()
 
@@ -434,10 +441,12 @@ class HartWatch:
             self.lines.until(clock)
 
     def _request(self, clock: int, hart: int, mvu: int, register: int, wdata: int, write: int) -> None:
-        self.log.request(hart, mvu, register, wdata, write)
+        self._odd(self.log.request(hart, mvu, register, wdata, write, clock), clock)
 
     def _response(self, clock: int, hart: int, rdata: int, error: int) -> None:
-        wrong = self.log.response(hart, rdata, error)
+        self._odd(self.log.response(hart, rdata, error), clock)
+
+    def _odd(self, wrong: str, clock: int) -> None:
         if wrong:
             self._fail(f"{wrong}; clock {clock}", kind="bus", time_ns=get_sim_time("ns"))
 
@@ -447,19 +456,11 @@ class HartWatch:
     def _host(self, clock: int, address: int, word: int) -> None:
         """A write of the host: `clock` is the first in which a retirement may see it."""
         lockstep, params = self.lockstep, self.lockstep.params
-        own = address - memory_map.HOST_BASE
         region = memory_map.region(address, params)
-        if address % 4:
-            return  # refused
         if region in (memory_map.Region.IMEM, memory_map.Region.DMEM):
-            lockstep.iss.load(address, word.to_bytes(4, "little"))
-        elif own == memory_map.HOST_REGISTERS[0].address:
-            self.released = ~word & (1 << params.harts) - 1
-            lockstep.holding(self.released, clock)
-            lockstep.held(self.released, clock)
-        elif own >= memory_map.HOST_REGISTERS[-1].address and own < 0x100:
-            hart = own - memory_map.HOST_REGISTERS[-1].address >> 2
-            if hart < params.harts and not self.released >> hart & 1:
-                lockstep.start(hart, word, clock)
-        elif region is not memory_map.Region.NONE:
-            lockstep.host_stored(address, word, clock - 1)  # lines change in the clock behind the write
+            if address % 4 == 0:  # else it is refused
+                lockstep.iss.load(address, word.to_bytes(4, "little"))
+        else:
+            lockstep.host_wrote(
+                address, word, clock - 1
+            )  # what it changes is new in the clock behind the write

@@ -9,8 +9,9 @@ from assay.tb.controller.elf import check
 from assay.tb.controller.library import files
 from assay.tb.controller.toolchain import missing
 
-# What the further variants run.
+# What the further variants run, and what those do whose harts issue in another order.
 FEW = "^(programs|random_programs|random_interrupts|registers)$"
+ORDER = f"{FEW}|^(bus_interrupts|held_waits|restarts|busy_host)$"
 
 BLOCK = Block(
     __name__,
@@ -22,6 +23,7 @@ BLOCK = Block(
     default_tests=("programs", "random_programs", "random_interrupts"),
     coverage=ControllerCoverage,
     parameters=ControllerParameters,
+    test_modules=("test_controller", "test_controller_events"),
     capabilities=(
         RunsPrograms(check),
         Soaks(),
@@ -35,10 +37,10 @@ BLOCK = Block(
             "2harts",
             {"Harts": 2, "ImemWords": 4096, "DmemWords": 1024},
             simulators=("icarus",),
-            tests=rf"{FEW}|planted_(result|line)",
+            tests=rf"{FEW}|planted_(result|line)|bus_interrupts|compares",
         ),
         Variant("strict", {"Skip": 0}, simulators=("verilator",), tests=FEW),
-        Variant("3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=FEW),
+        Variant("3harts-m", {"Harts": 3, "MulDiv": 1, "Skip": 0}, simulators=("verilator",), tests=ORDER),
         Variant("16harts-m", {"Harts": 16, "MulDiv": 1}, simulators=("verilator",), tests=FEW),
         Variant("1hart", {"Harts": 1}, simulators=("verilator",), tests=FEW),
         Variant("8harts-xrandom", simulators=("verilator",), tests="resets", x_random=True),

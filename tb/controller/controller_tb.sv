@@ -22,6 +22,7 @@ module controller_tb
   `BURST_SINK_PORTS(host_rsp, 33, 64),
   `BURST_SINK_PORTS(bus_req, 49, Beats),
   `BURST_SOURCE_PORTS(bus_rsp, 37, Beats),
+  `BURST_SINK_PORTS(host_write, 65, Beats),
   `BURST_SINK_PORTS(trace, RecordWidth, Records),
 
   // A change is one clock of mvu_irq_i of the device.
@@ -39,6 +40,7 @@ module controller_tb
   `BURST_SINK(host_rsp, 33, 64, 1'b0)
   `BURST_SINK(bus_req, 49, Beats, 1'b0)
   `BURST_SOURCE(bus_rsp, 37, Beats)
+  `BURST_SINK(host_write, 65, Beats, 1'b1)
   `BURST_TAP_FILED(trace, RecordWidth, Records, 512)
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -62,6 +64,10 @@ module controller_tb
       ext_irq_q <= ext_irq_i;
     end
   end
+
+  // The host's writes to its registers and to devices, which harts see at once.
+  assign host_write_valid = host_req_valid && host_req_ready && host_req_data[64] && host_req_data[63:58] == '0;
+  assign host_write_data  = host_req_data;
 
   `include "rvfi_record.svh"
 

@@ -7,7 +7,7 @@ Retirements are gathered and counted many thousands at a time; what is alike wit
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,8 @@ _MRET = BY_NAME["mret"].match
 _READ_ONLY = {c.name for c in CSRS if c.read_only}
 _HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
 _NO_RD = np.array(["rd" not in i.operands for i in _BY_NUMBER])
+_HALVES = {"low": 0, "high": 1}
+_AROUND = 2  #: counts before and behind a counter's carry
 #: Where the hart stood when its interrupt became pending.
 _PHASES = {name: i for i, name in enumerate(("F", "D", "X", "M", "W", "between", "wfi", "disabled before"))}
 
@@ -65,6 +67,11 @@ class ControllerCoverage:
         interrupts: by number, hart, phase.
         csrs: Zicsr by CSR, form and operand.
         bus: accesses to MVUs.
+        counters: writes of a counter's half around its carry.
+        clears: writes of mip around a pulse of mvu_irq_i.
+        compares: writes of mtimecmp's halves.
+        wakes: ends of wfi.
+        waits: interrupts that became pending while an instruction waited for the bus.
     """
 
     def __init__(
@@ -189,6 +196,47 @@ class ControllerCoverage:
             crosses=[("hart", "access", "answer"), ("access", "mvu")],
             absent=self._absent,
         )
+        self.counters = CoverGroup(
+            "controller_counters",
+            [
+                CoverPoint("counter", {"mcycle": 0, "minstret": 1, "mtime": 2}),
+                CoverPoint("half", _HALVES),
+                CoverPoint("counts since the carry", range(-_AROUND, _AROUND)),
+            ],
+            crosses=[("counter", "half", "counts since the carry")],
+        )
+        self.clears = CoverGroup(
+            "controller_clears",
+            [CoverPoint("written", (0, 1)), CoverPoint("clocks to the pulse", range(-2, 3))],
+            crosses=[("written", "clocks to the pulse")],
+        )
+        self.compares = CoverGroup(
+            "controller_compares",
+            [
+                CoverPoint("writer", ("own", "another", "host")),
+                CoverPoint("half", _HALVES),
+                CoverPoint("interrupt", {"stays low": 0, "rises": 1, "falls": 2, "stays high": 3}),
+            ],
+            crosses=[("writer", "half", "interrupt")],
+            absent=lambda point, label: label == "another" and self.params.harts == 1,
+        )
+        self.wakes = CoverGroup(
+            "controller_wakes",
+            [
+                CoverPoint("hart", {"running": 0, "held": 1}),
+                CoverPoint("interrupt", {"is there": 0, "has gone": 1}),
+            ],
+            crosses=[("hart", "interrupt")],
+        )
+        self.waits = CoverGroup(
+            "controller_waits",
+            [
+                CoverPoint("accesses", (1, 2)),
+                CoverPoint("phase", ("first pass", "waits", "waits again", "last pass")),
+            ],
+            crosses=[("accesses", "phase")],
+            impossible=lambda labels: labels["accesses"] == "1" and labels["phase"] == "waits again",
+        )
         self._lot: list[np.ndarray] = []
         self._size = 0
         self._depth = [0] * MAX_HARTS  # of the handlers in which each hart is
@@ -198,7 +246,8 @@ class ControllerCoverage:
         """All groups, with everything counted that has come."""
         self._count()
         executed = (self.instructions, self.operands, self.flow, self.accesses)
-        return (*executed, self.traps, self.interrupts, self.csrs, self.bus)
+        events = (self.counters, self.clears, self.compares, self.wakes, self.waits)
+        return (*executed, self.traps, self.interrupts, self.csrs, self.bus, *events)
 
     def _absent(self, point: str, label: str) -> bool:
         """Whether the build lacks a hart or an instruction."""
@@ -239,6 +288,30 @@ class ControllerCoverage:
         self.bus.sample(
             hart=hart, access=int(access.write), answer=int(access.error), mvu=int(access.mvu != hart)
         )
+
+    def sample_counter(self, name: str, half: int, value: int) -> None:
+        """Count a write of a half (0 low, 1 high) of a counter that was `value`, if that is near its carry."""
+        since = (value + _AROUND & 0xFFFF_FFFF) - _AROUND
+        if since < _AROUND:
+            number = self.counters.points["counter"].labels.index(name)
+            self.counters.sample(**{"counter": number, "half": half, "counts since the carry": since})
+
+    def sample_clear(self, written: int, pulses: Iterable[int]) -> None:
+        """Count a write of mip.16, with the clocks from it to the pulses near it."""
+        for pulse in pulses:
+            self.clears.sample(**{"written": written, "clocks to the pulse": pulse})
+
+    def sample_compare(self, writer: str, half: int, before: bool, after: bool) -> None:
+        """Count a write of a half of mtimecmp by the hart itself, another or the host, and what mip.7 does."""
+        self.compares.sample(writer=writer, half=half, interrupt=2 * before + after)
+
+    def sample_wake(self, held: bool, gone: bool) -> None:
+        """Count an end of wfi: of a hart that was held or not, by an interrupt that is still there or not."""
+        self.wakes.sample(hart=int(held), interrupt=int(gone))
+
+    def sample_wait(self, accesses: int, phase: str) -> None:
+        """Count an interrupt that became pending while an instruction with so many accesses waited for the bus."""
+        self.waits.sample(accesses=accesses, phase=phase)
 
     def _count(self) -> None:
         if not self._lot:

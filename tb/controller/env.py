@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import numpy as np
-from cocotb.triggers import Timer
+from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.bench import BenchStopped
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
@@ -57,11 +58,13 @@ class ControllerEnv(StreamEnv):
             "host_rsp": Stream("sink", HOST_RESPONSE, eager=True),
             "bus_req": Stream("sink", BUS_REQUEST, eager=True),
             "bus_rsp": Stream("source", BUS_RESPONSE),
+            "host_write": Stream("tap", HOST_REQUEST, receive=self._host_write, eager=True),
             "trace": Stream("tap", TRACE_FORMAT, receive=self._retired),
         }
 
     def build_phase(self) -> None:
         super().build_phase()
+        self._writes_seen = 0
         self.params = build_parameters()
         self.coverage = ControllerCoverage(self.params, loaded())
 
@@ -104,6 +107,40 @@ class ControllerEnv(StreamEnv):
         self.mvus.reset()
         self.lockstep.reset()
 
+    def _host_write(self, beats: Beats) -> None:
+        fields = HOST_REQUEST.unpack(beats.payload)
+        rows = zip(fields["addr"].tolist(), fields["wdata"].tolist(), beats.cycles.tolist(), strict=True)
+        for address, value, clock in rows:
+            self.lockstep.host_writes(address, value, clock + 1)
+            self._writes_seen += 1
+
+    async def write(self, addresses: Sequence[int], words: int | Sequence[int]) -> None:
+        """The host writes what harts see at once: hold, pcs, msip, mtimecmp, mtime; the scoreboard knows the clock.
+
+        Args:
+            addresses: written one directly after the other.
+            words: one for each, or one for all.
+
+        Raises:
+            BenchStopped: a failure is recorded, of this write or of what has retired meanwhile.
+            StreamError: as `HostPort.access`.
+        """
+        self.lockstep.pause()
+        seen = self._writes_seen
+        _, errors = await self.host.access(np.array(addresses, np.uint64), np.array(words, np.uint32), True)
+        await ClockCycles(self.dut.clk_i, 8)
+        if errors.any() or self._writes_seen - seen < len(addresses):
+            at = addresses[int(np.argmax(errors))]
+            self.fail(
+                f"the host's write to 0x{at:08x} "
+                f"{'was answered with an error' if errors.any() else 'is answered and was never done'}",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+        self.lockstep.resume()
+        if self.failed.is_set():
+            raise BenchStopped
+
     def _retired(self, beats: Beats) -> None:
         self.lockstep.write(beats)
 
@@ -140,17 +177,12 @@ class ControllerEnv(StreamEnv):
 
     async def start(self, harts: int, entry: int) -> None:
         """Give the harts in this mask, which are held, a fresh start at `entry` and release them alone."""
-        for hart in range(self.params.harts):
-            if harts >> hart & 1:
-                await self.host.write(PC + 4 * hart, [entry])
-                self.lockstep.start(hart, entry, self.clock())
+        await self.write([PC + 4 * hart for hart in range(self.params.harts) if harts >> hart & 1], entry)
         await self.release(harts)
 
     async def release(self, harts: int) -> None:
         """Hold all harts but these."""
-        self.lockstep.holding(harts, self.clock())
-        await self.host.write(HOLD, [self.all_harts & ~harts])
-        self.lockstep.held(harts, self.clock())
+        await self.write([HOLD], self.all_harts & ~harts)
 
     async def stop(self) -> None:
         """Hold all harts and wait until everything that has retired is compared."""
@@ -162,3 +194,5 @@ class ControllerEnv(StreamEnv):
         await Timer(CLOCK_NS * (4 * self.slots + 2 * self.mvus.latency + 60), "ns")
         with self.eager("trace"):
             await Timer(CLOCK_NS * 16, "ns")
+        self.lockstep.resume()
+        self.lockstep.settle()

@@ -15,6 +15,7 @@ from cocotb.triggers import Event, FallingEdge, Timer, select
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_driver, uvm_sequence_item
 
+from assay.tb.agents.burst import StreamError
 from assay.tb.bench import BenchStopped
 from assay.tb.controller.env import ControllerEnv
 from assay.tb.env import CLOCK_NS
@@ -31,11 +32,15 @@ class Disturbance:
 
     Attributes:
         interrupts: mean clocks between two changes of the interrupt lines; 0: none.
+        flickers: mean clocks from one short external interrupt to the next; 0: none but those.
+        pulses: mean clocks between two pulses of the MVUs' lines; 0: none but those.
         latency, error_rate: of the MVU model.
         stall: of the ports, in 1/256.
     """
 
     interrupts: int = 0
+    flickers: int = 0
+    pulses: int = 0
     latency: int = 0
     error_rate: float = 0.0
     stall: int = 0
@@ -98,6 +103,9 @@ class ProgramDriver(uvm_driver):
             item: ProgramItem = await self.seq_item_port.get_next_item()
             try:
                 await self.play(item)
+            except StreamError as error:
+                self.env.fail(error)
+                return
             except BenchStopped:
                 return  # the test has been woken by the failure itself
             self.seq_item_port.item_done()
@@ -109,13 +117,18 @@ class ProgramDriver(uvm_driver):
         env.lockstep.tohost = item.tohost
         env.mvus.latency, env.mvus.error_rate = item.disturbance.latency, item.disturbance.error_rate
         env.stall(item.disturbance.stall)
+        env.mvus.prompt = not item.disturbance.stall
         before, clock = env.lockstep.beats_compared, env.clock()
         await self.or_stop(env.start(item.harts, item.entry))
         tasks = []
         if item.disturbance.interrupts:
             tasks.append(cocotb.start_soon(self.interrupts(item.disturbance.interrupts)))
+        if item.disturbance.flickers:
+            tasks.append(cocotb.start_soon(self.flickers(item.disturbance.flickers)))
+        if item.disturbance.pulses:
+            tasks.append(cocotb.start_soon(self.pulses(item.disturbance.pulses)))
         if item.beside is not None:
-            tasks.append(cocotb.start_soon(item.beside(env)))
+            tasks.append(cocotb.start_soon(self._beside(item.beside)))
         try:
             await self._watch(item, before + item.retirements)
         finally:
@@ -127,6 +140,15 @@ class ProgramDriver(uvm_driver):
         await self.or_stop(env.stop())
         self.measure.retired += env.lockstep.beats_compared - before
         env.report.clocks += env.clock() - clock
+
+    async def _beside(self, beside: Callable[[ControllerEnv], Coroutine[None, None, None]]) -> None:
+        """What is played beside a program; a port's error in it is a failure with its name."""
+        try:
+            await beside(self.env)
+        except StreamError as error:
+            self.env.fail(error)
+        except BenchStopped:
+            pass  # the failure has been recorded
 
     async def _watch(self, item: ProgramItem, limit: int) -> None:
         """Until `tohost` is written, or enough has retired."""
@@ -201,6 +223,25 @@ class ProgramDriver(uvm_driver):
                 env.lines.pulse(some)
             else:
                 env.lines.set_level(some, r.getrandbits(1))
+
+    async def flickers(self, mean: int) -> None:
+        """External interrupts of some harts that come and go within a few clocks."""
+        env, r = self.env, self.random
+        await FallingEdge(env.dut.clk_i)
+        while True:
+            await Timer(r.randint(1, 2 * mean - 1) * CLOCK_NS, "ns")
+            some = r.getrandbits(env.params.harts)
+            env.lines.set_level(some, 1)
+            await Timer(r.randint(1, 10) * CLOCK_NS, "ns")
+            env.lines.set_level(some, 0)
+
+    async def pulses(self, mean: int) -> None:
+        """Pulses of some MVUs' lines at random clocks, many of them in one after the other."""
+        env, r = self.env, self.random
+        await FallingEdge(env.dut.clk_i)
+        while True:
+            await Timer(r.randint(1, 2 * mean - 1) * CLOCK_NS, "ns")
+            env.lines.pulse(r.getrandbits(env.params.harts) & r.getrandbits(env.params.harts))
 
     async def finish(self) -> None:
         """Nothing to wait for: a run is checked when it ends."""

@@ -105,18 +105,18 @@ class Order:
         self._harts = np.zeros(harts, _PROGRESS)
         self._arguments = status, harts, self._harts.ctypes.data
 
-    def follow(self, records: np.ndarray, orders: Sequence[int | None]) -> list[tuple[int, int, bool]] | None:
+    def follow(self, records: np.ndarray, orders: Sequence[int]) -> list[tuple[int, int, bool]] | None:
         """Go through a batch.
 
         Args:
             records: RECORD[n].
-            orders: rvfi_order that each hart's next record must have; None: any.
+            orders: rvfi_order that each hart's next record must have.
 
         Returns:
             For each hart the order of its next record, where its last one lies, or -1, and whether that jumps to
             itself. None when status or order of a record is not as it must be.
         """
-        self._harts["order"] = [-1 if order is None else order for order in orders]
+        self._harts["order"] = orders
         if not self._check(records.ctypes.data, len(records), *self._arguments):
             return None
         return [(order, last, bool(spins)) for order, last, spins in self._harts.tolist()]

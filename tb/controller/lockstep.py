@@ -24,11 +24,11 @@ from assay.golden.controller.compiled import CompiledIss
 from assay.golden.controller.csrs import BY_NAME
 from assay.golden.controller.instructions import OPCODES, disassemble
 from assay.golden.controller.iss import Iss, Retirement
-from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.library import Order
-from assay.tb.controller.timing import ANY, NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong, divides
+from assay.tb.controller.timing import ISSUE, NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong
 from assay.tb.controller.trace import AT, STATUS, read_records, retirement, retirements
 from assay.tb.scoreboard import Mismatch
 
@@ -43,6 +43,7 @@ _SYSTEM = OPCODES["system"]
 _MIE = BY_NAME["mstatus"].field("mie").mask
 _MSTATUS, _MIE_CSR = BY_NAME["mstatus"].address, BY_NAME["mie"].address
 _MCAUSE, _MEPC, _MTVAL = (BY_NAME[name].address for name in ("mcause", "mepc", "mtval"))
+_HOLD, *_, _PC = (register.address for register in memory_map.HOST_REGISTERS)
 _IMEM, _MTIME = memory_map.IMEM_BASE, memory_map.MTIME_BASE
 _INSN, _TRAP, _INTR, _ADDR, _RMASK, _WMASK, _RDATA, _WDATA = (
     AT[name]
@@ -118,7 +119,10 @@ class Lockstep:
         self._compiled = CompiledIss(self._library, self.iss) if self._library is not None else None
         self.timing.reset(self.iss)
         self._batches: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=KEPT_BATCHES)
+        self._writes: deque[tuple[int, int, int]] = deque()
+        self._waiting: list[Beats] | None = None
         self.tohost = None
+        self._turn: int | None = None  # clocks from a hart's slot, less its number, by the slots of all
         self._now = 0
         self.retired = 0
 
@@ -152,35 +156,61 @@ class Lockstep:
         self.iss.load(_IMEM, np.ascontiguousarray(image, "<u4").tobytes())
         self.loaded = True
 
+    def host_wrote(self, address: int, value: int, clock: int) -> None:
+        """The host has written a register of its own or a device: from `clock` on it is seen, after all that is
+        compared.
+
+        A write that the device must refuse, or that does nothing, changes nothing.
+        """
+        own, device = address - memory_map.HOST_BASE, memory_map.Region
+        where = memory_map.region(address, self.params)
+        hart = own - _PC >> 2
+        if address % 4:
+            return
+        if own == _HOLD:
+            self.hold(value, clock)
+        elif 0 <= hart < len(self.harts):
+            if self.harts[hart].held != NEVER:
+                self.start(hart, value, clock)
+        elif where in (device.MSIP, device.MTIMECMP, device.MTIME):
+            self.iss.clock = clock - 1
+            self.iss._write_device(self.iss.harts[0], where, address, value)
+            record = [0] * len(Retirement._fields)
+            record[_ADDR], record[_WDATA] = address, value
+            self.timing.stored(tuple(record), clock, None)
+
+    def host_writes(self, address: int, value: int, clock: int) -> None:
+        """As `host_wrote`, between retirements that are still to be compared."""
+        self._writes.append((clock, address, value))
+
+    def settle(self) -> None:
+        """Everything that has retired is compared: what the host wrote behind it happens."""
+        while self._writes:
+            clock, address, value = self._writes.popleft()
+            self.host_wrote(address, value, clock)
+
     def start(self, hart: int, pc: int, clock: int) -> None:
-        """The host has written the pc of a held hart."""
+        """The host has written the pc of a held hart, which starts anew: mcycle counts from `clock` on."""
         self.iss.clock = clock
         self.iss.release(hart, pc)
         state = self.harts[hart]
         state.asleep = state.spinning = False
-        state.cycle = None
-        state.order = None
         # What a held instruction has asked of the bus is lost with it.
-        self.mvus.log[hart].clear()
+        log = self.mvus.log[hart]
+        while log and log[0].clock < clock:
+            log.popleft()
         state.mvu.set(clock, 0)
+        self.timing.set_alarm(hart, state, clock)
 
-    def holding(self, released: int, clock: int) -> None:
-        """From `clock` on the host may hold all harts but these, or release these."""
+    def hold(self, mask: int, clock: int) -> None:
+        """From `clock` on these harts do not issue, and the others may."""
         for hart, state in enumerate(self.harts):
-            if released >> hart & 1:
-                state.held = -1 if state.released == NEVER else state.held
-            else:
+            if mask >> hart & 1:
+                state.held = min(state.held, clock)
                 state.released = NEVER
-
-    def held(self, released: int, clock: int) -> None:
-        """At `clock` it has done so."""
-        for hart, state in enumerate(self.harts):
-            if released >> hart & 1:
-                if state.released == NEVER:
-                    state.released = clock
-                state.held = NEVER
             else:
-                state.held = min(clock, state.held) if state.held >= 0 else clock
+                state.released = min(state.released, clock)
+                state.held = NEVER
 
     # ---------------------------------------------------------------------------------------------
     # Retirements
@@ -190,8 +220,42 @@ class Lockstep:
         """Fields compared so far."""
         return self.beats_compared * len(Retirement._fields)
 
+    def pause(self) -> None:
+        """What retires from now on is kept until `resume`: the host is about to write what harts may see."""
+        self._waiting = self._waiting or []
+
+    def resume(self) -> None:
+        """Everything that the host has written so far is known."""
+        waiting, self._waiting = self._waiting or (), None
+        for beats in waiting:
+            self.write(beats)
+
     def write(self, beats: Beats) -> None:
         """Retirements that passed, in order: the callback for the tap."""
+        if self._waiting is not None:
+            self._waiting.append(beats)
+            return
+        first = 0
+        while self._writes and first < len(beats):
+            # The instruction that was in M before the write retires up to the clock behind it.
+            clock, address, value = self._writes[0]
+            stop = max(first, int(np.searchsorted(beats.cycles, clock, side="right")))
+            if stop > first:
+                self._write(
+                    Beats(
+                        beats.port, beats.first + first, beats.cycles[first:stop], beats.payload[first:stop]
+                    )
+                )
+            if stop == len(beats):
+                return
+            self._writes.popleft()
+            self.host_wrote(address, value, clock)
+            first = stop
+        if first:
+            beats = Beats(beats.port, beats.first + first, beats.cycles[first:], beats.payload[first:])
+        self._write(beats)
+
+    def _write(self, beats: Beats) -> None:
         if self.mismatches:
             return
         records = read_records(beats.payload)
@@ -228,7 +292,7 @@ class Lockstep:
         records, cycles = np.ascontiguousarray(records), np.ascontiguousarray(cycles, np.uint32)
         done, equal, steps = 0, True, 1
         while equal:
-            compiled.give([state.awaits for state in self.harts])
+            compiled.give([self._awaits(hart, state) for hart, state in enumerate(self.harts)])
             before, done = done, compiled.follow(records, cycles, done)
             self._take(compiled)
             if done == len(records):
@@ -260,7 +324,7 @@ class Lockstep:
             return False
         state = self.harts[hart]
         try:
-            if clock >= state.awaits or self._rare(record):
+            if clock >= self._awaits(hart, state) or self._rare(record):
                 made = self._step_rare(hart, state, record, clock)
             else:
                 made = self.iss.step_fast(hart)
@@ -272,6 +336,11 @@ class Lockstep:
             return False
         state.retired = clock
         return True
+
+    def _awaits(self, hart: int, state: HartState) -> int:
+        """The clock from which on a hart's retirements need more than a step."""
+        log = self.mvus.log[hart]
+        return min(state.awaits, log[0].clock) if log else state.awaits
 
     def _rare(self, record: tuple[int, ...]) -> bool:
         """Whether a retirement needs more than a step: traps, interrupts, system instructions, devices."""
@@ -292,23 +361,16 @@ class Lockstep:
         made = tuple(self.iss.step_fast(hart))
         if made != record:
             return made
-        golden = self.iss.harts[hart]
+        stray = self.timing.access(hart, clock)
+        if stray is not None:
+            raise Wrong(f"the bus carried {stray}, which this instruction did not ask for")
         if writes_mip:
-            state.mvu.set(clock, golden.mvu_pending)
+            self.timing.wrote_mip(hart, state, clock)
         if record[_WMASK] and record[_ADDR] < memory_map.MVU_BASE:
-            self.timing.stored(record, clock)
+            self.timing.stored(record, clock, hart)
         state.asleep = insn == _WFI and not record[_TRAP]
         self.timing.set_alarm(hart, state, clock)
         return made
-
-    def host_stored(self, address: int, value: int, clock: int) -> None:
-        """The host has written msip, mtimecmp or mtime, while all harts were held."""
-        self.iss.clock = clock - 1
-        where = memory_map.region(address, self.params)
-        self.iss._write_device(self.iss.harts[0], where, address, value)
-        record = [0] * len(Retirement._fields)
-        record[_ADDR], record[_WDATA] = address, value
-        self.timing.stored(tuple(record), clock)
 
     # ---------------------------------------------------------------------------------------------
     # The bus
@@ -323,7 +385,7 @@ class Lockstep:
         wanted = (write, mvu, register, wdata if write else access.wdata)
         if wanted != (access.write, access.mvu, access.register, access.wdata):
             raise Wrong(
-                f"the bus carried {access} instead of the {said}{f' with 0x{wdata:08x}' if write else ''}"
+                f"the bus carried {access} instead of a {said}{f' with 0x{wdata:08x}' if write else ''}"
             )
         self.coverage.sample_bus(hart, access)
         return access.rdata, access.error
@@ -332,7 +394,17 @@ class Lockstep:
     # Order and liveness
     # ---------------------------------------------------------------------------------------------
     def _check_order(self, records: np.ndarray, cycles: np.ndarray) -> None:
-        """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing retires while held."""
+        """rvfi_order counts each hart's retirements; mode, ixl and halt never change; nothing issues while held, and
+        without Skip everything in its hart's slot."""
+        if not self.params.skip:
+            turns = (cycles.astype(np.int64) - records["hart"]) % max(self.params.harts, PIPELINE_STAGES)
+            if self._turn is None:
+                self._turn = int(turns[0])
+            wrong = np.flatnonzero(turns != self._turn)
+            if len(wrong):
+                why = "it has issued in the slot of another hart, as those before it show"
+                self._report_at(records, cycles, int(wrong[0]), why)
+                return
         progress = None
         if self._order is not None:
             progress = self._order.follow(records, [state.order for state in self.harts])
@@ -342,8 +414,9 @@ class Lockstep:
             if last < 0:
                 continue
             state.order, state.spinning = order, spins
-            if 0 <= state.held < NEVER and self._retires_held(state, records[last], int(cycles[last])):
-                why = f"the hart is held since clock {state.held}"
+            if int(cycles[last]) - ISSUE >= state.held:
+                since = "the reset" if state.held < 0 else f"clock {state.held}"
+                why = f"the hart has issued in clock {int(cycles[last]) - ISSUE}, and is held since {since}"
                 self._report_at(records, cycles, last, why)
                 return
 
@@ -366,8 +439,7 @@ class Lockstep:
         expected = np.arange(len(orders), dtype=np.uint64)
         for at, hart in zip(first.tolist(), harts[first].tolist(), strict=True):
             state = self.harts[hart]
-            known = int(orders[at]) if state.order is None else state.order
-            expected[at:] = np.uint64(known) + np.arange(len(orders) - at, dtype=np.uint64)
+            expected[at:] = np.uint64(state.order) + np.arange(len(orders) - at, dtype=np.uint64)
         wrong = np.flatnonzero(orders != expected)
         if len(wrong):
             at = int(wrong[0])
@@ -382,30 +454,20 @@ class Lockstep:
             progress[hart] = int(record["order"]) + 1, at, spins
         return progress
 
-    def _retires_held(self, state: HartState, record: np.void, clock: int) -> bool:
-        """Whether a retirement comes too late after its hart was held."""
-        grace = self.timing.patience
-        if divides(int(record["insn"])) or self.mvus.latency:
-            # What waited for the bus or the divider may retire long after its hart was held.
-            grace += 4 * self.mvus.latency + 100 + self._divisions
-        return clock > state.held + grace
-
     def _check_liveness(self) -> None:
         """Every hart that can go on has gone on."""
         if self.mvus.latency or any(self.mvus.log):
             return
+        limit = 4 * self.timing.patience + 64 + self._divisions
         for hart, state in enumerate(self.harts):
             since = max(state.retired, state.released)
-            if self._now - since <= 4 * self.timing.patience + 64 + self._divisions:
+            if self._now - since <= limit:
                 continue
             if state.asleep:
-                enabled = self.iss.harts[hart].csrs[_MIE_CSR]
-                if not enabled:
+                woken = self.timing.woken(hart, state, self._now)
+                if woken is None or self._now - woken <= limit:
                     continue
-                _, every = self.timing.window(hart, state, self._now - 2 * self.timing.patience, self._now)
-                if not every & enabled & ANY:
-                    continue
-                why = f"interrupt pending (mip 0x{every & ANY:05x}, mie 0x{enabled:05x}) and yet in wfi"
+                why = f"woken in clock {woken} and yet in wfi"
             else:
                 why = "neither held nor in wfi"
             self._fail(

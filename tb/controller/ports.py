@@ -16,7 +16,7 @@ from cocotb.triggers import Timer
 from assay.golden.controller import memory_map
 from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.agents.beat_format import BeatFormat
-from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor
+from assay.tb.agents.burst import Beats, BurstDriver, BurstMonitor, StreamError
 from assay.tb.agents.request_response import RequestResponse, request_format
 
 __all__ = [
@@ -60,24 +60,36 @@ class HostPort(RequestResponse):
         return fields["rdata"].astype(np.uint32), fields["error"].astype(bool)
 
     async def write(self, address: int, words: Iterable[int] | np.ndarray) -> None:
-        """Write words from byte `address` on; ValueError if one is refused."""
+        """Write words from byte `address` on.
+
+        Raises:
+            StreamError: one is refused; else as `access`.
+        """
         words = np.asarray(words, np.uint32)
         if len(words):
             addresses = address + 4 * np.arange(len(words), dtype=np.uint64)
             _, errors = await self.access(addresses, words, True)
-            self._check(addresses, errors)
+            self._check("write to", addresses, errors)
 
     async def read(self, address: int, count: int = 1) -> np.ndarray:
-        """`count` words from byte `address` on, uint32[count]; ValueError if one is refused."""
+        """`count` words from byte `address` on, uint32[count].
+
+        Raises:
+            StreamError: one is refused; else as `access`.
+        """
         addresses = address + 4 * np.arange(count, dtype=np.uint64)
         rdata, errors = await self.access(addresses, 0, False)
-        self._check(addresses, errors)
+        self._check("read of", addresses, errors)
         return rdata
 
-    @staticmethod
-    def _check(addresses: np.ndarray, errors: np.ndarray) -> None:
+    def _check(self, what: str, addresses: np.ndarray, errors: np.ndarray) -> None:
         if errors.any():
-            raise ValueError(f"host access to 0x{int(addresses[int(np.argmax(errors))]):08x} was refused")
+            address = int(addresses[int(np.argmax(errors))])
+            raise StreamError(
+                self.response.name,
+                f"the host's {what} 0x{address:08x} was answered with an error",
+                self.response.received,
+            )
 
 
 class InterruptLines:
@@ -128,7 +140,7 @@ class InterruptLines:
 
 @dataclass(frozen=True)
 class BusAccess:
-    """One access on the MVU bus, with its answer."""
+    """One access on the MVU bus, with its answer; `clock`: in which its request was taken."""
 
     hart: int
     write: bool
@@ -137,6 +149,11 @@ class BusAccess:
     wdata: int
     rdata: int
     error: bool
+    clock: int
+
+    def __str__(self) -> str:
+        what = f"a write of 0x{self.wdata:08x} to" if self.write else "a read of"
+        return f"{what} register {self.register} of MVU {self.mvu} by hart {self.hart} in clock {self.clock}"
 
     @property
     def address(self) -> int:
@@ -150,6 +167,7 @@ class MvuModel:
     Attributes:
         latency: longest time to an answer, in clocks; 0 answers at once.
         error_rate: probability that an access is a bus error, beside register MVU_ERROR, which always is.
+        prompt: requests do not wait at the port.
         log: for each hart its accesses that no retirement has claimed so far.
     """
 
@@ -165,6 +183,7 @@ class MvuModel:
     ) -> None:
         self.latency = 0
         self.error_rate = 0.0
+        self.prompt = True
         self.accesses = 0
         self._response = response
         self._lines = lines
@@ -183,15 +202,14 @@ class MvuModel:
 
     def _receive(self, beats: Beats) -> None:
         fields = BUS_REQUEST.unpack(beats.payload)
-        for hart, mvu, register, wdata, write in zip(
-            *(fields[name].tolist() for name in ("hart", "mvu", "addr", "wdata", "write")), strict=True
-        ):
+        columns = (fields[name].tolist() for name in ("hart", "mvu", "addr", "wdata", "write"))
+        for hart, mvu, register, wdata, write, clock in zip(*columns, beats.cycles.tolist(), strict=True):
             if hart >= self._params.harts:
                 self._fail(f"the bus carries a request of hart {hart}: there are {self._params.harts}")
                 return
-            self._answer(hart, mvu, register, wdata, bool(write))
+            self._answer(hart, mvu, register, wdata, bool(write), clock)
 
-    def _answer(self, hart: int, mvu: int, register: int, wdata: int, write: bool) -> None:
+    def _answer(self, hart: int, mvu: int, register: int, wdata: int, write: bool, clock: int) -> None:
         error = register == MVU_ERROR or self._random.random() < self.error_rate
         rdata = self._random.getrandbits(32) if write or error else int(self.registers[mvu, register])
         if write and not error:
@@ -201,7 +219,7 @@ class MvuModel:
                     self._lines.pulse(1 << mvu)
                 elif register == EXT_IRQ:
                     self._lines.set_level(1 << mvu, wdata & 1)
-        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, error))
+        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, error, clock))
         self.accesses += 1
         beat = BUS_RESPONSE.pack(rdata=[rdata], hart=[hart], error=[int(error)])
         clocks = self._random.randrange(self.latency + 1)

@@ -17,7 +17,7 @@ from assay.golden.controller.instructions import (
     random_word,
     unsigned,
 )
-from assay.golden.controller.parameters import ControllerParameters
+from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParameters
 from assay.golden.errors import ConfigurationError
 from assay.tb.controller.random_program import (
     DATA,
@@ -35,6 +35,7 @@ from assay.tb.controller.random_program import (
 __all__ = ["KINDS", "random_program"]
 
 _POOL = tuple(r for r in range(25) if r not in (8, 9))  # registers that random instructions write
+_SPARE = tuple(r for r in _POOL if r not in (4, 5, TEMP, POINTER))  # those without a use in a group
 _SOURCES = tuple(range(26))
 _CORNERS = (
     0,
@@ -102,6 +103,13 @@ KINDS = {
         "return": 5,
     },
     "waits": {"wait": 40, "alu": 10, "software": 3, "time": 2},
+    "dozes": {"doze": 40, "alu": 10},
+    "enabled": {"enable": 10, "alu": 30},
+    "counters": {"counter": 40, "alu": 10, "environment": 1, "branch": 2},
+    "compares": {"compare": 40, "wait": 5, "alu": 5, "software": 3, "time": 2},
+    "clears": {"clear": 40, "alu": 8, "enable": 4},
+    "busy": {"full": 1},
+    "bus_interrupts": {"mvu": 40, "enable": 30, "alu": 8, "software": 4, "time": 4, "wait": 3},
     "self_modifying": {"patch": 30, "alu": 15, "branch": 8, "loop": 12, "access": 8, "fence": 4},
     "operands": {"corners": 1},
     "mvu": {"mvu": 50, "alu": 20, "access": 10, "branch": 6, "loop": 5, "csr": 5},
@@ -475,6 +483,17 @@ class _Maker:
         self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
         self.add("wfi")
 
+    def doze(self) -> None:
+        """wfi for the external interrupt, which may go before the hart can go on; in case none comes, the timer's."""
+        self.open()
+        self._quiet()
+        self._timer(1000)
+        self.li(TEMP, 0x880)
+        self.add("csrrw", csr=CSR_BY_NAME["mie"].address, rs1=TEMP)
+        self.add("wfi")
+        if self.rng.random() < 0.5:
+            self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+
     def _timer(self, clocks: int) -> None:
         """mtimecmp: some clocks from now."""
         self.li(POINTER, memory_map.MTIME_BASE)
@@ -506,6 +525,107 @@ class _Maker:
         self.add("addi", rd=TEMP, imm=self.rng.choice((1, 1, 3, -1)))
         self.add("sw", rs1=POINTER, rs2=TEMP)
         self.add("lw", rd=self.rng.choice(_POOL), rs1=POINTER)
+
+    def counter(self) -> None:
+        """A counter's halves are written just before, at and behind its carry, and read."""
+        self.open()
+        r = self.rng
+        if r.random() < 0.25:
+            self._mtime()
+            return
+        name = r.choice(("mcycle", "minstret"))
+        low, high, inhibit = (CSR_BY_NAME[n].address for n in (name, f"{name}h", "mcountinhibit"))
+        # So many counts are between two instructions of a hart, about.
+        step = 1 if name == "minstret" else max(self.parameters.harts, PIPELINE_STAGES)
+        filler = r.randrange(4)
+        self.li(TEMP, unsigned(-r.randint(0, step * (filler + 3) + 2)))
+        self.li(POINTER, r.choice((self.value(), 0xFFFF_FFFF, 0)))
+        self.add("csrrw", csr=low, rs1=TEMP)
+        for _ in range(filler):
+            self.add("addi", rd=r.choice(_POOL), rs1=r.choice(_SOURCES), imm=1)
+        row = BY_NAME[r.choice(("csrrw", "csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi"))]
+        operand = {"imm": r.randrange(1, 32)} if row.format == "csri" else {"rs1": POINTER}
+        chance = r.random()
+        address = high if chance < 0.5 else low if chance < 0.85 else inhibit
+        self.add(row.name, rd=r.choice((0, *_POOL)), csr=address, **operand)
+        for address in (high, low, high):
+            self.add("csrrs", rd=r.choice(_POOL), csr=address)
+        if address == inhibit or r.random() < 0.3:
+            self.add("csrrw", csr=inhibit)
+
+    def _mtime(self) -> None:
+        """As `counter`, of mtime, which all harts write: no program that waits for a time may do so."""
+        r = self.rng
+        self.li(POINTER, memory_map.MTIME_BASE)
+        self.li(TEMP, unsigned(-r.randint(0, 40)))
+        self.li(5, r.choice((self.value(), 0xFFFF_FFFF, 0)))
+        self.add("sw", rs1=POINTER, rs2=TEMP)
+        for _ in range(r.randrange(4)):
+            self.add("addi", rd=r.choice(_SPARE), rs1=r.choice(_SOURCES), imm=1)
+        self.add("sw", rs1=POINTER, rs2=5, imm=r.choice((0, 4, 4)))
+        for offset in (4, 0, 4):
+            self.add("lw", rd=r.choice(_SPARE), rs1=POINTER, imm=offset)
+        # mtimecmp in all relations to it, each half less, equal and greater; its interrupt is not enabled.
+        self.li(POINTER, memory_map.MTIMECMP_BASE + 8 * self.hart)
+        self.li(4, r.choice((self.value(), 0xFFFF_FFFF, 0)))
+        halves = [(0, r.choice((4, 5, TEMP))), (4, r.choice((4, 5, 0)))]
+        for offset, source in r.sample(halves, 2):
+            self.add("sw", rs1=POINTER, rs2=source, imm=offset)
+            self.add("csrrs", rd=r.choice(_SPARE), csr=CSR_BY_NAME["mip"].address)
+
+    def compare(self) -> None:
+        """One half of any hart's mtimecmp, low about now or high now or later; at the end its interrupt comes soon."""
+        self.open()
+        r = self.rng
+        if r.random() < 0.7:
+            self.add("addi", rd=TEMP, imm=0x80)
+            self.add("csrrs", csr=CSR_BY_NAME["mie"].address, rs1=TEMP)
+            self.add("csrrsi", csr=CSR_BY_NAME["mstatus"].address, imm=8)
+        time, compare = memory_map.MTIME_BASE, memory_map.MTIMECMP_BASE + 8 * r.choice(self.harts)
+        self.li(POINTER, time)
+        self.add("lw", rd=5, rs1=POINTER, imm=4)
+        later = r.random() < 0.5
+        if later:
+            self.li(TEMP, compare)
+            self.add("addi", rd=4, imm=-1)
+            self.add("sw", rs1=TEMP, rs2=4, imm=4)
+        if r.random() < 0.8:
+            self.add("lw", rd=4, rs1=POINTER)
+            self.add("addi", rd=4, rs1=4, imm=r.choice((r.randrange(-40, 200), r.randrange(0, 60))))
+            self.li(TEMP, compare)
+            self.add("sw", rs1=TEMP, rs2=4)
+            self.add("lw", rd=r.choice(_SPARE), rs1=TEMP)
+        else:
+            self.li(TEMP, compare)
+        if later or r.random() < 0.5:
+            self.add("sw", rs1=TEMP, rs2=5, imm=4)
+            self.add("lw", rd=r.choice(_SPARE), rs1=TEMP, imm=4)
+        for _ in range(r.choice((0, 8, 16))):
+            self.add("csrrs", rd=r.choice(_POOL), csr=CSR_BY_NAME["mip"].address)
+
+    def clear(self) -> None:
+        """mip.16 written in every form, and read before and behind."""
+        self.open()
+        r = self.rng
+        mip = CSR_BY_NAME["mip"].address
+        self.li(POINTER, r.choice((1 << 16, 1 << 16, 0xFFFF_FFFF, 0)))
+        for _ in range(r.randint(1, 4)):
+            name = r.choice(("csrrc", "csrrc", "csrrw", "csrrs"))
+            self.add(name, rd=r.choice((0, *_POOL)), csr=mip, rs1=r.choice((POINTER, POINTER, 0)))
+            for _ in range(r.randrange(3)):
+                self.add("csrrs", rd=r.choice(_POOL), csr=mip)
+
+    def full(self) -> None:
+        """Nothing but instructions that write a register, many of them loads: no slot is left to the host."""
+        self.open()
+        r = self.rng
+        loads = (0.0, 0.3, 1.0)[self.group % 3]  # all harts are about there at a time
+        rows = [row for row in self.alu_rows if row.extension != "M"]
+        for _ in range(100):
+            if r.random() < loads:
+                self.add("lw", rd=r.choice(_POOL[1:]), rs1=8, imm=4 * r.randrange(self.span // 4))
+            else:
+                self.raw(random_word(r.choice(rows), r, _POOL[1:]))
 
     def patch(self) -> None:
         """An instruction further on is overwritten, whole or in part."""

@@ -174,7 +174,7 @@ def _assemble(lines: Iterable[Line], first: int) -> list[int]:
     return words
 
 
-_HANDLER_WORD = 4  # words of `frame` before the handler
+_HANDLER_WORD = 6  # words of `frame` before the handler
 
 
 def _handler() -> list[int]:
@@ -255,6 +255,9 @@ def frame(parameters: ControllerParameters) -> list[int]:
     vectors = _HANDLER_WORD + len(handler)
     jumps = [encode("jal", imm=4 * (_HANDLER_WORD - vectors - i)) for i in range(17)]
     words = [
+        # A restart has cleared them, and they are written here before any program reads them.
+        encode("addi", rs1=1),
+        encode("addi", rs1=2),
         *_li(1, memory_map.IMEM_BASE + 4 * _HANDLER_WORD),
         encode("csrrw", csr=CSR_BY_NAME["mtvec"].address, rs1=1),
         encode("jal", imm=4 * (len(handler) + len(jumps) + 1)),

@@ -31,11 +31,15 @@ class Stimulus:
             image[(program.symbols["hart_mask"] - memory_map.IMEM_BASE) // 4] = harts
         return image
 
-    def random_item(self, kind: str, length: int, disturbance: Disturbance, reserve: int = 0) -> ProgramItem:
-        """A random program of a kind on all harts, of about so many lines; `reserve` words at the end of the data
-        memory are left alone."""
+    def random_item(
+        self, kind: str, length: int, disturbance: Disturbance, reserve: int = 0, harts: int | None = None
+    ) -> ProgramItem:
+        """A random program of a kind on a mask of harts, by default all, of about so many lines; `reserve` words at the
+        end of the data memory are left alone."""
         seed = self.random.getrandbits(32)
-        self.program = random_program(seed, self.params, length=length, kind=kind, reserve=reserve)
+        self.program = random_program(
+            seed, self.params, harts=harts, length=length, kind=kind, reserve=reserve
+        )
         return program_item(self.program, disturbance)
 
 

@@ -93,7 +93,7 @@ uint64_t kinds_new(Kinds* kinds, const Record* records, uint64_t count, int64_t*
 
 // Where a hart's order is, and its last record in a batch.
 struct Progress {
-  int64_t order;  // that its next record must have; -1: any
+  int64_t order;  // that its next record must have
   int32_t last;   // index of the last one; -1: there is none
   int32_t spins;  // whether that one jumps to itself
 };
@@ -106,7 +106,7 @@ int32_t trace_in_order(const Record* records, uint64_t count, uint8_t status, ui
     if (record.status != status || record.hart >= hart_count) return 0;
     Progress& hart = harts[record.hart];
     const int64_t order = static_cast<int64_t>(record.order);
-    if (hart.order >= 0 && hart.order != order) return 0;
+    if (hart.order != order) return 0;
     hart = {order + 1, static_cast<int32_t>(i), !record.trap && record.pc_wdata == record.pc_rdata};
   }
   return 1;

@@ -2,8 +2,6 @@
 """The compiled half of the lock-step scoreboard says of any trace what Python says: the same verdict in the same words,
 the same state, the same coverage."""
 
-import shutil
-import subprocess
 from collections import deque
 from random import Random
 
@@ -13,7 +11,6 @@ import pytest
 from assay.golden.controller.parameters import ControllerParameters
 from assay.golden.tests.controller.test_iss import state
 from assay.tb.agents.burst import Beats
-from assay.tb.controller import library
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BusAccess
@@ -26,23 +23,12 @@ BURST = 512
 PERIOD = 9  #: clocks from one retirement to the next, in which interrupts are decided
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed: there is no compiled half")
-    folder = tmp_path_factory.mktemp("library")
-    for name, text in library.files().items():
-        (folder / name).write_text(text)
-    sources = sorted(path.name for path in folder.glob("*.cpp"))
-    flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", "library.so"]
-    subprocess.run(["g++", *flags, *sources], cwd=folder, check=True)
-    return library.load(str(folder / "library.so"))
-
-
 class Bus:
     """Answers of MVUs, kept as the scoreboard wants them."""
 
     latency = 0
+    prompt = False
+    clock = 0  #: of what is answered next
 
     def __init__(self, random, harts):
         self.random = random
@@ -50,9 +36,8 @@ class Bus:
         self.answers = []
 
     def answer(self, hart, write, mvu, register, wdata):
-        access = BusAccess(
-            hart, write, mvu, register, wdata, self.random.getrandbits(32), self.random.random() < 0.1
-        )
+        rdata, error = self.random.getrandbits(32), self.random.random() < 0.1
+        access = BusAccess(hart, write, mvu, register, wdata, rdata, error, self.clock)
         self.answers.append(access)
         return access.rdata, access.error
 
@@ -88,7 +73,7 @@ class Trace:
                 clock += PERIOD
                 if random.random() < 0.02:
                     level = 1 - self.lines.levels[hart][-1][1]
-                    self.lines.levels[hart].append((clock - 8, level))
+                    self.lines.levels[hart].append((clock - ISSUE - 5, level))
                     iss.set_external(hart, level)
                 for late in (ISSUE + 5, ISSUE):
                     iss.clock = clock - late
@@ -102,7 +87,7 @@ class Trace:
                         iss.take_interrupt(hart, number)
                 if iss.harts[hart].waiting and not iss.wakes(hart):
                     continue
-                iss.clock = clock - 1
+                iss.clock = bus.clock = clock - 1
                 rows.append((*iss.step(hart), orders[hart], STATUS))
                 clocks.append(clock)
                 self.accesses[-1] += bus.answers
@@ -124,10 +109,9 @@ def judged(trace, records, compiled):
     image[: len(words)] = words
     board.load(image)
     board.tohost = program.tohost
-    board.holding(program.harts, 0)
     for hart in range(program.parameters.harts):
         board.start(hart, program.entry, 0)
-    board.held(program.harts, 0)
+    board.hold(~program.harts, 0)
     for number, first in enumerate(range(0, len(records), BURST)):
         for access in trace.accesses[number] if number < len(trace.accesses) else ():
             bus.log[access.hart].append(access)
@@ -159,7 +143,7 @@ def test_right_traces(compiled, kind):
     for seed in range(2):
         trace = Trace(random_program(seed, PARAMETERS, kind=kind, length=1200), seed)
         seen = assert_alike(trace, trace.records, compiled)
-        assert kind in ("interrupts", "waits") or not seen["mismatches"]
+        assert not seen["mismatches"]
         compared += seen["compared"]
     assert compared > 200
 
