@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
 from assay.golden.mvu.agu import addresses, conv_row_program
-from assay.golden.mvu.functional import Configuration, config_causes
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, Registers, config_causes
 from assay.golden.mvu.jobs import map_layer
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
@@ -143,9 +143,15 @@ class Stimulus:
         return made
 
     def random_items(
-        self, count: int, largest: int = LARGEST_RANDOM_JOB, **options: object
+        self, count: int, largest: int = LARGEST_RANDOM_JOB, cuts: float = 0, **options: object
     ) -> Iterator[JobItem]:
-        """`count` random layers that fit the build, as jobs; now and then to the crossbar."""
+        """`count` random layers that fit the build, as jobs; now and then to the crossbar.
+
+        Args:
+            largest: multiply clocks of a job at most.
+            cuts: probability that the countdown ends early.
+            options: as for `items`.
+        """
         made = 0
         while made < count:
             layer, size = self.layer(f"random{made}")
@@ -160,7 +166,171 @@ class Stimulus:
             mode = self.random.choice((1, 1, 1, 0, 2, 3))
             for item in items:
                 _fields(item.registers, "mvucommand")["multiply_mode"] = mode
+                if self.random.random() < cuts:
+                    self.cut(item)
             yield from items
+
+    def elongated(self, count: int, largest: int) -> Iterator[JobItem]:
+        """`count` layers of 1-bit operands that are long in one direction: rows, columns, channel blocks or strides,
+        each past the powers of two at which a counter or a field that is too narrow starts again."""
+        r, lanes, made = self.random, self.params.lanes, 0
+        ways = ("columns", "rows", "columns", "rows", "stride", "stride", "input blocks", "output blocks")
+        bit, powers = IntFormat(1, False), (8, 9, 10, 11, 12)
+        while made < count:
+            way = ways[made % len(ways)]
+            power = powers[(made + made // len(ways)) % len(powers)]
+            past = (1 << power) + r.choice((0, 1, 2, r.randint(3, 200)))
+            given: dict[str, Any] = {"channels": (1, 1), "size": (r.randint(2, 4), r.randint(2, 4))}
+            given["kernel"] = (r.randint(1, 3), r.randint(1, 3))
+            given["stride"] = (r.choice((1, 1, 2, 3)), r.choice((1, 1, 2, 3)))
+            if way in ("columns", "rows"):
+                side = way == "columns"
+                given["size"] = (given["size"][0], past) if side else (past, given["size"][1])
+            elif way == "stride":
+                given["stride"] = tuple(r.choice((1, 2, r.randint(3, 255), 127, 128, 255)) for _ in range(2))
+                given["size"] = tuple(r.randint(2, 4 if step < 3 else 600) for step in given["stride"])
+                given["pool"] = Pool((r.randint(1, 3), r.randint(1, 3)), (1, 1)) if r.random() < 0.6 else None
+            elif way == "input blocks":
+                blocks = min(past, self.params.weight_depth // 2)
+                given |= {"channels": (blocks * lanes, 1), "kernel": r.choice(((1, 2), (2, 1)))}
+            else:
+                given |= {"channels": (1, r.randint(1, self.params.channel_depth) * lanes)}
+            kernel = given["kernel"]
+            given["padding"] = tuple(r.choice((0, kernel[i % 2] - 1)) for i in range(4))
+            if way != "output blocks" and not any(given["padding"]):
+                continue
+            try:
+                layer, size = self.layer(
+                    f"long {way} {made}", input_format=bit, weight_format=IntFormat(1, True), **given
+                )
+                items = self.items(layer, size)
+            except (DoesNotFitError, ConfigurationError, ValueError):
+                continue  # more than a memory or a field holds, or a window that is larger than its map
+            if len(items) > 1 or _fields(items[0].registers, "mvucommand")["countdown"] > largest:
+                continue
+            made += 1
+            yield from items
+
+    # -----------------------------------------------------------------------------------------
+    # Jobs that are cut short or illegal
+    # -----------------------------------------------------------------------------------------
+    def cut(self, item: JobItem) -> None:
+        """Let a legal job's countdown end earlier, anywhere or with an output; the rest is not written."""
+        command = _fields(item.registers, "mvucommand")
+        ends = np.cumsum(Configuration(item.registers).complete_outputs()).tolist()
+        command["countdown"] = self.random.choice(
+            (self.random.randint(1, ends[-1]), self.random.choice(ends))
+        )
+        if config_causes(item.registers):
+            item.set_name(f"{item.get_name()}, cut after {command['countdown']} clocks")
+        item.output = None
+
+    def spoil(self, item: JobItem) -> None:
+        """Cut a job, or make it illegal."""
+        if self.random.random() < 0.5:
+            self.cut(item)
+        else:
+            self.break_rules(item, [self.random.choice(self._terms(item.registers))])
+
+    def illegal_items(self, largest: int, most: int) -> Iterator[JobItem]:
+        """Random layers each of which breaks one term of the rules in `golden.mvu.functional`, at its bound; some
+        break several. At most `most` of them, drawn."""
+        (sample,) = self.random_items(1, largest, dest=0)
+        names = [name for name, _ in self._terms(sample.registers)]
+        self.random.shuffle(names)
+        for name in names[:most]:
+            (item,) = self.random_items(1, largest, dest=0)
+            terms = dict(self._terms(item.registers))
+            more = self.random.sample(sorted(terms), self.random.choice((0, 0, 0, 1, 3)))
+            self.break_rules(item, [(chosen, terms[chosen]) for chosen in (*more, name)])
+            yield item
+
+    def break_rules(self, item: JobItem, terms: list[tuple[str, Registers]]) -> None:
+        """Change an item's registers so that it is illegal by these terms."""
+        item.registers = dict(item.registers)
+        for _, changed in terms:
+            for register, fields in changed.items():
+                before = item.registers.get(register, {})
+                before = dict(before) if isinstance(before, dict) else {"value": before}
+                assert isinstance(fields, dict)
+                item.registers[register] = {**before, **fields}
+        item.set_name(f"illegal: {', '.join(name for name, _ in terms)}")
+        item.output = None
+        item.locate = f"job {item.get_name()}, output word {{}}".format
+
+    def _terms(self, registers: dict[str, dict[str, int] | int]) -> list[tuple[str, Registers]]:
+        """Every term of the rules of a legal configuration: its name, and what breaks it."""
+        fields = Configuration(registers).fields
+        terms: list[tuple[str, Registers]] = []
+        for operand in ("weight", "input", "output"):
+            terms += [(f"{operand} of {n} bits", {"mvuprecision": {operand: n}}) for n in (0, 17, 32, 63)]
+        terms += [
+            (f"residual of {n} bits", {"mvuprecision": {"residual": n}, "mvuconfig1": {"residual": 1}})
+            for n in (0, 17, 32, 63)
+        ]
+        terms += [(f"msb {n}", {"mvuquant": {"msb": n}}) for n in (48, 63)]
+        terms += [
+            (f"msb {n - 2} of {n} bits", {"mvuquant": {"msb": n - 2}, "mvuprecision": {"output": n}})
+            for n in (2, 16)
+        ]
+        terms.append(("acc_select 7", {"mvuconfig1": {"acc_select": 7}}))
+        acc_select = fields["mvuconfig1"]["acc_select"]
+        for name, pool_select in (("one above acc_select", acc_select + 1), ("7", 7)):
+            pool = {"mvuconfig1": {"pool_select": pool_select}, "mvucommand": {"max_pool": 1}}
+            terms.append((f"pool_select {name}", pool))
+        pairs = f"mvuwlength{acc_select + 1}"
+        length = fields[pairs]["value"]
+        for name, other in (
+            ("one longer", length + 1),
+            ("one shorter", length - 1 if length else 2),
+            ("another in one bit", length ^ 1 << self.random.randint(0, 15)),
+        ):
+            terms.append((f"plane pairs {name}", {pairs: {"value": other}}))
+        terms.append(("countdown 0", {"mvucommand": {"countdown": 0}}))
+        padded: dict[str, dict[str, int]] = {
+            "mvukernel": {"width": 3, "height": 2, "blocks": 1, "pad_left": 0, "pad_top": 0},
+            "mvuishape": {"width": 5, "height": 5},
+            "mvustride": dict.fromkeys(("x", "y", "group_x", "group_y"), 1),
+            "mvuconfig1": {"padding": 1},
+        }
+        for register, field, value in (
+            *(("mvukernel", name, 0) for name in ("width", "height", "blocks")),
+            *(("mvuishape", name, 0) for name in ("width", "height")),
+            *(("mvustride", name, 0) for name in ("x", "y", "group_x", "group_y")),
+            *(("mvukernel", "pad_left", n) for n in (3, 4, 15)),
+            *(("mvukernel", "pad_top", n) for n in (2, 3, 15)),
+        ):
+            broken = {**padded, register: {**padded[register], field: value}}
+            terms.append((f"padding with {field} {value}", broken))
+        terms.append(("padding with acc_select 5", self._other_acc_select(registers, padded)))
+        return terms
+
+    @staticmethod
+    def _other_acc_select(
+        registers: dict[str, dict[str, int] | int], padded: dict[str, dict[str, int]]
+    ) -> Registers:
+        """A padded job whose loops are in order but for acc_select, which is 5."""
+        planes = Configuration(registers).fields["mvuwlength5"]["value"]
+        return {**padded, "mvuconfig1": {"padding": 1, "acc_select": 5}, "mvuwlength6": {"value": planes}}
+
+    def short_pooled(self, name: str) -> JobItem:
+        """A job of two pool groups of few clocks, whose last output is no group of its own."""
+        plain = IntFormat(2, False)
+        layer, size = self.layer(
+            name,
+            kernel=(1, 1),
+            padding=(0, 0, 0, 0),
+            stride=(1, 1),
+            size=(1, 4),
+            channels=(self.params.lanes, self.params.lanes),
+            weight_format=plain,
+            input_format=plain,
+            output_format=plain,
+            pool=Pool((1, 2), (1, 2)),
+            residual=None,
+        )
+        (item,) = self.items(layer, size)
+        return item
 
     # -----------------------------------------------------------------------------------------
     # Corners
@@ -284,7 +454,8 @@ class Stimulus:
         while True:
             registers = self._program()
             countdown = _fields(registers, "mvucommand")["countdown"]
-            if not 1 <= countdown <= most or config_causes(registers):
+            # A countdown that ends inside an output or a pool group is what a job may have.
+            if not 1 <= countdown <= most or config_causes(registers) & ~(1 << CAUSE_BIT["countdown"]):
                 continue
             config = Configuration(registers)
             groups = len(config.complete_outputs()) // config.group_outputs
@@ -307,6 +478,9 @@ class Stimulus:
         acc_select = r.randint(0, 6)
         pool_select = r.randint(0, acc_select)
         lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
+        if r.random() < 0.2:  # one loop that is long, the others short
+            lengths = [r.randint(0, 1) for _ in range(NUM_LOOPS)]
+            lengths[r.randrange(1, NUM_LOOPS)] = r.randint(200, 600)
         lengths[acc_select + 1] = w.bits * a.bits - 1
         registers: dict[str, dict[str, int] | int] = {}
         for letter, loops in zip("wisbor", (8, 8, 2, 2, 5, 6), strict=True):
@@ -316,7 +490,8 @@ class Stimulus:
                     (r.randint(-9, 9), r.randint(-(1 << 15), (1 << 15) - 1))
                 )
                 if k:
-                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else r.randint(0, 3)
+                    free = r.randint(*r.choice(((0, 3), (0, 3), (0, 3), (4, 600))))
+                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else free
         max_pool = r.randint(0, 1)
         inner = [n + 1 for n in lengths[(pool_select if max_pool else acc_select) + 1 :]]
         _fields(registers, "mvuobaseptr")["dest"] = r.choice((0, 0, 0, r.randrange(256)))
@@ -336,8 +511,10 @@ class Stimulus:
         for name in ("scaler_memory", "bias_memory", "relu", "residual"):
             _fields(registers, "mvuconfig1")[name] = r.randint(0, 1)
         group = int(np.prod(inner))
+        output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
+        inside = output * r.randrange(group // output)  # where an output of the group ends
         registers["mvucommand"] = {
-            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group))),
+            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group), inside)),
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }
