@@ -11,11 +11,12 @@ import numpy as np
 
 from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
 from assay.golden.mvu.agu import addresses, conv_row_program
-from assay.golden.mvu.functional import CAUSE_BIT, Configuration, Registers, config_causes
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
 from assay.golden.mvu.jobs import map_layer
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
 from assay.golden.network import Pool
+from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
 
 #: Multiply clocks of a random job, so that a run of many ends soon.
@@ -230,88 +231,20 @@ class Stimulus:
         if self.random.random() < 0.5:
             self.cut(item)
         else:
-            self.break_rules(item, [self.random.choice(self._terms(item.registers))])
+            break_rules(item, [self.random.choice(terms(item.registers, self.random))])
 
     def illegal_items(self, largest: int, most: int) -> Iterator[JobItem]:
         """Random layers each of which breaks one term of the rules in `golden.mvu.functional`, at its bound; some
         break several. At most `most` of them, drawn."""
         (sample,) = self.random_items(1, largest, dest=0)
-        names = [name for name, _ in self._terms(sample.registers)]
+        names = [name for name, _ in terms(sample.registers, self.random)]
         self.random.shuffle(names)
         for name in names[:most]:
             (item,) = self.random_items(1, largest, dest=0)
-            terms = dict(self._terms(item.registers))
-            more = self.random.sample(sorted(terms), self.random.choice((0, 0, 0, 1, 3)))
-            self.break_rules(item, [(chosen, terms[chosen]) for chosen in (*more, name)])
+            known = dict(terms(item.registers, self.random))
+            more = self.random.sample(sorted(known), self.random.choice((0, 0, 0, 1, 3)))
+            break_rules(item, [(chosen, known[chosen]) for chosen in (*more, name)])
             yield item
-
-    def break_rules(self, item: JobItem, terms: list[tuple[str, Registers]]) -> None:
-        """Change an item's registers so that it is illegal by these terms."""
-        item.registers = dict(item.registers)
-        for _, changed in terms:
-            for register, fields in changed.items():
-                before = item.registers.get(register, {})
-                before = dict(before) if isinstance(before, dict) else {"value": before}
-                assert isinstance(fields, dict)
-                item.registers[register] = {**before, **fields}
-        item.set_name(f"illegal: {', '.join(name for name, _ in terms)}")
-        item.output = None
-        item.locate = f"job {item.get_name()}, output word {{}}".format
-
-    def _terms(self, registers: dict[str, dict[str, int] | int]) -> list[tuple[str, Registers]]:
-        """Every term of the rules of a legal configuration: its name, and what breaks it."""
-        fields = Configuration(registers).fields
-        terms: list[tuple[str, Registers]] = []
-        for operand in ("weight", "input", "output"):
-            terms += [(f"{operand} of {n} bits", {"mvuprecision": {operand: n}}) for n in (0, 17, 32, 63)]
-        terms += [
-            (f"residual of {n} bits", {"mvuprecision": {"residual": n}, "mvuconfig1": {"residual": 1}})
-            for n in (0, 17, 32, 63)
-        ]
-        terms += [(f"msb {n}", {"mvuquant": {"msb": n}}) for n in (48, 63)]
-        terms += [
-            (f"msb {n - 2} of {n} bits", {"mvuquant": {"msb": n - 2}, "mvuprecision": {"output": n}})
-            for n in (2, 16)
-        ]
-        terms.append(("acc_select 7", {"mvuconfig1": {"acc_select": 7}}))
-        acc_select = fields["mvuconfig1"]["acc_select"]
-        for name, pool_select in (("one above acc_select", acc_select + 1), ("7", 7)):
-            pool = {"mvuconfig1": {"pool_select": pool_select}, "mvucommand": {"max_pool": 1}}
-            terms.append((f"pool_select {name}", pool))
-        pairs = f"mvuwlength{acc_select + 1}"
-        length = fields[pairs]["value"]
-        for name, other in (
-            ("one longer", length + 1),
-            ("one shorter", length - 1 if length else 2),
-            ("another in one bit", length ^ 1 << self.random.randint(0, 15)),
-        ):
-            terms.append((f"plane pairs {name}", {pairs: {"value": other}}))
-        terms.append(("countdown 0", {"mvucommand": {"countdown": 0}}))
-        padded: dict[str, dict[str, int]] = {
-            "mvukernel": {"width": 3, "height": 2, "blocks": 1, "pad_left": 0, "pad_top": 0},
-            "mvuishape": {"width": 5, "height": 5},
-            "mvustride": dict.fromkeys(("x", "y", "group_x", "group_y"), 1),
-            "mvuconfig1": {"padding": 1},
-        }
-        for register, field, value in (
-            *(("mvukernel", name, 0) for name in ("width", "height", "blocks")),
-            *(("mvuishape", name, 0) for name in ("width", "height")),
-            *(("mvustride", name, 0) for name in ("x", "y", "group_x", "group_y")),
-            *(("mvukernel", "pad_left", n) for n in (3, 4, 15)),
-            *(("mvukernel", "pad_top", n) for n in (2, 3, 15)),
-        ):
-            broken = {**padded, register: {**padded[register], field: value}}
-            terms.append((f"padding with {field} {value}", broken))
-        terms.append(("padding with acc_select 5", self._other_acc_select(registers, padded)))
-        return terms
-
-    @staticmethod
-    def _other_acc_select(
-        registers: dict[str, dict[str, int] | int], padded: dict[str, dict[str, int]]
-    ) -> Registers:
-        """A padded job whose loops are in order but for acc_select, which is 5."""
-        planes = Configuration(registers).fields["mvuwlength5"]["value"]
-        return {**padded, "mvuconfig1": {"padding": 1, "acc_select": 5}, "mvuwlength6": {"value": planes}}
 
     def short_pooled(self, name: str) -> JobItem:
         """A job of two pool groups of few clocks, whose last output is no group of its own."""
@@ -475,6 +408,9 @@ class Stimulus:
     def _program(self) -> dict[str, dict[str, int] | int]:
         r = self.random
         w, a, o, residual = (self.format() for _ in range(4))
+        widest = r.random() < 0.2
+        if widest:
+            o, residual = (IntFormat(bits, r.random() < 0.5) for bits in (r.randint(1, 3), 16))
         acc_select = r.randint(0, 6)
         pool_select = r.randint(0, acc_select)
         lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
@@ -507,9 +443,13 @@ class Stimulus:
         }
         registers["mvuscaler"] = {"value": r.randint(-32768, 32767), "bias_shift": r.randint(0, 15)}
         registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
+        if widest:  # sums near both ends of their 48 bits
+            registers["mvuscaler"] = {"value": r.choice((-32768, 32767)), "bias_shift": 15}
+            registers["mvurscaler"] = {"value": r.choice((-32768, 32767)), "shift": 15}
+            _fields(registers, "mvuquant")["msb"] = 47
         registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
         for name in ("scaler_memory", "bias_memory", "relu", "residual"):
-            _fields(registers, "mvuconfig1")[name] = r.randint(0, 1)
+            _fields(registers, "mvuconfig1")[name] = int(widest and name != "relu") or r.randint(0, 1)
         group = int(np.prod(inner))
         output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
         inside = output * r.randrange(group // output)  # where an output of the group ends

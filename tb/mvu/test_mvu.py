@@ -132,7 +132,7 @@ async def precision_pairs(self: MvuTest) -> None:
 @MvuTest.test
 async def elongated_maps(self: MvuTest) -> None:
     """Maps of some hundred or thousand rows or columns, padded too, many channel blocks, and strides up to 255."""
-    await self.play(self.stimulus.elongated(self.pick(24, 3), self.pick(20_000, 1500)))
+    await self.play(self.stimulus.elongated(self.pick(24, 1), self.pick(20_000, 600)))
     self.must_cover(self.env.coverage.lengths)
 
 

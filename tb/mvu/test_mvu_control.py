@@ -121,7 +121,7 @@ class JobControl(MvuTest):
             registers = {**self.good.registers, "mvucommand": {"countdown": countdown, "multiply_mode": 1}}
             registers |= {f"mvuwlength{k}": (1 << 15) - 1 for k in (6, 7)}
             await self.env.registers.write_many(encode(registers))
-            await ClockCycles(self.env.dut.clk_i, 300)
+            await ClockCycles(self.env.dut.clk_i, 400)
             when = (
                 f"300 clocks after the start of a job of 2**{bit} + {countdown - (1 << bit)} multiply clocks"
             )
