@@ -194,6 +194,32 @@ def test_requantised_around_every_tie_and_at_the_ends(shift, zero_point, reach, 
         assert "integer" in ways or (zero_point >= 0 and reach <= 2**20)
 
 
+@pytest.mark.parametrize("shift", [0, -1, -2, -7, -14])
+@pytest.mark.parametrize("zero_point", [-125, 0, 126])
+@pytest.mark.parametrize("low", [-2, -1, 0, 1])
+def test_clamps_beside_the_zero_point(shift, zero_point, low):
+    """Where the clamp hides how negative sums are rounded, and where it just does not."""
+    for multiplier in (2**30, 2**31 - 1, 1518500249):
+        factor = Fraction(multiplier, 2 ** (31 - shift))
+        ties = [math.floor((n + Fraction(1, 2)) / factor) for n in range(-4, 4)]
+        values = sorted({tie + near for tie in ties for near in range(-3, 4)})
+        requantise = requantiser(multiplier, shift, zero_point, zero_point + low, max(map(abs, values)))
+        exact = [double_rounding(x, multiplier, shift) for x in values]
+        assert results(requantise, values) == [min(max(x + zero_point, zero_point + low), 127) for x in exact]
+        rescale = FloatRescale(np.array([float(factor)]))
+        real = Requantiser(
+            rescale,
+            np.array([0]),
+            np.array([max(map(abs, values))]),
+            zero_point,
+            zero_point + low,
+            127,
+            np.dtype(np.int8),
+        )
+        exact = [half_away(Fraction(x * float(factor))) for x in values]
+        assert results(real, values) == [min(max(x + zero_point, zero_point + low), 127) for x in exact]
+
+
 @pytest.fixture
 def lines_at_once(monkeypatch):
     monkeypatch.setattr(requantise_module, "_SEARCH_AFTER", 1)

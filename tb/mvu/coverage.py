@@ -13,7 +13,8 @@ from assay.tb.coverage import CoverGroup, CoverPoint
 _BITS = range(1, MAX_PRECISION + 1)
 _SIGN = {"unsigned": 0, "signed": 1}
 _OFF_ON = {"off": 0, "on": 1}
-_STEPS = {"1": 1, "2": 2, "3 to 127": range(3, 128), "128 to 255": range(128, 256)}
+_STEPS = {"1": 1, "2": 2, "more": range(3, 256)}
+_STRIDES = {"to 127": range(1, 128), "128 and more": range(128, 256)}
 _LENGTHS = {
     "to 255": range(1, 256),
     "256 to 1023": range(256, 1024),
@@ -27,7 +28,7 @@ class MvuCoverage:
     Attributes:
         jobs: configurations of legal jobs.
         windows: kernel, padding and stride of legal padded jobs.
-        lengths: sizes of the maps of legal padded jobs.
+        lengths: sizes and strides of the maps of legal padded jobs.
         errors: causes of refused or cut jobs.
         cuts: where the countdown of a cut job ends.
         clears: clocks from a job's end to a write that clears mvustatus.
@@ -80,6 +81,8 @@ class MvuCoverage:
                 CoverPoint("map_height", _LENGTHS),
                 CoverPoint("map_width", _LENGTHS),
                 CoverPoint("output_columns", _LENGTHS),
+                CoverPoint("stride_y", _STRIDES),
+                CoverPoint("stride_x", _STRIDES),
                 CoverPoint("input_blocks", {"to 255": range(1, 256), "256 and more": range(256, 4096)}),
             ],
         )
@@ -165,6 +168,8 @@ class MvuCoverage:
                 map_height=fields["mvuishape"]["height"],
                 map_width=fields["mvuishape"]["width"],
                 output_columns=fields["mvuilength1"]["value"] + 1,
+                stride_y=stride["y"],
+                stride_x=stride["x"],
                 input_blocks=kernel["blocks"],
             )
 
@@ -172,8 +177,10 @@ class MvuCoverage:
         """Count a job whose countdown is not 0 and ends before a pool group is complete."""
         if not config.countdown:
             return
-        ends = np.cumsum(config.windows.clocks) if config.padding else config.output_clocks
-        whole = bool((ends == config.countdown).any()) if config.padding else not config.countdown % ends
+        if config.padding:
+            whole = config.countdown in np.cumsum(config.windows.clocks)
+        else:
+            whole = config.countdown % config.output_clocks == 0
         self.cuts.sample(ends="inside a pool group" if whole else "inside an output")
 
     def sample_waits(self, waits: dict[str, int]) -> None:

@@ -188,12 +188,18 @@ class Stimulus:
                 side = way == "columns"
                 given["size"] = (given["size"][0], past) if side else (past, given["size"][1])
             elif way == "stride":
-                given["stride"] = tuple(r.choice((1, 2, r.randint(3, 255), 127, 128, 255)) for _ in range(2))
-                given["size"] = tuple(r.randint(2, 4 if step < 3 else 600) for step in given["stride"])
-                given["pool"] = Pool((r.randint(1, 3), r.randint(1, 3)), (1, 1)) if r.random() < 0.6 else None
+                kernel, step = r.randint(2, 3), r.randint(3, 127)
+                if made // len(ways) % 2 == 0:
+                    step = r.choice((128, r.randint(129, 254), 255))
+                given |= {"stride": (step, r.randint(1, 2)), "kernel": (kernel, r.randint(1, 2))}
+                given["size"] = (kernel + step * r.randint(1, 3), r.randint(2, 4))
+                given["pool"] = Pool((2, 1), (1, 1)) if r.random() < 0.7 else None
+                if made % 2:
+                    given |= {name: given[name][::-1] for name in ("stride", "kernel", "size")}
+                    given["pool"] = given["pool"] and Pool((1, 2), (1, 1))
             elif way == "input blocks":
                 blocks = min(past, self.params.weight_depth // 2)
-                given |= {"channels": (blocks * lanes, 1), "kernel": r.choice(((1, 2), (2, 1)))}
+                given |= {"channels": (blocks * lanes, 1), "kernel": ((1, 2), (2, 1))[made // len(ways) % 2]}
             else:
                 given |= {"channels": (1, r.randint(1, self.params.channel_depth) * lanes)}
             kernel = given["kernel"]

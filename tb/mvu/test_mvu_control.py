@@ -9,7 +9,7 @@ from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
 from assay.golden.formats import IntFormat
-from assay.golden.mvu.functional import Registers, config_causes
+from assay.golden.mvu.functional import Configuration, Registers, config_causes
 from assay.golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
 from assay.tb.agents.clear_race import ClearRace, HardwareEvent
 from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
@@ -160,15 +160,15 @@ class ClearRaces(MvuTest):
         """A short legal job, the same cut inside a pool group, and refused ones."""
         good = self.stimulus.short_pooled("cleared")
         await self.driver.load(good)
-        cut = {**good.registers, "mvucommand": {**good.registers["mvucommand"]}}
-        cut["mvucommand"]["countdown"] -= 1
-        refused = [
-            {**good.registers, **spoiler} for spoiler in ({"mvuquant": {"msb": 48}}, {"mvuprecision": {}})
-        ]
+        countdown = Configuration(good.registers).countdown - 1
+        command = {"countdown": countdown, "max_pool": 1, "multiply_mode": 1}
+        spoilers: tuple[Registers, ...] = ({"mvuquant": {"msb": 48}}, {"mvuprecision": {}})
         return [
             self.event("a job ends", good, good.registers),
-            self.event("a job that is cut in a pool group ends", good, cut),
-            *(self.event("an illegal job ends", good, registers) for registers in refused),
+            self.event(
+                "a job that is cut in a pool group ends", good, {**good.registers, "mvucommand": command}
+            ),
+            *(self.event("an illegal job ends", good, {**good.registers, **other}) for other in spoilers),
         ]
 
     def event(self, name: str, item: JobItem, registers: Registers) -> HardwareEvent:
