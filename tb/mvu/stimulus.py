@@ -310,6 +310,20 @@ class Stimulus:
                             filled = np.full(layer.weight.shape, vw)
                             layer = Layer(**{**_attributes(layer), "weight": filled})
                             yield from self.items(layer, size, x=np.full((1, 1, lanes), vx))
+        for shift in (1, 2, 8, 24):  # sums halfway between two outputs, and one beside, on both sides of 0
+            halfway = (
+                (np.arange(lanes) // 3 - lanes // 6 << shift) + (1 << shift - 1) + np.arange(lanes) % 3 - 1
+            )
+            layer, size = self.layer(
+                f"ties, shift {shift}",
+                channels=(lanes, lanes),
+                size=(1, 1),
+                **plain | {"rounding": "half_up", "shift": shift, "bias": halfway},
+                multiplier=unit["multiplier"],
+                output_format=IntFormat(16, True),
+            )
+            layer = Layer(**{**_attributes(layer), "weight": np.zeros_like(layer.weight)})
+            yield from self.items(layer, size)
         for stride in ((1, 1), (2, 2), (1, 2), (2, 1), (3, 3)):
             for kernel in ((1, 1), (3, 3), (5, 2), (2, 5)):
                 layer, size = self.layer(
