@@ -311,9 +311,7 @@ class Stimulus:
                             layer = Layer(**{**_attributes(layer), "weight": filled})
                             yield from self.items(layer, size, x=np.full((1, 1, lanes), vx))
         for shift in (1, 2, 8, 24):  # sums halfway between two outputs, and one beside, on both sides of 0
-            halfway = (
-                (np.arange(lanes) // 3 - lanes // 6 << shift) + (1 << shift - 1) + np.arange(lanes) % 3 - 1
-            )
+            halfway = (np.arange(lanes) // 3 % 3 - 1 << shift) + (1 << shift - 1) + np.arange(lanes) % 3 - 1
             layer, size = self.layer(
                 f"ties, shift {shift}",
                 channels=(lanes, lanes),
