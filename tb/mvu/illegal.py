@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from assay.golden.mvu.functional import Configuration, Registers
 from assay.tb.mvu.jobs import JobItem
 
@@ -23,12 +21,11 @@ def break_rules(item: JobItem, broken: list[tuple[str, Registers]]) -> None:
     item.locate = f"job {item.get_name()}, output word {{}}".format
 
 
-def terms(registers: Registers, random: Random) -> list[tuple[str, Registers]]:
+def terms(registers: Registers) -> list[tuple[str, Registers]]:
     """Every term of the rules of a legal configuration: its name, and the fields that break it.
 
     Args:
         registers: of a legal job that has no padding or acc_select 4.
-        random: draws where a bound leaves a choice.
     """
     fields = Configuration(registers).fields
     found: list[tuple[str, Registers]] = []
@@ -44,6 +41,8 @@ def terms(registers: Registers, random: Random) -> list[tuple[str, Registers]]:
         for n in (2, 16)
     ]
     found.append(("acc_select 7", {"mvuconfig1": {"acc_select": 7}}))
+    single = {"mvuprecision": {"weight": 1, "input": 1}}
+    found.append(("acc_select 7 of one pair of planes", {"mvuconfig1": {"acc_select": 7}, **single}))
     acc_select = fields["mvuconfig1"]["acc_select"]
     for name, pool_select in (("one above acc_select", acc_select + 1), ("7", 7)):
         pool = {"mvuconfig1": {"pool_select": pool_select}, "mvucommand": {"max_pool": 1}}
@@ -53,7 +52,7 @@ def terms(registers: Registers, random: Random) -> list[tuple[str, Registers]]:
     for name, other in (
         ("one longer", length + 1),
         ("one shorter", length - 1 if length else 2),
-        ("another in one bit", length ^ 1 << random.randint(0, 15)),
+        *((f"another in bit {bit}", length ^ 1 << bit) for bit in range(16)),
     ):
         found.append((f"plane pairs {name}", {pairs: {"value": other}}))
     found.append(("countdown 0", {"mvucommand": {"countdown": 0}}))

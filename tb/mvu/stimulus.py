@@ -188,15 +188,17 @@ class Stimulus:
                 side = way == "columns"
                 given["size"] = (given["size"][0], past) if side else (past, given["size"][1])
             elif way == "stride":
-                kernel, step = r.randint(2, 3), r.randint(3, 127)
-                if made // len(ways) % 2 == 0:
-                    step = r.choice((128, r.randint(129, 254), 255))
+                kernel, step, pool = r.randint(2, 3), r.randint(3, 127), None
+                if (
+                    made // len(ways) % 2 == 0
+                ):  # with a pool both the step in a group and that to the next one
+                    step, pool = r.choice((128, r.randint(129, 254), 255)), Pool((2, 1), (1, 1))
                 given |= {"stride": (step, r.randint(1, 2)), "kernel": (kernel, r.randint(1, 2))}
                 given["size"] = (kernel + step * r.randint(1, 3), r.randint(2, 4))
-                given["pool"] = Pool((2, 1), (1, 1)) if r.random() < 0.7 else None
                 if made % 2:
                     given |= {name: given[name][::-1] for name in ("stride", "kernel", "size")}
-                    given["pool"] = given["pool"] and Pool((1, 2), (1, 1))
+                    pool = pool and Pool((1, 2), (1, 1))
+                given["pool"] = pool
             elif way == "input blocks":
                 blocks = min(past, self.params.weight_depth // 2)
                 given |= {"channels": (blocks * lanes, 1), "kernel": ((1, 2), (2, 1))[made // len(ways) % 2]}
@@ -237,17 +239,17 @@ class Stimulus:
         if self.random.random() < 0.5:
             self.cut(item)
         else:
-            break_rules(item, [self.random.choice(terms(item.registers, self.random))])
+            break_rules(item, [self.random.choice(terms(item.registers))])
 
     def illegal_items(self, largest: int, most: int) -> Iterator[JobItem]:
         """Random layers each of which breaks one term of the rules in `golden.mvu.functional`, at its bound; some
         break several. At most `most` of them, drawn."""
         (sample,) = self.random_items(1, largest, dest=0)
-        names = [name for name, _ in terms(sample.registers, self.random)]
+        names = [name for name, _ in terms(sample.registers)]
         self.random.shuffle(names)
         for name in names[:most]:
             (item,) = self.random_items(1, largest, dest=0)
-            known = dict(terms(item.registers, self.random))
+            known = dict(terms(item.registers))
             more = self.random.sample(sorted(known), self.random.choice((0, 0, 0, 1, 3)))
             break_rules(item, [(chosen, known[chosen]) for chosen in (*more, name)])
             yield item
