@@ -28,6 +28,7 @@ from pyuvm import ConfigDB, uvm_driver, uvm_root, uvm_sequence_item, uvm_sequenc
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.sequence import ItemSequence
 from assay.tb.ahead import warm_up
+from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
 from assay.tb.report import RUN_DIR, Report
 from assay.tb.scoreboard import Mismatch, Scoreboard
@@ -98,6 +99,14 @@ class BenchTest(uvm_test):
     def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
         """Record a failure, as for `Report.fail`, and end the test: what follows a first difference is noise."""
         self.report.record(failure, **details)
+
+    def must_cover(self, group: CoverGroup) -> None:
+        """Fail unless the test has reached every bin of a group that it is made for. On Icarus, where tests are made
+        shorter, nothing is asked."""
+        missed = group.missed()
+        if missed and self.pick(1, 0):
+            names = "; ".join(f"{item}: {', '.join(bins)}" for item, bins in missed.items())
+            self.fail(f"the test was made to cover {group.name}, but missed {names}", kind="coverage")
 
     @staticmethod
     def pick(verilator: int, icarus: int) -> int:

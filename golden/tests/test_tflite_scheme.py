@@ -143,6 +143,34 @@ def test_requantised_sums_equal_fixed_point(values, multiplier, shift, zero_poin
     assert requantise.define(np.array(values)[:, None])[:, 0].tolist() == exact
 
 
+@pytest.mark.parametrize("left", range(5))
+@pytest.mark.parametrize("edge", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_accumulators_at_the_ends_of_32_bits(left, edge, part):
+    """The largest accumulator is one or two from 2**31, after the left shift: beyond it wraps, and floats do not."""
+    most = 2 ** (31 - left) + edge
+    reach = max(1, round(part * most))
+    rng = np.random.default_rng(left)
+    for sign in (-1, 1):
+        offset = sign * (most - reach)
+        values = sorted({sign * reach, sign * reach - sign, -sign * reach, 0})
+        wrapped = [(x + offset + 2**31) % 2**32 - 2**31 for x in values]
+        shifted = [((x + offset << left) + 2**31) % 2**32 - 2**31 for x in values]
+        for multiplier in (2**30, 2**31 - 1, int(rng.integers(2**30, 2**31))):
+            for zero_point, low in ((0, -128), (-128, -128), (127, -128), (3, 3)):
+                exact = [double_rounding(x, multiplier, 0) + zero_point for x in shifted]
+                requantise = requantiser(multiplier, left, zero_point, low, reach, offset)
+                assert results(requantise, values) == [min(max(x, low), 127) for x in exact]
+                factor = float(np.ldexp(multiplier, -54))
+                rescale = FloatRescale(np.array([factor]))
+                one = np.array([1])
+                real = Requantiser(
+                    rescale, offset * one, reach * one, zero_point, low, 127, np.dtype(np.int8)
+                )
+                exact = [half_away(Fraction(x * factor)) + zero_point for x in wrapped]
+                assert results(real, values) == [min(max(x, low), 127) for x in exact]
+
+
 @pytest.mark.parametrize("shift", range(-16, 1))
 @pytest.mark.parametrize("zero_point", [-128, 0, 127])
 @pytest.mark.parametrize(("reach", "offset"), [(2**31 - 1, 0), (2**20, 0), (2**20, -12345), (2**19, 2**19)])
@@ -164,6 +192,32 @@ def test_requantised_around_every_tie_and_at_the_ends(shift, zero_point, reach, 
         assert ways == {"folded" if reach <= 2**20 else "apart"}
     else:
         assert "integer" in ways or (zero_point >= 0 and reach <= 2**20)
+
+
+@pytest.mark.parametrize("shift", [0, -1, -2, -7, -14])
+@pytest.mark.parametrize("zero_point", [-125, 0, 126])
+@pytest.mark.parametrize("low", [-2, -1, 0, 1])
+def test_clamps_beside_the_zero_point(shift, zero_point, low):
+    """Where the clamp hides how negative sums are rounded, and where it just does not."""
+    for multiplier in (2**30, 2**31 - 1, 1518500249):
+        factor = Fraction(multiplier, 2 ** (31 - shift))
+        ties = [math.floor((n + Fraction(1, 2)) / factor) for n in range(-4, 4)]
+        values = sorted({tie + near for tie in ties for near in range(-3, 4)})
+        requantise = requantiser(multiplier, shift, zero_point, zero_point + low, max(map(abs, values)))
+        exact = [double_rounding(x, multiplier, shift) for x in values]
+        assert results(requantise, values) == [min(max(x + zero_point, zero_point + low), 127) for x in exact]
+        rescale = FloatRescale(np.array([float(factor)]))
+        real = Requantiser(
+            rescale,
+            np.array([0]),
+            np.array([max(map(abs, values))]),
+            zero_point,
+            zero_point + low,
+            127,
+            np.dtype(np.int8),
+        )
+        exact = [half_away(Fraction(x * float(factor))) for x in values]
+        assert results(real, values) == [min(max(x + zero_point, zero_point + low), 127) for x in exact]
 
 
 @pytest.fixture

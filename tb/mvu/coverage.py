@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from assay.golden.mvu.functional import Configuration, Registers
+import numpy as np
+
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, Registers
 from assay.golden.mvu.parameters import MAX_PRECISION
 from assay.golden.mvu.registers import ERROR_CAUSES
 from assay.tb.coverage import CoverGroup, CoverPoint
@@ -12,6 +14,12 @@ _BITS = range(1, MAX_PRECISION + 1)
 _SIGN = {"unsigned": 0, "signed": 1}
 _OFF_ON = {"off": 0, "on": 1}
 _STEPS = {"1": 1, "2": 2, "more": range(3, 256)}
+_STRIDES = {"to 127": range(1, 128), "128 and more": range(128, 256)}
+_LENGTHS = {
+    "to 255": range(1, 256),
+    "256 to 1023": range(256, 1024),
+    "1024 and more": range(1024, 1 << 16),
+}
 
 
 class MvuCoverage:
@@ -20,7 +28,10 @@ class MvuCoverage:
     Attributes:
         jobs: configurations of legal jobs.
         windows: kernel, padding and stride of legal padded jobs.
+        lengths: sizes and strides of the maps of legal padded jobs.
         errors: causes of refused or cut jobs.
+        cuts: where the countdown of a cut job ends.
+        clears: clocks from a job's end to a write that clears mvustatus.
         collisions: which requesters had to wait at the data memory or the crossbar output.
     """
 
@@ -64,9 +75,29 @@ class MvuCoverage:
             ],
             crosses=[("stride_y", "stride_x")],
         )
+        self.lengths = CoverGroup(
+            "mvu_lengths",
+            [
+                CoverPoint("map_height", _LENGTHS),
+                CoverPoint("map_width", _LENGTHS),
+                CoverPoint("output_columns", _LENGTHS),
+                CoverPoint("stride_y", _STRIDES),
+                CoverPoint("stride_x", _STRIDES),
+                CoverPoint("input_blocks", {"to 255": range(1, 256), "256 and more": range(256, 4096)}),
+            ],
+        )
         self.errors = CoverGroup(
             "mvu_errors",
             [CoverPoint("cause", {name: bit for bit, (name, _) in enumerate(ERROR_CAUSES)})],
+        )
+        self.cuts = CoverGroup("mvu_cuts", [CoverPoint("ends", ("inside an output", "inside a pool group"))])
+        self.clears = CoverGroup(
+            "mvu_clears",
+            [
+                CoverPoint(
+                    "offset", {"earlier": -2, "1 before": -1, "same clock": 0, "1 after": 1, "later": 2}
+                )
+            ],
         )
         self.collisions = CoverGroup(
             "mvu_collisions",
@@ -89,13 +120,15 @@ class MvuCoverage:
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups."""
-        return (self.jobs, self.windows, self.errors, self.collisions)
+        return (self.jobs, self.windows, self.lengths, self.errors, self.cuts, self.clears, self.collisions)
 
     def sample_job(self, registers: Registers, causes: int, overlap: bool) -> None:
         """Count a job by its configuration; `causes` as the golden MVU gives them."""
         for bit in range(len(ERROR_CAUSES)):
             if causes >> bit & 1:
                 self.errors.sample(cause=bit)
+        if causes == 1 << CAUSE_BIT["countdown"]:
+            self._sample_cut(Configuration.of(registers))
         if causes:
             return
         fields = Configuration.of(registers).fields
@@ -129,6 +162,26 @@ class MvuCoverage:
                 pad_top=kernel["pad_top"],
                 pad_left=kernel["pad_left"],
             )
+
+        if config["padding"]:
+            self.lengths.sample(
+                map_height=fields["mvuishape"]["height"],
+                map_width=fields["mvuishape"]["width"],
+                output_columns=fields["mvuilength1"]["value"] + 1,
+                stride_y=stride["y"],
+                stride_x=stride["x"],
+                input_blocks=kernel["blocks"],
+            )
+
+    def _sample_cut(self, config: Configuration) -> None:
+        """Count a job whose countdown is not 0 and ends before a pool group is complete."""
+        if not config.countdown:
+            return
+        if config.padding:
+            whole = config.countdown in np.cumsum(config.windows.clocks)
+        else:
+            whole = config.countdown % config.output_clocks == 0
+        self.cuts.sample(ends="inside a pool group" if whole else "inside an output")
 
     def sample_waits(self, waits: dict[str, int]) -> None:
         """Count requesters that waited during a job."""

@@ -14,7 +14,7 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
 from assay.golden.mvu.clocks import JobClocks, job_clocks
-from assay.golden.mvu.functional import Configuration, JobResult, config_causes
+from assay.golden.mvu.functional import Configuration, JobResult, cause_names, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.ahead import Promise, ahead
@@ -111,6 +111,13 @@ class _Running:
     ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
     causes: int
     waits: dict[str, int] = field(default_factory=dict)
+
+
+def shown(field: str, value: int) -> str:
+    """A field of mvustatus for a message; a cause with the names of its bits."""
+    if field != "cause":
+        return str(value)
+    return f"0x{value:02x} ({', '.join(cause_names(value)) or 'none'})"
 
 
 class JobPlayer:
@@ -296,7 +303,11 @@ class JobPlayer:
             "cause": causes,
         }
         self._causes = 0
-        wrong = [f"{n} {seen[n]} instead of {expected[n]}" for n in expected if seen[n] != expected[n]]
+        wrong = [
+            f"{n} {shown(n, seen[n])} instead of {shown(n, expected[n])}"
+            for n in expected
+            if seen[n] != expected[n]
+        ]
         if env.interrupt.level != 1:
             wrong.append("the interrupt is not raised")
         await env.registers.write(STATUS.address, _CLEAR)

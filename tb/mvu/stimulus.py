@@ -11,11 +11,12 @@ import numpy as np
 
 from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
 from assay.golden.mvu.agu import addresses, conv_row_program
-from assay.golden.mvu.functional import Configuration, config_causes
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
 from assay.golden.mvu.jobs import map_layer
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
 from assay.golden.network import Pool
+from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
 
 #: Multiply clocks of a random job, so that a run of many ends soon.
@@ -143,9 +144,15 @@ class Stimulus:
         return made
 
     def random_items(
-        self, count: int, largest: int = LARGEST_RANDOM_JOB, **options: object
+        self, count: int, largest: int = LARGEST_RANDOM_JOB, cuts: float = 0, **options: object
     ) -> Iterator[JobItem]:
-        """`count` random layers that fit the build, as jobs; now and then to the crossbar."""
+        """`count` random layers that fit the build, as jobs; now and then to the crossbar.
+
+        Args:
+            largest: multiply clocks of a job at most.
+            cuts: probability that the countdown ends early.
+            options: as for `items`.
+        """
         made = 0
         while made < count:
             layer, size = self.layer(f"random{made}")
@@ -160,7 +167,111 @@ class Stimulus:
             mode = self.random.choice((1, 1, 1, 0, 2, 3))
             for item in items:
                 _fields(item.registers, "mvucommand")["multiply_mode"] = mode
+                if self.random.random() < cuts:
+                    self.cut(item)
             yield from items
+
+    def elongated(self, count: int, largest: int) -> Iterator[JobItem]:
+        """`count` layers of 1-bit operands that are long in one direction: rows, columns, channel blocks or strides,
+        each past the powers of two at which a counter or a field that is too narrow starts again."""
+        r, lanes, made = self.random, self.params.lanes, 0
+        ways = ("columns", "rows", "columns", "rows", "stride", "stride", "input blocks", "output blocks")
+        bit, powers = IntFormat(1, False), (8, 9, 10, 11, 12)
+        while made < count:
+            way = ways[made % len(ways)]
+            power = powers[(made + made // len(ways)) % len(powers)]
+            past = (1 << power) + r.choice((0, 1, 2, r.randint(3, 200)))
+            given: dict[str, Any] = {"channels": (1, 1), "size": (r.randint(2, 4), r.randint(2, 4))}
+            given["kernel"] = (r.randint(1, 3), r.randint(1, 3))
+            given["stride"] = (r.choice((1, 1, 2, 3)), r.choice((1, 1, 2, 3)))
+            if way in ("columns", "rows"):
+                side = way == "columns"
+                given["size"] = (given["size"][0], past) if side else (past, given["size"][1])
+            elif way == "stride":
+                kernel, step, pool = r.randint(2, 3), r.randint(3, 127), None
+                if (
+                    made // len(ways) % 2 == 0
+                ):  # with a pool both the step in a group and that to the next one
+                    step, pool = r.choice((128, r.randint(129, 254), 255)), Pool((2, 1), (1, 1))
+                given |= {"stride": (step, r.randint(1, 2)), "kernel": (kernel, r.randint(1, 2))}
+                given["size"] = (kernel + step * r.randint(1, 3), r.randint(2, 4))
+                if made % 2:
+                    given |= {name: given[name][::-1] for name in ("stride", "kernel", "size")}
+                    pool = pool and Pool((1, 2), (1, 1))
+                given["pool"] = pool
+            elif way == "input blocks":
+                blocks = min(past, self.params.weight_depth // 2)
+                given |= {"channels": (blocks * lanes, 1), "kernel": ((1, 2), (2, 1))[made // len(ways) % 2]}
+            else:
+                given |= {"channels": (1, r.randint(1, self.params.channel_depth) * lanes)}
+            kernel = given["kernel"]
+            given["padding"] = tuple(r.choice((0, kernel[i % 2] - 1)) for i in range(4))
+            if way != "output blocks" and not any(given["padding"]):
+                continue
+            try:
+                layer, size = self.layer(
+                    f"long {way} {made}", input_format=bit, weight_format=IntFormat(1, True), **given
+                )
+                items = self.items(layer, size)
+            except (DoesNotFitError, ConfigurationError, ValueError):
+                continue  # more than a memory or a field holds, or a window that is larger than its map
+            if len(items) > 1 or _fields(items[0].registers, "mvucommand")["countdown"] > largest:
+                continue
+            made += 1
+            yield from items
+
+    # -----------------------------------------------------------------------------------------
+    # Jobs that are cut short or illegal
+    # -----------------------------------------------------------------------------------------
+    def cut(self, item: JobItem) -> None:
+        """Let a legal job's countdown end earlier, anywhere or with an output; the rest is not written."""
+        command = _fields(item.registers, "mvucommand")
+        ends = np.cumsum(Configuration(item.registers).complete_outputs()).tolist()
+        command["countdown"] = self.random.choice(
+            (self.random.randint(1, ends[-1]), self.random.choice(ends))
+        )
+        if config_causes(item.registers):
+            item.set_name(f"{item.get_name()}, cut after {command['countdown']} clocks")
+        item.output = None
+
+    def spoil(self, item: JobItem) -> None:
+        """Cut a job, or make it illegal."""
+        if self.random.random() < 0.5:
+            self.cut(item)
+        else:
+            break_rules(item, [self.random.choice(terms(item.registers))])
+
+    def illegal_items(self, largest: int, most: int) -> Iterator[JobItem]:
+        """Random layers each of which breaks one term of the rules in `golden.mvu.functional`, at its bound; some
+        break several. At most `most` of them, drawn."""
+        (sample,) = self.random_items(1, largest, dest=0)
+        names = [name for name, _ in terms(sample.registers)]
+        self.random.shuffle(names)
+        for name in names[:most]:
+            (item,) = self.random_items(1, largest, dest=0)
+            known = dict(terms(item.registers))
+            more = self.random.sample(sorted(known), self.random.choice((0, 0, 0, 1, 3)))
+            break_rules(item, [(chosen, known[chosen]) for chosen in (*more, name)])
+            yield item
+
+    def short_pooled(self, name: str) -> JobItem:
+        """A job of two pool groups of few clocks, whose last output is no group of its own."""
+        plain = IntFormat(2, False)
+        layer, size = self.layer(
+            name,
+            kernel=(1, 1),
+            padding=(0, 0, 0, 0),
+            stride=(1, 1),
+            size=(1, 4),
+            channels=(self.params.lanes, self.params.lanes),
+            weight_format=plain,
+            input_format=plain,
+            output_format=plain,
+            pool=Pool((1, 2), (1, 2)),
+            residual=None,
+        )
+        (item,) = self.items(layer, size)
+        return item
 
     # -----------------------------------------------------------------------------------------
     # Corners
@@ -201,6 +312,18 @@ class Stimulus:
                             filled = np.full(layer.weight.shape, vw)
                             layer = Layer(**{**_attributes(layer), "weight": filled})
                             yield from self.items(layer, size, x=np.full((1, 1, lanes), vx))
+        for shift in (1, 2, 8, 24):  # sums halfway between two outputs, and one beside, on both sides of 0
+            halfway = (np.arange(lanes) // 3 % 3 - 1 << shift) + (1 << shift - 1) + np.arange(lanes) % 3 - 1
+            layer, size = self.layer(
+                f"ties, shift {shift}",
+                channels=(lanes, lanes),
+                size=(1, 1),
+                **plain | {"rounding": "half_up", "shift": shift, "bias": halfway},
+                multiplier=unit["multiplier"],
+                output_format=IntFormat(16, True),
+            )
+            layer = Layer(**{**_attributes(layer), "weight": np.zeros_like(layer.weight)})
+            yield from self.items(layer, size)
         for stride in ((1, 1), (2, 2), (1, 2), (2, 1), (3, 3)):
             for kernel in ((1, 1), (3, 3), (5, 2), (2, 5)):
                 layer, size = self.layer(
@@ -284,7 +407,8 @@ class Stimulus:
         while True:
             registers = self._program()
             countdown = _fields(registers, "mvucommand")["countdown"]
-            if not 1 <= countdown <= most or config_causes(registers):
+            # A countdown that ends inside an output or a pool group is what a job may have.
+            if not 1 <= countdown <= most or config_causes(registers) & ~(1 << CAUSE_BIT["countdown"]):
                 continue
             config = Configuration(registers)
             groups = len(config.complete_outputs()) // config.group_outputs
@@ -304,9 +428,15 @@ class Stimulus:
     def _program(self) -> dict[str, dict[str, int] | int]:
         r = self.random
         w, a, o, residual = (self.format() for _ in range(4))
+        widest = r.random() < 0.2
+        if widest:
+            o, residual = (IntFormat(bits, r.random() < 0.5) for bits in (r.randint(1, 3), 16))
         acc_select = r.randint(0, 6)
         pool_select = r.randint(0, acc_select)
         lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
+        if r.random() < 0.2:  # one loop that is long, the others short
+            lengths = [r.randint(0, 1) for _ in range(NUM_LOOPS)]
+            lengths[r.randrange(1, NUM_LOOPS)] = r.randint(200, 600)
         lengths[acc_select + 1] = w.bits * a.bits - 1
         registers: dict[str, dict[str, int] | int] = {}
         for letter, loops in zip("wisbor", (8, 8, 2, 2, 5, 6), strict=True):
@@ -316,7 +446,8 @@ class Stimulus:
                     (r.randint(-9, 9), r.randint(-(1 << 15), (1 << 15) - 1))
                 )
                 if k:
-                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else r.randint(0, 3)
+                    free = r.randint(*r.choice(((0, 3), (0, 3), (0, 3), (4, 600))))
+                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else free
         max_pool = r.randint(0, 1)
         inner = [n + 1 for n in lengths[(pool_select if max_pool else acc_select) + 1 :]]
         _fields(registers, "mvuobaseptr")["dest"] = r.choice((0, 0, 0, r.randrange(256)))
@@ -332,12 +463,18 @@ class Stimulus:
         }
         registers["mvuscaler"] = {"value": r.randint(-32768, 32767), "bias_shift": r.randint(0, 15)}
         registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
+        if widest:  # sums near both ends of their 48 bits
+            registers["mvuscaler"] = {"value": r.choice((-32768, 32767)), "bias_shift": 15}
+            registers["mvurscaler"] = {"value": r.choice((-32768, 32767)), "shift": 15}
+            _fields(registers, "mvuquant")["msb"] = 47
         registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
         for name in ("scaler_memory", "bias_memory", "relu", "residual"):
-            _fields(registers, "mvuconfig1")[name] = r.randint(0, 1)
+            _fields(registers, "mvuconfig1")[name] = int(widest and name != "relu") or r.randint(0, 1)
         group = int(np.prod(inner))
+        output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
+        inside = output * r.randrange(group // output)  # where an output of the group ends
         registers["mvucommand"] = {
-            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group))),
+            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group), inside)),
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }

@@ -5,55 +5,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
 from pathlib import Path
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
-from cocotb.utils import get_sim_time
 
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.clocks import job_clocks
-from assay.golden.mvu.functional import Configuration, JobResult, config_causes
+from assay.golden.mvu.functional import Configuration, JobResult
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.plan import NetworkPlan
-from assay.golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
 from assay.golden.mvu.vectors import read
 from assay.tb.agents.burst import ALWAYS
-from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.bench import BenchStopped, Finding
 from assay.tb.env import CLOCK_NS
-from assay.tb.mvu.env import MvuEnv, MvuUnit
-from assay.tb.mvu.jobs import Image, JobDriver, JobItem
+from assay.tb.mvu.base import MvuTest
+from assay.tb.mvu.env import MvuUnit
+from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.networks import given_model, items, load_workloads
-from assay.tb.mvu.stimulus import Stimulus
 from assay.tb.mvu.traffic import Traffic
 from assay.tb.report import RUN_DIR
-
-
-class MvuTest(ItemTest):
-    """A test of the MVU."""
-
-    toplevel = "mvu"
-    environment = MvuEnv
-    item_driver = JobDriver
-    item_stimulus = Stimulus
-    env: MvuEnv
-    driver: JobDriver
-    stimulus: Stimulus
-
-    async def finish(self) -> None:
-        """Nothing may be left: words, answers, errors of the taps."""
-        env = self.env
-        await env.settle()
-        for scoreboard in env.boards.values():
-            if scoreboard is env.trace or scoreboard.beats_compared or scoreboard.outstanding:
-                self.report.add_scoreboard(scoreboard)
-        for port in (env.registers, env.memory):
-            port.check_finished()
-        for group in env.coverage.groups:
-            self.report.add_coverage(group)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -132,13 +104,13 @@ async def vector_set(self: MvuTest) -> None:
 @MvuTest.test
 async def random_jobs(self: MvuTest) -> None:
     """Constrained random jobs: formats, shapes, strides, padding, pooling, residuals, modes, destinations."""
-    await self.play(self.stimulus.random_items(self.pick(48, 8), self.pick(6000, 600)))
+    await self.play(self.stimulus.random_items(self.pick(48, 8), self.pick(6000, 600), cuts=0.15))
 
 
 @MvuTest.test
 async def stalls(self: MvuTest) -> None:
     """Random stalls on every port."""
-    for item in self.stimulus.random_items(self.pick(24, 3), self.pick(2000, 300)):
+    for item in self.stimulus.random_items(self.pick(24, 3), self.pick(2000, 300), cuts=0.15):
         self.env.stall(self.stimulus.random.choice((16, 64, 128, 200, 240)))
         await self.play([item])
 
@@ -155,6 +127,13 @@ async def corners(self: MvuTest) -> None:
 async def precision_pairs(self: MvuTest) -> None:
     """All pairs of weight and input precision."""
     await self.play(self.stimulus.precision_pairs(self.pick(256, 12)))
+
+
+@MvuTest.test
+async def elongated_maps(self: MvuTest) -> None:
+    """Maps of some hundred or thousand rows or columns, padded too, many channel blocks, and strides up to 255."""
+    await self.play(self.stimulus.elongated(self.pick(24, 1), self.pick(20_000, 600)))
+    self.must_cover(self.env.coverage.lengths)
 
 
 @MvuTest.test
@@ -181,13 +160,14 @@ class BarvinnRows(MvuTest):
 
 
 # -------------------------------------------------------------------------------------------------
-# Job control, collisions, reset, registers
+# Chains of jobs, collisions, reset
 # -------------------------------------------------------------------------------------------------
 @MvuTest.test
 class NextJobWhileBusy(MvuTest):
-    """The next job is written while one runs; further writes wait.
+    """The next job is written while one runs, some cut short or illegal; further writes wait.
 
-    Jobs handed over while others run: the images are loaded before, as they share the memories.
+    Jobs handed over while others run: the images are loaded before, as they share the memories. Nobody clears
+    mvustatus between them.
     """
 
     async def body(self) -> None:
@@ -211,6 +191,9 @@ class NextJobWhileBusy(MvuTest):
             for item in chain:
                 await self.driver.load(item)
                 item.weights, item.scalers, item.biases, item.images = [], [], [], []
+            for item in chain:
+                if r.random() < 0.5:
+                    self.stimulus.spoil(item)
             for item in chain[:-1]:
                 item.overlap = True
             await self.play(chain)
@@ -247,139 +230,10 @@ async def random_programs(self: MvuTest) -> None:
     await self.driver.load(fill)
     count, most = self.pick(60, 3), self.pick(4000, 150)
     await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
+    self.must_cover(env.coverage.cuts)
     env.compare_words("the whole data memory", 0, await env.memory.read(0, params.data_depth))
     if env.failed.is_set():
         raise BenchStopped
-
-
-@MvuTest.test
-class JobControl(MvuTest):
-    """Status and interrupt by the bit: while jobs run and wait, cleared one by one, and cleared as a job
-    ends."""
-
-    async def body(self) -> None:
-        plain = IntFormat(2, False)
-        layer, size = self.stimulus.layer(
-            "controlled",
-            kernel=(1, 1),
-            padding=(0, 0, 0, 0),
-            stride=(1, 1),
-            size=(8, 8),
-            channels=(self.env.params.lanes, self.env.params.lanes),
-            weight_format=plain,
-            input_format=plain,
-            output_format=plain,
-            pool=None,
-            residual=None,
-        )
-        (self.good,) = self.stimulus.items(layer, size)
-        self.bad = {**self.good.registers, "mvuquant": {"msb": 48}}
-        await self.driver.load(self.good)
-        await self.while_running()
-        await self.bit_by_bit()
-        await self.as_a_job_ends()
-
-    async def start(self, registers: dict[str, dict[str, int] | int]) -> None:
-        result = self.env.golden.run(registers)
-        if len(result.data):
-            self.driver.expect(self.good, result)
-        await self.env.registers.write_many(encode(registers))
-
-    async def clear(self, *bits: str) -> None:
-        status = BY_NAME["mvustatus"]
-        await self.env.registers.write(status.address, status.encode(dict.fromkeys(bits, 1)))
-
-    async def ended(self) -> None:
-        await self.env.interrupt.wait(timeout_clocks=5000)
-
-    async def check(self, when: str, irq: int, **expected: int) -> None:
-        status = BY_NAME["mvustatus"]
-        seen: dict[str, int | None] = {**status.decode(await self.env.registers.read(status.address))}
-        await ClockCycles(self.env.dut.clk_i, 2)
-        seen["irq"], expected["irq"] = self.env.interrupt.level, irq
-        self.report.words_compared += 1
-        wrong = [
-            f"{name} {seen[name]} instead of {value}"
-            for name, value in expected.items()
-            if seen[name] != value
-        ]
-        if wrong:
-            self.env.fail(f"mvustatus {when}: {', '.join(wrong)}", kind="status", time_ns=get_sim_time("ns"))
-            raise BenchStopped
-
-    async def while_running(self) -> None:
-        await self.start(self.good.registers)
-        await self.start(self.good.registers)
-        await self.check("with one job running, one waiting", 0, busy=1, pending=1, done=0, error=0, jobs=0)
-        await self.ended()
-        await self.check("after the first of two", 1, busy=1, pending=0, done=1, error=0, jobs=1)
-        await self.clear("done")
-        await self.check("with done cleared while one runs", 0, busy=1, pending=0, done=0, error=0, jobs=1)
-        await self.ended()
-        await self.check("after both", 1, busy=0, pending=0, done=1, error=0, jobs=2)
-        await self.unused_addresses()
-        await self.check("after writes to unused addresses", 1, busy=0, pending=0, done=1, error=0, jobs=2)
-        await self.clear("done")
-
-    async def unused_addresses(self) -> None:
-        """Now that mvustatus is not 0, no other address shows or clears it."""
-        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
-        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
-        seen = await self.env.registers.read_many(unused)
-        if any(seen):
-            at = next(address for address, word in zip(unused, seen, strict=True) if word)
-            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
-            raise BenchStopped
-
-    async def bit_by_bit(self) -> None:
-        cause = config_causes(self.bad)
-        await self.start(self.bad)
-        await self.ended()
-        await self.check("after an illegal job", 1, busy=0, done=1, error=1, cause=cause, jobs=3)
-        await self.clear("done")
-        await self.check("with done cleared, error not", 1, done=0, error=1, cause=cause, jobs=3)
-        await self.clear("error")
-        await self.check("with error cleared too", 0, done=0, error=0, cause=0, jobs=3)
-        await self.start(self.bad)
-        await self.ended()
-        await self.clear("error")
-        await self.check("with error cleared, done not", 1, done=1, error=0, cause=0, jobs=4)
-        await self.clear("done")
-        await self.check("with both cleared", 0, done=0, error=0, cause=0, jobs=4)
-
-    async def as_a_job_ends(self) -> None:
-        """A clearing write at every clock around the end of a job: nothing that ends is lost."""
-        env, status = self.env, BY_NAME["mvustatus"]
-        jobs = 4
-        for registers in (self.good.registers, self.bad):
-            begun = get_sim_time("ns")
-            await self.start(registers)
-            await self.ended()
-            clocks = round((get_sim_time("ns") - begun) / CLOCK_NS)
-            await self.clear("done", "error")
-            jobs += 1
-            for early in range(-2, 12):
-                await ClockCycles(env.dut.clk_i, 10)
-                env.interrupt.clear()
-                writes = cocotb.start_soon(self.start(registers))
-                await ClockCycles(env.dut.clk_i, max(1, clocks - early))
-                await self.clear("done", "error")
-                await writes
-                jobs += 1
-                await ClockCycles(env.dut.clk_i, 40)
-                seen = status.decode(await env.registers.read(status.address))
-                self.report.words_compared += 1
-                right = env.interrupt.raised == 1 and seen["jobs"] == jobs % 256
-                right = right and bool(seen["error"]) == bool(seen["cause"])
-                if not right:
-                    env.fail(
-                        f"a write that clears mvustatus came {early} clocks before the interrupt was due: it "
-                        f"rose {env.interrupt.raised} times, mvustatus says {seen}, and {jobs} jobs have ended",
-                        kind="status",
-                        time_ns=get_sim_time("ns"),
-                    )
-                    raise BenchStopped
-                await self.clear("done", "error")
 
 
 @MvuTest.test
@@ -450,113 +304,6 @@ async def reset_mid_job(self: MvuTest) -> None:
         if self.env.interrupt.level != 0:
             self.env.fail("the interrupt is raised after reset", kind="reset")
         await self.play(self.stimulus.random_items(2, 800))
-
-
-@MvuTest.test
-class Registers(MvuTest):
-    """Every field of every register: reset value, access, reserved bits."""
-
-    async def body(self) -> None:
-        # mvucommand starts a job; the jobs of the other tests write it.
-        test = RegisterTest(REGISTERS, keep_off={"mvucommand"}, addresses=range(1 << ADDRESS_WIDTH))
-        for mismatch in await test.run(self.env.registers):
-            self.env.fail(str(mismatch), kind="register", time_ns=mismatch.time_ns)
-        self.report.words_compared += test.values_compared
-        self.report.values_compared += test.values_compared
-
-    async def finish(self) -> None:
-        self.env.registers.check_finished()
-
-
-@MvuTest.test
-class RegisterModel(MvuTest):
-    """The pyuvm register model reaches every register, and runs a job.
-
-    The register table as a pyuvm register model: every register through it, then a job's status field by field.
-    """
-
-    async def body(self) -> None:
-        model = build_register_model(REGISTERS)
-        model.get_default_map().set_sequencer(self.env.register_agent.seqr, RegisterAdapter())
-        rng = self.stimulus.random
-        for row in REGISTERS:
-            if row.name in ("mvucommand", "mvustatus"):
-                continue
-            register = getattr(model, row.name)
-            expected = 0
-            for field in row.fields:
-                value = rng.randrange(1 << field.width)
-                expected |= value << field.lsb
-                getattr(register, field.name).set(value)
-            await register.update()
-            _, word = await register.read()
-            self.expect(row.name, row.decode(word), row.decode(expected))
-            await register.write(0)
-        # The bench's own driver knows nothing of these writes, and they have left every register at 0.
-        (item,) = self.stimulus.random_items(1, 600, dest=0)
-        await self.driver.load(item)
-        self.driver.expect(item, self.env.golden.run(item.registers))
-        for address, word in sorted(encode(item.registers).items()):
-            await getattr(model, REGISTERS[address].name).write(word)
-        await self.env.interrupt.wait(timeout_clocks=10_000)
-        _, word = await model.mvucommand.read()
-        command = BY_NAME["mvucommand"]
-        self.expect(
-            "mvucommand", command.decode(word), command.decode(encode(item.registers)[command.address])
-        )
-        _, word = await model.mvustatus.read()
-        self.expect(
-            "mvustatus",
-            BY_NAME["mvustatus"].decode(word),
-            {"busy": 0, "done": 1, "error": 0, "pending": 0, "jobs": 1, "cause": 0},
-        )
-
-    def expect(self, register: str, seen: dict[str, int], expected: dict[str, int]) -> None:
-        self.report.words_compared += 1
-        if seen != expected:
-            self.env.fail(
-                f"register {register} through the model: expected {expected}, seen {seen}", kind="register"
-            )
-
-
-@MvuTest.test
-class IllegalJobs(MvuTest):
-    """Illegal configurations are refused with their cause; the unit recovers."""
-
-    async def body(self) -> None:
-        await self.play(self.items())
-
-    def items(self) -> Iterator[JobItem]:
-        spoilers = (
-            {"mvuprecision": {"weight": 0}},
-            {"mvuprecision": {"weight": 17}},
-            {"mvuprecision": {"input": 0}},
-            {"mvuprecision": {"input": 63}},
-            {"mvuprecision": {"output": 0}},
-            {"mvuprecision": {"output": 17}},
-            {"mvuprecision": {"residual": 17}, "mvuconfig1": {"residual": 1}},
-            {"mvuquant": {"msb": 48}},
-            {"mvuquant": {"msb": 0}, "mvuprecision": {"output": 2}},
-            {"mvuconfig1": {"acc_select": 7}},
-            {"mvuconfig1": {"pool_select": 5}, "mvucommand": {"max_pool": 1}},
-            {"mvuwlength5": {"value": 9999}},
-            {"mvuconfig1": {"padding": 1}, "mvukernel": {"width": 0}},
-            {"mvuconfig1": {"padding": 1}, "mvustride": {"x": 0}},
-            {"mvucommand": {"countdown": 0}},
-            {"mvucommand": {"countdown": 5}},
-        )
-        for k, spoiler in enumerate(spoilers):
-            (good,) = self.stimulus.random_items(1, self.pick(600, 100), dest=0)
-            (bad,) = self.stimulus.random_items(1, self.pick(600, 100), dest=0)
-            bad.set_name(f"illegal {spoiler}")
-            bad.output = None
-            for register, fields in spoiler.items():
-                before = bad.registers.get(register, {})
-                before = dict(before) if isinstance(before, dict) else {"value": before}
-                bad.registers[register] = {**before, **fields}
-            bad.locate = partial("illegal job {}, output word {}".format, k)
-            yield bad
-            yield good
 
 
 # -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 
 from assay.golden.layers import fixed_point, tflite, tflite_tables
 from assay.golden.layers.linear import Window
-from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, PeArrayParameters
+from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from assay.golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
 from assay.golden.pe_array.tile import Tile
 from assay.golden.schemes.tflite import ACTIVATIONS
@@ -20,6 +20,8 @@ _SOME = {"0": 0, "1": 1, "more": range(2, 1 << 17)}
 _COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
 _KERNELS = range(1, MAX_KERNEL + 1)
 _STRIDES = range(1, MAX_STRIDE + 1)
+_LENGTHS = {"to 255": range(1, 256), "256 and more": range(256, 1 << 16)}
+_PLACES = ("least", "0", "greatest", "other")
 _PADDING = ("none", "even", "uneven")
 #: Operator's class to the kind of layer.
 _KINDS_OF = {
@@ -58,7 +60,12 @@ class PeArrayCoverage:
         windows: kernels, strides, padding and groups of legal tiles.
         shapes: sizes of legal tiles.
         layers, convolutions, pools: what the mapper made tiles of, as it is in its framework.
+        lengths: whether counters of tiles went past 255.
+        ends: zero points at the ends of their range.
+        softmaxes: their lengths.
+        averages: strides of tiles that divide by the number of places in the map, by whether that number varies.
         errors: causes and ways of dropped packets.
+        clears: clocks from an event to a write that clears status.
         streams: which stream's beats had to wait, and which rested.
     """
 
@@ -173,7 +180,55 @@ class PeArrayCoverage:
             ],
             crosses=[("kind", "kernel_rows", "row_stride"), ("kind", "padding"), ("kind", "activation")],
         )
+        self.ends = CoverGroup(
+            "pe_array_ends",
+            [
+                CoverPoint("input_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("weight_sign", {"unsigned": 0, "signed": 1}),
+                CoverPoint("array_op", {"multiply": ArrayOp.MAC, "maximum": ArrayOp.MAX}),
+                CoverPoint("lane_op", {op.name.lower(): op for op in LaneOp}),
+                CoverPoint("input_zero", _PLACES),
+                CoverPoint("weight_zero", _PLACES),
+                CoverPoint("output_zero", _PLACES),
+                CoverPoint("output_sign", {"unsigned": 0, "signed": 1}),
+            ],
+            crosses=[
+                ("input_sign", "input_zero", "array_op"),
+                ("weight_sign", "weight_zero"),
+                ("output_sign", "output_zero", "lane_op"),
+            ],
+        )
+        self.lengths = CoverGroup(
+            "pe_array_lengths",
+            [CoverPoint(name, _LENGTHS) for name in ("images", "row_blocks", "columns", "output_columns")],
+        )
+        self.softmaxes = CoverGroup(
+            "pe_array_softmaxes",
+            [
+                CoverPoint(
+                    "length", {"1": 1, "some": range(2, SOFTMAX_DEPTH), "as many as fit": SOFTMAX_DEPTH}
+                )
+            ],
+        )
+        self.averages = CoverGroup(
+            "pe_array_averages",
+            [
+                CoverPoint("row_stride", _STRIDES),
+                CoverPoint("column_stride", _STRIDES),
+                CoverPoint("rows", {"counts alike": 0, "counts vary": 1}),
+                CoverPoint("columns", {"counts alike": 0, "counts vary": 1}),
+            ],
+            crosses=[("row_stride", "rows"), ("column_stride", "columns")],
+        )
         self.errors = CoverGroup("pe_array_errors", [CoverPoint("error", [name for name, _ in ERRORS])])
+        self.clears = CoverGroup(
+            "pe_array_clears",
+            [
+                CoverPoint(
+                    "offset", {"earlier": -2, "1 before": -1, "same clock": 0, "1 after": 1, "later": 2}
+                )
+            ],
+        )
         self.streams = CoverGroup(
             "pe_array_streams",
             [
@@ -186,8 +241,9 @@ class PeArrayCoverage:
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups."""
-        tiles = (self.operations, self.windows, self.shapes)
-        return (*tiles, self.layers, self.convolutions, self.pools, self.errors, self.streams)
+        tiles = (self.operations, self.windows, self.shapes, self.lengths)
+        kinds = (self.layers, self.convolutions, self.pools, self.ends, self.softmaxes, self.averages)
+        return (*tiles, *kinds, self.errors, self.clears, self.streams)
 
     def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
         """Count a legal tile by its header and its columns."""
@@ -223,6 +279,13 @@ class PeArrayCoverage:
             array_op=tile["mode.array_op"],
             vectors=len({int(vector) for vector in tile.vectors}),
         )
+        self.lengths.sample(
+            images=tile["repeat.images"],
+            row_blocks=tile["repeat.row_blocks"],
+            columns=tile["packet.columns"],
+            output_columns=tile["extent.output_columns"],
+        )
+        self._sample_ends(tile, params)
         entries = tile["entries"]
         self.shapes.sample(
             images=tile["repeat.images"],
@@ -233,6 +296,49 @@ class PeArrayCoverage:
             rows=int(outputs < tile["repeat.row_blocks"] * params.rows),
             last_group=int(entries % params.lanes != 0),
         )
+
+    def _sample_ends(self, tile: Tile, params: PeArrayParameters) -> None:
+        """Count where a tile's zero points lie, its softmax, and what it divides by."""
+        width, sign = params.data_width, int(tile["low"] < 0)
+        self.ends.sample(
+            input_sign=tile["mode.input_signed"],
+            weight_sign=tile["mode.weight_signed"],
+            array_op=tile["mode.array_op"],
+            lane_op=tile["mode.lane_op"],
+            input_zero=_place(tile["input_zero"], width, tile["mode.input_signed"]),
+            weight_zero=_place(tile["weight_zero"], width, tile["mode.weight_signed"]),
+            output_zero=_place(tile["output_zero"], width, sign),
+            output_sign=sign,
+        )
+        if tile["mode.softmax"]:
+            self.softmaxes.sample(length=tile.vector_length)
+        if tile["mode.rescaling"] == Rescaling.RATIONAL and tile["mode.count_divide"]:
+            columns = tile["window.kernel_columns"]
+            rows_vary, columns_vary = (
+                len(np.unique(places_in_map(outputs, stride, kernel, pad, size))) > 1
+                for outputs, stride, kernel, pad, size in (
+                    (
+                        tile["rows.output"],
+                        tile["window.row_stride"],
+                        tile["window.kernel_rows"],
+                        tile["window.pad_top"],
+                        tile["rows.map"],
+                    ),
+                    (
+                        tile["extent.output_columns"],
+                        tile["window.column_stride"],
+                        columns,
+                        columns - 1 - tile["window.first_output"],
+                        tile["packet.columns"],
+                    ),
+                )
+            )
+            self.averages.sample(
+                row_stride=tile["window.row_stride"],
+                column_stride=tile["window.column_stride"],
+                rows=int(rows_vary),
+                columns=int(columns_vary),
+            )
 
     def sample_layer(self, operator: Any) -> None:
         """Count a layer by its operator, of `golden.layers`."""
@@ -278,6 +384,18 @@ class PeArrayCoverage:
         for event, n in {**clocks, "array starved": starved, "array blocked": blocked}.items():
             if n:
                 self.streams.sample(event=event)
+
+
+def places_in_map(outputs: int, stride: int, kernel: int, pad: int, size: int) -> np.ndarray:
+    """Kernel places inside a map of `size` behind `pad`, along one axis: int64 `[outputs]`."""
+    first = np.arange(outputs) * stride
+    return np.maximum(0, np.minimum(first + kernel, pad + size) - np.maximum(first, pad))
+
+
+def _place(zero: int, width: int, signed: int) -> str:
+    """Where a zero point lies in the range of its operand."""
+    least, greatest = (-(1 << width - 1), (1 << width - 1) - 1) if signed else (0, (1 << width) - 1)
+    return {0: "0", greatest: "greatest", least: "least"}.get(zero, "other")
 
 
 def _padding(window: Window) -> str:

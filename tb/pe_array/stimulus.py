@@ -76,12 +76,18 @@ class Stimulus:
     def _header(self, given: dict[str, int]) -> dict[str, int]:
         r, p = self.random, self.params
         kernel_rows = given.get("window.kernel_rows") or self.deal(*range(1, MAX_KERNEL + 1))
-        row_stride = given.get("window.row_stride") or r.randint(1, min(MAX_STRIDE, kernel_rows))
+        most_stride = min(MAX_STRIDE, kernel_rows)
+        row_stride = given.get("window.row_stride") or r.choice((r.randint(1, most_stride), most_stride))
         channels = given.get("packet.channels") or self.deal(1, 1, 2, 3, r.randint(1, 9))
         phases = self.deal(1, 2, 3, 4)
         row_blocks = given.get("repeat.row_blocks") or self.deal(1, 1, 2, 3)
         rows_output = r.randint((row_blocks - 1) * p.rows + 1, row_blocks * p.rows)
-        rescaling = self.deal(*Rescaling)
+        rescaling = given.get("mode.rescaling", self.deal(*Rescaling))
+        counts = rescaling == Rescaling.RATIONAL and given.get("mode.count_divide", self.deal(0, 1))
+        pad_top = r.choice((0, 1, r.randint(0, 15)))
+        rows_map = r.choice((1, r.randint(1, row_blocks * p.rows * row_stride + 4), 1000))
+        if counts:  # some windows reach beyond the map's first row, and some beyond its last
+            pad_top, rows_map = r.randrange(kernel_rows), r.randint(1, rows_output * row_stride)
         width = p.data_width
         softmax = int(width == 8 and self.deal(0, 0, 0, 0, 1))
         table = int(width <= 8 and not softmax and r.random() < 0.3)
@@ -94,7 +100,7 @@ class Stimulus:
             "mode.rescaling": rescaling,
             "mode.table": table,
             "mode.softmax": softmax,
-            "mode.count_divide": int(r.random() < 0.5),
+            "mode.count_divide": int(counts),
             "mode.subtract": r.randint(0, 1),
             "mode.input_signed": int(signed),
             "mode.weight_signed": r.randint(0, 1),
@@ -106,9 +112,9 @@ class Stimulus:
             "window.beats": self.beats(kernel_rows, row_stride),
             "window.first_output": self.deal(*range(MAX_KERNEL)),
             "window.column_stride": self.deal(1, 2, 3, 4),
-            "window.pad_top": r.choice((0, 1, r.randint(0, 15))),
+            "window.pad_top": pad_top,
             "window.kernel_columns": r.randint(0, 15),
-            "rows.map": r.choice((1, r.randint(1, row_blocks * p.rows * row_stride + 4), 1000)),
+            "rows.map": rows_map,
             "rows.output": rows_output,
             "extent.output_columns": self.deal(1, 2, 3, r.randint(1, 9)),
             "extent.weight_beats": channels * kernel_rows * phases,
@@ -253,6 +259,26 @@ class Stimulus:
         for number in range(count):
             yield self.item(f"random tile {number}", most)
 
+    def elongated(self, count: int, most: int) -> Iterator[TileItem]:
+        """`count` tiles with some hundred or thousand columns, row blocks or images, past the powers of two at which a
+        counter that is too narrow starts again; half of them divide by the places of a window in the map."""
+        r = self.random
+        for number in range(count):
+            way = self.deal("columns", "columns", "row blocks", "images")
+            past = (1 << self.deal(8, 9, 10)) + r.choice((0, 1, 2, r.randint(3, 100)))
+            given: dict[str, int] = {
+                "packet__channels": 1,
+                "window__kernel_rows": r.randint(1, 4),
+                "entries": r.randint(1, 2),
+                "extent__output_columns": past if way == "columns" else 1,
+                "repeat__row_blocks": past if way == "row blocks" else 1,
+                "repeat__images": past if way == "images" else 1,
+                "mode__softmax": 0,
+            }
+            if number % 2:
+                given |= {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1}
+            yield self.item(f"tile {number} of many {way}", most, **given)
+
     # -----------------------------------------------------------------------------------------
     # Corners
     # -----------------------------------------------------------------------------------------
@@ -370,8 +396,12 @@ class Stimulus:
         p = self.params
         falling = np.floor(np.exp(-0.03 * np.arange(256)) * ((1 << 31) - 1)).astype(np.int64)
         one = {"entries": 1}
-        longest = {"entries": p.columns, "extent.output_columns": SOFTMAX_DEPTH // p.columns}
+        # As many entries as the columns allow, so many that the columns of the output fill the memory exactly.
+        most = 1 << p.columns.bit_length() - 1
+        shapes = [{"entries": n, "extent.output_columns": SOFTMAX_DEPTH // n} for n in (most, most // 2 or 1)]
+        longest = shapes[0]
         short = {"entries": p.columns, "extent.output_columns": 2}
+        top = (1 << 31) - 1
         for what, size, exponentials in (
             ("one element", one, falling),
             ("longest, equal", longest, falling),
@@ -381,6 +411,7 @@ class Stimulus:
             ("sum of 0", short, np.full(256, 1000)),
             ("summands that tie", short, np.full(256, 1 << 11)),
             ("greatest sum", longest, np.full(256, (1 << 32) - 1)),
+            ("greatest sum, any shares", shapes[-1], np.r_[top, self.rng.integers(top - 4096, top, 255)]),
         ):
             columns = size.get("extent.output_columns", 1)
             item = self.plain(f"softmax of {what}", 1, 0, **size, packet__columns=columns)

@@ -17,50 +17,21 @@ from assay.golden import DoesNotFitError
 from assay.golden.graph import Node
 from assay.golden.pe_array.mapping import map_operator
 from assay.golden.pe_array.plan import ArrayPlan
-from assay.golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
+from assay.golden.pe_array.registers import BY_NAME
 from assay.golden.pe_array.shapes import SHAPES
 from assay.golden.pe_array.tile import OutputBeats, weight_packet
 from assay.golden.pe_array.vectors import Vector, read
 from assay.tb.agents.burst import ALWAYS, NEVER
-from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
-from assay.tb.bench import BenchStopped, Finding, ItemTest
-from assay.tb.env import CLOCK_NS
-from assay.tb.pe_array.env import PeArrayEnv
+from assay.tb.bench import BenchStopped, Finding
+from assay.tb.pe_array.base import PeArrayTest
 from assay.tb.pe_array.layers import RandomLayers
 from assay.tb.pe_array.networks import items, layer_items, load_workload
-from assay.tb.pe_array.stimulus import Stimulus
-from assay.tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileDriver, TileItem, packet
+from assay.tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileItem
 from assay.tb.pe_array.traffic import Traffic
 from assay.tb.report import RUN_DIR
 
 #: Stall probabilities of the tests that stall, in 1/256.
 DENSITIES = (0, 16, 64, 128, 200, 240)
-
-
-class PeArrayTest(ItemTest):
-    """A test of the PE array."""
-
-    toplevel = "pe_array"
-    environment = PeArrayEnv
-    item_driver = TileDriver
-    item_stimulus = Stimulus
-    env: PeArrayEnv
-    driver: TileDriver
-    stimulus: Stimulus
-
-    async def finish(self) -> None:
-        """Nothing may be left: beats, answers; what waited for whom is counted."""
-        env = self.env
-        await env.settle()
-        for scoreboard in env.scoreboards:
-            self.report.add_scoreboard(scoreboard)
-        env.registers.check_finished()
-        starved, blocked = await env.registers.read_many(
-            BY_NAME[name].address for name in ("starved_clocks", "blocked_clocks")
-        )
-        env.coverage.sample_streams(env.waits(), starved, blocked)
-        for group in env.coverage.groups:
-            self.report.add_coverage(group)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -165,7 +136,14 @@ async def published_layers(self: PeArrayTest) -> None:
 @PeArrayTest.test
 async def random_tiles(self: PeArrayTest) -> None:
     """Constrained random tiles: every field of the header, any columns, entries, weights and pixels."""
-    await self.play(self.stimulus.random_items(self.pick(60, 12), self.pick(1500, 400)))
+    await self.play(self.stimulus.random_items(self.pick(120, 12), self.pick(1500, 400)))
+
+
+@PeArrayTest.test
+async def elongated_tiles(self: PeArrayTest) -> None:
+    """Tiles of some hundred or thousand columns, row blocks or images."""
+    await self.play(self.stimulus.elongated(self.pick(16, 2), self.pick(20_000, 6000)))
+    self.must_cover(self.env.coverage.lengths)
 
 
 @PeArrayTest.test
@@ -208,6 +186,8 @@ async def corners(self: PeArrayTest) -> None:
     most = self.pick(1 << 20, 1000)
     items = ((item, item.computed[0]) for item in self.stimulus.corners())
     await self.play(item for item, tile in items if tile.packets * tile.step_clocks <= most)
+    if self.env.params.data_width == 8:
+        self.must_cover(self.env.coverage.softmaxes)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -341,209 +321,6 @@ async def wrong_headers(self: PeArrayTest) -> None:
         item.weight_packets.insert(0, self.stimulus.refused(what, fields))
         item.errors = {"header"}
         await self.play([item])
-
-
-# -------------------------------------------------------------------------------------------------
-# Registers
-# -------------------------------------------------------------------------------------------------
-@PeArrayTest.test
-class Registers(PeArrayTest):
-    """Every field of every register: reset value, access, reserved bits."""
-
-    async def body(self) -> None:
-        p = self.env.params
-        geometry = BY_NAME["geometry"].encode(
-            {
-                "rows": p.rows,
-                "columns": p.columns,
-                "vectors": p.vectors,
-                "lanes": p.lanes,
-                "data_width": p.data_width,
-            }
-        )
-        test = RegisterTest(
-            REGISTERS,
-            addresses=range(1 << ADDRESS_WIDTH),
-            resets={"identity": IDENTITY, "geometry": geometry},
-        )
-        for mismatch in await test.run(self.env.registers):
-            self.env.fail(str(mismatch), kind="register", time_ns=mismatch.time_ns)
-        self.report.words_compared += test.values_compared
-        self.report.values_compared += test.values_compared
-
-    async def finish(self) -> None:
-        self.env.registers.check_finished()
-
-
-@PeArrayTest.test
-class StatusAndInterrupt(PeArrayTest):
-    """Status, interrupt, counters; the pyuvm register model.
-
-    Busy, done, errors and the interrupt by the bit: enables, clearing one by one, and at every clock around the end
-    of a tile; the counters against the bench's own; the registers through the pyuvm model.
-    """
-
-    async def body(self) -> None:
-        await self.bit_by_bit()
-        await self.as_a_tile_ends()
-        await self.counters()
-        await self.model()
-
-    async def check(self, when: str, irq: int, **expected: int) -> None:
-        seen: dict[str, int | None] = {**STATUS.decode(await self.env.registers.read(STATUS.address))}
-        await ClockCycles(self.env.dut.clk_i, 2)
-        seen["irq"], expected["irq"] = self.env.interrupt.level, irq
-        self.report.words_compared += 1
-        wrong = [f"{n} is {seen[n]} instead of {v}" for n, v in expected.items() if seen[n] != v]
-        if wrong:
-            self.env.fail(f"status {when}: {', '.join(wrong)}", kind="status", time_ns=get_sim_time("ns"))
-            raise BenchStopped
-
-    async def control(self, **fields: int) -> None:
-        await self.env.registers.write(CONTROL.address, CONTROL.encode(fields))
-
-    async def clear(self, **fields: int) -> None:
-        await self.env.registers.write(STATUS.address, STATUS.encode(fields))
-
-    async def end_of(self, item: TileItem) -> None:
-        """Play an item to its end without the driver's own check of the status."""
-        await self.driver.play(item)
-        await self.driver.drain()
-        await self.env.settle(80)
-        await ClockCycles(self.env.dut.clk_i, 20)
-
-    def wrong(self) -> TileItem:
-        """A header error, a weight packet and a pixel packet too short, then a good tile."""
-        stimulus = self.stimulus
-        item = stimulus.item("tile after errors", 100, packet__channels=2)
-        tile, _ = item.computed
-        good = weight_packet(tile, self.env.params)
-        content, _ = item.pixel_packets[0]
-        item.weight_packets[:0] = [stimulus.refused("magic", {"mode.magic": 0}), packet(good[:-1])]
-        item.pixel_packets.insert(0, packet(content[: tile.packet_beats - 1]))
-        return item
-
-    async def bit_by_bit(self) -> None:
-        (good,) = self.stimulus.random_items(1, 100)
-        await self.check("after reset", 0, busy=0, tile_done=0, error=0)
-        await self.control(irq_tile=0, irq_error=0)
-        await self.end_of(self.wrong())
-        await self.check("with both interrupts off", 0, busy=0, tile_done=1, error=7)
-        await self.control(irq_error=1)
-        await self.check("with irq_error", 1, tile_done=1, error=7)
-        for bit, left in ((1, 6), (4, 2), (2, 0)):
-            await self.clear(error=bit)
-            await self.check(f"with error bit {bit} cleared", int(left > 0), tile_done=1, error=left)
-        await self.control(irq_tile=1)
-        await self.check("with irq_tile", 1, tile_done=1, error=0)
-        await self.clear(tile_done=1)
-        await self.check("with tile_done cleared", 0, tile_done=0, error=0)
-        await self.end_of(good)
-        await self.check("after a good tile", 1, busy=0, tile_done=1, error=0)
-        await self.unused_addresses()
-        await self.check("after writes to unused addresses", 1, busy=0, tile_done=1, error=0)
-        await self.clear(tile_done=1)
-        self.driver.forget_status()
-
-    async def unused_addresses(self) -> None:
-        """Now that status is not 0, no other address shows or clears it."""
-        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
-        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
-        seen = await self.env.registers.read_many(unused)
-        if any(seen):
-            at = next(address for address, word in zip(unused, seen, strict=True) if word)
-            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
-            raise BenchStopped
-
-    async def as_a_tile_ends(self) -> None:
-        """A clearing write at every clock around the end of a tile: nothing that ends is lost."""
-        env = self.env
-        await self.control(irq_tile=1)
-        item = self.stimulus.item("tile that ends as status is cleared", 60)
-        begun = get_sim_time("ns")
-        await self.driver.play(item)
-        await env.interrupt.wait(timeout_clocks=5000)
-        clocks = round((get_sim_time("ns") - begun) / CLOCK_NS)
-        await self.clear(tile_done=1)
-        for early in range(-2, 14):
-            await ClockCycles(env.dut.clk_i, 40)
-            env.interrupt.clear()
-            await self.driver.play(item)
-            await ClockCycles(env.dut.clk_i, max(1, clocks - early))
-            await self.clear(tile_done=1)
-            await self.driver.drain()
-            await ClockCycles(env.dut.clk_i, 40)
-            self.report.words_compared += 1
-            if env.interrupt.raised != 1:
-                env.fail(
-                    f"a write that clears tile_done came {early} clocks before the tile's end was due: the interrupt "
-                    f"rose {env.interrupt.raised} times",
-                    kind="status",
-                    time_ns=get_sim_time("ns"),
-                )
-                raise BenchStopped
-            await self.clear(tile_done=1)
-        self.driver.forget_status()
-
-    async def counters(self) -> None:
-        """Counters of clocks in which nothing, pixels or the output is waited for."""
-        env = self.env
-        names = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
-        addresses = [BY_NAME[name].address for name in names]
-        before = dict(zip(names, await env.registers.read_many(addresses), strict=True))
-        # A softmax's long weight packet would be what is waited for.
-        item = self.stimulus.item("tile that waits", 200, repeat__images=1, mode__softmax=0)
-        item.pixel_delay = 500
-        await self.play([item])
-        starved = dict(zip(names, await env.registers.read_many(addresses), strict=True))
-        env.agents["out"].bus.stall = ALWAYS
-        item = self.stimulus.item(
-            "tile whose outputs wait",
-            400,
-            repeat__images=2,
-            extent__output_columns=8,
-            entries=env.params.columns,
-            mode__softmax=0,
-        )
-        await self.driver.play(item)
-        await ClockCycles(env.dut.clk_i, 1500)
-        env.agents["out"].bus.stall = NEVER
-        await self.driver.finish()
-        blocked = dict(zip(names, await env.registers.read_many(addresses), strict=True))
-        self.report.words_compared += 3 * len(names)
-        first = {name: starved[name] - before[name] for name in names}
-        second = {name: blocked[name] - starved[name] for name in names}
-        wrong = []
-        if not (first["tiles"] == second["tiles"] == 1):
-            wrong.append("tiles does not count one by one")
-        # The weights are loaded within some clocks; then the tile waits for the rest of the pixels' delay.
-        if not 300 <= first["starved_clocks"] <= first["busy_clocks"]:
-            wrong.append(f"a tile waited 500 clocks for pixels, but the counters rose by {first}")
-        if not 1000 <= second["blocked_clocks"] <= second["busy_clocks"]:
-            wrong.append(f"outputs waited 1500 clocks, but the counters rose by {second}")
-        idle = await env.registers.read(BY_NAME["busy_clocks"].address)
-        if idle != blocked["busy_clocks"]:
-            wrong.append("busy_clocks counts while nothing is busy")
-        if wrong:
-            env.fail("; ".join(wrong), kind="counter", time_ns=get_sim_time("ns"))
-            raise BenchStopped
-
-    async def model(self) -> None:
-        """The register table as a pyuvm register model."""
-        model = build_register_model(REGISTERS)
-        model.get_default_map().set_sequencer(self.env.register_agent.seqr, RegisterAdapter())
-        for fields in ({"irq_tile": 1, "irq_error": 0}, {"irq_tile": 0, "irq_error": 1}):
-            for name, value in fields.items():
-                getattr(model.control, name).set(value)
-            await model.control.update()
-            _, word = await model.control.read()
-            seen = CONTROL.decode(word)
-            self.report.words_compared += 1
-            if seen != {"clear": 0, **fields}:
-                self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
-        _, word = await model.identity.read()
-        if word != IDENTITY:
-            self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")
 
 
 # -------------------------------------------------------------------------------------------------

@@ -586,3 +586,27 @@ def test_speed():
     elapsed = time.perf_counter() - start
     assert np.array_equal(unpack_activations(result.data, (32, 32, 64), fmt, 64), layer.run(x[None])[0])
     assert elapsed < 2
+
+
+@pytest.mark.parametrize(("bits", "extra"), [(8, 0), (8, 3), (16, 0), (16, 101)])
+def test_values_are_exact_where_floats_end(bits, extra):
+    """Sums just beyond 2**24 and 2**53, odd ones, which float32 and float64 do not have."""
+    most = (1 << bits) - 1
+    count = (1 << (24 if bits == 8 else 53)) // most**2 + 1 + extra
+    count += 1 - count % 2
+    fmt = IntFormat(bits, False)
+    x, w = np.full((1, count, 1), most), np.full((count, 1, 1), most)
+    expected = most**2 * count
+    assert expected % 2 and expected > 1 << (24 if bits == 8 else 53)
+    seen = accumulate_values(x, w, fmt, fmt, 1, 30)
+    assert seen.tolist() == [[(expected + (1 << 29)) % (1 << 30) - (1 << 29)]]
+
+
+def test_planes_are_exact_where_float32_ends():
+    """2**24 + 1 ones in a plane: float32 has no such number."""
+    count = (1 << 24) + 1
+    bit = IntFormat(1, False)
+    seen = accumulate_planes(
+        np.ones((1, 1, count, 1), np.uint8), np.ones((1, count, 1, 1), np.uint8), bit, bit, 1, 27
+    )
+    assert seen.tolist() == [[count]]

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the MVU's job control: status and interrupt, registers, illegal jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
+
+from assay.golden.formats import IntFormat
+from assay.golden.mvu.functional import Configuration, Registers, config_causes
+from assay.golden.mvu.registers import ADDRESS_WIDTH, BY_NAME, REGISTERS, encode
+from assay.tb.agents.clear_race import ClearRace, HardwareEvent
+from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from assay.tb.bench import BenchStopped
+from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.base import MvuTest
+from assay.tb.mvu.jobs import COMMAND, STATUS, JobItem
+
+
+@MvuTest.test
+class JobControl(MvuTest):
+    """Status and interrupt by the bit: while jobs run and wait, and cleared one by one."""
+
+    async def body(self) -> None:
+        plain = IntFormat(2, False)
+        layer, size = self.stimulus.layer(
+            "controlled",
+            kernel=(1, 1),
+            padding=(0, 0, 0, 0),
+            stride=(1, 1),
+            size=(8, 8),
+            channels=(self.env.params.lanes, self.env.params.lanes),
+            weight_format=plain,
+            input_format=plain,
+            output_format=plain,
+            pool=None,
+            residual=None,
+        )
+        (self.good,) = self.stimulus.items(layer, size)
+        self.bad = {**self.good.registers, "mvuquant": {"msb": 48}}
+        await self.driver.load(self.good)
+        await self.while_running()
+        await self.bit_by_bit()
+        await self.long_countdowns()
+
+    async def start(self, registers: dict[str, dict[str, int] | int]) -> None:
+        result = self.env.golden.run(registers)
+        if len(result.data):
+            self.driver.expect(self.good, result)
+        await self.env.registers.write_many(encode(registers))
+
+    async def clear(self, *bits: str) -> None:
+        status = BY_NAME["mvustatus"]
+        await self.env.registers.write(status.address, status.encode(dict.fromkeys(bits, 1)))
+
+    async def ended(self) -> None:
+        await self.env.interrupt.wait(timeout_clocks=5000)
+
+    async def check(self, when: str, irq: int, **expected: int) -> None:
+        status = BY_NAME["mvustatus"]
+        seen: dict[str, int | None] = {**status.decode(await self.env.registers.read(status.address))}
+        await ClockCycles(self.env.dut.clk_i, 2)
+        seen["irq"], expected["irq"] = self.env.interrupt.level, irq
+        self.report.words_compared += 1
+        wrong = [
+            f"{name} {seen[name]} instead of {value}"
+            for name, value in expected.items()
+            if seen[name] != value
+        ]
+        if wrong:
+            self.env.fail(f"mvustatus {when}: {', '.join(wrong)}", kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def while_running(self) -> None:
+        await self.start(self.good.registers)
+        await self.start(self.good.registers)
+        await self.check("with one job running, one waiting", 0, busy=1, pending=1, done=0, error=0, jobs=0)
+        await self.ended()
+        await self.check("after the first of two", 1, busy=1, pending=0, done=1, error=0, jobs=1)
+        await self.clear("done")
+        await self.check("with done cleared while one runs", 0, busy=1, pending=0, done=0, error=0, jobs=1)
+        await self.ended()
+        await self.check("after both", 1, busy=0, pending=0, done=1, error=0, jobs=2)
+        await self.unused_addresses()
+        await self.check("after writes to unused addresses", 1, busy=0, pending=0, done=1, error=0, jobs=2)
+        await self.clear("done")
+
+    async def unused_addresses(self) -> None:
+        """Now that mvustatus is not 0, no other address shows or clears it."""
+        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
+        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
+        seen = await self.env.registers.read_many(unused)
+        if any(seen):
+            at = next(address for address, word in zip(unused, seen, strict=True) if word)
+            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def bit_by_bit(self) -> None:
+        cause = config_causes(self.bad)
+        await self.start(self.bad)
+        await self.ended()
+        await self.check("after an illegal job", 1, busy=0, done=1, error=1, cause=cause, jobs=3)
+        await self.clear("done")
+        await self.check("with done cleared, error not", 1, done=0, error=1, cause=cause, jobs=3)
+        await self.clear("error")
+        await self.check("with error cleared too", 0, done=0, error=0, cause=0, jobs=3)
+        await self.start(self.bad)
+        await self.ended()
+        await self.clear("error")
+        await self.check("with error cleared, done not", 1, done=1, error=0, cause=0, jobs=4)
+        await self.clear("done")
+        await self.check("with both cleared", 0, done=0, error=0, cause=0, jobs=4)
+
+    async def long_countdowns(self) -> None:
+        """A job of 2**bit multiply clocks and some, all of one output, still runs when these few are over."""
+        field = COMMAND.field("countdown")
+        for bit in range(field.width - 1, 9, -self.pick(1, 6)):
+            countdown = (1 << bit) + self.stimulus.random.randint(1, 200)
+            registers = {**self.good.registers, "mvucommand": {"countdown": countdown, "multiply_mode": 1}}
+            registers |= {f"mvuwlength{k}": (1 << 15) - 1 for k in (6, 7)}
+            await self.env.registers.write_many(encode(registers))
+            await ClockCycles(self.env.dut.clk_i, 400)
+            when = (
+                f"300 clocks after the start of a job of 2**{bit} + {countdown - (1 << bit)} multiply clocks"
+            )
+            await self.check(when, 0, busy=1, pending=0, done=0, error=0)
+            await self.env.reset()
+            self.driver.flush()
+
+
+@MvuTest.test
+class ClearRaces(MvuTest):
+    """A write that clears mvustatus in every clock around the end of a job: legal, cut short and refused ones."""
+
+    async def body(self) -> None:
+        race = ClearRace(
+            STATUS,
+            self.env.registers,
+            self.env.interrupt,
+            self.env.dut.clk_i,
+            self.stimulus.random,
+            idle=(1 << ADDRESS_WIDTH) - 1,
+            linked={"error": ("cause",)},
+            rest=self.env.settle,
+            clock_ns=CLOCK_NS,
+            around=self.pick(3, 1),
+        )
+        wrong = await race.run(await self.events(), thorough=bool(self.pick(1, 0)))
+        self.report.words_compared += race.trials
+        for offset in race.offsets:
+            self.env.coverage.clears.sample(offset=max(-2, min(offset, 2)))
+        if wrong:
+            self.env.fail(wrong, kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+        self.must_cover(self.env.coverage.clears)
+
+    async def events(self) -> list[HardwareEvent]:
+        """A short legal job, the same cut inside a pool group, and refused ones."""
+        good = self.stimulus.short_pooled("cleared")
+        await self.driver.load(good)
+        countdown = Configuration(good.registers).countdown - 1
+        command = {"countdown": countdown, "max_pool": 1, "multiply_mode": 1}
+        spoilers: tuple[Registers, ...] = ({"mvuquant": {"msb": 48}}, {"mvuprecision": {}})
+        return [
+            self.event("a job ends", good, good.registers),
+            self.event(
+                "a job that is cut in a pool group ends", good, {**good.registers, "mvucommand": command}
+            ),
+            *(self.event("an illegal job ends", good, {**good.registers, **other}) for other in spoilers),
+        ]
+
+    def event(self, name: str, item: JobItem, registers: Registers) -> HardwareEvent:
+        causes = config_causes(registers)
+        sets = {"done": 1, "error": int(causes != 0), "cause": causes}
+        writes = list(encode(registers).items())
+        assert writes[-1][0] == COMMAND.address  # which starts the job
+
+        def begin() -> None:
+            self.env.coverage.sample_job(registers, causes, overlap=False)
+            result = self.env.golden.run(registers)
+            if len(result.data):
+                self.driver.expect(item, result)
+
+        return HardwareEvent(name, sets, writes, begin, counts=("jobs",))
+
+
+@MvuTest.test(name="registers")
+class EveryRegister(MvuTest):
+    """Every field of every register: reset value, access, reserved bits."""
+
+    async def body(self) -> None:
+        # mvucommand starts a job; the jobs of the other tests write it.
+        test = RegisterTest(REGISTERS, keep_off={"mvucommand"}, addresses=range(1 << ADDRESS_WIDTH))
+        for mismatch in await test.run(self.env.registers):
+            self.env.fail(str(mismatch), kind="register", time_ns=mismatch.time_ns)
+        self.report.words_compared += test.values_compared
+        self.report.values_compared += test.values_compared
+
+    async def finish(self) -> None:
+        self.env.registers.check_finished()
+
+
+@MvuTest.test
+class RegisterModel(MvuTest):
+    """The pyuvm register model reaches every register, and runs a job.
+
+    The register table as a pyuvm register model: every register through it, then a job's status field by field.
+    """
+
+    async def body(self) -> None:
+        model = build_register_model(REGISTERS)
+        model.get_default_map().set_sequencer(self.env.register_agent.seqr, RegisterAdapter())
+        rng = self.stimulus.random
+        for row in REGISTERS:
+            if row.name in ("mvucommand", "mvustatus"):
+                continue
+            register = getattr(model, row.name)
+            expected = 0
+            for field in row.fields:
+                value = rng.randrange(1 << field.width)
+                expected |= value << field.lsb
+                getattr(register, field.name).set(value)
+            await register.update()
+            _, word = await register.read()
+            self.expect(row.name, row.decode(word), row.decode(expected))
+            await register.write(0)
+        # The bench's own driver knows nothing of these writes, and they have left every register at 0.
+        (item,) = self.stimulus.random_items(1, 600, dest=0)
+        await self.driver.load(item)
+        self.driver.expect(item, self.env.golden.run(item.registers))
+        for address, word in sorted(encode(item.registers).items()):
+            await getattr(model, REGISTERS[address].name).write(word)
+        await self.env.interrupt.wait(timeout_clocks=10_000)
+        _, word = await model.mvucommand.read()
+        command = BY_NAME["mvucommand"]
+        self.expect(
+            "mvucommand", command.decode(word), command.decode(encode(item.registers)[command.address])
+        )
+        _, word = await model.mvustatus.read()
+        self.expect(
+            "mvustatus",
+            BY_NAME["mvustatus"].decode(word),
+            {"busy": 0, "done": 1, "error": 0, "pending": 0, "jobs": 1, "cause": 0},
+        )
+
+    def expect(self, register: str, seen: dict[str, int], expected: dict[str, int]) -> None:
+        self.report.words_compared += 1
+        if seen != expected:
+            self.env.fail(
+                f"register {register} through the model: expected {expected}, seen {seen}", kind="register"
+            )
+
+
+@MvuTest.test
+class IllegalJobs(MvuTest):
+    """Illegal configurations are refused with their causes: every term of every rule, at its bound, and several at
+    once; the unit recovers."""
+
+    async def body(self) -> None:
+        await self.play(self.items())
+
+    def items(self) -> Iterator[JobItem]:
+        most = self.pick(200, 100)
+        for number, item in enumerate(self.stimulus.illegal_items(most, self.pick(1 << 16, 24))):
+            yield item
+            if number % 3 == 2:
+                yield from self.stimulus.random_items(1, most, dest=0)
+        self.must_cover(self.env.coverage.errors)

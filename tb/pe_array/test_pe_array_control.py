@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the PE array's registers: status, interrupt, counters, and writes that clear."""
+
+from __future__ import annotations
+
+import cocotb
+from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
+
+from assay.golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
+from assay.golden.pe_array.tile import weight_packet
+from assay.tb.agents.burst import ALWAYS, NEVER
+from assay.tb.agents.clear_race import ClearRace, HardwareEvent
+from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_register_model
+from assay.tb.bench import BenchStopped
+from assay.tb.env import CLOCK_NS
+from assay.tb.pe_array.base import PeArrayTest
+from assay.tb.pe_array.tiles import CONTROL, STATUS, TileItem, error_bits, packet
+
+
+@PeArrayTest.test
+class Registers(PeArrayTest):
+    """Every field of every register: reset value, access, reserved bits."""
+
+    async def body(self) -> None:
+        p = self.env.params
+        geometry = BY_NAME["geometry"].encode(
+            {
+                "rows": p.rows,
+                "columns": p.columns,
+                "vectors": p.vectors,
+                "lanes": p.lanes,
+                "data_width": p.data_width,
+            }
+        )
+        test = RegisterTest(
+            REGISTERS,
+            addresses=range(1 << ADDRESS_WIDTH),
+            resets={"identity": IDENTITY, "geometry": geometry},
+        )
+        for mismatch in await test.run(self.env.registers):
+            self.env.fail(str(mismatch), kind="register", time_ns=mismatch.time_ns)
+        self.report.words_compared += test.values_compared
+        self.report.values_compared += test.values_compared
+
+    async def finish(self) -> None:
+        self.env.registers.check_finished()
+
+
+@PeArrayTest.test
+class StatusAndInterrupt(PeArrayTest):
+    """Status, interrupt, counters; the pyuvm register model.
+
+    Busy, done, errors and the interrupt by the bit: enables, clearing one by one; the counters against the bench's
+    own; the registers through the pyuvm model.
+    """
+
+    async def body(self) -> None:
+        await self.bit_by_bit()
+        await self.counters()
+        await self.model()
+
+    async def check(self, when: str, irq: int, **expected: int) -> None:
+        seen: dict[str, int | None] = {**STATUS.decode(await self.env.registers.read(STATUS.address))}
+        await ClockCycles(self.env.dut.clk_i, 2)
+        seen["irq"], expected["irq"] = self.env.interrupt.level, irq
+        self.report.words_compared += 1
+        wrong = [f"{n} is {seen[n]} instead of {v}" for n, v in expected.items() if seen[n] != v]
+        if wrong:
+            self.env.fail(f"status {when}: {', '.join(wrong)}", kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def control(self, **fields: int) -> None:
+        await self.env.registers.write(CONTROL.address, CONTROL.encode(fields))
+
+    async def clear(self, **fields: int) -> None:
+        await self.env.registers.write(STATUS.address, STATUS.encode(fields))
+
+    async def end_of(self, item: TileItem) -> None:
+        """Play an item to its end without the driver's own check of the status."""
+        await self.driver.play(item)
+        await self.driver.drain()
+        await self.env.settle(80)
+        await ClockCycles(self.env.dut.clk_i, 20)
+
+    def wrong(self) -> TileItem:
+        """A header error, a weight packet and a pixel packet too short, then a good tile."""
+        stimulus = self.stimulus
+        item = stimulus.item("tile after errors", 100, packet__channels=2)
+        tile, _ = item.computed
+        good = weight_packet(tile, self.env.params)
+        content, _ = item.pixel_packets[0]
+        item.weight_packets[:0] = [stimulus.refused("magic", {"mode.magic": 0}), packet(good[:-1])]
+        item.pixel_packets.insert(0, packet(content[: tile.packet_beats - 1]))
+        return item
+
+    async def bit_by_bit(self) -> None:
+        (good,) = self.stimulus.random_items(1, 100)
+        await self.check("after reset", 0, busy=0, tile_done=0, error=0)
+        await self.control(irq_tile=0, irq_error=0)
+        await self.end_of(self.wrong())
+        await self.check("with both interrupts off", 0, busy=0, tile_done=1, error=7)
+        await self.control(irq_error=1)
+        await self.check("with irq_error", 1, tile_done=1, error=7)
+        for bit, left in ((1, 6), (4, 2), (2, 0)):
+            await self.clear(error=bit)
+            await self.check(f"with error bit {bit} cleared", int(left > 0), tile_done=1, error=left)
+        await self.control(irq_tile=1)
+        await self.check("with irq_tile", 1, tile_done=1, error=0)
+        await self.clear(tile_done=1)
+        await self.check("with tile_done cleared", 0, tile_done=0, error=0)
+        await self.end_of(good)
+        await self.check("after a good tile", 1, busy=0, tile_done=1, error=0)
+        await self.unused_addresses()
+        await self.check("after writes to unused addresses", 1, busy=0, tile_done=1, error=0)
+        await self.clear(tile_done=1)
+        self.driver.forget_status()
+
+    async def unused_addresses(self) -> None:
+        """Now that status is not 0, no other address shows or clears it."""
+        unused = sorted(set(range(1 << ADDRESS_WIDTH)) - {row.address for row in REGISTERS})
+        await self.env.registers.write_many(dict.fromkeys(unused, 0xFFFFFFFF))
+        seen = await self.env.registers.read_many(unused)
+        if any(seen):
+            at = next(address for address, word in zip(unused, seen, strict=True) if word)
+            self.env.fail(f"unused address {at} does not read 0", kind="register", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def counters(self) -> None:
+        """Counters of clocks in which nothing, pixels or the output is waited for."""
+        env = self.env
+        names = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
+        addresses = [BY_NAME[name].address for name in names]
+        before = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        # A softmax's long weight packet would be what is waited for.
+        item = self.stimulus.item("tile that waits", 200, repeat__images=1, mode__softmax=0)
+        item.pixel_delay = 500
+        await self.play([item])
+        starved = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        env.agents["out"].bus.stall = ALWAYS
+        item = self.stimulus.item(
+            "tile whose outputs wait",
+            400,
+            repeat__images=2,
+            extent__output_columns=8,
+            entries=env.params.columns,
+            mode__softmax=0,
+        )
+        await self.driver.play(item)
+        await ClockCycles(env.dut.clk_i, 1500)
+        env.agents["out"].bus.stall = NEVER
+        await self.driver.finish()
+        blocked = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        self.report.words_compared += 3 * len(names)
+        first = {name: starved[name] - before[name] for name in names}
+        second = {name: blocked[name] - starved[name] for name in names}
+        wrong = []
+        if not (first["tiles"] == second["tiles"] == 1):
+            wrong.append("tiles does not count one by one")
+        # The weights are loaded within some clocks; then the tile waits for the rest of the pixels' delay.
+        if not 300 <= first["starved_clocks"] <= first["busy_clocks"]:
+            wrong.append(f"a tile waited 500 clocks for pixels, but the counters rose by {first}")
+        if not 1000 <= second["blocked_clocks"] <= second["busy_clocks"]:
+            wrong.append(f"outputs waited 1500 clocks, but the counters rose by {second}")
+        idle = await env.registers.read(BY_NAME["busy_clocks"].address)
+        if idle != blocked["busy_clocks"]:
+            wrong.append("busy_clocks counts while nothing is busy")
+        if wrong:
+            env.fail("; ".join(wrong), kind="counter", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+
+    async def model(self) -> None:
+        """The register table as a pyuvm register model."""
+        model = build_register_model(REGISTERS)
+        model.get_default_map().set_sequencer(self.env.register_agent.seqr, RegisterAdapter())
+        for fields in ({"irq_tile": 1, "irq_error": 0}, {"irq_tile": 0, "irq_error": 1}):
+            for name, value in fields.items():
+                getattr(model.control, name).set(value)
+            await model.control.update()
+            _, word = await model.control.read()
+            seen = CONTROL.decode(word)
+            self.report.words_compared += 1
+            if seen != {"clear": 0, **fields}:
+                self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
+        _, word = await model.identity.read()
+        if word != IDENTITY:
+            self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")
+
+
+@PeArrayTest.test
+class ClearRaces(PeArrayTest):
+    """A write that clears status in every clock around the end of a tile and around each error."""
+
+    async def body(self) -> None:
+        env = self.env
+        await env.registers.write(CONTROL.address, CONTROL.encode({"irq_tile": 1, "irq_error": 1}))
+        race = ClearRace(
+            STATUS,
+            env.registers,
+            env.interrupt,
+            env.dut.clk_i,
+            self.stimulus.random,
+            idle=(1 << ADDRESS_WIDTH) - 1,
+            rest=self.driver.drain,
+            clock_ns=CLOCK_NS,
+            around=self.pick(3, 1),
+        )
+        wrong = await race.run(self.events(), thorough=bool(self.pick(1, 0)))
+        self.driver.forget_status()
+        self.report.words_compared += race.trials
+        for offset in race.offsets:
+            env.coverage.clears.sample(offset=max(-2, min(offset, 2)))
+        if wrong:
+            env.fail(wrong, kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+        self.must_cover(env.coverage.clears)
+
+    def events(self) -> list[HardwareEvent]:
+        """A tile that ends, and each way to drop a packet."""
+        stimulus, params = self.stimulus, self.env.params
+        good = stimulus.item("tile that ends as status is cleared", 60)
+        header = TileItem("wrong header")
+        header.weight_packets.append(stimulus.refused("magic", {"mode.magic": 0}))
+        weights = TileItem("short weight packet")
+        weights.weight_packets.append(packet(weight_packet(good.computed[0], params)[:-1]))
+        pixels = stimulus.item("tile after a short pixel packet", 60, packet__channels=2)
+        content, _ = pixels.pixel_packets[0]
+        pixels.pixel_packets.insert(0, packet(content[: pixels.computed[0].packet_beats - 1]))
+        events = [self.event("a tile ends", good, {"tile_done": 1})]
+        for item, error in ((header, "header"), (weights, "weight_length"), (pixels, "pixel_length")):
+            item.errors = {error}
+            sets = {"error": error_bits(item.errors)}
+            events.append(self.event(f"a packet is dropped ({error})", item, sets))
+        return events
+
+    def event(self, name: str, item: TileItem, sets: dict[str, int]) -> HardwareEvent:
+        later = {"tile_done": 1} if item.errors and item.tile is not None else {}
+        return HardwareEvent(name, sets, begin=lambda: cocotb.start_soon(self.driver.play(item)), later=later)
