@@ -19,5 +19,5 @@ BLOCK = Block(
     defaults={"Mvus": 2},
     narrowed={"Mvus": range(2, CROSSBAR_PORTS + 1)},  # the test writes the memories of two
     variants=(Variant("2x64", simulators=("icarus",)),),
-    order=7,
+    order=8,
 )
