@@ -10,7 +10,7 @@ module accelerator_host_tb #(
   parameter int DataBanks = 4,
   parameter int BankDepth = 64,
   parameter int WeightDepth = 16,
-  parameter int ChannelDepth = 16,
+  parameter int ChannelDepth = 32,
   parameter int Beats = 64,
   parameter int ParamWidth = Lanes > 32 ? Lanes : 32,
   parameter int UnitWidth = 42 + 33 + 18 + Lanes + 1 + Lanes + 2,

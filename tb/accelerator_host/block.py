@@ -4,7 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
-from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Lint, Variant
 
 BLOCK = Block(
     __name__,
@@ -13,7 +13,7 @@ BLOCK = Block(
     sources=(
         "rtl/accelerator/accelerator.f",
         BURSTS,
-        "tb/agents/hdl/axi_protocol.sv",
+        AXI_PROTOCOL,
         "tb/accelerator_host/accelerator_host_unit.sv",
         "tb/accelerator_host/accelerator_host_controller.sv",
         "tb/accelerator_host/accelerator_host_tb.sv",
@@ -27,7 +27,7 @@ BLOCK = Block(
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
     # Units and memories are models here: small ones have their ends near.
-    defaults={"Mvus": 3, "Lanes": 8, "DataBanks": 4, "BankDepth": 64, "WeightDepth": 16, "ChannelDepth": 16},
+    defaults={"Mvus": 3, "Lanes": 8, "DataBanks": 4, "BankDepth": 64, "WeightDepth": 16, "ChannelDepth": 32},
     narrowed={
         "DataBanks": powers(2, 64),
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
@@ -36,5 +36,5 @@ BLOCK = Block(
         Variant("3x8"),
         Variant("2x64", {"Mvus": 2, "Lanes": 64}, simulators=("verilator",), tests="random_traffic"),
     ),
-    order=7,
+    order=8,
 )

@@ -45,5 +45,5 @@ BLOCK = Block(
     ),
     extra=Extra("firmware", missing, ("programs", "bus_stalls", "speed")),
     library=files,
-    order=5,
+    order=6,
 )
