@@ -22,7 +22,9 @@ class StallCoverage:
         self.stalls = CoverGroup(
             f"crossbar_stalls{size}",
             [
-                CoverPoint("clocks", {"0": 0, "1": 1, "2 to 7": range(2, 8), "8 and more": range(8, 1 << 16)}),
+                CoverPoint(
+                    "clocks", {"0": 0, "1": 1, "2 to 7": range(2, 8), "8 and more": range(8, 1 << 16)}
+                ),
                 CoverPoint("asking", several),
                 CoverPoint("came later", {"none": 0} | ({"some": range(1, mvus)} if mvus > 1 else {})),
             ],

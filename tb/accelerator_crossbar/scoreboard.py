@@ -100,7 +100,9 @@ class ClockScoreboard:
     def _clock(self, now: dict[str, int]) -> str:
         """One clock; what is wrong with it, or nothing."""
         offered = [
-            self._words[s][self._at[s]] if now["offered"] >> s & 1 and self._at[s] < len(self._words[s]) else None
+            self._words[s][self._at[s]]
+            if now["offered"] >> s & 1 and self._at[s] < len(self._words[s])
+            else None
             for s in range(self.mvus)
         ]
         for s, word in enumerate(offered):
@@ -141,7 +143,7 @@ class ClockScoreboard:
                 self._stalled[unit] += 1
         self.arrived += len(arrived)
         if now["taken"] != taken:
-            wrong = [s for s in range(self.mvus) if (now["taken"] ^ taken) >> s & 1][0]
+            wrong = next(s for s in range(self.mvus) if (now["taken"] ^ taken) >> s & 1)
             left = [d for d in range(self.mvus) if self._crossbar.waiting[wrong] >> d & 1]
             return (
                 f"the word of unit {wrong} is taken from it before units {left} have it"

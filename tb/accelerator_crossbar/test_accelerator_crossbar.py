@@ -92,7 +92,13 @@ class CrossbarTest(EnvTest):
         """Words of all sources: to one unit, to all, anywhere, and to units that do not exist."""
         r, mvus = self.random, self.env.mvus
         every, one = (1 << mvus) - 1, 1 << r.randrange(mvus)
-        kinds = (lambda: one, lambda: one, lambda: every, lambda: r.randrange(1 << mvus), lambda: r.randrange(256))
+        kinds = (
+            lambda: one,
+            lambda: one,
+            lambda: every,
+            lambda: r.randrange(1 << mvus),
+            lambda: r.randrange(256),
+        )
         kind = r.choice(kinds)
         storm = []
         for source in range(mvus):
@@ -113,7 +119,9 @@ class CrossbarTest(EnvTest):
         """New stalls for each source and destination."""
         for name, stream in self.env.streams.items():
             if stream.role != "tap":
-                self.env.bus[name].stall = self.random.choice(_STALLS if stream.role == "sink" else _STALLS[:4])
+                self.env.bus[name].stall = self.random.choice(
+                    _STALLS if stream.role == "sink" else _STALLS[:4]
+                )
 
     async def play(self, storms: int, most: int) -> None:
         """So many storms of at most so many words of each source."""

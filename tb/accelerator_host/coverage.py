@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from assay.golden.accelerator.host_port import Burst
-from assay.golden.accelerator.registers import BEAT_BYTES, RESPONSES, SYSTEM_UNIT, WINDOWS
+from assay.golden.accelerator.registers import RESPONSES, SYSTEM_UNIT, WINDOWS
 from assay.golden.accelerator.transposer import TransposerStream
 from assay.tb.coverage import CoverGroup, CoverPoint
 
@@ -48,7 +48,7 @@ class HostCoverage:
                 CoverPoint("length", _LENGTHS),
                 CoverPoint("address", ("aligned", "unaligned")),
                 CoverPoint("refused", _REFUSED),
-                CoverPoint("response", {name: value for name, value in RESPONSES.items()}),
+                CoverPoint("response", dict(RESPONSES)),
                 CoverPoint("errors", ("one kind", "several kinds")),
                 CoverPoint("leaves", ("stays in its window", "leaves it")),
             ],
@@ -219,6 +219,3 @@ def _shared(burst: Burst) -> str:
     if name in ("controller", "timer", "memories"):
         return "controller"
     return name if name in _SHARED else "other"
-
-
-assert BEAT_BYTES == 8  # the labels of strobes say so

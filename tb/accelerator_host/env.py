@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Environment of the host side's bench: channels and bus behind adapters, and the scoreboard at the record of a clock."""
+"""Environment of the host side's bench: channels and bus behind adapters, a scoreboard at the record of a clock."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of a clock, as the bench top packs it: all that passes at the boundaries of the accelerator's host side."""
+"""The record of a clock, as the bench top packs it: all that passes at the boundaries of the host's side."""
 
 from __future__ import annotations
 

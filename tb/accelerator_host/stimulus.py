@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random traffic for the host's side: bursts of all kinds, legal and not, on all windows; accesses of harts beside them.
+"""Random traffic for the host's side: bursts of all kinds, legal and not, on all windows; accesses of harts beside.
 
 A `Step` is what is under way together. Its bursts are drawn from places where something can meet: few registers, the
 ends of memories and windows, the transposer's stream in the middle of a block.
