@@ -34,6 +34,7 @@ class HostCoverage:
         meetings: bursts of both directions that were under way together.
         streams: bursts of the transposer that opened.
         starts: of the transposer.
+        loads: bursts of weights, scalers or biases: whether a hart changed load_mvus meanwhile.
         accesses: of registers.
     """
 
@@ -99,6 +100,13 @@ class HostCoverage:
                 )
             ],
         )
+        self.loads = CoverGroup(
+            "port_loads",
+            [
+                CoverPoint("load_mvus", ("stays", "changes", "becomes 0")),
+                CoverPoint("goes to", ("one", "several")),
+            ],
+        )
         self.accesses = CoverGroup(
             "fabric_accesses",
             [
@@ -121,6 +129,7 @@ class HostCoverage:
             self.meetings,
             self.streams,
             self.starts,
+            self.loads,
             self.accesses,
         )
 
@@ -141,6 +150,15 @@ class HostCoverage:
             response=resp,
             errors="several kinds" if len(wrong) > 1 else "one kind",
             leaves="stays in its window" if burst.window is None or last in burst.window else "leaves it",
+        )
+
+    def loaded(self, load: int, now: int) -> None:
+        """A beat of a loading burst that goes to units `load`, while load_mvus is `now`."""
+        self.loads.sample(
+            **{
+                "load_mvus": "stays" if now == load else "changes" if now else "becomes 0",
+                "goes to": "one" if load.bit_count() == 1 else "several",
+            }
         )
 
     def strobes(self, burst: Burst, strobes: int, resp: int) -> None:

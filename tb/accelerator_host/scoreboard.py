@@ -300,6 +300,8 @@ class PortScoreboard:
                         if self.stream.write_mvus >> m & 1:
                             side.memory[m].append(Operation(Kind.MEMORY, m, address, True, word))
             side.ask(beat)
+            if beat.operations and beat.operations[0] and beat.operations[0].kind is Kind.PARAMETER:
+                self.coverage.loaded(side.burst.load, self.system.values["load_mvus"])
             side.resps.append(beat.resp)
             side.number += 1
             full = side.number == side.burst.request.beats

@@ -94,6 +94,8 @@ class Stimulus:
         for number in range(count):
             if number % 2:
                 yield from self._streams()
+            elif number % 8 == 2:
+                yield from self._loads()
             else:
                 yield self._any()
 
@@ -228,6 +230,31 @@ class Stimulus:
             words = r.randint(1, (1 << self.params.mvus) - 1) | r.randrange(self.params.mvus) << 16
             start = HartAccess(0, SYSTEM_UNIT, BY_NAME["tr_mvus"].address, True, words)
             step.harts.insert(r.randint(0, len(step.harts)), start)
+        yield self._finished(step)
+
+    # ---------------------------------------------------------------------------------------------
+    # Weights, scalers and biases
+    # ---------------------------------------------------------------------------------------------
+    def _loads(self) -> Iterator[Step]:
+        """Loading bursts, while harts change the set of MVUs that they go to."""
+        r, register = self.random, BY_NAME["load_mvus"].address
+        masks = 1 << self.params.mvus
+        step = self._step()
+        address = system_address("load_mvus")
+        mask = r.randrange(1, masks) << address % 8 * 8
+        self._write(step, Request(r.randrange(16), address, 1, 2, INCR), [mask], full=True)
+        for _ in range(r.randint(1, 5)):
+            self._write(step, self.request(step.legal, r.choice(PARAMETER_WINDOWS)))
+        for _ in range(r.randint(4, 40)):
+            step.harts.append(
+                HartAccess(
+                    r.randrange(self.params.mvus),
+                    SYSTEM_UNIT,
+                    register,
+                    r.random() < 0.6,
+                    r.choice((0, r.randrange(masks), r.randrange(masks))),
+                )
+            )
         yield self._finished(step)
 
     # ---------------------------------------------------------------------------------------------
