@@ -4,7 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
-from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Lint, Variant
+from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
 
 BLOCK = Block(
     __name__,
@@ -17,9 +17,6 @@ BLOCK = Block(
         "tb/accelerator_host/accelerator_host_unit.sv",
         "tb/accelerator_host/accelerator_host_controller.sv",
         "tb/accelerator_host/accelerator_host_tb.sv",
-    ),
-    lint=Lint(
-        "accelerator_host", ("rtl/accelerator/accelerator.f",), ("rtl/accelerator/accelerator_lint.vlt",)
     ),
     include_dirs=("rtl/common",),
     default_tests=("random_traffic",),
