@@ -36,8 +36,8 @@ module accelerator_host_controller (
 
   assign index          = {req_addr_i[31], req_addr_i[25], req_addr_i[7:2]};
   assign unused_address = ^req_addr_i;
-  // Some places have neither word, some have the lower one only.
-  assign error       = req_addr_i[6] || (req_addr_i[5] && req_addr_i[2]);
+  // Some places have neither word, some have the lower or the upper one only.
+  assign error       = req_addr_i[6] || (req_addr_i[5] && req_addr_i[2] != req_addr_i[4]);
   assign req_ready_o = !stall[0] && (!busy_q || (rsp_valid_o && rsp_ready_i));
   assign accept      = req_valid_i && req_ready_o;
   assign rsp_valid_o = valid_q;

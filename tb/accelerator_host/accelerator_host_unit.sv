@@ -65,17 +65,17 @@ module accelerator_host_unit #(
     end else begin
       reading_q <= (accept && !reg_req_write_i) || (reading_q && !reg_rsp_valid_o);
       if (accept && !reg_req_write_i) rdata_q <= registers[reg_req_addr_i];
-      // A job waits for a while: four times as long as a stall would be.
+      // A job waits for some dozen clocks: others must get on meanwhile.
       if (accept && reg_req_write_i && reg_req_addr_i == mvu_pkg::AddrMvucommand) pending_q <= 1'b1;
       else if (!stall[2] && count_q == '0) pending_q <= 1'b0;
     end
   end
 
-  logic [3:0] count_q;
+  logic [5:0] count_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) count_q <= '0;
-    else count_q <= count_q + 4'd1;
+    else count_q <= count_q + 6'd1;
   end
 
   always_ff @(posedge clk_i) begin

@@ -379,10 +379,11 @@ class PortScoreboard:
         for each in waiting:
             if each.operation is None or each.operation.unit != unit:
                 continue
-            # A write may have to wait for a job, and a read for the answer of the one before: like is for like.
-            each.passed += each.operation.write == write and (each.operation.address < _STATUS) == (
-                address < _STATUS
-            )
+            # A write of the configuration may have to wait for a job, and a read for the answer of the one before: they
+            # are measured by their like. Nothing holds up the other writes.
+            config = unit != SYSTEM_UNIT and each.operation.address < _STATUS
+            alike = each.operation.write == write and config == (unit != SYSTEM_UNIT and address < _STATUS)
+            each.passed += alike or (each.operation.write and not config)
             if each.passed > self.params.mvus + 2:
                 raise _WrongError(
                     f"{each.operation} of a hart waits, but {unit_name(unit)} has taken {each.passed} accesses of "

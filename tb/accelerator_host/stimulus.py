@@ -197,7 +197,9 @@ class Stimulus:
         window = WINDOW_BY_NAME["transposer"]
         beats = r.choice((1, 1, 2, 3, r.randint(1, most), r.randint(1, most)))
         address = window.base + r.choice((0, 0, BEAT_BYTES * r.randrange(64)))
-        burst = INCR if r.random() < 0.8 or beats > 16 else FIXED
+        if r.random() < 0.15:
+            address = window.base + window.size - BEAT_BYTES * r.randint(1, 4)
+        burst = INCR if r.random() < 0.7 or beats > 16 else FIXED
         return Request(r.randrange(16), address, beats, 3, burst)
 
     def _streams(self) -> Iterator[Step]:
@@ -353,6 +355,7 @@ class Stimulus:
             request = Request(self.random.randrange(16), WINDOW_BY_NAME["data"].base, 1, 3, INCR)
             step.writes.append(request)
             at = self._burst_end(step, at, request)
+        step.legal = step.legal and all(_is_legal(each) for each in (*step.writes, *step.reads))
         return step
 
     def _burst_end(self, step: Step, at: int, request: Request) -> int:
