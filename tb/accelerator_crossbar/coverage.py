@@ -18,17 +18,20 @@ class StallCoverage:
 
     def __init__(self, mvus: int = CROSSBAR_PORTS) -> None:
         size = "" if mvus == CROSSBAR_PORTS else f"_of_{mvus}"
-        several = {"1": 1} | ({"2 and more": range(2, mvus + 1)} if mvus > 1 else {})
+        several = (
+            {"1": 1} | ({"some": range(2, mvus)} if mvus > 2 else {}) | ({"all": mvus} if mvus > 1 else {})
+        )
         self.stalls = CoverGroup(
             f"crossbar_stalls{size}",
             [
                 CoverPoint(
                     "clocks", {"0": 0, "1": 1, "2 to 7": range(2, 8), "8 and more": range(8, 1 << 16)}
                 ),
+                CoverPoint("destination", range(mvus)),
                 CoverPoint("asking", several),
                 CoverPoint("came later", {"none": 0} | ({"some": range(1, mvus)} if mvus > 1 else {})),
             ],
-            crosses=[("clocks", "asking"), ("clocks", "came later")],
+            crosses=[("clocks", "asking"), ("clocks", "came later"), ("destination", "clocks", "asking")],
             impossible=lambda labels: labels.get("clocks") == "0" and labels.get("came later") == "some",
         )
         self.parts = CoverGroup(

@@ -136,7 +136,12 @@ class ClockScoreboard:
             if now["ready"] >> unit & 1:
                 later = sum(not self._asked[unit] >> s & 1 for s in asking)
                 self.coverage.stalls.sample(
-                    **{"clocks": self._stalled[unit], "asking": len(asking), "came later": later}
+                    **{
+                        "clocks": self._stalled[unit],
+                        "destination": unit,
+                        "asking": len(asking),
+                        "came later": later,
+                    }
                 )
                 self._stalled[unit] = 0
             else:

@@ -100,9 +100,9 @@ class CrossbarTest(EnvTest):
             lambda: r.randrange(256),
         )
         kind = r.choice(kinds)
-        storm = []
+        storm, crowd = [], r.random() < 0.5
         for source in range(mvus):
-            count = r.choice((0, r.randint(1, most), most))
+            count = most if crowd else r.choice((0, r.randint(1, most), most))
             storm.append(
                 [
                     Word(

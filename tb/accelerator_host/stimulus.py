@@ -122,6 +122,8 @@ class Stimulus:
         """Accesses of harts, at most so many; `crowd`: most go to this unit."""
         r = self.random
         focus = r.choice((None, self._unit, SYSTEM_UNIT)) if crowd is None else crowd
+        # One hart asks seldom: an unfair unit would let it wait for ever.
+        quiet = r.randrange(self.params.mvus)
         for _ in range(r.randint(0, most)):
             unit = r.choice((*range(self.params.mvus), SYSTEM_UNIT)) if focus is None else focus
             if r.random() < 0.06:
@@ -132,11 +134,10 @@ class Stimulus:
                 # Starts by harts meet open bursts, but most streams must come to their end.
                 if address == BY_NAME["tr_mvus"].address and r.random() < 0.5:
                     address = BY_NAME["finished"].address
-            step.harts.append(
-                HartAccess(
-                    r.randrange(self.params.mvus), unit, address, r.random() < 0.5, self._system_word(address)
-                )
-            )
+            hart = r.randrange(self.params.mvus)
+            if hart == quiet and r.random() < 0.8:
+                hart = (hart + 1) % self.params.mvus
+            step.harts.append(HartAccess(hart, unit, address, r.random() < 0.5, self._system_word(address)))
 
     def _system_register(self) -> int:
         r = self.random
