@@ -33,6 +33,7 @@ from assay.tb.capabilities import Capability
 from assay.tb.errors import AssayError, unknown
 
 __all__ = [
+    "AXI_PROTOCOL",
     "BURSTS",
     "BURSTS_WAIVERS",
     "Block",
@@ -49,6 +50,9 @@ AGENTS_HDL = Path(__file__).resolve().parent / "agents" / "hdl"
 
 BURSTS = str(AGENTS_HDL / "bursts.f")
 """Source entry: the burst adapters between Python and a stream (``burst_ports.svh``)."""
+
+AXI_PROTOCOL = str(AGENTS_HDL / "axi_protocol.sv")
+"""Source entry: the rules of AXI4 as assertions at a port, whoever drives it (module ``axi_protocol``)."""
 
 BURSTS_WAIVERS = str(AGENTS_HDL / "bursts_lint.vlt")
 

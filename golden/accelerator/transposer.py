@@ -16,7 +16,7 @@ from assay.golden.errors import ConfigurationError
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.layout import channel_blocks, pack_bits, unpack_bits, values_of_planes, word_bytes
 
-__all__ = ["BEAT_BITS", "Transposer"]
+__all__ = ["BEAT_BITS", "Transposer", "TransposerStream"]
 
 BEAT_BITS = 8 * BEAT_BYTES
 
@@ -174,3 +174,130 @@ class Transposer:
     def _values(bits: np.ndarray, fmt: IntFormat) -> np.ndarray:
         """Bits `[positions, channels, fmt.bits]`, least significant first, to int64 `[positions, channels]`."""
         return values_of_planes(bits[..., ::-1].transpose(0, 2, 1), fmt)
+
+
+class TransposerStream:
+    """The transposer's stream, beat by beat: what a start makes of it, and which words each beat moves.
+
+    Attributes:
+        started: the last start was legal.
+        writing, reading: direction, from the first burst on.
+        write_mvus: bit mask of the MVUs that a written stream goes to.
+        read_mvu: that a read stream comes from.
+        within: beats or words of the present block that have been moved so far.
+    """
+
+    def __init__(self, lanes: int, mvus: int) -> None:
+        self._lanes = lanes
+        self._mvus = mvus
+        self.started = self.writing = self.reading = False
+        self.write_mvus = self.read_mvu = 0
+        self._reset(0)
+
+    def _reset(self, first: int) -> None:
+        self._address = first
+        self._block = 0
+        self._beats: list[int] = []  # written, of a block that is not complete
+        self._words: list[int] = []  # read from memory, likewise
+        self._ready: list[int] = []  # beats that can be read
+        self._promised = 0  # beats of blocks that are asked for and have not come
+        self._asked: list[Transposer] = []
+
+    def start(
+        self,
+        element: int,
+        fmt: tuple[int, bool],
+        channels: int,
+        first: int,
+        write_mvus: int,
+        read_mvu: int,
+    ) -> None:
+        """A start.
+
+        Args:
+            element: bits of an element.
+            fmt: precision and sign.
+            channels: of a position.
+            first: word.
+            write_mvus, read_mvu: where to and where from.
+        """
+        self.started = self.writing = self.reading = False
+        self.write_mvus, self.read_mvu = write_mvus, read_mvu
+        self._reset(first)
+        try:
+            whole = Transposer(element, IntFormat(*fmt), channels, self._lanes)
+        except ConfigurationError:
+            return
+        # Every block is a position of its own.
+        self._blocks = [
+            Transposer(element, whole.fmt, count, self._lanes)
+            for count in sorted(set(whole.block_channels), reverse=True)
+        ]
+        self._count = whole.blocks
+        self.started = True
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write burst may open the stream."""
+        return self.started and not self.reading and self.write_mvus != 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read burst may."""
+        return self.started and not self.writing and self.read_mvu < self._mvus
+
+    @property
+    def within(self) -> int:
+        """Beats of the present block that have been written, or beats of the present one that wait to be read."""
+        return len(self._beats) + len(self._ready)
+
+    def _next_block(self) -> Transposer:
+        block = self._blocks[-1] if self._block == self._count - 1 else self._blocks[0]
+        self._block = (self._block + 1) % self._count
+        return block
+
+    def write(self, beat: int) -> list[tuple[int, int]]:
+        """A beat is written; gives the words that follow: address and content."""
+        self._beats.append(beat)
+        block = self._blocks[-1] if self._block == self._count - 1 else self._blocks[0]
+        if len(self._beats) < block.position_beats:
+            return []
+        self._next_block()
+        words = block.words(np.array(self._beats, np.uint64))
+        self._beats = []
+        return [(self._step(), int.from_bytes(word.tobytes(), "little")) for word in words]
+
+    def wants(self, beats: int) -> list[int]:
+        """A read burst wants so many beats; gives the addresses of the words that are read for it."""
+        addresses = []
+        while len(self._ready) + self._promised < beats:
+            block = self._next_block()
+            self._asked.append(block)
+            self._promised += block.position_beats
+            addresses += [self._step() for _ in range(block.fmt.bits)]
+        return addresses
+
+    def _step(self) -> int:
+        address = self._address
+        self._address = (address + 1) % (1 << 16)
+        return address
+
+    def fetched(self, word: int) -> None:
+        """A word has come from memory."""
+        self._words.append(word)
+        block = self._asked[0]
+        if len(self._words) == block.fmt.bits:
+            rows = [np.frombuffer(w.to_bytes(self._lanes // 8, "little"), np.uint8) for w in self._words]
+            self._ready += block.beats_of_words(np.stack(rows)).tolist()
+            self._promised -= block.position_beats
+            self._words = []
+            del self._asked[0]
+
+    @property
+    def fetching(self) -> bool:
+        """Whether words are still to come from memory."""
+        return bool(self._asked)
+
+    def read(self) -> int | None:
+        """The next beat that is read; None: its block has not come."""
+        return self._ready.pop(0) if self._ready else None

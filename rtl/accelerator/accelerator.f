@@ -10,4 +10,5 @@ accelerator_axi_write.sv
 accelerator_axi_read.sv
 accelerator_controller_port.sv
 accelerator_data_port.sv
+accelerator_host.sv
 accelerator.sv

@@ -296,7 +296,7 @@ module accelerator_axi_read
       end
       if (step) begin
         left_q <= left_q - 8'd1;
-        if (burst_q == 2'b01) addr_q <= addr_q + (size_q == 3'd3 ? 32'd8 : 32'd4);
+        if (burst_q == 2'b01) addr_q <= addr_q + (32'd1 << size_q);
       end
       if (push) push_left_q <= push_left_q - 8'd1;
     end

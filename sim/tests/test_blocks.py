@@ -19,8 +19,8 @@ BLOCKS = discover()
 
 def test_all_are_found() -> None:
     assert list(BLOCKS) == [
-        *("mvu", "mvu_array", "pe_array", "pe_array_post", "controller"),
-        *("accelerator", "accelerator_axi", "loopback"),
+        *("mvu", "mvu_array", "accelerator_crossbar", "pe_array", "pe_array_post", "controller"),
+        *("accelerator", "accelerator_host", "accelerator_axi", "loopback"),
     ]
     assert {file.parent.name for file in (ROOT / "tb").glob("*/*_tb.sv")} == set(BLOCKS)
 

@@ -50,5 +50,5 @@ BLOCK = Block(
         Variant("8x64", simulators=("verilator",), tests="real_networks"),
     ),
     library=files,
-    order=6,
+    order=7,
 )

@@ -126,4 +126,44 @@ module accelerator_axi_tb #(
     .ext_irq_i      ({Mvus{1'b0}})
   );
   // verilator lint_on PINMISSING
+
+  // Both readings of AXI4 keep its rules.
+  axi_protocol #(
+    .IdWidth  (4),
+    .AddrWidth(32),
+    .DataWidth(64)
+  ) u_protocol (
+    .clk_i,
+    .rst_ni,
+    .legal_i  (1'b1),
+    .awid_i   (s_axi_awid_late),
+    .awaddr_i (s_axi_awaddr_late),
+    .awlen_i  (s_axi_awlen_late),
+    .awsize_i (s_axi_awsize_late),
+    .awburst_i(s_axi_awburst_late),
+    .awvalid_i(s_axi_awvalid_late),
+    .awready_i(s_axi_awready),
+    .wdata_i  (s_axi_wdata_late),
+    .wstrb_i  (s_axi_wstrb_late),
+    .wlast_i  (s_axi_wlast_late),
+    .wvalid_i (s_axi_wvalid_late),
+    .wready_i (s_axi_wready),
+    .bid_i    (s_axi_bid),
+    .bresp_i  (s_axi_bresp),
+    .bvalid_i (s_axi_bvalid),
+    .bready_i (s_axi_bready_late),
+    .arid_i   (s_axi_arid_late),
+    .araddr_i (s_axi_araddr_late),
+    .arlen_i  (s_axi_arlen_late),
+    .arsize_i (s_axi_arsize_late),
+    .arburst_i(s_axi_arburst_late),
+    .arvalid_i(s_axi_arvalid_late),
+    .arready_i(s_axi_arready),
+    .rid_i    (s_axi_rid),
+    .rdata_i  (s_axi_rdata),
+    .rresp_i  (s_axi_rresp),
+    .rlast_i  (s_axi_rlast),
+    .rvalid_i (s_axi_rvalid),
+    .rready_i (s_axi_rready_late)
+  );
 endmodule : accelerator_axi_tb

@@ -47,5 +47,5 @@ BLOCK = Block(
     ),
     extra=Extra("firmware", missing, ("programs", "bus_stalls", "speed")),
     library=files,
-    order=5,
+    order=6,
 )

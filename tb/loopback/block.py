@@ -12,5 +12,5 @@ BLOCK = Block(
     sources=SOURCES,
     lint=Lint("loopback_tb", SOURCES, (BURSTS_WAIVERS,)),
     variants=(Variant("default"),),
-    order=8,
+    order=10,
 )

@@ -94,8 +94,10 @@ class Storms(ArrayTest):
             "one to all, others to it": [every] + [1] * (count - 1),
         }
         rounds = [self.stimulus.storm(name, dests, words) for name, dests in plans.items()]
+        # The host writes in the banks of every unit while the words of the storm arrive there.
         for item in rounds[:: self.pick(1, 3)]:
-            self.stimulus.host_traffic(item.jobs[0][0], self.pick(8, 2))
+            for jobs in item.jobs:
+                self.stimulus.host_traffic(jobs[0], self.pick(3, 1))
         return rounds
 
 

@@ -45,5 +45,5 @@ BLOCK = Block(
         # One build for both: narrow words, and registers that start with anything.
         Variant("4x5w4", NARROW, simulators=("verilator",), tests="random|reset", x_random=True),
     ),
-    order=3,
+    order=4,
 )

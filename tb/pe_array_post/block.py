@@ -18,5 +18,5 @@ BLOCK = Block(
         Variant("w16", {"DataWidth": 16, "Lanes": 3}, simulators=("verilator",)),
         Variant("small", {"Rows": 3, "Lanes": 2, "Columns": 7}, simulators=("icarus",)),
     ),
-    order=4,
+    order=5,
 )
