@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from assay.golden.mvu.functional import Configuration, Registers, check_configuration
+from assay.golden.mvu.functional import Configuration, GivenRegisters, check_configuration
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
 from assay.golden.network import Layer
@@ -51,7 +51,7 @@ class JobClocks:
     stalls: int
 
 
-def job_clocks(registers: Registers) -> JobClocks:
+def job_clocks(registers: GivenRegisters) -> JobClocks:
     """Clocks of a job that meets no other traffic at the data memory and no back-pressure at the crossbar.
 
     Args:

@@ -69,7 +69,8 @@ _PORT_ADDRESSES = 1 << 16
 # Outputs are computed in portions whose operands stay below this many bytes.
 _PORTION_BYTES = 64 << 20
 
-Registers: TypeAlias = "Mapping[str, Mapping[str, int] | int] | Configuration"
+Registers: TypeAlias = Mapping[str, Mapping[str, int] | int]
+GivenRegisters: TypeAlias = "Registers | Configuration"  #: registers, or what has been read of them already
 
 
 class Configuration:
@@ -84,14 +85,14 @@ class Configuration:
         ConfigurationError: a value that does not fit its field.
     """
 
-    def __init__(self, registers: Mapping[str, Mapping[str, int] | int]) -> None:
+    def __init__(self, registers: Registers) -> None:
         words = encode(registers)
         self.fields: dict[str, dict[str, int]] = {
             r.name: r.decode(words.get(r.address, 0)) for r in REGISTERS
         }
 
     @classmethod
-    def of(cls, registers: Registers) -> Configuration:
+    def of(cls, registers: GivenRegisters) -> Configuration:
         """As the constructor, or a configuration as it is; what is worked out for the last few configurations is kept.
         Nobody may change it."""
         if isinstance(registers, Configuration):
@@ -414,7 +415,7 @@ def post_process(
     return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
 
 
-def config_causes(registers: Registers) -> int:
+def config_causes(registers: GivenRegisters) -> int:
     """Why a configuration is illegal: the value of ``mvustatus.cause`` after the job.
 
     Args:
@@ -435,7 +436,7 @@ def cause_names(causes: int) -> list[str]:
     return [name for bit, (name, _) in enumerate(ERROR_CAUSES) if causes >> bit & 1]
 
 
-def check_configuration(registers: Registers) -> None:
+def check_configuration(registers: GivenRegisters) -> None:
     """Raise `ConfigurationError` with the causes' names and meanings when `registers` are illegal."""
     causes = config_causes(registers)
     if causes:
@@ -443,7 +444,7 @@ def check_configuration(registers: Registers) -> None:
         raise ConfigurationError(f"illegal MVU configuration: {' '.join(reasons)}")
 
 
-def run_job(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:
+def run_job(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
     """Execute one job.
 
     All of a job's inputs are taken from `memories` as they are before it, so its outputs must not overlap its

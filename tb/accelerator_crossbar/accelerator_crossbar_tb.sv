@@ -93,7 +93,9 @@ module accelerator_crossbar_tb #(
   end
 
   assign record_valid = (xbo_valid | xbi_valid) != '0;
-  assign record_data  = {xbi_data, xbi_addr, dest, 8'(xbi_ready[Mvus-1:0]), xbi_valid, xbo_ready & xbo_valid, xbo_valid};
+  assign record_data  = {
+    xbi_data, xbi_addr, dest, 8'(xbi_ready[Mvus-1:0]), xbi_valid, xbo_ready & xbo_valid, xbo_valid
+  };
 
   // Passive taps are always taken.
   logic unused_ready;

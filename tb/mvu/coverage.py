@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.golden.mvu.functional import CAUSE_BIT, Configuration, Registers
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration
 from assay.golden.mvu.parameters import MAX_PRECISION
 from assay.golden.mvu.registers import ERROR_CAUSES
 from assay.tb.coverage import CoverGroup, CoverPoint
@@ -122,7 +122,7 @@ class MvuCoverage:
         """All groups."""
         return (self.jobs, self.windows, self.lengths, self.errors, self.cuts, self.clears, self.collisions)
 
-    def sample_job(self, registers: Registers, causes: int, overlap: bool) -> None:
+    def sample_job(self, registers: GivenRegisters, causes: int, overlap: bool) -> None:
         """Count a job by its configuration; `causes` as the golden MVU gives them."""
         for bit in range(len(ERROR_CAUSES)):
             if causes >> bit & 1:

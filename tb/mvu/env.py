@@ -15,7 +15,7 @@ from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component
 
-from assay.golden.mvu.functional import Configuration, JobResult, Memories, Registers, run_job
+from assay.golden.mvu.functional import Configuration, GivenRegisters, JobResult, Memories, run_job
 from assay.golden.mvu.jobs import TensorSpec
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.parameters import MvuParameters
@@ -81,7 +81,7 @@ class Expectation:
 
     @classmethod
     def of(
-        cls, registers: Registers, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
+        cls, registers: GivenRegisters, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
     ) -> Expectation:
         """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
         configuration = Configuration.of(registers)
@@ -179,7 +179,7 @@ class OutputScoreboard(StreamScoreboard):
         return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
 
 
-def run_apart(registers: Registers, memories: Memories, params: MvuParameters) -> JobResult:
+def run_apart(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
     """`run_job` for another process: without the copy of the memory, and numbers as narrow as they are."""
     result = run_job(registers, memories, params)
     return replace(
@@ -225,11 +225,13 @@ class GoldenMvu:
         self.memories.data[base : base + len(words)] = words
         self._written[base : base + len(words)] = True
 
-    def run(self, registers: Registers) -> JobResult:
+    def run(self, registers: GivenRegisters) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
         return self._keep(run_job(registers, self.memories, self.params))
 
-    def start(self, registers: Registers, then: Callable[[JobResult], None], beside: bool = True) -> None:
+    def start(
+        self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool = True
+    ) -> None:
         """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`, and then
         without ``data_memory``."""
         if beside:
