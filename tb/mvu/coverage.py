@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.golden.mvu.functional import CAUSE_BIT, Configuration
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, GivenRegisters
 from assay.golden.mvu.parameters import MAX_PRECISION
 from assay.golden.mvu.registers import ERROR_CAUSES
 from assay.tb.coverage import CoverGroup, CoverPoint
