@@ -472,9 +472,10 @@ class Stimulus:
             _fields(registers, "mvuconfig1")[name] = int(widest and name != "relu") or r.randint(0, 1)
         group = int(np.prod(inner))
         output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
-        inside = output * r.randrange(group // output)  # where an output of the group ends
+        outputs = group // output
+        inside = output * r.randint(1, outputs - 1) if outputs > 1 else 0  # where an output of the group ends
         registers["mvucommand"] = {
-            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group), inside)),
+            "countdown": group * r.randint(1, 40) + r.choice((0, 0, r.randrange(group), inside, inside)),
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }
