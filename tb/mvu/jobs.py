@@ -137,6 +137,7 @@ class JobPlayer:
         self._running: list[_Running] = []
         self._ended = 0
         self._causes = 0  # of jobs ended since mvustatus was cleared
+        self._names: list[str] = []  # of these
 
     async def play(self, item: JobItem) -> None:
         """Load and start a job; unless it overlaps, wait for its end and check it."""
@@ -207,6 +208,7 @@ class JobPlayer:
         env.golden.start(item.registers, partial(self._made, item), beside)
         self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
         self._causes |= causes
+        self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
 
@@ -239,7 +241,7 @@ class JobPlayer:
                 # The next one began with this one's end.
                 self._running[0].waits = env.waits()
             else:
-                await self._or_stop(self._check_status(running))
+                await self._or_stop(self._check_status())
             if running.item.output is not None and not running.causes:
                 await self._check_memory(running.item)
         await env.settle()
@@ -288,7 +290,7 @@ class JobPlayer:
                 time_ns=get_sim_time("ns"),
             )
 
-    async def _check_status(self, last: _Running) -> None:
+    async def _check_status(self) -> None:
         """Status, interrupt and their clearing after the last of the jobs handed over."""
         env = self.env
         word = await env.registers.read(STATUS.address)
@@ -302,7 +304,7 @@ class JobPlayer:
             "jobs": self._ended % 256,
             "cause": causes,
         }
-        self._causes = 0
+        names, self._causes, self._names = ", ".join(self._names), 0, []
         wrong = [
             f"{n} {shown(n, seen[n])} instead of {shown(n, expected[n])}"
             for n in expected
@@ -317,7 +319,7 @@ class JobPlayer:
             wrong.append("the interrupt stays raised after clearing")
         if wrong:
             env.fail(
-                f"after job {last.item.get_name()}: mvustatus is 0x{word:08x}: {'; '.join(wrong)}",
+                f"after job {names}: mvustatus is 0x{word:08x}: {'; '.join(wrong)}",
                 kind="status",
                 time_ns=get_sim_time("ns"),
             )

@@ -430,7 +430,7 @@ class Stimulus:
         w, a, o, residual = (self.format() for _ in range(4))
         widest = r.random() < 0.2
         if widest:
-            o, residual = (IntFormat(bits, r.random() < 0.5) for bits in (r.randint(1, 3), 16))
+            o, residual = IntFormat(r.choice((1, 1, 2, 3)), r.random() < 0.5), IntFormat(16, r.random() < 0.3)
         acc_select = r.randint(0, 6)
         pool_select = r.randint(0, acc_select)
         lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
@@ -465,16 +465,17 @@ class Stimulus:
         registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
         if widest:  # sums near both ends of their 48 bits
             registers["mvuscaler"] = {"value": r.choice((-32768, 32767)), "bias_shift": 15}
-            registers["mvurscaler"] = {"value": r.choice((-32768, 32767)), "shift": 15}
-            _fields(registers, "mvuquant")["msb"] = 47
+            registers["mvurscaler"] = {"value": r.choice((-32768, 32767, 32767)), "shift": 15}
+            _fields(registers, "mvuquant").update(msb=47, round_half_up=1, saturate=1)
         registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
         for name in ("scaler_memory", "bias_memory", "relu", "residual"):
             _fields(registers, "mvuconfig1")[name] = int(widest and name != "relu") or r.randint(0, 1)
         group = int(np.prod(inner))
         output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
-        inside = output * r.randrange(group // output)  # where an output of the group ends
+        outputs = group // output
+        inside = output * r.randint(1, outputs - 1) if outputs > 1 else 0  # where an output of the group ends
         registers["mvucommand"] = {
-            "countdown": group * r.randint(1, 40) + r.choice((0, 0, 0, r.randrange(group), inside)),
+            "countdown": group * r.randint(1, 40) + r.choice((0, 0, r.randrange(group), inside, inside)),
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }
