@@ -58,7 +58,8 @@ class HostTest(ItemTest):
 async def random_traffic(self: HostTest) -> None:
     """Bursts of all kinds on all windows, both directions at once, harts beside them, stalls everywhere."""
     await self.play_steps(self.stimulus.steps(self.pick(400, 30)))
-    if self.pick(1, 0):
+    # Icarus has no time for all of it, and two harts cannot both wait while a third one is served.
+    if self.pick(1, 0) and self.env.params.mvus > 2:
         self.check_coverage()
 
 
