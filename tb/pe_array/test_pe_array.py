@@ -21,7 +21,7 @@ from assay.golden.pe_array.registers import BY_NAME
 from assay.golden.pe_array.shapes import SHAPES
 from assay.golden.pe_array.tile import OutputBeats, weight_packet
 from assay.golden.pe_array.vectors import Vector, read
-from assay.tb.agents.burst import ALWAYS, NEVER
+from assay.tb.agents.burst import ALWAYS, NEVER, StreamError, StreamViolation
 from assay.tb.bench import BenchStopped, Finding
 from assay.tb.pe_array.base import PeArrayTest
 from assay.tb.pe_array.layers import RandomLayers
@@ -261,6 +261,38 @@ class ClearMidTile(PeArrayTest):
             )
             raise BenchStopped
         await env.registers.write(STATUS.address, CLEAR)
+
+
+@PeArrayTest.test
+class ClearWaitingOutput(ClearMidTile):
+    """control.clear while results of a whole tile wait to be taken; the next tiles run as if nothing had been."""
+
+    async def body(self) -> None:
+        r, env = self.stimulus.random, self.env
+        out = env.agents["out"].bus
+        waited = False
+        for number in range(self.pick(24, 4)):
+            softmax = number % 2 == 0 and env.params.data_width == 8
+            given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5} if softmax else {}
+            # A clear may take back a beat that waits (docs/pe_array.md); until the reset below nobody looks at that.
+            on_error, out.on_error = out.on_error, self.withdrawn
+            out.stall = r.choice((240, 252, 255))
+            await self.driver.play(self.stimulus.item("tile to clear", 300, **given))
+            await self.driver.sent()
+            await ClockCycles(env.dut.clk_i, r.randint(1, r.choice((30, 300))))
+            waited |= env.waits()["out"] > 0
+            await self.drop()
+            out.stall = NEVER
+            await self.play(self.stimulus.item(f"tile {n} after clear", 200, **given) for n in range(2))
+            self.driver.flush()
+            await env.reset()
+            out.on_error = on_error
+        if not waited:
+            env.fail("no result waited in any of the clears", kind="stimulus", time_ns=get_sim_time("ns"))
+
+    def withdrawn(self, error: StreamError) -> None:
+        if not isinstance(error, StreamViolation):
+            self.env.fail(error)
 
 
 @PeArrayTest.test
