@@ -271,8 +271,8 @@ class ClearWaitingOutput(ClearMidTile):
         r, env = self.stimulus.random, self.env
         out = env.agents["out"].bus
         waited = False
-        for number in range(self.pick(24, 4)):
-            softmax = number % 2 == 0 and env.params.data_width == 8
+        for number in range(self.pick(80, 6)):
+            softmax = number % 4 != 0 and env.params.data_width == 8
             given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5} if softmax else {}
             # A clear may take back a beat that waits (docs/pe_array.md); until the reset below nobody looks at that.
             on_error, out.on_error = out.on_error, self.withdrawn
@@ -281,6 +281,7 @@ class ClearWaitingOutput(ClearMidTile):
             await self.driver.sent()
             await ClockCycles(env.dut.clk_i, r.randint(1, r.choice((30, 300))))
             waited |= env.waits()["out"] > 0
+            out.stall = ALWAYS  # what the clear leaves comes when the next tile is awaited
             await self.drop()
             out.stall = NEVER
             await self.play(self.stimulus.item(f"tile {n} after clear", 200, **given) for n in range(2))
