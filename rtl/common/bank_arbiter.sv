@@ -69,12 +69,20 @@ module bank_arbiter #(
 
 `ifndef SYNTHESIS
   // How often in a row each requester has lost.
-  logic [NumReq-1:0][31:0] lost_q;
+  logic [NumReq-1:0][31:0] lost_q, since_q;  // clocks without a grant: of a request, and since the last one
 
   for (genvar i = 0; i < NumReq; i++) begin : gen_lost
     always_ff @(posedge clk_i or negedge rst_ni) begin
-      if (!rst_ni) lost_q[i] <= '0;
-      else lost_q[i] <= req_i[i] && !gnt[i] ? lost_q[i] + 32'd1 : '0;
+      if (!rst_ni) begin
+        lost_q[i]  <= '0;
+        since_q[i] <= '0;
+      end else begin
+        lost_q[i]  <= req_i[i] && !gnt[i] ? lost_q[i] + 32'd1 : '0;
+        since_q[i] <= gnt[i] ? '0 : since_q[i] + 32'd1;
+      end
+    end
+    for (genvar j = 0; j < NumReq; j++) begin : gen_longest_ago
+      `ASSERT(longest_ago_wins, !(gnt[i] && req_i[j] && !gnt[j] && same_bank[i*NumReq+j]) || since_q[i] >= since_q[j])
     end
     `ASSERT(nobody_starves, !(req_i[i] && !gnt[i]) || lost_q[i] + 32'd1 < NumReq)
   end

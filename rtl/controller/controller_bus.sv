@@ -102,9 +102,6 @@ module controller_bus #(
       if (bus_rsp_valid_i) begin
         error_q[answer_hart_o] <= bus_rsp_error_i;
         waits_q[answer_hart_o] <= 1'b0;
-      end else if (divider_valid_i) begin
-        error_q[answer_hart_o] <= 1'b0;
-        keep_q[answer_hart_o]  <= 1'b0;
       end
     end
   end

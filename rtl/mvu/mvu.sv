@@ -511,6 +511,7 @@ module mvu
   `ASSERT_STREAM(xbo, Lanes + 24, xbo_valid_o, xbo_ready_i, {xbo_dest_o, xbo_addr_o, xbo_data_o})
   // Sizes the addresses, the proof of the sums' width and the registers rest on.
   `include "mvu_parameters.svh"
+  `ASSERT(at_rest_no_reads, busy || !(input_req || residual_req))
   `ASSERT(host_words_have_room, !host_data_valid_q || unused_host_ready)
 
 endmodule : mvu
