@@ -78,8 +78,6 @@ module fifo_proof #(
   int place;
   assign place = int'(u_dut.rptr_q) + ahead_q;
   `ASSERT(marked_word_inside, !marked_q || (ahead_q >= 0 && ahead_q < held_q))
-  `ASSERT(pointers_in_range, int'(u_dut.rptr_q) < Depth && int'(u_dut.wptr_q) < Depth)
-  `ASSERT(pointers_apart, int'(u_dut.wptr_q) == (int'(u_dut.rptr_q) + held_q) % Depth)
   `ASSERT(marked_word_kept, !marked_q || u_dut.mem[place >= Depth ? place - Depth : place] == data_q)
 
 endmodule : fifo_proof

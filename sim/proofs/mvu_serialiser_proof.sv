@@ -103,9 +103,6 @@ module mvu_serialiser_proof
           (held_q == 0 ? planes_q == 0 : planes_q < int'(precision_q)))
   `ASSERT(blocks_counted, int'(u_dut.u_blocks.count_q) == held_q && held_q >= 0 && held_q <= OutputFifoDepth)
   `ASSERT(marked_block_inside, !marked_q || (ahead_q >= 0 && ahead_q < held_q))
-  `ASSERT(pointers_in_range, int'(u_dut.u_blocks.rptr_q) < OutputFifoDepth &&
-          int'(u_dut.u_blocks.wptr_q) < OutputFifoDepth)
-  `ASSERT(pointers_apart, int'(u_dut.u_blocks.wptr_q) == (int'(u_dut.u_blocks.rptr_q) + held_q) % OutputFifoDepth)
   `ASSERT(marked_block_kept, !marked_q ||
           u_dut.u_blocks.mem[place >= OutputFifoDepth ? place - OutputFifoDepth : place] == block_q)
 

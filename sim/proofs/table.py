@@ -55,6 +55,17 @@ class Proof:
 ARBITER_HELPERS = ("one_goes_first", "no_circle", "losses_bounded")
 """Those of bank_arbiter, wherever it is inside."""
 
+FIFO_HELPERS = ("pointers_in_range", "pointers_apart")
+"""Those of fifo, wherever it is inside."""
+
+ARBITER = ("rtl/common/bank_arbiter.sv", "rtl/accelerator/accelerator_arbiter.sv")
+ARBITER_PROPERTIES = ("request_stays", "one_at_a_time", "nobody_starves")
+PACKAGES = (
+    "rtl/mvu/mvu_pkg.sv",
+    "rtl/controller/controller_pkg.sv",
+    "rtl/accelerator/accelerator_pkg.sv",
+)
+
 PROOFS = (
     Proof(
         name="fifo",
@@ -69,12 +80,7 @@ PROOFS = (
             "counts",
             "marked_word_in_order",
         ),
-        helpers=(
-            "marked_word_inside",
-            "pointers_in_range",
-            "pointers_apart",
-            "marked_word_kept",
-        ),
+        helpers=(*FIFO_HELPERS, "marked_word_inside", "marked_word_kept"),
         bugs=(
             Bug(
                 "rtl/common/fifo.sv",
@@ -190,9 +196,8 @@ PROOFS = (
             "planes_counted",
             "blocks_counted",
             "marked_block_inside",
-            "pointers_in_range",
-            "pointers_apart",
             "marked_block_kept",
+            *FIFO_HELPERS,
         ),
         assumptions={
             "begun_only_where_room": "the sequencer begins only outputs that fit (mvu_sequencer)",
@@ -290,6 +295,245 @@ PROOFS = (
                 "held_q <= ready_i ? '0 : gnt_o",
                 "held_q <= '0",
                 "xbi_stable",
+            ),
+        ),
+    ),
+    Proof(
+        name="accelerator_fabric",
+        claim="requests to units and answers to controller and host wait without a change; a slot has one state",
+        top="accelerator_fabric",
+        parameters=({"Mvus": 2},),
+        sources=(*PACKAGES, *ARBITER, "rtl/accelerator/accelerator_fabric.sv"),
+        properties=(
+            "unit_req_stable",
+            "bus_rsp_stable",
+            "write_rsp_stable",
+            "read_rsp_stable",
+            "one_state",
+            *ARBITER_PROPERTIES,
+        ),
+        helpers=ARBITER_HELPERS,
+        assumptions={
+            "bus_req_stable": "the controller keeps a request until it is taken (controller_bus)",
+            "write_req_stable": "the host's writer keeps a request (accelerator_axi_write)",
+            "read_req_stable": "the host's reader keeps a request (accelerator_axi_read)",
+            "hart_exists": "the controller has as many harts as there are units",
+            "answer_expected": "units answer reads only",
+            "unit_rsp_expected": "units answer reads only",
+            "pending_after_write": "a unit has a second job only after the write that starts it",
+        },
+        bugs=(
+            Bug(
+                "rtl/accelerator/accelerator_fabric.sv",
+                "(wait_q[s] && exists[s] && !accepted[s])",
+                "1'b0",
+                "unit_req_stable",
+            ),
+            Bug(
+                "rtl/accelerator/accelerator_fabric.sv",
+                "(done_q[s] && !leave[s])",
+                "1'b0",
+                "write_rsp_stable",
+            ),
+        ),
+    ),
+    Proof(
+        name="accelerator_axi_read",
+        claim="R and the requests of the host's reader wait without a change; each word asked for has a place",
+        top="accelerator_axi_read",
+        parameters=({"Mvus": 2, "Lanes": 8},),
+        sources=(
+            *PACKAGES,
+            "rtl/common/fifo.sv",
+            "rtl/accelerator/accelerator_decode.sv",
+            "rtl/accelerator/accelerator_axi_read.sv",
+        ),
+        properties=("r_stable", "reg_req_stable", "ctl_req_stable", "mem_stable", "answers_have_room"),
+        helpers=FIFO_HELPERS,
+        assumptions={
+            "ar_stable": "the host keeps ARVALID and its fields until ARREADY, as AXI4 demands",
+            "answer_expected": "registers and controller answer requests only",
+        },
+        clocks=8,
+        induction=0,
+        bugs=(
+            Bug(
+                "rtl/accelerator/accelerator_axi_read.sv",
+                "to_registers && !sent_q && (room || low_q)",
+                "to_registers && !sent_q && (room || low_q) && rready_i",
+                "reg_req_stable",
+            ),
+            Bug("rtl/common/fifo.sv", "rdata_o  = mem[rptr_q]", "rdata_o  = mem[wptr_q]", "r_stable"),
+        ),
+    ),
+    Proof(
+        name="accelerator_axi_write",
+        claim="B and the requests of the host's writer wait without a change",
+        top="accelerator_axi_write",
+        parameters=({"Mvus": 2, "Lanes": 8},),
+        sources=(
+            *PACKAGES,
+            "rtl/common/fifo.sv",
+            "rtl/accelerator/accelerator_decode.sv",
+            "rtl/accelerator/accelerator_axi_write.sv",
+        ),
+        properties=("b_stable", "reg_req_stable", "ctl_req_stable", "mem_stable", "tr_stable"),
+        helpers=FIFO_HELPERS,
+        assumptions={
+            "aw_stable": "the host keeps AWVALID and its fields until AWREADY, as AXI4 demands",
+            "w_stable": "the host keeps WVALID and its fields until WREADY, as AXI4 demands",
+            "answer_expected": "registers and controller answer requests only",
+        },
+        clocks=8,
+        induction=0,
+        bugs=(
+            Bug("rtl/common/fifo.sv", "rdata_o  = mem[rptr_q]", "rdata_o  = mem[wptr_q]", "reg_req_stable"),
+            Bug(
+                "rtl/accelerator/accelerator_axi_write.sv",
+                "to_controller && !sent_q",
+                "to_controller && !sent_q && bready_i",
+                "ctl_req_stable",
+            ),
+        ),
+    ),
+    Proof(
+        name="accelerator_controller_port",
+        claim="requests of the host to the controller wait without a change",
+        top="accelerator_controller_port",
+        sources=(*ARBITER, "rtl/accelerator/accelerator_controller_port.sv"),
+        properties=("host_req_stable", *ARBITER_PROPERTIES),
+        helpers=ARBITER_HELPERS,
+        assumptions={
+            "write_req_stable": "the host's writer keeps a request (accelerator_axi_write)",
+            "read_req_stable": "the host's reader keeps a request (accelerator_axi_read)",
+            "answer_expected": "the controller answers requests only",
+        },
+        bugs=(
+            Bug(
+                "rtl/accelerator/accelerator_controller_port.sv",
+                ".ready_i(host_req_ready_i)",
+                ".ready_i(1'b1)",
+                "host_req_stable",
+            ),
+        ),
+    ),
+    Proof(
+        name="accelerator_data_port",
+        claim="writer and reader keep what they ask a data memory for until it is taken, and take turns",
+        top="accelerator_data_port",
+        parameters=({"Mvus": 2, "Lanes": 1},),
+        sources=(*ARBITER, "rtl/accelerator/accelerator_data_port.sv"),
+        properties=ARBITER_PROPERTIES,
+        helpers=ARBITER_HELPERS,
+        assumptions={
+            "write_stable": "the host's writer keeps a word (accelerator_axi_write)",
+            "read_stable": "the host's reader keeps a request (accelerator_axi_read)",
+            "one_unit_is_read": "the host's reader names one unit",
+            "one_answer_at_a_time": "the reader asks for words of one unit at a time",
+        },
+        bugs=(
+            Bug(
+                "rtl/accelerator/accelerator_data_port.sv",
+                "read_ready_o  = read_taken != '0",
+                "read_ready_o  = reads != '0",
+                "request_stays",
+            ),
+        ),
+    ),
+    Proof(
+        name="accelerator_registers",
+        claim="answers of the accelerator's registers wait without a change",
+        top="accelerator_registers",
+        parameters=({"Mvus": 2},),
+        sources=(*PACKAGES, "rtl/accelerator/accelerator_registers.sv"),
+        properties=("response_stable",),
+        assumptions={"request_stable": "the fabric keeps a request (accelerator_fabric)"},
+        bugs=(
+            Bug(
+                "rtl/accelerator/accelerator_registers.sv",
+                "req_ready_o  = !rsp_valid_q || rsp_ready_i",
+                "req_ready_o  = 1'b1",
+                "response_stable",
+            ),
+        ),
+    ),
+    Proof(
+        name="controller_bus",
+        claim="requests of the harts to the bus wait without a change",
+        top="controller_bus",
+        parameters=({"Harts": 2},),
+        sources=(
+            "rtl/controller/controller_pkg.sv",
+            "rtl/common/fifo.sv",
+            "rtl/controller/controller_bus.sv",
+        ),
+        properties=("bus_request_stable",),
+        helpers=FIFO_HELPERS,
+        assumptions={
+            "request_room": "a hart has one request under way",
+            "response_expected": "the bus answers requests only",
+        },
+        bugs=(
+            Bug(
+                "rtl/common/fifo.sv", "rdata_o  = mem[rptr_q]", "rdata_o  = mem[wptr_q]", "bus_request_stable"
+            ),
+        ),
+    ),
+    Proof(
+        name="controller_host",
+        claim="answers to the host wait without a change, and each has a place",
+        top="controller_host",
+        parameters=({"Harts": 2},),
+        sources=(
+            "rtl/controller/controller_pkg.sv",
+            "rtl/common/fifo.sv",
+            "rtl/controller/controller_host.sv",
+        ),
+        properties=("response_stable", "answers_have_room"),
+        helpers=FIFO_HELPERS,
+        bugs=(
+            Bug(
+                "rtl/controller/controller_host.sv",
+                "count + {2'b0, answer_q} < 3'(Depth)",
+                "count < 3'(Depth)",
+                "answers_have_room",
+            ),
+        ),
+    ),
+    Proof(
+        name="controller_divider",
+        claim="a result waits without a change, and is taken before the next division begins",
+        top="controller_divider",
+        parameters=({"Harts": 2},),
+        sources=("rtl/common/fifo.sv", "rtl/controller/controller_divider.sv"),
+        properties=("answer_stable", "answer_taken_before_next"),
+        helpers=FIFO_HELPERS,
+        assumptions={"request_room": "a hart has one request under way"},
+        bugs=(
+            Bug(
+                "rtl/controller/controller_divider.sv",
+                "done_q      <= bit_q == '1",
+                "done_q      <= bit_q == 5'd3",
+                "answer_taken_before_next",
+            ),
+        ),
+    ),
+    Proof(
+        name="pe_array_regs",
+        claim="answers of the PE array's registers wait without a change",
+        top="pe_array_regs",
+        sources=(
+            "rtl/common/rescale_pkg.sv",
+            "rtl/pe_array/pe_array_pkg.sv",
+            "rtl/pe_array/pe_array_regs.sv",
+        ),
+        properties=("response_stable",),
+        bugs=(
+            Bug(
+                "rtl/pe_array/pe_array_regs.sv",
+                "(req_write_i || !rsp_valid_q || rsp_ready_i)",
+                "1'b1",
+                "response_stable",
             ),
         ),
     ),
