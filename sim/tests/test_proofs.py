@@ -33,10 +33,8 @@ BUGS = [
 @pytest.fixture
 def solver() -> None:
     """Skip where the extra `formal` is not installed."""
-    for module, package in yosys.PACKAGES.items():
-        pytest.importorskip(module, reason=f"{package} is missing: pip install {package}")
-    if yosys.solver() is None:
-        pytest.skip("z3 is missing: pip install z3-solver")
+    if missing := yosys.missing_packages():
+        pytest.skip(f"{missing[0]} is missing: pip install {' '.join(missing)}")
 
 
 @pytest.fixture
@@ -154,6 +152,7 @@ def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert "mvu_serialiser: blocks come out in order" in text and "  assumes precision_stays: " in text
     assert command_line.main(["prove", "fiffo"]) == 2
     assert "unknown proof 'fiffo' (did you mean fifo?)" in capsys.readouterr().err
-    monkeypatch.setitem(yosys.PACKAGES, "no_such_module", "no-such-package")
+    monkeypatch.setitem(yosys.PROGRAMS, "no-such-program", "no-such-package")
     assert command_line.main(["prove", "fifo"]) == 3
-    assert "pip install no-such-package" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "pip install " in said and "no-such-package (make prove" in said
