@@ -12,6 +12,8 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # With a value, make test leaves out the tests that no change has touched since they passed.
 CHANGED ?=
+# Proofs that make prove makes; none: all.
+PROOFS ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
 
@@ -40,6 +42,7 @@ ifdef PYTHON
   FIRMWARE_ENVIRONMENT := check-python
   TEST_ENVIRONMENT := check-python
   TRAIN_ENVIRONMENT := check-python
+  FORMAL_ENVIRONMENT := check-python
   SIMULATE = @$(PY) -m sim $(1)
 else
   PY := .venv/bin/python
@@ -48,6 +51,7 @@ else
   FIRMWARE_ENVIRONMENT := .venv/.installed-firmware-$(KEY)
   TEST_ENVIRONMENT := .venv/.installed-regression-$(KEY) $(if $(EXTRAS),.venv/.installed-$(EXTRAS)-$(KEY))
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
+  FORMAL_ENVIRONMENT := .venv/.installed-formal-$(KEY)
   # A run that needs packages beside Assay's own ends with status 3: they are installed, and the run is made again.
   SIMULATE = @$(PY) -m sim $(1) || { status=$$?; [ $$status -eq 3 ] || exit $$status; extra=$$($(PY) -m sim extra) \
     && $(MAKE) --no-print-directory ".venv/.installed-$$extra-$(KEY)" && $(PY) -m sim $(1); }
@@ -99,6 +103,10 @@ test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUn
 	@$(PY) -m sim check
 	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist=worksteal -p assay.sim.changed $(if $(CHANGED),--changed) \
 	  --junit-xml=sim/reports/junit.xml $(PYTEST_ARGS)
+
+.PHONY: prove
+prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and find the bugs planted for each
+	@$(PY) -m sim prove $(PROOFS)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)

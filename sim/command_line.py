@@ -25,6 +25,7 @@ from assay.sim.commands import command
 from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
 from assay.sim.options import MAY_BE_EMPTY, OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
+from assay.sim.proofs import prove
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
@@ -223,6 +224,13 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     )
     _add(linting, by_variable("BLOCKS"))
     linting.set_defaults(command=_lint)
+
+    proving = add(
+        "prove", "prove properties of Assay's RTL for all inputs, and find the bugs planted for each"
+    )
+    proving.add_argument("names", nargs="*", metavar="NAME", help="proof to make (default: all)")
+    proving.add_argument("--list", action="store_true", help="print what is proved and assumed, and end")
+    proving.set_defaults(command=_prove)
 
     check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)
@@ -631,6 +639,13 @@ def _lint(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     theirs = [block for block in blocks.values() if block.root in project.in_use]
     whole = not theirs and (ROOT / "Makefile").is_file()  # an installed Assay is not its user's to lint
     return lint.run(theirs or [b for b in blocks.values() if is_own(b)], whole, _announce)
+
+
+def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    if arguments.list:
+        print(prove.listing(arguments.names))
+        return 0
+    return prove.run(arguments.names, _announce)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

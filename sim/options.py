@@ -77,6 +77,7 @@ MAKE_ONLY = {
     "CHANGED": "1: `make test` leaves out the tests that no change has touched since they passed",
     "EXTRAS": "extra that `make test` installs (default: test, with the reference frameworks; empty: none)",
     "WORKERS": "number of tests that run at a time (default: 2)",
+    "PROOFS": "proofs that `make prove` makes, with spaces between them (default: all)",
     "PYTHON": "interpreter that has all packages; .venv is then not used",
     "BASE_PYTHON": "interpreter that .venv is made from, 3.11 or newer (default: python3)",
 }

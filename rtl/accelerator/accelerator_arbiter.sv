@@ -37,7 +37,7 @@ module accelerator_arbiter #(
     else held_q <= ready_i ? '0 : gnt_o;
   end
 
-  `ASSERT(requests_known, ^req_i !== 1'bx)
+  `ASSERT_KNOWN(requests_known, req_i)
   `ASSERT(request_stays, (held_q & ~req_i) == '0)
   `ASSERT(one_at_a_time, (gnt_o & (gnt_o - 1'b1)) == '0)
 

@@ -80,6 +80,7 @@ module accelerator_data_port #(
 
   `ASSERT_STREAM(write, Mvus + Lanes + 16, write_valid_i, write_ready_o, {write_mvus_i, write_addr_i, write_data_i})
   `ASSERT_STREAM(read, Mvus + 16, read_valid_i, read_ready_o, {read_mvu_i, read_addr_i})
+  `ASSERT(one_unit_is_read, !read_valid_i || (read_mvu_i & (read_mvu_i - 1'b1)) == '0)
   `ASSERT(one_answer_at_a_time, (mem_rsp_valid_i & (mem_rsp_valid_i - 1'b1)) == '0)
 
 endmodule : accelerator_data_port

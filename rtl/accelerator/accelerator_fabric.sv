@@ -225,6 +225,20 @@ module accelerator_fabric
     end
 
     `ASSERT_STREAM(unit_req, 41, unit_valid[u], unit_ready[u], {write, addr, wdata})
+`ifndef SYNTHESIS
+    // Else a request that the unit has not taken yet would go.
+    logic pending_q, written_q;
+    always_ff @(posedge clk_i or negedge rst_ni) begin
+      if (!rst_ni) begin
+        pending_q <= 1'b0;
+        written_q <= 1'b0;
+      end else begin
+        pending_q <= unit_pending[u];
+        written_q <= unit_valid[u] && unit_ready[u] && write;
+      end
+    end
+    `ASSERT(pending_after_write, !unit_pending[u] || pending_q || written_q)
+`endif
     `ASSERT(unit_rsp_expected, !rsp_valid[u] || reader_q[u*Sources+:Sources] != '0)
   end
 

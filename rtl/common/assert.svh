@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Assertions of the design, for simulation only. They are written as plain processes because Icarus Verilog
+// Assertions of the design, for simulation and for proofs. In simulation they are plain processes because Icarus Verilog
 // has no concurrent assertions; a failure prints one line with the place and the time and ends the simulation,
-// so that the bench reports the run as failed. Every macro uses clk_i and rst_ni of the module around it.
+// so that the bench reports the run as failed. With FORMAL they are the properties that `make prove` proves
+// (docs/howto/proofs.md). Every macro uses clk_i and rst_ni of the module around it.
 `ifndef ASSERT_SVH
 `define ASSERT_SVH
 
@@ -23,7 +24,23 @@
 
 `ifdef SYNTHESIS
 `define ASSERT(Name, Expr)
+`define ASSERT_KNOWN(Name, Expr)
 `define ASSERT_STREAM(Name, Width, Valid, Ready, Data)
+`else
+
+`ifdef FORMAL
+
+// Expr holds in every state out of reset. The label names the property.
+`define ASSERT(Name, Expr) \
+  always_comb begin \
+    if (rst_ni) begin \
+      Name: assert (Expr); \
+    end \
+  end
+
+// A proof knows no unknown values.
+`define ASSERT_KNOWN(Name, Expr)
+
 `else
 
 // Expr holds at every clock edge out of reset; an unknown value counts as a failure.
@@ -35,7 +52,12 @@
     end \
   end
 
-// A valid/ready handshake: valid and ready are never unknown (which a two-state simulator cannot see), and a beat that waits for ready neither goes nor changes.
+// No bit of Expr is unknown, which a two-state simulator cannot see.
+`define ASSERT_KNOWN(Name, Expr) `ASSERT(Name, ^(Expr) !== 1'bx)
+
+`endif
+
+// A valid/ready handshake: valid and ready are never unknown, and a beat that waits for ready neither goes nor changes.
 // The Width of Data is given, as Icarus 11 gets $bits of a port wrong in a declaration.
 `define ASSERT_STREAM(Name, Width, Valid, Ready, Data) \
   logic Name``_waits_q; \
@@ -48,7 +70,7 @@
       if (Valid) Name``_data_q <= (Data); \
     end \
   end \
-  `ASSERT(Name``_known, ^{(Valid), (Ready)} !== 1'bx) \
+  `ASSERT_KNOWN(Name``_known, {(Valid), (Ready)}) \
   `ASSERT(Name``_stable, !Name``_waits_q || ((Valid) && (Data) === Name``_data_q))
 
 `endif

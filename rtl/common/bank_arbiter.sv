@@ -85,6 +85,23 @@ module bank_arbiter #(
       `ASSERT(longest_ago_wins, !(gnt[i] && req_i[j] && !gnt[j] && same_bank[i*NumReq+j]) || since_q[i] >= since_q[j])
     end
     `ASSERT(nobody_starves, !(req_i[i] && !gnt[i]) || lost_q[i] + 32'd1 < NumReq)
+
+`ifdef FORMAL
+    // Why that is so, for the proof by induction: with each loss, one of those before the requester goes behind it.
+    logic [NumReq-1:0] others;
+    for (genvar j = 0; j < NumReq; j++) begin : gen_before
+      assign others[j] = i != j && before_q[j*NumReq+i];
+      if (i != j) begin : gen_pair
+        `ASSERT(one_goes_first, before_q[i*NumReq+j] != before_q[j*NumReq+i])
+      end
+      for (genvar k = 0; k < NumReq; k++) begin : gen_third
+        if (i != j && j != k && i != k) begin : gen_triple
+          `ASSERT(no_circle, !(before_q[i*NumReq+j] && before_q[j*NumReq+k]) || before_q[i*NumReq+k])
+        end
+      end
+    end
+    `ASSERT(losses_bounded, lost_q[i] < NumReq && lost_q[i] + $countones(others) < NumReq)
+`endif
   end
 `endif
 

@@ -4,6 +4,8 @@
 // wready_o is high while there is room, rvalid_o while there is a word; both come from registers, so neither
 // depends on the other side's signal of the same clock. rdata_o is the oldest word, in the clock after its write at
 // the earliest. clear_i empties the buffer and wins over a write of the same clock.
+`include "assert.svh"
+
 module fifo #(
   parameter int Width = 8,
   parameter int Depth = 4,
@@ -54,5 +56,11 @@ module fifo #(
   always_ff @(posedge clk_i) begin
     if (push) mem[wptr_q] <= wdata_i;
   end
+
+`ifdef FORMAL
+  // What an induction needs to know of every buffer.
+  `ASSERT(pointers_in_range, int'(rptr_q) < Depth && int'(wptr_q) < Depth)
+  `ASSERT(pointers_apart, int'(wptr_q) == (int'(rptr_q) + int'(count_q)) % Depth && int'(count_q) <= Depth)
+`endif
 
 endmodule : fifo

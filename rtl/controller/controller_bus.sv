@@ -120,7 +120,7 @@ module controller_bus #(
   assign insn_o  = insn_q[insn_hart_i];
 
   `ASSERT(request_room, !request_i || room)
-  `ASSERT(response_known, ^bus_rsp_valid_i !== 1'bx)
+  `ASSERT_KNOWN(response_known, bus_rsp_valid_i)
   `ASSERT(response_expected, !bus_rsp_valid_i || waits_q[bus_rsp_hart_i[HartWidth-1:0]])
   `ASSERT_STREAM(bus_request, RequestWidth, bus_req_valid_o, bus_req_ready_i, request)
 

@@ -95,6 +95,7 @@ module controller_divider #(
   assign result_o  = negate_q ? -magnitude : magnitude;
 
   `ASSERT(request_room, !request_i || room)
+  `ASSERT(answer_taken_before_next, !(busy_q && done_q))
   `ASSERT_STREAM(answer, 32, valid_o, ready_i, result_o)
 
 endmodule : controller_divider

@@ -136,7 +136,8 @@ module controller_host
   assign rsp_error_o = error & rsp_valid;
   assign hold_o      = hold_q;
 
-  `ASSERT(request_known, ^{req_valid_i, req_ready_o} !== 1'bx)
+  `ASSERT_KNOWN(request_known, {req_valid_i, req_ready_o})
+  `ASSERT(answers_have_room, count + {2'b0, answer_q} <= 3'(Depth))
   `ASSERT_STREAM(response, 33, rsp_valid_o, rsp_ready_i, {rsp_error_o, rsp_rdata_o})
 
 endmodule : controller_host
