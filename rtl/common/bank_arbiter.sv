@@ -68,8 +68,9 @@ module bank_arbiter #(
   end
 
 `ifndef SYNTHESIS
-  // How often in a row each requester has lost.
-  logic [NumReq-1:0][31:0] lost_q, since_q;  // clocks without a grant: of a request, and since the last one
+  // How often in a row each requester has lost, and clocks since its last grant, which stay at their end.
+  logic [NumReq-1:0][31:0] lost_q;
+  logic [NumReq-1:0][15:0] since_q;
 
   for (genvar i = 0; i < NumReq; i++) begin : gen_lost
     always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -78,7 +79,7 @@ module bank_arbiter #(
         since_q[i] <= '0;
       end else begin
         lost_q[i]  <= req_i[i] && !gnt[i] ? lost_q[i] + 32'd1 : '0;
-        since_q[i] <= gnt[i] ? '0 : since_q[i] + 32'd1;
+        since_q[i] <= gnt[i] ? '0 : since_q[i] + 16'(since_q[i] != '1);
       end
     end
     for (genvar j = 0; j < NumReq; j++) begin : gen_longest_ago
@@ -93,6 +94,7 @@ module bank_arbiter #(
       assign others[j] = i != j && before_q[j*NumReq+i];
       if (i != j) begin : gen_pair
         `ASSERT(one_goes_first, before_q[i*NumReq+j] != before_q[j*NumReq+i])
+        `ASSERT(order_of_grants, !before_q[i*NumReq+j] || since_q[i] >= since_q[j])
       end
       for (genvar k = 0; k < NumReq; k++) begin : gen_third
         if (i != j && j != k && i != k) begin : gen_triple

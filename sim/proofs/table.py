@@ -52,14 +52,14 @@ class Proof:
     induction, and the proof ends with `clocks`."""
 
 
-ARBITER_HELPERS = ("one_goes_first", "no_circle", "losses_bounded")
+ARBITER_HELPERS = ("one_goes_first", "no_circle", "losses_bounded", "order_of_grants")
 """Those of bank_arbiter, wherever it is inside."""
 
 FIFO_HELPERS = ("pointers_in_range", "pointers_apart")
 """Those of fifo, wherever it is inside."""
 
 ARBITER = ("rtl/common/bank_arbiter.sv", "rtl/accelerator/accelerator_arbiter.sv")
-ARBITER_PROPERTIES = ("request_stays", "one_at_a_time", "nobody_starves")
+ARBITER_PROPERTIES = ("request_stays", "one_at_a_time", "nobody_starves", "longest_ago_wins")
 PACKAGES = (
     "rtl/mvu/mvu_pkg.sv",
     "rtl/controller/controller_pkg.sv",
@@ -133,9 +133,15 @@ PROOFS = (
         top="bank_arbiter_proof",
         parameters=({"NumReq": 3}, {"NumReq": 2}, {"NumReq": 4}),
         sources=("rtl/common/bank_arbiter.sv", "sim/proofs/bank_arbiter_proof.sv"),
-        properties=("nobody_starves", "only_requests", "exclusive", "work_conserving"),
+        properties=("nobody_starves", "longest_ago_wins", "only_requests", "exclusive", "work_conserving"),
         helpers=ARBITER_HELPERS,
         bugs=(
+            Bug(
+                "rtl/common/bank_arbiter.sv",
+                "if (i != j && gnt[i] && !gnt[j]) begin",
+                "if (i != j && gnt[i] && req_i[j] && !gnt[j]) begin",
+                "longest_ago_wins",
+            ),
             Bug(
                 "rtl/common/bank_arbiter.sv",
                 "before_q <= before_d;",
@@ -236,6 +242,7 @@ PROOFS = (
             "granted_stays",
             "nobody_waits_longer",
             "nobody_starves",
+            "longest_ago_wins",
         ),
         helpers=(*ARBITER_HELPERS, "granted_is_last", "waiting_bounded", "waits_for_one"),
         assumptions={"request_stays": "a requester that is granted keeps its request until the transfer"},
@@ -277,6 +284,7 @@ PROOFS = (
             "taken_when_all_have_it",
             "offer_has_source",
             "nobody_starves",
+            "longest_ago_wins",
         ),
         helpers=(*ARBITER_HELPERS, "served_is_known", "had_only_by_its_units"),
         assumptions={
