@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from typing import TypeVar
 
+import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
@@ -16,7 +18,11 @@ from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_regist
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.base import MvuTest
+from assay.tb.mvu.env import SCALER
 from assay.tb.mvu.jobs import COMMAND, STATUS, JobItem
+
+T = TypeVar("T")
+_BURST_CLOCKS = 90  # from the last word of a burst to its end in Python, and from its begin to the first one
 
 
 @MvuTest.test
@@ -268,3 +274,47 @@ class IllegalJobs(MvuTest):
             if number % 3 == 2:
                 yield from self.stimulus.random_items(1, most, dest=0)
         self.must_cover(self.env.coverage.errors)
+
+
+@MvuTest.test
+async def full_rate(self: MvuTest) -> None:
+    """A unit at rest takes or gives a word in every clock, at its memory, its crossbar input and its parameters."""
+    env, rng, count = self.env, self.stimulus.rng, self.pick(600, 200)
+    width = env.params.lanes // 8
+    words = rng.integers(0, 256, (count, width), np.uint8)
+    crossbar = rng.integers(0, 256, (count, width), np.uint8)
+    base = env.params.data_depth - 2 * count
+    env.golden.load(base, words)
+    env.golden.load(base + count, crossbar)
+    arriving = env.formats["xbi"].pack(data=crossbar, addr=base + count + np.arange(count))
+    entries = np.arange(count) % env.params.channel_depth
+    parameters = env.formats["prm"].pack(data=0, lane=0, word=entries, select=SCALER)
+
+    async def timed(what: str, work: Awaitable[T]) -> T:
+        started = env.clock()
+        result = await work
+        clocks = env.clock() - started
+        if clocks > count + _BURST_CLOCKS:
+            env.fail(
+                f"{what} took {clocks} clocks for {count} words: a word in every clock is due",
+                kind="rate",
+                time_ns=get_sim_time("ns"),
+            )
+        return result
+
+    async def sent(port: str, beats: np.ndarray) -> None:
+        bus = env.agents[port].bus
+        await bus.send(beats)
+        await bus.drain()
+
+    async def written() -> None:
+        await env.memory.write(base, words)
+        await env.agents["mem_req"].bus.drain()
+
+    await timed("writing to the memory", written())
+    await timed("writing through the crossbar", sent("xbi", arriving))
+    await timed("writing scalers", sent("prm", parameters))
+    seen = await timed("reading the memory", env.memory.read(base, count))
+    env.compare_words("words written at full rate", base, seen)
+    env.compare_words("words from the crossbar", base + count, await env.memory.read(base + count, count))
+    await self.play(self.stimulus.random_items(1, 400))  # and jobs run as ever
