@@ -4,6 +4,8 @@
 // A hart issues when it is released, has nothing in the pipeline (it leaves in stage W) and waits for nothing. With Skip
 // the next ready hart in circular order after the last one issues; without, each has its slot of max(Harts, 5).
 // phase says what the slot is: 0 an instruction's first pass, 1 after its first answer (bus, divider), 2 after its second.
+`include "assert.svh"
+
 module controller_scheduler
   import controller_pkg::*;
 #(
@@ -83,6 +85,13 @@ module controller_scheduler
 
     assign any_ready = ready != '0;
     assign hart_o    = any_ready ? chosen : last_q;
+
+    // Nobody who is ready stands between the last hart and the next one, in the order of their numbers.
+    for (genvar h = 0; h < Harts; h++) begin : gen_turn
+      `ASSERT(next_in_turn, !(issue_o && ready[h]) ||
+              (6'(Harts) + 6'(hart_o) - 6'(last_q) - 6'd1) % 6'(Harts) <=
+              (6'(Harts) + 6'(h) - 6'(last_q) - 6'd1) % 6'(Harts))
+    end
   end else begin : gen_strict
     localparam int Slots = Harts > PipelineStages ? Harts : PipelineStages;
     logic [3:0] slot_q;

@@ -354,6 +354,9 @@ class Restarts(ControllerTest):
         lines.cancel()
 
 
+_HOST_WINDOW = 0x100  # bytes of the host port's own registers
+
+
 @ControllerTest.test
 class Registers(ControllerTest):
     """The host port: its own registers, the memories from end to end, refused addresses, state after a
@@ -408,18 +411,21 @@ class Registers(ControllerTest):
         """Addresses that are nothing answer with an error, reads and writes; the next access is fine."""
         env = self.env
         end = IMEM_BASE + 4 * (env.params.imem_words + env.params.dmem_words)
-        nothing = (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, PC + 4 * 16, memory_map.MSIP_BASE - 4)
+        own = {HOLD, HOST_HARTS, RETIRED, CLOCKS, *(PC + 4 * hart for hart in range(env.params.harts))}
+        window = set(range(memory_map.HOST_BASE, memory_map.HOST_BASE + _HOST_WINDOW, 4)) - own
+        nothing = (0, IMEM_BASE - 4, end, 0xFFFF_FFFC, memory_map.MSIP_BASE - 4, *sorted(window))
         misaligned = (HOLD + 1, HOLD + 2, HOLD + 3, PC + 2, IMEM_BASE + 1, memory_map.MTIME_BASE + 2)
         before = int((await env.host.read(IMEM_BASE))[0]), int((await env.host.read(PC))[0])
         for address in (*nothing, *misaligned):
             for write in (False, True):
-                _, errors = await env.host.access(np.array([address], np.uint64), 0, write)
+                rdata, errors = await env.host.access(np.array([address], np.uint64), 0, write)
                 if not errors[0]:
                     env.fail(
                         f"the host's {'write' if write else 'read'} of 0x{address:08x}, which is nothing, has no error",
                         kind="host",
                         time_ns=get_sim_time("ns"),
                     )
+                self.expect(f"the answer to the refused access of 0x{address:08x}", int(rdata[0]), 0)
         self.expect("hold after refused writes", int((await env.host.read(HOLD))[0]), env.all_harts)
         self.expect(
             "the first word after refused writes", int((await env.host.read(IMEM_BASE))[0]), before[0]

@@ -100,7 +100,7 @@ class Compares(Covering):
         while True:
             hart = r.randrange(env.params.harts)
             if r.random() < 0.2:
-                await env.write([memory_map.MSIP_BASE + 4 * hart], r.getrandbits(1))
+                await env.write([memory_map.MSIP_BASE + 4 * hart], r.getrandbits(32))  # bit 0 counts
                 continue
             compare = memory_map.MTIMECMP_BASE + 8 * hart
             if r.random() < 0.5:
