@@ -276,7 +276,7 @@ class ClearWaitingOutput(ClearMidTile):
             given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5} if softmax else {}
             # A clear may take back a beat that waits (docs/pe_array.md); until the reset below nobody looks at that.
             on_error, out.on_error = out.on_error, self.withdrawn
-            out.stall = r.choice((240, 252, 255))
+            out.stall = r.choice((200, 240, 250))
             await self.driver.play(self.stimulus.item("tile to clear", 300, **given))
             await self.driver.sent()
             await ClockCycles(env.dut.clk_i, r.randint(1, r.choice((30, 300))))
