@@ -102,16 +102,19 @@ class Parameter:
         Raises:
             ConfigurationError: names the field, the value and what is allowed.
         """
-        if self.allows(value):
-            return
-        text = self.allowed_text
+        if not self.allows(value):
+            raise ConfigurationError(f"{self.name} = {value}: must be {self.requirement}")
+
+    @property
+    def requirement(self) -> str:
+        """What follows "must be" in a message."""
         if isinstance(self.allowed, range):
-            text = f"from {text}"
-        elif self._are_powers:
-            text = text.replace("powers", "a power", 1)
-        elif self.allowed is not None:
-            text = " or ".join(filter(None, [", ".join(map(str, self.allowed[:-1])), str(self.allowed[-1])]))
-        raise ConfigurationError(f"{self.name} = {value}: must be {text}")
+            return f"from {self.allowed_text}"
+        if self._are_powers:
+            return self.allowed_text.replace("powers", "a power", 1)
+        if self.allowed is None:
+            return self.allowed_text
+        return " or ".join(filter(None, [", ".join(map(str, self.allowed[:-1])), str(self.allowed[-1])]))
 
     @property
     def _are_powers(self) -> bool:
@@ -200,7 +203,7 @@ def render_checks(
         table: HDL name to parameter, all of them integers.
         joints: conditions beside the ranges.
     """
-    checks = [(each.rtl, each.condition, each.allowed_text) for each in table.values()]
+    checks = [(each.rtl, each.condition, each.requirement) for each in table.values()]
     checks += [(each.name, each.condition, each.text) for each in joints]
     return "\n".join(
         [

@@ -78,9 +78,9 @@ class Remote:
 
     def __init__(self, kind: Callable[..., object], *arguments: Any) -> None:
         self._number = next(_numbers)
-        ahead(_make, self._number, kind, arguments, list(_dropped))
-        _dropped.clear()
-        # A finalizer runs at any time, in the middle of another call, too: it only takes a note.
+        # A finalizer runs at any time, in the middle of another call, too: it only takes a note, and none may be lost.
+        dropped = [_dropped.pop() for _ in range(len(_dropped))]
+        ahead(_make, self._number, kind, arguments, dropped)
         weakref.finalize(self, _dropped.append, self._number)
 
     def call(self, method: str, *arguments: Any) -> Promise[Any]:

@@ -3,7 +3,7 @@
 // Do not edit: change the ranges there and run that command.
 `ASSERT_PARAMETER(Mvus,
   Mvus >= 1 && Mvus <= 8,
-  "1 to 8")
+  "from 1 to 8")
 `ASSERT_PARAMETER(Lanes,
   Lanes >= 8 && Lanes <= 64 && (Lanes & (Lanes - 1)) == 0,
-  "8, 16, 32, 64")
+  "8, 16, 32 or 64")

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Assertions of the design, for simulation and for proofs. In simulation they are plain processes because Icarus Verilog
-// has no concurrent assertions; a failure prints one line with the place and the time and ends the simulation,
+// Assertions of the design, for simulation and for proofs. In simulation they are plain processes because Icarus
+// Verilog has no concurrent assertions; a failure prints one line with the place and the time and ends the simulation,
 // so that the bench reports the run as failed. With FORMAL they are the properties that `make prove` proves
 // (docs/howto/proofs.md). Every macro uses clk_i and rst_ni of the module around it.
 `ifndef ASSERT_SVH
 `define ASSERT_SVH
 
 // Expr, of parameters, holds, or elaboration ends, in simulation and in synthesis; Name and Text are the message's.
-// Icarus 11 has no $fatal at elaboration, but names the module that it misses. Verilator takes $fatal as a warning where
-// warnings do not end it, hence the array that cannot be.
+// Icarus 11 has no $fatal at elaboration, but names the module that it misses. Verilator takes $fatal as a warning
+// where warnings do not end it, hence the array that cannot be.
 `ifdef __ICARUS__
 `define ASSERT_PARAMETER(Name, Expr, Text) \
   if (!(Expr)) begin : gen_``Name``_is_out_of_range \

@@ -3,16 +3,16 @@
 // Do not edit: change the ranges there and run that command.
 `ASSERT_PARAMETER(Harts,
   Harts >= 1 && Harts <= 16,
-  "1 to 16")
+  "from 1 to 16")
 `ASSERT_PARAMETER(ImemWords,
   ImemWords >= 256 && ImemWords <= 65536 && (ImemWords & (ImemWords - 1)) == 0,
-  "powers of two from 256 to 65536")
+  "a power of two from 256 to 65536")
 `ASSERT_PARAMETER(DmemWords,
   DmemWords >= 256 && DmemWords <= 65536 && (DmemWords & (DmemWords - 1)) == 0,
-  "powers of two from 256 to 65536")
+  "a power of two from 256 to 65536")
 `ASSERT_PARAMETER(Skip,
   Skip == 0 || Skip == 1,
-  "0, 1")
+  "0 or 1")
 `ASSERT_PARAMETER(MulDiv,
   MulDiv == 0 || MulDiv == 1,
-  "0, 1")
+  "0 or 1")

@@ -3,25 +3,25 @@
 // Do not edit: change the ranges there and run that command.
 `ASSERT_PARAMETER(Lanes,
   Lanes >= 2 && Lanes <= 256 && (Lanes & (Lanes - 1)) == 0,
-  "powers of two from 2 to 256")
+  "a power of two from 2 to 256")
 `ASSERT_PARAMETER(DataBanks,
   DataBanks >= 2 && DataBanks <= 256 && (DataBanks & (DataBanks - 1)) == 0,
-  "powers of two from 2 to 256")
+  "a power of two from 2 to 256")
 `ASSERT_PARAMETER(BankDepth,
   BankDepth >= 2 && BankDepth <= 32768 && (BankDepth & (BankDepth - 1)) == 0,
-  "powers of two from 2 to 32768")
+  "a power of two from 2 to 32768")
 `ASSERT_PARAMETER(WeightDepth,
   WeightDepth >= 2 && WeightDepth <= 65536 && (WeightDepth & (WeightDepth - 1)) == 0,
-  "powers of two from 2 to 65536")
+  "a power of two from 2 to 65536")
 `ASSERT_PARAMETER(ChannelDepth,
   ChannelDepth >= 2 && ChannelDepth <= 65536 && (ChannelDepth & (ChannelDepth - 1)) == 0,
-  "powers of two from 2 to 65536")
+  "a power of two from 2 to 65536")
 `ASSERT_PARAMETER(AccWidth,
   AccWidth >= 16 && AccWidth <= 30,
-  "16 to 30")
+  "from 16 to 30")
 `ASSERT_PARAMETER(BiasWidth,
   BiasWidth >= 16 && BiasWidth <= 30,
-  "16 to 30")
+  "from 16 to 30")
 `ASSERT_PARAMETER(data_depth,
   DataBanks * BankDepth <= 65536,
   "at most 65536 words, DataBanks times BankDepth")

@@ -3,25 +3,25 @@
 // Do not edit: change the ranges there and run that command.
 `ASSERT_PARAMETER(Rows,
   Rows >= 1 && Rows <= 32,
-  "1 to 32")
+  "from 1 to 32")
 `ASSERT_PARAMETER(Columns,
   Columns >= 2 && Columns <= 256,
-  "2 to 256")
+  "from 2 to 256")
 `ASSERT_PARAMETER(DataWidth,
   DataWidth >= 4 && DataWidth <= 16 && (DataWidth & (DataWidth - 1)) == 0,
-  "4, 8, 16")
+  "4, 8 or 16")
 `ASSERT_PARAMETER(Vectors,
   Vectors >= 1 && Vectors <= 8 && (Vectors & (Vectors - 1)) == 0,
-  "1, 2, 4, 8")
+  "1, 2, 4 or 8")
 `ASSERT_PARAMETER(Lanes,
   Lanes >= 1 && Lanes <= 16,
-  "1 to 16")
+  "from 1 to 16")
 `ASSERT_PARAMETER(WeightDepth,
   WeightDepth >= 2 && WeightDepth <= 32768 && (WeightDepth & (WeightDepth - 1)) == 0,
-  "powers of two from 2 to 32768")
+  "a power of two from 2 to 32768")
 `ASSERT_PARAMETER(PixelDepth,
   PixelDepth >= 2 && PixelDepth <= 32768 && (PixelDepth & (PixelDepth - 1)) == 0,
-  "powers of two from 2 to 32768")
+  "a power of two from 2 to 32768")
 `ASSERT_PARAMETER(lanes_of_columns,
   Lanes <= Columns,
   "at most Columns")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What accelerator_arbiter promises: a destination that is asked for has exactly one user, which stays until the transfer,
-// and a requester sees at most NumReq - 1 transfers of others before its own.
+// What accelerator_arbiter promises: a destination that is asked for has exactly one user, which stays until the
+// transfer, and a requester sees at most NumReq - 1 transfers of others before its own.
 `include "assert.svh"
 
 module accelerator_arbiter_proof #(

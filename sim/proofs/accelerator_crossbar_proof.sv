@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What accelerator_crossbar promises: each word reaches each unit of its dest once, unchanged, and no other; a unit that is
-// asked for is offered a word.
+// What accelerator_crossbar promises: each word reaches each unit of its dest once, unchanged, and no other; a unit that
+// is asked for is offered a word.
 `include "assert.svh"
 
 module accelerator_crossbar_proof #(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What mvu_serialiser promises: blocks come out in the order in which they went in, each as precision_i planes, the most
-// significant first, none lost and none twice; a word stays until it is taken. Its addresses are those of mvu_agu.
+// What mvu_serialiser promises: blocks come out in the order in which they went in, each as precision_i planes, the
+// most significant first, none lost and none twice; a word stays until it is taken. Its addresses are those of mvu_agu.
 //
 // The solver marks any block with mark_i. Its place in the queue is counted at the ports; since the block may be any,
 // what holds for it holds for all.

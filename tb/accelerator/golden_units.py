@@ -64,9 +64,9 @@ class GoldenUnits:
         return result, None if result.causes else job_clocks(configuration).total
 
     def data(self, changes: Iterable[Change], mvu: int, first: int, count: int) -> np.ndarray:
-        """Words of a unit's data memory after these changes, uint8[count, lanes/8]."""
+        """Words of a unit's data memory after these changes, uint8[count, lanes/8], as they are now: a copy."""
         self._change(changes)
-        return self._memories[mvu].data[first : first + count]
+        return self._memories[mvu].data[first : first + count].copy()
 
     def _change(self, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bench top of the crossbar alone: each source and each destination behind a burst adapter with stalls of its own, and a
-// record of each clock in which a word is offered (tb/accelerator_crossbar/scoreboard.py).
+// Bench top of the crossbar alone: each source and each destination behind a burst adapter with stalls of its own, and
+// a record of each clock in which a word is offered (tb/accelerator_crossbar/scoreboard.py).
 `include "burst_ports.svh"
 
 `define UNIT_PORTS(M) \
