@@ -60,7 +60,7 @@ class HostCoverage:
                 ("direction", "length"),
                 ("direction", "address"),
                 ("direction", "errors"),
-                ("direction", "leaves"),
+                ("direction", "bytes", "leaves"),
             ],
         )
         self.strobed = CoverGroup(

@@ -285,6 +285,11 @@ class Stimulus:
         address = address >> size << size
         if r.random() < 0.08:
             address += r.randrange(8)
+        if name != "nowhere" and r.random() < 0.08:
+            # Over the end of the window by beats of any size: the step from beat to beat decides which are outside.
+            size, burst, beats = r.randrange(4), INCR, r.randint(9, 16)
+            window = WINDOW_BY_NAME[name]
+            address = window.base + window.size - BEAT_BYTES
         return Request(r.randrange(16), address, beats, size, burst)
 
     def _address(self, name: str, size: int) -> int:

@@ -79,6 +79,14 @@ def test_words_of_a_write_go_where_their_strobes_are() -> None:
     assert PORT.write_beat(burst(data_address(0, 0)), 0, data, 0x0F).resp == SLVERR
 
 
+@pytest.mark.parametrize("size", range(8))
+def test_an_incrementing_burst_steps_by_the_beat_s_bytes(size: int) -> None:
+    """Address_N = Start_Address + (N - 1) * Number_Bytes, of an aligned start: AXI4's definition (A3.4.1)."""
+    request = Request(0, 0x4000_0000, 4, size, INCR)
+    number_bytes = 2**size
+    assert [request.beat_address(n) - 0x4000_0000 for n in range(4)] == [n * number_bytes for n in range(4)]
+
+
 def test_a_fixed_burst_stays() -> None:
     given = burst(data_address(1, 7), 3, kind=FIXED)
     assert {PORT.read_beat(given, n).operations for n in range(3)} == {(Operation(Kind.MEMORY, 1, 7, False),)}
