@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyslang
-from pyslang import ast, driver
+from pyslang import ast
 
 from assay.sim.attach.filelist import FileList
+from assay.sim.elaborate import elaborate
 from assay.tb.errors import AssayError, BuildFailed, unknown
 
-_SHOWN_ERRORS = 8
-"""Compiler errors that a message quotes."""
 _SHOWN_MODULES = 12
 
 _DIRECTIONS = {
@@ -112,39 +110,23 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
         AssayError: no such module, no such parameter, or a port that no bench can drive.
     """
     parameters = parameters or {}
-    slang = driver.Driver()
-    slang.addStandardArgs()
-    words = [
-        "slang",
-        "--top",
+    elaborated = elaborate(
         top,
-        "--timescale",
-        "1ns/1ps",
-        "--compat",
-        "all",
-        "--allow-toplevel-iface-ports",
-        "--single-unit",
-    ]
-    for name, value in parameters.items():
-        words += ["-G", f"{name}={value}"]
-    for name, value in files.defines.items():
-        words += ["-D", f"{name}={value}"]
-    for folder in files.includes:
-        words += ["-I", str(folder)]
-    words += map(str, files.sources)
-    if not (slang.parseCommandLine(" ".join(map(_quoted, words))) and slang.processOptions()):
-        raise AssayError(f"slang does not understand its command line: {' '.join(words)}")
-    slang.parseAllSources()
-    compilation = slang.createCompilation()
+        files.sources,
+        files.includes,
+        files.defines,
+        parameters,
+        ("--compat", "all", "--allow-toplevel-iface-ports"),
+    )
+    compilation = elaborated.compilation
     root = compilation.getRoot()
-    manager = slang.sourceManager
+    manager = elaborated.slang.sourceManager
     modules = _modules(compilation)
     if top not in modules:
-        if not modules and (errors := _errors(slang, compilation)):
+        if not modules and (errors := elaborated.errors()):
             raise BuildFailed(f"{top} does not compile:\n{errors}")
         raise _no_module(top, modules)
-    errors = _errors(slang, compilation)
-    if errors:
+    if errors := elaborated.errors():
         raise BuildFailed(f"{top} does not elaborate:\n{errors}")
     (instance,) = root.topInstances
     settable = [p for p in instance.body.parameters if not p.isLocalParam]
@@ -160,10 +142,6 @@ def read_design(files: FileList, top: str, parameters: Mapping[str, str] | None 
         file=file,
         line=manager.getLineNumber(instance.body.location),
     )
-
-
-def _quoted(word: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", word) + '"'
 
 
 def _short(path: Path | str) -> str:
@@ -187,25 +165,6 @@ def _modules(compilation: ast.Compilation) -> list[str]:
         for d in compilation.getDefinitions()
         if getattr(d, "definitionKind", None) == ast.DefinitionKind.Module
     ]
-
-
-def _errors(slang: driver.Driver, compilation: ast.Compilation) -> str:
-    """The compiler's errors, each with file, line and the text it is about; empty if there are none."""
-    engine = pyslang.DiagnosticEngine(slang.sourceManager)
-    client = pyslang.TextDiagnosticClient()
-    client.showColors(False)
-    client.showAbsPaths(True)
-    engine.addClient(client)
-    severe = (pyslang.DiagnosticSeverity.Error, pyslang.DiagnosticSeverity.Fatal)
-    found = [
-        d
-        for d in compilation.getAllDiagnostics()
-        if slang.diagEngine.getSeverity(d.code, d.location) in severe
-    ]
-    for diagnostic in found[:_SHOWN_ERRORS]:
-        engine.issue(diagnostic)
-    more = f"\nand {len(found) - _SHOWN_ERRORS} more errors" if len(found) > _SHOWN_ERRORS else ""
-    return client.getString().rstrip().replace(os.getcwd() + os.sep, "") + more
 
 
 def _port(symbol: ast.Symbol, manager: pyslang.SourceManager) -> Port:
