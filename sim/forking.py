@@ -25,7 +25,10 @@ from assay.sim.fork_point import ENTRY_POINTS, SOCKET
 from assay.sim.process import TimedOut, follow, run_logged
 
 OF_ONE_TEST = frozenset(
-    ["ASSAY_RUN_DIR", "ASSAY_REPLAY", "COCOTB_TEST_FILTER", "COCOTB_RESULTS_FILE", "PYTEST_CURRENT_TEST"]
+    [
+        *("ASSAY_RUN_DIR", "ASSAY_REPLAY", "COCOTB_TEST_FILTER", "COCOTB_RESULTS_FILE", "PYTEST_CURRENT_TEST"),
+        "ASSAY_MUTANT",
+    ]
 )
 """Variables of the environment in which the tests of one process may differ."""
 

@@ -56,6 +56,9 @@ _SWAPS = {
 }
 """Operator -> what is written in its place: of the same width and sign, given the same operands."""
 
+_SIDES = {"LessThan": ">", "LessThanEqual": ">=", "GreaterThan": "<", "GreaterThanEqual": "<="}
+"""Comparison -> the one that looks from the other side."""
+
 _ARITHMETIC = ("Add", "Subtract", "Multiply")
 _LOGICAL = ("LogicalAnd", "LogicalOr")
 _BITWISE = ("BinaryAnd", "BinaryOr")
@@ -329,8 +332,8 @@ class _Finder:
         if op in _ARITHMETIC and not expression.type.isPredefinedInteger and bits > 1:
             shifts = ("<<<", ">>>") if expression.type.isSigned else ("<<", ">>")
             zero = f"{bits}'{'s' if expression.type.isSigned else ''}d0"
-            whole = self._text(expression)
-            self._add("width!", (expression, f"(({zero} + ({whole})) {shifts[0]} 1) {shifts[1]} 1"))
+            whole = self._text(expression) or ""
+            self._add("width!", (expression, f"(({zero} + {_operand(whole)}) {shifts[0]} 1) {shifts[1]} 1"))
 
     def _constant(self, expression: Any) -> None:
         """The largest expression that is known before the simulation."""
@@ -380,9 +383,9 @@ class _Finder:
                 self._expression(expression.left, place)
             bits = _shape(expression.type)[0]
             whole = self._text(expression)
-            if bits > 1 and expression.type.isIntegral and not expression.type.isUnpackedArray:
+            if whole is not None and bits > 1 and expression.type.isIntegral and not expression.type.isUnpackedArray:
                 mask = f"{bits}'h{(1 << (bits - 1)) - 1:x}"
-                self._add("width!", (expression, f"({whole}) & {mask}"))
+                self._add("width!", (expression, f"{_operand(whole)} & {mask}"))
 
     def _index(self, selector: Any, of: Any) -> None:
         text = self._text(selector)
@@ -393,7 +396,7 @@ class _Finder:
         if selector.constant is None:
             one = f"{bits}'{'s' if signed and bits > 1 else ''}d1"
             if bits > 1 or not signed:
-                self._add("index!", (selector, f"({text}) + {one}"))
+                self._add("index!", (selector, f"{_operand(text)} + {one}"))
             return
         fixed = of.fixedRange
         low, high = min(fixed.left, fixed.right), max(fixed.left, fixed.right)
@@ -478,6 +481,11 @@ class _Finder:
     def _text(self, expression: Any) -> str | None:
         place = self._place(expression)
         return None if place is None else self._files[place[0]][place[1] : place[2]].decode()
+
+
+def _operand(text: str) -> str:
+    """An expression's text where it is an operand of another operator."""
+    return text if re.fullmatch(r"[\w.:']+(\[[^][]*\])*", text) else f"({text})"
 
 
 def _bare(expression: Any) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,15 @@ endpackage
 
 VARIABLE = "ASSAY_MUTANT"
 """Environment variable: the number of the mutant that a model is; 0: none."""
+
+
+_PHRASES = {
+    "width": "{old} without its top bit",
+    "sign": "{old} without its sign",
+    "hold": "{new} keeps its value: {old} is not assigned",
+    "stuck": "the input is always {new}, not {old}",
+}
+"""Kind of a fault -> how it is described, where that says more than the new text."""
 
 
 class Edit(NamedTuple):
@@ -67,8 +77,11 @@ class Mutant:
         Args:
             source: the content of its file.
         """
-        parts = [f"{_short(source[e.start : e.end].decode())} -> {_short(e.text)}" for e in self.edits]
-        return "; ".join(parts)
+        if self.kind in _PHRASES:
+            edit = self.edits[0]
+            old, new = _short(source[edit.start : edit.end].decode()), _short(edit.text)
+            return _PHRASES[self.kind].format(old=old, new=new)
+        return "; ".join(_change(source[e.start : e.end].decode(), e.text) for e in self.edits)
 
     def applied(self, source: bytes) -> bytes:
         """Its file with the fault in it."""
@@ -89,9 +102,26 @@ class Mutant:
         return "".join(lines)
 
 
+def _change(old: str, new: str) -> str:
+    """What is different between two expressions: where both are long, the tokens that are not in both."""
+    if max(len(old), len(new)) <= 70:
+        return f"{_short(old)} -> {_short(new)}"
+    ours, theirs = (re.findall(r"\w+|[^\w\s]+", text) for text in (old, new))
+    differences = [
+        f"{_short(' '.join(ours[i:j])) or 'nothing'} -> {_short(' '.join(theirs[k:m])) or 'nothing'}"
+        for tag, i, j, k, m in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
+        if tag != "equal" and {*ours[i:j], *theirs[k:m]} - {"(", ")", "((", "))"}
+    ]
+    return (
+        f"in {_short(old)}: {', '.join(differences)}"
+        if len(differences) < 4
+        else f"{_short(old)} -> {_short(new)}"
+    )
+
+
 def _short(text: str) -> str:
     words = " ".join(text.split())
-    return words if len(words) <= 60 else f"{words[:36]} ... {words[-18:]}"
+    return words if len(words) <= 70 else f"{words[:44]} ... {words[-20:]}"
 
 
 def identified(mutants: Iterable[Mutant], root: Path) -> list[Mutant]:

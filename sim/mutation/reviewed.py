@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Survivors that a person has looked at: ``sim/mutation/reviewed/<block>.toml``, or ``tb/<block>/mutants.toml`` of a user.
+
+    [74f8fdb9cc]
+    line = "mvu.sv: s1_load_q <= s2_load_q;"
+    state = "equivalent"
+    reason = "why no input can tell it from the design"
+
+A ``state`` is ``equivalent``, or ``accepted``: a real fault that no test needs to find, with the reason. An entry whose
+mutant is not there any more is named by every run, so that it is removed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.sim.blocks import is_own
+from assay.tb.block import Block
+from assay.tb.errors import AssayError
+
+STATES = ("equivalent", "accepted")
+
+_FIELDS = {"line", "state", "reason"}
+
+
+@dataclass(frozen=True)
+class Review:
+    """A person's word on a mutant."""
+
+    line: str
+    """File and text, for who reads the file."""
+    state: str
+    reason: str
+
+
+def review_file(block: Block) -> Path:
+    """Where the reviews of a block stand."""
+    if is_own(block):
+        return Path(__file__).resolve().parent / "reviewed" / f"{block.name}.toml"
+    return block.file.with_name("mutants.toml")
+
+
+def read_reviews(path: Path) -> dict[str, Review]:
+    """Mutant's key -> review; empty where there is no file.
+
+    Raises:
+        AssayError: the file is not as it should be; names the entry.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AssayError(f"{path}: {error}") from None
+    reviews = {}
+    for key, entry in entries.items():
+        if not isinstance(entry, dict) or set(entry) != _FIELDS:
+            raise AssayError(f"{path}: [{key}] must have exactly {', '.join(sorted(_FIELDS))}")
+        if entry["state"] not in STATES:
+            raise AssayError(f"{path}: [{key}] state = {entry['state']!r}; allowed are {', '.join(STATES)}")
+        if not str(entry["reason"]).strip():
+            raise AssayError(f"{path}: [{key}] has no reason")
+        reviews[key] = Review(str(entry["line"]), entry["state"], str(entry["reason"]))
+    return reviews
