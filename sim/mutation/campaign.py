@@ -23,9 +23,11 @@ from typing import Any
 from assay.sim import outputs
 from assay.sim.forking import ForkingSimulator
 from assay.sim.job import Job
-from assay.sim.mutation import equivalence, model
+from assay.sim.mutation import model
+from assay.sim.mutation.equivalence import Prover
+from assay.sim.mutation.faults import find_mutants
 from assay.sim.mutation.journal import Journal, state_of
-from assay.sim.mutation.judge import ALIVE, CRASHED, EQUIVALENT, KILLED, NOT_BUILT, SURVIVED, Verdict, judge
+from assay.sim.mutation.judge import CRASHED, EQUIVALENT, KILLED, NOT_BUILT, SURVIVED, Verdict, judge
 from assay.sim.mutation.mutant import VARIABLE, Mutant, by_file, chosen
 from assay.sim.process import Stopped, Stopper
 from assay.sim.run import build_spec, report, run_job
@@ -139,10 +141,10 @@ class _Campaign:
         everything = select_tests(block, test_filter=".")
         default = block.default_tests or everything
         self._tests = _Tests(default, tuple(name for name in everything if name not in default))
-        plain = Job(block, SIMULATOR, plan.seed, default, plan.parameters)
+        plain = Job(block, SIMULATOR, plan.seed, default, plan.parameters, x_random=True)
         self._journal = Journal(journal_path(block), state_of(build_spec(plain), plan.seed))
         self._tests.kills.update(name for name in self._journal.killers() if name in everything)
-        self._done = 0
+        self._done = self._of = 0
         self._states: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._told = 0.0
@@ -151,12 +153,18 @@ class _Campaign:
         plan, started = self._plan, time.monotonic()
         resolved = plan.block.resolve_parameters(plan.parameters)
         files = model.mutable_files(plan.block, plan.modules)
-        mutants = model.mutants_of(plan.block, resolved, files)
+        design = model.elaborated(plan.block, resolved)
+        mutants = find_mutants(design, files, plan.block.root)
+        self._prover = Prover.of(
+            design, plan.block.source_files(), plan.block.include_paths(), plan.block.resolve_defines({})
+        )
         if plan.keys:
             mutants = chosen(mutants, plan.keys)
             missing = [key for key in plan.keys if not any(m.key.startswith(key) for m in mutants)]
             if missing:
-                raise AssayError(f"no mutant of {plan.block.name} has the key {missing[0]}: its line has changed, or PARAMS")
+                raise AssayError(
+                    f"no mutant of {plan.block.name} has the key {missing[0]}: its line has changed, or PARAMS"
+                )
         if not mutants:
             raise AssayError(f"{plan.block.name}: there is nothing to make faults in")
         todo = [m for m in mutants if plan.again or not self._known(m)]
@@ -173,7 +181,9 @@ class _Campaign:
 
     def _known(self, mutant: Mutant) -> bool:
         entry = self._journal.result(mutant.key)
-        return entry is not None and (entry.get("stage") != DEFAULT or entry["state"] == KILLED or self._plan.default_only)
+        return entry is not None and (
+            entry.get("stage") != DEFAULT or entry["state"] == KILLED or self._plan.default_only
+        )
 
     def _groups(
         self, todo: list[Mutant], resolved: Mapping[str, int | str], started: float
@@ -207,7 +217,7 @@ class _Campaign:
     def _run_group(self, group: _Group) -> None:
         plan, tests = self._plan, self._tests
         self._announce(f"{group.file.stem}: {len(group.numbered)} mutants")
-        self._done, self._states = 0, Counter()
+        self._states = Counter()
         stages: list[tuple[str, tuple[str, ...]]] = [(DEFAULT, tests.default)]
         if not plan.default_only:
             stages += [(PROOF, ()), (FULL, tests.others)]
@@ -220,7 +230,7 @@ class _Campaign:
                 continue
             self._check_design(group, names)
             alive = self._run_stage(group, stage, names, alive)
-        self._tell(group, force=True)
+        self._tell(group, "done", force=True)
 
     def _check_design(self, group: _Group, names: Sequence[str]) -> None:
         """The model with no mutant selected passes every test; how long each takes."""
@@ -239,6 +249,7 @@ class _Campaign:
 
     def _run_stage(self, group: _Group, stage: str, names: Sequence[str], alive: Sequence[int]) -> list[int]:
         """Run mutants on the tests until one kills. Returns those that live."""
+        self._done, self._of = 0, len(alive)
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in alive:
             waiting.put(number)
@@ -303,7 +314,7 @@ class _Campaign:
             if verdict.state != SURVIVED:
                 worst = verdict
         self._record(mutant, worst, stage, ran, time.monotonic() - started)
-        self._tell(group)
+        self._tell(group, stage)
         return worst.state != KILLED
 
     def _run_test(
@@ -317,6 +328,7 @@ class _Campaign:
             plan.seed,
             (test,),
             plan.parameters,
+            x_random=True,  # else a register that reset forgets begins with the zero that it should have
             environment={VARIABLE: str(number)},
             name_suffix=f"mutant{threading.get_ident()}",
         )
@@ -334,20 +346,24 @@ class _Campaign:
 
     def _prove(self, group: _Group, alive: Sequence[int]) -> list[int]:
         """Take out the mutants that no input can tell from the design. Returns the others."""
-        if why := equivalence.missing():
+        if why := self._prover.missing():
             self._announce(f"no proofs: {why}")
             return list(alive)
         self._announce(f"{group.file.stem}: looking for proofs that {len(alive)} survivors are equivalent")
         left = []
         for number in alive:
             started = time.monotonic()
-            if started < group.deadline and equivalence.proved(self._plan.block, self._plan.parameters, group.numbered[number]):
-                self._record(group.numbered[number], Verdict(EQUIVALENT), PROOF, [], time.monotonic() - started)
+            if started < group.deadline and self._prover.proved(group.numbered[number]):
+                self._record(
+                    group.numbered[number], Verdict(EQUIVALENT), PROOF, [], time.monotonic() - started
+                )
             else:
                 left.append(number)
         return left
 
-    def _record(self, mutant: Mutant, verdict: Verdict, stage: str, ran: Sequence[str], seconds: float) -> None:
+    def _record(
+        self, mutant: Mutant, verdict: Verdict, stage: str, ran: Sequence[str], seconds: float
+    ) -> None:
         before = self._journal.result(mutant.key) or {}
         self._journal.add(
             mutant.key,
@@ -364,18 +380,16 @@ class _Campaign:
             },
         )
         with self._lock:
-            if stage == DEFAULT:
-                self._done += 1
+            self._done += 1
             self._states[verdict.state] += 1
-            if stage != DEFAULT and verdict.state not in ALIVE:
+            if stage != DEFAULT:
                 self._states[str(before.get("state", SURVIVED))] -= 1
-            elif stage != DEFAULT:
-                self._states[verdict.state] -= 1
 
-    def _tell(self, group: _Group, force: bool = False) -> None:
+    def _tell(self, group: _Group, stage: str, force: bool = False) -> None:
         with self._lock:
             if not force and time.monotonic() - self._told < PROGRESS_S:
                 return
             self._told = time.monotonic()
             states = ", ".join(f"{count} {state}" for state, count in self._states.items() if count)
-            self._announce(f"{group.file.stem}: {self._done} of {len(group.numbered)}: {states or 'none'}")
+            at = stage if force else f"{stage} {self._done} of {self._of}"
+            self._announce(f"{group.file.stem}: {at}: {states or 'none'}")

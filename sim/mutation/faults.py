@@ -383,7 +383,12 @@ class _Finder:
                 self._expression(expression.left, place)
             bits = _shape(expression.type)[0]
             whole = self._text(expression)
-            if whole is not None and bits > 1 and expression.type.isIntegral and not expression.type.isUnpackedArray:
+            if (
+                whole is not None
+                and bits > 1
+                and expression.type.isIntegral
+                and not expression.type.isUnpackedArray
+            ):
                 mask = f"{bits}'h{(1 << (bits - 1)) - 1:x}"
                 self._add("width!", (expression, f"{_operand(whole)} & {mask}"))
 

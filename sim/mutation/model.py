@@ -11,10 +11,9 @@ from pathlib import Path
 
 from assay.sim import outputs, shown
 from assay.sim.build import literal
-from assay.sim.elaborate import elaborate
-from assay.sim.mutation.faults import find_mutants
+from assay.sim.elaborate import Elaborated, elaborate
 from assay.sim.mutation.mutant import PACKAGE, VARIABLE, Mutant, by_file, instrumented
-from assay.tb.block import Block, expand_sources
+from assay.tb.block import AGENTS_HDL, Block, expand_sources
 from assay.tb.errors import AssayError, BuildFailed, unknown
 
 
@@ -22,41 +21,44 @@ def mutable_files(block: Block, modules: Sequence[str] = ()) -> list[Path]:
     """The sources of a block in which faults are made: the RTL that it verifies, without that of its bench.
 
     Args:
-        modules: names of files, without suffix; empty: those in the folder of the block's top, and what they share
-            with other blocks.
+        modules: names of files, without suffix; empty: those in the folder of the last one in compile order, the
+            top's, and what they share with other blocks (``common``).
 
     Raises:
         AssayError: a block without RTL of its own, or a file that it does not have.
     """
-    if block.lint is None:
-        raise AssayError(f"{block.name} has no RTL of its own (Lint): there is nothing to make faults in")
-    files = {path.stem: path for path in expand_sources(block.root, block.lint.sources, block.file).files}
+    bench = (block.root / "tb", AGENTS_HDL)
+    files = {
+        path.stem: path
+        for path in block.source_files()
+        if not any(path.is_relative_to(folder) for folder in bench) and path.suffix != ".vlt"
+    }
+    if not files:
+        raise AssayError(f"{block.name} has no RTL beside its bench: there is nothing to make faults in")
     for name in modules:
         if name not in files:
             raise unknown(f"module of {block.name}", name, files)
     if modules:
         return [files[name] for name in modules]
-    home = files.get(block.lint.top, next(reversed(files.values()))).parent
+    home = list(files.values())[-1].parent
     return [path for path in files.values() if path.parent in (home, home.parent / "common")]
 
 
-def mutants_of(block: Block, parameters: Mapping[str, int | str], files: Iterable[Path]) -> list[Mutant]:
-    """All faults in some of a block's sources.
+def elaborated(
+    block: Block, parameters: Mapping[str, int | str], sources: Iterable[Path] | None = None
+) -> Elaborated:
+    """A block's design.
 
     Args:
-        parameters: of the build; a fault is one for these.
+        parameters: of the build: a fault is one for these.
+        sources: in place of the block's own.
 
     Raises:
         BuildFailed: the design does not elaborate.
     """
-    design = _elaborated(block, block.source_files(), parameters)
-    return find_mutants(design, files, block.root)
-
-
-def _elaborated(block: Block, sources: Iterable[Path], parameters: Mapping[str, int | str]):
     design = elaborate(
         block.hdl_top,
-        sources,
+        block.source_files() if sources is None else sources,
         block.include_paths(),
         block.resolve_defines({}),
         {name: literal(value) for name, value in parameters.items()},
@@ -122,7 +124,7 @@ def illegal(block: Block, numbered: Mapping[int, Mutant], parameters: Mapping[st
                 else:
                     sources.append(path)
             try:
-                _elaborated(block, sources, parameters)
+                elaborated(block, parameters, sources)
             except BuildFailed:
                 return False
         return True

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Survivors that a person has looked at: ``sim/mutation/reviewed/<block>.toml``, or ``tb/<block>/mutants.toml`` of a user.
+"""Survivors that a person has looked at.
+
+They stand in ``sim/mutation/reviewed/<block>.toml``, or in ``tb/<block>/mutants.toml`` of a user:
 
     [74f8fdb9cc]
     line = "mvu.sv: s1_load_q <= s2_load_q;"

@@ -50,22 +50,29 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
 
 
-def run_yosys(commands: Iterable[str], folder: Path) -> None:
+def run_yosys(commands: Iterable[str], folder: Path, limit_s: float | None = None) -> None:
     """Run commands of yosys in a folder; what it prints is in ``yosys.log`` there.
 
+    Args:
+        limit_s: it is stopped after that.
+
     Raises:
-        BuildFailed: a command failed; the text holds the errors.
+        BuildFailed: a command failed, or the time was over; the text holds the errors.
     """
     with (folder / "yosys.log").open("w+", encoding="utf-8") as log:
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            cwd=folder,
-            input="".join(f"{command}\n" for command in commands),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", _RUN],
+                cwd=folder,
+                input="".join(f"{command}\n" for command in commands),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=limit_s,
+            )
+        except subprocess.TimeoutExpired:
+            raise BuildFailed(f"yosys did not end within {limit_s:g} s") from None
         log.seek(0)
         lines = log.read().splitlines()
     if done.returncode:
