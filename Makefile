@@ -43,6 +43,7 @@ ifdef PYTHON
   TEST_ENVIRONMENT := check-python
   TRAIN_ENVIRONMENT := check-python
   FORMAL_ENVIRONMENT := check-python
+  MUTATION_ENVIRONMENT := check-python
   SIMULATE = @$(PY) -m sim $(1)
 else
   PY := .venv/bin/python
@@ -52,6 +53,7 @@ else
   TEST_ENVIRONMENT := .venv/.installed-regression-$(KEY) $(if $(EXTRAS),.venv/.installed-$(EXTRAS)-$(KEY))
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
   FORMAL_ENVIRONMENT := .venv/.installed-formal-$(KEY)
+  MUTATION_ENVIRONMENT := .venv/.installed-mutation-$(KEY)
   # A run that needs packages beside Assay's own ends with status 3: they are installed, and the run is made again.
   SIMULATE = @$(PY) -m sim $(1) || { status=$$?; [ $$status -eq 3 ] || exit $$status; extra=$$($(PY) -m sim extra) \
     && $(MAKE) --no-print-directory ".venv/.installed-$$extra-$(KEY)" && $(PY) -m sim $(1); }
@@ -107,6 +109,10 @@ test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUn
 .PHONY: prove
 prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and find the bugs planted for each
 	@$(PY) -m sim prove $(PROOFS)
+
+.PHONY: mutate
+mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all blocks, and report which the tests find
+	@$(PY) -m sim mutate
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)

@@ -24,7 +24,16 @@ from assay.sim.blocks import capabilities, discover, find_block, having, is_own,
 from assay.sim.commands import command
 from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
-from assay.sim.options import MAY_BE_EMPTY, OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
+from assay.sim.mutation import command as mutation
+from assay.sim.options import (
+    MAY_BE_EMPTY,
+    MUTATION_OPTIONS,
+    OUTPUT_OPTIONS,
+    RENAMED,
+    RUN_OPTIONS,
+    VARIABLES,
+    as_typed,
+)
 from assay.sim.proofs import prove
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.testcases import list_tests, select_tests
@@ -232,6 +241,15 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     proving.add_argument("--list", action="store_true", help="print what is proved and assumed, and end")
     proving.set_defaults(command=_prove)
 
+    mutating = add("mutate", mutation.HELP)
+    _add_top(mutating, None)
+    _add(mutating, by_variable("SEED")._replace(text="seed of the bench"), mutation.SEED)
+    _add(mutating, by_variable("PARAMS"))
+    for option in MUTATION_OPTIONS:
+        _add(mutating, option, option.default or None)
+    mutation.add_arguments(mutating)
+    mutating.set_defaults(command=_mutate)
+
     check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)
 
@@ -269,7 +287,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = 
         action.default = _variable(variable) or default
 
 
-def _add_top(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_top(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Which block, and where blocks are."""
     option = by_variable("TOPLEVEL")
     _add(parser, option._replace(text=option.text.partition(" (")[0]), default)
@@ -646,6 +664,11 @@ def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
         print(prove.listing(arguments.names))
         return 0
     return prove.run(arguments.names, _announce)
+
+
+def _mutate(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
+    return mutation.mutate(arguments, blocks, lambda block: _parameters(arguments, block), seed, _announce)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

@@ -26,7 +26,13 @@ from assay.sim.process import TimedOut, follow, run_logged
 
 OF_ONE_TEST = frozenset(
     [
-        *("ASSAY_RUN_DIR", "ASSAY_REPLAY", "COCOTB_TEST_FILTER", "COCOTB_RESULTS_FILE", "PYTEST_CURRENT_TEST"),
+        *(
+            "ASSAY_RUN_DIR",
+            "ASSAY_REPLAY",
+            "COCOTB_TEST_FILTER",
+            "COCOTB_RESULTS_FILE",
+            "PYTEST_CURRENT_TEST",
+        ),
         "ASSAY_MUTANT",
     ]
 )

@@ -63,6 +63,35 @@ OUTPUT_OPTIONS = (
     Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
 
+MUTATION_OPTIONS = (
+    Option(
+        "MODULES",
+        "--modules",
+        "NAMES",
+        "`make mutate`: source files to make faults in, without suffix (default: the block's own)",
+    ),
+    Option(
+        "MUTANTS",
+        "--mutants",
+        "KEYS",
+        "`make mutate`: mutants to run, again if their results are known (default: all)",
+    ),
+    Option(
+        "MINUTES",
+        "--minutes",
+        "N",
+        "`make mutate`: time after which no further mutant begins; 0: no limit",
+        "0",
+    ),
+    Option(
+        "DAY",
+        "--day",
+        "TEXT",
+        "`make mutate`: chooses what is run where MINUTES are given (default: today's date)",
+    ),
+    Option("JOBS", "--jobs", "N", "`make mutate`: number of simulators at a time", "2"),
+)
+
 OPTIONS = (
     *RUN_OPTIONS,
     *NETWORK_OPTIONS,
@@ -70,6 +99,7 @@ OPTIONS = (
     *PROGRAM_OPTIONS,
     *SOAK_OPTIONS,
     *OUTPUT_OPTIONS,
+    *MUTATION_OPTIONS,
 )
 
 MAKE_ONLY = {

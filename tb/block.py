@@ -150,6 +150,8 @@ class Block:
         defaults: HDL names -> values in place of the dataclass's defaults.
         narrowed: HDL names -> those of the allowed values that this bench can do, where it cannot do all.
         variants: what the regression runs.
+        small: HDL names -> values of a small build in which everything still happens: for what runs the bench very
+            often.
         capabilities: what the block can do beyond its own tests.
         coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
         lint: the RTL that is linted alone; None: no RTL of its own.
@@ -182,6 +184,7 @@ class Block:
     defaults: Mapping[str, int | str] = field(default_factory=dict)
     narrowed: Mapping[str, range | tuple[int, ...] | tuple[str, ...]] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+    small: Mapping[str, int | str] = field(default_factory=dict)
     capabilities: tuple[Capability, ...] = ()
     coverage: Callable[[], Any] | None = None
     lint: Lint | None = None
@@ -216,6 +219,7 @@ class Block:
             for value in values:
                 table[name].check(value)
         self.resolve_parameters(self.defaults)
+        self.resolve_parameters(self.small)
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)
             for simulator in variant.simulators:

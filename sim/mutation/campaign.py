@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.sim import outputs
+from assay.sim.elaborate import Elaborated
 from assay.sim.forking import ForkingSimulator
 from assay.sim.job import Job
 from assay.sim.mutation import model
@@ -103,6 +104,19 @@ def run(plan: Plan, announce: Announce) -> Results:
     return _Campaign(plan, announce).run()
 
 
+def mutants_of(plan: Plan) -> list[Mutant]:
+    """The mutants among which a plan's are.
+
+    Raises:
+        AssayError: as `run`.
+    """
+    return _found(plan, model.elaborated(plan.block, plan.block.resolve_parameters(plan.parameters)))
+
+
+def _found(plan: Plan, design: Elaborated) -> list[Mutant]:
+    return find_mutants(design, model.mutable_files(plan.block, plan.modules), plan.block.root)
+
+
 def journal_path(block: Block) -> Path:
     """The journal of a block."""
     return outputs.outputs(block) / "reports" / "mutation" / f"{block.name}.jsonl"
@@ -152,9 +166,8 @@ class _Campaign:
     def run(self) -> Results:
         plan, started = self._plan, time.monotonic()
         resolved = plan.block.resolve_parameters(plan.parameters)
-        files = model.mutable_files(plan.block, plan.modules)
         design = model.elaborated(plan.block, resolved)
-        mutants = find_mutants(design, files, plan.block.root)
+        mutants = _found(plan, design)
         self._prover = Prover.of(
             design, plan.block.source_files(), plan.block.include_paths(), plan.block.resolve_defines({})
         )

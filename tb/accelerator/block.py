@@ -39,6 +39,7 @@ BLOCK = Block(
             harness="tb/accelerator/harness.cpp",
         ),
     ),
+    small={"Mvus": 4, "Lanes": 8},
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8}, simulators=("verilator",)),
         Variant(

@@ -16,6 +16,7 @@ BLOCK = Block(
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes"),
     defaults={"Mvus": 5, "Lanes": 8},
+    small={"Mvus": 5, "Lanes": 8},
     variants=(
         Variant("5x8"),
         Variant("8x16", {"Mvus": 8, "Lanes": 16}, simulators=("verilator",), tests="stalled_storms|resets"),

@@ -57,6 +57,8 @@ module accelerator_host_unit #(
   assign reg_rsp_rdata_o = rdata_q & {32{reg_rsp_valid_o}};
   assign pending_o       = pending_q;
 
+  logic [5:0] count_q;
+
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
       reading_q <= 1'b0;
@@ -70,8 +72,6 @@ module accelerator_host_unit #(
       else if (!stall[2] && count_q == '0) pending_q <= 1'b0;
     end
   end
-
-  logic [5:0] count_q;
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) count_q <= '0;

@@ -29,6 +29,7 @@ BLOCK = Block(
         "DataBanks": powers(2, 64),
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
     },
+    small={"Mvus": 3, "Lanes": 8},
     variants=(
         Variant("3x8"),
         Variant("2x64", {"Mvus": 2, "Lanes": 64}, simulators=("verilator",), tests="random_traffic"),

@@ -31,6 +31,7 @@ BLOCK = Block(
             {"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp", counted="instructions"
         ),
     ),
+    small={"Harts": 3, "MulDiv": 1, "Skip": 0},
     variants=(
         Variant("8harts", simulators=("verilator",)),
         Variant(

@@ -29,6 +29,7 @@ BLOCK = Block(
             harness="tb/mvu/harness.cpp",
         ),
     ),
+    small={"Lanes": 8},
     variants=(
         Variant("lanes64", {"Lanes": 64}),
         Variant("lanes8", {"Lanes": 8}),

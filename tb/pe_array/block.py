@@ -33,6 +33,7 @@ BLOCK = Block(
             harness="tb/pe_array/harness.cpp",
         ),
     ),
+    small={"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128},
     variants=(
         Variant("8x24", simulators=("verilator",)),
         Variant(
