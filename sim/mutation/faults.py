@@ -33,7 +33,7 @@ from typing import Any
 from pyslang import ast
 
 from assay.sim.elaborate import Elaborated
-from assay.sim.mutation.mutant import Edit, Mutant, identified
+from assay.sim.mutation.mutant import Edit, Mutant, identified, part
 
 _SWAPS = {
     "Add": "-",
@@ -65,6 +65,11 @@ _ARITHMETIC = ("Add", "Subtract", "Multiply")
 _LOGICAL = ("LogicalAnd", "LogicalOr")
 _BITWISE = ("BinaryAnd", "BinaryOr")
 _NEGATIONS = ("LogicalNot", "BitwiseNot", "Minus")
+
+_LARGEST_CONSTANT = 64
+"""Bits: one that has more is a table."""
+
+_SELECTS = ("ElementSelect", "RangeSelect", "MemberAccess")
 
 _PATTERNS = ("SimpleAssignmentPattern", "StructuredAssignmentPattern", "ReplicatedAssignmentPattern")
 """Expressions that may stand only alone at the right of an assignment."""
@@ -297,8 +302,9 @@ class _Finder:
         elif kind == "Conversion":
             self._sign(expression)
             self._expression(expression.operand, place)
-        elif kind in ("ElementSelect", "RangeSelect", "MemberAccess"):
-            self._expression(expression.value, place)
+        elif kind in _SELECTS:
+            if expression.value.kind.name in _SELECTS:  # a name that is selected from can only be a name
+                self._expression(expression.value, place)
             self._select(expression, place)
         elif kind == "Concatenation":
             operands = list(expression.operands)
@@ -326,9 +332,7 @@ class _Finder:
         op = expression.op.name
         for name, operators in (("", _SWAPS), (":side", _SIDES)):
             if op in operators:
-                self._add(
-                    f"operator{name}", (expression, f"{_operand(left)} {operators[op]} {_operand(right)}")
-                )
+                self._add(f"operator{name}", (expression, f"{part(left)} {operators[op]} {part(right)}"))
         bits = _shape(expression.type)[0]
         if op in _LOGICAL or (op in _BITWISE and bits == 1):
             for name, text, operand in (("left", left, expression.left), ("right", right, expression.right)):
@@ -338,7 +342,7 @@ class _Finder:
             shifts = ("<<<", ">>>") if expression.type.isSigned else ("<<", ">>")
             zero = f"{bits}'{'s' if expression.type.isSigned else ''}d0"
             whole = self._text(expression) or ""
-            self._add("width!", (expression, f"(({zero} + {_operand(whole)}) {shifts[0]} 1) {shifts[1]} 1"))
+            self._add("width!", (expression, f"(({zero} + {part(whole)}) {shifts[0]} 1) {shifts[1]} 1"))
 
     def _constant(self, expression: Any) -> None:
         """The largest expression that is known before the simulation."""
@@ -348,9 +352,9 @@ class _Finder:
             self._enumeration(expression)
             return
         value = self._value(expression)
-        if not type_.isIntegral or type_.isStruct or value is None:
-            return
         bits, signed = _shape(type_)
+        if not 0 < bits <= _LARGEST_CONSTANT or type_.isStruct or value is None:
+            return
         try:
             number = int(value)
         except (TypeError, ValueError):  # unknown bits
@@ -395,7 +399,7 @@ class _Finder:
                 and not expression.type.isUnpackedArray
             ):
                 mask = f"{bits}'h{(1 << (bits - 1)) - 1:x}"
-                self._add("width!", (expression, f"{_operand(whole)} & {mask}"))
+                self._add("width!", (expression, f"{part(whole)} & {mask}"))
 
     def _index(self, selector: Any, of: Any) -> None:
         text = self._text(selector)
@@ -406,7 +410,7 @@ class _Finder:
         if self._value(selector) is None:
             one = f"{bits}'{'s' if signed and bits > 1 else ''}d1"
             if bits > 1 or not signed:
-                self._add("index!", (selector, f"{_operand(text)} + {one}"))
+                self._add("index!", (selector, f"{part(text)} + {one}"))
             return
         fixed = of.fixedRange
         low, high = min(fixed.left, fixed.right), max(fixed.left, fixed.right)
@@ -417,7 +421,7 @@ class _Finder:
 
     def _selectors(self, left: Any) -> None:
         """The indices of what is assigned in a procedure."""
-        while left.kind.name in ("ElementSelect", "RangeSelect", "MemberAccess"):
+        while left.kind.name in _SELECTS:
             if left.kind.name == "ElementSelect" and self._value(left.selector) is None:
                 self._index(left.selector, left.value.type)
             left = left.value
@@ -429,7 +433,7 @@ class _Finder:
         narrow, is_signed = _shape(operand.type)
         if not (conversion.isImplicit and signed and is_signed and bits > narrow > 1):
             return
-        if operand.kind.name not in ("NamedValue", "Call", "ElementSelect", "RangeSelect", "MemberAccess"):
+        if operand.kind.name not in ("NamedValue", "Call", *_SELECTS):
             return
         text = self._text(operand)
         if text is not None and self._value(operand) is None:
@@ -498,11 +502,6 @@ class _Finder:
     def _text(self, expression: Any) -> str | None:
         place = self._place(expression)
         return None if place is None else self._files[place[0]][place[1] : place[2]].decode()
-
-
-def _operand(text: str) -> str:
-    """An expression's text where it is an operand of another operator."""
-    return text if re.fullmatch(r"[\w.:']+(\[[^][]*\])*", text) else f"({text})"
 
 
 def _bare(expression: Any) -> Any:

@@ -73,25 +73,52 @@ def described(mutants: list[Mutant], path: Path) -> set[tuple[str, str]]:
 def test_every_kind_of_fault_is_made_where_designers_make_it(tmp_path: Path) -> None:
     mutants, path = mutants_of(SOURCE, tmp_path)
     found = described(mutants, path)
-    assert found >= {
+    assert found > {
         ("operator", "valid_i && ready_i -> valid_i || ready_i"),
         ("operator", "a_i - b_i -> a_i + b_i"),
         ("operator", "state_q == Run -> state_q != Run"),
         ("condition", "valid_i && ready_i -> valid_i"),  # ready is ignored
         ("condition", "!rst_ni -> 1'b0"),
         ("condition", "-sum_q -> sum_q"),
-        ("constant", "Depth - 1 -> 32'sh5"),
+        ("constant", "3'(Depth - 1) -> 3'sh5"),
         ("constant", "3'd1 -> 3'h2"),
         ("constant", "Idle -> Run"),
         ("index", "3 -> 2"),
         ("width", "a_i - b_i without its top bit"),
         ("sign", "a_i without its sign"),
+        ("hold", "state_q keeps its value: Idle is not assigned"),
         ("hold", "count_q keeps its value: count_d is not assigned"),
-        ("stale", "count_d -> count_q"),
-    } - {("stale", "count_d -> count_q")}
+    }
     assert not {kind for kind, _ in found} - {
         *("operator", "condition", "constant", "index", "width", "sign", "hold", "exchange", "stuck", "stale")
     }
+
+
+def test_exchanged_stuck_and_stale(tmp_path: Path) -> None:
+    text = """\
+module inner(input logic clk_i, input logic a_i, input logic b_i, input logic [1:0] n_i, output logic y_o);
+  logic y_d, y_q, z_q;
+  assign y_d = a_i & b_i & n_i[0];
+  always_ff @(posedge clk_i) begin
+    y_q <= a_i;
+    z_q <= b_i;
+  end
+  assign y_o = y_d ^ y_q ^ z_q;
+endmodule
+module top(input logic clk_i, input logic a_i, input logic b_i, input logic [1:0] n_i, output logic y_o);
+  inner u_inner (.clk_i, .a_i(a_i), .b_i(b_i), .n_i(n_i), .y_o(y_o));
+endmodule
+"""
+    mutants, path = mutants_of(text, tmp_path)
+    by_kind: dict[str, set[str]] = {}
+    for kind, what in described(mutants, path):
+        by_kind.setdefault(kind, set()).add(what)
+    assert by_kind["exchange"] == {"a_i -> b_i; b_i -> a_i"}
+    assert {mutant.line for mutant in mutants if mutant.kind == "exchange"} == {5, 11}
+    assert by_kind["stuck"] == {
+        f"the input is always 1'b{bit}, not {name}" for bit in "01" for name in ("a_i", "b_i")
+    }
+    assert by_kind["stale"] == {"y_d -> y_q"}
 
 
 def test_no_fault_is_made_where_it_cannot_be_selected(tmp_path: Path) -> None:
@@ -107,10 +134,7 @@ module top #(parameter int W = 4) (input logic clk_i, input logic [W-1:0] x_i, o
 `endif
 endmodule
 """
-    mutants, path = mutants_of(text, tmp_path)
-    lines = {mutant.line for mutant in mutants}
-    assert lines <= {4}  # the index of x_i alone may be another, and it is not the same in every loop
-    assert not mutants
+    assert mutants_of(text, tmp_path)[0] == []
 
 
 def test_a_key_stays_when_lines_move_and_tells_equal_lines_apart(tmp_path: Path) -> None:
@@ -201,7 +225,7 @@ def test_what_a_test_kills_is_never_proved_equivalent(planes: tuple[Prover, list
         "!rst_ni -> 1'b0",
     ]
     equivalent = [
-        "diagonal < 5'(input_top) -> (diagonal) <= (5'(input_top))",
+        "diagonal < 5'(input_top) -> diagonal <= (5'(input_top))",
         "input_precision_i - 5'd1 without its top bit",
     ]
     by_text = {mutant.describe(mutant.file.read_bytes()): mutant for mutant in mutants}
