@@ -101,6 +101,8 @@ def test_a_campaign_finds_what_the_bench_overlooks(
     )
     (here / "mutants.toml").write_text(reviews, encoding="utf-8")
     assert mutate(block) == 0
+    (here / "mutants.toml").write_text('complete = ["smallest"]\n' + reviews, encoding="utf-8")
+    assert mutate(block, "--complete", "--minutes", "5", "--day", "2026-11-30") == 0
     (here / "mutants.toml").write_text(f'{reviews}[gone]\nline = "a: b"\nstate = "accepted"\nreason = "r"\n')
     assert mutate(block) == 1
     assert "gone          is reviewed and there is no such mutant" in capsys.readouterr().out
@@ -162,6 +164,8 @@ def test_a_campaign_that_was_killed_goes_on(block: Block, tmp_path: Path) -> Non
         (["--minutes", "soon"], "--minutes soon: allowed are numbers from 0"),
         (["--jobs", "0"], "--jobs 0: allowed are numbers from 1"),
         (["--modules", ""], "is empty"),
+        (["--complete"], "no module is called complete"),
+        (["--complete", "--modules", "smallest"], "leave --modules away"),
     ],
 )
 def test_bad_input_is_refused(
