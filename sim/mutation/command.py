@@ -16,7 +16,7 @@ from assay.sim.mutation import campaign
 from assay.sim.mutation.campaign import Plan, Results
 from assay.sim.mutation.mutant import chosen
 from assay.sim.mutation.page import HEADS, alive, page, scores, total
-from assay.sim.mutation.reviewed import Review, read_reviews, review_file
+from assay.sim.mutation.reviews import Review, read_reviews, review_file
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, MissingExtra
 

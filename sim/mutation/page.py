@@ -12,7 +12,7 @@ from typing import Any
 from assay.sim.mutation.campaign import DEFAULT, Results
 from assay.sim.mutation.judge import ALIVE, EQUIVALENT, KILLED, NOT_BUILT
 from assay.sim.mutation.mutant import Mutant
-from assay.sim.mutation.reviewed import Review
+from assay.sim.mutation.reviews import Review
 from assay.sim.pages import rendered
 
 TEMPLATE = Path(__file__).with_name("page.html")

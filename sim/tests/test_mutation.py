@@ -21,7 +21,7 @@ from assay.sim.mutation.faults import find_mutants
 from assay.sim.mutation.journal import Journal
 from assay.sim.mutation.judge import CRASHED, FELL_OVER, KILLED, STATES, SURVIVED, TIMED_OUT, judge
 from assay.sim.mutation.mutant import PACKAGE, VARIABLE, Mutant, instrumented
-from assay.sim.mutation.reviewed import read_reviews, review_file
+from assay.sim.mutation.reviews import read_reviews, review_file
 from assay.sim.run import Outcome, TestResult
 from assay.sim.tests.counter.block import BLOCK as COUNTER
 from assay.tb.block import Block
