@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -388,16 +389,17 @@ class _Campaign:
             self._announce(f"no proofs: {why}")
             return list(alive)
         self._announce(f"{group.file.stem}: looking for proofs that {len(alive)} survivors are equivalent")
-        left = []
-        for number in alive:
+
+        def attempt(number: int) -> bool:
             started = time.monotonic()
-            if started < group.deadline and self._prover.proved(group.numbered[number]):
-                self._record(
-                    group.numbered[number], Verdict(EQUIVALENT), PROOF, [], time.monotonic() - started
-                )
-            else:
-                left.append(number)
-        return left
+            if started >= group.deadline or not self._prover.proved(group.numbered[number]):
+                return False
+            self._record(group.numbered[number], Verdict(EQUIVALENT), PROOF, [], time.monotonic() - started)
+            return True
+
+        with ThreadPoolExecutor(self._plan.jobs) as pool:
+            proved = list(pool.map(attempt, alive))
+        return [number for number, equivalent in zip(alive, proved, strict=True) if not equivalent]
 
     def _record(
         self, mutant: Mutant, verdict: Verdict, stage: str, ran: Sequence[str], seconds: float

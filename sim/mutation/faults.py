@@ -30,8 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyslang import ast
+
 from assay.sim.elaborate import Elaborated
-from assay.sim.mutation.mutant import Edit, Mutant, identified
+from assay.sim.mutation.mutant import Edit, Mutant, identified, part
 
 _SWAPS = {
     "Add": "-",
@@ -64,6 +66,11 @@ _LOGICAL = ("LogicalAnd", "LogicalOr")
 _BITWISE = ("BinaryAnd", "BinaryOr")
 _NEGATIONS = ("LogicalNot", "BitwiseNot", "Minus")
 
+_LARGEST_CONSTANT = 64
+"""Bits: one that has more is a table."""
+
+_SELECTS = ("ElementSelect", "RangeSelect", "MemberAccess")
+
 _PATTERNS = ("SimpleAssignmentPattern", "StructuredAssignmentPattern", "ReplicatedAssignmentPattern")
 """Expressions that may stand only alone at the right of an assignment."""
 
@@ -76,7 +83,7 @@ def find_mutants(design: Elaborated, files: Iterable[Path], root: Path) -> list[
         files: in which faults are made.
         root: folder to which the files' names in the mutants' keys are relative.
     """
-    finder = _Finder(design.slang.sourceManager, files)
+    finder = _Finder(design, files)
     for package in design.compilation.getPackages():
         finder.scope(package)
     for instance in design.compilation.getRoot().topInstances:
@@ -97,8 +104,9 @@ class _Place:
 
 
 class _Finder:
-    def __init__(self, manager: Any, files: Iterable[Path]) -> None:
-        self._manager = manager
+    def __init__(self, design: Elaborated, files: Iterable[Path]) -> None:
+        self._manager: Any = design.slang.sourceManager
+        self._context = ast.EvalContext(ast.ASTContext(design.compilation.getRoot(), ast.LookupLocation.max))
         self._files = {path.resolve(): path.read_bytes() for path in files}
         self._constant_functions = {
             name
@@ -171,7 +179,7 @@ class _Finder:
             if place is None or not self._connected(*place):
                 continue
             self._expression(expression, _Place())
-            if expression.constant is None and expression.type.isIntegral:
+            if self._value(expression) is None and expression.type.isIntegral:
                 if expression.type.bitWidth == 1:
                     self._add("stuck:0", (expression, "1'b0"))
                     self._add("stuck:1", (expression, "1'b1"))
@@ -257,7 +265,7 @@ class _Finder:
 
     def _always(self, expression: Any, reset: bool = False) -> None:
         """A condition that never holds, or always."""
-        if expression.constant is None:
+        if self._value(expression) is None:
             self._add("condition:never", (expression, "1'b0"))
             if not reset:
                 self._add("condition:always", (expression, "1'b1"))
@@ -265,7 +273,7 @@ class _Finder:
     # Expressions
 
     def _expression(self, expression: Any, place: _Place) -> None:
-        if expression.constant is not None:
+        if self._value(expression) is not None:
             self._constant(expression)
             return
         kind = expression.kind.name
@@ -294,15 +302,20 @@ class _Finder:
         elif kind == "Conversion":
             self._sign(expression)
             self._expression(expression.operand, place)
-        elif kind in ("ElementSelect", "RangeSelect", "MemberAccess"):
-            self._expression(expression.value, place)
+        elif kind in _SELECTS:
+            if expression.value.kind.name in _SELECTS:  # a name that is selected from can only be a name
+                self._expression(expression.value, place)
             self._select(expression, place)
         elif kind == "Concatenation":
             operands = list(expression.operands)
             for operand in operands:
                 self._expression(operand, place)
             for one, other in itertools.pairwise(operands):
-                if _shape(one.type) == _shape(other.type) and one.constant is None and other.constant is None:
+                if (
+                    _shape(one.type) == _shape(other.type)
+                    and self._value(one) is None
+                    and self._value(other) is None
+                ):
                     self._exchange(one, other)
         elif kind == "Replication":
             self._expression(expression.concat, place)
@@ -317,13 +330,9 @@ class _Finder:
         if left is None or right is None:
             return
         op = expression.op.name
-        if op in _SWAPS:
-            self._add("operator", (expression, f"({left}) {_SWAPS[op]} ({right})"))
-        if op in ("LessThan", "GreaterThan", "LessThanEqual", "GreaterThanEqual"):
-            opposite = {"LessThan": ">", "LessThanEqual": ">=", "GreaterThan": "<", "GreaterThanEqual": "<="}[
-                op
-            ]
-            self._add("operator:side", (expression, f"({left}) {opposite} ({right})"))
+        for name, operators in (("", _SWAPS), (":side", _SIDES)):
+            if op in operators:
+                self._add(f"operator{name}", (expression, f"{part(left)} {operators[op]} {part(right)}"))
         bits = _shape(expression.type)[0]
         if op in _LOGICAL or (op in _BITWISE and bits == 1):
             for name, text, operand in (("left", left, expression.left), ("right", right, expression.right)):
@@ -333,7 +342,7 @@ class _Finder:
             shifts = ("<<<", ">>>") if expression.type.isSigned else ("<<", ">>")
             zero = f"{bits}'{'s' if expression.type.isSigned else ''}d0"
             whole = self._text(expression) or ""
-            self._add("width!", (expression, f"(({zero} + {_operand(whole)}) {shifts[0]} 1) {shifts[1]} 1"))
+            self._add("width!", (expression, f"(({zero} + {part(whole)}) {shifts[0]} 1) {shifts[1]} 1"))
 
     def _constant(self, expression: Any) -> None:
         """The largest expression that is known before the simulation."""
@@ -342,10 +351,10 @@ class _Finder:
         if type_.isEnum:
             self._enumeration(expression)
             return
-        value = expression.constant.value if expression.constant is not None else None
-        if not type_.isIntegral or type_.isStruct or value is None:
-            return
+        value = self._value(expression)
         bits, signed = _shape(type_)
+        if not 0 < bits <= _LARGEST_CONSTANT or type_.isStruct or value is None:
+            return
         try:
             number = int(value)
         except (TypeError, ValueError):  # unknown bits
@@ -374,11 +383,11 @@ class _Finder:
         kind = expression.kind.name
         if kind == "ElementSelect":
             self._index(expression.selector, expression.value.type)
-            if expression.selector.constant is None:
+            if self._value(expression.selector) is None:
                 self._expression(expression.selector, place)
         elif kind == "RangeSelect":
             simple = expression.selectionKind.name == "Simple"
-            if not simple and expression.left.constant is None:
+            if not simple and self._value(expression.left) is None:
                 self._index(expression.left, expression.value.type)
                 self._expression(expression.left, place)
             bits = _shape(expression.type)[0]
@@ -390,7 +399,7 @@ class _Finder:
                 and not expression.type.isUnpackedArray
             ):
                 mask = f"{bits}'h{(1 << (bits - 1)) - 1:x}"
-                self._add("width!", (expression, f"{_operand(whole)} & {mask}"))
+                self._add("width!", (expression, f"{part(whole)} & {mask}"))
 
     def _index(self, selector: Any, of: Any) -> None:
         text = self._text(selector)
@@ -398,22 +407,22 @@ class _Finder:
             return
         selector = _bare(selector)
         bits, signed = _shape(selector.type)
-        if selector.constant is None:
+        if self._value(selector) is None:
             one = f"{bits}'{'s' if signed and bits > 1 else ''}d1"
             if bits > 1 or not signed:
-                self._add("index!", (selector, f"{_operand(text)} + {one}"))
+                self._add("index!", (selector, f"{part(text)} + {one}"))
             return
         fixed = of.fixedRange
         low, high = min(fixed.left, fixed.right), max(fixed.left, fixed.right)
         if low == high:
             return
-        number = int(selector.constant.value)
+        number = int(self._value(selector))
         self._add("index!", (selector, str(number + 1 if number < high else number - 1)))
 
     def _selectors(self, left: Any) -> None:
         """The indices of what is assigned in a procedure."""
-        while left.kind.name in ("ElementSelect", "RangeSelect", "MemberAccess"):
-            if left.kind.name == "ElementSelect" and left.selector.constant is None:
+        while left.kind.name in _SELECTS:
+            if left.kind.name == "ElementSelect" and self._value(left.selector) is None:
                 self._index(left.selector, left.value.type)
             left = left.value
 
@@ -424,10 +433,10 @@ class _Finder:
         narrow, is_signed = _shape(operand.type)
         if not (conversion.isImplicit and signed and is_signed and bits > narrow > 1):
             return
-        if operand.kind.name not in ("NamedValue", "Call", "ElementSelect", "RangeSelect", "MemberAccess"):
+        if operand.kind.name not in ("NamedValue", "Call", *_SELECTS):
             return
         text = self._text(operand)
-        if text is not None and operand.constant is None:
+        if text is not None and self._value(operand) is None:
             self._add("sign!", (operand, f"signed'({bits}'(unsigned'({text})))"))
 
     def _stale(self, expression: Any, place: _Place) -> None:
@@ -441,6 +450,13 @@ class _Finder:
         if other is None or place.target.startswith(register) or str(other.type) != str(symbol.type):
             return
         self._add("stale", (expression, register))
+
+    def _value(self, expression: Any) -> Any:
+        """The value of an expression that is known before the simulation, else None."""
+        if expression.constant is not None:
+            return expression.constant.value
+        found = expression.eval(self._context)
+        return found.value if found else None
 
     # Edits
 
@@ -486,11 +502,6 @@ class _Finder:
     def _text(self, expression: Any) -> str | None:
         place = self._place(expression)
         return None if place is None else self._files[place[0]][place[1] : place[2]].decode()
-
-
-def _operand(text: str) -> str:
-    """An expression's text where it is an operand of another operator."""
-    return text if re.fullmatch(r"[\w.:']+(\[[^][]*\])*", text) else f"({text})"
 
 
 def _bare(expression: Any) -> Any:

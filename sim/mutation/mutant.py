@@ -86,7 +86,7 @@ class Mutant:
     def applied(self, source: bytes) -> bytes:
         """Its file with the fault in it."""
         for edit in sorted(self.edits, reverse=True):
-            source = source[: edit.start] + edit.text.encode() + source[edit.end :]
+            source = source[: edit.start] + part(edit.text).encode() + source[edit.end :]
         return source
 
     def patch(self, root: Path) -> str:
@@ -100,6 +100,11 @@ class Mutant:
             f"b/{name}",
         )
         return "".join(lines)
+
+
+def part(text: str) -> str:
+    """An expression's text where it is a part of another one."""
+    return text if re.fullmatch(r"[\w.:']+(\[[^][]*\])*", text) else f"({text})"
 
 
 def _change(old: str, new: str) -> str:
