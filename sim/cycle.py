@@ -7,19 +7,16 @@ the start of Python, the build and the run.
 
 from __future__ import annotations
 
-import os
 import resource
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from assay.sim import ROOT
 from assay.sim.bench import ROUNDS
+from assay.sim.checkout import copied, environment_of
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, RunFailed
 
@@ -38,7 +35,7 @@ def measure(block: Block, announce: Announce) -> int:
     if not block.file.is_relative_to(ROOT) or not (ROOT / "Makefile").is_file():
         raise AssayError(f"{block.name} is not a block of Assay's checkout, which bench-cycle copies")
     name = _edited_file(block)
-    with _copy_of_the_checkout() as root:
+    with copied("bench-cycle") as root:
         announce(f"building {block.name} in a copy of the checkout, before the edits")
         _to_verdict(root, block)
         original = (root / name).read_text(encoding="utf-8")
@@ -68,36 +65,18 @@ def _edited_file(block: Block) -> Path:
     return [*files, *named][-1].relative_to(block.root)
 
 
-@contextmanager
-def _copy_of_the_checkout() -> Iterator[Path]:
-    """A copy of what git knows of the checkout; beside it, in ``site``, the packages `assay.*` of that copy."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
-    )
-    if listed.returncode:
-        raise AssayError(f"{ROOT} is no git checkout, which bench-cycle copies")
-    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
-        root = Path(folder) / "checkout"
-        for name in filter(None, listed.stdout.decode().split("\0")):
-            if (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, root / name)
-        packages = root.with_name("site") / "assay"
-        packages.mkdir(parents=True)
-        for name in ("golden", "rtl", "sim", "tb", "vectors"):
-            (packages / name).symlink_to(root / name)
-        yield root
-
-
 def _to_verdict(root: Path, block: Block) -> tuple[float, float]:
     """Seconds until the command prints its verdict, and the CPU seconds of the whole command."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
-    environment |= {"PYTHONPATH": str(root.with_name("site")), "PYTHONUNBUFFERED": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started, seconds, lines = time.monotonic(), 0.0, []
     command = ["make", f"PYTHON={sys.executable}", f"TOPLEVEL={block.name}", "SEED=1"]
     with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=root,
+        env=environment_of(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None  # for it is a pipe
         for line in process.stdout:

@@ -29,8 +29,20 @@ from assay.sim.mutation import model
 from assay.sim.mutation.equivalence import Prover
 from assay.sim.mutation.faults import find_mutants
 from assay.sim.mutation.journal import Journal, state_of
-from assay.sim.mutation.judge import CRASHED, EQUIVALENT, KILLED, NOT_BUILT, SURVIVED, Verdict, judge
+from assay.sim.mutation.judge import (
+    CRASHED,
+    DEFAULT,
+    EQUIVALENT,
+    FULL,
+    KILLED,
+    NOT_BUILT,
+    PROOF,
+    SURVIVED,
+    Verdict,
+    judge,
+)
 from assay.sim.mutation.mutant import VARIABLE, Mutant, by_file, chosen
+from assay.sim.mutation.page import HEADS
 from assay.sim.process import Stopped, Stopper
 from assay.sim.run import build_spec, report, run_job
 from assay.sim.testcases import select_tests
@@ -48,9 +60,6 @@ LEAST_S = 20
 
 PROGRESS_S = 15
 """Seconds between two lines of progress."""
-
-DEFAULT, FULL, PROOF = "default run", "full bench", "proof"
-"""What decided on a mutant."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,22 @@ class Results:
     mutants: list[Mutant]
     entries: dict[str, dict[str, Any]]
     seconds: float
+    heads: tuple[str, ...] = HEADS
+
+    @property
+    def title(self) -> str:
+        """Of the page."""
+        return f"Mutants of {self.plan.block.name}"
+
+    @property
+    def about(self) -> str:
+        """Seed and parameters."""
+        words = [f"{name}={value}" for name, value in self.plan.parameters.items()]
+        return f"Seed {', '.join([str(self.plan.seed), *words])}."
+
+    def name(self, file: Path) -> str:
+        """The module."""
+        return file.stem
 
 
 def today() -> str:

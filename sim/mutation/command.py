@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,7 +14,7 @@ from assay.sim.commands import command
 from assay.sim.mutation import campaign
 from assay.sim.mutation.campaign import Plan, Results
 from assay.sim.mutation.mutant import chosen
-from assay.sim.mutation.page import HEADS, alive, page, scores, total
+from assay.sim.mutation.report import list_mutants, summarise
 from assay.sim.mutation.reviews import Review, read_reviews, review_file
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, MissingExtra
@@ -28,9 +27,6 @@ INSTALL = "pip install 'assay[mutation]'"
 
 SEED = "1"
 """Where the user gives none: a known result then counts for the next run."""
-
-SHOWN = 20
-"""Mutants that live and are named on the terminal; the report has all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,15 +68,15 @@ def mutate(
     if importlib.util.find_spec("jinja2") is None:
         raise MissingExtra(f"a report of mutants needs jinja2; install it with: {INSTALL}")
     named = _named(arguments, blocks)
-    minutes = _number("MINUTES", arguments.minutes, float, 0, 1 << 20)
-    jobs = _number("JOBS", arguments.jobs, int, 1, 1 << 10)
+    minutes = number("MINUTES", arguments.minutes, float, 0, 1 << 20)
+    jobs = number("JOBS", arguments.jobs, int, 1, 1 << 10)
     plans = [
         Plan(
             block,
             {**block.small, **parameters(block)},
             seed,
-            _complete(block) if arguments.complete else tuple(_words(arguments.modules or "")),
-            tuple(_words(arguments.mutants or "")),
+            _complete(block) if arguments.complete else words(arguments.modules),
+            words(arguments.mutants),
             minutes / len(named),
             arguments.day or campaign.today(),
             int(jobs),
@@ -120,7 +116,12 @@ def _with_rtl(blocks: Mapping[str, Block]) -> list[Block]:
     return theirs or [block for block in blocks.values() if block.small]
 
 
-def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
+def number(name: str, text: str, kind: type, low: float, high: float) -> float:
+    """The number that a variable holds.
+
+    Raises:
+        AssayError: it holds none from `low` to `high`.
+    """
     try:
         value = kind(text)
         if low <= value <= high:
@@ -130,57 +131,35 @@ def _number(name: str, text: str, kind: type, low: float, high: float) -> float:
     raise AssayError(f"{name}={text}: allowed are numbers from {low:g}")
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in re.split(r"[\s,]+", text) if word]
+def words(text: str | None) -> tuple[str, ...]:
+    """The words of a list as a user types it, apart by blanks or commas."""
+    return tuple(word for word in re.split(r"[\s,]+", text or "") if word)
 
 
 def _show(plans: Sequence[Plan], patch: bool) -> int:
     """Print mutants, without running them."""
     for plan in plans:
         mutants = campaign.mutants_of(plan)
-        for mutant in chosen(mutants, plan.keys) if plan.keys else mutants:
-            if patch:
-                print(mutant.patch(plan.block.root), end="")
-            else:
-                what = mutant.describe(mutant.file.read_bytes())
-                print(f"{mutant.key:<13} {mutant.file.name}:{mutant.line:<5} {mutant.kind:<10} {what}")
+        list_mutants(chosen(mutants, plan.keys) if plan.keys else mutants, plan.block.root, patch)
     return 0
 
 
 def _report(results: Results, reviews: Mapping[str, Review], announce: Announce) -> int:
     """Write the page, print the figures; the number of mutants that live without a review."""
     plan = results.plan
-    folder = outputs.outputs(plan.block) / "reports" / "mutation"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{plan.block.name}.html"
-    partial = path.with_suffix(".partial")
-    partial.write_text(page(results, reviews), encoding="utf-8")
-    os.replace(partial, path)
-    found = scores(results, reviews)
-    width = max(len(file.stem) for file in found)
-    print(f"\n{'module':<{width}}" + "".join(f"{head:>14}" for head in HEADS))
-    for name, score in (*((file.stem, score) for file, score in found.items()), ("all", total(found))):
-        print(f"{name:<{width}}" + "".join(f"{cell:>14}" for cell in score.cells))
-    living = [(mutant, entry) for mutant, entry in alive(results) if mutant.key not in reviews]
-    if living:
-        print(f"\nalive, without a review in {shown(review_file(plan.block))}:")
-    for mutant, entry in living[:SHOWN]:
-        print(f"  {mutant.key:<13} {mutant.file.name}:{mutant.line}: {entry['what']} ({entry['state']})")
-    if len(living) > SHOWN:
-        print(f"  and {len(living) - SHOWN} more")
-    known = {mutant.key for mutant in results.mutants}
     whole = not plan.modules and not plan.keys
-    gone = [key for key in reviews if key not in known] if whole else []
-    for key in gone:
-        print(
-            f"  {key:<13} is reviewed and there is no such mutant any more ({reviews[key].line}): remove it"
-        )
-    print()
-    announce(f"report: {shown(path)}")
+    living, gone = summarise(
+        results,
+        reviews,
+        outputs.outputs(plan.block) / "reports" / "mutation" / f"{plan.block.name}.html",
+        shown(review_file(plan.block)),
+        whole,
+        announce,
+    )
     if living:
-        words = {"MUTANTS": living[0][0].key, "SEED": str(plan.seed)}
+        typed = {"MUTANTS": living[0], "SEED": str(plan.seed)}
         if plan.parameters != plan.block.small:
-            words["PARAMS"] = " ".join(f"{name}={value}" for name, value in plan.parameters.items())
-        again = command("mutate", plan.block, words)
+            typed["PARAMS"] = " ".join(f"{name}={value}" for name, value in plan.parameters.items())
+        again = command("mutate", plan.block, typed)
         announce(f"FAIL  {len(living)} mutants of {plan.block.name} live; one of them again: {again}")
     return len(living) + len(gone)

@@ -32,6 +32,9 @@ STATES = {
 ALIVE = (SURVIVED, FELL_OVER, CRASHED, TIMED_OUT)
 """States that ask for better tests, or for a review."""
 
+DEFAULT, FULL, PROOF = "default run", "full bench", "proof"
+"""What decided on a mutant."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -7,10 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from assay.sim.mutation.campaign import DEFAULT, Results
-from assay.sim.mutation.judge import ALIVE, EQUIVALENT, KILLED, NOT_BUILT
+from assay.sim.mutation.judge import ALIVE, DEFAULT, EQUIVALENT, KILLED, NOT_BUILT
 from assay.sim.mutation.mutant import Mutant
 from assay.sim.mutation.reviews import Review
 from assay.sim.pages import rendered
@@ -29,6 +28,33 @@ HEADS = (
     "alive",
 )
 """Columns of the table of modules. The percentages are of the mutants that were run and are not equivalent."""
+
+
+class Results(Protocol):
+    """What a campaign found.
+
+    Attributes:
+        mutants: those of its files.
+        entries: mutant's key -> entry of the journal, for those that have one.
+    """
+
+    mutants: list[Mutant]
+    entries: dict[str, dict[str, Any]]
+
+    @property
+    def title(self) -> str:
+        """Of the page."""
+
+    @property
+    def about(self) -> str:
+        """With what the tests ran, as a sentence; may be empty."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Those of `HEADS` that have a meaning."""
+
+    def name(self, file: Path) -> str:
+        """How a user calls a file: what the variable MODULES takes."""
 
 
 @dataclass
@@ -76,12 +102,13 @@ class Score:
         return Score(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     @property
-    def cells(self) -> list[str]:
-        """The columns `HEADS`."""
+    def cells(self) -> dict[str, str]:
+        """Column of `HEADS` -> text."""
         faults = self.killed + self.accepted + self.alive
         shares = [f"{100 * count / faults:.1f}" if faults else "" for count in (self.default, self.killed)]
         numbers = (self.mutants, self.mutants - self.known, self.not_built, self.equivalent, self.killed)
-        return [*map(str, numbers), *shares, str(self.accepted), str(self.alive)]
+        texts = [*map(str, numbers), *shares, str(self.accepted), str(self.alive)]
+        return dict(zip(HEADS, texts, strict=True))
 
 
 def scores(results: Results, reviews: Mapping[str, Review]) -> dict[Path, Score]:
@@ -112,30 +139,34 @@ def alive(results: Results) -> list[tuple[Mutant, dict[str, Any]]]:
 
 def page(results: Results, reviews: Mapping[str, Review]) -> str:
     """The text of the HTML file."""
-    plan, found = results.plan, scores(results, reviews)
+    found = scores(results, reviews)
+    heads = results.heads
+
+    def cells(score: Score) -> list[str]:
+        return [score.cells[head] for head in heads]
+
     numbers = {file: number for number, file in enumerate(found)}
     killed = [entry for entry in results.entries.values() if entry["state"] == KILLED]
     return rendered(
         TEMPLATE,
         {
-            "title": f"Mutants of {plan.block.name}",
-            "seed": plan.seed,
-            "parameters": " ".join(f"{name}={value}" for name, value in plan.parameters.items()),
+            "title": results.title,
+            "about": results.about,
             "known": len(results.entries),
             "all": len(results.mutants),
-            "heads": HEADS,
+            "heads": heads,
             "modules": [
                 *(
-                    {"name": file.name, "number": numbers[file], "cells": score.cells}
+                    {"name": results.name(file), "number": numbers[file], "cells": cells(score)}
                     for file, score in found.items()
                 ),
-                {"name": "all", "number": None, "cells": total(found).cells},
+                {"name": "all", "number": None, "cells": cells(total(found))},
             ],
             "alive": [
                 {
                     "key": mutant.key,
                     "number": numbers[mutant.file],
-                    "file": mutant.file.name,
+                    "file": results.name(mutant.file),
                     "line": mutant.line,
                     "kind": mutant.kind,
                     "what": entry["what"],
@@ -160,7 +191,7 @@ def _file(number: int, file: Path, results: Results, reviews: Mapping[str, Revie
             lines[mutant.line].append(mutant)
     return {
         "number": number,
-        "name": file.name,
+        "name": results.name(file),
         "lines": [
             _line(line, text, lines.get(line, []), results.entries, reviews)
             for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
