@@ -7,7 +7,7 @@ FOLDERS = ("golden", "sim", "tb", "vectors")
 PACKAGES = find_packages(include=[f"{name}*" for name in FOLDERS], exclude=["*.tests", "*.tests.*"])
 
 # What the code reads beside itself, the bench's HDL and the models among it.
-SUFFIXES = ("S c cpp f h json ld npz onnx rules sv svh tflite view vlt").split()
+SUFFIXES = ("S c cpp f h html json ld npz onnx rules sv svh tflite toml view vlt").split()
 
 setup(
     packages=[f"assay.{name}" for name in (*PACKAGES, "rtl")],

@@ -244,6 +244,7 @@ class CoverGroup:
             "items": {
                 name: {
                     "percent": round(self.percent(name), 2),
+                    "at_least": self._at_least(self._items[name]),
                     "missed": self.missed().get(name, []),
                     "hits": {label: hits for label, hits in self.hits(name).items() if hits},
                 }
@@ -288,7 +289,12 @@ class CoverGroup:
         self.merge(data)
 
     def _covered(self, item: _Item) -> np.ndarray:
-        return self._hits(item.name) >= max(point.at_least for point in item.points)
+        return self._hits(item.name) >= self._at_least(item)
+
+    @staticmethod
+    def _at_least(item: _Item) -> int:
+        """Hits that cover a bin."""
+        return max(point.at_least for point in item.points)
 
     @staticmethod
     def _label(item: _Item, place: tuple[int, ...]) -> str:
