@@ -66,7 +66,11 @@ def coverage(
         title = f"Coverage of {', '.join(block.name for block in named)}"
     if not tests:
         raise AssayError("nothing is covered: no run has passed")
-    merged = Merged(tests)
+    merged = Merged(tests, _owners(blocks))
+    if not merged.shares:
+        raise AssayError(
+            "nothing is counted: the tests have neither RTL outside of their benches nor cover groups"
+        )
     folder = (
         Path(arguments.output) if arguments.output else outputs.outputs(named[0]) / "reports" / "coverage"
     )
@@ -85,6 +89,15 @@ def coverage(
     return 1 if failed or missed else 0
 
 
+def _owners(blocks: Mapping[str, Block]) -> dict[str, str]:
+    """Cover group -> block: of those that sample it, the first one in lists."""
+    owners: dict[str, str] = {}
+    for name, block in blocks.items():
+        for group in block.coverage().groups if block.coverage else ():
+            owners.setdefault(group.name, name)
+    return owners
+
+
 def _seeds(first: int, number: str) -> range:
     """So many seeds."""
     if not number.isdecimal() or not 1 <= int(number) <= LARGEST_SEED - first + 1:
@@ -98,7 +111,7 @@ def summary(merged: Merged) -> list[str]:
     lines += [f"      {metric:<16} {share}" for metric, share in merged.shares.items()]
     for group, items in sorted(merged.functional.groups.items()):
         for name, item in items.items():
-            if item.missed:
+            if item.missed and group not in merged.borrowed:
                 more = f", and {len(item.missed) - 8} more" if len(item.missed) > 8 else ""
                 lines.append(f"      missed           {group}.{name}: {', '.join(item.missed[:8])}{more}")
     for file in merged.files.values():

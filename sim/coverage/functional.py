@@ -8,6 +8,7 @@ the sum has those that any build has.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,8 +78,9 @@ class FunctionalCoverage:
                     each.hits += int(hits[label])
                     each.tests |= 1 << test
 
-    @property
-    def bins(self) -> tuple[int, int]:
-        """Covered bins, and all of them."""
-        items = [item for group in self.groups.values() for item in group.values()]
+    def bins(self, without: Collection[str] = ()) -> tuple[int, int]:
+        """Covered bins, and all of them, of all groups but some."""
+        items = [
+            item for name, group in self.groups.items() if name not in without for item in group.values()
+        ]
         return sum(item.covered for item in items), sum(len(item.bins) for item in items)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,11 +91,22 @@ class Merged:
         functional: their cover groups.
         files: by name.
         exclusions: what does not count.
+        borrowed: cover groups whose own block has no test among these; they do not count.
     """
 
-    def __init__(self, tests: Iterable[TestCoverage]) -> None:
-        """Errors of the readers: AssayError."""
+    def __init__(self, tests: Iterable[TestCoverage], owners: Mapping[str, str] | None = None) -> None:
+        """Add tests up.
+
+        Args:
+            tests: in the order of their numbers.
+            owners: cover group -> the block whose bench is to cover it; others may sample it as well.
+
+        Raises:
+            AssayError: a file cannot be read.
+        """
         self.tests = list(tests)
+        there = {test.block.name for test in self.tests}
+        self.borrowed = {group for group, block in (owners or {}).items() if block not in there}
         self.code = CodeCoverage()
         self.functional = FunctionalCoverage()
         roots: dict[str, Path] = {}
@@ -126,7 +137,7 @@ class Merged:
     def share(self, metric: str) -> Share:
         """Of all files together, or of all bins (``functional``)."""
         if metric == "functional":
-            return Share(*self.functional.bins)
+            return Share(*self.functional.bins(self.borrowed))
         shares = [file.share(metric) for file in self.files.values()]
         return Share(sum(each.covered for each in shares), sum(each.all for each in shares))
 

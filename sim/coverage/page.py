@@ -93,6 +93,7 @@ def _groups(merged: Merged, sets: _Sets) -> list[dict[str, Any]]:
             "all": len(item.bins),
             "percent": 100.0 * item.covered / len(item.bins),
             "missed": item.missed,
+            "borrowed": group in merged.borrowed,
             "bins": [(label, each.hits, sets.number(each.tests)) for label, each in item.bins.items()],
         }
         for group, items in sorted(merged.functional.groups.items())

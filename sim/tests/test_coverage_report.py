@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from assay.sim.coverage.code import CodeCoverage, Point
 from assay.sim.coverage.command import full_bench
 from assay.sim.coverage.exclusions import FILE, read_exclusions
 from assay.sim.coverage.functional import FunctionalCoverage
+from assay.sim.coverage.merged import Merged
+from assay.sim.coverage.runs import TestCoverage
 from assay.sim.tests.repository import assay, write
 from assay.tb.coverage import CoverGroup, CoverPoint
 from assay.tb.errors import AssayError
@@ -132,7 +135,7 @@ def test_cover_groups_of_unlike_builds_add_up(tmp_path: Path) -> None:
         "1": (1, 0b01),
         "2": (1, 0b10),
     }
-    assert item.missed == ["1", "2"] and coverage.bins == (1, 3)
+    assert item.missed == ["1", "2"] and coverage.bins() == (1, 3) and coverage.bins({"harts"}) == (0, 0)
     (tmp_path / "harts.json").write_text('{"name": "harts"}')
     with pytest.raises(AssayError, match=r"harts\.json is no cover group"):
         coverage.add(2, tmp_path / "harts.json")
@@ -164,6 +167,28 @@ def test_exclusion_that_is_wrong_is_one_message(text: str, said: str, tmp_path: 
     with pytest.raises(AssayError, match=re.escape(said)) as error:
         read_exclusions(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_excluded_points_do_not_count_and_stale_entries_are_told(tmp_path: Path) -> None:
+    for folder in ("tb", "rtl"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "rtl/m.sv").write_text("\n\n\n\n  x = 1;\n  if (a) begin\n    y = 2;\n")
+    (tmp_path / "code.dat").write_text(HEADER + POINTS)
+    entries = ENTRY + ENTRY.replace("x = 1;", "if (a) begin").replace("reason", 'what = "else"\nreason')
+    (tmp_path / FILE).write_text(entries + ENTRY.replace("x = 1;", "z = 3;"))
+    block = replace(discover()["loopback"], root=tmp_path, sources=())
+    test = TestCoverage("m", block, "m", (), tmp_path / "code.dat", 6, lambda path: path.removeprefix("/x/"))
+    merged = Merged([test])
+    assert [entry.stale for entry in merged.exclusions] == ["is covered", "", "matches nothing"]
+    assert {metric: str(share) for metric, share in merged.shares.items()} == {
+        "line": "100.00 % (1 of 1)",
+        "branch": "100.00 % (1 of 1)",
+    }
+    (tmp_path / FILE).unlink()
+    merged = Merged([test])
+    assert str(merged.shares["branch"]) == "50.00 % (1 of 2)" and merged.below == ["branch"]
+    (never,) = merged.files["rtl/m.sv"].never
+    assert (never.line, never.what, merged.text(never)) == (6, "else", "  if (a) begin")
 
 
 def test_every_exclusion_of_the_project_is_about_a_line_that_is_there() -> None:
