@@ -32,7 +32,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -153,7 +153,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         announce(
             f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
         )
-        spec = build_spec(job, announce, traced=True)
+        spec = build_spec(replace(job, coverage=False), announce, traced=True)
         build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"

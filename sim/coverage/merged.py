@@ -130,9 +130,16 @@ class Merged:
                 self.files[point.file].excluded.append((point, excluded[id(point)]))
 
     def text(self, point: Point) -> str:
-        """The line on which a point begins."""
+        """The line on which a point begins; of a macro's call of several lines, the first one."""
         text = self.files[point.file].text
-        return text[point.line - 1] if point.line <= len(text) else ""
+        if point.line > len(text):
+            return ""
+        opened = 0
+        for line in reversed(text[: point.line]):
+            opened += line.count("(") - line.count(")")
+            if opened >= 0:
+                return line if line.lstrip().startswith("`") else text[point.line - 1]
+        return text[point.line - 1]
 
     def share(self, metric: str) -> Share:
         """Of all files together, or of all bins (``functional``)."""

@@ -3,6 +3,7 @@
 
 A source file is an instance of its module: Verilator adds the instances up. Statements are the blocks of lines,
 conditions the terms of expressions. The tests are the history nodes; the format does not say which of them hit what.
+pyucis 0.2 writes conditions, but reads none back.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ from assay.sim.coverage.command import full_bench
 from assay.sim.coverage.exclusions import FILE, read_exclusions
 from assay.sim.coverage.functional import FunctionalCoverage
 from assay.sim.coverage.merged import Merged
+from assay.sim.coverage.page import page
 from assay.sim.coverage.runs import TestCoverage
+from assay.sim.coverage.ucis import write_ucis
 from assay.sim.tests.repository import assay, write
 from assay.tb.coverage import CoverGroup, CoverPoint
 from assay.tb.errors import AssayError
@@ -184,6 +186,11 @@ def test_excluded_points_do_not_count_and_stale_entries_are_told(tmp_path: Path)
         "line": "100.00 % (1 of 1)",
         "branch": "100.00 % (1 of 1)",
     }
+    (tmp_path / FILE).write_text(ENTRY.replace("x = 1;", "`CHECK(b,"))
+    (tmp_path / "rtl/m.sv").write_text("\n\n\n  x = 1;\n  `CHECK(b,\n  (c))\n")
+    (entry,) = Merged([test]).exclusions
+    assert {point.line for point in entry.excluded} == {5, 6}, "a macro's call is excluded by its first line"
+    (tmp_path / "rtl/m.sv").write_text("\n\n\n\n  x = 1;\n  if (a) begin\n    y = 2;\n")
     (tmp_path / FILE).unlink()
     merged = Merged([test])
     assert str(merged.shares["branch"]) == "50.00 % (1 of 2)" and merged.below == ["branch"]
@@ -269,15 +276,15 @@ def test_planted_hole_is_named_with_file_and_line(repository: Path) -> None:
 
 @pytest.mark.simulation
 def test_page_stands_alone_and_shows_the_hole(repository: Path) -> None:
-    page = (repository / REPORT / "index.html").read_text()
-    assert not re.search(r"""(?:src|href)=["'](?!#)|https?://|@import""", page)
+    shown = (repository / REPORT / "index.html").read_text()
+    assert not re.search(r"""(?:src|href)=["'](?!#)|https?://|@import""", shown)
     (row,) = re.findall(
-        r"<tr[^>]*>(?:(?!</tr>).)*if \(x == 5\) never(?:(?!</tr>).)*</tr>", page.partition("Sources")[2]
+        r"<tr[^>]*>(?:(?!</tr>).)*if \(x == 5\) never(?:(?!</tr>).)*</tr>", shown.partition("Sources")[2]
     )
     assert 'class="part"' in row and ">if 0</span>" in row
-    labels = json.loads(re.search(r"LABELS = (\[.*?\]);", page)[1])
+    labels = json.loads(re.search(r"LABELS = (\[.*?\]);", shown)[1])
     assert labels == ["scaler scales seed 3", "scaler scales_again seed 3"]
-    sets = json.loads(re.search(r"SETS = (\[.*?\]), LABELS", page)[1])
+    sets = json.loads(re.search(r"SETS = (\[.*?\]), LABELS", shown)[1])
     assert sets[int(re.search(r'data-t="(\d+)"', row)[1])] == [0, 1]
 
 
@@ -320,6 +327,35 @@ def test_ucis_is_read_back(repository: Path) -> None:
     assert any(
         True for scope in instance.scopes(ScopeTypeT.TOGGLE) for _ in scope.coverItems(CoverTypeT.TOGGLEBIN)
     )
+
+
+def test_cover_groups_are_in_ucis_and_on_the_page(tmp_path: Path) -> None:
+    factory = pytest.importorskip("ucis.xml.xml_factory").XmlFactory
+    from ucis.cover_type_t import CoverTypeT
+    from ucis.scope_type_t import ScopeTypeT
+
+    block = discover()["loopback"]
+    tests = []
+    for test, bits in (("first", [1, 1]), ("second", [1, 3])):
+        group = CoverGroup("<jobs>", [CoverPoint("bits", range(1, 5))])
+        group.sample(bits=bits)
+        (tmp_path / test).mkdir()
+        group.save(tmp_path / test / "jobs.json")
+        files = (tmp_path / test / "jobs.json",)
+        tests.append(TestCoverage(f"m {test}", block, test, files, None, None, lambda path: None))
+    merged = Merged(tests)
+    assert merged.below == ["functional"] and str(merged.shares["functional"]) == "50.00 % (2 of 4)"
+    write_ucis(merged, tmp_path / "coverage.xml")
+    (instance,) = factory.read(str(tmp_path / "coverage.xml")).scopes(ScopeTypeT.INSTANCE)
+    (group,) = instance.scopes(ScopeTypeT.COVERGROUP)
+    (found,) = group.scopes(ScopeTypeT.COVERINSTANCE)
+    (item,) = found.scopes(ScopeTypeT.COVERPOINT)
+    bins = {each.getName(): each.getCoverData().data for each in item.coverItems(CoverTypeT.CVGBIN)}
+    assert (group.getScopeName(), item.getScopeName()) == ("<jobs>", "bits")
+    assert bins == {"1": 3, "2": 0, "3": 1, "4": 0}
+    shown = page(merged, "t")
+    assert "&lt;jobs&gt;" in shown and "<jobs>" not in shown and "2, 4</span>" in shown
+    assert not Merged(tests, {"<jobs>": "mvu"}).below, "its own block's bench is not there"
 
 
 @pytest.mark.simulation
