@@ -66,7 +66,7 @@ def coverage(
         title = f"Coverage of {', '.join(block.name for block in named)}"
     if not tests:
         raise AssayError("nothing is covered: no run has passed")
-    merged = Merged(tests, _owners(blocks))
+    merged = Merged(tests, _owners(blocks), blocks)
     if not merged.shares:
         raise AssayError(
             "nothing is counted: the tests have neither RTL outside of their benches nor cover groups"
@@ -82,8 +82,8 @@ def coverage(
     )
     if failed:
         announce(f"FAIL  {failed} runs failed; they are not in the report")
-    # Runs that somebody chose need not be a full bench.
-    missed = [] if arguments.folders else merged.below
+    # Runs that somebody chose need not be a full bench, nor does a bench without cover groups claim to be one.
+    missed = merged.below if not arguments.folders and any(block.coverage for block in named) else []
     for metric in missed:
         announce(f"FAIL  {metric} coverage is below its goal of {GOALS[metric]:g} %")
     return 1 if failed or missed else 0
@@ -109,13 +109,16 @@ def summary(merged: Merged) -> list[str]:
     """The figures, and what nothing covers."""
     lines = [f"coverage of {len(merged.tests)} tests"]
     lines += [f"      {metric:<16} {share}" for metric, share in merged.shares.items()]
+    for folder, shares in merged.folders.items():
+        figures = ", ".join(f"{metric} {share.percent:.2f} %" for metric, share in shares.items())
+        lines.append(f"      {folder:<16} {figures}")
     for group, items in sorted(merged.functional.groups.items()):
         for name, item in items.items():
             if item.missed and group not in merged.borrowed:
                 more = f", and {len(item.missed) - 8} more" if len(item.missed) > 8 else ""
                 lines.append(f"      missed           {group}.{name}: {', '.join(item.missed[:8])}{more}")
     for file in merged.files.values():
-        for point in file.never:
+        for point in file.never if file.name not in merged.borrowed else ():
             lines.append(
                 f"      never            {file.name}:{point.line}: {point.what}: {merged.text(point).strip()}"
             )

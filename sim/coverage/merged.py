@@ -91,15 +91,22 @@ class Merged:
         functional: their cover groups.
         files: by name.
         exclusions: what does not count.
-        borrowed: cover groups whose own block has no test among these; they do not count.
+        borrowed: cover groups and files whose own block has no test among these; they are shown and do not count.
     """
 
-    def __init__(self, tests: Iterable[TestCoverage], owners: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tests: Iterable[TestCoverage],
+        owners: Mapping[str, str] | None = None,
+        blocks: Iterable[str] = (),
+    ) -> None:
         """Add tests up.
 
         Args:
             tests: in the order of their numbers.
             owners: cover group -> the block whose bench is to cover it; others may sample it as well.
+            blocks: names of all blocks: sources in a folder of a block's name are for its benches to cover, those of
+                its parts included (``mvu_array`` of ``mvu``).
 
         Raises:
             AssayError: a file cannot be read.
@@ -107,6 +114,7 @@ class Merged:
         self.tests = list(tests)
         there = {test.block.name for test in self.tests}
         self.borrowed = {group for group, block in (owners or {}).items() if block not in there}
+        others = {name for name in blocks if not any(f"{each}_".startswith(f"{name}_") for each in there)}
         self.code = CodeCoverage()
         self.functional = FunctionalCoverage()
         roots: dict[str, Path] = {}
@@ -120,6 +128,7 @@ class Merged:
             name: SourceFile(name, (roots[name] / name).read_text(encoding="utf-8").splitlines())
             for name in sorted(roots)
         }
+        self.borrowed |= {name for name in self.files if Path(name).parent.name in others}
         points = sorted(self.code.points.values(), key=lambda point: (point.file, point.line, point.column))
         self.exclusions = [each for root in dict.fromkeys(roots.values()) for each in read_exclusions(root)]
         counted, excluded = split(points, self.exclusions, self.text)
@@ -142,10 +151,15 @@ class Merged:
         return text[point.line - 1]
 
     def share(self, metric: str) -> Share:
-        """Of all files together, or of all bins (``functional``)."""
+        """Of all files that count, or of the bins of all groups that do (``functional``)."""
         if metric == "functional":
             return Share(*self.functional.bins(self.borrowed))
-        shares = [file.share(metric) for file in self.files.values()]
+        return self.total(metric, (file for file in self.files.values() if file.name not in self.borrowed))
+
+    @staticmethod
+    def total(metric: str, files: Iterable[SourceFile]) -> Share:
+        """Of some files together."""
+        shares = [file.share(metric) for file in files]
         return Share(sum(each.covered for each in shares), sum(each.all for each in shares))
 
     @cached_property
@@ -154,6 +168,17 @@ class Merged:
         metrics = (*METRICS, "functional") if self.files else ("functional",)
         shares = {metric: self.share(metric) for metric in metrics}
         return {metric: share for metric, share in shares.items() if share.all}
+
+    @cached_property
+    def folders(self) -> dict[str, dict[str, Share]]:
+        """Folder of sources -> the share of each metric, of those that do not count, too."""
+        folders: dict[str, list[SourceFile]] = {}
+        for file in self.files.values():
+            folders.setdefault(str(Path(file.name).parent), []).append(file)
+        return {
+            folder: {metric: self.total(metric, files) for metric in METRICS}
+            for folder, files in folders.items()
+        }
 
     @property
     def below(self) -> list[str]:

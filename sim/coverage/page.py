@@ -39,7 +39,10 @@ def _content(merged: Merged, title: str) -> dict[str, Any]:
             (number, point.line, describe(point), merged.text(point).strip())
             for number, file in enumerate(merged.files.values())
             for point in file.never
+            if file.name not in merged.borrowed
         ],
+        "folders": merged.folders,
+        "borrowed": merged.borrowed,
         "exclusions": merged.exclusions,
         "sets": sets.found,
         "labels": [test.label for test in merged.tests],

@@ -196,6 +196,10 @@ def test_excluded_points_do_not_count_and_stale_entries_are_told(tmp_path: Path)
     assert str(merged.shares["branch"]) == "50.00 % (1 of 2)" and merged.below == ["branch"]
     (never,) = merged.files["rtl/m.sv"].never
     assert (never.line, never.what, merged.text(never)) == (6, "else", "  if (a) begin")
+    # A folder of another block's name is for that block's benches to cover.
+    assert not Merged([test], {}, ["rtl", "loopback"]).below and not Merged([test], {}, ["rtl"]).shares
+    part = replace(test, block=discover()["mvu_array"])
+    assert Merged([replace(part, block=replace(part.block, root=tmp_path, sources=()))], {}, ["mvu"]).below
 
 
 def test_every_exclusion_of_the_project_is_about_a_line_that_is_there() -> None:
