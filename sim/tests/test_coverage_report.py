@@ -435,6 +435,19 @@ def edit(path: Path, change: Callable[[bytes], bytes]) -> None:
     path.write_bytes(change(path.read_bytes()))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "0"], "0: allowed are the integers 1 to 2147483647"),
+        (["--seed", "2147483647", "--seeds", "2"], "2: allowed are the integers 1 to 1"),
+        (["--top", "lost"], "unknown --top 'lost'"),
+    ],
+)
+def test_command_refuses(words: list[str], said: str, tmp_path: Path) -> None:
+    done = assay(tmp_path, "coverage", *words)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.simulation
 def test_icarus_counts_nothing(repository: Path) -> None:
     done = assay(repository, "run", "--sim", "icarus", "--coverage")

@@ -23,6 +23,8 @@ from assay.tb.pe_array.tiles import TileItem
 
 #: A layer: its operator and its inputs [runs, *shape].
 _Made = tuple[Any, list[np.ndarray]]
+#: A layer's name, its output by the operator, and its tiles.
+_Mapped = tuple[str, np.ndarray, LayerTiles]
 
 
 class RandomLayers:
@@ -65,7 +67,8 @@ class RandomLayers:
         made = 0
         while made < count:
             if made % 4 == 3 or self.params.data_width < 8:
-                operator, drawn = None, self.plain(made)
+                operator = None
+                drawn: _Mapped | None = self.plain(made)
             else:
                 operator, inputs = self.deal(*self.kinds)()
                 drawn = self._mapped(f"random {made}", operator, inputs)
@@ -96,10 +99,8 @@ class RandomLayers:
                 if not any(group.missed() for group in groups):
                     return
 
-    def _mapped(
-        self, name: str, operator: Any, inputs: list[np.ndarray]
-    ) -> tuple[str, np.ndarray, LayerTiles] | None:
-        """A layer's name, its output by the operator, and its tiles; None for a draw outside the build's limits."""
+    def _mapped(self, name: str, operator: Any, inputs: list[np.ndarray]) -> _Mapped | None:
+        """A layer that was drawn; None if it is outside the build's limits."""
         name = f"{name} ({type(getattr(operator, 'operator', operator)).__name__})"
         expected = operator(*inputs)
         try:
@@ -317,7 +318,7 @@ class RandomLayers:
             return fixed_point.MaxPool(window), [x]
         return fixed_point.AveragePool(window, -4, -5, self.deal(True, False)), [x]
 
-    def plain(self, number: int) -> tuple[str, np.ndarray, LayerTiles]:
+    def plain(self, number: int) -> _Mapped:
         """A convolution of words of the array's own width, signed or not: the sums, modulo 2**32, clamped."""
         width = self.params.data_width
         while True:
