@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ from assay.sim.job import LARGEST_SEED, Job
 from assay.sim.run import Outcome, report, run_job
 from assay.sim.testcases import list_tests
 from assay.tb.block import Block, Variant
-from assay.tb.errors import AssayError, MissingExtra
+from assay.tb.errors import AssayError, MissingExtra, unknown
 
 Announce = Callable[[str], None]
 
@@ -35,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments; those of the block and the seed are common to several commands."""
     parser.add_argument(
         "folders", nargs="*", metavar="FOLDER", help="folder of a run to report; none: run the full bench"
+    )
+    parser.add_argument(
+        "--line",
+        default="",
+        metavar="FILE:LINE",
+        help="also print which tests execute this line of the design",
     )
     parser.add_argument(
         "--output", default="", metavar="FOLDER", help="where the report goes (default: reports/coverage)"
@@ -66,7 +74,7 @@ def coverage(
         title = f"Coverage of {', '.join(block.name for block in named)}"
     if not tests:
         raise AssayError("nothing is covered: no run has passed")
-    merged = Merged(tests, _owners(blocks), blocks)
+    merged = Merged(tests, blocks.values())
     if not merged.shares:
         raise AssayError(
             "nothing is counted: the tests have neither RTL outside of their benches nor cover groups"
@@ -74,8 +82,9 @@ def coverage(
     folder = (
         Path(arguments.output) if arguments.output else outputs.outputs(named[0]) / "reports" / "coverage"
     )
+    asked = _executed(merged, arguments.line) if arguments.line else []
     _write(merged, title, folder)
-    for line in summary(merged):
+    for line in (*summary(merged), *asked):
         announce(line)
     announce(
         f"report: {shown(folder / 'index.html')}, beside it coverage.info (LCOV) and coverage.xml (UCIS)"
@@ -89,13 +98,22 @@ def coverage(
     return 1 if failed or missed else 0
 
 
-def _owners(blocks: Mapping[str, Block]) -> dict[str, str]:
-    """Cover group -> block: of those that sample it, the first one in lists."""
-    owners: dict[str, str] = {}
-    for name, block in blocks.items():
-        for group in block.coverage().groups if block.coverage else ():
-            owners.setdefault(group.name, name)
-    return owners
+def _executed(merged: Merged, place: str) -> list[str]:
+    """Which tests execute a line of the design."""
+    name, _, number = place.rpartition(":")
+    if name not in merged.files:
+        raise unknown("file of the design", name, merged.files)
+    file = merged.files[name]
+    if not number.isdecimal() or not 1 <= int(number) <= len(file.text):
+        raise AssayError(f"--line {place}: {name} has the lines 1 to {len(file.text)}")
+    points = file.lines.get(int(number), [])
+    if not points:
+        return [f"{place}: no line that is executed or counts"]
+    tests = merged.by(functools.reduce(operator.or_, (point.tests for point in points)))
+    lines = [
+        f"{place}: executed {file.executed(int(number)):,} times, by {len(tests)} of {len(merged.tests)} tests"
+    ]
+    return [*lines, *(f"      {merged.tests[test].label}" for test in tests)]
 
 
 def _seeds(first: int, number: str) -> range:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from assay.sim.coverage.code import KINDS, CodeCoverage, Point
 from assay.sim.coverage.exclusions import Exclusion, read_exclusions, split
 from assay.sim.coverage.functional import FunctionalCoverage
 from assay.sim.coverage.runs import TestCoverage
+from assay.tb.block import Block
 
 METRICS = ("line", "branch", "expr", "toggle")
 """Kinds that are counted for each file."""
@@ -94,27 +95,25 @@ class Merged:
         borrowed: cover groups and files whose own block has no test among these; they are shown and do not count.
     """
 
-    def __init__(
-        self,
-        tests: Iterable[TestCoverage],
-        owners: Mapping[str, str] | None = None,
-        blocks: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, tests: Iterable[TestCoverage], blocks: Iterable[Block] = ()) -> None:
         """Add tests up.
 
         Args:
             tests: in the order of their numbers.
-            owners: cover group -> the block whose bench is to cover it; others may sample it as well.
-            blocks: names of all blocks: sources in a folder of a block's name are for its benches to cover, those of
-                its parts included (``mvu_array`` of ``mvu``).
+            blocks: all there are, to know whose groups and files are another block's: a group is of the first block
+                that samples it, a file of the blocks whose declarations name its folder.
 
         Raises:
             AssayError: a file cannot be read.
         """
         self.tests = list(tests)
+        blocks = list(blocks)
         there = {test.block.name for test in self.tests}
-        self.borrowed = {group for group, block in (owners or {}).items() if block not in there}
-        others = {name for name in blocks if not any(f"{each}_".startswith(f"{name}_") for each in there)}
+        owners: dict[str, str] = {}
+        for block in blocks:
+            for group in block.coverage().groups if block.coverage else ():
+                owners.setdefault(group.name, block.name)
+        self.borrowed = {group for group, name in owners.items() if name not in there}
         self.code = CodeCoverage()
         self.functional = FunctionalCoverage()
         roots: dict[str, Path] = {}
@@ -128,7 +127,9 @@ class Merged:
             name: SourceFile(name, (roots[name] / name).read_text(encoding="utf-8").splitlines())
             for name in sorted(roots)
         }
-        self.borrowed |= {name for name in self.files if Path(name).parent.name in others}
+        own: set[Path] = set().union(*(_folders(block) for block in blocks if block.name in there))
+        others = set().union(*map(_folders, blocks)) - own
+        self.borrowed |= {name for name in self.files if (roots[name] / name).parent in others}
         points = sorted(self.code.points.values(), key=lambda point: (point.file, point.line, point.column))
         self.exclusions = [each for root in dict.fromkeys(roots.values()) for each in read_exclusions(root)]
         counted, excluded = split(points, self.exclusions, self.text)
@@ -192,6 +193,11 @@ class Merged:
     def by(self, mask: int) -> list[int]:
         """The numbers of the tests of a point or bin."""
         return [number for number in range(len(self.tests)) if mask >> number & 1]
+
+
+def _folders(block: Block) -> set[Path]:
+    """The folders of the sources, or lists of sources, that a declaration names."""
+    return {(block.root / entry).resolve().parent for entry in block.sources}
 
 
 def describe(point: Point) -> str:

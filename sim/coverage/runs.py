@@ -8,6 +8,7 @@ points each test has, so that no report shows the counts of one text beside anot
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import inspect
 import json
@@ -69,7 +70,10 @@ def seal(spec: BuildSpec, run: Path) -> None:
 
 def _hashes(block: Block, sources: Iterable[Path]) -> dict[str, str]:
     """Path, relative to the block's root, to hash: of the design, and of the module of the cover groups."""
-    paths = [*sources, *([Path(inspect.getfile(block.coverage))] if block.coverage else [])]
+    paths = [*sources]
+    if block.coverage is not None:
+        with contextlib.suppress(TypeError):  # a callable that is of no file
+            paths.append(Path(inspect.getfile(block.coverage)))
     return {os.path.relpath(path, block.root): digest(path) for path in paths}
 
 

@@ -196,10 +196,22 @@ def test_excluded_points_do_not_count_and_stale_entries_are_told(tmp_path: Path)
     assert str(merged.shares["branch"]) == "50.00 % (1 of 2)" and merged.below == ["branch"]
     (never,) = merged.files["rtl/m.sv"].never
     assert (never.line, never.what, merged.text(never)) == (6, "else", "  if (a) begin")
-    # A folder of another block's name is for that block's benches to cover.
-    assert not Merged([test], {}, ["rtl", "loopback"]).below and not Merged([test], {}, ["rtl"]).shares
-    part = replace(test, block=discover()["mvu_array"])
-    assert Merged([replace(part, block=replace(part.block, root=tmp_path, sources=()))], {}, ["mvu"]).below
+
+
+def test_what_another_block_owns_does_not_count(tmp_path: Path) -> None:
+    """Its cover groups and the folders of its sources; a folder that no declaration names counts everywhere."""
+    blocks, files = discover(), ("mvu/mvu.sv", "common/fifo.sv")
+    (tmp_path / "code.dat").write_text(HEADER + "".join(POINTS.replace("m.sv", name) for name in files))
+    CoverGroup("mvu_jobs", [CoverPoint("bits", [1])]).save(tmp_path / "mvu_jobs.json")
+    groups = (tmp_path / "mvu_jobs.json",)
+    for name, counts in (("mvu", {"mvu/mvu.sv", "mvu_jobs"}), ("accelerator", set()), ("mvu_array", set())):
+        test = TestCoverage(
+            "t", blocks[name], "t", groups, tmp_path / "code.dat", 12, lambda path: path.removeprefix("/x/")
+        )
+        merged = Merged([test], blocks.values())
+        there = {*merged.files, *merged.functional.groups} - merged.borrowed
+        assert {each.removeprefix("rtl/") for each in there} == {"common/fifo.sv", *counts}
+        assert ("functional" in merged.below) == (name == "mvu")
 
 
 def test_every_exclusion_of_the_project_is_about_a_line_that_is_there() -> None:
@@ -359,7 +371,7 @@ def test_cover_groups_are_in_ucis_and_on_the_page(tmp_path: Path) -> None:
     assert bins == {"1": 3, "2": 0, "3": 1, "4": 0}
     shown = page(merged, "t")
     assert "&lt;jobs&gt;" in shown and "<jobs>" not in shown and "2, 4</span>" in shown
-    assert not Merged(tests, {"<jobs>": "mvu"}).below, "its own block's bench is not there"
+    assert Merged(tests, discover().values()).below == ["functional"]
 
 
 @pytest.mark.simulation
@@ -385,8 +397,17 @@ def test_tests_of_one_process_are_counted_apart(repository: Path) -> None:
 def test_folders_are_reported_without_a_run(repository: Path, tmp_path: Path) -> None:
     runs = repository / outputs.FOLDER / "runs"
     one = runs / "scaler-verilator-coverage-3-scales"
-    done = assay(repository, "coverage", str(one), "--output", str(tmp_path / "one"))
+    words = ["--line", "rtl/scaler.v:12", "--output", str(tmp_path / "one")]
+    done = assay(repository, "coverage", str(one), *words)
     assert done.returncode == 0 and "coverage of 1 tests" in done.stdout and "PASS" not in done.stdout
+    assert "rtl/scaler.v:12: executed" in done.stdout and "scaler scales seed 3" in done.stdout
+    for place, said in (
+        ("rtl/scalar.v:12", "(did you mean rtl/scaler.v?)"),
+        ("rtl/scaler.v:99", "has the lines 1 to"),
+    ):
+        refused = assay(repository, "coverage", str(one), "--line", place, "--output", str(tmp_path / "two"))
+        assert refused.returncode == 2 and said in refused.stderr and refused.stderr.count("\n") == 1
+    assert not (tmp_path / "two").exists()
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
         "coverage.info",
         "coverage.xml",
