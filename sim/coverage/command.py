@@ -15,7 +15,7 @@ from pathlib import Path
 from assay.sim import outputs, shown
 from assay.sim.blocks import find_block, is_own
 from assay.sim.coverage.lcov import lcov
-from assay.sim.coverage.merged import GOALS, Merged
+from assay.sim.coverage.merged import GOALS, Merged, source_folders
 from assay.sim.coverage.page import page
 from assay.sim.coverage.runs import TestCoverage, read_run
 from assay.sim.coverage.ucis import write_ucis
@@ -91,8 +91,8 @@ def coverage(
     )
     if failed:
         announce(f"FAIL  {failed} runs failed; they are not in the report")
-    # Runs that somebody chose need not be a full bench, nor does a bench without cover groups claim to be one.
-    missed = merged.below if not arguments.folders and any(block.coverage for block in named) else []
+    # Runs that somebody chose need not be a full bench.
+    missed = [] if arguments.folders or all(_serves(block, blocks) for block in named) else merged.below
     for metric in missed:
         announce(f"FAIL  {metric} coverage is below its goal of {GOALS[metric]:g} %")
     return 1 if failed or missed else 0
@@ -114,6 +114,14 @@ def _executed(merged: Merged, place: str) -> list[str]:
         f"{place}: executed {file.executed(int(number)):,} times, by {len(tests)} of {len(merged.tests)} tests"
     ]
     return [*lines, *(f"      {merged.tests[test].label}" for test in tests)]
+
+
+def _serves(block: Block, blocks: Mapping[str, Block]) -> bool:
+    """Whether a block is a further bench of another one's sources: it has no cover groups, and the other one has."""
+    own = source_folders(block)
+    return block.coverage is None and any(
+        other.coverage is not None and own & source_folders(other) for other in blocks.values()
+    )
 
 
 def _seeds(first: int, number: str) -> range:

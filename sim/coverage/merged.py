@@ -127,8 +127,8 @@ class Merged:
             name: SourceFile(name, (roots[name] / name).read_text(encoding="utf-8").splitlines())
             for name in sorted(roots)
         }
-        own: set[Path] = set().union(*(_folders(block) for block in blocks if block.name in there))
-        others = set().union(*map(_folders, blocks)) - own
+        own: set[Path] = set().union(*(source_folders(block) for block in blocks if block.name in there))
+        others = set().union(*map(source_folders, blocks)) - own
         self.borrowed |= {name for name in self.files if (roots[name] / name).parent in others}
         points = sorted(self.code.points.values(), key=lambda point: (point.file, point.line, point.column))
         self.exclusions = [each for root in dict.fromkeys(roots.values()) for each in read_exclusions(root)]
@@ -195,7 +195,7 @@ class Merged:
         return [number for number in range(len(self.tests)) if mask >> number & 1]
 
 
-def _folders(block: Block) -> set[Path]:
+def source_folders(block: Block) -> set[Path]:
     """The folders of the sources, or lists of sources, that a declaration names."""
     return {(block.root / entry).resolve().parent for entry in block.sources}
 
