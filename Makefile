@@ -14,6 +14,8 @@ PYTEST_ARGS ?=
 CHANGED ?=
 # Proofs that make prove makes; none: all.
 PROOFS ?=
+# Folders of runs that make coverage reports; none: it makes the runs.
+RUNS ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
 
@@ -44,6 +46,7 @@ ifdef PYTHON
   TRAIN_ENVIRONMENT := check-python
   FORMAL_ENVIRONMENT := check-python
   MUTATION_ENVIRONMENT := check-python
+  COVERAGE_ENVIRONMENT := check-python
   SIMULATE = @$(PY) -m sim $(1)
 else
   PY := .venv/bin/python
@@ -54,6 +57,7 @@ else
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
   FORMAL_ENVIRONMENT := .venv/.installed-formal-$(KEY)
   MUTATION_ENVIRONMENT := .venv/.installed-mutation-$(KEY)
+  COVERAGE_ENVIRONMENT := .venv/.installed-coverage-$(KEY)
   # A run that needs packages beside Assay's own ends with status 3: they are installed, and the run is made again.
   SIMULATE = @$(PY) -m sim $(1) || { status=$$?; [ $$status -eq 3 ] || exit $$status; extra=$$($(PY) -m sim extra) \
     && $(MAKE) --no-print-directory ".venv/.installed-$$extra-$(KEY)" && $(PY) -m sim $(1); }
@@ -92,8 +96,8 @@ bench-cycle: $(ENVIRONMENT) ## Measure the time from an edit of one line of TOPL
 	$(call SIMULATE,bench-cycle)
 
 .PHONY: coverage
-coverage: $(ENVIRONMENT) ## Merge and print the functional coverage of TOPLEVEL's runs
-	@$(PY) -m sim coverage
+coverage: $(COVERAGE_ENVIRONMENT) ## Run the full bench of TOPLEVEL, or of all blocks, and report what it covers
+	$(call SIMULATE,coverage $(RUNS))
 
 .PHONY: list
 list: $(ENVIRONMENT) ## List every TOPLEVEL with its parameters and its tests

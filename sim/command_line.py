@@ -12,7 +12,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.golden import GoldenError
@@ -21,7 +21,7 @@ from assay.golden.lowering import Lowering
 from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
-from assay.sim.commands import command
+from assay.sim.coverage import command as coverage
 from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
 from assay.sim.mutation import command as mutation
@@ -39,7 +39,7 @@ from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Benchmarks, Capability, Command
-from assay.tb.errors import AssayError, MissingExtra, sentence, unknown
+from assay.tb.errors import AssayError, sentence, unknown
 from assay.tb.options import Option, help_text
 
 INTERRUPTED = 130
@@ -223,9 +223,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         command=lambda arguments, blocks: cycle.measure(find_block(arguments.top, blocks), _announce)
     )
 
-    coverage = add("coverage", "merge and print the functional coverage of all runs that are kept")
-    _add_top(coverage, next((name for name, block in blocks.items() if block.coverage), first))
-    coverage.set_defaults(command=_coverage)
+    covering = add("coverage", coverage.HELP)
+    _add_top(covering, None)
+    _add(covering, by_variable("SEED")._replace(text="first seed, also COCOTB_RANDOM_SEED"), "1")
+    _add(covering, by_variable("SEEDS"), "1")
+    coverage.add_arguments(covering)
+    covering.set_defaults(command=_coverage)
 
     linting = add(
         "lint",
@@ -304,7 +307,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that runs a simulation."""
     _add_sim(parser)
     _add_build(parser)
-    for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM"):
+    for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM", "COVERAGE"):
         _add(parser, by_variable(name))
 
 
@@ -513,21 +516,15 @@ def _assemble(
         data=_pairs("data file", _words(arguments, "DATA")),
         given=given,
         x_random=arguments.x_random or _switch("XRANDOM"),
+        coverage=arguments.coverage or _switch("COVERAGE"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )
+    if job.coverage and job.simulator == "icarus":
+        raise AssayError("COVERAGE=1: Icarus Verilog counts no coverage; leave SIM=icarus away")
     block.resolve_defines(job.defines)
     block.resolve_data(job.data)
-    _check_extra(block, tests)
+    block.check_extra(tests)
     return job
-
-
-def _check_extra(block: Block, tests: Iterable[str]) -> None:
-    """Refuse tests that need packages which are not installed."""
-    if block.extra is None:
-        return
-    needing = sorted(set(block.extra.tests).intersection(tests))
-    if needing and (missing := block.extra.missing()):
-        raise MissingExtra(f"test {needing[0]} of {block.name}: {missing}")
 
 
 def _extra(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
@@ -621,36 +618,13 @@ def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     benchmarks = block.capability(Benchmarks)
     if benchmarks is None:
         raise lacking(block, Benchmarks, blocks)
-    _check_extra(block, benchmarks.tests)
+    block.check_extra(benchmarks.tests)
     return bench.run(block, benchmarks, _parameters(arguments, block), _seed(arguments), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    block = find_block(arguments.top, blocks)
-    if block.coverage is None:
-        names = ", ".join(name for name, other in blocks.items() if other.coverage) or "none"
-        raise AssayError(f"{block.name} has no functional coverage; blocks that have it: {names}")
-    from assay.tb.coverage import CoverageError  # numpy's, which the other commands of this kind do without
-
-    groups = block.coverage().groups
-    runs = 0
-    for folder in sorted(outputs.run_root(block).glob(f"{block.name}-*")):
-        files = [folder / f"coverage_{group.name}.json" for group in groups]
-        runs += any(path.is_file() for path in files)
-        for group, path in zip(groups, files, strict=True):
-            if path.is_file():
-                try:
-                    group.merge_file(path)
-                except CoverageError as error:
-                    raise AssayError(f"{error}; remove it, or run again what made it") from None
-    if not runs:
-        raise AssayError(
-            f"no run of {block.name} with coverage is kept; make one with: {command('run', block, {})}"
-        )
-    _announce(f"coverage of {block.name} over {runs} runs")
-    for group in groups:
-        print(group.text())
-    return 0
+    seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
+    return coverage.coverage(arguments, blocks, seed, _announce)
 
 
 def _lint(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

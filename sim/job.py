@@ -46,6 +46,8 @@ class Job:
     data: Mapping[str, str] = field(default_factory=dict)
     """Paths of files that the HDL reads, by the names it opens them by, in place of the block's own."""
     x_random: bool = False
+    coverage: bool = False
+    """Count what of the RTL is executed (Verilator only)."""
     waves: bool = False
     """Write the waves of the whole run."""
     given: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Job:
         words = [self.block.name, self.simulator, *(f"{k}{v}" for k, v in sorted(self.parameters.items()))]
         words += [f"{name}{text}" for name, text in sorted(self.defines.items())]
         words += ["xrandom"] if self.x_random else []
+        words += ["coverage"] if self.coverage else []
         words += [Path(path).stem for path in (*self.paths.values(), *self.data.values())]
         tests = "+".join(self.tests)
         if self.tests == self.block.default_tests:
@@ -90,6 +93,7 @@ class Job:
         """The command that repeats this run, typed in the current folder: every setting that is not the default's."""
         words: dict[str, Word] = {"SIM": self.simulator, "TOPLEVEL": self.block.name, "SEED": str(self.seed)}
         words |= {"XRANDOM": "1"} if self.x_random else {}
+        words |= {"COVERAGE": "1"} if self.coverage else {}
         words |= {"WAVES": "1"} if self.waves else {}
         words |= {"PARAMS": self.parameters} if self.parameters else {}
         words |= {"DEFINES": self.defines} if self.defines else {}

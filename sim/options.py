@@ -24,6 +24,7 @@ RUN_OPTIONS = (
         "N",
         "seed of everything random, also COCOTB_RANDOM_SEED (default: a random one, which is printed)",
     ),
+    Option("SEEDS", "--seeds", "N", "seeds from SEED on with which `make coverage` runs each test", "1"),
     Option(
         "COCOTB_TESTCASE",
         "--test",
@@ -60,6 +61,12 @@ RUN_OPTIONS = (
 OUTPUT_OPTIONS = (
     Option("WAVES", "--waves", "", "write the waves of the whole run; those of a failure are always written"),
     Option("GUI", "--gui", "", "write the waves and open them afterwards"),
+    Option(
+        "COVERAGE",
+        "--coverage",
+        "",
+        "Verilator: count what of the RTL is executed, in another build; `make coverage` reports it",
+    ),
     Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
 
@@ -107,6 +114,7 @@ MAKE_ONLY = {
     "CHANGED": "1: `make test` leaves out the tests that no change has touched since they passed",
     "EXTRAS": "extra that `make test` installs (default: test, with the reference frameworks; empty: none)",
     "WORKERS": "number of tests that run at a time (default: 2)",
+    "RUNS": "folders of runs that `make coverage` reports, with spaces between them (default: it makes the runs)",
     "PROOFS": "proofs that `make prove` makes, with spaces between them (default: all)",
     "PYTHON": "interpreter that has all packages; .venv is then not used",
     "BASE_PYTHON": "interpreter that .venv is made from, 3.11 or newer (default: python3)",

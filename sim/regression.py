@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +85,7 @@ def items(repository: Path | None = None) -> list[Item]:
         for simulator in SIMULATORS
         if simulator in variant.simulators
         for test, known in list_tests(block).items()
-        if not known.skip and re.search(variant.tests, test)
+        if not known.skip and variant.runs(test)
     ]
 
 

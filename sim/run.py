@@ -14,7 +14,7 @@ What the bench sees (environment variables):
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
-``coverage_<group>.json``. One key more has a meaning here:
+``coverage/<test>/``, as `assay.sim.coverage.runs` says. One key more has a meaning here:
 
 - ``expected_errors``: list of strings. A ``$error`` of the HDL whose text contains one of them does not fail the
   run; each of them must have occurred.
@@ -32,7 +32,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -41,6 +41,7 @@ from assay.sim import outputs, project, shown
 from assay.sim.build import BuildSpec, ensure_build, locked, place_data
 from assay.sim.cocotb_runner import make_runner
 from assay.sim.commands import command
+from assay.sim.coverage.runs import seal
 from assay.sim.job import Job
 from assay.sim.process import NO_SPACE, TimedOut, run_logged
 from assay.sim.shared_library import LIBRARY, ensure_library
@@ -52,7 +53,7 @@ from assay.tb.errors import AssayError, RunFailed, sentence
 from assay.tb.json_file import write_json
 from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
 
-JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given")
+JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given", "coverage")
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
 
 SMALLEST_SPACE = 1 << 16
@@ -132,6 +133,7 @@ def run_job(
         outcome = _simulate(job, spec, build_folder, library, folder, waves_file, live, launch)
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
+        seal(spec, folder)
         _write_record(outcome)
     return outcome
 
@@ -151,7 +153,7 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
         announce(
             f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
         )
-        spec = build_spec(job, announce, traced=True)
+        spec = build_spec(replace(job, coverage=False), announce, traced=True)
         build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
         with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
             written = folder / f"waves.{trace_format(job.simulator)}"
@@ -270,6 +272,7 @@ def build_spec(job: Job, announce: Announce = lambda line: None, traced: bool = 
         included={each.name: files[each.name] for each in job.block.data if each.included},
         trace=trace_format(simulator.name) if traced and simulator.name == "verilator" else "",
         x_random=job.x_random and simulator.name == "verilator",
+        coverage=job.coverage,
     )
 
 

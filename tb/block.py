@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, TypeVar
 from assay.golden.errors import ConfigurationError
 from assay.golden.parameters import Parameter, ParameterSet
 from assay.tb.capabilities import Capability
-from assay.tb.errors import AssayError, unknown
+from assay.tb.errors import AssayError, MissingExtra, unknown
 
 __all__ = [
     "AXI_PROTOCOL",
@@ -80,6 +80,10 @@ class Variant:
     tests: str = "."
     x_random: bool = False
     defines: Mapping[str, str] = field(default_factory=dict)
+
+    def runs(self, test: str) -> bool:
+        """Whether it runs a cocotb test."""
+        return bool(re.search(self.tests, test))
 
 
 @dataclass(frozen=True)
@@ -262,6 +266,18 @@ class Block:
     def capability(self, kind: type[_CAPABILITY]) -> _CAPABILITY | None:
         """The block's capability of a class, if it has it."""
         return next((each for each in self.capabilities if isinstance(each, kind)), None)
+
+    def check_extra(self, tests: Iterable[str]) -> None:
+        """Refuse tests that need packages which are not installed.
+
+        Raises:
+            MissingExtra: names one of them and what is missing.
+        """
+        if self.extra is None:
+            return
+        needing = sorted(set(self.extra.tests).intersection(tests))
+        if needing and (missing := self.extra.missing()):
+            raise MissingExtra(f"test {needing[0]} of {self.name}: {missing}")
 
     def source_files(self) -> list[Path]:
         """All HDL files in compile order, file lists expanded, each once."""

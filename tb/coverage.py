@@ -177,6 +177,24 @@ class CoverGroup:
         for item in self._items.values():
             np.add.at(self._counted[item.name], tuple(indices[point.name] for point in item.points), 1)
 
+    def is_new(self, **values: Any) -> bool:
+        """Whether one sample would hit a bin that is not covered yet.
+
+        Args:
+            values: a scalar for every point.
+
+        Raises:
+            CoverageError: a value is in no bin.
+        """
+        indices = {name: self.points[name].bin_of(value) for name, value in values.items()}
+        places = (
+            (item, tuple(indices[point.name] for point in item.points)) for item in self._items.values()
+        )
+        return any(
+            item.possible[place] and self._hits(item.name)[place] < self._at_least(item)
+            for item, place in places
+        )
+
     def _sample_one(self, values: Mapping[str, Any]) -> None:
         """Count one sample: many are alike, and these are counted together."""
         key = tuple(values.items())
@@ -244,6 +262,7 @@ class CoverGroup:
             "items": {
                 name: {
                     "percent": round(self.percent(name), 2),
+                    "at_least": self._at_least(self._items[name]),
                     "missed": self.missed().get(name, []),
                     "hits": {label: hits for label, hits in self.hits(name).items() if hits},
                 }
@@ -288,7 +307,12 @@ class CoverGroup:
         self.merge(data)
 
     def _covered(self, item: _Item) -> np.ndarray:
-        return self._hits(item.name) >= max(point.at_least for point in item.points)
+        return self._hits(item.name) >= self._at_least(item)
+
+    @staticmethod
+    def _at_least(item: _Item) -> int:
+        """Hits that cover a bin."""
+        return max(point.at_least for point in item.points)
 
     @staticmethod
     def _label(item: _Item, place: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
@@ -21,10 +22,15 @@ import cocotb._test_manager
 from cocotb.triggers import Event
 
 from assay.tb.agents.burst import StreamError
+from assay.tb.agents.direct import counts_code, write_code_coverage
 from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
 from assay.tb.scoreboard import Mismatch, Scoreboard
 
+COVERAGE = (
+    "coverage"  #: folder of a run's outputs with a folder for each test: its cover groups as JSON, and `CODE`
+)
+CODE = "code.dat"  #: what of the design a test has executed, in a build with coverage (Verilator's format)
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.
 FAILURE_FIELDS = {"where": "at", "expected": "expected", "seen": "seen", "bits": "unlike", "hint": "golden"}
@@ -131,16 +137,22 @@ class Report:
         self.values_compared += scoreboard.values_compared
 
     def add_coverage(self, group: CoverGroup) -> None:
-        """Take over a group's percentage and, where ASSAY_RUN_DIR is set, save coverage_<name>.json.
-
-        What an earlier test of the same run has saved is merged into the group first.
-        """
-        if os.environ.get(RUN_DIR):
-            path = Path(os.environ[RUN_DIR]) / f"coverage_{group.name}.json"
-            if path.is_file():
-                group.merge_file(path)
-            group.save(path)
+        """Save a group and take over its percentage, with what earlier tests of the same run have saved."""
+        if (folder := self._coverage_folder()) is not None:
+            group.save(folder / f"{group.name}.json")
+            for path in folder.parent.glob(f"*/{group.name}.json"):
+                if path.parent != folder:
+                    group.merge_file(path)
         self.coverage[group.name] = round(group.percent(), 2)
+
+    def _coverage_folder(self) -> Path | None:
+        """The folder of this test's coverage, which is there from now on; None where ASSAY_RUN_DIR is not set."""
+        if not os.environ.get(RUN_DIR):
+            return None
+        name = re.sub(r"[^\w.+-]+", "_", _running_test() or self.name.split()[-1])
+        folder = Path(os.environ[RUN_DIR]) / COVERAGE / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def __enter__(self) -> Report:
         # cocotb's regression logs how a test failed; a filter that is there already is not added again.
@@ -172,6 +184,8 @@ class Report:
             self._finished = True
             if not self.failures and not self.words_compared:
                 self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
+            if counts_code() and (folder := self._coverage_folder()) is not None:
+                write_code_coverage(folder / CODE)
             if os.environ.get(RUN_DIR):
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None
@@ -256,6 +270,12 @@ def _why_cancelled() -> tuple[str, str]:
         said = f": {cause}" if str(cause) else ""
         return f"a task of the bench ended with {type(cause).__name__}{said}{place}", type(cause).__name__
     return "the test was cancelled", "CancelledError"
+
+
+def _running_test() -> str:
+    """The name of the running cocotb test; empty outside of a simulation."""
+    test = cocotb._test_manager._current_test
+    return "" if test is None else test._main_task.get_name().removeprefix("Test ")
 
 
 def merge_summaries(before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,9 @@
 #include "verilated.h"
 #include "verilated_syms.h"
 #include "verilated_vpi.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 
 #undef vpi_register_cb
 #undef vpi_remove_cb
@@ -437,9 +440,6 @@ class BenchClock {
 
 void wrap_up() {
   VerilatedVpi::callCbs(cbEndOfSimulation);
-#if VM_COVERAGE
-  VerilatedCov::write();
-#endif
 }
 
 }  // namespace
@@ -486,6 +486,14 @@ __attribute__((visibility("default"))) int assay_feeder(const char* ready, const
   feeders.push_back(std::make_unique<Feeder>(found[0], found[1], found[2]));
   return static_cast<int>(feeders.size()) - 1;
 }
+
+#if VM_COVERAGE
+// Writes what was counted since the last call, or since the start, and counts from 0 again.
+__attribute__((visibility("default"))) void assay_coverage(const char* path) {
+  Verilated::threadContextp()->coveragep()->write(path);
+  Verilated::threadContextp()->coveragep()->zero();
+}
+#endif
 
 // See Feeder::play; no bursts: what is left is dropped.
 __attribute__((visibility("default"))) void assay_feed(int feeder, const uint8_t* rows, uint64_t bursts, uint64_t bytes,

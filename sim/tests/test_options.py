@@ -122,7 +122,7 @@ def test_errors_name_what_was_typed(
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["soak" if option.variable == "N" else "run", option.flag, value])
+        main([{"N": "soak", "SEEDS": "coverage"}.get(option.variable, "run"), option.flag, value])
     assert ended.value.code == 2
     assert f"argument {option.flag}: is empty" in capsys.readouterr().err
 
@@ -217,6 +217,7 @@ JOBS = st.fixed_dictionaries(
         ),
         "parameters": st.sampled_from([{}, {"Width": 5}]),
         "x_random": st.booleans(),
+        "coverage": st.booleans(),
         "waves": st.booleans(),
         "defines": st.dictionaries(st.sampled_from(["EMPTY", "TEXT"]), TEXTS),
         "data": st.dictionaries(st.sampled_from(["a.hex", "b.hex"]), TEXTS.filter(str.strip)),
@@ -234,13 +235,16 @@ JOBS = st.fixed_dictionaries(
             },
         ),
     }
-)
+).filter(lambda job: not job["coverage"] or job["simulator"] == "verilator")
 NOT_TYPED = {"block", "environment", "name_suffix"}
 """A job's fields that no user sets."""
 
 
 def test_every_field_of_a_job_is_drawn() -> None:
-    drawn = {"seed", "simulator", "tests", "parameters", "x_random", "waves", "defines", "data", "given"}
+    drawn = {
+        *("seed", "simulator", "tests", "parameters", "x_random", "coverage", "waves"),
+        *("defines", "data", "given"),
+    }
     assert {field.name for field in fields(Job)} == drawn | NOT_TYPED
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functional coverage of the accelerator's bench: that of its blocks, sampled while they work together."""
+"""Functional coverage of the accelerator's bench: its runs, and what its blocks do while they work together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ctypes
 
 from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.controller.coverage import ControllerCoverage
-from assay.tb.coverage import CoverGroup
+from assay.tb.coverage import CoverGroup, CoverPoint
 from assay.tb.mvu.coverage import MvuCoverage
 
 
@@ -15,6 +15,7 @@ class AcceleratorCoverage:
     """Cover groups of one run.
 
     Attributes:
+        runs: of networks: how they are mapped, what was loaded before, how they end.
         mvu: jobs of all MVUs.
         controller: instructions of all harts.
     """
@@ -22,10 +23,21 @@ class AcceleratorCoverage:
     def __init__(
         self, params: ControllerParameters | None = None, library: ctypes.CDLL | None = None
     ) -> None:
+        self.runs = CoverGroup(
+            "accelerator_runs",
+            [
+                CoverPoint("mapping", ("distributed", "pipelined")),
+                CoverPoint("input", {"positions": False, "windows": True}),
+                CoverPoint("phases", {"1": 1, "2 and more": range(2, 1 << 10)}),
+                CoverPoint("before", ("nothing", "another network", "the same network")),
+                CoverPoint("ends", ("done", "in failure")),
+            ],
+            crosses=[("mapping", "before"), ("mapping", "input")],
+        )
         self.mvu = MvuCoverage()
         self.controller = ControllerCoverage(params, library)
 
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups; of the MVU those of jobs and windows, as the others are about its ports."""
-        return (self.mvu.jobs, self.mvu.windows, *self.controller.groups)
+        return (self.runs, self.mvu.jobs, self.mvu.windows, *self.controller.groups)

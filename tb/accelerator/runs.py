@@ -140,6 +140,9 @@ class RunDriver(uvm_driver):
         env, host, plan = self.env, self.env.host, item.plan
         # What is to fail, the model refuses.
         expected = Promise(0) if item.fails else self._predict(plan)
+        before = (
+            "nothing" if host.plan is None else "the same network" if host.plan is plan else "another network"
+        )
         if host.plan is not plan:
             await self.or_stop(host.load_plan(plan))
         await self.or_stop(host.write_tensor(plan.network.input, stored_input(plan, item.x)))
@@ -156,6 +159,13 @@ class RunDriver(uvm_driver):
         await env.settle()
         if env.failed.is_set():
             raise BenchStopped
+        env.coverage.runs.sample(
+            mapping=plan.mapping,
+            input=plan.folded,
+            phases=len(plan.phases),
+            before=before,
+            ends="in failure" if item.fails else "done",
+        )
         if item.fails:
             return
         self._check_tensors(item)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["PORTABLE", "Feeder", "memory_of", "number_at"]
+__all__ = ["PORTABLE", "Feeder", "counts_code", "memory_of", "number_at", "write_code_coverage"]
 
 PORTABLE = "ASSAY_PORTABLE"  #: environment variable: 1: through VPI, as in any other simulator
 
@@ -57,6 +58,19 @@ def memory_of(handle: Any) -> np.ndarray | None:
     if not address:
         return None
     return np.ctypeslib.as_array((ctypes.c_uint8 * size.value).from_address(address))
+
+
+def counts_code() -> bool:
+    """Whether the simulator counts what of the design is executed (a build with COVERAGE=1)."""
+    return hasattr(ctypes.CDLL(None), "assay_coverage")
+
+
+def write_code_coverage(path: Path) -> None:
+    """Write what was executed since the last call, or since the start, and count from 0 again. The file is there as a
+    whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    ctypes.CDLL(None).assay_coverage(os.fsencode(partial))
+    os.replace(partial, path)
 
 
 def number_at(memory: np.ndarray) -> Any:

@@ -26,7 +26,7 @@ BLOCK = Block(
             "3x8-xrandom",
             {"Mvus": 3, "Lanes": 8, "WeightDepth": 64},
             simulators=("verilator",),
-            tests="reset",
+            tests="resets|random_rounds|storms",
             x_random=True,
         ),
     ),

@@ -32,6 +32,8 @@ class CrossbarCoverage:
             [CoverPoint("destinations", range(mvus + 1)), CoverPoint("taken", ("at once", "in parts"))],
             crosses=[("destinations", "taken")],
             impossible=lambda labels: int(labels["destinations"]) < 2 and labels["taken"] == "in parts",
+            # Where all units are there, whichever one is named exists.
+            absent=lambda point, label: point == "destinations" and label == "0" and mvus == CROSSBAR_PORTS,
         )
         self._words: list[tuple[int, int, int]] = []
         self._taken: list[tuple[int, str]] = []

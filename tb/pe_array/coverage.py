@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,11 @@ class PeArrayCoverage:
                 ("weight_sign", "weight_zero"),
                 ("output_sign", "output_zero", "lane_op"),
             ],
+            # Of an unsigned operand 0 is the least.
+            impossible=lambda labels: any(
+                labels.get(f"{operand}_sign") == "unsigned" and labels.get(f"{operand}_zero") == "0"
+                for operand in ("input", "weight", "output")
+            ),
         )
         self.lengths = CoverGroup(
             "pe_array_lengths",
@@ -342,35 +348,50 @@ class PeArrayCoverage:
 
     def sample_layer(self, operator: Any) -> None:
         """Count a layer by its operator, of `golden.layers`."""
+        for group, values in self._of_layer(operator):
+            group.sample(**values)
+
+    def is_new(self, operator: Any) -> bool:
+        """Whether a layer would hit a bin that none has hit so far."""
+        return any(group.is_new(**values) for group, values in self._of_layer(operator))
+
+    def _of_layer(self, operator: Any) -> Iterator[tuple[CoverGroup, dict[str, Any]]]:
+        """The groups that a layer belongs to, with its sample of each."""
         operator = getattr(operator, "operator", operator)  # of a `Pairwise`
         kind = "subtract" if getattr(operator, "subtract", False) else _KINDS_OF[type(operator)]
         inner = getattr(operator, "layer", operator)  # of a fully connected one
         activation = getattr(inner, "activation", "NONE")
         scheme = "fixed_point" if type(operator).__module__ == fixed_point.__name__ else "tflite"
-        self.layers.sample(kind=kind, activation=activation, scheme=scheme)
+        yield self.layers, {"kind": kind, "activation": activation, "scheme": scheme}
         if kind == "convolution":
             convolution = operator.convolution
             window = convolution.window
             (rows, columns), group = window.kernel, "depthwise" if convolution.depthwise else "grouped"
-            self.convolutions.sample(
-                group=group if convolution.groups > 1 else "standard",
-                kernel="1x1" if rows == columns == 1 else "square" if rows == columns else "other",
-                kernel_rows=rows,
-                kernel_columns=columns,
-                row_stride=window.stride[0],
-                column_stride=window.stride[1],
-                padding=_padding(window),
-                activation=activation,
+            yield (
+                self.convolutions,
+                {
+                    "group": group if convolution.groups > 1 else "standard",
+                    "kernel": "1x1" if rows == columns == 1 else "square" if rows == columns else "other",
+                    "kernel_rows": rows,
+                    "kernel_columns": columns,
+                    "row_stride": window.stride[0],
+                    "column_stride": window.stride[1],
+                    "padding": _padding(window),
+                    "activation": activation,
+                },
             )
         elif kind in ("max pool", "average pool"):
             window = operator.window
             rows = window.kernel[0]
-            self.pools.sample(
-                kind=kind.split()[0],
-                kernel_rows=rows if 2 <= rows <= 7 else 0,
-                row_stride=window.stride[0],
-                padding=_padding(window),
-                activation=activation,
+            yield (
+                self.pools,
+                {
+                    "kind": kind.split()[0],
+                    "kernel_rows": rows if 2 <= rows <= 7 else 0,
+                    "row_stride": window.stride[0],
+                    "padding": _padding(window),
+                    "activation": activation,
+                },
             )
 
     def sample_errors(self, names: set[str]) -> None:

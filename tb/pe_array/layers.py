@@ -23,6 +23,8 @@ from assay.tb.pe_array.tiles import TileItem
 
 #: A layer: its operator and its inputs [runs, *shape].
 _Made = tuple[Any, list[np.ndarray]]
+#: A layer's name, its output by the operator, and its tiles.
+_Mapped = tuple[str, np.ndarray, LayerTiles]
 
 
 class RandomLayers:
@@ -65,28 +67,63 @@ class RandomLayers:
         made = 0
         while made < count:
             if made % 4 == 3 or self.params.data_width < 8:
-                name, expected, layer = self.plain(made)
+                operator = None
+                drawn: _Mapped | None = self.plain(made)
             else:
                 operator, inputs = self.deal(*self.kinds)()
-                name = f"random {made} ({type(getattr(operator, 'operator', operator)).__name__})"
-                expected = operator(*inputs)
-                try:
-                    layer = map_operator(
-                        name, operator, inputs, expected.shape[1:], expected.dtype, self.params
-                    )
-                except DoesNotFitError:
-                    continue  # a draw outside the build's limits
-                if array_bound([place.tile for place in layer.places], self.params) <= most:
+                drawn = self._mapped(f"random {made}", operator, inputs)
+            if drawn is not None and self._clocks(drawn[2]) <= most:
+                if operator is not None:
                     coverage.sample_layer(operator)
-            if array_bound([place.tile for place in layer.places], self.params) > most:
+                made += 1
+                yield from self._played(*drawn, fail)
+
+    def new_items(
+        self, draws: int, most: int, coverage: PeArrayCoverage, fail: Callable[..., None]
+    ) -> Iterator[TileItem]:
+        """The tiles of random layers that hit a bin which none has hit, until none is left.
+
+        Args:
+            draws: at most; nearly all of them are not played.
+            most, coverage, fail: as for `items`.
+        """
+        groups = (coverage.layers, coverage.convolutions, coverage.pools)
+        for number in range(draws):
+            operator, inputs = self.deal(*self.kinds)()
+            if not coverage.is_new(operator):
                 continue
-            made += 1
+            drawn = self._mapped(f"new {number}", operator, inputs)
+            if drawn is not None and self._clocks(drawn[2]) <= most:
+                coverage.sample_layer(operator)
+                yield from self._played(*drawn, fail)
+                if not any(group.missed() for group in groups):
+                    return
 
-            def compare(output: np.ndarray, name: str = name, expected: np.ndarray = expected) -> None:
-                if not np.array_equal(output, expected):
-                    fail(f"golden array and golden layer disagree on layer {name}", kind="golden")
+    def _mapped(self, name: str, operator: Any, inputs: list[np.ndarray]) -> _Mapped | None:
+        """A layer that was drawn; None if it is outside the build's limits."""
+        name = f"{name} ({type(getattr(operator, 'operator', operator)).__name__})"
+        expected = operator(*inputs)
+        try:
+            return (
+                name,
+                expected,
+                map_operator(name, operator, inputs, expected.shape[1:], expected.dtype, self.params),
+            )
+        except DoesNotFitError:
+            return None
 
-            yield from layer_items(name, layer, compare)
+    def _clocks(self, layer: LayerTiles) -> int:
+        return array_bound([place.tile for place in layer.places], self.params)
+
+    @staticmethod
+    def _played(
+        name: str, expected: np.ndarray, layer: LayerTiles, fail: Callable[..., None]
+    ) -> Iterator[TileItem]:
+        def compare(output: np.ndarray) -> None:
+            if not np.array_equal(output, expected):
+                fail(f"golden array and golden layer disagree on layer {name}", kind="golden")
+
+        yield from layer_items(name, layer, compare)
 
     # -----------------------------------------------------------------------------------------
     # TFLite's operators
@@ -237,7 +274,7 @@ class RandomLayers:
         return tflite.Softmax(self.affine(), target, self.deal(1.0, self.random.uniform(0.1, 4))), [x]
 
     def pool(self) -> _Made:
-        side = self.deal(*range(2, 8))
+        side = self.deal(*range(1, 9))
         kernel = (side, side) if self.random.random() < 0.7 else (side, self.deal(*range(1, 8)))
         stride = self.deal((1, 1), (2, 2), (2, 1), (3, 3))
         padding = [0, 0, 0, 0]
@@ -281,7 +318,7 @@ class RandomLayers:
             return fixed_point.MaxPool(window), [x]
         return fixed_point.AveragePool(window, -4, -5, self.deal(True, False)), [x]
 
-    def plain(self, number: int) -> tuple[str, np.ndarray, LayerTiles]:
+    def plain(self, number: int) -> _Mapped:
         """A convolution of words of the array's own width, signed or not: the sums, modulo 2**32, clamped."""
         width = self.params.data_width
         while True:

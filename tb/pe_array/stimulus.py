@@ -75,17 +75,24 @@ class Stimulus:
 
     def _header(self, given: dict[str, int]) -> dict[str, int]:
         r, p = self.random, self.params
-        kernel_rows = given.get("window.kernel_rows") or self.deal(*range(1, MAX_KERNEL + 1))
-        most_stride = min(MAX_STRIDE, kernel_rows)
-        row_stride = given.get("window.row_stride") or r.choice((r.randint(1, most_stride), most_stride))
+        kernel_rows, row_stride = self.deal(
+            *((k, s) for k in range(1, MAX_KERNEL + 1) for s in range(1, min(MAX_STRIDE, k) + 1))
+        )
+        kernel_rows = given.get("window.kernel_rows") or kernel_rows
+        row_stride = given.get("window.row_stride") or min(row_stride, kernel_rows)
         channels = given.get("packet.channels") or self.deal(1, 1, 2, 3, r.randint(1, 9))
         phases = self.deal(1, 2, 3, 4)
-        row_blocks = given.get("repeat.row_blocks") or self.deal(1, 1, 2, 3)
+        images, row_blocks = self.deal(*((i, b) for i in (1, 1, 2, 3) for b in (1, 1, 2, 3)))
+        row_blocks = given.get("repeat.row_blocks") or row_blocks
         rows_output = r.randint((row_blocks - 1) * p.rows + 1, row_blocks * p.rows)
         rescaling = given.get("mode.rescaling", self.deal(*Rescaling))
         counts = rescaling == Rescaling.RATIONAL and given.get("mode.count_divide", self.deal(0, 1))
         pad_top = r.choice((0, 1, r.randint(0, 15)))
-        rows_map = r.choice((1, r.randint(1, row_blocks * p.rows * row_stride + 4), 1000))
+        reads = (rows_output - 1) * row_stride + kernel_rows
+        # The last one: one row of padding below.
+        rows_map = r.choice(
+            (1, r.randint(1, row_blocks * p.rows * row_stride + 4), 1000, max(1, reads - pad_top - 1))
+        )
         if counts:  # some windows reach beyond the map's first row, and some beyond its last
             pad_top, rows_map = r.randrange(kernel_rows), r.randint(1, rows_output * row_stride)
         width = p.data_width
@@ -104,7 +111,7 @@ class Stimulus:
             "mode.subtract": r.randint(0, 1),
             "mode.input_signed": int(signed),
             "mode.weight_signed": r.randint(0, 1),
-            "repeat.images": self.deal(1, 1, 2, 3),
+            "repeat.images": images,
             "repeat.row_blocks": row_blocks,
             "packet.channels": channels,
             "window.kernel_rows": kernel_rows,

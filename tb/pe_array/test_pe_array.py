@@ -16,6 +16,7 @@ from cocotb.utils import get_sim_time
 from assay.golden import DoesNotFitError
 from assay.golden.graph import Node
 from assay.golden.pe_array.mapping import map_operator
+from assay.golden.pe_array.parameters import MAX_KERNEL
 from assay.golden.pe_array.plan import ArrayPlan
 from assay.golden.pe_array.registers import BY_NAME
 from assay.golden.pe_array.shapes import SHAPES
@@ -114,7 +115,12 @@ async def random_layers(self: PeArrayTest) -> None:
     """Constrained random layers: kernels, strides, padding, groups, activations, pooling, pairs, tables."""
     env = self.env
     layers = RandomLayers(self.stimulus)
-    await self.play(layers.items(self.pick(150, 8), self.pick(3000, 400), env.coverage, env.fail))
+    most = self.pick(3000, 400)
+    await self.play(layers.items(self.pick(150, 8), most, env.coverage, env.fail))
+    if env.params.data_width == 8 and env.params.columns >= MAX_KERNEL:  # others cannot have every layer
+        await self.play(layers.new_items(self.pick(10_000, 0), most, env.coverage, env.fail))
+        for group in (env.coverage.layers, env.coverage.convolutions, env.coverage.pools):
+            self.must_cover(group)
 
 
 @PeArrayTest.test

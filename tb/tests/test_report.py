@@ -47,8 +47,20 @@ def test_a_passing_run(run_dir):
     assert (summary["words_compared"], summary["values_compared"]) == (3, 24)
     assert (summary["clocks"], summary["ideal_clocks"]) == (1020, 1000)
     assert summary["coverage"] == {"jobs": 50.0}
-    assert json.loads((run_dir / "coverage_jobs.json").read_text())["name"] == "jobs"
+    assert json.loads((run_dir / "coverage" / "mvu" / "jobs.json").read_text())["name"] == "jobs"
     assert lines[0].startswith("PASS mvu (Icarus 11.0, seed 7)")
+
+
+def test_the_coverage_of_a_run_is_that_of_its_tests(run_dir):
+    """Each is kept apart, and what a run reports is their sum."""
+    for test, bits in (("first", 1), ("second", 2)):
+        report = Report(f"mvu {test}", out=lambda text: None)
+        group = CoverGroup("jobs", [CoverPoint("bits", [1, 2])])
+        group.sample(bits=bits)
+        report.add_coverage(group)
+        kept = json.loads((run_dir / "coverage" / test / "jobs.json").read_text())
+        assert kept["items"]["bits"]["hits"] == {str(bits): 1}
+    assert report.coverage == {"jobs": 100.0}
 
 
 def test_a_mismatch_is_told_once_with_everything_needed(run_dir):
