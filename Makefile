@@ -14,6 +14,8 @@ PYTEST_ARGS ?=
 CHANGED ?=
 # Proofs that make prove makes; none: all.
 PROOFS ?=
+# With a value, make synth writes the baselines in place of comparing with them.
+UPDATE ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
 
@@ -107,6 +109,10 @@ test: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run the whole pytest regression; JUn
 .PHONY: prove
 prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and find the bugs planted for each
 	@$(PY) -m sim prove $(PROOFS)
+
+.PHONY: synth
+synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
+	@$(PY) -m sim synth $(if $(UPDATE),--update)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)

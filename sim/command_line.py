@@ -27,6 +27,7 @@ from assay.sim.job import Job, choose_seed
 from assay.sim.options import MAY_BE_EMPTY, OUTPUT_OPTIONS, RENAMED, RUN_OPTIONS, VARIABLES, as_typed
 from assay.sim.proofs import prove
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
+from assay.sim.synth import synth
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Benchmarks, Capability, Command
@@ -232,6 +233,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     proving.add_argument("--list", action="store_true", help="print what is proved and assumed, and end")
     proving.set_defaults(command=_prove)
 
+    synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
+    _add_top(synthesis, None)
+    _add(synthesis, by_variable("PARAMS"))
+    synthesis.add_argument("--update", action="store_true", help="write the baseline in place of comparing")
+    synthesis.set_defaults(command=_synth)
+
     check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)
 
@@ -269,7 +276,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = 
         action.default = _variable(variable) or default
 
 
-def _add_top(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_top(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Which block, and where blocks are."""
     option = by_variable("TOPLEVEL")
     _add(parser, option._replace(text=option.text.partition(" (")[0]), default)
@@ -646,6 +653,12 @@ def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
         print(prove.listing(arguments.names))
         return 0
     return prove.run(arguments.names, _announce)
+
+
+def _synth(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    known = synth.chosen(arguments.top or "", blocks)
+    given = _parameters(arguments, known[0])
+    return synth.run(known, given, arguments.update, _announce)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

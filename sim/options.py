@@ -78,6 +78,7 @@ MAKE_ONLY = {
     "EXTRAS": "extra that `make test` installs (default: test, with the reference frameworks; empty: none)",
     "WORKERS": "number of tests that run at a time (default: 2)",
     "PROOFS": "proofs that `make prove` makes, with spaces between them (default: all)",
+    "UPDATE": "1: `make synth` writes the baselines in place of comparing with them",
     "PYTHON": "interpreter that has all packages; .venv is then not used",
     "BASE_PYTHON": "interpreter that .venv is made from, 3.11 or newer (default: python3)",
 }
