@@ -16,6 +16,8 @@ CHANGED ?=
 PROOFS ?=
 # Folders of runs that make coverage reports; none: it makes the runs.
 RUNS ?=
+# With a value, make synth writes the baselines in place of comparing with them.
+UPDATE ?=
 # Packages of pyproject.toml that `make test` wants beside the rest: the independent references.
 EXTRAS ?= test
 
@@ -117,6 +119,10 @@ prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and 
 .PHONY: mutate
 mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all blocks, and report which the tests find
 	@$(PY) -m sim mutate
+
+.PHONY: synth
+synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
+	@$(PY) -m sim synth $(if $(UPDATE),--update)
 
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)

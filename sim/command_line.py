@@ -36,6 +36,7 @@ from assay.sim.options import (
 )
 from assay.sim.proofs import prove
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
+from assay.sim.synth import synth
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Benchmarks, Capability, Command
@@ -252,6 +253,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         _add(mutating, option, option.default or None)
     mutation.add_arguments(mutating)
     mutating.set_defaults(command=_mutate)
+
+    synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
+    _add_top(synthesis, None)
+    _add(synthesis, by_variable("PARAMS"))
+    synthesis.add_argument("--update", action="store_true", help="write the baseline in place of comparing")
+    synthesis.set_defaults(command=_synth)
 
     check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)
@@ -643,6 +650,12 @@ def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 def _mutate(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
     return mutation.mutate(arguments, blocks, lambda block: _parameters(arguments, block), seed, _announce)
+
+
+def _synth(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    known = synth.chosen(arguments.top or "", blocks)
+    given = _parameters(arguments, known[0])
+    return synth.run(known, given, arguments.update, _announce)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

@@ -116,6 +116,7 @@ MAKE_ONLY = {
     "WORKERS": "number of tests that run at a time (default: 2)",
     "RUNS": "folders of runs that `make coverage` reports, with spaces between them (default: it makes the runs)",
     "PROOFS": "proofs that `make prove` makes, with spaces between them (default: all)",
+    "UPDATE": "1: `make synth` writes the baselines in place of comparing with them",
     "PYTHON": "interpreter that has all packages; .venv is then not used",
     "BASE_PYTHON": "interpreter that .venv is made from, 3.11 or newer (default: python3)",
 }

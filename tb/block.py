@@ -41,6 +41,7 @@ __all__ = [
     "Extra",
     "Lint",
     "Sources",
+    "Synth",
     "Variant",
     "expand_sources",
 ]
@@ -102,6 +103,19 @@ class Lint:
 
 
 @dataclass(frozen=True)
+class Synth:
+    """How ``synth`` synthesises the RTL of `Block.lint`; its baseline is ``synth.json`` beside the declaration.
+
+    Attributes:
+        parameters: HDL parameters of its top; small ones, as each gate of it is computed.
+        registers: ``module.array`` -> why it is made of flip-flops, though it has enough words for a memory.
+    """
+
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+    registers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Data:
     """A file that the HDL reads while it is simulated (``$readmemh("weights.hex")``) or includes.
 
@@ -159,6 +173,7 @@ class Block:
         capabilities: what the block can do beyond its own tests.
         coverage: class of the functional coverage, whose ``groups`` are the cover groups; None: it has none.
         lint: the RTL that is linted alone; None: no RTL of its own.
+        synth: how this RTL is synthesised; None: it is not.
         waive: source (wildcards allowed) -> codes of Verilator's warnings that are not shown of it, ``*`` for all
             warnings of both simulators.
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
@@ -192,6 +207,7 @@ class Block:
     capabilities: tuple[Capability, ...] = ()
     coverage: Callable[[], Any] | None = None
     lint: Lint | None = None
+    synth: Synth | None = None
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
     repeated: tuple[str, ...] = ()
@@ -224,6 +240,8 @@ class Block:
                 table[name].check(value)
         self.resolve_parameters(self.defaults)
         self.resolve_parameters(self.small)
+        if self.synth is not None and self.lint is None:
+            raise AssayError("synth: must stand beside lint, which names the RTL")
         for variant in self.variants:
             self.resolve_parameters(variant.parameters)
             for simulator in variant.simulators:

@@ -34,13 +34,16 @@ module mvu_regs
   // mvustatus is the last register; all below it are configuration.
   localparam int CfgWidth = (NumRegs - 1) * 32;
 
-  logic [CfgWidth-1:0] next_q, active_q;
+  // By register: a register's number selects a word, where a computed bit would become a shifter as wide as all of them.
+  logic [NumRegs-2:0][31:0] next_q, write_mask;
+  logic [CfgWidth-1:0] active_q;
   logic pending_q, done_q, error_q, rsp_valid_q;
   logic [7:0] jobs_q, cause_q;
   logic [31:0] rsp_rdata_q, status;
   logic accept, is_config, is_status, write_config, write_status;
 
   assign is_config    = req_addr_i < RegAddrWidth'(NumRegs - 1);
+  assign write_mask   = WriteMask[CfgWidth-1:0];
   assign is_status    = req_addr_i == AddrMvustatus;
   // Ready speaks of a valid request only: the others' fields may be unknown.
   assign accept       = req_valid_i && (req_write_i ? !(is_config && pending_q) : !rsp_valid_q || rsp_ready_i);
@@ -52,7 +55,7 @@ module mvu_regs
     if (!rst_ni) begin
       next_q <= '0;
     end else if (write_config) begin
-      next_q[int'(req_addr_i)*32+:32] <= req_wdata_i & WriteMask[int'(req_addr_i)*32+:32];
+      next_q[req_addr_i] <= req_wdata_i & write_mask[req_addr_i];
     end
   end
 
@@ -98,7 +101,7 @@ module mvu_regs
       rsp_rdata_q <= '0;
     end else if (accept && !req_write_i) begin
       rsp_valid_q <= 1'b1;
-      rsp_rdata_q <= is_status ? status : is_config ? next_q[int'(req_addr_i)*32+:32] : 32'd0;
+      rsp_rdata_q <= is_status ? status : is_config ? next_q[req_addr_i] : 32'd0;
     end else if (rsp_ready_i) begin
       rsp_valid_q <= 1'b0;
     end

@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.sim.coverage.code import KINDS, Point
 from assay.sim.coverage.merged import GOALS, METRICS, Merged, SourceFile, describe
+from assay.sim.pages import rendered
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -18,10 +19,7 @@ NEVER_SHOWN = 12
 
 def page(merged: Merged, title: str) -> str:
     """The text of the HTML file. Needs the extra ``coverage``."""
-    import jinja2  # the runs themselves do without it
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(_content(merged, title))
+    return rendered(TEMPLATE, _content(merged, title))
 
 
 def _content(merged: Merged, title: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from assay.sim.elaborate import Elaborated
 from assay.sim.mutation.mutant import Mutant
-from assay.sim.proofs.yosys import run_yosys
+from assay.sim.yosys import run_yosys
 from assay.tb.errors import BuildFailed
 
 _EACH = (

@@ -20,7 +20,8 @@ from pathlib import Path
 from assay.sim import ROOT, outputs, shown
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
-from assay.sim.proofs.yosys import (
+from assay.sim.yosys import (
+    INCLUDE,
     SMTBMC,
     SOLVER,
     add_sources,
@@ -136,7 +137,8 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         BuildFailed: the design does not elaborate, or its assertions are not those of the table.
         AssayError: the bug's text is not in its file exactly once.
     """
-    add_sources(proof.sources, folder)
+    sources = [ROOT / name for name in proof.sources]
+    add_sources(sources, [INCLUDE], folder)
     if bug is not None:
         text = (ROOT / bug.file).read_text(encoding="utf-8")
         if text.count(bug.old) != 1 or bug.file not in proof.sources:
@@ -148,7 +150,7 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
     removed = [] if bug is None else [n for n in (*proof.properties, *proof.helpers) if n != bug.finds]
     values = [f"-G {name}={value}" for name, value in parameters.items()]
     commands = [
-        read_command(proof.sources, proof.top, "--no-synthesis-define -D FORMAL", *values),
+        read_command(sources, proof.top, folder, "--no-synthesis-define -D FORMAL", *values),
         f"hierarchy -top {proof.top}",
         "flatten",
         "proc",
@@ -216,7 +218,7 @@ def run(names: Sequence[str], announce: Announce) -> int:
         AssayError: there is no such proof, or packages are missing.
     """
     proofs = chosen(names)
-    check_installed()
+    check_installed("proofs", "prove")
     failed = sum(not (_hold(proof, announce)) for proof in proofs)
     announce(f"prove: {len(proofs) - failed} of {len(proofs)} proofs hold")
     return 1 if failed else 0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.sim import ROOT, command_line
-from assay.sim.proofs import prove, yosys
+from assay.sim import ROOT, command_line, yosys
+from assay.sim.proofs import prove
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.tb.errors import AssayError, BuildFailed

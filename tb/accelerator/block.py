@@ -7,9 +7,10 @@ from assay.golden.parameters import powers
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
-from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.controller.library import files
+from assay.tb.mvu.block import REGISTERS, SMALL_MEMORIES
 
 BLOCK = Block(
     __name__,
@@ -17,6 +18,10 @@ BLOCK = Block(
     hdl_top="accelerator_tb",
     sources=("rtl/accelerator/accelerator.f", BURSTS, "tb/accelerator/accelerator_tb.sv"),
     lint=Lint("accelerator", ("rtl/accelerator/accelerator.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
+    synth=Synth(
+        {"Mvus": 2, "Lanes": 8, "ImemWords": 256, "DmemWords": 256, **SMALL_MEMORIES},
+        REGISTERS,
+    ),
     include_dirs=("rtl/common",),
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),

@@ -2,7 +2,7 @@
 """The RISC-V barrel controller."""
 
 from assay.golden.controller.parameters import ControllerParameters
-from assay.tb.block import BURSTS, Block, Extra, Lint, Variant
+from assay.tb.block import BURSTS, Block, Extra, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.elf import check
@@ -21,6 +21,7 @@ BLOCK = Block(
     hdl_top="controller_tb",
     sources=("rtl/controller/controller.f", BURSTS, "tb/controller/controller_tb.sv"),
     lint=Lint("controller", ("rtl/controller/controller.f",), ("rtl/controller/controller_lint.vlt",)),
+    synth=Synth({"Harts": 2, "MulDiv": 1, "ImemWords": 256, "DmemWords": 256}),
     include_dirs=("rtl/common",),
     default_tests=("programs", "random_programs", "random_interrupts"),
     coverage=ControllerCoverage,

@@ -3,10 +3,16 @@
 
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.vectors import parameters
-from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.networks import check
+
+SMALL_MEMORIES = {"DataBanks": 4, "BankDepth": 16, "WeightDepth": 16, "ChannelDepth": 16}
+"""Parameters of the RTL that change no logic but the width of addresses and the number of banks."""
+
+REGISTERS = {"mvu_regs.next_q": "a job's configuration, of which all words are used at once"}
+"""Arrays of the RTL that are flip-flops, though they have enough words for a memory, and why."""
 
 BLOCK = Block(
     __name__,
@@ -14,6 +20,10 @@ BLOCK = Block(
     hdl_top="mvu_tb",
     sources=("rtl/mvu/mvu.f", BURSTS, "tb/mvu/mvu_tb.sv"),
     lint=Lint("mvu", ("rtl/mvu/mvu.f",), ("rtl/mvu/mvu_lint.vlt",)),
+    synth=Synth(
+        {"Lanes": 8, **SMALL_MEMORIES},
+        REGISTERS,
+    ),
     include_dirs=("rtl/common",),
     default_tests=("real_layers", "corners", "random_jobs"),
     test_modules=("test_mvu", "test_mvu_control"),

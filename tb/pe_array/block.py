@@ -3,7 +3,7 @@
 
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.vectors import parameters
-from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.model import ArrayModel
@@ -20,6 +20,10 @@ BLOCK = Block(
     hdl_top="pe_array_tb",
     sources=("rtl/pe_array/pe_array.f", BURSTS, "tb/pe_array/pe_array_tb.sv"),
     lint=Lint("pe_array", ("rtl/pe_array/pe_array.f",), ("rtl/pe_array/pe_array_lint.vlt",)),
+    synth=Synth(
+        {"Rows": 1, "Columns": 2, "Vectors": 1, "Lanes": 1, "WeightDepth": 16, "PixelDepth": 16},
+        {"pe_array_post.gen_table.words": "all values of a group look up a word of the table in one clock"},
+    ),
     include_dirs=("rtl/common",),
     default_tests=("real_layers", "corners"),
     test_modules=("test_pe_array", "test_pe_array_control"),
