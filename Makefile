@@ -114,6 +114,10 @@ prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and 
 mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all blocks, and report which the tests find
 	@$(PY) -m sim mutate
 
+.PHONY: mutate-golden
+mutate-golden: $(MUTATION_ENVIRONMENT) ## Make faults in the golden model and report which its tests find
+	@$(PY) -m sim mutate-golden
+
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)
 	@$(PY) -m sim lint
