@@ -267,9 +267,16 @@ class _Campaign:
             if stage == PROOF:
                 alive = self._prove(group, alive)
                 continue
-            self._check_design(group, names)
-            alive = self._run_stage(group, stage, names, alive)
+            waiting = [n for n in alive if stage != DEFAULT or not self._survived_before(group.numbered[n])]
+            if waiting:
+                self._check_design(group, names)
+                survivors = self._run_stage(group, stage, names, waiting)
+                alive = sorted({*alive}.difference(waiting).union(survivors))
         self._tell(group, "done", force=True)
+
+    def _survived_before(self, mutant: Mutant) -> bool:
+        """Whether the mutant's default run is known, from a campaign that did not come to its end."""
+        return not self._plan.again and self._journal.result(mutant.key) is not None
 
     def _check_design(self, group: _Group, names: Sequence[str]) -> None:
         """The model with no mutant selected passes every test; how long each takes."""

@@ -15,7 +15,7 @@ from assay.sim.mutation import campaign
 from assay.sim.mutation.campaign import Plan, Results
 from assay.sim.mutation.mutant import chosen
 from assay.sim.mutation.report import list_mutants, summarise
-from assay.sim.mutation.reviewed import Review, read_reviews, review_file
+from assay.sim.mutation.reviews import Review, read_reviews, review_file
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, MissingExtra
 
@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's switches; what has a variable of make's is in `sim.options`."""
     parser.add_argument(
         "--default-only", action="store_true", help="leave out proofs and all but the default run"
+    )
+    parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="modules of which every mutant is killed or reviewed: none may live",
     )
     parser.add_argument("--again", action="store_true", help="run also mutants whose result is known")
     parser.add_argument("--list", action="store_true", help="print the mutants and end")
@@ -62,7 +67,7 @@ def mutate(
     """
     if importlib.util.find_spec("jinja2") is None:
         raise MissingExtra(f"a report of mutants needs jinja2; install it with: {INSTALL}")
-    named = [find_block(arguments.top, blocks)] if arguments.top else _with_rtl(blocks)
+    named = _named(arguments, blocks)
     minutes = number("MINUTES", arguments.minutes, float, 0, 1 << 20)
     jobs = number("JOBS", arguments.jobs, int, 1, 1 << 10)
     plans = [
@@ -70,7 +75,7 @@ def mutate(
             block,
             {**block.small, **parameters(block)},
             seed,
-            words(arguments.modules),
+            _complete(block) if arguments.complete else words(arguments.modules),
             words(arguments.mutants),
             minutes / len(named),
             arguments.day or campaign.today(),
@@ -85,9 +90,24 @@ def mutate(
     living = 0
     for plan in plans:
         results = campaign.run(plan, announce)
-        reviews = read_reviews(review_file(plan.block))
-        living += _report(results, reviews, announce)
+        living += _report(results, read_reviews(review_file(plan.block)).of, announce)
     return 1 if living else 0
+
+
+def _complete(block: Block) -> tuple[str, ...]:
+    return read_reviews(review_file(block)).complete
+
+
+def _named(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> list[Block]:
+    named = [find_block(arguments.top, blocks)] if arguments.top else _with_rtl(blocks)
+    if arguments.complete:
+        if arguments.modules:
+            raise AssayError("--complete chooses the modules: leave MODULES away")
+        files = ", ".join(shown(review_file(block)) for block in named)
+        named = [block for block in named if _complete(block)]
+        if not named:
+            raise AssayError(f"no module is called complete in {files}")
+    return named
 
 
 def _with_rtl(blocks: Mapping[str, Block]) -> list[Block]:

@@ -106,7 +106,8 @@ class _Place:
 class _Finder:
     def __init__(self, design: Elaborated, files: Iterable[Path]) -> None:
         self._manager: Any = design.slang.sourceManager
-        self._context = ast.EvalContext(ast.ASTContext(design.compilation.getRoot(), ast.LookupLocation.max))
+        root: Any = design.compilation.getRoot()
+        self._context = ast.EvalContext(ast.ASTContext(root, ast.LookupLocation.max))
         self._files = {path.resolve(): path.read_bytes() for path in files}
         self._constant_functions = {
             name
@@ -442,7 +443,7 @@ class _Finder:
     def _stale(self, expression: Any, place: _Place) -> None:
         text = self._text(expression)
         symbol = expression.symbol
-        if text != symbol.name or not text.endswith("_d"):
+        if text is None or text != symbol.name or not text.endswith("_d"):
             return
         register = f"{text[:-2]}_q"
         scope = symbol.parentScope

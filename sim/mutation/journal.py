@@ -79,7 +79,9 @@ class Journal:
 
 def state_of(spec: BuildSpec, seed: int) -> str:
     """A hash of all that a result depends on: the design and its build, the bench, the golden model, and the seed."""
-    folders = {Path(package.__file__).resolve().parent for package in (golden, tb)} | {spec.block.root / "tb"}
+    folders = {Path(package.__file__ or "").resolve().parent for package in (golden, tb)} | {
+        spec.block.root / "tb"
+    }
     parts: list[object] = [spec.key(), seed]
     for folder in sorted(folders):
         for path in sorted(folder.rglob("*.py")):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from assay.sim.mutation.judge import ALIVE, DEFAULT, EQUIVALENT, KILLED, NOT_BUILT
 from assay.sim.mutation.mutant import Mutant
-from assay.sim.mutation.reviewed import Review
+from assay.sim.mutation.reviews import Review
 from assay.sim.pages import rendered
 
 TEMPLATE = Path(__file__).with_name("page.html")

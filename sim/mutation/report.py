@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.sim import shown
 from assay.sim.mutation.mutant import Mutant
 from assay.sim.mutation.page import Results, alive, page, scores, total
-from assay.sim.mutation.reviewed import Review
+from assay.sim.mutation.reviews import Review
 
 SHOWN = 20
 """Mutants that live and are named on the terminal; the page has all."""

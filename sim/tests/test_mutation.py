@@ -21,7 +21,7 @@ from assay.sim.mutation.faults import find_mutants
 from assay.sim.mutation.journal import Journal
 from assay.sim.mutation.judge import CRASHED, FELL_OVER, KILLED, STATES, SURVIVED, TIMED_OUT, judge
 from assay.sim.mutation.mutant import PACKAGE, VARIABLE, Mutant, instrumented
-from assay.sim.mutation.reviewed import read_reviews, review_file
+from assay.sim.mutation.reviews import read_reviews, review_file
 from assay.sim.run import Outcome, TestResult
 from assay.sim.tests.counter.block import BLOCK as COUNTER
 from assay.tb.block import Block
@@ -330,6 +330,7 @@ def test_a_file_that_is_no_journal_stays(tmp_path: Path) -> None:
         ),
         ("[a]\nline = 'x'\nstate = 'accepted'\nreason = ' '\n", "has no reason"),
         ("[a\n", "line 1"),
+        ("complete = 'a'\n", "complete must be a list of modules"),
     ],
 )
 def test_a_review_that_is_not_one_is_refused(text: str, message: str, tmp_path: Path) -> None:
@@ -344,7 +345,9 @@ def test_every_review_is_of_a_mutant(name: str) -> None:
     block = BLOCKS[name]
     design = model.elaborated(block, block.resolve_parameters(block.small))
     mutants = {m.key: m for m in find_mutants(design, model.mutable_files(block), block.root)}
-    for key, review in read_reviews(review_file(block)).items():
+    reviews = read_reviews(review_file(block))
+    assert set(reviews.complete) <= {path.stem for path in model.mutable_files(block)}
+    for key, review in reviews.of.items():
         assert key in mutants, f"{review_file(block)}: [{key}] {review.line}: there is no such mutant"
         assert review.line.partition(":")[0] == mutants[key].file.name
 

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Survivors that a person has looked at.
+"""What people have said of a block's mutants.
 
-They stand in ``sim/mutation/reviewed/<block>.toml``, or in ``tb/<block>/mutants.toml`` of a user:
+It stands in ``sim/mutation/reviewed/<block>.toml``, or in ``tb/<block>/mutants.toml`` of a user:
+
+    complete = ["mvu_planes"]
 
     [74f8fdb9cc]
     line = "mvu.sv: s1_load_q <= s2_load_q;"
     state = "equivalent"
     reason = "why no input can tell it from the design"
 
-A ``state`` is ``equivalent``, or ``accepted``: a real fault that no test needs to find, with the reason. An entry whose
-mutant is not there any more is named by every run, so that it is removed.
+Of a ``complete`` module every mutant is killed, proved equivalent or reviewed, and is to stay so. A ``state`` is
+``equivalent``, or ``accepted``: a real fault that no test needs to find, with the reason. An entry whose mutant is not
+there any more is named by every run, so that it is removed.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.sim.blocks import is_own
@@ -47,18 +51,34 @@ def review_file(block: Block) -> Path:
     return block.file.with_name("mutants.toml")
 
 
-def read_reviews(path: Path) -> dict[str, Review]:
-    """Mutant's key -> review; empty where there is no file.
+@dataclass(frozen=True)
+class Reviews:
+    """All of a block.
+
+    Attributes:
+        complete: modules.
+        of: mutant's key -> review.
+    """
+
+    complete: tuple[str, ...] = ()
+    of: Mapping[str, Review] = field(default_factory=dict)
+
+
+def read_reviews(path: Path) -> Reviews:
+    """The reviews in a file; none where there is no file.
 
     Raises:
         AssayError: the file is not as it should be; names the entry.
     """
     if not path.is_file():
-        return {}
+        return Reviews()
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AssayError(f"{path}: {error}") from None
+    complete = entries.pop("complete", [])
+    if not isinstance(complete, list) or not all(isinstance(name, str) for name in complete):
+        raise AssayError(f"{path}: complete must be a list of modules")
     reviews = {}
     for key, entry in entries.items():
         if not isinstance(entry, dict) or set(entry) != _FIELDS:
@@ -68,4 +88,4 @@ def read_reviews(path: Path) -> dict[str, Review]:
         if not str(entry["reason"]).strip():
             raise AssayError(f"{path}: [{key}] has no reason")
         reviews[key] = Review(str(entry["line"]), entry["state"], str(entry["reason"]))
-    return reviews
+    return Reviews(tuple(complete), reviews)
