@@ -11,7 +11,7 @@ from assay.sim import ROOT, outputs, shown
 from assay.sim.commands import make_word
 from assay.sim.mutation import command
 from assay.sim.mutation.report import list_mutants, summarise
-from assay.sim.mutation.reviewed import REVIEWED, read_reviews
+from assay.sim.mutation.reviews import REVIEWED, read_reviews
 from assay.tb.errors import AssayError, MissingExtra
 
 HELP = "make faults in the golden model, one at a time, and report which of them its tests find"
@@ -21,6 +21,11 @@ PACKAGES = ("coverage", "hypothesis", "jinja2", "mutmut", "pytest")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's switches; what has a variable of make's is in `sim.options`."""
+    parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="modules of which every mutant is killed or reviewed: none may live",
+    )
     parser.add_argument("--again", action="store_true", help="run also mutants whose result is known")
     parser.add_argument("--list", action="store_true", help="print the mutants and end")
     parser.add_argument(
@@ -44,11 +49,18 @@ def mutate(arguments: argparse.Namespace, announce: Callable[[str], None]) -> in
     from assay.sim.mutation.golden import campaign
     from assay.sim.mutation.golden.baseline import Code
 
+    code = Code(ROOT)
+    path = REVIEWED / f"{code.package}.toml"
+    reviews = read_reviews(path)
+    if arguments.complete and arguments.modules:
+        raise AssayError("--complete chooses the modules: leave MODULES away")
+    if arguments.complete and not reviews.complete:
+        raise AssayError(f"no module is called complete in {shown(path)}")
     plan = campaign.Plan(
-        Code(ROOT),
+        code,
         outputs.outputs() / "reports" / "mutation",
         outputs.build_root(),
-        command.words(arguments.modules),
+        reviews.complete if arguments.complete else command.words(arguments.modules),
         command.words(arguments.mutants),
         command.number("MINUTES", arguments.minutes, float, 0, 1 << 20),
         arguments.day or rtl.today(),
@@ -58,12 +70,10 @@ def mutate(arguments: argparse.Namespace, announce: Callable[[str], None]) -> in
     if arguments.list or arguments.patch:
         list_mutants(campaign.mutants_of(plan), ROOT, arguments.patch)
         return 0
-    path = REVIEWED / f"{plan.name}.toml"
-    reviews = read_reviews(path)
     results = campaign.run(plan, announce)
     whole = not plan.modules and not plan.keys and not plan.minutes
     living, gone = summarise(
-        results, reviews, plan.reports / f"{plan.name}.html", shown(path), whole, announce
+        results, reviews.of, plan.reports / f"{plan.name}.html", shown(path), whole, announce
     )
     if living:
         file = next(mutant.file for mutant in results.mutants if mutant.key == living[0])
