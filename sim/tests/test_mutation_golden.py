@@ -205,12 +205,16 @@ def test_what_a_cache_holds_is_computed_again_for_each_test(code: Code) -> None:
     with campaign.copied("test", code.root) as copy:
         baseline = campaign.ensure_baseline(code, [copy], code.root / "cache", print)
     small = code.root / "golden" / "small.py"
-    assert baseline.reaching(small, 20) == {
+    assert baseline.reaching(small, SOURCE.encode(), 20) == {
         "golden/tests/test_small.py::test_halvings",
         "golden/tests/test_small.py::test_halvings_again",
     }
-    assert len(baseline.reaching(small, 4)) == 6  # executed at import: all that reach the file
-    assert baseline.reaching(small, 12) == {"golden/tests/test_small.py::test_of_negative_numbers"}
+    assert (
+        len(baseline.reaching(small, SOURCE.encode(), 4)) == 6
+    )  # executed at import: all that reach the file
+    assert baseline.reaching(small, SOURCE.encode(), 12) == {
+        "golden/tests/test_small.py::test_of_negative_numbers"
+    }
 
 
 def test_fault_that_is_no_python_did_not_build(code: Code, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,13 +88,16 @@ class Baseline:
         for name in self.seconds:
             self._of_module.setdefault(name.partition("::")[0], []).append(name)
 
-    def reaching(self, file: Path, line: int) -> set[str]:
+    def reaching(self, file: Path, source: bytes, line: int) -> set[str]:
         """The tests that reach the statement of a line: for one that is executed when its file is imported, all that
         reach anything in the file.
+
+        Args:
+            source: the content of the file.
         """
         if file not in self._by_file:
             lines = self._data.contexts_by_lineno(file.relative_to(self._code.root).as_posix())
-            self._by_file[file] = _Reached.of(file, lines)
+            self._by_file[file] = _Reached.of(source, lines)
         tests: set[str] = set()
         for context in self._by_file[file].contexts(line):
             tests |= {context} if context in self.seconds else set(self._of_module.get(context, ()))
@@ -116,7 +119,7 @@ class _Reached:
     statements: Mapping[int, tuple[int, int]]
 
     @classmethod
-    def of(cls, file: Path, lines: Mapping[int, list[str]]) -> _Reached:
+    def of(cls, source: bytes, lines: Mapping[int, list[str]]) -> _Reached:
         statements: dict[int, tuple[int, int]] = {}
         inside: set[int] = set()
 
@@ -133,7 +136,7 @@ class _Reached:
             for child in ast.iter_child_nodes(node):
                 visit(child, in_function or is_function)
 
-        visit(ast.parse(file.read_bytes()), False)
+        visit(ast.parse(source), False)
         return cls(lines, inside, statements)
 
     def contexts(self, line: int) -> set[str]:

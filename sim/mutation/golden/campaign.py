@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import random
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,7 @@ def run(plan: Plan, announce: Announce) -> Results:
         RunFailed: the package without a fault does not pass its tests.
     """
     mutants = mutants_of(plan)
+    sources = {file: file.read_bytes() for file in {m.file for m in mutants}}  # its user may go on editing it
     journal = Journal(plan.reports / f"{plan.name}.jsonl", plan.code.state)
     todo = [m for m in mutants if plan.again or journal.result(m.key) is None]
     announce(
@@ -174,8 +175,11 @@ def run(plan: Plan, announce: Announce) -> Results:
         with contextlib.ExitStack() as stack:
             count = max(1, min(plan.jobs, len(todo)))
             copies = [stack.enter_context(copied(COMMAND, plan.code.root)) for _ in range(count)]
+            changed = [file for file, source in sources.items() if file.read_bytes() != source]
+            if changed:
+                raise AssayError(f"{changed[0]} changed while its mutants were made: begin again")
             baseline = ensure_baseline(plan.code, copies, plan.cache, announce)
-            _Campaign(plan, journal, baseline, announce).run(todo, copies)
+            _Campaign(plan, journal, baseline, sources, announce).run(todo, copies)
     entries = {m.key: entry for m in mutants if (entry := journal.result(m.key))}
     return Results(plan, mutants, entries, time.monotonic() - started)
 
@@ -223,8 +227,16 @@ class _Warm:
 
 
 class _Campaign:
-    def __init__(self, plan: Plan, journal: Journal, baseline: Baseline, announce: Announce) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        baseline: Baseline,
+        sources: Mapping[Path, bytes],
+        announce: Announce,
+    ) -> None:
         self._plan = plan
+        self._sources = sources
         self._journal = journal
         self._baseline = baseline
         self._announce = announce
@@ -277,18 +289,21 @@ class _Campaign:
     def _try(self, warm: _Warm, mutant: Mutant, of: int) -> None:
         """Run a mutant and record what became of it."""
         started = time.monotonic()
-        faulty = mutant.applied(mutant.file.read_bytes())
+        source = self._sources[mutant.file]
+        faulty = mutant.applied(source)
         try:
             compile(faulty, str(mutant.file), "exec")
         except SyntaxError as error:
             verdict, test, ran = Verdict(NOT_BUILT, message=str(error)), "", 0
         else:
             place = warm.copy / mutant.file.relative_to(self._plan.code.root)
+            times = place.stat()
             place.write_bytes(faulty)
             try:
                 verdict, test, ran = self._run_tests(warm, mutant)
             finally:
-                shutil.copy2(mutant.file, place)
+                place.write_bytes(source)
+                os.utime(place, ns=(times.st_atime_ns, times.st_mtime_ns))  # those of its byte code
         self._journal.add(
             mutant.key,
             {
@@ -300,7 +315,7 @@ class _Campaign:
                 "file": mutant.file.relative_to(self._plan.code.root).as_posix(),
                 "line": mutant.line,
                 "kind": mutant.kind,
-                "what": mutant.describe(mutant.file.read_bytes()),
+                "what": mutant.describe(source),
             },
         )
         with self._lock:
@@ -314,7 +329,7 @@ class _Campaign:
     def _run_tests(self, warm: _Warm, mutant: Mutant) -> tuple[Verdict, str, int]:
         """The verdict, the test that killed, and the number of tests that were run."""
         seconds = self._baseline.seconds
-        reaching = self._baseline.reaching(mutant.file, mutant.line)
+        reaching = self._baseline.reaching(mutant.file, self._sources[mutant.file], mutant.line)
         if not reaching:
             return Verdict(SURVIVED, message="no test reaches its line"), "", 0
         killer = self._journal.killer(mutant.key)
