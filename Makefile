@@ -124,6 +124,10 @@ mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all
 synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
 	@$(PY) -m sim synth $(if $(UPDATE),--update)
 
+.PHONY: mutate-golden
+mutate-golden: $(MUTATION_ENVIRONMENT) ## Make faults in the golden model and report which its tests find
+	@$(PY) -m sim mutate-golden
+
 .PHONY: lint
 lint: $(LINT_ENVIRONMENT) ## Lint the RTL (verilator -Wall, verible) and the Python (ruff, mypy)
 	@$(PY) -m sim lint

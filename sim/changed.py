@@ -109,7 +109,7 @@ class _Changed:
         else:
             top = item.path.relative_to(ROOT).parts[0] if item.path.is_relative_to(ROOT) else ""
             if top in PACKAGES:
-                parts = [_folder(ROOT / name) for name in PACKAGES[: PACKAGES.index(top) + 1]]
+                parts = [folder_hash(ROOT / name) for name in PACKAGES[: PACKAGES.index(top) + 1]]
             else:
                 parts = [_all_files(self.root)]
         return _hash([_software(), os.environ.get("SEED", ""), _file(item.path), *parts])
@@ -181,12 +181,13 @@ def _simulation(item: Item) -> str:
 @functools.cache
 def _benches(root: Path) -> str:
     """Of the Python that runs in and around a simulation of a block of the repository ``root``."""
-    own = [_folder(ROOT / name, tests=False) for name in (*PACKAGES, "sim")]
+    own = [folder_hash(ROOT / name, tests=False) for name in (*PACKAGES, "sim")]
     return _hash([*own, *([] if root == ROOT else [_all_files(root)])])
 
 
 @functools.cache
-def _folder(folder: Path, tests: bool = True) -> str:
+def folder_hash(folder: Path, tests: bool = True) -> str:
+    """A hash of the names and contents of a folder's files, without those that count through a build's key."""
     files = (
         path
         for path in folder.rglob("*")
@@ -212,10 +213,20 @@ def _all_files(root: Path) -> str:
 
 
 @functools.cache
+def installed() -> str:
+    """A hash of the versions of Python and of each installed distribution."""
+    return _hash(
+        [
+            sys.version,
+            sorted({d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}.items()),
+        ]
+    )
+
+
+@functools.cache
 def _software() -> str:
-    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     given = {name: text for name, text in os.environ.items() if name.startswith(("ASSAY_", "CI", "COCOTB_"))}
-    return _hash([sys.version, sorted(installed.items()), sorted(given.items())])
+    return _hash([installed(), sorted(given.items())])
 
 
 _digests: dict[tuple[str, int, int], str] = {}

@@ -25,6 +25,7 @@ from assay.sim.coverage import command as coverage
 from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
 from assay.sim.mutation import command as mutation
+from assay.sim.mutation.golden import command as golden_mutation
 from assay.sim.options import (
     MAY_BE_EMPTY,
     MUTATION_OPTIONS,
@@ -259,6 +260,14 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add(synthesis, by_variable("PARAMS"))
     synthesis.add_argument("--update", action="store_true", help="write the baseline in place of comparing")
     synthesis.set_defaults(command=_synth)
+
+    mutating_golden = add("mutate-golden", golden_mutation.HELP)
+    for option in MUTATION_OPTIONS:
+        _add(mutating_golden, option, option.default or None)
+    golden_mutation.add_arguments(mutating_golden)
+    mutating_golden.set_defaults(
+        command=lambda arguments, blocks: golden_mutation.mutate(arguments, _announce)
+    )
 
     check = add("check", "reject misspelt variables of make's command line, as all commands do")
     check.set_defaults(command=lambda arguments, blocks: 0)

@@ -75,28 +75,28 @@ MUTATION_OPTIONS = (
         "MODULES",
         "--modules",
         "NAMES",
-        "`make mutate`: source files to make faults in, without suffix (default: the block's own)",
+        "`make mutate`, `mutate-golden`: files to make faults in, without suffix (default: the block's own, or all)",
     ),
     Option(
         "MUTANTS",
         "--mutants",
         "KEYS",
-        "`make mutate`: mutants to run, again if their results are known (default: all)",
+        "`make mutate`, `mutate-golden`: mutants to run, again if their results are known (default: all)",
     ),
     Option(
         "MINUTES",
         "--minutes",
         "N",
-        "`make mutate`: time after which no further mutant begins; 0: no limit",
+        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit",
         "0",
     ),
     Option(
         "DAY",
         "--day",
         "TEXT",
-        "`make mutate`: chooses what is run where MINUTES are given (default: today's date)",
+        "`make mutate`, `mutate-golden`: chooses what is run where MINUTES are given (default: today's date)",
     ),
-    Option("JOBS", "--jobs", "N", "`make mutate`: number of simulators at a time", "2"),
+    Option("JOBS", "--jobs", "N", "`make mutate`, `mutate-golden`: number of processes that run tests", "2"),
 )
 
 OPTIONS = (

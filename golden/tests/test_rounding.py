@@ -107,6 +107,18 @@ def test_arguments_broadcast_and_every_dtype_is_taken():
     assert rescale(np.zeros((0, 3), np.int32), 3, 7).shape == (0, 3)
 
 
+@given(
+    st.sampled_from([shift_right, divide, lambda x, d, rounding: rescale(x, 3, d, rounding)]),
+    st.sampled_from([((0,), ()), ((), (0,)), ((0,), (0,)), ((0, 3), (3,)), ((2, 1), (0,)), ((0,), (1,))]),
+    st.sampled_from(DETERMINISTIC),
+)
+def test_empty_arrays_make_empty_ones(function, shapes, rounding):
+    """Whichever argument is empty: there is no least or greatest value to choose the arithmetic by."""
+    x, d = (np.full(shape, 5, np.int32) for shape in shapes)
+    y = function(x, d, rounding)
+    assert y.shape == np.broadcast_shapes(*shapes) and y.dtype == np.int64
+
+
 @pytest.mark.parametrize(
     ("call", "error", "sentence"),
     [

@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +62,7 @@ class Mutant:
         line: of the first edit, counted from 1.
         text: that line, without the white space around it.
         key: identifies the mutant as long as its line stays as it is, wherever it moves in its file.
+        parts: the texts are expressions, which are put in parentheses where they need them.
     """
 
     file: Path
@@ -70,6 +71,7 @@ class Mutant:
     line: int
     text: str
     key: str = ""
+    parts: bool = True
 
     def describe(self, source: bytes) -> str:
         """What is different, in a few words.
@@ -86,7 +88,8 @@ class Mutant:
     def applied(self, source: bytes) -> bytes:
         """Its file with the fault in it."""
         for edit in sorted(self.edits, reverse=True):
-            source = source[: edit.start] + part(edit.text).encode() + source[edit.end :]
+            text = part(edit.text) if self.parts else edit.text
+            source = source[: edit.start] + text.encode() + source[edit.end :]
         return source
 
     def patch(self, root: Path) -> str:
@@ -153,7 +156,7 @@ def identified(mutants: Iterable[Mutant], root: Path) -> list[Mutant]:
         seen[key] += 1
         if seen[key] > 1:  # an equal line further down
             key = f"{key}.{seen[key]}"
-        found.append(Mutant(mutant.file, mutant.kind, mutant.edits, mutant.line, mutant.text, key))
+        found.append(replace(mutant, key=key))
     return found
 
 

@@ -28,6 +28,9 @@ from assay.tb.errors import AssayError
 
 STATES = ("equivalent", "accepted")
 
+REVIEWED = Path(__file__).resolve().parent / "reviewed"
+"""The folder of Assay's own reviews."""
+
 _FIELDS = {"line", "state", "reason"}
 
 
@@ -44,7 +47,7 @@ class Review:
 def review_file(block: Block) -> Path:
     """Where the reviews of a block stand."""
     if is_own(block):
-        return Path(__file__).resolve().parent / "reviewed" / f"{block.name}.toml"
+        return REVIEWED / f"{block.name}.toml"
     return block.file.with_name("mutants.toml")
 
 

@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assay.golden.controller.assembler import assemble
 from assay.golden.controller.instructions import BY_NAME, decode, disassemble, random_instruction
@@ -167,3 +169,17 @@ def test_li_loads_the_constant(value):
 def test_refusals(source, message):
     with pytest.raises(ConfigurationError, match=message):
         assemble(source, DATA)
+
+
+@given(st.integers(0, (1 << 30) - 8), st.integers(-(1 << 20), 1 << 20), st.integers(-3, 3), st.integers(0, 3))
+def test_la_gives_the_address_at_every_distance(text, pages, near, before):
+    """auipc adds its upper 20 bits to its own address, addi a number of 12 bits with a sign: at the distances around
+    which the upper bits change, too.
+    """
+    text *= 4
+    address = (text + 0x800 * pages + 4 * near) % (1 << 32)
+    source = ".text\n" + "nop\n" * before + "la a0, there\n.data\nthere:\n.word 0\n"
+    auipc, addi = (int(word) for word in assemble(source, address, text).text[before:])
+    assert auipc & 0xFFF == 10 << 7 | 0x17 and addi & 0xFFFFF == 10 << 15 | 10 << 7 | 0x13
+    low = (addi >> 20 ^ 0x800) - 0x800
+    assert (text + 4 * before + (auipc & 0xFFFFF000) + low) % (1 << 32) == address

@@ -153,8 +153,8 @@ def padded_programs(draw):
     return program, draw(st.tuples(st.integers(0, 99), st.integers(0, 99))), geometry
 
 
-@given(padded_programs(), st.integers(1, 600))
-def test_padded_addresses(case, steps):
+@given(padded_programs(), st.integers(1, 600), st.integers(0, 600))
+def test_padded_addresses(case, steps, fewer):
     program, skip, geometry = case
     try:
         seen, clocks = padded_by_loops(program, skip, geometry, program.lengths, steps, 512)
@@ -164,7 +164,9 @@ def test_padded_addresses(case, steps):
         return
     windows = enumerate_windows(geometry, program.lengths, steps)
     assert windows.clocks.tolist() == clocks
-    assert padded_addresses(program, skip, windows, steps, 512).tolist() == seen
+    for count in (steps, min(fewer, steps)):  # none is a number of steps, too
+        found = padded_addresses(program, skip, windows, count, 512)
+        assert found.tolist() == seen[:count] and found.dtype == np.int64
 
 
 @given(padded_programs(), st.integers(1, 400))

@@ -11,8 +11,10 @@ from assay.golden.formats import IntFormat
 from assay.golden.mvu.layout import (
     activation_words,
     pack_activations,
+    pack_bits,
     pack_weights,
     unpack_activations,
+    unpack_bits,
     unpack_weights,
     weight_words,
 )
@@ -29,6 +31,15 @@ def random_values(seed: int, shape: tuple[int, ...], fmt: IntFormat) -> np.ndarr
     values = np.random.default_rng(seed).integers(fmt.min, fmt.max, shape, endpoint=True)
     values.flat[0], values.flat[-1] = fmt.min, fmt.max
     return values
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(1, 3), max_size=3), st.integers(1, 70))
+def test_bits_are_the_last_axis_whatever_the_others(seed, axes, bits):
+    values = np.random.default_rng(seed).integers(0, 2, (*axes, bits), np.uint8)
+    words = pack_bits(values)
+    expected = [sum(bit << i for i, bit in enumerate(row)) for row in values.reshape(-1, bits).tolist()]
+    assert words_as_integers(words.reshape(-1, words.shape[-1])) == expected
+    assert words.shape[:-1] == tuple(axes) and np.array_equal(unpack_bits(words, bits), values)
 
 
 @given(
