@@ -30,7 +30,8 @@ TILE_PROOFS = (
             Bug(
                 "rtl/pe_array/pe_array_sequencer.sv",
                 "      keep3_q     <= keep2_q;\n    end\n",
-                "      keep3_q     <= keep2_q;\n    end else if (complete2_q) begin\n      keep3_q <= keep2_q;\n    end\n",
+                "      keep3_q     <= keep2_q;\n    end else if (complete2_q) begin\n"
+                "      keep3_q <= keep2_q;\n    end\n",
                 "columns_stable",
             ),
         ),
