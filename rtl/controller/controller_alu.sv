@@ -20,7 +20,7 @@ module controller_alu
   logic [32:0] shifted;
   logic subtract, equal, less, is_unsigned;
 
-  assign first    = decoded_i.from_pc ? pc_i : decoded_i.from_zero ? '0 : rs1_i;
+  assign first    = decoded_i.from_pc ? pc_i : rs1_i;
   assign second   = decoded_i.second_rs2 ? rs2_i : imm_i;
   assign subtract = decoded_i.other && decoded_i.funct == FunctSub;
   assign sum      = first + (second ^ {32{subtract}}) + 32'(subtract);

@@ -36,8 +36,7 @@ module controller_decode
     decoded_o = '0;
     case (opcode)
       OpcodeLui: begin
-        decoded_o.writes    = 1'b1;
-        decoded_o.from_zero = 1'b1;
+        decoded_o.writes = 1'b1;
       end
       OpcodeAuipc: begin
         decoded_o.writes  = 1'b1;

@@ -18,9 +18,8 @@ package controller_decode_pkg;
     logic divide;
     // Writes rd, which may still be x0.
     logic writes;
-    // First operand of the adder: pc, 0, or else rs1; second: rs2 or else the immediate.
+    // First operand of the adder: pc or else rs1, which is x0 for lui; second: rs2 or else the immediate.
     logic from_pc;
-    logic from_zero;
     logic second_rs2;
     // As in OP: which result, with the second form of add and srl.
     logic [2:0] funct;
