@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proofs of what moves a PE array's tiles and the accelerator's blocks: sequencer, drain, transposer."""
+"""The proofs of what moves the PE array's tiles: sequencer and drain."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ TILE_PROOFS = (
             Bug(
                 "rtl/pe_array/pe_array_sequencer.sv",
                 "      keep3_q     <= keep2_q;\n    end\n",
-                "      keep3_q     <= keep2_q;\n    end else if (complete2_q) begin\n"
-                "      keep3_q <= keep2_q;\n    end\n",
+                "      keep3_q     <= keep2_q;\n    end else begin\n      keep3_q <= keep2_q;\n    end\n",
                 "columns_stable",
             ),
         ),
