@@ -17,7 +17,7 @@ class Bug:
     """Occurs exactly once."""
     new: str
     finds: str
-    """The property that fails."""
+    """The property that fails, though the helpers hold; of `bugs_by_induction` it may be a helper."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Proof:
     """Names of the assertions of the design that other proofs of the table hold, and that this one does without."""
     assumptions: Mapping[str, str] = field(default_factory=dict)
     """Names of the assertions that are about the inputs, which are assumed -> who keeps to them."""
+    cuts: Mapping[str, str] = field(default_factory=dict)
+    """Selections of yosys, after `proc` -> what they are: cells whose results the solver takes as any values."""
     parameters: tuple[Mapping[str, int], ...] = ({},)
     """Sets of the top's parameters, for each of which it is proved; bugs are planted with the first."""
     clocks: int = 12
@@ -50,4 +52,4 @@ class Proof:
     """Clocks in which the properties hold, after which they hold in the next one: then they always do. 0: there is no
     induction, and the proof ends with `clocks`."""
     bugs_by_induction: bool = False
-    """A planted bug is found where the induction fails for it, as a run from reset that shows it would be too long."""
+    """A planted bug is looked for in the step of the induction, as a run from reset that shows it would be too long."""

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.sim import ROOT, outputs, shown
+from assay.sim.proofs.solver import SOLVER, make_program
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.sim.proofs.yosys import (
     SMTBMC,
-    SOLVER,
-    SOLVER_PROGRAM,
     add_sources,
     check_installed,
     program,
@@ -78,9 +77,9 @@ class Model:
         vcd.unlink(missing_ok=True)
         # Of an induction it counts the clocks before the last.
         how = ["-i", "-t", str(clocks - 1)] if induction else ["-t", str(clocks)]
-        smtbmc, solver = program(SMTBMC), program(SOLVER_PROGRAM)
-        assert smtbmc is not None and solver is not None  # check_installed has seen them
-        path = os.pathsep.join([str(Path(solver).parent), os.environ.get("PATH", "")])
+        smtbmc = program(SMTBMC)
+        assert smtbmc is not None  # check_installed has seen it
+        path = os.pathsep.join([str(self.folder), os.environ.get("PATH", "")])
         command = [
             smtbmc,
             "-s",
@@ -146,23 +145,27 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         planted.unlink()
         planted.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
     # The bug must break the property that it names; others may break earlier.
-    removed = list(proof.elsewhere)
+    removed, assumed = list(proof.elsewhere), list(proof.assumptions)
     if bug is not None:
         removed += [name for name in proof.properties if name != bug.finds]
-        if not proof.bugs_by_induction:
-            removed += proof.helpers
+        others = [name for name in proof.helpers if name != bug.finds]
+        if proof.bugs_by_induction:
+            assumed += others
+        else:
+            removed += others
     values = [f"-G {name}={value}" for name, value in parameters.items()]
     commands = [
         read_command(proof.sources, proof.top, "--no-synthesis-define -D FORMAL", *values),
         f"hierarchy -top {proof.top}",
         "flatten",
         "proc",
+        *(f"cutpoint {cells}" for cells in proof.cuts),
         "memory_collect",
         "async2sync",
         "opt_clean",
         "chformal -lower",
         "tee -q -o assertions.txt select -list t:$assert",
-        *(f"chformal -assert2assume {_cells(name)}" for name in proof.assumptions),
+        *(f"chformal -assert2assume {_cells(name)}" for name in assumed),
         *(f"chformal -remove {_cells(name)}" for name in removed),
         "check -assert",
         # What drives nothing may be anything, in each clock.
@@ -171,6 +174,7 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         "write_smt2 -wires model.smt2",
     ]
     run_yosys(commands, folder)
+    make_program(folder)
     (folder / "reset.smtc").write_text(_RESET, encoding="utf-8")
     found = {short(line.partition("/")[2]) for line in (folder / "assertions.txt").read_text().splitlines()}
     wanted = {*proof.properties, *proof.assumptions}
@@ -278,6 +282,7 @@ def listing(names: Sequence[str]) -> str:
         values = ";".join(map(_with, proof.parameters))
         reach = "by induction" if proof.induction else f"for {proof.clocks} clocks from reset"
         lines.append(f"  proved {reach}, with{values}")
+        lines += [f"  takes as any value: {text}" for text in proof.cuts.values()]
         lines += [f"  assumes {name}: {text}" for name, text in proof.assumptions.items()]
     return "\n".join(lines)
 

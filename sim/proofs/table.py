@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from assay.sim.proofs.proof import Bug, Proof
 from assay.sim.proofs.table_controller import CONTROLLER_PROOFS
+from assay.sim.proofs.table_rescale import RESCALE_PROOFS
 
 __all__ = ["PROOFS", "Bug", "Proof"]
 
@@ -505,5 +506,6 @@ PROOFS = (
             ),
         ),
     ),
+    *RESCALE_PROOFS,
     *CONTROLLER_PROOFS,
 )

