@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.sim import ROOT, outputs, shown
-from assay.sim.proofs.solver import SOLVER, make_program
+from assay.sim.proofs.solver import SOLVER, TIME_LIMIT, make_program
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.sim.proofs.yosys import (
@@ -30,9 +30,6 @@ from assay.sim.proofs.yosys import (
     run_yosys,
 )
 from assay.tb.errors import AssayError, BuildFailed, RunFailed, unknown
-
-TIME_LIMIT = 600
-"""Seconds that the solver may take for one question."""
 
 CLOCKS_SHOWN = 6
 

@@ -14,6 +14,9 @@ from pathlib import Path
 SOLVER = "bitwuzla"
 """Its name for yosys-smtbmc, and that of its package."""
 
+TIME_LIMIT = 600
+"""Seconds that it may take for one question. It ends by itself, as whoever asked may be gone."""
+
 
 def make_program(folder: Path) -> None:
     """Write the program, by the name that yosys-smtbmc looks for, into a folder."""
@@ -51,11 +54,14 @@ def main() -> int:
 
     options = bitwuzla.Options()
     options.set(bitwuzla.Option.PRODUCE_MODELS, True)
+    options.set(bitwuzla.Option.TIME_LIMIT_PER, 1000 * TIME_LIMIT)
     parser = bitwuzla.Parser(bitwuzla.TermManager(), options)
     for command in commands(sys.stdin):
         if command == "(exit)":
             break
-        if error := parser.parse(command, False, False):
+        try:
+            parser.parse(command, False, False)
+        except bitwuzla.BitwuzlaException as error:
             print(f"bitwuzla: {error}", file=sys.stderr)
             return 1
         sys.stdout.flush()

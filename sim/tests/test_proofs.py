@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from assay.sim import ROOT, command_line
 from assay.sim.proofs import prove, yosys
+from assay.sim.proofs import solver as solver_program
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.tb.errors import AssayError, BuildFailed
@@ -163,3 +165,27 @@ def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert command_line.main(["prove", "fifo"]) == 3
     said = capsys.readouterr().err
     assert "pip install " in said and "no-such-package (make prove" in said
+
+
+def test_solver_takes_commands_as_they_are_written() -> None:
+    text = "(set-logic QF_BV) ; (a comment\n(declare-fun |a ( ; b| ()\n  Bool)\n\n(check-sat)\n"
+    assert list(solver_program.commands(text.splitlines(keepends=True))) == [
+        "(set-logic QF_BV)",
+        "(declare-fun |a ( ; b| ()\n  Bool)",
+        "(check-sat)",
+    ]
+
+
+@pytest.mark.usefixtures("solver")
+def test_solver_answers(tmp_path: Path) -> None:
+    solver_program.make_program(tmp_path)
+    asked = "(declare-fun x () Bool)\n(assert x)\n(check-sat)\n(assert (not x))\n(check-sat)\n"
+
+    def answer(text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(tmp_path / solver_program.SOLVER)], input=text, capture_output=True, text=True, check=False
+        )
+
+    assert answer(f"(set-logic QF_BV)\n{asked}(exit)\n").stdout == "sat\nunsat\n"
+    wrong = answer("(assert nothing)\n")
+    assert wrong.returncode == 1 and "bitwuzla: " in wrong.stderr
