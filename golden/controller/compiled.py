@@ -12,7 +12,6 @@ is written by hand in ``iss.cpp``.
 
 from __future__ import annotations
 
-import ast
 import ctypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,9 @@ import numpy as np
 from assay.golden.controller.instructions import INSTRUCTIONS, Instruction, decode
 from assay.golden.controller.iss import Iss, Retirement
 from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.operations import Language, translate
 
-__all__ = ["RETIREMENT", "CompiledIss", "files"]
+__all__ = ["CPP", "RETIREMENT", "CompiledIss", "files"]
 
 _BYTES = ("hart", "trap", "intr", "rs1_addr", "rs2_addr", "rd_addr", "mem_rmask", "mem_wmask")
 #: A `Retirement` in memory: its fields one behind the other, little end first.
@@ -48,64 +48,32 @@ _NUMBERS = {
 # ---------------------------------------------------------------------------------------------------------
 # The source
 # ---------------------------------------------------------------------------------------------------------
-_OPERATORS: dict[type[ast.AST], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.LShift: "<<",
-    ast.RShift: ">>",
-    ast.BitAnd: "&",
-    ast.BitOr: "|",
-    ast.BitXor: "^",
-    ast.Lt: "<",
-    ast.GtE: ">=",
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-}
-_CALLS = {
-    "signed": "as_signed(static_cast<uint32_t>({}))",
-    "unsigned": "as_unsigned({})",
-    "divide": "divide({}, {})",
-    "remainder": "remainder({}, {})",
-}
-
-
-def translate(operation: str) -> str:
-    """A C++ expression of type Wide (or bool) for an `Instruction.operation`.
-
-    Raises `ValueError` for what is not in the table so far.
-    """
-    return _translated(ast.parse(operation, mode="eval").body)
-
-
-def _translated(node: ast.expr) -> str:
-    match node:
-        case ast.Name(name):
-            return f"Wide({name})"
-        case ast.Constant(int(value)):
-            return f"Wide({value})"
-        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
-            if isinstance(operator, (ast.LShift, ast.RShift)):
-                return f"({_translated(left)} {_OPERATORS[type(operator)]} int({_translated(right)}))"
-            return f"({_translated(left)} {_OPERATORS[type(operator)]} {_translated(right)})"
-        case ast.Compare(left, [operator], [right]) if type(operator) in _OPERATORS:
-            return f"({_translated(left)} {_OPERATORS[type(operator)]} {_translated(right)})"
-        case ast.Call(ast.Name(function), arguments, []) if function in _CALLS:
-            return _CALLS[function].format(*map(_translated, arguments))
-    raise ValueError(f"{ast.unparse(node)}: cannot be translated to C++")
+CPP = Language(
+    name="C++",
+    operand="Wide({})",
+    number="Wide({})",
+    shifts={"<<": "({} << int({}))", ">>": "({} >> int({}))"},
+    comparison="({} {} {})",
+    functions={
+        "signed": "as_signed(static_cast<uint32_t>({}))",
+        "unsigned": "as_unsigned({})",
+        "divide": "divide({}, {})",
+        "remainder": "remainder({}, {})",
+    },
+)
 
 
 def _case(instruction: Instruction) -> str:
     """What an instruction sets, as a case of iss.cpp's switch; variables as there."""
     match instruction.format:
         case "R" | "I" | "shift" | "U":
-            body = [f"rd = static_cast<uint32_t>({translate(instruction.operation)});"]
+            body = [f"rd = static_cast<uint32_t>({translate(instruction.operation, CPP)});"]
         case "J":
             body = ["rd = pc + 4;", "next_pc = pc + imm;", "if (next_pc & 3) return index;"]
         case "jalr":
             body = ["rd = pc + 4;", "next_pc = (rs1 + imm) & ~1u;", "if (next_pc & 3) return index;"]
         case "B":
-            taken = translate(instruction.operation)
+            taken = translate(instruction.operation, CPP)
             body = [f"if ({taken}) {{ next_pc = pc + imm; if (next_pc & 3) return index; }}"]
         case "load" | "S":
             body = _access(instruction)

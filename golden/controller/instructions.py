@@ -267,7 +267,7 @@ def _immediate(form: str, word: int) -> int:
     return {"shift": word >> 20 & 31, "csri": word >> 15 & 31, "fence": word >> 20}.get(form, 0)
 
 
-def _place(form: str, imm: int) -> int:
+def place(form: str, imm: int) -> int:
     """Bits of `imm` at their places: the inverse of `_immediate`."""
     if form in ("I", "load", "jalr", "shift", "fence"):
         return (imm & 0xFFF) << 20
@@ -330,7 +330,7 @@ def encode(name: str, rd: int = 0, rs1: int = 0, rs2: int = 0, imm: int = 0, csr
         if not least <= value <= most or value % by:
             multiple = f" in steps of {by}" if by > 1 else ""
             raise ConfigurationError(f"{name} {operand} = {value}: must be from {least} to {most}{multiple}")
-    return instruction.match | rd << 7 | rs1 << 15 | rs2 << 20 | csr << 20 | _place(instruction.format, imm)
+    return instruction.match | rd << 7 | rs1 << 15 | rs2 << 20 | csr << 20 | place(instruction.format, imm)
 
 
 def _ordering(bits: int) -> str:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that are generated from the controller's tables: the RTL's package and the page of its registers.
+"""The files that are generated from the controller's tables: the RTL's package, the page of its registers, the
+instructions as proofs compare with them.
 
-``python -m assay.golden.controller.package`` rewrites ``rtl/controller/controller_pkg.sv`` and
-``docs/controller_csrs.md``; a test fails when either is stale.
+``python -m assay.golden.controller.package`` rewrites them; a test fails when one is stale.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from assay.golden.controller import memory_map
+from assay.golden.controller import instruction_model, memory_map
 from assay.golden.controller.csrs import (
     BY_NAME,
     CSRS,
@@ -194,6 +194,7 @@ def generated_files(root: Path) -> dict[Path, str]:
         root / "rtl" / "common" / "controller_parameters.svh": render_checks(
             _MODULE, "golden/controller/parameters.py", ControllerParameters.table()
         ),
+        root / "sim" / "proofs" / f"{instruction_model.MODULE}.sv": instruction_model.render(_MODULE),
         root / "docs" / "controller_csrs.md": render_documentation(),
     }
 

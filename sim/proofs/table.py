@@ -8,6 +8,8 @@ words, those of a module `<name>_proof.sv` beside this file, which has the RTL i
 from __future__ import annotations
 
 from assay.sim.proofs.proof import Bug, Proof
+from assay.sim.proofs.table_controller import CONTROLLER_PROOFS
+from assay.sim.proofs.table_rescale import RESCALE_PROOFS
 from assay.sim.proofs.table_tiles import TILE_PROOFS
 
 __all__ = ["PROOFS", "Bug", "Proof"]
@@ -506,4 +508,6 @@ PROOFS = (
         ),
     ),
     *TILE_PROOFS,
+    *RESCALE_PROOFS,
+    *CONTROLLER_PROOFS,
 )

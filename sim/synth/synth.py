@@ -168,7 +168,7 @@ def run(blocks: Iterable[Block], given: Mapping[str, int | str], update: bool, a
     Raises:
         AssayError: packages are missing, a baseline cannot be read, or there is nothing to update.
     """
-    check_installed("syntheses", "synth", {})
+    check_installed("syntheses", "synth")
     if given and update:
         raise AssayError("a baseline is that of the declared parameters; leave PARAMS away")
     failed = 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from assay.sim import ROOT, command_line, yosys
 from assay.sim.proofs import prove
+from assay.sim.proofs import solver as solver_program
 from assay.sim.proofs.table import PROOFS, Bug, Proof
 from assay.sim.proofs.trace import Trace
 from assay.tb.errors import AssayError, BuildFailed
@@ -33,7 +35,7 @@ BUGS = [
 @pytest.fixture
 def solver() -> None:
     """Skip where the extra `formal` is not installed."""
-    if missing := yosys.missing_packages():
+    if missing := yosys.missing_packages(prove.MODULES, prove.PROGRAMS):
         pytest.skip(f"{missing[0]} is missing: pip install {' '.join(missing)}")
 
 
@@ -75,7 +77,14 @@ def test_planted_bug_is_found(proof: Proof, bug: Bug) -> None:
 def test_every_proof_has_bugs() -> None:
     assert all(proof.bugs for proof in PROOFS)
     assert len({proof.name for proof in PROOFS}) == len(PROOFS)
-    assert all(bug.finds in proof.properties for proof in PROOFS for bug in proof.bugs)
+    for proof in PROOFS:
+        breakable = {*proof.properties, *(proof.helpers if proof.bugs_by_induction else ())}
+        assert all(bug.finds in breakable for bug in proof.bugs)
+
+
+def test_what_is_proved_elsewhere_is_proved() -> None:
+    proved = {name for proof in PROOFS for name in (*proof.properties, *proof.helpers)}
+    assert all(set(proof.elsewhere) <= proved - {*proof.properties, *proof.helpers} for proof in PROOFS)
 
 
 @pytest.mark.usefixtures("solver", "own_outputs")
@@ -152,7 +161,31 @@ def test_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert "mvu_serialiser: blocks come out in order" in text and "  assumes precision_stays: " in text
     assert command_line.main(["prove", "fiffo"]) == 2
     assert "unknown proof 'fiffo' (did you mean fifo?)" in capsys.readouterr().err
-    monkeypatch.setitem(yosys.PROGRAMS, "no-such-program", "no-such-package")
+    monkeypatch.setitem(prove.PROGRAMS, "no-such-program", "no-such-package")
     assert command_line.main(["prove", "fifo"]) == 3
     said = capsys.readouterr().err
     assert "pip install " in said and "no-such-package (make prove" in said
+
+
+def test_solver_takes_commands_as_they_are_written() -> None:
+    text = "(set-logic QF_BV) ; (a comment\n(declare-fun |a ( ; b| ()\n  Bool)\n\n(check-sat)\n"
+    assert list(solver_program.commands(text.splitlines(keepends=True))) == [
+        "(set-logic QF_BV)",
+        "(declare-fun |a ( ; b| ()\n  Bool)",
+        "(check-sat)",
+    ]
+
+
+@pytest.mark.usefixtures("solver")
+def test_solver_answers(tmp_path: Path) -> None:
+    solver_program.make_program(tmp_path)
+    asked = "(declare-fun x () Bool)\n(assert x)\n(check-sat)\n(assert (not x))\n(check-sat)\n"
+
+    def answer(text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(tmp_path / solver_program.SOLVER)], input=text, capture_output=True, text=True, check=False
+        )
+
+    assert answer(f"(set-logic QF_BV)\n{asked}(exit)\n").stdout == "sat\nunsat\n"
+    wrong = answer("(assert nothing)\n")
+    assert wrong.returncode == 1 and "bitwuzla: " in wrong.stderr

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from assay.golden.controller.compiled import RETIREMENT, CompiledIss, files, translate
+from assay.golden.controller.compiled import RETIREMENT, CompiledIss, files
 from assay.golden.controller.instructions import INSTRUCTIONS, encode, random_instruction, random_word
 from assay.golden.controller.iss import start
 from assay.golden.controller.memory_map import IMEM_BASE
@@ -121,11 +121,3 @@ def test_stops_before_an_alarm_and_a_store_to_tohost(library):
     assert compiled.follow(records, clocks, 5) == 7
     assert compiled.take() == [16, None]
     assert followed.harts[0].retired == 7
-
-
-@pytest.mark.parametrize(
-    "operation", ["rs1 // rs2", "rs1 ** 2", "not rs1", "max(rs1, rs2)", "1 < rs1 < 3", "rs1 and rs2"]
-)
-def test_an_operation_that_cannot_be_translated(operation):
-    with pytest.raises(ValueError, match="cannot be translated"):
-        translate(operation)
