@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.rounding import ROUNDINGS, divide, rescale, round_fraction, shift_right
@@ -105,6 +106,61 @@ def test_arguments_broadcast_and_every_dtype_is_taken():
     assert shift_right(x, shift, "half_even").tolist() == [[-5, -2, -1], [5, 2, 1]]
     assert divide(np.array([250, 251], np.uint8), 4).tolist() == [63, 63]
     assert rescale(np.zeros((0, 3), np.int32), 3, 7).shape == (0, 3)
+
+
+@settings(max_examples=200)
+@given(
+    mutually_broadcastable_shapes(num_shapes=4, max_dims=3, max_side=3),
+    st.integers(0, 2**32),
+    st.sampled_from([1, 62]),
+    st.sampled_from(ROUNDINGS),
+)
+def test_every_argument_broadcasts(shapes, seed, bits, rounding):
+    """In each arithmetic: in 64 bits, and in Python's integers where a product or a sum may be longer."""
+    rng = np.random.default_rng(seed)
+    x, numerator, shift, random = (
+        rng.integers(0, 1 << bits, shape, np.int64) for shape in shapes.input_shapes
+    )
+    x, numerator, shift = x - (1 << bits - 1), numerator % 7 - 3, 1 + shift % 62
+    random %= 2
+    given = random if rounding == "stochastic" else None
+    axes = np.broadcast_arrays(x, numerator, shift, random if rounding == "stochastic" else 0)
+
+    def expected(factors: bool) -> list[int]:
+        return [
+            (a * (n if factors else 1) + r >> s)
+            if rounding == "stochastic"
+            else rounded(Fraction(a * (n if factors else 1), 1 << s), rounding)
+            for a, n, s, r in zip(*(axis.ravel().tolist() for axis in axes), strict=True)
+        ]
+
+    scaled = rescale(x, numerator, np.int64(1) << shift, rounding, given)
+    assert scaled.shape == axes[0].shape and scaled.ravel().tolist() == expected(True)
+    shape = np.broadcast_shapes(x.shape, shift.shape, () if given is None else random.shape)
+    if shape == axes[0].shape:
+        for quotient in (
+            shift_right(x, shift, rounding, given),
+            divide(x, np.int64(1) << shift, rounding, given),
+        ):
+            assert quotient.shape == shape and quotient.ravel().tolist() == expected(False)
+
+
+@pytest.mark.parametrize(
+    ("x", "numerator", "fits"),
+    [
+        (((1 << 63) - 1) // 7, 7, True),
+        (-(1 << 62), 2, True),
+        (1 << 62, 2, False),
+        (-((1 << 63) + 1) // 3, 3, False),
+    ],
+)
+def test_results_end_where_int64_does(x, numerator, fits):
+    """The ends of the range, and the integers beside them."""
+    if fits:
+        assert rescale(x, numerator, 1).item() == x * numerator in (-(1 << 63), (1 << 63) - 1)
+    else:
+        with pytest.raises(GoldenError, match=f"is {x * numerator}, but must fit 64 bits"):
+            rescale(x, numerator, 1)
 
 
 @given(
