@@ -171,6 +171,39 @@ def test_requantize_tflite_rounds_twice():
     assert np.array_equal(acc, before)
 
 
+@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 5))
+def test_a_lookup_ends_where_its_table_does(x, first, entries):
+    table = 10 * np.arange(entries)
+    if first <= x < first + entries:
+        assert op.lookup(np.array([x]), table, first).tolist() == [10 * (x - first)]
+    else:
+        with pytest.raises(GoldenError, match=f"x holds {x} to {x}, but the table has {first} to"):
+            op.lookup(np.array([x]), table, first)
+
+
+@given(st.integers(0, 2**32), pairs, pairs)
+def test_what_is_left_out_changes_nothing(seed, kernel, stride):
+    """Each default against the value that its function documents."""
+    rng = np.random.default_rng(seed)
+    x, weight = rng.integers(-9, 9, (2, 5, 6, 3)), rng.integers(-9, 9, (4, *kernel, 3))
+    assert op.same_padding((5, 6), kernel) == op.same_padding((5, 6), kernel, (1, 1), (1, 1))
+    assert op.same_padding((5, 6), kernel, stride) == op.same_padding((5, 6), kernel, stride, (1, 1))
+    no_padding, once = (0, 0, 0, 0), (1, 1)
+    assert op.conv2d_output_size((5, 6), kernel) == (6 - kernel[0], 7 - kernel[1])
+    assert op.conv2d_output_size((5, 6), kernel, stride) == op.conv2d_output_size(
+        (5, 6), kernel, stride, no_padding, once
+    )
+    for found, expected in (
+        (op.conv2d(x, weight), op.conv2d(x, weight, once, no_padding, 1, once, np.zeros(4, int), 0)),
+        (op.max_pool(x, kernel, stride), op.max_pool(x, kernel, stride, no_padding)),
+        (
+            op.average_pool(x, kernel, stride),
+            op.average_pool(x, kernel, stride, no_padding, "half_up", False),
+        ),
+    ):
+        assert np.array_equal(found, expected)
+
+
 def test_lookup():
     table = np.arange(256)[::-1].astype(np.uint8)
     x = np.array([[-128, 0], [1, 127]], np.int8)
