@@ -204,6 +204,7 @@ def test_empty_arrays_make_empty_ones(function, shapes, rounding):
             "random is 2, but must be at least 0",
         ),
         (lambda: divide(1, 3, "stochastic", [-1, 0]), ConfigurationError, "random is -1, but must be"),
+        (lambda: divide(1, 3, "stochastic", [0, 3, -1]), ConfigurationError, "random is 3, but must be"),
         (lambda: divide(1, 0), ConfigurationError, "divisor is 0, but must be 1 or more"),
         (lambda: rescale(1 << 62, 4, 0), ConfigurationError, "denominator is 0, but must be 1 or more"),
         (lambda: rescale(1, 4, 0), ConfigurationError, "is 0, but must be 1 or more"),
