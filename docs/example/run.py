@@ -132,7 +132,9 @@ def hardware(options: argparse.Namespace, network: golden.Network, x: np.ndarray
         return (broken(network) if options.bug else network).trace(x)
     with (
         planted(options.engine) if options.bug else nullcontext(options.engine) as engine,
-        sim.load(network, engine=engine, mvus=options.mvus, lanes=options.lanes, announce=print) as rtl,
+        sim.load(
+            network, engine=engine, mvus=options.mvus, lanes=options.lanes, announce=print
+        ) as rtl,
     ):
         seen = rtl.trace(x)
         print(rtl.report())
