@@ -24,6 +24,15 @@ RESIDUAL_LOOPS = 6
 OUTPUT_LOOPS = 5
 #: Loops of the scaler and bias address generators, as in the original.
 CHANNEL_LOOPS = 2
+#: Address generator, as its registers call it -> its loops.
+LOOPS = {
+    "w": NUM_LOOPS,
+    "i": NUM_LOOPS,
+    "s": CHANNEL_LOOPS,
+    "b": CHANNEL_LOOPS,
+    "o": OUTPUT_LOOPS,
+    "r": RESIDUAL_LOOPS,
+}
 
 MAX_PRECISION = 16  #: bits of an activation, weight or output element
 SCALER_WIDTH = 16  #: bits, signed

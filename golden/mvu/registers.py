@@ -14,6 +14,7 @@ from pathlib import Path
 from assay.golden.mvu.parameters import (
     CHANNEL_LOOPS,
     JOINT,
+    LOOPS,
     NUM_LOOPS,
     OUTPUT_FIFO_DEPTH,
     OUTPUT_LOOPS,
@@ -66,14 +67,8 @@ def _table() -> tuple[Register, ...]:
         ),
     )
     add("mvurbaseptr", _value("Address of the first word of the residual input (Assay).", 16))
-    for letter, what, loops in (
-        ("w", "weight", NUM_LOOPS),
-        ("i", "input", NUM_LOOPS),
-        ("s", "scaler", CHANNEL_LOOPS),
-        ("b", "bias", CHANNEL_LOOPS),
-        ("o", "output", OUTPUT_LOOPS),
-        ("r", "residual", RESIDUAL_LOOPS),
-    ):
+    operands = ("weight", "input", "scaler", "bias", "output", "residual")
+    for (letter, loops), what in zip(LOOPS.items(), operands, strict=True):
         jump = f"Words that the {what} address jumps when loop k goes on; loop 0 is the outermost."
         add_array(f"mvu{letter}jump[k]", range(loops), _value(jump, 16, signed=True))
         length = f"Iterations of {what} loop k, less 1; loop 0 is the outermost, has no end and no register."

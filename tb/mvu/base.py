@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from assay.tb.bench import ItemTest
 from assay.tb.mvu.env import MvuEnv
-from assay.tb.mvu.jobs import JobDriver
+from assay.tb.mvu.jobs import Image, JobDriver, JobItem
 from assay.tb.mvu.stimulus import Stimulus
 
 
@@ -19,6 +21,19 @@ class MvuTest(ItemTest):
     env: MvuEnv
     driver: JobDriver
     stimulus: Stimulus
+
+    async def fill(self) -> None:
+        """Random values in all memories, for programs that read anywhere."""
+        rng, params = self.stimulus.rng, self.env.params
+        lanes, half = params.lanes, params.data_depth // 2
+        words = rng.integers(0, 256, (params.data_depth, lanes // 8), np.uint8)
+        fill = JobItem("fill", {})
+        fill.images = [Image(0, words[:half]), Image(half, words[half:], crossbar=True)]
+        fill.weights = [(0, rng.integers(0, 256, (params.weight_depth, lanes * lanes // 8), np.uint8))]
+        channels = (params.channel_depth, lanes)
+        fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
+        fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
+        await self.driver.load(fill)
 
     async def finish(self) -> None:
         """Nothing may be left: words, answers, errors of the taps."""

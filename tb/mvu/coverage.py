@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from assay.golden.mvu.functional import CAUSE_BIT, Configuration, GivenRegisters
-from assay.golden.mvu.parameters import MAX_PRECISION
+from assay.golden.mvu.parameters import LOOPS, MAX_PRECISION
 from assay.golden.mvu.registers import ERROR_CAUSES
 from assay.tb.coverage import CoverGroup, CoverPoint
 
@@ -22,12 +22,17 @@ _LENGTHS = {
 }
 
 
+#: Steps of a long loop: more than half of what its counter holds.
+LONG = 1 << 15
+
+
 class MvuCoverage:
     """Cover groups of one run.
 
     Attributes:
         jobs: configurations of legal jobs.
         windows: kernel, padding and stride of legal padded jobs.
+        loops: loops of legal jobs without padding that take more steps than 15 bits count, by address generator.
         lengths: sizes and strides of the maps of legal padded jobs.
         errors: causes of refused or cut jobs.
         cuts: where the countdown of a cut job ends.
@@ -86,6 +91,14 @@ class MvuCoverage:
                 CoverPoint("input_blocks", {"to 255": range(1, 256), "256 and more": range(256, 4096)}),
             ],
         )
+        self.loops = CoverGroup(
+            "mvu_loops",
+            [
+                CoverPoint(
+                    "loop", [f"{letter}{k}" for letter, loops in LOOPS.items() for k in range(1, loops)]
+                )
+            ],
+        )
         self.errors = CoverGroup(
             "mvu_errors",
             [CoverPoint("cause", {name: bit for bit, (name, _) in enumerate(ERROR_CAUSES)})],
@@ -120,7 +133,16 @@ class MvuCoverage:
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups."""
-        return (self.jobs, self.windows, self.lengths, self.errors, self.cuts, self.clears, self.collisions)
+        return (
+            self.jobs,
+            self.windows,
+            self.lengths,
+            self.loops,
+            self.errors,
+            self.cuts,
+            self.clears,
+            self.collisions,
+        )
 
     def sample_job(self, registers: GivenRegisters, causes: int, overlap: bool) -> None:
         """Count a job by its configuration; `causes` as the golden MVU gives them."""
@@ -163,6 +185,8 @@ class MvuCoverage:
                 pad_left=kernel["pad_left"],
             )
 
+        if not config["padding"]:
+            self._sample_loops(Configuration.of(registers))
         if config["padding"]:
             self.lengths.sample(
                 map_height=fields["mvuishape"]["height"],
@@ -172,6 +196,15 @@ class MvuCoverage:
                 stride_x=stride["x"],
                 input_blocks=kernel["blocks"],
             )
+
+    def _sample_loops(self, config: Configuration) -> None:
+        """Count the long loops of a job that come to their ends: those of channels and outputs step with an output."""
+        outputs = len(config.complete_outputs())
+        for letter, loops in LOOPS.items():
+            steps = config.countdown if letter in "wi" else outputs
+            for k in range(1, loops):
+                if LONG <= config.fields[f"mvu{letter}length{k}"]["value"] < steps:
+                    self.loops.sample(loop=f"{letter}{k}")
 
     def _sample_cut(self, config: Configuration) -> None:
         """Count a job whose countdown is not 0 and ends before a pool group is complete."""

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from assay.golden.mvu.agu import addresses, conv_row_program
 from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
 from assay.golden.mvu.jobs import map_layer
 from assay.golden.mvu.layout import pack_activations
-from assay.golden.mvu.parameters import MAX_PRECISION, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
+from assay.golden.mvu.parameters import (
+    LOOPS,
+    MAX_PRECISION,
+    NUM_LOOPS,
+    OUTPUT_LOOPS,
+    RESIDUAL_LOOPS,
+    MvuParameters,
+)
 from assay.golden.network import Pool
 from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
@@ -403,9 +411,19 @@ class Stimulus:
     def program(self, name: str, most: int) -> JobItem:
         """A raw register program of at most `most` multiply clocks: any loop nest, any role of the loops, any
         jumps, as no job mapper would write them. It reads words all over the memories and writes elsewhere."""
+        return self._drawn(name, self._program, most)
+
+    def long_programs(self, steps: int) -> Iterator[JobItem]:
+        """Programs in which one loop of each address generator, each in turn, takes at least so many steps."""
+        shift = self.random.randrange(NUM_LOOPS)
+        for k in range(1, NUM_LOOPS):
+            yield self._drawn(f"long loop {k}", partial(self._long_program, k, shift, steps), 4 * steps)
+
+    def _drawn(self, name: str, draw: Callable[[], dict[str, dict[str, int] | int]], most: int) -> JobItem:
+        """The first program drawn that is legal, takes at most so many clocks, and writes where it does not read."""
         depth = self.params.data_depth
         while True:
-            registers = self._program()
+            registers = draw()
             countdown = _fields(registers, "mvucommand")["countdown"]
             # A countdown that ends inside an output or a pool group is what a job may have.
             if not 1 <= countdown <= most or config_causes(registers) & ~(1 << CAUSE_BIT["countdown"]):
@@ -439,7 +457,7 @@ class Stimulus:
             lengths[r.randrange(1, NUM_LOOPS)] = r.randint(200, 600)
         lengths[acc_select + 1] = w.bits * a.bits - 1
         registers: dict[str, dict[str, int] | int] = {}
-        for letter, loops in zip("wisbor", (8, 8, 2, 2, 5, 6), strict=True):
+        for letter, loops in LOOPS.items():
             registers[f"mvu{letter}baseptr"] = {"value": r.randrange(1 << 16)}
             for k in range(loops):
                 registers[f"mvu{letter}jump{k}"] = r.choice(
@@ -479,6 +497,32 @@ class Stimulus:
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }
+        return registers
+
+    def _long_program(self, long: int, shift: int, steps: int) -> dict[str, dict[str, int] | int]:
+        """Loop `long` of weights is long, and one loop of each other generator. All else is short, so that a loop that
+        ends too early or too late jumps to another word."""
+        r = self.random
+        registers = self._program()
+        # Either a long loop of outputs, or one long sum. Next to the sums are the loops of precisions.
+        sums = long == NUM_LOOPS - 1
+        acc_select = long - 2 if sums else r.randint(long, NUM_LOOPS - 2)
+        for letter, loops in LOOPS.items():
+            chosen = long if letter == "w" else 1 + (long + shift) % (loops - 1)
+            for k in range(loops):
+                registers[f"mvu{letter}jump{k}"] = 0 if k == chosen else r.randint(1, 9)
+                if k:
+                    registers[f"mvu{letter}length{k}"] = r.randint(steps, steps + 99) if k == chosen else 0
+        _fields(registers, "mvuprecision").update(weight=1, input=1, output=1, residual=1)
+        _fields(registers, "mvuquant").update(msb=r.randint(0, 20))
+        _fields(registers, "mvuconfig1").update(
+            acc_select=acc_select, pool_select=acc_select, residual=1, scaler_memory=1, bias_memory=1
+        )
+        _fields(registers, "mvuobaseptr")["dest"] = 0
+        length = registers[f"mvuwlength{long}"]
+        assert isinstance(length, int), "a length is a plain value"
+        countdown = 2 * (length + 1) if sums else steps + r.randint(200, 400)
+        _fields(registers, "mvucommand").update(max_pool=0, countdown=countdown)
         return registers
 
     def largest(self) -> Iterator[JobItem]:

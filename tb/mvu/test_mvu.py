@@ -21,6 +21,7 @@ from assay.tb.agents.burst import ALWAYS
 from assay.tb.bench import BenchStopped, Finding
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.base import MvuTest
+from assay.tb.mvu.coverage import LONG
 from assay.tb.mvu.env import MvuUnit
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.networks import given_model, items, load_workloads
@@ -218,22 +219,22 @@ class NextJobWhileBusy(MvuTest):
 @MvuTest.test
 async def random_programs(self: MvuTest) -> None:
     """Any loops, jumps and roles of the loops; no word of the memory changes that should not."""
-    env, rng, params = self.env, self.stimulus.rng, self.env.params
-    lanes, half = params.lanes, params.data_depth // 2
-    words = rng.integers(0, 256, (params.data_depth, lanes // 8), np.uint8)
-    fill = JobItem("fill", {})
-    fill.images = [Image(0, words[:half]), Image(half, words[half:], crossbar=True)]
-    fill.weights = [(0, rng.integers(0, 256, (params.weight_depth, lanes * lanes // 8), np.uint8))]
-    channels = (params.channel_depth, lanes)
-    fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
-    fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
-    await self.driver.load(fill)
+    env = self.env
+    await self.fill()
     count, most = self.pick(60, 3), self.pick(4000, 150)
     await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
     self.must_cover(env.coverage.cuts)
-    env.compare_words("the whole data memory", 0, await env.memory.read(0, params.data_depth))
+    env.compare_words("the whole data memory", 0, await env.memory.read(0, env.params.data_depth))
     if env.failed.is_set():
         raise BenchStopped
+
+
+@MvuTest.test
+async def long_loops(self: MvuTest) -> None:
+    """Loops of more steps than 15 bits count, each loop of each address generator in turn."""
+    await self.fill()
+    await self.play(self.stimulus.long_programs(self.pick(LONG, 20)))
+    self.must_cover(self.env.coverage.loops)
 
 
 @MvuTest.test
