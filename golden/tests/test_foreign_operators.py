@@ -171,6 +171,69 @@ def test_requantize_tflite_rounds_twice():
     assert np.array_equal(acc, before)
 
 
+@given(
+    st.tuples(st.lists(st.integers(1, 2), max_size=2), st.lists(st.integers(1, 2), max_size=2)),
+    st.tuples(*[st.integers(1, 3)] * 3),
+    st.tuples(st.integers(0, 52), st.integers(-1, 1), st.integers(0, 1)),
+    st.integers(0, 2**32),
+)
+def test_products_are_exact_or_refused(batches, sizes, ends, seed):
+    """Matrices of every rank and batch, whose products reach each power of two up to the refusal and beyond it."""
+    (rows, inner, columns), (bits, beside, more) = sizes, ends
+    rng = np.random.default_rng(seed)
+    a = rng.choice([-1, 1], (*batches[0], rows, inner)) * max(1, (1 << bits // 2) + beside)
+    b = rng.choice([-1, 1], (*batches[1], inner, columns)) * ((1 << bits - bits // 2 + more) + beside)
+    try:
+        expected = np.matmul(a.astype(object), b.astype(object))
+    except ValueError:
+        return  # these batches do not broadcast
+    if int(abs(a).max()) * int(abs(b).max()) * inner < 1 << 53:
+        y = op.matmul(a, b)
+        assert y.dtype == np.int64 and y.tolist() == expected.tolist()
+    else:
+        with pytest.raises(GoldenError):
+            op.matmul(a, b)
+
+
+@pytest.mark.parametrize("shapes", [((3,), (3, 2)), ((2, 3), (3,)), ((3,), (3,)), ((), ()), ((2, 3), (2, 3))])
+def test_products_of_what_are_no_matrices_are_refused(shapes):
+    with pytest.raises(GoldenError, match=r"they must be \[..., I, K\] and \[..., K, J\]"):
+        op.matmul(*(np.ones(shape, int) for shape in shapes))
+
+
+@given(st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 5))
+def test_a_lookup_ends_where_its_table_does(x, first, entries):
+    table = 10 * np.arange(entries)
+    if first <= x < first + entries:
+        assert op.lookup(np.array([x]), table, first).tolist() == [10 * (x - first)]
+    else:
+        with pytest.raises(GoldenError, match=f"x holds {x} to {x}, but the table has {first} to"):
+            op.lookup(np.array([x]), table, first)
+
+
+@given(st.integers(0, 2**32), pairs, pairs)
+def test_what_is_left_out_changes_nothing(seed, kernel, stride):
+    """Each default against the value that its function documents."""
+    rng = np.random.default_rng(seed)
+    x, weight = rng.integers(-9, 9, (2, 5, 6, 3)), rng.integers(-9, 9, (4, *kernel, 3))
+    assert op.same_padding((5, 6), kernel) == op.same_padding((5, 6), kernel, (1, 1), (1, 1))
+    assert op.same_padding((5, 6), kernel, stride) == op.same_padding((5, 6), kernel, stride, (1, 1))
+    no_padding, once = (0, 0, 0, 0), (1, 1)
+    assert op.conv2d_output_size((5, 6), kernel) == (6 - kernel[0], 7 - kernel[1])
+    assert op.conv2d_output_size((5, 6), kernel, stride) == op.conv2d_output_size(
+        (5, 6), kernel, stride, no_padding, once
+    )
+    for found, expected in (
+        (op.conv2d(x, weight), op.conv2d(x, weight, once, no_padding, 1, once, np.zeros(4, int), 0)),
+        (op.max_pool(x, kernel, stride), op.max_pool(x, kernel, stride, no_padding)),
+        (
+            op.average_pool(x, kernel, stride),
+            op.average_pool(x, kernel, stride, no_padding, "half_up", False),
+        ),
+    ):
+        assert np.array_equal(found, expected)
+
+
 def test_lookup():
     table = np.arange(256)[::-1].astype(np.uint8)
     x = np.array([[-128, 0], [1, 127]], np.int8)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
 from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.rounding import ROUNDINGS, divide, rescale, round_fraction, shift_right
@@ -107,6 +108,63 @@ def test_arguments_broadcast_and_every_dtype_is_taken():
     assert rescale(np.zeros((0, 3), np.int32), 3, 7).shape == (0, 3)
 
 
+@settings(max_examples=200)
+@given(
+    mutually_broadcastable_shapes(num_shapes=4, max_dims=3, max_side=3),
+    st.integers(0, 2**32),
+    st.sampled_from([8, 64]),
+    st.sampled_from(ROUNDINGS),
+)
+def test_every_argument_broadcasts(shapes, seed, bits, rounding):
+    """In each arithmetic: in 64 bits, and in Python's integers where a product or a sum may be longer."""
+    rng = np.random.default_rng(seed)
+    x, numerator, shift, random = (
+        rng.integers(-(1 << bits - 1), (1 << bits - 1) - 1, shape, np.int64, endpoint=True)
+        for shape in shapes.input_shapes
+    )
+    # Of at most 3/4 of x, which fits.
+    numerator, shift, random = numerator % 7 - 3, 2 + shift % 61, random % 4
+    given = random if rounding == "stochastic" else None
+    axes = np.broadcast_arrays(x, numerator, shift, random if rounding == "stochastic" else 0)
+
+    def expected(factors: bool) -> list[int]:
+        return [
+            (a * (n if factors else 1) + r >> s)
+            if rounding == "stochastic"
+            else rounded(Fraction(a * (n if factors else 1), 1 << s), rounding)
+            for a, n, s, r in zip(*(axis.ravel().tolist() for axis in axes), strict=True)
+        ]
+
+    scaled = rescale(x, numerator, np.int64(1) << shift, rounding, given)
+    assert scaled.shape == axes[0].shape and scaled.ravel().tolist() == expected(True)
+    shape = np.broadcast_shapes(x.shape, shift.shape, () if given is None else random.shape)
+    if shape == axes[0].shape:
+        for quotient in (
+            shift_right(x, shift, rounding, given),
+            divide(x, np.int64(1) << shift, rounding, given),
+        ):
+            assert quotient.shape == shape and quotient.ravel().tolist() == expected(False)
+
+
+@pytest.mark.parametrize(
+    ("x", "numerator", "fits"),
+    [
+        (((1 << 63) - 1) // 7, 7, True),
+        (-(1 << 62), 2, True),
+        (1 << 62, 2, False),
+        (-((1 << 63) + 1) // 3, 3, False),
+    ],
+)
+def test_results_end_where_int64_does(x, numerator, fits):
+    """The ends of the range, and the integers beside them."""
+    if fits:
+        y = rescale(x, numerator, 1)
+        assert y.shape == () and y.item() == x * numerator in (-(1 << 63), (1 << 63) - 1)
+    else:
+        with pytest.raises(GoldenError, match=f"is {x * numerator}, but must fit 64 bits"):
+            rescale(x, numerator, 1)
+
+
 @given(
     st.sampled_from([shift_right, divide, lambda x, d, rounding: rescale(x, 3, d, rounding)]),
     st.sampled_from([((0,), ()), ((), (0,)), ((0,), (0,)), ((0, 3), (3,)), ((2, 1), (0,)), ((0,), (1,))]),
@@ -146,6 +204,7 @@ def test_empty_arrays_make_empty_ones(function, shapes, rounding):
             "random is 2, but must be at least 0",
         ),
         (lambda: divide(1, 3, "stochastic", [-1, 0]), ConfigurationError, "random is -1, but must be"),
+        (lambda: divide(1, 3, "stochastic", [0, 3, -1]), ConfigurationError, "random is 3, but must be"),
         (lambda: divide(1, 0), ConfigurationError, "divisor is 0, but must be 1 or more"),
         (lambda: rescale(1 << 62, 4, 0), ConfigurationError, "denominator is 0, but must be 1 or more"),
         (lambda: rescale(1, 4, 0), ConfigurationError, "is 0, but must be 1 or more"),

@@ -25,6 +25,7 @@ from assay.sim.mutation.golden.campaign import Plan
 from assay.sim.mutation.golden.faults import find_mutants
 from assay.sim.mutation.judge import KILLED, NOT_BUILT, SURVIVED, TIMED_OUT
 from assay.sim.mutation.mutant import Edit, Mutant
+from assay.sim.mutation.reviews import REVIEWED, read_reviews
 from assay.tb.errors import AssayError, RunFailed
 
 SOURCE = '''\
@@ -277,6 +278,18 @@ def test_command_lists_the_faults_of_a_module(capsys: pytest.CaptureFixture[str]
     assert len(lines) > 30 and all("golden/rounding.py:" in line for line in lines)
     assert main(["mutate-golden", "--list", "--modules", "roundin"]) == 2
     assert "did you mean rounding" in capsys.readouterr().err
+
+
+def test_every_review_is_of_a_mutant_that_is_there() -> None:
+    reviews = read_reviews(REVIEWED / "golden.toml")
+    modules = {review.line.partition(":")[0] for review in reviews.of.values()}
+    plan = Plan(Code(ROOT), ROOT, ROOT, modules=tuple(sorted({*modules, *reviews.complete})))
+    there = {mutant.key: mutant for mutant in campaign.mutants_of(plan)}
+    assert set(reviews.of) <= set(there)
+    for key, review in reviews.of.items():
+        mutant = there[key]
+        what = mutant.describe(mutant.file.read_bytes())
+        assert review.line == f"{campaign.name_of(Code(ROOT), mutant.file)}: {what}"
 
 
 def test_every_fault_of_the_golden_model_is_one_of_its_files() -> None:

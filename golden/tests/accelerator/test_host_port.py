@@ -117,7 +117,7 @@ def test_system_registers() -> None:
 
 
 @pytest.mark.parametrize("element", [2, 4, 8, 16])
-@pytest.mark.parametrize("channels", [1, 8, 13, 24])
+@pytest.mark.parametrize("channels", [1, 8, 9, 13, 24])  # the last block of 9 has fewer beats than the others
 @pytest.mark.parametrize("signed", [False, True])
 def test_the_stream_is_the_transposer(element: int, channels: int, signed: bool) -> None:
     """Beat by beat the same words and beats as for the whole tensor."""
@@ -142,6 +142,16 @@ def test_the_stream_is_the_transposer(element: int, channels: int, signed: bool)
         read += [stream.read() for _ in range(count)]
     assert read == whole.beats_of_words(words).tolist()
     assert not stream.fetching
+
+
+def test_who_may_be_read_and_written() -> None:
+    """An MVU that is there is read, and a mask with any is written."""
+    for mvus in (1, 2, 3):
+        for read_mvu in range(5):
+            for write_mvus in range(4):
+                stream = TransposerStream(8, mvus)
+                stream.start(8, (8, False), 8, 0, write_mvus, read_mvu)
+                assert stream.readable == (read_mvu < mvus) and stream.writable == (write_mvus > 0)
 
 
 def test_starts_that_are_not_legal() -> None:
