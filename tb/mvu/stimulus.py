@@ -1,31 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs for the MVU's bench: constrained random layers, directed corners, raw register programs."""
+"""Jobs for the MVU's bench: constrained random layers and directed corners."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from assay.golden import ConfigurationError, DoesNotFitError, IntFormat, Layer, Residual
-from assay.golden.mvu.agu import addresses, conv_row_program
-from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
+from assay.golden.mvu.agu import conv_row_program
+from assay.golden.mvu.functional import Configuration, config_causes
 from assay.golden.mvu.jobs import map_layer
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import (
-    LOOPS,
     MAX_PRECISION,
-    NUM_LOOPS,
-    OUTPUT_LOOPS,
-    RESIDUAL_LOOPS,
     MvuParameters,
 )
 from assay.golden.network import Pool
 from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
+from assay.tb.mvu.programs import Programs, fields
 
 #: Multiply clocks of a random job, so that a run of many ends soon.
 LARGEST_RANDOM_JOB = 6000
@@ -36,19 +32,15 @@ def values(rng: np.random.Generator, fmt: IntFormat, shape: tuple[int, ...]) -> 
     return rng.integers(fmt.min, fmt.max + 1, shape)
 
 
-def _fields(registers: dict[str, dict[str, int] | int], name: str) -> dict[str, int]:
-    """A register's fields, to be changed."""
-    fields = registers[name]
-    assert isinstance(fields, dict), f"{name} is given as a plain value"
-    return fields
-
-
 class Stimulus:
     """Makes jobs for one build from the run's random numbers.
 
     Args:
         params: of the build.
         seed: the same seed makes the same jobs.
+
+    Attributes:
+        programs: makes register programs, of the same random numbers.
     """
 
     def __init__(self, params: MvuParameters, seed: int) -> None:
@@ -57,6 +49,7 @@ class Stimulus:
         self.random = random.Random(seed)
         # Every precision from 1 to 16 in turn before any comes again: sixteen jobs reach all of them.
         self._bits: list[int] = []
+        self.programs = Programs(params, self.random, self.format)
 
     def bits(self) -> int:
         """A precision, each as often as any other."""
@@ -169,12 +162,12 @@ class Stimulus:
                 items = self.items(layer, size, **{"dest": dest, **options})
             except (DoesNotFitError, ConfigurationError):
                 continue  # a draw outside the build's limits, or that would exceed a field
-            if len(items) > 1 or _fields(items[0].registers, "mvucommand")["countdown"] > largest:
+            if len(items) > 1 or fields(items[0].registers, "mvucommand")["countdown"] > largest:
                 continue
             made += 1
             mode = self.random.choice((1, 1, 1, 0, 2, 3))
             for item in items:
-                _fields(item.registers, "mvucommand")["multiply_mode"] = mode
+                fields(item.registers, "mvucommand")["multiply_mode"] = mode
                 if self.random.random() < cuts:
                     self.cut(item)
             yield from items
@@ -223,7 +216,7 @@ class Stimulus:
                 items = self.items(layer, size)
             except (DoesNotFitError, ConfigurationError, ValueError):
                 continue  # more than a memory or a field holds, or a window that is larger than its map
-            if len(items) > 1 or _fields(items[0].registers, "mvucommand")["countdown"] > largest:
+            if len(items) > 1 or fields(items[0].registers, "mvucommand")["countdown"] > largest:
                 continue
             made += 1
             yield from items
@@ -233,7 +226,7 @@ class Stimulus:
     # -----------------------------------------------------------------------------------------
     def cut(self, item: JobItem) -> None:
         """Let a legal job's countdown end earlier, anywhere or with an output; the rest is not written."""
-        command = _fields(item.registers, "mvucommand")
+        command = fields(item.registers, "mvucommand")
         ends = np.cumsum(Configuration(item.registers).complete_outputs()).tolist()
         command["countdown"] = self.random.choice(
             (self.random.randint(1, ends[-1]), self.random.choice(ends))
@@ -407,123 +400,6 @@ class Stimulus:
                 residual=None,
             )
             yield from self.items(layer, size)
-
-    def program(self, name: str, most: int) -> JobItem:
-        """A raw register program of at most `most` multiply clocks: any loop nest, any role of the loops, any
-        jumps, as no job mapper would write them. It reads words all over the memories and writes elsewhere."""
-        return self._drawn(name, self._program, most)
-
-    def long_programs(self, steps: int) -> Iterator[JobItem]:
-        """Programs in which one loop of each address generator, each in turn, takes at least so many steps."""
-        shift = self.random.randrange(NUM_LOOPS)
-        for k in range(1, NUM_LOOPS):
-            yield self._drawn(f"long loop {k}", partial(self._long_program, k, shift, steps), 4 * steps)
-
-    def _drawn(self, name: str, draw: Callable[[], dict[str, dict[str, int] | int]], most: int) -> JobItem:
-        """The first program drawn that is legal, takes at most so many clocks, and writes where it does not read."""
-        depth = self.params.data_depth
-        while True:
-            registers = draw()
-            countdown = _fields(registers, "mvucommand")["countdown"]
-            # A countdown that ends inside an output or a pool group is what a job may have.
-            if not 1 <= countdown <= most or config_causes(registers) & ~(1 << CAUSE_BIT["countdown"]):
-                continue
-            config = Configuration(registers)
-            groups = len(config.complete_outputs()) // config.group_outputs
-            read = addresses(config.program("i", NUM_LOOPS), countdown, depth)
-            planes = np.arange(config.format("input").bits)
-            touched = np.unique((read[:, None] + planes) % depth)
-            if config.fields["mvuconfig1"]["residual"]:
-                words = groups * config.group_outputs * config.format("residual").bits
-                touched = np.union1d(touched, addresses(config.program("r", RESIDUAL_LOOPS), words, depth))
-            words = groups * config.format("output").bits
-            written = addresses(config.program("o", OUTPUT_LOOPS), words, depth)
-            if not np.intersect1d(touched, written).size:
-                item = JobItem(name, registers)
-                item.locate = lambda index: f"program {name}, output word {index}"
-                return item
-
-    def _program(self) -> dict[str, dict[str, int] | int]:
-        r = self.random
-        w, a, o, residual = (self.format() for _ in range(4))
-        widest = r.random() < 0.2
-        if widest:
-            o, residual = IntFormat(r.choice((1, 1, 2, 3)), r.random() < 0.5), IntFormat(16, r.random() < 0.3)
-        acc_select = r.randint(0, 6)
-        pool_select = r.randint(0, acc_select)
-        lengths = [r.randint(0, 2) for _ in range(NUM_LOOPS)]
-        if r.random() < 0.2:  # one loop that is long, the others short
-            lengths = [r.randint(0, 1) for _ in range(NUM_LOOPS)]
-            lengths[r.randrange(1, NUM_LOOPS)] = r.randint(200, 600)
-        lengths[acc_select + 1] = w.bits * a.bits - 1
-        registers: dict[str, dict[str, int] | int] = {}
-        for letter, loops in LOOPS.items():
-            registers[f"mvu{letter}baseptr"] = {"value": r.randrange(1 << 16)}
-            for k in range(loops):
-                registers[f"mvu{letter}jump{k}"] = r.choice(
-                    (r.randint(-9, 9), r.randint(-(1 << 15), (1 << 15) - 1))
-                )
-                if k:
-                    free = r.randint(*r.choice(((0, 3), (0, 3), (0, 3), (4, 600))))
-                    registers[f"mvu{letter}length{k}"] = lengths[k] if letter == "w" else free
-        max_pool = r.randint(0, 1)
-        inner = [n + 1 for n in lengths[(pool_select if max_pool else acc_select) + 1 :]]
-        _fields(registers, "mvuobaseptr")["dest"] = r.choice((0, 0, 0, r.randrange(256)))
-        registers["mvuprecision"] = {
-            name: value
-            for operand, fmt in (("weight", w), ("input", a), ("output", o), ("residual", residual))
-            for name, value in ((operand, fmt.bits), (f"{operand}_signed", int(fmt.signed)))
-        }
-        registers["mvuquant"] = {
-            "msb": r.randint(o.bits - 1, 47),
-            "round_half_up": r.randint(0, 1),
-            "saturate": r.randint(0, 1),
-        }
-        registers["mvuscaler"] = {"value": r.randint(-32768, 32767), "bias_shift": r.randint(0, 15)}
-        registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": r.randint(0, 15)}
-        if widest:  # sums near both ends of their 48 bits
-            registers["mvuscaler"] = {"value": r.choice((-32768, 32767)), "bias_shift": 15}
-            registers["mvurscaler"] = {"value": r.choice((-32768, 32767, 32767)), "shift": 15}
-            _fields(registers, "mvuquant").update(msb=47, round_half_up=1, saturate=1)
-        registers["mvuconfig1"] = {"acc_select": acc_select, "pool_select": pool_select}
-        for name in ("scaler_memory", "bias_memory", "relu", "residual"):
-            _fields(registers, "mvuconfig1")[name] = int(widest and name != "relu") or r.randint(0, 1)
-        group = int(np.prod(inner))
-        output = int(np.prod([n + 1 for n in lengths[acc_select + 1 :]]))
-        outputs = group // output
-        inside = output * r.randint(1, outputs - 1) if outputs > 1 else 0  # where an output of the group ends
-        registers["mvucommand"] = {
-            "countdown": group * r.randint(1, 40) + r.choice((0, 0, r.randrange(group), inside, inside)),
-            "max_pool": max_pool,
-            "multiply_mode": r.choice((0, 1, 1, 2, 3)),
-        }
-        return registers
-
-    def _long_program(self, long: int, shift: int, steps: int) -> dict[str, dict[str, int] | int]:
-        """Loop `long` of weights is long, and one loop of each other generator. All else is short, so that a loop that
-        ends too early or too late jumps to another word."""
-        r = self.random
-        registers = self._program()
-        # Either a long loop of outputs, or one long sum. Next to the sums are the loops of precisions.
-        sums = long == NUM_LOOPS - 1
-        acc_select = long - 2 if sums else r.randint(long, NUM_LOOPS - 2)
-        for letter, loops in LOOPS.items():
-            chosen = long if letter == "w" else 1 + (long + shift) % (loops - 1)
-            for k in range(loops):
-                registers[f"mvu{letter}jump{k}"] = 0 if k == chosen else r.randint(1, 9)
-                if k:
-                    registers[f"mvu{letter}length{k}"] = r.randint(steps, steps + 99) if k == chosen else 0
-        _fields(registers, "mvuprecision").update(weight=1, input=1, output=1, residual=1)
-        _fields(registers, "mvuquant").update(msb=r.randint(0, 20))
-        _fields(registers, "mvuconfig1").update(
-            acc_select=acc_select, pool_select=acc_select, residual=1, scaler_memory=1, bias_memory=1
-        )
-        _fields(registers, "mvuobaseptr")["dest"] = 0
-        length = registers[f"mvuwlength{long}"]
-        assert isinstance(length, int), "a length is a plain value"
-        countdown = 2 * (length + 1) if sums else steps + r.randint(200, 400)
-        _fields(registers, "mvucommand").update(max_pool=0, countdown=countdown)
-        return registers
 
     def largest(self) -> Iterator[JobItem]:
         """A layer that fills the weight memory, and one whose input fills half the data memory."""

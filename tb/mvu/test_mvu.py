@@ -222,7 +222,7 @@ async def random_programs(self: MvuTest) -> None:
     env = self.env
     await self.fill()
     count, most = self.pick(60, 3), self.pick(4000, 150)
-    await self.play(self.stimulus.program(f"program{k}", most) for k in range(count))
+    await self.play(self.stimulus.programs.random(f"program{k}", most) for k in range(count))
     self.must_cover(env.coverage.cuts)
     env.compare_words("the whole data memory", 0, await env.memory.read(0, env.params.data_depth))
     if env.failed.is_set():
@@ -233,7 +233,7 @@ async def random_programs(self: MvuTest) -> None:
 async def long_loops(self: MvuTest) -> None:
     """Loops of more steps than 15 bits count, each loop of each address generator in turn."""
     await self.fill()
-    await self.play(self.stimulus.long_programs(self.pick(LONG, 20)))
+    await self.play(self.stimulus.programs.long(self.pick(LONG, 20)))
     self.must_cover(self.env.coverage.loops)
 
 
