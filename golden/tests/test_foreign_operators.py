@@ -195,6 +195,16 @@ def test_products_are_exact_or_refused(batches, sizes, ends, seed):
             op.matmul(a, b)
 
 
+@pytest.mark.parametrize("shift", [0, 1, 61, 62])
+def test_requantize_takes_every_shift_it_documents(shift):
+    for value in (-100, -1, 0, 1, 100):
+        expected = round_fraction(Fraction(value << shift, 1 << shift), "half_up")
+        assert op.requantize(np.array([value]), 1 << shift, shift).tolist() == [expected]
+    for wrong in (-1, 63):
+        with pytest.raises(ConfigurationError, match=f"shift has {wrong} to {wrong}, but must be 0 to 62"):
+            op.requantize(np.array([1]), 1, wrong)
+
+
 @pytest.mark.parametrize("shapes", [((3,), (3, 2)), ((2, 3), (3,)), ((3,), (3,)), ((), ()), ((2, 3), (2, 3))])
 def test_products_of_what_are_no_matrices_are_refused(shapes):
     with pytest.raises(GoldenError, match=r"they must be \[..., I, K\] and \[..., K, J\]"):

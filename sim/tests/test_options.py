@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from assay.sim import ROOT, command_line
 from assay.sim.command_line import OVERRIDES, main
 from assay.sim.job import LARGEST_SEED, Job
-from assay.sim.options import MAKE_ONLY, MAY_BE_EMPTY, OPTIONS, RENAMED, SYNONYMS, VARIABLES
+from assay.sim.options import MAKE_ONLY, MAY_BE_EMPTY, MUTATION_OPTIONS, OPTIONS, RENAMED, SYNONYMS, VARIABLES
 from assay.tb.block import Block, Data
 from assay.tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
 from assay.tb.options import Option
 
-COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage")
+COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage", "mutate", "mutate-golden")
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +121,9 @@ def test_errors_name_what_was_typed(
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.value], ids=lambda o: o.variable)
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    others = {"N": "soak", "SEEDS": "coverage", **{each.variable: "mutate" for each in MUTATION_OPTIONS}}
     with pytest.raises(SystemExit) as ended:
-        main([{"N": "soak", "SEEDS": "coverage"}.get(option.variable, "run"), option.flag, value])
+        main([others.get(option.variable, "run"), option.flag, value])
     assert ended.value.code == 2
     assert f"argument {option.flag}: is empty" in capsys.readouterr().err
 

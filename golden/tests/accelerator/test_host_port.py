@@ -146,6 +146,8 @@ def test_the_stream_is_the_transposer(element: int, channels: int, signed: bool)
 
 def test_who_may_be_read_and_written() -> None:
     """An MVU that is there is read, and a mask with any is written."""
+    fresh = TransposerStream(8, 2)
+    assert not (fresh.started or fresh.writable or fresh.readable)
     for mvus in (1, 2, 3):
         for read_mvu in range(5):
             for write_mvus in range(4):

@@ -130,3 +130,11 @@ def test_wrong_rank_of_weights():
 def test_wrong_words(words):
     with pytest.raises(ConfigurationError, match=r"takes uint8 \[4, 1\]"):
         unpack_activations(words, (1, 2, 8), IntFormat(2, False), 8)
+
+
+@pytest.mark.parametrize(
+    "fmt, values, at", [(IntFormat(3, True), [-4, 3, 4], 2), (IntFormat(3, False), [0, 7, -1], 2)]
+)
+def test_the_value_that_does_not_fit_is_named_and_no_end_of_the_range(fmt, values, at):
+    with pytest.raises(ConfigurationError, match=rf"\[{at}\] = {values[at]}, but"):
+        pack_activations(np.array(values), fmt, 8)
