@@ -166,37 +166,55 @@ def to_gates(design: Elaborated, cache: Path) -> dict[str, Module]:
     texts = dict(neutral.values())
     missing = [key for key in texts if not _file(cache, key).is_file()]
     if missing:
-        arrays = [
+        arrays = {
             f"{neutral[name][0]}/{cell.name}"
             for name, module in design.words.items()
             for cell in module.cells
             if neutral[name][0] in missing and cell.is_memory and not Memory.of(cell).is_ram
-        ]
-        for key, module in _map({key: texts[key] for key in missing}, dict.fromkeys(arrays)).items():
-            _keep(_file(cache, key), module)
+        }
+        for key in missing:
+            own = [array for array in arrays if array.startswith(f"{key}/")]
+            _keep(_file(cache, key), _map(key, texts, own))
     found: dict[str, Any] = {}
     for key in texts:
         found[key] = json.loads(_file(cache, key).read_text(encoding="utf-8"))
     return read({"modules": found})
 
 
-def _map(texts: Mapping[str, str], arrays: Iterable[str]) -> dict[str, Any]:
-    """Map modules, of which some arrays are flip-flops; the modules of yosys' JSON by name."""
+def _map(key: str, texts: Mapping[str, str], arrays: Iterable[str]) -> dict[str, Any]:
+    """Map a module, of which some arrays are flip-flops; as yosys' JSON has it.
+
+    It is mapped alone, with the ports of the modules inside: what else yosys has read decides on the names that it
+    generates, and these on the order in which ABC works.
+    """
+    inside = {
+        line.split()[1].removeprefix("\\") for line in texts[key].splitlines() if line.startswith("  cell \\")
+    }
     with tempfile.TemporaryDirectory(prefix="assay_synth_") as name:
         folder = Path(name)
-        text = "".join(f"module \\{key}\n{body}\nend\n" for key, body in texts.items())
-        (folder / "words.il").write_text(text, encoding="utf-8")
+        text = "".join(
+            f"attribute \\blackbox 1\nmodule \\{inner}\n{_ports(texts[inner])}\nend\n"
+            for inner in sorted(inside)
+        )
+        (folder / "words.il").write_text(f"{text}module \\{key}\n{texts[key]}\nend\n", encoding="utf-8")
         run_yosys(
             [
                 "read_rtlil words.il",
-                *(f"memory_map {array}" for array in arrays),
+                *(f"memory_map {array}" for array in sorted(arrays)),
                 *MAPPED,
                 "write_json gates.json",
             ],
             folder,
         )
         found: dict[str, Any] = json.loads((folder / "gates.json").read_text(encoding="utf-8"))["modules"]
-        return {key: module for key, module in found.items() if key in texts}
+        return found[key]
+
+
+def _ports(text: str) -> str:
+    """The lines of a module's text in RTLIL that declare its ports."""
+    return "\n".join(
+        line for line in text.splitlines() if re.match(r"  wire (.* )?(input|output|inout) \d+ ", line)
+    )
 
 
 def _file(cache: Path, key: str) -> Path:

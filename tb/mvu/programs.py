@@ -48,7 +48,8 @@ class Programs:
         """Programs in which one loop of each address generator, each in turn, takes at least so many steps."""
         shift = self._random.randrange(NUM_LOOPS)
         for k in range(1, NUM_LOOPS):
-            yield self._drawn(f"long loop {k}", partial(self._long_program, k, shift, steps), 4 * steps)
+            draw = partial(self._long_program, k, shift, steps)
+            yield self._drawn(f"long loop {k}", draw, 4 * steps + 1000)
 
     def _drawn(self, name: str, draw: Callable[[], dict[str, dict[str, int] | int]], most: int) -> JobItem:
         """The first program drawn that is legal, takes at most so many clocks, and writes where it does not read."""
