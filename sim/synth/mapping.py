@@ -43,6 +43,9 @@ GATES = "AND,NAND,OR,NOR,XOR,XNOR,ANDNOT,ORNOT,MUX"
 MAPPED = ("techmap", f"abc -script +strash;dch;map -g {GATES}", "opt_clean")
 """Yosys' passes from cells on words to gates of two inputs."""
 
+_METHOD = Path(__file__).read_text(encoding="utf-8")
+"""How modules are mapped: a netlist that was made otherwise does not count."""
+
 _GENERATED = re.compile(r"(?<=\s)\$\S+")
 
 
@@ -143,7 +146,7 @@ def _neutral(design: Elaborated) -> dict[str, tuple[str, str]]:
                 lines.append(line)
             text = "\n".join(lines)
             done[name] = (
-                "m" + hashlib.sha256("\n".join([version(), *MAPPED, text]).encode()).hexdigest()[:16],
+                "m" + hashlib.sha256("\n".join([version(), _METHOD, text]).encode()).hexdigest()[:16],
                 text,
             )
         return done[name]
