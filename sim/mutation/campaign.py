@@ -215,14 +215,18 @@ class _Campaign:
             for group in self._groups(todo, resolved, started):
                 self._run_group(group)
         finally:
-            entries = {m.key: entry for m in mutants if (entry := self._journal.result(m.key))}
+            entries = {
+                m.key: entry for m in mutants if (entry := self._journal.result(m.key)) and self._known(m)
+            }
         return Results(plan, mutants, entries, time.monotonic() - started)
 
     def _known(self, mutant: Mutant) -> bool:
+        """Whether a mutant was run to the end; where the time was over, only its default run may be known."""
         entry = self._journal.result(mutant.key)
-        return entry is not None and (
-            entry.get("stage") != DEFAULT or entry["state"] == KILLED or self._plan.default_only
-        )
+        if entry is None:
+            return False
+        ended = self._plan.default_only or entry["state"] in (KILLED, NOT_BUILT)
+        return ended or entry.get("stage") != DEFAULT
 
     def _groups(
         self, todo: list[Mutant], resolved: Mapping[str, int | str], started: float

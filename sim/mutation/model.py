@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,9 +76,11 @@ def mutated(block: Block, numbered: Mapping[int, Mutant], name: str) -> Block:
         numbered: the mutants by their numbers, from 1.
         name: of the folder that holds these sources.
     """
-    folder = outputs.made(outputs.build_root(block)) / "mutation" / f"{block.name}-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {path: instrumented(path.read_bytes(), mutants) for path, mutants in by_file(numbered).items()}
+    # Campaigns that go on at the same time may have other mutants of the same module.
+    content = hashlib.sha256(b"\0".join(texts.values())).hexdigest()[:16]
+    folder = outputs.made(outputs.build_root(block)) / "mutation" / f"{block.name}-{name}-{content}"
+    folder.mkdir(parents=True, exist_ok=True)
     sources = [_written(folder / "mutation_pkg.sv", PACKAGE.format(variable=VARIABLE).encode())]
     for path in block.source_files():
         text = texts.get(path)

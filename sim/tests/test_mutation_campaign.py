@@ -17,7 +17,7 @@ import pytest
 
 from assay.sim import ROOT, outputs
 from assay.sim.command_line import main
-from assay.sim.mutation import command
+from assay.sim.mutation import campaign, command
 from assay.sim.tests.mutated.block import BLOCK
 from assay.tb.block import Block
 
@@ -107,6 +107,23 @@ def test_a_campaign_finds_what_the_bench_overlooks(
     assert mutate(block) == 1
     assert "gone          is reviewed and there is no such mutant" in capsys.readouterr().out
     assert not list((here / "out").glob("runs/*/*"))  # no run is left for `make waves` to find
+
+
+@pytest.mark.simulation
+def test_a_mutant_whose_time_was_over_is_not_called_alive(
+    block: Block, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign._Campaign, "_prove", lambda self, group, alive: list(alive))
+    run_stage = campaign._Campaign._run_stage
+
+    def until_the_full_bench(self, group, stage, names, waiting):
+        if stage == campaign.FULL:
+            group.deadline = 0
+        return run_stage(self, group, stage, names, waiting)
+
+    monkeypatch.setattr(campaign._Campaign, "_run_stage", until_the_full_bench)
+    assert mutate(block) == 0
+    assert {entry["state"] for entry in entries(here).values()} == {"killed", "survived"}
 
 
 @pytest.mark.simulation
