@@ -148,7 +148,7 @@ def _report(results: Results, reviews: Mapping[str, Review], announce: Announce)
     """Write the page, print the figures; the number of mutants that live without a review."""
     plan = results.plan
     whole = not plan.modules and not plan.keys
-    living, gone = summarise(
+    living, stale = summarise(
         results,
         reviews,
         outputs.outputs(plan.block) / "reports" / "mutation" / f"{plan.block.name}.html",
@@ -162,4 +162,4 @@ def _report(results: Results, reviews: Mapping[str, Review], announce: Announce)
             typed["PARAMS"] = " ".join(f"{name}={value}" for name, value in plan.parameters.items())
         again = command("mutate", plan.block, typed)
         announce(f"FAIL  {len(living)} mutants of {plan.block.name} live; one of them again: {again}")
-    return len(living) + len(gone)
+    return len(living) + len(stale)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from assay.sim import shown
+from assay.sim.mutation.judge import KILLED
 from assay.sim.mutation.mutant import Mutant
 from assay.sim.mutation.page import Results, alive, page, scores, total
 from assay.sim.mutation.reviews import Review
@@ -41,7 +42,7 @@ def summarise(
     announce: Callable[[str], None],
 ) -> tuple[list[str], list[str]]:
     """Write the page, print the figures. Returns the keys of mutants that live without a review, and of reviews whose
-    mutant is not there any more.
+    mutant is killed, or not there any more.
 
     Args:
         path: of the page.
@@ -67,6 +68,12 @@ def summarise(
         )
     if len(living) > SHOWN:
         print(f"  and {len(living) - SHOWN} more")
+    killed = {key: entry["test"] for key, entry in results.entries.items() if entry["state"] == KILLED}
+    wrong = [key for key in reviews if key in killed]
+    for key in wrong:
+        print(
+            f"  {key:<13} is reviewed as {reviews[key].state}, and {killed[key]} kills it: remove the review"
+        )
     known = {mutant.key for mutant in results.mutants}
     gone = [key for key in reviews if key not in known] if whole else []
     for key in gone:
@@ -75,4 +82,4 @@ def summarise(
         )
     print()
     announce(f"report: {shown(path)}")
-    return [mutant.key for mutant, _ in living], gone
+    return [mutant.key for mutant, _ in living], [*wrong, *gone]

@@ -262,8 +262,8 @@ async def scales_again(dut):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's repository, whose RTL has a branch that no test takes, and what its tests have covered."""
-    pytest.importorskip("jinja2")
-    pytest.importorskip("ucis")
+    pytest.importorskip("jinja2", reason="jinja2 is missing: pip install jinja2")
+    pytest.importorskip("ucis", reason="pyucis is missing: pip install pyucis")
     folder = write(tmp_path_factory.mktemp("their repository"))
     rtl, bench = folder / "rtl/scaler.v", folder / "tb/scaler/test_scaler.py"
     rtl.write_text(rtl.read_text().replace("endmodule", f"{HOLE}endmodule"))
@@ -322,7 +322,9 @@ def test_lcov_is_read_back(repository: Path) -> None:
 
 @pytest.mark.simulation
 def test_ucis_is_read_back(repository: Path) -> None:
-    factory = pytest.importorskip("ucis.xml.xml_factory").XmlFactory
+    factory = pytest.importorskip(
+        "ucis.xml.xml_factory", reason="pyucis is missing: pip install pyucis"
+    ).XmlFactory
     from ucis.cover_type_t import CoverTypeT
     from ucis.history_node_kind import HistoryNodeKind
     from ucis.scope_type_t import ScopeTypeT
@@ -346,7 +348,9 @@ def test_ucis_is_read_back(repository: Path) -> None:
 
 
 def test_cover_groups_are_in_ucis_and_on_the_page(tmp_path: Path) -> None:
-    factory = pytest.importorskip("ucis.xml.xml_factory").XmlFactory
+    factory = pytest.importorskip(
+        "ucis.xml.xml_factory", reason="pyucis is missing: pip install pyucis"
+    ).XmlFactory
     from ucis.cover_type_t import CoverTypeT
     from ucis.scope_type_t import ScopeTypeT
 

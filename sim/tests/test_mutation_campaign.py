@@ -106,6 +106,12 @@ def test_a_campaign_finds_what_the_bench_overlooks(
     (here / "mutants.toml").write_text(f'{reviews}[gone]\nline = "a: b"\nstate = "accepted"\nreason = "r"\n')
     assert mutate(block) == 1
     assert "gone          is reviewed and there is no such mutant" in capsys.readouterr().out
+    key = by_all["key"]
+    (here / "mutants.toml").write_text(
+        f'{reviews}["{key}"]\nline = "a: b"\nstate = "equivalent"\nreason = "r"\n', encoding="utf-8"
+    )
+    assert mutate(block) == 1
+    assert f"{key:<13} is reviewed as equivalent, and least_and_count kills it" in capsys.readouterr().out
     assert not list((here / "out").glob("runs/*/*"))  # no run is left for `make waves` to find
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from assay.sim import ROOT
 
-pytest.importorskip("mutmut")
-pytest.importorskip("coverage")
+pytest.importorskip("mutmut", reason="mutmut is missing: pip install mutmut")
+pytest.importorskip("coverage", reason="coverage is missing: pip install coverage")
 
 from assay.sim.command_line import main
 from assay.sim.mutation.golden import campaign

@@ -72,7 +72,7 @@ def mutate(arguments: argparse.Namespace, announce: Callable[[str], None]) -> in
         return 0
     results = campaign.run(plan, announce)
     whole = not plan.modules and not plan.keys and not plan.minutes
-    living, gone = summarise(
+    living, stale = summarise(
         results, reviews.of, plan.reports / f"{plan.name}.html", shown(path), whole, announce
     )
     if living:
@@ -81,4 +81,4 @@ def mutate(arguments: argparse.Namespace, announce: Callable[[str], None]) -> in
         announce(
             f"FAIL  {len(living)} mutants of {plan.name} live; one of them again: make mutate-golden {again}"
         )
-    return 1 if living or gone else 0
+    return 1 if living or stale else 0
