@@ -106,7 +106,8 @@ class BuildSpec:
     def sources(self) -> list[Path]:
         """All HDL files in compile order."""
         waves = self.trace or self.simulator.name == "icarus"
-        return [*self.block.source_files(), *([WAVES] if waves else [])]
+        probes = self.block.probe_files() if self.trace else []
+        return [*self.block.source_files(), *probes, *([WAVES] if waves else [])]
 
     def control_file(self) -> str:
         """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""

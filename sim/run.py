@@ -11,6 +11,7 @@ What the bench sees (environment variables):
   ``ASSAY_MODEL``, ``ASSAY_SCALES``, ``ASSAY_VECTORS``, ``ASSAY_ELF``; paths are absolute;
 - ``ASSAY_PROJECT``: the repository of the block, where that is a user's;
 - ``ASSAY_LIBRARY``: the block's own library, where it has one and there is a C++ compiler;
+- ``ASSAY_DEBUG``: set where the run writes waves, so that the bench leaves what explains them (`tb.debug`);
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -352,6 +353,7 @@ def _simulate(
             # To Verilator seed 0 means one of its own choice.
             plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{max(job.seed, 1)}"]
     if waves_file is not None:
+        environment["ASSAY_DEBUG"] = "1"
         plusargs.append(f"+waves_file={waves_file.name}")
         if window is not None:
             plusargs += [f"+waves_from={window[0]}", f"+waves_to={window[1]}"]

@@ -55,6 +55,8 @@ BURSTS = str(AGENTS_HDL / "bursts.f")
 AXI_PROTOCOL = str(AGENTS_HDL / "axi_protocol.sv")
 """Source entry: the rules of AXI4 as assertions at a port, whoever drives it (module ``axi_protocol``)."""
 
+PROBE = str(AGENTS_HDL / "assay_probe.sv")
+
 BURSTS_WAIVERS = str(AGENTS_HDL / "bursts_lint.vlt")
 
 SIMULATORS = ("verilator", "icarus")
@@ -178,6 +180,8 @@ class Block:
             warnings of both simulators.
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
             in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
+        probes: HDL that builds with Verilator's waves hold beside the rest: instances of ``assay_probe`` along the data
+            path, bound into the design, as `tb.debug` describes them.
         repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
         timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
         window_ns: how much of the time before and after a failure its waveform shows.
@@ -210,6 +214,7 @@ class Block:
     synth: Synth | None = None
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    probes: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     timing: bool = False
     window_ns: tuple[int, int] = (10_000, 1_000)
@@ -300,6 +305,10 @@ class Block:
     def source_files(self) -> list[Path]:
         """All HDL files in compile order, file lists expanded, each once."""
         return self._expanded.files
+
+    def probe_files(self) -> list[Path]:
+        """The HDL files of its probes, in compile order; none for a block without."""
+        return expand_sources(self.root, (PROBE, *self.probes), self.file).files if self.probes else []
 
     @property
     def _expanded(self) -> Sources:

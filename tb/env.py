@@ -15,6 +15,7 @@ from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
 from assay.tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
 from assay.tb.agents.stream import BeatFormat, Role, StreamAgent, StreamConfig
+from assay.tb.debug import ACTIVE, StreamRecord
 from assay.tb.report import Report
 from assay.tb.scoreboard import Mismatch, Scoreboard, StreamScoreboard
 
@@ -114,6 +115,9 @@ class StreamEnv(uvm_env):
             self.boards[name] = stream.scoreboard(
                 self.prefix + name, stream.format, on_mismatch=self.fail, clock_ns=CLOCK_NS
             )
+        if ACTIVE:
+            fields = list(stream.format.fields.items())
+            self.report.debug.streams.append(StreamRecord(self.prefix + name, stream.role, fields))
         receive = stream.receive or (self.boards[name].write if name in self.boards else None)
         if receive is not None:
             self._subscribers[name] = _Subscriber(f"{name}_subscriber", self, receive)

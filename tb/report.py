@@ -24,6 +24,7 @@ from cocotb.triggers import Event
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.direct import counts_code, write_code_coverage
 from assay.tb.coverage import CoverGroup
+from assay.tb.debug import ACTIVE, DebugLog
 from assay.tb.json_file import write_json
 from assay.tb.scoreboard import Mismatch, Scoreboard
 
@@ -65,6 +66,7 @@ class Report:
     Attributes:
         clocks, ideal_clocks: of the work done; the bench adds to them.
         notes: name to text, further results a person wants to see.
+        debug: what the test leaves for who explains its failure, where the run writes waves.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
         failed: set by the first failure.
     """
@@ -83,6 +85,7 @@ class Report:
         self.failures: list[dict[str, object]] = []
         self.notes: dict[str, str] = {}
         self.failed = Event()
+        self.debug = DebugLog()
         self._out = out
         self._finished = False
 
@@ -190,6 +193,9 @@ class Report:
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None
                 write_json(path, merge_summaries(before, self.as_json()))
+                # The waves show the end of the run; of several tests the first that failed is explained.
+                if ACTIVE and (before is None or before["passed"]):
+                    self.debug.write(path.parent, _running_test() or self.name)
             self._out(self.text())
         return self.passed
 

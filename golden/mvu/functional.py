@@ -10,7 +10,7 @@ program addresses the same tiles for every pair, and a test holds the two togeth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, repeat
 from typing import TypeAlias
@@ -274,6 +274,7 @@ class JobResult:
         data_memory: uint8 `[data_depth, lanes/8]`, the own data memory afterwards (a copy).
         accumulators: int64 `[outputs, lanes]`, of the complete pool groups.
         values: int64 `[groups, lanes]`, the quantised outputs.
+        stages: what stands between the two, as `post_process` keeps it, where that was asked for.
     """
 
     causes: int
@@ -283,6 +284,7 @@ class JobResult:
     data_memory: np.ndarray
     accumulators: np.ndarray
     values: np.ndarray
+    stages: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def plane_order(a: int, w: int) -> list[tuple[int, int]]:
@@ -382,6 +384,7 @@ def post_process(
     residual: np.ndarray | None = None,
     residual_multiplier: int = 0,
     residual_shift: int = 0,
+    stages: dict[str, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Everything after the accumulator: scaler, bias, residual, ReLU, maximum of a pool group, quantiser.
 
@@ -398,19 +401,33 @@ def post_process(
         residual: None, or int64 of `acc`'s shape.
         residual_multiplier: signed 16 bit.
         residual_shift: left shift of the scaled residual, 0 to 15.
+        stages: filled, where given, with copies of what stands between the steps: `scaled`, `biased`, `residual` (the
+            scaled one before its shift) and `sum` (after ReLU) int64 `[groups * group_outputs, lanes]`, `pooled` int64
+            `[groups, lanes]`.
 
     Returns:
         int64 `[groups, lanes]` within `output`.
     """
     lanes = acc.shape[-1]
     groups = len(acc) // group_outputs
+
+    def keep(name: str, values: np.ndarray) -> None:
+        if stages is not None:
+            stages[name] = values.reshape(-1, lanes).copy()
+
     total = acc.reshape(groups, group_outputs, lanes) * _each_group(scaler, groups, lanes)
+    keep("scaled", total)
     total += _each_group(bias, groups, lanes) << bias_shift
+    keep("biased", total)
     if residual is not None:
-        total += (residual.reshape(total.shape) * residual_multiplier) << residual_shift
+        scaled = residual.reshape(total.shape) * residual_multiplier
+        keep("residual", scaled)
+        total += scaled << residual_shift
     if relu:
         np.maximum(total, 0, out=total)
+    keep("sum", total)
     pooled = total.max(axis=1)
+    keep("pooled", pooled)
     rounding = "half_up" if round_half_up else "truncate"
     return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
 
@@ -444,7 +461,12 @@ def check_configuration(registers: GivenRegisters) -> None:
         raise ConfigurationError(f"illegal MVU configuration: {' '.join(reasons)}")
 
 
-def run_job(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
+def run_job(
+    registers: GivenRegisters,
+    memories: Memories,
+    params: MvuParameters,
+    keep_stages: bool = False,
+) -> JobResult:
     """Execute one job.
 
     All of a job's inputs are taken from `memories` as they are before it, so its outputs must not overlap its
@@ -454,6 +476,7 @@ def run_job(registers: GivenRegisters, memories: Memories, params: MvuParameters
         registers: register name to fields, see `Configuration`.
         memories: contents at the start; not modified.
         params: of the MVU.
+        keep_stages: the result holds what stands between the steps, for who explains a difference.
 
     Returns:
         The words written and the data memory after them. For an illegal job no words, and why.
@@ -477,7 +500,8 @@ def run_job(registers: GivenRegisters, memories: Memories, params: MvuParameters
             nothing,
         )
     acc = _accumulate(config, memories, params)
-    values = _post_process(config, memories, params, acc)
+    stages: dict[str, np.ndarray] = {}
+    values = _post_process(config, memories, params, acc, stages if keep_stages else None)
     output = config.format("output")
     planes = np.stack([(values >> p) & 1 for p in range(output.bits - 1, -1, -1)], axis=1).astype(np.uint8)
     data = pack_bits(planes).reshape(-1, word_bytes(params.lanes))
@@ -487,7 +511,9 @@ def run_job(registers: GivenRegisters, memories: Memories, params: MvuParameters
         data_memory[address % params.data_depth] = (
             data  # of an address written twice numpy keeps the last, like the memory
         )
-    return JobResult(causes, config.fields["mvuobaseptr"]["dest"], address, data, data_memory, acc, values)
+    return JobResult(
+        causes, config.fields["mvuobaseptr"]["dest"], address, data, data_memory, acc, values, stages
+    )
 
 
 def _causes(config: Configuration) -> int:
@@ -609,7 +635,11 @@ def _matrix_product(
 
 
 def _post_process(
-    config: Configuration, memories: Memories, params: MvuParameters, acc: np.ndarray
+    config: Configuration,
+    memories: Memories,
+    params: MvuParameters,
+    acc: np.ndarray,
+    stages: dict[str, np.ndarray] | None,
 ) -> np.ndarray:
     """Quantised outputs of the complete pool groups, int64 `[groups, lanes]`."""
     config1, quant, scaler = (config.fields[name] for name in ("mvuconfig1", "mvuquant", "mvuscaler"))
@@ -643,6 +673,7 @@ def _post_process(
         residual=residual,
         residual_multiplier=config.fields["mvurscaler"]["value"],
         residual_shift=config.fields["mvurscaler"]["shift"],
+        stages=stages,
     )
 
 

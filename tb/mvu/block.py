@@ -24,6 +24,7 @@ BLOCK = Block(
         {"Lanes": 8, **SMALL_MEMORIES},
         REGISTERS,
     ),
+    probes=("tb/mvu/mvu_probes.sv",),
     include_dirs=("rtl/common",),
     default_tests=("real_layers", "corners", "random_jobs"),
     test_modules=("test_mvu", "test_mvu_control"),

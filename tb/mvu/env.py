@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,8 +27,10 @@ from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
+from assay.tb.debug import ACTIVE, Axis
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.mvu.debug import unit_record
 from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
@@ -71,6 +73,8 @@ class Expectation:
         result: of the golden MVU.
         bits: words of an output block, one for each bit plane.
         outputs: of a pool group.
+        name: of the job.
+        axes: of the output tensor, see `tb.debug.JobRecord`; empty for a job that writes none.
     """
 
     beats: np.ndarray
@@ -78,10 +82,18 @@ class Expectation:
     result: JobResult
     bits: int
     outputs: int
+    name: str = ""
+    axes: Sequence[Axis] = ()
 
     @classmethod
     def of(
-        cls, registers: GivenRegisters, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
+        cls,
+        registers: GivenRegisters,
+        result: JobResult,
+        locate: Callable[[int], str],
+        trc: BeatFormat,
+        name: str = "",
+        axes: Sequence[Axis] = (),
     ) -> Expectation:
         """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
         configuration = Configuration.of(registers)
@@ -91,6 +103,8 @@ class Expectation:
             result=result,
             bits=configuration.format("output").bits,
             outputs=configuration.group_outputs,
+            name=name,
+            axes=axes,
         )
 
     def explain(self, index: int, lane: int) -> str:
@@ -111,13 +125,14 @@ class OutputScoreboard(StreamScoreboard):
 
     Attributes:
         alter: for tests of this scoreboard: changes the words that a job must write.
+        jobs: since the last reset, each with its first beat.
     """
 
     def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.lanes = lanes
         self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
-        self._jobs: list[tuple[int, Expectation]] = []
+        self.jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
         self._values_before = 0  # compared before the last reset
 
@@ -125,7 +140,7 @@ class OutputScoreboard(StreamScoreboard):
     def values_compared(self) -> int:
         """Tensor values of which every bit plane has been compared, padding lanes among them."""
         values = self._values_before
-        for first, job in self._jobs:
+        for first, job in self.jobs:
             compared = min(max(self.beats_compared - first, 0), len(job.beats))
             values += compared // job.bits * self.lanes
         return values
@@ -136,7 +151,7 @@ class OutputScoreboard(StreamScoreboard):
 
     def _promise(self, job: Expectation) -> np.ndarray:
         job = replace(job, beats=self.alter(job.beats))
-        self._jobs.append((self._promised, job))
+        self.jobs.append((self._promised, job))
         self._promised += len(job.beats)
         return job.beats
 
@@ -155,11 +170,11 @@ class OutputScoreboard(StreamScoreboard):
         super().flush()
         self._values_before = self.values_compared
         self._promised = self.beats_compared
-        self._jobs.clear()
+        self.jobs.clear()
 
     def _job(self, index: int) -> tuple[int, Expectation] | None:
         """The job a beat belongs to, and the beat's index in it."""
-        for first, job in reversed(self._jobs):
+        for first, job in reversed(self.jobs):
             if index >= first:
                 return index - first, job
         return None
@@ -181,12 +196,13 @@ class OutputScoreboard(StreamScoreboard):
 
 def run_apart(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
     """`run_job` for another process: without the copy of the memory, and numbers as narrow as they are."""
-    result = run_job(registers, memories, params)
+    result = run_job(registers, memories, params, keep_stages=ACTIVE)
     return replace(
         result,
         data_memory=result.data_memory[:0],
         accumulators=_narrow(result.accumulators),
         values=_narrow(result.values),
+        stages={name: _narrow(values) for name, values in result.stages.items()},
     )
 
 
@@ -227,7 +243,7 @@ class GoldenMvu:
 
     def run(self, registers: GivenRegisters) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
-        return self._keep(run_job(registers, self.memories, self.params))
+        return self._keep(run_job(registers, self.memories, self.params, keep_stages=ACTIVE))
 
     def start(
         self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool = True
@@ -298,6 +314,12 @@ class MvuUnit(StreamEnv):
         self._written_at = np.zeros(self.params.data_depth, np.int64)
         self._just_written: list[Beats] = []  # what it does not know so far
         self.job_ended = Event()
+        if ACTIVE:
+            self.report.debug.units.append(lambda: unit_record(self.trace, self.params, *self.probes()))
+
+    def probes(self) -> tuple[str, str]:
+        """The scope of the unit's probes below the HDL top, and its name for messages."""
+        return "dut.u_probes", ""
 
     def connect_phase(self) -> None:
         super().connect_phase()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,6 +19,7 @@ from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
+from assay.tb.debug import Axis
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
@@ -55,6 +56,7 @@ class JobItem(uvm_sequence_item):
         images: data memory words to load before.
         output: tensor to read back and compare decoded, when it stays in the own memory.
         locate: names the n-th output word.
+        axes: of the output tensor, see `tb.debug.JobRecord`.
         overlap: hand the next job over while this one runs.
         made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
@@ -69,6 +71,7 @@ class JobItem(uvm_sequence_item):
         self.images: list[Image] = []
         self.output: TensorSpec | None = None
         self.locate: Callable[[int], str] = lambda index: f"job {name}, output word {index}"
+        self.axes: Sequence[Axis] = ()
         self.overlap = False
         self.made: Callable[[JobResult], object] = lambda result: None
         self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
@@ -84,7 +87,19 @@ class JobItem(uvm_sequence_item):
         item.output = job.output
 
         item.locate = name_words(job, lanes)
+        item.axes = output_axes(job, lanes)
         return item
+
+
+def output_axes(job: Job, lanes: int) -> list[Axis]:
+    """The axes of a mapped layer's output, see `tb.debug.JobRecord`: its rows, columns and blocks of channels."""
+    _, columns, _ = job.output.shape
+    rows = job.output_words // (columns * job.blocks * job.output.fmt.bits)
+    return [
+        Axis("row", rows, offset=job.first_row),
+        Axis("column", columns),
+        Axis("channel", job.blocks, lanes, job.first_block * lanes),
+    ]
 
 
 def name_words(job: Job, lanes: int) -> Callable[[int], str]:
@@ -220,7 +235,9 @@ class JobPlayer:
     def expect(self, item: JobItem, result: JobResult) -> None:
         """Let the scoreboards await the words of a job."""
         env = self.env
-        expected = Expectation.of(item.registers, result, item.locate, env.formats["trc"])
+        expected = Expectation.of(
+            item.registers, result, item.locate, env.formats["trc"], item.get_name(), item.axes
+        )
         env.trace.expect_job(expected)
         if result.dest:
             env.crossbar.expect_job(expected)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bench leaves for who explains a failure: the golden model's values along the data path, the streams' layout.
+
+Only a run that writes waves leaves it (``ASSAY_DEBUG``, which the runner sets): the others pay nothing. A block with
+``Block.probes`` has instances of ``assay_probe`` in its waves; each is a `Stage` here, and a job's `JobRecord` holds
+the value that each must show, by the value's number in its job. `sim.debug` puts the two beside each other.
+
+In the run's folder stand then ``debug.json`` and ``debug.npz``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from assay.tb.json_file import write_json
+
+__all__ = ["ACTIVE", "Axis", "DebugLog", "JobRecord", "Stage", "StreamRecord", "UnitRecord", "still_inside"]
+
+ACTIVE = bool(os.environ.get("ASSAY_DEBUG"))  #: whether this run writes waves
+JOBS_KEPT = 4  #: jobs of a unit that are recorded, at most
+_UNIT = ("scope", "title", "result", "stream", "beat")  # what is written of a unit as it is
+_JOB = TypeVar("_JOB")
+
+RECORD, ARRAYS = "debug.json", "debug.npz"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A part of a value's place in the output tensor: index `size` times, `stride` apart, from `offset` on.
+
+    Attributes:
+        name: "row", "column", "channel", "image", or another word where there is no tensor.
+    """
+
+    name: str
+    size: int
+    stride: int = 1
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A place along a unit's data path.
+
+    Attributes:
+        probe: instance of ``assay_probe``, without ``u_``.
+        title: what its values are.
+        module: of the RTL, which computes them.
+        signal: the register in that module that holds them; empty: its output.
+        lanes: values side by side, the first in the lowest bits.
+        bits: of each.
+        signed: whether they are two's complement.
+        words: values are bit patterns rather than numbers.
+    """
+
+    probe: str
+    title: str
+    module: str
+    signal: str
+    lanes: int
+    bits: int
+    signed: bool = True
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """What the golden model computes in a job, a tile or the like.
+
+    Attributes:
+        name: for messages.
+        first: number of its first beat on the unit's stream.
+        values: probe -> int64 `[values, lanes]`, in the order in which they come; a lane for each value at once.
+        each: probe -> how many of its values belong to one of the output.
+        axes: the output's, the outermost first: their sizes multiply to the number of outputs.
+        lane_axes: those of the lanes, the outermost first.
+        unknown: probe -> bool `[values, lanes]`, lanes whose values mean nothing.
+        low_bits: probe -> how many of a value's bits mean something, where these are not all.
+    """
+
+    name: str
+    first: int
+    values: Mapping[str, np.ndarray]
+    each: Mapping[str, int]
+    axes: Sequence[Axis]
+    lane_axes: Sequence[Axis]
+    unknown: Mapping[str, np.ndarray] = field(default_factory=dict)
+    low_bits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """One unit of the design.
+
+    Attributes:
+        scope: the probes' instance below the HDL top.
+        title: for messages; empty where there is only one.
+        stages: along its data path, in order.
+        result: probe of the stage whose values the output tensor holds.
+        stream: of the scoreboard that compares its results.
+        beat: probe of the stage of which each value is a beat of that stream.
+        jobs: those of which something may be in the design, and the one before, in the order in which they begin.
+    """
+
+    scope: str
+    title: str
+    stages: Sequence[Stage]
+    result: str
+    stream: str
+    beat: str
+    jobs: Sequence[JobRecord]
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """A stream at the bench's top: ``<name>_valid``, ``<name>_ready``, ``<name>_data``.
+
+    Attributes:
+        fields: of its payload, the first in the lowest bits.
+    """
+
+    name: str
+    role: str
+    fields: Sequence[tuple[str, int]]
+
+
+class DebugLog:
+    """Collects what a test leaves. Who has something to leave says so; it is asked at the test's end.
+
+    Attributes:
+        streams: of the bench.
+        units: functions that give a unit's record.
+    """
+
+    def __init__(self) -> None:
+        self.streams: list[StreamRecord] = []
+        self.units: list[Callable[[], UnitRecord]] = []
+
+    def write(self, folder: Path, test: str) -> None:
+        """Write what there is to say of `test` into the run's folder."""
+        arrays: dict[str, np.ndarray] = {}
+        units: list[dict[str, Any]] = []
+        for number, make in enumerate(self.units):
+            unit = make()
+            jobs = []
+            for at, job in enumerate(unit.jobs):
+                for kind, each in (("values", job.values), ("unknown", job.unknown)):
+                    arrays |= {f"{number}/{at}/{kind}/{probe}": array for probe, array in each.items()}
+                axes = {key: [asdict(axis) for axis in getattr(job, key)] for key in ("axes", "lane_axes")}
+                plain = {
+                    "name": job.name,
+                    "first": job.first,
+                    "each": dict(job.each),
+                    "low_bits": dict(job.low_bits),
+                }
+                jobs.append(plain | axes)
+            entry = {key: getattr(unit, key) for key in _UNIT}
+            units.append({**entry, "stages": [asdict(stage) for stage in unit.stages], "jobs": jobs})
+        np.savez(folder / ARRAYS, **arrays)
+        streams = [asdict(stream) for stream in self.streams]
+        write_json(folder / RECORD, {"test": test, "streams": streams, "units": units})
+
+
+def read_units(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> list[UnitRecord]:
+    """The units in a run's ``debug.json`` and ``debug.npz``."""
+    units = []
+    for number, unit in enumerate(record["units"]):
+        jobs = []
+        for at, job in enumerate(unit["jobs"]):
+            held: dict[str, dict[str, np.ndarray]] = {"values": {}, "unknown": {}}
+            for key in arrays:
+                place, kind, probe = key.rsplit("/", 2)
+                if place == f"{number}/{at}":
+                    held[kind][probe] = arrays[key]
+            axes, lane_axes = ([Axis(**axis) for axis in job[key]] for key in ("axes", "lane_axes"))
+            jobs.append(
+                JobRecord(
+                    job["name"],
+                    job["first"],
+                    held["values"],
+                    job["each"],
+                    axes,
+                    lane_axes,
+                    held["unknown"],
+                    job["low_bits"],
+                )
+            )
+        stages = [Stage(**stage) for stage in unit["stages"]]
+        units.append(UnitRecord(**{key: unit[key] for key in _UNIT}, stages=stages, jobs=jobs))
+    return units
+
+
+def still_inside(jobs: Sequence[tuple[int, _JOB]], compared: int) -> list[tuple[int, _JOB]]:
+    """Of jobs, each with its first beat, those that a failure after so many compared beats may concern."""
+    at = max((at for at, (first, _) in enumerate(jobs) if first <= compared), default=0)
+    return list(jobs[max(0, at - 1) : max(0, at - 1) + JOBS_KEPT])
