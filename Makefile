@@ -89,6 +89,10 @@ soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are co
 waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
 	@$(PY) -m sim waves
 
+.PHONY: explain
+explain: $(ENVIRONMENT) ## Explain TOPLEVEL's last failure: the first stage that differs, its line, a page
+	@$(PY) -m sim explain
+
 .PHONY: bench
 bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
 	$(call SIMULATE,bench)

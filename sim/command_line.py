@@ -22,6 +22,7 @@ from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
+from assay.sim.debug import command as debug
 from assay.sim.engine import GOLDEN, engines, model_class
 from assay.sim.job import Job, choose_seed
 from assay.sim.mutation import command as mutation
@@ -213,6 +214,10 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     )
     _add_top(wave, first)
     wave.set_defaults(command=_waves)
+
+    explaining = add("explain", debug.HELP)
+    _add_top(explaining, first)
+    explaining.set_defaults(command=_explain)
 
     speed = add("bench", "measure simulation speed against a plain C++ harness")
     _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
@@ -564,6 +569,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
             add_failure_waves(outcome, _announce)
             if outcome.waves is not None:
                 _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
+            debug.follow(job.block, outcome.folder, _announce)
         if outcome.waves is not None and (arguments.gui or _switch("GUI")):
             waves.show(job.block, outcome.folder, _announce)
     return status
@@ -626,6 +632,12 @@ def _list(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 def _waves(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
     waves.show(block, waves.last_run(block, _announce), _announce)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    debug.show(block, waves.last_run(block, _announce), _announce)
     return 0
 
 

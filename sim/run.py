@@ -50,6 +50,7 @@ from assay.sim.simulators import find_simulator, trace_format
 from assay.sim.testcases import cocotb_filter
 from assay.sim.wavefile import damage
 from assay.tb.block import Block
+from assay.tb.debug import ARRAYS, RECORD
 from assay.tb.errors import AssayError, RunFailed, sentence
 from assay.tb.json_file import write_json
 from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
@@ -167,6 +168,9 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
                 announce(f"no waves were written: {shown(written)} {problem}{_space_left(folder)}")
             else:
                 outcome.waves = written.replace(outcome.folder / written.name)
+                for name in (RECORD, ARRAYS):
+                    with contextlib.suppress(FileNotFoundError):
+                        (folder / name).replace(outcome.folder / name)
                 _write_record(outcome)
     except KeyboardInterrupt:
         announce(f"interrupted: no waves were written; this writes them: {command('waves', job.block, {})}")
@@ -482,6 +486,7 @@ def _write_record(outcome: Outcome) -> None:
         "block": job.block.name,
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
+        "problems": outcome.problems,
         "waves": outcome.waves.name if outcome.waves else None,
         "replay": job.replay,
     }

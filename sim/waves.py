@@ -14,12 +14,13 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from assay.sim import outputs, run, shown
 from assay.sim.commands import command
+from assay.sim.debug.command import VIEW, explain_run
 from assay.sim.job import Job
 from assay.sim.run import Outcome, add_failure_waves
 from assay.tb.block import Block
@@ -36,13 +37,22 @@ proc show {{signal}} {{
     global names
     if {{[dict exists $names $signal]}} {{
         gtkwave::addSignalsFromList [list [dict get $names $signal]]
+        if {{[regexp {{\\.(lane|golden)[0-9]+$}} $signal]}} {{
+            gtkwave::highlightSignalsFromList [list [dict get $names $signal]]
+            gtkwave::/Edit/Data_Format/Signed_Decimal
+            gtkwave::/Edit/UnHighlight_All
+        }}
     }} else {{
         puts "not in this waveform: $signal"
     }}
 }}
 {body}
-gtkwave::/Time/Zoom/Zoom_Full
+gtkwave::setTraceScrollbarRowValue 0
+{zoom}
 """
+
+_GTKWAVE_LOOKS = ("--rcvar=hier_max_level 2", "--rcvar=left_justify_sigs on")
+"""Signals with the instance that they are in."""
 
 
 def last_run(block: Block, announce: Callable[[str], None]) -> Path:
@@ -58,6 +68,7 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
         if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
             if not record["waves"]:
                 _write_waves(block, folder, record, announce)
+                explain_run(block, folder, announce)
             return folder
     for folder, record in runs:
         if record["waves"]:
@@ -119,40 +130,60 @@ def show(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
 def viewer_commands(block: Block, folder: Path, record: dict[str, Any]) -> list[list[str]]:
     """The commands that open a run's waves, from any folder; writes the view scripts that they name."""
     waves = folder / record["waves"]
-    signals = _read_view(block)
+    tracks = _read_tracks(folder)
+    signals = [*_entries(tracks.get("lines", []), ""), *_read_view(block)]
     if not signals:
         return [["gtkwave", str(waves)], ["surfer", str(waves)]]
     tcl, surfer = folder / "view.tcl", folder / "view.sucl"
-    tcl.write_text(_gtkwave_script(block, signals, record["failure_ns"]), encoding="utf-8")
+    around_ns = tracks.get("around_ps", 0) / 1000
+    tcl.write_text(_gtkwave_script(block, signals, record["failure_ns"], around_ns), encoding="utf-8")
     surfer.write_text(_surfer_script(signals, record["failure_ns"]), encoding="utf-8")
     return [
-        ["gtkwave", f"--script={tcl}", str(waves)],
+        ["gtkwave", *_GTKWAVE_LOOKS, f"--script={tcl}", str(waves)],
         ["surfer", "--command-file", str(surfer), str(waves)],
     ]
+
+
+def _read_tracks(folder: Path) -> dict[str, Any]:
+    """What `sim.debug` has left for viewers; empty where it has left nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        tracks: dict[str, Any] = json.loads((folder / VIEW).read_text(encoding="utf-8"))
+        return tracks
+    return {}
 
 
 def _read_view(block: Block) -> list[tuple[str, str]]:
     """The view's lines as ("heading", text) and ("signal", full path); empty without a view file."""
     if not block.view_file().is_file():
         return []
+    return _entries(block.view_file().read_text(encoding="utf-8").splitlines(), f"{block.hdl_top}.")
+
+
+def _entries(lines: Iterable[str], prefix: str) -> list[tuple[str, str]]:
     entries = []
-    for line in block.view_file().read_text(encoding="utf-8").splitlines():
+    for line in lines:
         line = line.partition("#")[0].strip()
         if line.startswith("[") and line.endswith("]"):
             entries.append(("heading", line[1:-1]))
         elif line:
-            entries.append(("signal", f"{block.hdl_top}.{line}"))
+            entries.append(("signal", f"{prefix}{line}"))
     return entries
 
 
-def _gtkwave_script(block: Block, entries: list[tuple[str, str]], failure_ns: float | None) -> str:
+def _gtkwave_script(
+    block: Block, entries: list[tuple[str, str]], failure_ns: float | None, around_ns: float
+) -> str:
     body = [
         f"gtkwave::/Edit/Insert_Comment {{{text}}}" if kind == "heading" else f"show {{{text}}}"
         for kind, text in entries
     ]
+    zoom = "gtkwave::/Time/Zoom/Zoom_Full"
     if failure_ns is not None:
         body.append(f"gtkwave::setMarker {int(failure_ns)}ns")
-    return _GTKWAVE_TCL.format(view=shown(block.view_file()), body="\n".join(body))
+        if around_ns:
+            begin, end = (max(0, int(failure_ns + sign * around_ns)) for sign in (-1, 1))
+            zoom = f"gtkwave::setZoomRangeTimes {begin}ns {end}ns"
+    return _GTKWAVE_TCL.format(view=shown(block.view_file()), body="\n".join(body), zoom=zoom)
 
 
 def _surfer_script(entries: list[tuple[str, str]], failure_ns: float | None) -> str:
@@ -160,4 +191,5 @@ def _surfer_script(entries: list[tuple[str, str]], failure_ns: float | None) -> 
     lines.append("zoom_fit")
     if failure_ns is not None:
         lines.append(f"cursor_set {int(failure_ns * 1000)}")  # in the dump's unit, 1 ps
+        lines += ["goto_cursor", *["zoom_in"] * 4]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows a failure's waves: tracks in them, the page, the first screen; and the command that shows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from assay.sim import shown
+from assay.sim.commands import command
+from assay.sim.debug.explanation import Explanation, explain, terminal
+from assay.sim.debug.merged import add_tracks
+from assay.sim.debug.page import PAGE, write_page
+from assay.sim.debug.tracks import SCOPE
+from assay.tb.block import Block
+from assay.tb.errors import AssayError, sentence
+from assay.tb.json_file import write_json
+
+__all__ = ["HELP", "VIEW", "explain_run", "follow", "show"]
+
+HELP = (
+    "explain the last failure: the first stage that differs, where it is computed, and a page with all of it"
+)
+
+VIEW = "tracks.json"
+"""The tracks that a viewer shows first, as `view_lines` orders them, and what it zooms on."""
+
+CLOCKS_AROUND = 24
+"""That a viewer shows on each side of the failure."""
+
+
+def explain_run(block: Block, folder: Path, announce: Callable[[str], None]) -> Explanation | None:
+    """Make the tracks and the page of the run in ``folder``; None where that fails, and why has been announced.
+
+    The verdict stands whatever happens here.
+    """
+    try:
+        made = explain(block, folder)
+        waves = folder / str(made.run.get("waves"))
+        if made.tracks and waves.suffix == ".fst":
+            if not (folder / VIEW).is_file():  # else they are in it already
+                add_tracks(waves, waves, made.tracks)
+            around = CLOCKS_AROUND * made.period
+            write_json(folder / VIEW, {"lines": list(view_lines(made)), "around_ps": around})
+        write_page(block, folder, made)
+    except (AssayError, OSError) as error:
+        announce(f"the failure is not explained: {sentence(error)}")
+        return None
+    return made
+
+
+def view_lines(made: Explanation) -> Iterator[str]:
+    """The tracks along the data path, as the lines of a view file: ``[Heading]`` or a full path."""
+    listed = [track for track in made.tracks if track.drawn]
+    if made.path is not None:
+        base = ".".join(filter(None, (SCOPE, made.path.unit.title.replace(" ", "_"))))
+        yield f"[{made.path.unit.title or 'Data path'}: {made.place or 'its values'}]"
+        yield f"{base}.job"
+        for stage in made.path.stages:
+            if not stage.known.any():
+                continue  # of no use in this job
+            lane = min(max(made.lane, 0), stage.stage.lanes - 1)
+            for name in ("place", f"lane{lane}", f"golden{lane}", "differs"):
+                yield f"{base}.{stage.stage.probe}.{name}"
+    if listed:
+        yield "[What runs]"
+        yield from (track.path for track in listed)
+    streams = [
+        track for track in made.tracks if track.scope == "streams" and any(text for _, text in track.changes)
+    ]
+    if streams:
+        yield "[Transactions]"
+        yield from (track.path for track in streams)
+
+
+def show(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
+    """Print the first screen of the run in ``folder``, and write its page."""
+    made = explain_run(block, folder, announce)
+    if made is not None:
+        for line in terminal(block, folder, made):
+            announce(line)
+
+
+def follow(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
+    """After a failure's report: explain it, and say in a few lines what that gave."""
+    made = explain_run(block, folder, announce)
+    if made is None:
+        return
+    facts = [("verdict", made.verdict), ("pattern", made.map.pattern() if made.map else "")]
+    facts.append(("page", f"{shown(folder / PAGE)} ({command('explain', block, {})} prints its beginning)"))
+    for name, text in facts:
+        if text:
+            announce(f"      {name:<16} {text}")

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A failure's page: one HTML file in the run's folder that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.sim import shown
+from assay.sim.debug.datapath import ResultMap
+from assay.sim.debug.explanation import Explanation, headline
+from assay.sim.debug.tracks import Track
+from assay.sim.pages import rendered
+from assay.tb.block import Block
+from assay.tb.report import FAILURE_FIELDS
+
+__all__ = ["PAGE", "write_page"]
+
+PAGE = "report.html"
+TEMPLATE = Path(__file__).with_name("page.html")
+LOG_LINES = 200
+LIST_ROWS = 24  #: of what happened last
+CLOCKS_BEFORE, CLOCKS_AFTER = 12, 3  #: that are drawn
+TEXT_SHOWN = 34  #: characters in a box of the drawing
+MOST_CELLS = 64  #: of a map's side; larger ones are drawn coarser
+
+
+def write_page(block: Block, folder: Path, made: Explanation) -> Path:
+    """Write ``report.html`` into the run's folder; gives its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    run = made.run
+    log = folder / "run.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    failure_ns = made.window[1] / 1000
+    content = {
+        "title": f"{block.name} on {run.get('simulator')}, seed {run.get('seed')}: "
+        + ("passed" if run.get("passed") else "failed"),
+        "headline": headline(made),
+        "verdict": made.verdict,
+        "facts": list(_facts(made)),
+        "rows": made.rows,
+        "place": made.place,
+        "blamed": made.blamed,
+        "source": made.source,
+        "maps": list(_maps(made.map)) if made.map else [],
+        "pattern": made.map.pattern() if made.map else "",
+        "drawing": _drawing(made),
+        "period": made.period / 1000,
+        "failure_ns": failure_ns,
+        "waves": shown(folder / run["waves"]) if run.get("waves") else "",
+        "lists": [
+            {"title": track.title, "rows": _last(track, made.window)} for track in made.tracks if track.title
+        ],
+        "others": "\n\n".join(str(each.get("message")) for each in (made.summary.get("failures") or [])[:20]),
+        "log": "\n".join(lines[-LOG_LINES:]) + "\n",
+        "log_name": shown(log),
+    }
+    page = folder / PAGE
+    partial = folder / f".{PAGE}.partial"
+    partial.write_text(rendered(TEMPLATE, content), encoding="utf-8")
+    partial.replace(page)
+    return page
+
+
+def _facts(made: Explanation) -> Iterator[tuple[str, str]]:
+    run, failure = made.run, made.failure
+    for key, label in FAILURE_FIELDS.items():
+        if failure.get(key):
+            yield label, str(failure[key])
+    for problem in made.problems:
+        yield "problem", str(problem)
+    if run.get("failure_ns") is not None:
+        yield "failed at", f"{run['failure_ns']:,.0f} ns"
+    yield "replay", str(run.get("replay"))
+    yield "tests", ", ".join(run.get("tests", []))
+    parameters = run.get("parameters") or {}
+    if parameters:
+        yield "parameters", " ".join(f"{name}={value}" for name, value in parameters.items())
+    if made.summary.get("simulator"):
+        yield "simulator", str(made.summary["simulator"])
+    for name, version in (run.get("versions") or {}).items():
+        yield name, str(version)
+
+
+def _last(track: Track, window: tuple[int, int, int]) -> list[tuple[float, str]]:
+    """The last changes of a track up to the failure."""
+    until = window[1] if window[1] >= 0 else window[2]
+    rows = [(time / 1000, str(value)) for time, value in track.changes if time <= until and value != ""]
+    return rows[-LIST_ROWS:]
+
+
+# ---------------------------------------------------------------------------------------------
+# Maps
+# ---------------------------------------------------------------------------------------------
+def _maps(found: ResultMap) -> Iterator[dict[str, Any]]:
+    """A plane of rows and columns, and a strip for each other axis: the worst over what is not drawn."""
+    names = list(found.names)
+    plane = [name for name in ("row", "column") if name in names] or names[:1]
+    if len(plane) < 2 and "row" not in names:
+        plane = names[:2]
+    rest = [name for name in names if name not in plane and found.state.shape[names.index(name)] > 1]
+    for chosen in (plane, *([name] for name in rest)):
+        axes = tuple(at for at, name in enumerate(names) if name not in chosen)
+        worst, wrong = found.state.max(axis=axes), (found.state == 3).sum(axis=axes)
+        firsts = [found.first[names.index(name)] for name in chosen]
+        title = " x ".join(
+            f"{name} {first} to {first + size - 1}"
+            for name, first, size in zip(chosen, firsts, worst.shape, strict=True)
+        )
+        yield _grid(np.atleast_2d(worst), np.atleast_2d(wrong), title, chosen, firsts)
+
+
+def _grid(
+    state: np.ndarray, wrong: np.ndarray, title: str, names: list[str], firsts: list[int]
+) -> dict[str, Any]:
+    step = [-(-size // (MOST_CELLS if len(names) == 2 else 4 * MOST_CELLS)) for size in state.shape]
+    cells = []
+    for y in range(0, state.shape[0], step[0]):
+        for x in range(0, state.shape[1], step[1]):
+            part = np.s_[y : y + step[0], x : x + step[1]]
+            places = [y, x][2 - len(names) :]
+            where = ", ".join(f"{n} {f + at}" for n, f, at in zip(names, firsts, places, strict=True))
+            text = f"{where}: {int(wrong[part].sum())} wrong"
+            cells.append((x // step[1], y // step[0], int(state[part].max()), text))
+    width, height = -(-state.shape[1] // step[1]), -(-state.shape[0] // step[0])
+    size = max(5, min(14, 420 // max(width, height)))
+    return {"title": title, "width": width, "height": height, "size": size, "cells": cells}
+
+
+# ---------------------------------------------------------------------------------------------
+# Drawing
+# ---------------------------------------------------------------------------------------------
+def _drawing(made: Explanation) -> str:
+    """The tracks that matter around the failure, as SVG; empty where no time is known."""
+    begin, failure, end = made.window
+    if failure < 0 or not made.period:
+        return ""
+    first = max(begin, failure - CLOCKS_BEFORE * made.period)
+    edges = np.arange(failure - (failure - first) // made.period * made.period, failure + 1, made.period)
+    after = np.arange(failure + made.period, min(end, failure + CLOCKS_AFTER * made.period) + 1, made.period)
+    edges = np.concatenate([edges, after])
+    signals: list[dict[str, Any]] = [{"name": "clock", "wave": "p" + "." * (len(edges) - 1)}]
+    signals += [row for track, golden in _drawn(made) if (row := _wave(track, golden, edges)) is not None]
+    if len(signals) == 1:
+        return ""
+    import wavedrom
+
+    longest = max((len(text) for row in signals for text in row.get("data", [])), default=4)
+    tick = 1 - int((edges <= failure).sum())  # clock 0 ends with the failing edge
+    drawing = {
+        "signal": signals,
+        "head": {"tick": tick},
+        "config": {"hscale": max(1, min(4, -(-longest // 6)))},
+    }
+    return str(wavedrom.render(json.dumps(drawing)).tostring())
+
+
+def _drawn(made: Explanation) -> Iterator[tuple[Track, Track | None]]:
+    """What is drawn, each with the golden model's track beside it: the failing stream, the unit's stages."""
+    tracks = {track.path: track for track in made.tracks}
+    for track in made.tracks:
+        if track.drawn or (track.scope == "streams" and track.name == made.failure.get("stream")):
+            yield track, None
+    if made.path is None:
+        return
+    base = made.path.unit.title.replace(" ", "_")
+    lane = max(made.lane, 0)
+    for stage in made.path.stages:
+        scope = ".".join(filter(None, ("assay", base, stage.stage.probe)))
+        number = min(lane, stage.stage.lanes - 1)
+        track = tracks[f"{scope}.lane{number}"]
+        yield track, tracks[f"{scope}.golden{number}"] if made.path.unit.jobs else None
+
+
+def _wave(track: Track, golden: Track | None, edges: np.ndarray) -> dict[str, Any] | None:
+    """A row of WaveDrom: a new box for each change, red where it is not the golden model's."""
+    wave, data = "", []
+    last: object = None
+    name = f"{track.scope.split('.')[-1]} {track.name}".removeprefix("streams ")
+    for edge in edges.tolist():
+        value = track.at(edge)
+        wrong = (
+            golden is not None
+            and golden.changes
+            and bool(golden.changes[0][0] < edge)
+            and golden.at(edge) != value
+        )
+        key = (value, wrong)
+        known = bool(track.changes) and track.changes[0][0] < edge
+        if not known or value == "":
+            wave += "x" if last != "x" else "."
+            last = "x"
+        elif key == last:
+            wave += "."
+        else:
+            wave += "9" if wrong else "="
+            text = f"{value}, golden {golden.at(edge)}" if wrong and golden is not None else str(value)
+            data.append(text if len(text) <= TEXT_SHOWN else f"{text[: TEXT_SHOWN - 3]}...")
+            last = key
+    return {"name": name, "wave": wave, "data": data} if data else None
