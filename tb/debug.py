@@ -77,7 +77,7 @@ class JobRecord:
         name: for messages.
         first: number of its first beat on the unit's stream.
         values: probe -> int64 `[values, lanes]`, in the order in which they come; a lane for each value at once.
-        each: probe -> how many of its values belong to one of the output.
+        each: probe -> how many of its values belong to one output; -n: a value belongs to n outputs.
         axes: the output's, the outermost first: their sizes multiply to the number of outputs.
         lane_axes: those of the lanes, the outermost first.
         unknown: probe -> bool `[values, lanes]`, lanes whose values mean nothing.
@@ -93,6 +93,20 @@ class JobRecord:
     unknown: Mapping[str, np.ndarray] = field(default_factory=dict)
     low_bits: Mapping[str, int] = field(default_factory=dict)
 
+    def output_of(self, probe: str, index: int) -> int:
+        """The output, or the first of those, that a probe's value belongs to."""
+        each = self.each.get(probe, 1)
+        return index // each if each > 0 else index * -each
+
+    def values_of(self, probe: str, output: int) -> range:
+        """The numbers of a probe's values that belong to an output."""
+        each = self.each.get(probe, 1)
+        return (
+            range(output * each, (output + 1) * each)
+            if each > 0
+            else range(output // -each, output // -each + 1)
+        )
+
 
 @dataclass(frozen=True)
 class UnitRecord:
@@ -101,19 +115,19 @@ class UnitRecord:
     Attributes:
         scope: the probes' instance below the HDL top.
         title: for messages; empty where there is only one.
-        stages: along its data path, in order.
-        result: probe of the stage whose values the output tensor holds.
+        result: probe of the stage whose values the output tensor holds, one for each output.
         stream: of the scoreboard that compares its results.
         beat: probe of the stage of which each value is a beat of that stream.
+        stages: along its data path, in order.
         jobs: those of which something may be in the design, and the one before, in the order in which they begin.
     """
 
     scope: str
     title: str
-    stages: Sequence[Stage]
     result: str
     stream: str
     beat: str
+    stages: Sequence[Stage]
     jobs: Sequence[JobRecord]
 
 

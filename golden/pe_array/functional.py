@@ -128,12 +128,15 @@ def _operands(tile: Tile, acc: np.ndarray, parameters: PeArrayParameters) -> tup
 
 
 def _lanes(
-    tile: Tile, acc: np.ndarray, counts: np.ndarray, parameters: PeArrayParameters, **header: int
+    tile: Tile,
+    acc: np.ndarray,
+    counts: np.ndarray,
+    parameters: PeArrayParameters,
+    stages: dict[str, np.ndarray] | None = None,
 ) -> np.ndarray:
     """The words that the output stage makes of accumulators `[..., R, C]`, for every entry: int64 `[..., R, E]`."""
     a, b = _operands(tile, acc, parameters)
-    header = {**tile.header, **header}
-    return lanes(a, b, header, tile.entries, counts, tile.table, parameters.data_width)
+    return lanes(a, b, tile.header, tile.entries, counts, tile.table, parameters.data_width, stages)
 
 
 def _softmax(tile: Tile, values: np.ndarray) -> np.ndarray:
@@ -144,11 +147,24 @@ def _softmax(tile: Tile, values: np.ndarray) -> np.ndarray:
     return shares.reshape(vectors.shape).transpose(0, 1, 3, 2, 4)
 
 
-def outputs(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> OutputBeats:
-    """The beats that a tile puts out; arguments and errors as for `accumulators`."""
+def outputs(
+    tile: Tile,
+    pixels: np.ndarray,
+    parameters: PeArrayParameters,
+    stages: dict[str, np.ndarray] | None = None,
+) -> OutputBeats:
+    """The beats that a tile puts out; arguments and errors as for `accumulators`.
+
+    Args:
+        stages: filled, where given, with what stands between the steps. `column`: int64 `[columns, C, R]`, the
+            accumulators of each completed column. `accumulator`, those that `lanes` names, and `word` (before the
+            softmax): int64 `[beats, lanes, R]`.
+    """
     acc = accumulators(tile, pixels, parameters)
     counts = window_counts(tile, parameters)[None, ..., None]
-    values = _lanes(tile, acc, counts, parameters)  # [images, blocks, output columns, R, E]
+    between: dict[str, np.ndarray] = {"accumulator": _operands(tile, acc, parameters)[0]}
+    # [images, blocks, output columns, R, E]
+    values = between["word"] = _lanes(tile, acc, counts, parameters, None if stages is None else between)
     if tile["mode.softmax"]:
         values = _softmax(tile, values)
     blocks, rows, entries = tile["repeat.row_blocks"], parameters.rows, tile["entries"]
@@ -162,6 +178,10 @@ def outputs(tile: Tile, pixels: np.ndarray, parameters: PeArrayParameters) -> Ou
         words = np.pad(words, ((0, 0),) * 4 + ((0, spare),)).reshape(shape)
         return words.transpose(0, 2, 3, 1).reshape(-1, parameters.lanes, rows)
 
+    if stages is not None:
+        between["word"] = np.where(keep, between["word"], 0)
+        stages |= {name: beats(np.broadcast_to(array, values.shape)) for name, array in between.items()}
+        stages["column"] = acc.reshape(-1, rows, parameters.columns).transpose(0, 2, 1)
     last = np.zeros(tile.output_beats(parameters), bool)
     last[-1] = True
     return OutputBeats(beats(np.where(keep, values, 0)), beats(keep), last)

@@ -67,6 +67,7 @@ def lanes(
     counts: np.ndarray | int = 1,
     table: np.ndarray | None = None,
     data_width: int = 8,
+    stages: dict[str, np.ndarray] | None = None,
 ) -> np.ndarray:
     """The output words of accumulators.
 
@@ -78,6 +79,8 @@ def lanes(
         counts: places of each value's window in the map, broadcast against a; read with `mode.count_divide`.
         table: `[2**data_width]`, of which the low `data_width` bits count; read with `mode.table`.
         data_width: bits of a word.
+        stages: filled, where given, with what stands between the steps: `biased`, `sum`, `rescaled` as signed numbers
+            of ACC_WIDTH bits, `clamped` (before the table) as words; int64 of a's shape.
 
     Returns:
         int64 of a's shape, not negative: the words' bit patterns.
@@ -93,6 +96,7 @@ def lanes(
     a = wrap(a, ACC_WIDTH, signed=True)
     if operation in (LaneOp.ADD, LaneOp.MULTIPLY):
         b = wrap(np.asarray(b, np.int64) - of_tile("second_zero"), data_width + 2, signed=True)
+    biased = a  # what has no bias
     alternative: np.ndarray | np.bool = np.False_  # values with the header's factor
     if operation is LaneOp.ADD:
         left = of_tile("operand.left_shift")
@@ -108,7 +112,7 @@ def lanes(
     elif operation is LaneOp.MULTIPLY:
         x = wrap(a * b, ACC_WIDTH, signed=True)
     else:
-        x = wrap(a + of_entry("bias"), ACC_WIDTH, signed=True)
+        x = biased = wrap(a + of_entry("bias"), ACC_WIDTH, signed=True)
         if operation is LaneOp.PRELU:
             alternative = x < 0
             x = np.where(alternative, wrap(x * of_entry("source.alpha"), ACC_WIDTH, signed=True), x)
@@ -125,6 +129,9 @@ def lanes(
         y = np.where(alternative, sloped, y)
     z = np.minimum(np.maximum(y + of_tile("output_zero"), of_tile("low")), of_tile("high"))
     word = (1 << data_width) - 1
+    if stages is not None:
+        rescaled = wrap(y, ACC_WIDTH, signed=True)
+        stages |= {"biased": biased, "sum": x, "rescaled": rescaled, "clamped": z & word}
     return np.asarray(table, np.int64)[z & word] & word if of_tile("mode.table") else z & word
 
 

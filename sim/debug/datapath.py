@@ -37,8 +37,9 @@ class StageValues:
 
     def of_output(self, unit: UnitRecord, job: int, output: int) -> np.ndarray:
         """int64[k]: the events that belong to an output of a job."""
-        each = unit.jobs[job].each.get(self.stage.probe, 1)
-        return np.flatnonzero((self.jobs == job) & (self.events.indices // each == output))
+        wanted = unit.jobs[job].values_of(self.stage.probe, output)
+        indices = self.events.indices
+        return np.flatnonzero((self.jobs == job) & (indices >= wanted.start) & (indices < wanted.stop))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def compare_unit(waves: Waves, top: str, unit: UnitRecord, failure: Mapping[str,
     stages = [
         _compare(stage, events[stage.probe], unit, offset) for stage in unit.stages if stage.probe in events
     ]
-    output = beat // unit.jobs[job].each.get(unit.beat, 1) if job >= 0 else -1
+    output = unit.jobs[job].output_of(unit.beat, beat) if job >= 0 else -1
     return DataPath(unit, stages, job, output)
 
 
@@ -194,11 +195,13 @@ class ResultMap:
         names: of the axes, such as row, column, channel.
         state: int8 over those axes: 0 no value there, 1 not seen, 2 equal, 3 wrong.
         first: of each axis, the number at its beginning.
+        side_by_side: of each axis, how many of its values the unit computes at once, in lanes; 1: one after the other.
     """
 
     names: Sequence[str]
     state: np.ndarray
     first: Sequence[int]
+    side_by_side: Sequence[int]
 
     def pattern(self) -> str:
         """What the wrong values have in common, in a sentence; empty where there are none."""
@@ -208,14 +211,17 @@ class ResultMap:
         if not count:
             return ""
         said = [f"{count:,} of {seen:,} values seen are wrong"]
-        where = np.argwhere(wrong)
+        where, right = np.argwhere(wrong), np.argwhere(self.state == 2)
         for axis, name in enumerate(self.names):
             at = np.unique(where[:, axis])
-            others = np.unique(np.argwhere(self.state == 2)[:, axis]) if count < seen else at
-            if self.state.shape[axis] > 1 and len(at) == 1 and len(np.union1d(at, others)) > 1:
+            others = np.unique(right[:, axis]) if len(right) else at
+            lanes = self.side_by_side[axis]
+            if len(at) == 1 and len(np.union1d(at, others)) > 1:
                 said.append(f"all of them in {name} {int(at[0]) + self.first[axis]}")
-            elif len(at) > 1 and len(at) * 2 == self.state.shape[axis] and len(np.unique(at % 2)) == 1:
-                said.append(f"all of them in {'odd' if at[0] % 2 else 'even'} {name}s")
+            elif 1 < lanes < self.state.shape[axis] and len(np.unique(at % lanes)) == 1:
+                said.append(
+                    f"all of them in {name} {int(at[0] % lanes)} of each {lanes} that are computed side by side"
+                )
         inner = [axis for axis, name in enumerate(self.names) if name in ("row", "column")]
         border = np.zeros(len(where), bool)
         for axis in inner:
@@ -266,4 +272,5 @@ def _over_axes(job: JobRecord, state: np.ndarray) -> ResultMap:
     over = np.zeros(shape, np.int8)
     over[tuple(places[name].reshape(-1) for name in names)] = state.reshape(-1)
     first = [sum(axis.offset for axis in axes if axis.name == name) for name in names]
-    return ResultMap(names, over, first)
+    lanes = [next((axis.size for axis in job.lane_axes if axis.name == name), 1) for name in names]
+    return ResultMap(names, over, first, lanes)

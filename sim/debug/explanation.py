@@ -22,7 +22,7 @@ from assay.tb.debug import ARRAYS, RECORD, Stage, read_units
 __all__ = ["Explanation", "Row", "Source", "explain"]
 
 VALUES_SHOWN = 6  #: of a pool group and the like
-EXCERPT = 16  #: lines of a source, at most
+EXCERPT = 14  #: lines of a source before and after an assignment
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ class Source:
 
     Attributes:
         file: relative to the block's root.
-        line: of the assignment.
+        line: of the first assignment.
+        others: of more of them in the same process.
         first: number of the first line of `text`.
         text: lines around it.
     """
 
     file: str
     line: int
+    others: Sequence[int]
     first: int
     text: Sequence[str]
 
@@ -135,7 +137,7 @@ def explain(block: Block, folder: Path) -> Explanation:
         ]
         for path in paths:
             made.tracks += data_path_tracks(path, made.window[0], made.period)
-        made.tracks += stream_tracks(waves, block.hdl_top, record["streams"], clock)
+        made.tracks += stream_tracks(waves, block.hdl_top, record["streams"], clock, block.describe)
         _choose(made, paths)
     if made.path is not None:
         _follow(made, block)
@@ -186,7 +188,7 @@ def _follow(made: Explanation, block: Block) -> None:
         lane = int(np.argmax(stage.wrong[event]))
         if job < 0:  # no beat was named: the first wrong value is followed
             job = int(stage.jobs[event])
-            output = int(stage.events.indices[event]) // path.unit.jobs[job].each.get(stage.stage.probe, 1)
+            output = path.unit.jobs[job].output_of(stage.stage.probe, int(stage.events.indices[event]))
         made.lane = lane if stage.stage.lanes > 1 else -1
     if job >= 0:
         record = path.unit.jobs[job]
@@ -215,11 +217,11 @@ def _row(path: DataPath, stage: StageValues, job: int, output: int, lane: int) -
     events = stage.of_output(path.unit, job, output)
     record = path.unit.jobs[job]
     lane = min(lane, stage.stage.lanes - 1)
-    each = record.each.get(stage.stage.probe, 1)
+    wanted = record.values_of(stage.stage.probe, output)
     golden = record.values.get(stage.stage.probe)
     expected, bits = "", record.low_bits.get(stage.stage.probe, stage.stage.bits)
     if golden is not None:
-        values = golden[output * each : (output + 1) * each, lane].tolist()
+        values = golden[wanted.start : wanted.stop, lane].tolist()
         expected = _texts(stage.stage, values, bits)
     seen = _texts(
         stage.stage,
@@ -235,7 +237,9 @@ def _row(path: DataPath, stage: StageValues, job: int, output: int, lane: int) -
     elif stage.wrong[events].any():
         state = "differs in another lane"
     else:
-        state = "equal" if len(events) == each else f"equal, {len(events)} of {each} in the waves"
+        state = (
+            "equal" if len(events) == len(wanted) else f"equal, {len(events)} of {len(wanted)} in the waves"
+        )
     time = float(stage.events.times[events[0]]) / 1000 if len(events) else -1
     return Row(stage.stage.title, stage.stage.module, expected, seen, state, time)
 
@@ -259,17 +263,30 @@ def find_source(block: Block, stage: Stage) -> Source | None:
         ]
         if not starts:
             continue
-        at = starts[0]
+        at, found = starts[0], [starts[0]]
         if stage.signal:
-            pattern = (
-                rf"\b{re.escape(stage.signal)}\b\s*(\[.*\])?\s*(<=|=)|assign\s+{re.escape(stage.signal)}\b"
-            )
-            at = next((n for n in range(at, len(lines)) if re.search(pattern, lines[n])), at)
+            name = re.escape(stage.signal)
+            pattern = re.compile(rf"\b{name}\b\s*(\[.*\])?\s*(<=|=)|assign\s+{name}\b")
+            every = [n for n in range(at, len(lines)) if pattern.search(lines[n])]
+            if every:
+                at = every[0]
+                # The others of the same process: no line between them begins another one.
+                ends = [
+                    n
+                    for n in range(at + 1, len(lines))
+                    if re.match(r"\s*(always|assign|endmodule)", lines[n])
+                ]
+                found = [n for n in every if n < min(ends, default=len(lines))]
         first = at
-        while first > 0 and at - first < EXCERPT - 4 and not re.search(r"\balways|\bassign\b", lines[first]):
+        while (
+            first > 0
+            and at - first < EXCERPT
+            and not re.search(r"\balways|\bassign\b|\bmodule\b", lines[first])
+        ):
             first -= 1
         file = path.relative_to(block.root) if path.is_relative_to(block.root) else path
-        return Source(str(file), at + 1, first + 1, lines[first : max(at + 4, first + 6)])
+        text = lines[first : min(found[-1], at + EXCERPT) + 4]
+        return Source(str(file), at + 1, [n + 1 for n in found[1:]], first + 1, text)
     return None
 
 
@@ -302,8 +319,9 @@ def terminal(block: Block, folder: Path, made: Explanation) -> list[str]:
     if made.verdict:
         lines.append(f"  verdict   {made.verdict}")
     if made.source:
-        text = made.source.text[made.source.line - made.source.first].strip()
-        lines.append(f"            {text}")
+        for number in (made.source.line, *made.source.others)[:4]:
+            if number - made.source.first < len(made.source.text):
+                lines.append(f"    {number:>6}  {made.source.text[number - made.source.first].strip()}")
     if made.map and (pattern := made.map.pattern()):
         lines.append(f"  pattern   {pattern}")
     if run.get("failure_ns") is not None:

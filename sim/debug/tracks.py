@@ -7,7 +7,7 @@ lane as numbers with the golden model's beside them and a mark where the two dif
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from assay.sim.debug.datapath import DataPath, StageValues, place
 from assay.sim.debug.wavedata import Waves
 from assay.tb.debug import StreamRecord
 
-__all__ = ["SCOPE", "Track", "data_path_tracks", "stream_track", "stream_tracks"]
+__all__ = ["SCOPE", "Track", "data_path_tracks", "stream_tracks"]
 
 SCOPE = "assay"  #: that all tracks are in, beside the HDL top
 
@@ -104,54 +104,77 @@ def _place(path: DataPath, stage: StageValues, event: int) -> str:
     if number < 0:
         return f"value {index}"
     job = path.unit.jobs[number]
-    output, part = divmod(index, job.each.get(stage.stage.probe, 1))
+    output = job.output_of(stage.stage.probe, index)
     text = place(job, output)
-    return (
-        text
-        if job.each.get(stage.stage.probe, 1) == 1
-        else f"{text}, {part + 1} of {job.each[stage.stage.probe]}"
-    )
+    values = job.values_of(stage.stage.probe, output)
+    return text if len(values) == 1 else f"{text}, {index - values.start + 1} of {len(values)}"
 
 
 def stream_tracks(
-    waves: Waves, top: str, streams: Sequence[Mapping[str, Any]], clock: str
+    waves: Waves,
+    top: str,
+    streams: Sequence[Mapping[str, Any]],
+    clock: str,
+    describe: Mapping[str, Callable[[Mapping[str, int]], tuple[str, str]]],
 ) -> Iterator[Track]:
-    """A track for each stream of the bench whose signals are in the waves."""
+    """The tracks of the streams whose signals are in the waves: each stream's own, and those that its beats belong to.
+
+    Args:
+        waves: to look in.
+        top: HDL top.
+        streams: as ``debug.json`` holds them.
+        clock: of all of them, below the top.
+        describe: as `Block.describe`.
+    """
     edges = waves.rising_edges(f"{top}.{clock}")
+    told: dict[str, list[tuple[int, str]]] = {}
     for entry in streams:
         stream = StreamRecord(entry["name"], entry["role"], [tuple(each) for each in entry["fields"]])
-        track = stream_track(waves, top, stream, edges)
-        if track is not None:
-            yield track
+        transfers = _transfers(waves, top, stream, edges)
+        if transfers is None:
+            continue
+        track = Track("streams", stream.name)
+        in_words = describe.get(stream.name)
+        for time, state, word in transfers:
+            text = {"idle": "", "waits": "waits"}.get(state)
+            fields = None if text is not None else fields_of(stream.fields, word)
+            if fields is None:
+                track.put(time, text or "X")
+                continue
+            track.put(time, " ".join(f"{name}=0x{value:x}" for name, value in fields.items()))
+            if in_words is not None:
+                name, said = in_words(fields)
+                told.setdefault(name, []).append((time, said))
+        yield track
+    for name, said in sorted(told.items()):
+        track = Track("", name.replace(" ", "_"), title=f"What {name} did last", drawn=True)
+        for time, text in sorted(said):
+            track.put(time, text)
+        yield track
 
 
-def stream_track(waves: Waves, top: str, stream: StreamRecord, edges: np.ndarray) -> Track | None:
-    """The transactions of a stream, as text with their fields; None where the waves do not show it."""
+def _transfers(
+    waves: Waves, top: str, stream: StreamRecord, edges: np.ndarray
+) -> Iterator[tuple[int, str, Any]] | None:
+    """Of each clock its begin, what the stream does in it ("idle", "waits", "beat") and the payload; None where the
+    waves do not show the stream."""
     names = [f"{top}.{stream.name}_{part}" for part in ("valid", "ready", "data")]
     if len(edges) < 2 or not all(map(waves.has, (names[0], names[2]))):
         return None
     valid = waves.signal(names[0]).number_before(edges) == 1
     ready = waves.signal(names[1]).number_before(edges) == 1 if waves.has(names[1]) else valid
     data = waves.signal(names[2]).before(edges)
-    track = Track("streams", stream.name)
-    before = edges - int(np.diff(edges).min())
-    for at in range(len(edges)):
-        if not valid[at]:
-            text = ""
-        elif ready[at]:
-            text = fields_text(stream.fields, data[at])
-        else:
-            text = "waits"
-        track.put(int(before[at]), text)
-    return track
+    begins = edges - int(np.diff(edges).min())
+    states = np.where(valid, np.where(ready, "beat", "waits"), "idle")
+    return zip(begins.tolist(), states.tolist(), data, strict=True)
 
 
-def fields_text(fields: Sequence[tuple[str, int]], word: Any) -> str:
-    """A beat's fields as text; those with unknown bits as X."""
+def fields_of(fields: Sequence[tuple[str, int]], word: Any) -> dict[str, int] | None:
+    """The fields of a beat by name, the first in the lowest bits; None where bits are unknown."""
     if not isinstance(word, int):
-        return "X"
-    parts = []
+        return None
+    values = {}
     for name, bits in fields:
-        parts.append(f"{name}=0x{word & ((1 << bits) - 1):x}")
+        values[name] = word & ((1 << bits) - 1)
         word >>= bits
-    return " ".join(parts)
+    return values

@@ -7,8 +7,10 @@ from assay.golden.parameters import powers
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
+from assay.tb.agents.describe import AXI
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.controller.describe import retired
 from assay.tb.controller.library import files
 from assay.tb.mvu.block import REGISTERS, SMALL_MEMORIES
 
@@ -22,6 +24,8 @@ BLOCK = Block(
         {"Mvus": 2, "Lanes": 8, "ImemWords": 256, "DmemWords": 256, **SMALL_MEMORIES},
         REGISTERS,
     ),
+    probes=("tb/mvu/mvu_probes.sv",),
+    describe={**AXI, "trace": retired},
     include_dirs=("rtl/common",),
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),

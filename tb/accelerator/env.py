@@ -31,7 +31,9 @@ from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from assay.tb.controller.trace import TRACE_FORMAT
+from assay.tb.debug import ACTIVE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.debug import unit_record
 from assay.tb.mvu.env import port_formats
 from assay.tb.mvu_array.env import build_parameters
 from assay.tb.scoreboard import StreamScoreboard
@@ -108,6 +110,11 @@ class AcceleratorEnv(StreamEnv):
         self.harts = HartWatch(self.lockstep, log, lines, self.fail)
         self.host.on_load, self.host.on_write = self.mvus.load, self.mvus.write
         self.host.settle = self.settle
+        if ACTIVE:
+            for m, unit in enumerate(self.mvus.units):
+                scope = f"dut.u_mvus.gen_mvu[{m}].u_mvu.u_probes"
+                record = partial(unit_record, unit.trace, self.params.mvu, scope, f"MVU {m}")
+                self.report.debug.units.append(record)
         self._batch = Event()
         self._set_external(0)
 

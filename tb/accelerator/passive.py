@@ -31,9 +31,10 @@ from assay.tb.agents.burst import Beats
 from assay.tb.ahead import Promise, Remote
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE, BusAccess
+from assay.tb.debug import Axis
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.env import Expectation, OutputScoreboard
-from assay.tb.mvu.jobs import name_words
+from assay.tb.mvu.jobs import name_words, output_axes
 
 __all__ = ["ACCESSES", "HOST_WRITES", "JOB_END", "LINES", "BusLog", "HartWatch", "Lines", "MvuWatch"]
 
@@ -179,11 +180,13 @@ class MvuWatch:
         step = unit.steps[unit.begun] if unit.begun < len(unit.steps) else None
         name = f"job {unit.begun} of MVU {mvu}"
         locate: Callable[[int], str] = lambda index: f"{name}, output word {index}"  # noqa: E731
+        axes: Sequence[Axis] = ()
         if step is not None:
             name += f" (layer {step.layer}, rows {step.rows.start} to {step.rows.stop - 1})"
             if self.strict and not self._is(step, unit, name, clock):
                 return
             locate = name_words(step.job, self.params.lanes)
+            axes = output_axes(step.job, self.params.lanes)
         unit.begun += 1
         self.jobs += 1
         try:
@@ -200,7 +203,9 @@ class MvuWatch:
             except GoldenError as error:
                 self._wrong(f"{name} cannot be run: {error}", clock, "job")
                 return None
-            return Expectation.of(configuration, result, locate, self._trc) if len(result.data) else None
+            if not len(result.data):
+                return None
+            return Expectation.of(configuration, result, locate, self._trc, name, axes)
 
         if causes:
             expectation = words()

@@ -4,6 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
+from assay.tb.agents.describe import AXI
 from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
 
 BLOCK = Block(
@@ -18,6 +19,7 @@ BLOCK = Block(
         "tb/accelerator_host/accelerator_host_controller.sv",
         "tb/accelerator_host/accelerator_host_tb.sv",
     ),
+    describe=AXI,
     include_dirs=("rtl/common",),
     default_tests=("random_traffic",),
     coverage=HostCoverage,

@@ -5,6 +5,7 @@ from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.block import BURSTS, Block, Extra, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
 from assay.tb.controller.coverage import ControllerCoverage
+from assay.tb.controller.describe import retired
 from assay.tb.controller.elf import check
 from assay.tb.controller.library import files
 from assay.tb.controller.toolchain import missing
@@ -22,6 +23,7 @@ BLOCK = Block(
     sources=("rtl/controller/controller.f", BURSTS, "tb/controller/controller_tb.sv"),
     lint=Lint("controller", ("rtl/controller/controller.f",), ("rtl/controller/controller_lint.vlt",)),
     synth=Synth({"Harts": 2, "MulDiv": 1, "ImemWords": 256, "DmemWords": 256}),
+    describe={"trace": retired},
     include_dirs=("rtl/common",),
     default_tests=("programs", "random_programs", "random_interrupts"),
     coverage=ControllerCoverage,

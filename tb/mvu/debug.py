@@ -57,4 +57,4 @@ def unit_record(
 ) -> UnitRecord:
     """The record of the unit whose written words `board` compares."""
     jobs = [job_record(first, job, params) for first, job in still_inside(board.jobs, board.beats_compared)]
-    return UnitRecord(scope, title, stages(params), "quantised", board.name, "word", jobs)
+    return UnitRecord(scope, title, "quantised", board.name, "word", stages(params), jobs)

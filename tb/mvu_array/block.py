@@ -12,6 +12,7 @@ BLOCK = Block(
     hdl_top="mvu_array_tb",
     sources=("rtl/accelerator/mvu_array.f", BURSTS, "tb/mvu_array/mvu_array_tb.sv"),
     lint=Lint("mvu_array", ("rtl/accelerator/mvu_array.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
+    probes=("tb/mvu/mvu_probes.sv",),
     include_dirs=("rtl/common",),
     default_tests=("random_rounds", "storms"),
     repeated=("mvu",),

@@ -46,6 +46,9 @@ class ArrayUnit(MvuUnit):
         self.array = array
         self.number = number
 
+    def probes(self) -> tuple[str, str]:
+        return f"dut.gen_mvu[{self.number}].u_mvu.u_probes", f"MVU {self.number}"
+
     @property
     def crossbar(self) -> ArrayUnit:
         return self

@@ -24,6 +24,7 @@ BLOCK = Block(
         {"Rows": 1, "Columns": 2, "Vectors": 1, "Lanes": 1, "WeightDepth": 16, "PixelDepth": 16},
         {"pe_array_post.gen_table.words": "all values of a group look up a word of the table in one clock"},
     ),
+    probes=("tb/pe_array/pe_array_probes.sv",),
     include_dirs=("rtl/common",),
     default_tests=("real_layers", "corners"),
     test_modules=("test_pe_array", "test_pe_array_control"),

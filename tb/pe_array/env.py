@@ -23,8 +23,10 @@ from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat
 from assay.tb.ahead import Promise, ahead
+from assay.tb.debug import ACTIVE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.pe_array.coverage import PeArrayCoverage
+from assay.tb.pe_array.debug import unit_record
 from assay.tb.scoreboard import StreamScoreboard
 
 WAITS = ("wgt", "pix", "out")
@@ -140,13 +142,14 @@ class OutputScoreboard(StreamScoreboard):
 
     Attributes:
         alter: for tests of this scoreboard: changes the beats that a tile must put out.
+        tiles: that have not come whole, each with its first beat.
     """
 
     def __init__(self, name: str, beat_format: BeatFormat, params: PeArrayParameters, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.params = params
         self.alter: Callable[[np.ndarray], np.ndarray] | None = None
-        self._tiles: list[tuple[int, Expectation]] = []  # each with its first beat
+        self.tiles: list[tuple[int, Expectation]] = []
         self._promised = 0
         self._values = 0  # of the tiles no longer held
 
@@ -160,14 +163,14 @@ class OutputScoreboard(StreamScoreboard):
     def tiles_outstanding(self) -> int:
         """Tiles of which some beat has not been seen so far."""
         self._release()
-        return len(self._tiles)
+        return len(self.tiles)
 
     def expect_tile(self, tile: Expectation) -> None:
         """Append the beats of one tile."""
         if self.alter is not None:
             tile.beats = self.alter(tile.beats)
             tile.count = len(tile.beats)
-        self._tiles.append((self._promised, tile))
+        self.tiles.append((self._promised, tile))
         self._promised += tile.count
         self.expect_later(tile.count, lambda: tile.beats)
 
@@ -175,20 +178,20 @@ class OutputScoreboard(StreamScoreboard):
         super().flush()
         self._release()
         self._promised = self.beats_compared
-        self._tiles.clear()
+        self.tiles.clear()
 
     def _release(self) -> None:
         """Forget the tiles that came whole; after a mismatch its tile must stay."""
-        while self._tiles and not self.mismatches:
-            first, tile = self._tiles[0]
+        while self.tiles and not self.mismatches:
+            first, tile = self.tiles[0]
             if self.beats_compared < first + tile.count:
                 break
             self._values += tile.values
-            self._tiles.pop(0)
+            self.tiles.pop(0)
 
     def _tile(self, index: int) -> tuple[int, Expectation] | None:
         """The tile a beat belongs to, and the beat's index in it."""
-        for first, tile in reversed(self._tiles):
+        for first, tile in reversed(self.tiles):
             if index >= first:
                 return index - first, tile
         return None
@@ -275,6 +278,8 @@ class PeArrayEnv(StreamEnv):
         self.coverage = PeArrayCoverage()
         self.ended: list[int] = []
         self.progress = Event()
+        if ACTIVE:
+            self.report.debug.units.append(lambda: unit_record(self.results, self.params))
 
     def connect_phase(self) -> None:
         super().connect_phase()
