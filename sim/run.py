@@ -58,6 +58,9 @@ from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
 JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given", "coverage")
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
 
+LONGEST_WINDOW_NS = 200_000
+"""Before a failure, however long the design has worked at what failed."""
+
 SMALLEST_SPACE = 1 << 16
 """Bytes: a disk with less to spare is called full."""
 
@@ -150,6 +153,8 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
     if outcome.passed or outcome.waves is not None or failure_ns is None:
         return
     before, after = job.block.window_ns
+    failures = outcome.summary.get("failures") or [{}]
+    before = max(before, min(int(failures[0].get("span_ns") or 0), LONGEST_WINDOW_NS))
     start, stop = max(0, int(failure_ns) - before), int(failure_ns) + after
     try:
         announce(

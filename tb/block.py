@@ -182,8 +182,8 @@ class Block:
             in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
         probes: HDL that builds with Verilator's waves hold beside the rest: instances of ``assay_probe`` along the data
             path, bound into the design, as `tb.debug` describes them.
-        describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is part
-            of, such as "hart 2", and what it says in words: for the waves and the page of a failure.
+        describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is of,
+            such as "hart 2", and what it says in words: for the waves and the page of a failure.
         repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
         timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
         window_ns: how much of the time before and after a failure its waveform shows.

@@ -25,6 +25,7 @@ __all__ = ["ACTIVE", "Axis", "DebugLog", "JobRecord", "Stage", "StreamRecord", "
 ACTIVE = bool(os.environ.get("ASSAY_DEBUG"))  #: whether this run writes waves
 JOBS_KEPT = 4  #: jobs of a unit that are recorded, at most
 _UNIT = ("scope", "title", "result", "stream", "beat")  # what is written of a unit as it is
+_ARRAYS = ("values", "unknown", "ends")
 _JOB = TypeVar("_JOB")
 
 RECORD, ARRAYS = "debug.json", "debug.npz"
@@ -57,6 +58,8 @@ class Stage:
         bits: of each.
         signed: whether they are two's complement.
         words: values are bit patterns rather than numbers.
+        blame: what to look at when this stage is the first that differs; empty: the module.
+        beside: probe whose value of the same number says where this one belongs, as a word's address; empty: none.
     """
 
     probe: str
@@ -67,6 +70,8 @@ class Stage:
     bits: int
     signed: bool = True
     words: bool = False
+    blame: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ class JobRecord:
     Attributes:
         name: for messages.
         first: number of its first beat on the unit's stream.
-        values: probe -> int64 `[values, lanes]`, in the order in which they come; a lane for each value at once.
+        values: probe -> integers `[values, lanes]`, in the order in which they come.
         each: probe -> how many of its values belong to one output; -n: a value belongs to n outputs.
+        ends: probe -> int64 `[outputs]`, the end of each output's values, for one that has not the same number of each.
         axes: the output's, the outermost first: their sizes multiply to the number of outputs.
         lane_axes: those of the lanes, the outermost first.
         unknown: probe -> bool `[values, lanes]`, lanes whose values mean nothing.
@@ -92,20 +98,24 @@ class JobRecord:
     lane_axes: Sequence[Axis]
     unknown: Mapping[str, np.ndarray] = field(default_factory=dict)
     low_bits: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def output_of(self, probe: str, index: int) -> int:
         """The output, or the first of those, that a probe's value belongs to."""
+        if probe in self.ends:
+            return int(np.searchsorted(self.ends[probe], index, side="right"))
         each = self.each.get(probe, 1)
         return index // each if each > 0 else index * -each
 
     def values_of(self, probe: str, output: int) -> range:
         """The numbers of a probe's values that belong to an output."""
+        if probe in self.ends:
+            ends = self.ends[probe]
+            return range(int(ends[output - 1]) if output else 0, int(ends[output]))
         each = self.each.get(probe, 1)
-        return (
-            range(output * each, (output + 1) * each)
-            if each > 0
-            else range(output // -each, output // -each + 1)
-        )
+        if each > 0:
+            return range(output * each, (output + 1) * each)
+        return range(output // -each, output // -each + 1)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,8 @@ class DebugLog:
             unit = make()
             jobs = []
             for at, job in enumerate(unit.jobs):
-                for kind, each in (("values", job.values), ("unknown", job.unknown)):
+                for kind in _ARRAYS:
+                    each = getattr(job, kind)
                     arrays |= {f"{number}/{at}/{kind}/{probe}": array for probe, array in each.items()}
                 axes = {key: [asdict(axis) for axis in getattr(job, key)] for key in ("axes", "lane_axes")}
                 plain = {
@@ -187,7 +198,7 @@ def read_units(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> l
     for number, unit in enumerate(record["units"]):
         jobs = []
         for at, job in enumerate(unit["jobs"]):
-            held: dict[str, dict[str, np.ndarray]] = {"values": {}, "unknown": {}}
+            held: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _ARRAYS}
             for key in arrays:
                 place, kind, probe = key.rsplit("/", 2)
                 if place == f"{number}/{at}":
@@ -203,6 +214,7 @@ def read_units(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> l
                     lane_axes,
                     held["unknown"],
                     job["low_bits"],
+                    held["ends"],
                 )
             )
         stages = [Stage(**stage) for stage in unit["stages"]]

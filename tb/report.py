@@ -18,8 +18,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import cocotb
 import cocotb._test_manager
-from cocotb.triggers import Event
+from cocotb.triggers import Event, Timer
+from cocotb.utils import get_sim_time
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.direct import counts_code, write_code_coverage
@@ -160,6 +162,8 @@ class Report:
     def __enter__(self) -> Report:
         # cocotb's regression logs how a test failed; a filter that is there already is not added again.
         logging.getLogger("cocotb.regression").addFilter(_without_traceback)
+        if ACTIVE and (window := os.environ.get("ASSAY_WAVES_WINDOW")):
+            cocotb.start_soon(self._leave_in_time(int(window.split()[1])))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -193,11 +197,27 @@ class Report:
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None
                 write_json(path, merge_summaries(before, self.as_json()))
-                # The waves show the end of the run; of several tests the first that failed is explained.
+                # Of several tests the first that fails is explained.
                 if ACTIVE and (before is None or before["passed"]):
-                    self.debug.write(path.parent, _running_test() or self.name)
+                    self._leave()
             self._out(self.text())
         return self.passed
+
+    def _leave(self) -> None:
+        """Leave what explains a failure. The run is made for that alone: where it fails, the verdict stands."""
+        try:
+            self.debug.write(Path(os.environ[RUN_DIR]), _running_test() or self.name)
+        except Exception:
+            cocotb.log.exception("what explains a failure cannot be left")
+
+    async def _leave_in_time(self, end_ns: int) -> None:
+        """As `_leave`, just before the HDL ends a run that is made for its waves; the test learns nothing of that."""
+        remaining = (end_ns - 1) * 1000 - round(get_sim_time("ps"))
+        if remaining > 0:
+            await Timer(remaining, "ps")
+            path = Path(os.environ[RUN_DIR]) / "summary.json"
+            if not path.is_file() or json.loads(path.read_text(encoding="utf-8"))["passed"]:
+                self._leave()
 
     def check(self) -> None:
         """Fail the test unless the run passed.

@@ -38,6 +38,7 @@ class Mismatch:
         time_ns: simulation time of the beat; -1 when unknown.
         where: the place in the design's terms, from the caller's `locate`.
         hint: what the golden model computed on the way there, from the caller's `explain`.
+        span_ns: for how long before the beat the design has worked at it, so that the waves show it.
         message: one sentence.
     """
 
@@ -52,6 +53,7 @@ class Mismatch:
     time_ns: float = -1
     where: str = ""
     hint: str = ""
+    span_ns: float = 0
 
     def __str__(self) -> str:
         return self.message
@@ -334,6 +336,10 @@ class StreamScoreboard:
         """
         return self.locate(index) if self.locate else ""
 
+    def span(self, index: int) -> int:
+        """For how many clocks the design works at a beat; 0 where that is unknown."""
+        return 0
+
     def _name_bits(self, unlike: np.ndarray) -> str:
         bits = np.flatnonzero(np.unpackbits(unlike, bitorder="little"))
         names = [self.format.locate(int(bit)) for bit in bits[:8]]
@@ -366,7 +372,10 @@ class StreamScoreboard:
             message += f"; unlike bits {bits}"
         if cycle >= 0:
             message += f"; clock {cycle}, {time_ns:,.0f} ns"
-        found = Mismatch(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where, hint)
+        span_ns = self.span(index) * self.clock_ns if index >= 0 else 0
+        found = Mismatch(
+            self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where, hint, span_ns
+        )
         self.mismatches.append(found)
         if self.on_mismatch:
             self.on_mismatch(found)

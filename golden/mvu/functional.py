@@ -274,7 +274,9 @@ class JobResult:
         data_memory: uint8 `[data_depth, lanes/8]`, the own data memory afterwards (a copy).
         accumulators: int64 `[outputs, lanes]`, of the complete pool groups.
         values: int64 `[groups, lanes]`, the quantised outputs.
-        stages: what stands between the two, as `post_process` keeps it, where that was asked for.
+        stages: what stands before, between and after these, where that was asked for: what `post_process` keeps, and of
+            each multiply clock of the complete outputs `input_address` and `weight_address` int64 `[clocks]` and the
+            word read, `input_word` uint8 `[clocks, lanes/8]`; `clocks`: int64 `[outputs]`, those of each output.
     """
 
     causes: int
@@ -499,8 +501,8 @@ def run_job(
             nothing,
             nothing,
         )
-    acc = _accumulate(config, memories, params)
     stages: dict[str, np.ndarray] = {}
+    acc = _accumulate(config, memories, params, stages if keep_stages else None)
     values = _post_process(config, memories, params, acc, stages if keep_stages else None)
     output = config.format("output")
     planes = np.stack([(values >> p) & 1 for p in range(output.bits - 1, -1, -1)], axis=1).astype(np.uint8)
@@ -560,7 +562,9 @@ def _ends_inside(config: Configuration) -> bool:
     return int(clocks.sum()) != config.countdown or len(clocks) % config.group_outputs != 0
 
 
-def _accumulate(config: Configuration, memories: Memories, params: MvuParameters) -> np.ndarray:
+def _accumulate(
+    config: Configuration, memories: Memories, params: MvuParameters, stages: dict[str, np.ndarray] | None
+) -> np.ndarray:
     """Accumulators of the complete pool groups, int64 `[outputs, lanes]`."""
     clocks = config.complete_outputs()
     steps = int(clocks.sum())
@@ -576,6 +580,8 @@ def _accumulate(config: Configuration, memories: Memories, params: MvuParameters
         x_address = addresses(i_program, steps, params.data_depth)
     pairs = config.format("input").bits * config.format("weight").bits
     first = np.cumsum(clocks) - clocks
+    if stages is not None:
+        stages |= _reads(config, memories, params, clocks, x_address, w_address)
     acc = np.empty((len(clocks), params.lanes), np.int64)
     # Outputs that visit the same weight tiles form one matrix product. All outputs of a length are looked at
     # together, so that their address sequences are the rows of an array.
@@ -592,6 +598,30 @@ def _accumulate(config: Configuration, memories: Memories, params: MvuParameters
             x = x_address[first[same, None] + np.arange(length)].reshape(len(same), pairs, -1)
             acc[same] = _matrix_product(config, memories, params, x, weights.reshape(pairs, -1))
     return acc
+
+
+def _reads(
+    config: Configuration,
+    memories: Memories,
+    params: MvuParameters,
+    clocks: np.ndarray,
+    x_address: np.ndarray,
+    w_address: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """What each multiply clock reads, as `JobResult.stages` holds it."""
+    x_format, w_format = config.format("input"), config.format("weight")
+    order = np.array(plane_order(x_format.bits, w_format.bits))
+    # A pair of planes takes as many clocks as an output has tiles.
+    step = np.arange(int(clocks.sum())) - np.repeat(np.cumsum(clocks) - clocks, clocks)
+    pair = step // np.repeat(clocks // len(order), clocks)
+    input_address = (x_address + x_format.bits - 1 - order[pair, 0]) % params.data_depth
+    weight_address = (w_address + w_format.bits - 1 - order[pair, 1]) % params.weight_depth
+    return {
+        "clocks": clocks,
+        "input_address": input_address,
+        "weight_address": weight_address,
+        "input_word": memories.data[input_address],
+    }
 
 
 def _matrix_product(

@@ -199,11 +199,12 @@ def _follow(made: Explanation, block: Block) -> None:
     if wrong is not None:
         stage, event = wrong
         made.blamed = next(at for at, each in enumerate(path.stages) if each is stage)
-        made.source = find_source(block, stage.stage)
+        made.source = None if stage.stage.blame else find_source(block, stage.stage)
         where = stage.stage.module + (f", {made.source.file}:{made.source.line}" if made.source else "")
         before = made.blamed and path.stages[made.blamed - 1].stage.title
         equal = f"{before} equal; " if before else ""
-        made.verdict = f"{equal}{stage.stage.title} differs first: in {where}"
+        what = stage.stage.title + _beside(path, stage, event)
+        made.verdict = f"{equal}{what} differs first: {stage.stage.blame or f'in {where}'}"
     elif path.compared:
         made.verdict = (
             f"all {path.compared:,} values along the data path that are in the waves are right: the fault is after it, "
@@ -213,21 +214,37 @@ def _follow(made: Explanation, block: Block) -> None:
     made.map = result_map(path, compared_before=on_stream)
 
 
+def _beside(path: DataPath, stage: StageValues, event: int) -> str:
+    """Where a value belongs, as the stage beside it tells: " at 0x402"."""
+    for other in path.stages:
+        if other.stage.probe == stage.stage.beside:
+            same = np.flatnonzero(
+                (other.jobs == stage.jobs[event]) & (other.events.indices == stage.events.indices[event])
+            )
+            if len(same):
+                return f" at 0x{int(other.events.values[same[0], 0]):x}"
+    return ""
+
+
 def _row(path: DataPath, stage: StageValues, job: int, output: int, lane: int) -> Row:
     events = stage.of_output(path.unit, job, output)
     record = path.unit.jobs[job]
     lane = min(lane, stage.stage.lanes - 1)
     wanted = record.values_of(stage.stage.probe, output)
     golden = record.values.get(stage.stage.probe)
-    expected, bits = "", record.low_bits.get(stage.stage.probe, stage.stage.bits)
+    bits = record.low_bits.get(stage.stage.probe, stage.stage.bits)
+    wrong = stage.wrong[events, lane] if len(events) else np.zeros(0, bool)
+    # Of many values those from the first wrong one on are shown.
+    skipped = int(np.argmax(wrong)) if wrong.any() and len(wanted) > VALUES_SHOWN else 0
+    lead = f"(from {skipped + 1} of {len(wanted)}) " if skipped else ""
+    expected = ""
     if golden is not None:
-        values = golden[wanted.start : wanted.stop, lane].tolist()
-        expected = _texts(stage.stage, values, bits)
-    seen = _texts(
-        stage.stage,
-        [None if stage.events.unknown[e, lane] else int(stage.events.values[e, lane]) for e in events],
-        bits,
-    )
+        first = int(stage.events.indices[events[skipped]]) if skipped else wanted.start
+        expected = lead + _texts(stage.stage, golden[first : wanted.stop, lane].tolist(), bits)
+    values = [
+        None if stage.events.unknown[e, lane] else int(stage.events.values[e, lane]) for e in events[skipped:]
+    ]
+    seen = lead + _texts(stage.stage, values, bits)
     if not len(events):
         state = "not in the waves"
     elif golden is None:

@@ -166,7 +166,8 @@ def _drawn(made: Explanation) -> Iterator[tuple[Track, Track | None]]:
     """What is drawn, each with the golden model's track beside it: the failing stream, the unit's stages."""
     tracks = {track.path: track for track in made.tracks}
     for track in made.tracks:
-        if track.drawn or (track.scope == "streams" and track.name == made.failure.get("stream")):
+        named = track.scope == "streams" and track.name == made.failure.get("stream")
+        if track.drawn or (named and made.path is not None):
             yield track, None
     if made.path is None:
         return

@@ -147,7 +147,7 @@ def stream_tracks(
                 told.setdefault(name, []).append((time, said))
         yield track
     for name, said in sorted(told.items()):
-        track = Track("", name.replace(" ", "_"), title=f"What {name} did last", drawn=True)
+        track = Track("", name.replace(" ", "_"), title=name, drawn=True)
         for time, text in sorted(said):
             track.put(time, text)
         yield track

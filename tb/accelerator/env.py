@@ -112,7 +112,7 @@ class AcceleratorEnv(StreamEnv):
         self.host.settle = self.settle
         if ACTIVE:
             for m, unit in enumerate(self.mvus.units):
-                scope = f"dut.u_mvus.gen_mvu[{m}].u_mvu.u_probes"
+                scope = f"dut.u_array.gen_mvu[{m}].u_mvu.u_probes"
                 record = partial(unit_record, unit.trace, self.params.mvu, scope, f"MVU {m}")
                 self.report.debug.units.append(record)
         self._batch = Event()

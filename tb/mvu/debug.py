@@ -16,22 +16,40 @@ if TYPE_CHECKING:
 
 __all__ = ["job_record", "stages", "unit_record"]
 
+READ = (
+    "the memory holds another word than was to be written there: look at who wrote it (an earlier job, the host, the "
+    "crossbar), or at the memory"
+)
 RESIDUAL_WIDTH = 17 + SCALER_WIDTH
 
 
 def stages(params: MvuParameters) -> list[Stage]:
     """The stages along a unit's data path."""
     lanes, post = params.lanes, "mvu_post"
+    word = {"signed": False, "words": True}
     return [
+        Stage("input_address", "address read", "mvu_sequencer", "", 1, 16, **word),
+        Stage("weight_address", "weights' address", "mvu_sequencer", "", 1, 16, **word),
+        Stage(
+            "input_word",
+            "word read (a bit plane)",
+            "mvu",
+            "",
+            lanes,
+            1,
+            **word,
+            blame=READ,
+            beside="input_address",
+        ),
         Stage("accumulator", "accumulator", "mvu_mac", "acc_q", lanes, params.acc_width),
         Stage("scaled", "accumulator x scaler", post, "scaled_q", lanes, params.acc_width + SCALER_WIDTH),
         Stage("biased", "with bias", post, "biased_q", lanes, POST_WIDTH),
         Stage("residual", "residual x its scaler", post, "residual_q", lanes, RESIDUAL_WIDTH),
         Stage("sum", "with residual and ReLU", post, "sum_q", lanes, POST_WIDTH),
         Stage("pooled", "maximum of the pool group", post, "pooled_q", lanes, POST_WIDTH),
-        Stage("quantised", "quantised", post, "block_q", lanes, MAX_PRECISION, signed=False, words=True),
-        Stage("word", "word written (a bit plane)", "mvu_serialiser", "", lanes, 1, signed=False, words=True),
-        Stage("address", "its address", "mvu_serialiser", "", 1, 16, signed=False, words=True),
+        Stage("quantised", "quantised", post, "block_q", lanes, MAX_PRECISION, **word),
+        Stage("word", "word written (a bit plane)", "mvu_serialiser", "", lanes, 1, **word, beside="address"),
+        Stage("address", "its address", "mvu_serialiser", "", 1, 16, **word),
     ]
 
 
@@ -39,6 +57,8 @@ def job_record(first: int, job: Expectation, params: MvuParameters) -> JobRecord
     """What the golden MVU computes in a job that it has run with `keep_stages`, whose first word is beat `first`."""
     lanes, result, bits = params.lanes, job.result, job.bits
     values = {"accumulator": result.accumulators, **result.stages}
+    ends = np.cumsum(values.pop("clocks"))[job.outputs - 1 :: job.outputs]
+    values["input_word"] = unpack_bits(values["input_word"], lanes)
     values["quantised"] = result.values & ((1 << bits) - 1)
     values["word"] = unpack_bits(result.data, lanes)
     values["address"] = np.asarray(result.address).reshape(-1, 1)
@@ -48,8 +68,9 @@ def job_record(first: int, job: Expectation, params: MvuParameters) -> JobRecord
     lane_axes = [Axis("channel" if job.axes else "lane", lanes)]
     # The register holds more bits than an output; the serialiser never reads them.
     low_bits = {"quantised": bits}
-    plain = {probe: np.asarray(array, np.int64) for probe, array in values.items()}
-    return JobRecord(job.name, first, plain, each, axes, lane_axes, low_bits=low_bits)
+    reads = dict.fromkeys(("input_address", "weight_address", "input_word"), ends)
+    two = {probe: np.asarray(array).reshape(len(array), -1) for probe, array in values.items()}
+    return JobRecord(job.name, first, two, each, axes, lane_axes, low_bits=low_bits, ends=reads)
 
 
 def unit_record(

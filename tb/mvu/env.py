@@ -37,6 +37,7 @@ WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
 TAPS = ("trc", "job")
+_PIPELINE = 64  #: clocks from a pool group's last product to its last word, without waiting
 #: Requesters whose waiting clocks a bench top counts.
 REQUESTERS = ("input", "residual", "host_read", "output", "crossbar", "host_write", "crossbar_out")
 
@@ -75,6 +76,7 @@ class Expectation:
         outputs: of a pool group.
         name: of the job.
         axes: of the output tensor, see `tb.debug.JobRecord`; empty for a job that writes none.
+        clocks: that a pool group takes, at most, without waiting.
     """
 
     beats: np.ndarray
@@ -84,6 +86,7 @@ class Expectation:
     outputs: int
     name: str = ""
     axes: Sequence[Axis] = ()
+    clocks: int = 0
 
     @classmethod
     def of(
@@ -105,6 +108,7 @@ class Expectation:
             outputs=configuration.group_outputs,
             name=name,
             axes=axes,
+            clocks=configuration.output_clocks * configuration.group_outputs,
         )
 
     def explain(self, index: int, lane: int) -> str:
@@ -183,6 +187,10 @@ class OutputScoreboard(StreamScoreboard):
         found = self._job(index)
         return found[1].locate(found[0]) if found else ""
 
+    def span(self, index: int) -> int:
+        found = self._job(index)
+        return 2 * found[1].clocks + _PIPELINE if found else 0
+
     def _explain(self, index: int, unlike: np.ndarray) -> str:
         fields = [name for name, bits in self.format.unpack(unlike[None]).items() if bits.any()]
         if fields != ["data"]:
@@ -202,7 +210,7 @@ def run_apart(registers: GivenRegisters, memories: Memories, params: MvuParamete
         data_memory=result.data_memory[:0],
         accumulators=_narrow(result.accumulators),
         values=_narrow(result.values),
-        stages={name: _narrow(values) for name, values in result.stages.items()},
+        stages={n: v if v.dtype == np.uint8 else _narrow(v) for n, v in result.stages.items()},
     )
 
 

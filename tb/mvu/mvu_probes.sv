@@ -2,11 +2,18 @@
 // Probes along the data path of an MVU, in the order of docs/mvu.md; `assay.tb.mvu.debug` names them.
 module mvu_probes #(
   parameter int Lanes = 64,
-  parameter int AccWidth = 27
+  parameter int AccWidth = 27,
+  parameter int DataAddrWidth = 15,
+  parameter int WeightAddrWidth = 9
 ) (
   input logic                              clk_i,
   input logic                              rst_ni,
   input logic                              start,
+  input logic                              issue,
+  input logic [         DataAddrWidth-1:0] input_addr,
+  input logic [       WeightAddrWidth-1:0] weight_addr,
+  input logic                              s1_valid_q,
+  input logic [            2:0][Lanes-1:0] read_data,
   input logic [                       8:1] output_q,
   input logic [                       8:1] group_q,
   input logic [        Lanes*AccWidth-1:0] acc,
@@ -37,6 +44,12 @@ module mvu_probes #(
     assign pooled[l*PostWidth+:PostWidth]           = u_post.pooled_q[l];
   end
 
+  assay_probe #(.Width(16)) u_input_address
+    (.clk_i, .rst_ni, .start_i(start), .valid_i(issue), .last_i(1'b0), .data_i(16'(input_addr)));
+  assay_probe #(.Width(16)) u_weight_address
+    (.clk_i, .rst_ni, .start_i(start), .valid_i(issue), .last_i(1'b0), .data_i(16'(weight_addr)));
+  assay_probe #(.Width(Lanes)) u_input_word
+    (.clk_i, .rst_ni, .start_i(start), .valid_i(s1_valid_q), .last_i(1'b0), .data_i(read_data[0]));
   assay_probe #(.Width(Lanes * AccWidth)) u_accumulator
     (.clk_i, .rst_ni, .start_i(start), .valid_i(output_q[3]), .last_i(1'b0), .data_i(acc));
   assay_probe #(.Width(Lanes * ScaledWidth)) u_scaled
@@ -58,4 +71,6 @@ module mvu_probes #(
 
 endmodule : mvu_probes
 
-bind mvu mvu_probes #(.Lanes(Lanes), .AccWidth(AccWidth)) u_probes (.*);
+bind mvu mvu_probes #(
+  .Lanes(Lanes), .AccWidth(AccWidth), .DataAddrWidth(DataAddrWidth), .WeightAddrWidth(WeightAddrWidth)
+) u_probes (.*);
