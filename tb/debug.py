@@ -143,15 +143,28 @@ class UnitRecord:
 
 @dataclass(frozen=True)
 class StreamRecord:
-    """A stream at the bench's top: ``<name>_valid``, ``<name>_ready``, ``<name>_data``.
+    """A stream at the bench's top.
 
     Attributes:
-        fields: of its payload, the first in the lowest bits.
+        name: for messages.
+        role: of the bench's agent.
+        valid, ready: signals of the top; one that begins with ``~`` is active low; empty: there is none.
+        fields: (name, bits, signal) of its payload. Fields of one signal follow each other from the lowest bit on.
+        clock: of the top.
     """
 
     name: str
     role: str
-    fields: Sequence[tuple[str, int]]
+    valid: str
+    ready: str
+    fields: Sequence[tuple[str, int, str]]
+    clock: str = "clk_i"
+
+    @classmethod
+    def of_burst(cls, name: str, role: str, fields: Mapping[str, int]) -> StreamRecord:
+        """The stream behind a burst adapter (``burst_ports.svh``) with these fields, name to width."""
+        payload = [(field, bits, f"{name}_data") for field, bits in fields.items()]
+        return cls(name, role, f"{name}_valid", f"{name}_ready", payload)
 
 
 class DebugLog:

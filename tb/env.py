@@ -116,8 +116,8 @@ class StreamEnv(uvm_env):
                 self.prefix + name, stream.format, on_mismatch=self.fail, clock_ns=CLOCK_NS
             )
         if ACTIVE:
-            fields = list(stream.format.fields.items())
-            self.report.debug.streams.append(StreamRecord(self.prefix + name, stream.role, fields))
+            record = StreamRecord.of_burst(self.prefix + name, stream.role, stream.format.fields)
+            self.report.debug.streams.append(record)
         receive = stream.receive or (self.boards[name].write if name in self.boards else None)
         if receive is not None:
             self._subscribers[name] = _Subscriber(f"{name}_subscriber", self, receive)

@@ -42,6 +42,7 @@ from assay.tb.agents.port import PortDriver, PortMonitor
 from assay.tb.agents.responder import MemoryResponder
 from assay.tb.agents.signals import Signal, find_signal, has_signal
 from assay.tb.bench import BenchStopped, BenchTest
+from assay.tb.debug import ACTIVE, StreamRecord
 from assay.tb.layout import Field
 from assay.tb.scoreboard import Mismatch
 from assay.tb.stream_ports import (
@@ -166,10 +167,26 @@ class StreamBench(BenchTest):
         for name, memory in self.memories.items():
             made[name] = self._memory(name, memory, made)
         self.memories = made
+        if ACTIVE:
+            for role, ports in (("source", self.inputs), ("sink", self.outputs)):
+                for name, port in ports.items():
+                    self.report.debug.streams.append(self._record(name, role, port))
         self.buses = {name: self._bus(name, port) for name, port in self.buses.items()}
         for driver in self.drivers.values():
             if isinstance(driver, PortDriver) and self._credits:
                 driver.allowed = self._room
+
+    def _record(self, name: str, role: str, port: Port | BurstPort) -> StreamRecord:
+        """A port for who explains a failure."""
+        if isinstance(port, BurstPort):
+            return StreamRecord.of_burst(name, role, port.widths)
+        fields = [
+            (tensor if isinstance(field.signal, str) else signal, self.signal(signal).width, signal)
+            for tensor, field in port.fields(name).items()
+            for signal in ([field.signal] if isinstance(field.signal, str) else field.signal)
+        ]
+        handshake = port.valid.rstrip("?"), port.ready.rstrip("?")
+        return StreamRecord(name, role, *handshake, fields, self.clock or "clk_i")
 
     def signal(self, name: str) -> Signal:
         """A signal of the top by its name; SignalMissing when there is none."""

@@ -62,9 +62,8 @@ def coverage(
     Raises:
         AssayError: a folder is of no run, or its coverage cannot be read.
     """
-    for package in ("jinja2", "ucis"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(f"a coverage report needs {package}; install it with: {INSTALL}")
+    if importlib.util.find_spec("ucis") is None:
+        raise MissingExtra(f"a coverage report needs ucis; install it with: {INSTALL}")
     named = [find_block(arguments.top, blocks)] if arguments.top else _with_bench(blocks)
     if arguments.folders:
         tests = [test for folder in arguments.folders for test in read_run(Path(folder), blocks)]

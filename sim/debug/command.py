@@ -38,8 +38,11 @@ def explain_run(block: Block, folder: Path, announce: Callable[[str], None]) -> 
         made = explain(block, folder)
         waves = folder / str(made.run.get("waves"))
         if made.tracks and waves.suffix == ".fst":
-            if not (folder / VIEW).is_file():  # else they are in it already
-                add_tracks(waves, waves, made.tracks)
+            written = folder / "window" / "before.fst"
+            if not written.is_file():  # else the tracks are in the file already
+                written.parent.mkdir(exist_ok=True)
+                waves.replace(written)
+            add_tracks(written, waves, made.tracks)
             around = CLOCKS_AROUND * made.period
             write_json(folder / VIEW, {"lines": list(view_lines(made)), "around_ps": around})
         write_page(block, folder, made)

@@ -63,6 +63,10 @@ class DataPath:
         """Values in the waves that golden knows."""
         return sum(int(stage.known.sum()) for stage in self.stages)
 
+    def jobs_seen(self) -> set[int]:
+        """The numbers in `UnitRecord.jobs` of the jobs of which the waves show something."""
+        return {number for stage in self.stages for number in stage.jobs.tolist() if number >= 0}
+
     def first_wrong(self) -> tuple[StageValues, int] | None:
         """The first stage along the path that is wrong for the output that failed, and the event; where no output is
         named, or none of its stages is wrong, the first wrong value in time."""
@@ -167,7 +171,7 @@ def _compare(stage: Stage, events: Events, unit: UnitRecord, offset: int) -> Sta
 # ---------------------------------------------------------------------------------------------
 def place(job: JobRecord, output: int, lane: int | None = None) -> str:
     """An output, or one lane of it, in the network's terms: "row 3, column 4, channel 17"."""
-    at: dict[str, int] = {}
+    at = dict.fromkeys([axis.name for axis in job.axes], 0)
     _add(at, job.axes, output)
     if lane is None:
         spans = {axis.name: (axis.size - 1) * axis.stride for axis in job.lane_axes}
@@ -183,8 +187,6 @@ def _add(at: dict[str, int], axes: Sequence[Axis], number: int) -> None:
     for axis in reversed(axes):
         number, index = divmod(number, axis.size)
         at[axis.name] = at.get(axis.name, 0) + axis.offset + index * axis.stride
-    for axis in axes:  # in their order
-        at[axis.name] = at.pop(axis.name)
 
 
 @dataclass(frozen=True)

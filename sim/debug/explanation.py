@@ -137,7 +137,7 @@ def explain(block: Block, folder: Path) -> Explanation:
         ]
         for path in paths:
             made.tracks += data_path_tracks(path, made.window[0], made.period)
-        made.tracks += stream_tracks(waves, block.hdl_top, record["streams"], clock, block.describe)
+        made.tracks += stream_tracks(waves, block.hdl_top, record["streams"], block.describe)
         _choose(made, paths)
     if made.path is not None:
         _follow(made, block)

@@ -114,7 +114,6 @@ def stream_tracks(
     waves: Waves,
     top: str,
     streams: Sequence[Mapping[str, Any]],
-    clock: str,
     describe: Mapping[str, Callable[[Mapping[str, int]], tuple[str, str]]],
 ) -> Iterator[Track]:
     """The tracks of the streams whose signals are in the waves: each stream's own, and those that its beats belong to.
@@ -123,58 +122,70 @@ def stream_tracks(
         waves: to look in.
         top: HDL top.
         streams: as ``debug.json`` holds them.
-        clock: of all of them, below the top.
         describe: as `Block.describe`.
     """
-    edges = waves.rising_edges(f"{top}.{clock}")
     told: dict[str, list[tuple[int, str]]] = {}
     for entry in streams:
-        stream = StreamRecord(entry["name"], entry["role"], [tuple(each) for each in entry["fields"]])
-        transfers = _transfers(waves, top, stream, edges)
-        if transfers is None:
-            continue
+        stream = StreamRecord(**{**entry, "fields": [tuple(each) for each in entry["fields"]]})
         track = Track("streams", stream.name)
         in_words = describe.get(stream.name)
-        for time, state, word in transfers:
-            text = {"idle": "", "waits": "waits"}.get(state)
-            fields = None if text is not None else fields_of(stream.fields, word)
-            if fields is None:
-                track.put(time, text or "X")
+        for time, state, fields in _transfers(waves, top, stream):
+            if state != "beat":
+                track.put(time, state)
                 continue
-            track.put(time, " ".join(f"{name}=0x{value:x}" for name, value in fields.items()))
-            if in_words is not None:
-                name, said = in_words(fields)
+            known = {name: value for name, value in fields.items() if isinstance(value, int)}
+            track.put(
+                time, " ".join(f"{n}=0x{v:x}" if isinstance(v, int) else f"{n}=X" for n, v in fields.items())
+            )
+            if in_words is not None and len(known) == len(fields):
+                name, said = in_words(known)
                 told.setdefault(name, []).append((time, said))
-        yield track
-    for name, said in sorted(told.items()):
+        if track.changes:
+            yield track
+    for name, beats in sorted(told.items()):
         track = Track("", name.replace(" ", "_"), title=name, drawn=True)
-        for time, text in sorted(said):
+        for time, text in sorted(beats):
             track.put(time, text)
         yield track
 
 
 def _transfers(
-    waves: Waves, top: str, stream: StreamRecord, edges: np.ndarray
-) -> Iterator[tuple[int, str, Any]] | None:
-    """Of each clock its begin, what the stream does in it ("idle", "waits", "beat") and the payload; None where the
-    waves do not show the stream."""
-    names = [f"{top}.{stream.name}_{part}" for part in ("valid", "ready", "data")]
-    if len(edges) < 2 or not all(map(waves.has, (names[0], names[2]))):
-        return None
-    valid = waves.signal(names[0]).number_before(edges) == 1
-    ready = waves.signal(names[1]).number_before(edges) == 1 if waves.has(names[1]) else valid
-    data = waves.signal(names[2]).before(edges)
+    waves: Waves, top: str, stream: StreamRecord
+) -> Iterator[tuple[int, str, Mapping[str, int | str | None]]]:
+    """Of each clock its begin, what the stream does in it ("" nothing, "waits", "beat"), and a beat's fields: numbers,
+    or what is not one. None at all where the waves do not show the stream."""
+    signals = {f"{top}.{signal}" for _, _, signal in stream.fields}
+    if not all(map(waves.has, (*signals, f"{top}.{stream.clock}"))):
+        return
+    edges = waves.rising_edges(f"{top}.{stream.clock}")
+    if len(edges) < 2:
+        return
+
+    def high(name: str) -> np.ndarray:
+        path = f"{top}.{name.removeprefix('~')}"
+        if not name or not waves.has(path):
+            return np.ones(len(edges), bool)
+        return waves.signal(path).number_before(edges) == (0 if name.startswith("~") else 1)
+
+    valid, ready = high(stream.valid), high(stream.ready)
+    data = {signal: waves.signal(signal).before(edges) for signal in signals}
     begins = edges - int(np.diff(edges).min())
-    states = np.where(valid, np.where(ready, "beat", "waits"), "idle")
-    return zip(begins.tolist(), states.tolist(), data, strict=True)
+    for at, begin in enumerate(begins.tolist()):
+        if not valid[at]:
+            yield begin, "", {}
+        elif not ready[at]:
+            yield begin, "waits", {}
+        else:
+            yield begin, "beat", _fields(stream, top, {signal: values[at] for signal, values in data.items()})
 
 
-def fields_of(fields: Sequence[tuple[str, int]], word: Any) -> dict[str, int] | None:
-    """The fields of a beat by name, the first in the lowest bits; None where bits are unknown."""
-    if not isinstance(word, int):
-        return None
-    values = {}
-    for name, bits in fields:
-        values[name] = word & ((1 << bits) - 1)
-        word >>= bits
+def _fields(stream: StreamRecord, top: str, words: Mapping[str, Any]) -> dict[str, int | str | None]:
+    """The fields of a beat by name; what is not an integer has unknown bits."""
+    low: dict[str, int] = {}
+    values: dict[str, int | str | None] = {}
+    for name, bits, signal in stream.fields:
+        word = words[f"{top}.{signal}"]
+        at = low.get(signal, 0)
+        low[signal] = at + bits
+        values[name] = word >> at & ((1 << bits) - 1) if isinstance(word, int) else word
     return values

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,7 +16,7 @@ from assay.sim.mutation.mutant import chosen
 from assay.sim.mutation.report import list_mutants, summarise
 from assay.sim.mutation.reviews import Review, read_reviews, review_file
 from assay.tb.block import Block
-from assay.tb.errors import AssayError, MissingExtra
+from assay.tb.errors import AssayError
 
 Announce = Callable[[str], None]
 
@@ -65,8 +64,6 @@ def mutate(
         AssayError: bad input.
         RunFailed: the design without a fault does not pass.
     """
-    if importlib.util.find_spec("jinja2") is None:
-        raise MissingExtra(f"a report of mutants needs jinja2; install it with: {INSTALL}")
     named = _named(arguments, blocks)
     minutes = number("MINUTES", arguments.minutes, float, 0, 1 << 20)
     jobs = number("JOBS", arguments.jobs, int, 1, 1 << 10)

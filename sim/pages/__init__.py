@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def rendered(template: Path, content: Mapping[str, Any]) -> str:
-    """The text of a page. Needs jinja2, which the runs themselves do without.
+    """The text of a page.
 
     Args:
         template: its file.

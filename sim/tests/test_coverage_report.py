@@ -262,7 +262,6 @@ async def scales_again(dut):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's repository, whose RTL has a branch that no test takes, and what its tests have covered."""
-    pytest.importorskip("jinja2", reason="jinja2 is missing: pip install jinja2")
     pytest.importorskip("ucis", reason="pyucis is missing: pip install pyucis")
     folder = write(tmp_path_factory.mktemp("their repository"))
     rtl, bench = folder / "rtl/scaler.v", folder / "tb/scaler/test_scaler.py"

@@ -38,7 +38,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def block(require_simulator) -> Block:
     require_simulator("verilator")
-    pytest.importorskip("jinja2", reason="jinja2 is missing: pip install jinja2")
     pytest.importorskip("pyosys", reason="pyosys is missing: pip install pyosys")
     return BLOCK
 
@@ -194,7 +193,6 @@ def test_a_campaign_that_was_killed_goes_on(block: Block, tmp_path: Path) -> Non
 def test_bad_input_is_refused(
     words: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("jinja2", reason="jinja2 is missing: pip install jinja2")
     try:
         assert mutate(BLOCK, *words) == 2
     except SystemExit as end:  # argparse's own
@@ -204,7 +202,6 @@ def test_bad_input_is_refused(
 
 
 def test_lists_and_patches(here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    pytest.importorskip("jinja2", reason="jinja2 is missing: pip install jinja2")
     assert mutate(BLOCK, "--list") == 0
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if EQUIVALENT in line]

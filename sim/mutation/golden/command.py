@@ -16,7 +16,7 @@ from assay.tb.errors import AssayError, MissingExtra
 
 HELP = "make faults in the golden model, one at a time, and report which of them its tests find"
 
-PACKAGES = ("coverage", "hypothesis", "jinja2", "mutmut", "pytest")
+PACKAGES = ("coverage", "hypothesis", "mutmut", "pytest")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
