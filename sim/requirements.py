@@ -18,13 +18,14 @@ def problem(requirements, version_of):
 
     Args:
         requirements: lines of pyproject.toml's dependencies: a name, and perhaps ``==`` and a version or ``2.1.*``.
+            One with a marker, which is not for every machine, is left to who needs it.
         version_of: gives the installed version of a package, None if there is none.
     """
     missing, other = [], []
     for requirement in requirements:
         name, exact, wanted = (part.strip() for part in requirement.partition("=="))
         found = version_of(name)
-        if name in ELSEWHERE:
+        if name in ELSEWHERE or ";" in requirement:
             continue
         if found is None:
             missing.append(f"{name} {wanted}".strip())

@@ -56,8 +56,7 @@ class Stage:
         signal: the register in that module that holds them; empty: its output.
         lanes: values side by side, the first in the lowest bits.
         bits: of each.
-        signed: whether they are two's complement.
-        words: values are bit patterns rather than numbers.
+        words: values are bit patterns; else they are numbers in two's complement.
         blame: what to look at when this stage is the first that differs; empty: the module.
         beside: probe whose value of the same number says where this one belongs, as a word's address; empty: none.
     """
@@ -68,7 +67,6 @@ class Stage:
     signal: str
     lanes: int
     bits: int
-    signed: bool = True
     words: bool = False
     blame: str = ""
     beside: str = ""
@@ -200,7 +198,8 @@ class DebugLog:
                 jobs.append(plain | axes)
             entry = {key: getattr(unit, key) for key in _UNIT}
             units.append({**entry, "stages": [asdict(stage) for stage in unit.stages], "jobs": jobs})
-        np.savez(folder / ARRAYS, **arrays)
+        with (folder / ARRAYS).open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
         streams = [asdict(stream) for stream in self.streams]
         write_json(folder / RECORD, {"test": test, "streams": streams, "units": units})
 

@@ -102,11 +102,12 @@ def _last(track: Track, window: tuple[int, int, int]) -> list[tuple[float, str]]
 def _maps(found: ResultMap) -> Iterator[dict[str, Any]]:
     """A plane of rows and columns, and a strip for each other axis: the worst over what is not drawn."""
     names = list(found.names)
-    plane = [name for name in ("row", "column") if name in names] or names[:1]
+    plane: list[str] = [name for name in ("row", "column") if name in names] or names[:1]
     if len(plane) < 2 and "row" not in names:
         plane = names[:2]
     rest = [name for name in names if name not in plane and found.state.shape[names.index(name)] > 1]
-    for chosen in (plane, *([name] for name in rest)):
+    drawn: list[list[str]] = [plane, *([name] for name in rest)]
+    for chosen in drawn:
         axes = tuple(at for at, name in enumerate(names) if name not in chosen)
         worst, wrong = found.state.max(axis=axes), (found.state == 3).sum(axis=axes)
         firsts = [found.first[names.index(name)] for name in chosen]

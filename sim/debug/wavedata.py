@@ -131,7 +131,7 @@ class Waves:
         times = edges[valid]
         jobs, indices = (self.signal(f"{place}.{name}").number_before(times) for name in ("job_q", "index_q"))
         data = self.signal(f"{place}.data_i").before(times)
-        values, unknown = to_lanes(data, stage.lanes, stage.bits, stage.signed)
+        values, unknown = to_lanes(data, stage.lanes, stage.bits, not stage.words)
         return Events(times, jobs, indices, values, unknown)
 
 
@@ -167,5 +167,5 @@ def to_lanes(words: Sequence[Any], lanes: int, bits: int, signed: bool) -> tuple
     weights = np.int64(1) << np.arange(bits, dtype=np.int64)
     if signed:
         weights[-1] = -weights[-1]
-    unknown = lane_bits(strange).any(axis=2)
+    unknown = np.asarray(lane_bits(strange).any(axis=2))
     return np.where(unknown, 0, lane_bits(known).astype(np.int64) @ weights), unknown

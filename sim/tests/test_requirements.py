@@ -17,7 +17,9 @@ from assay.sim.requirements import problem
 
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
 INSTALLED = {
-    word.partition("==")[0]: importlib.metadata.version(word.partition("==")[0]) for word in DEPENDENCIES
+    word.partition("==")[0]: importlib.metadata.version(word.partition("==")[0])
+    for word in DEPENDENCIES
+    if ";" not in word
 }
 
 
@@ -33,6 +35,11 @@ def test_each_missing_package_is_named(name: str) -> None:
     else:
         assert text.startswith(f"{sys.executable} lacks {name}") and "\n" not in text
         assert "-m pip install -c constraints.txt -e ." in text
+
+
+def test_what_is_not_for_every_machine_is_left_to_who_needs_it() -> None:
+    assert any(";" in word for word in DEPENDENCIES)
+    assert problem(["numpy; platform_system == 'Elsewhere'"], {}.get) == ""
 
 
 @pytest.mark.parametrize(

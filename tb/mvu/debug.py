@@ -26,10 +26,9 @@ RESIDUAL_WIDTH = 17 + SCALER_WIDTH
 def stages(params: MvuParameters) -> list[Stage]:
     """The stages along a unit's data path."""
     lanes, post = params.lanes, "mvu_post"
-    word = {"signed": False, "words": True}
     return [
-        Stage("input_address", "address read", "mvu_sequencer", "", 1, 16, **word),
-        Stage("weight_address", "weights' address", "mvu_sequencer", "", 1, 16, **word),
+        Stage("input_address", "address read", "mvu_sequencer", "", 1, 16, words=True),
+        Stage("weight_address", "weights' address", "mvu_sequencer", "", 1, 16, words=True),
         Stage(
             "input_word",
             "word read (a bit plane)",
@@ -37,7 +36,7 @@ def stages(params: MvuParameters) -> list[Stage]:
             "",
             lanes,
             1,
-            **word,
+            words=True,
             blame=READ,
             beside="input_address",
         ),
@@ -47,9 +46,11 @@ def stages(params: MvuParameters) -> list[Stage]:
         Stage("residual", "residual x its scaler", post, "residual_q", lanes, RESIDUAL_WIDTH),
         Stage("sum", "with residual and ReLU", post, "sum_q", lanes, POST_WIDTH),
         Stage("pooled", "maximum of the pool group", post, "pooled_q", lanes, POST_WIDTH),
-        Stage("quantised", "quantised", post, "block_q", lanes, MAX_PRECISION, **word),
-        Stage("word", "word written (a bit plane)", "mvu_serialiser", "", lanes, 1, **word, beside="address"),
-        Stage("address", "its address", "mvu_serialiser", "", 1, 16, **word),
+        Stage("quantised", "quantised", post, "block_q", lanes, MAX_PRECISION, words=True),
+        Stage(
+            "word", "word written (a bit plane)", "mvu_serialiser", "", lanes, 1, words=True, beside="address"
+        ),
+        Stage("address", "its address", "mvu_serialiser", "", 1, 16, words=True),
     ]
 
 

@@ -20,7 +20,6 @@ __all__ = ["job_record", "stages", "unit_record"]
 def stages(params: PeArrayParameters) -> list[Stage]:
     """The stages along the array's data path."""
     post, lanes, width = "pe_array_post", params.lanes * params.rows, params.data_width
-    words = {"signed": False, "words": True}
     return [
         Stage(
             "column", "column's accumulators", "pe_array_core", "", params.columns * params.rows, ACC_WIDTH
@@ -29,9 +28,9 @@ def stages(params: PeArrayParameters) -> list[Stage]:
         Stage("biased", "with bias", post, "first_q", lanes, ACC_WIDTH),
         Stage("sum", "sum, product or slope", post, "x_q", lanes, ACC_WIDTH),
         Stage("rescaled", "rescaled", "rescale", "y_o", lanes, ACC_WIDTH),
-        Stage("clamped", "with zero point, clamped", post, "word_q", lanes, width, **words),
-        Stage("word", "word, from the table", post, "data_q", lanes, width, **words),
-        Stage("output", "word put out", "pe_array_softmax", "", lanes, width, **words),
+        Stage("clamped", "with zero point, clamped", post, "word_q", lanes, width, words=True),
+        Stage("word", "word, from the table", post, "data_q", lanes, width, words=True),
+        Stage("output", "word put out", "pe_array_softmax", "", lanes, width, words=True),
     ]
 
 
