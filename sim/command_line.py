@@ -219,6 +219,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add_top(explaining, first)
     explaining.set_defaults(command=_explain)
 
+    asking = add("wave", debug.ASK_HELP)
+    asking.add_argument("question", help="expression over signals, and perhaps `for more than N clocks`")
+    _add_top(asking, first)
+    asking.add_argument("--limit", type=int, default=20, metavar="N", help="lines at most (default: 20)")
+    asking.set_defaults(command=_ask)
+
     speed = add("bench", "measure simulation speed against a plain C++ harness")
     _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
     _add_build(speed)
@@ -639,6 +645,12 @@ def _explain(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
     debug.show(block, waves.last_run(block, _announce), _announce)
     return 0
+
+
+def _ask(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    block = find_block(arguments.top, blocks)
+    folder = waves.last_run(block, _announce)
+    return debug.answer(block, folder, arguments.question, arguments.limit, _announce)
 
 
 def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

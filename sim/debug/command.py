@@ -8,18 +8,24 @@ from pathlib import Path
 
 from assay.sim import shown
 from assay.sim.commands import command
-from assay.sim.debug.explanation import Explanation, explain, terminal
+from assay.sim.debug.explanation import Explanation, explain, find_clock, terminal
 from assay.sim.debug.merged import add_tracks
 from assay.sim.debug.page import PAGE, write_page
+from assay.sim.debug.query import ask
 from assay.sim.debug.tracks import SCOPE
+from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, sentence
 from assay.tb.json_file import write_json
 
-__all__ = ["HELP", "VIEW", "explain_run", "follow", "show"]
+__all__ = ["ASK_HELP", "HELP", "VIEW", "answer", "explain_run", "follow", "show"]
 
 HELP = (
     "explain the last failure: the first stage that differs, where it is computed, and a page with all of it"
+)
+
+ASK_HELP = (
+    "ask the last run's waves when a condition held, such as 'busy and not issue for more than 20 clocks'"
 )
 
 VIEW = "tracks.json"
@@ -94,3 +100,30 @@ def follow(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
     for name, text in facts:
         if text:
             announce(f"      {name:<16} {text}")
+
+
+def answer(block: Block, folder: Path, question: str, limit: int, announce: Callable[[str], None]) -> int:
+    """Answer a question to the waves of the run in ``folder``; the status is 1 where nothing was found.
+
+    Raises:
+        AssayError: the question cannot be answered, or there are no waves.
+    """
+    made = explain(block, folder)
+    waves = Waves(folder / str(made.run["waves"]))
+    clock = find_clock(waves, block.hdl_top)
+    if not clock:
+        raise AssayError(f"{shown(folder / made.run['waves'])} shows no clock of {block.hdl_top}")
+    found = ask(waves, question, f"{block.hdl_top}.{clock}", block.hdl_top)
+    places = [track for track in made.tracks if track.name == "job"]
+    announce(f"{shown(waves.path)}, {found.clocks:,} clocks: found {len(found.intervals)} times")
+    for each in found.intervals[:limit]:
+        until = "the end of the waves" if each.open_ended else f"{each.end_ps / 1000:,.0f} ns"
+        values = ", ".join(
+            f"{name.removeprefix(f'{block.hdl_top}.')}={text}" for name, text in each.values.items()
+        )
+        jobs = ", ".join(str(job) for track in places if (job := track.at(each.begin_ps)))
+        where = f"; {jobs}" if jobs else ""
+        announce(f"  {each.begin_ps / 1000:,.0f} ns to {until}: {each.clocks} clocks; {values}{where}")
+    if len(found.intervals) > limit:
+        announce(f"  and {len(found.intervals) - limit} more (--limit {len(found.intervals)} shows all)")
+    return 0 if found.intervals else 1

@@ -17,9 +17,10 @@ from assay.sim.debug.datapath import DataPath, ResultMap, StageValues, compare_u
 from assay.sim.debug.tracks import Track, data_path_tracks, stream_tracks
 from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
-from assay.tb.debug import ARRAYS, RECORD, Stage, read_units
+from assay.tb.debug import ARRAYS, RECORD, Stage, UnitRecord, read_units
+from assay.tb.errors import AssayError
 
-__all__ = ["Explanation", "Row", "Source", "explain"]
+__all__ = ["Explanation", "Row", "Source", "explain", "find_clock"]
 
 VALUES_SHOWN = 6  #: of a pool group and the like
 EXCERPT = 14  #: lines of a source before and after an assignment
@@ -117,7 +118,7 @@ def explain(block: Block, folder: Path) -> Explanation:
     if not waves_name:
         return made
     waves = Waves(folder / waves_name)
-    clock = _clock(waves, block.hdl_top)
+    clock = find_clock(waves, block.hdl_top)
     if not clock:
         return made
     edges = waves.rising_edges(f"{block.hdl_top}.{clock}")
@@ -128,8 +129,7 @@ def explain(block: Block, folder: Path) -> Explanation:
     made.window = (int(edges[0]), -1 if failure_ns is None else round(failure_ns * 1000), int(edges[-1]))
     record = _read(folder / RECORD)
     if record:
-        with np.load(folder / ARRAYS) as arrays:
-            units = read_units(record, dict(arrays))
+        units = _units(folder, record)
         paths = [
             path
             for unit in units
@@ -144,6 +144,16 @@ def explain(block: Block, folder: Path) -> Explanation:
     return made
 
 
+def _units(folder: Path, record: Mapping[str, Any]) -> list[UnitRecord]:
+    try:
+        with np.load(folder / ARRAYS) as arrays:
+            return read_units(record, dict(arrays))
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise AssayError(
+            f"{shown(folder / RECORD)} is not what this version of Assay writes ({error!r}); run it again"
+        ) from None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -152,7 +162,7 @@ def _read(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _clock(waves: Waves, top: str) -> str:
+def find_clock(waves: Waves, top: str) -> str:
     """The clock of a bench top, by its name."""
     for name in ("clk_i", "clk", "aclk", "clock"):
         if waves.has(f"{top}.{name}"):

@@ -14,12 +14,14 @@ from assay.sim import outputs, waves
 from assay.sim.debug import command
 from assay.sim.debug.datapath import ResultMap, compare_unit, place
 from assay.sim.debug.explanation import explain, terminal
+from assay.sim.debug.query import ask
 from assay.sim.debug.wavedata import Events, Waves, to_lanes
 from assay.sim.job import Job
 from assay.sim.regression import require
 from assay.sim.run import Outcome, add_failure_waves, run_job
 from assay.sim.tests.probed.block import BLOCK
 from assay.tb.debug import Axis, JobRecord, Stage, UnitRecord, still_inside
+from assay.tb.errors import AssayError
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +229,54 @@ def test_jobs_are_found_in_the_waves(offset: int, named: bool) -> None:
     assert found is not None
     assert found[1] == 6
     assert (path.job, path.output) == ((1, 2) if named else (-1, -1))
+
+
+# -------------------------------------------------------------------------------------------------
+# Questions
+# -------------------------------------------------------------------------------------------------
+@pytest.fixture
+def asked(failed: dict[int, Outcome]) -> Waves:
+    return Waves(failed[2].folder / "waves.fst")
+
+
+def count(waves: Waves, question: str) -> int:
+    return sum(each.clocks for each in ask(waves, question, "probed.clk_i", "probed").intervals)
+
+
+@pytest.mark.simulation
+def test_questions(asked: Waves) -> None:
+    """Against the signals themselves, clock by clock."""
+    edges = asked.rising_edges("probed.clk_i")
+    valid, ready = (asked.signal(f"probed.y_t{name}").number_before(edges) for name in ("valid", "ready"))
+    taken = (valid == 1) & (ready == 1)
+    assert count(asked, "when y_tvalid and y_tready") == taken.sum() > 0
+    assert count(asked, "y_tvalid == 1 and not y_tready") == ((valid == 1) & (ready == 0)).sum() > 0
+    assert count(asked, "rose(y_tvalid)") == ((valid[1:] == 1) & (valid[:-1] == 0)).sum()
+    assert count(asked, "y_tvalid or not y_tvalid") == (valid >= 0).sum()
+    every = ask(asked, "y_tvalid and y_tready", "probed.clk_i", "probed").intervals
+    long = ask(asked, "y_tvalid and y_tready for more than 3 clocks", "probed.clk_i", "probed").intervals
+    assert [each for each in every if each.clocks > 3] == long
+    assert 0 < len(long) < len(every)
+    assert set(long[0].values) == {"probed.y_tvalid", "probed.y_tready"}
+    assert count(asked, "dut.u_probes.u_product.index_q > 5 and y_tdata != 0") > 0
+    assert count(asked, "assay.clamped.differs") > 0
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("y_tvald", "no signal y_tvald in the waves; there are y_tvalid"),
+        ("index_q > 2", "signal index_q is not unique: "),
+        ("y_tvalid + 1", "cannot be answered: allowed are and, or, not,"),
+        ("y_tvalid and", "cannot be read: allowed are"),
+        ("3 < 4", "names no signal"),
+        ("__import__('os')", "no signal __import__"),
+        ("rose(y_tvalid, y_tready)", "cannot be answered"),
+        ("[y_tvalid for x in y_tdata]", "no signal"),
+        ("", "cannot be read"),
+    ],
+)
+def test_bad_questions(asked: Waves, question: str, said: str) -> None:
+    with pytest.raises(AssayError, match=re.escape(said)):
+        ask(asked, question, "probed.clk_i", "probed")
