@@ -34,6 +34,7 @@ from assay.sim.options import (
     RENAMED,
     RUN_OPTIONS,
     VARIABLES,
+    WAVES_OPTIONS,
     as_typed,
 )
 from assay.sim.proofs import prove
@@ -213,6 +214,7 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         "waves", "open, or name, the waveform of the last failure or, if there is none, of the last run"
     )
     _add_top(wave, first)
+    _add(wave, by_variable("AT"))
     wave.set_defaults(command=_waves)
 
     explaining = add("explain", debug.HELP)
@@ -294,7 +296,9 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
 
 def by_variable(name: str) -> Option:
     """The runner's own option whose variable is ``name``."""
-    return next(option for option in (*RUN_OPTIONS, *OUTPUT_OPTIONS) if option.variable == name)
+    return next(
+        option for option in (*RUN_OPTIONS, *OUTPUT_OPTIONS, *WAVES_OPTIONS) if option.variable == name
+    )
 
 
 def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:
@@ -637,7 +641,9 @@ def _list(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 
 def _waves(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
-    waves.show(block, waves.last_run(block, _announce), _announce)
+    at = arguments.at or _variable("AT")
+    folder = waves.at_place(block, at, _announce) if at else waves.last_run(block, _announce)
+    waves.show(block, folder, _announce)
     return 0
 
 

@@ -58,6 +58,15 @@ RUN_OPTIONS = (
     ),
 )
 
+WAVES_OPTIONS = (
+    Option(
+        "AT",
+        "--at",
+        "PLACE",
+        "`make waves`: a place of a network, such as layer:conv2,row:3,channel:17, in the last run, which is run again",
+    ),
+)
+
 OUTPUT_OPTIONS = (
     Option("WAVES", "--waves", "", "write the waves of the whole run; those of a failure are always written"),
     Option("GUI", "--gui", "", "write the waves and open them afterwards"),
@@ -106,6 +115,7 @@ OPTIONS = (
     *PROGRAM_OPTIONS,
     *SOAK_OPTIONS,
     *OUTPUT_OPTIONS,
+    *WAVES_OPTIONS,
     *MUTATION_OPTIONS,
 )
 

@@ -12,6 +12,7 @@ What the bench sees (environment variables):
 - ``ASSAY_PROJECT``: the repository of the block, where that is a user's;
 - ``ASSAY_LIBRARY``: the block's own library, where it has one and there is a C++ compiler;
 - ``ASSAY_DEBUG``: set where the run writes waves, so that the bench leaves what explains them (`tb.debug`);
+- ``ASSAY_AT``: the place of a network whose time is wanted, for ``make waves AT=...``, as JSON;
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -33,7 +34,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -63,6 +64,9 @@ LONGEST_WINDOW_NS = 200_000
 
 SMALLEST_SPACE = 1 << 16
 """Bytes: a disk with less to spare is called full."""
+
+PLACE = "ASSAY_AT"
+"""Environment variable: the place of a network that a user wants to see, as JSON."""
 
 Announce = Callable[[str], None]
 
@@ -106,6 +110,8 @@ class Outcome:
     failure_ns: float | None = None
     """Simulation time of the first failure."""
     waves: Path | None = None
+    at: dict[str, Any] = field(default_factory=dict)
+    """Where and when the place was that a user wanted to see, as `tb.report.Report.at`, with its text as ``place``."""
 
     @property
     def passed(self) -> bool:
@@ -149,38 +155,69 @@ def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
     `Outcome.waves` stays None where that does not succeed; why has been announced. An interruption ends this second
     run, too, and is announced: the verdict is out and stands.
     """
-    job, failure_ns = outcome.job, outcome.failure_ns
+    failure_ns = outcome.failure_ns
     if outcome.passed or outcome.waves is not None or failure_ns is None:
         return
-    before, after = job.block.window_ns
     failures = outcome.summary.get("failures") or [{}]
-    before = max(before, min(int(failures[0].get("span_ns") or 0), LONGEST_WINDOW_NS))
-    start, stop = max(0, int(failure_ns) - before), int(failure_ns) + after
     try:
-        announce(
-            f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
-        )
-        spec = build_spec(replace(job, coverage=False), announce, traced=True)
-        build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
-        with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
-            written = folder / f"waves.{trace_format(job.simulator)}"
-            _simulate(
-                job, spec, build_folder, library, folder, written, None, run_logged, window=(start, stop)
-            )
-            if not written.is_file():
-                announce("the second run ended before the window began: no waves were written")
-            elif problem := damage(written):
-                announce(f"no waves were written: {shown(written)} {problem}{_space_left(folder)}")
-            else:
-                outcome.waves = written.replace(outcome.folder / written.name)
-                for name in (RECORD, ARRAYS):
-                    with contextlib.suppress(FileNotFoundError):
-                        (folder / name).replace(outcome.folder / name)
-                _write_record(outcome)
+        _add_window(outcome, failure_ns, float(failures[0].get("span_ns") or 0), announce)
     except KeyboardInterrupt:
-        announce(f"interrupted: no waves were written; this writes them: {command('waves', job.block, {})}")
+        announce(
+            f"interrupted: no waves were written; this writes them: {command('waves', outcome.job.block, {})}"
+        )
     except (AssayError, OSError) as error:
         announce(f"no waves were written: {sentence(error)}")
+
+
+def waves_of_place(job: Job, wanted: Mapping[str, str], announce: Announce) -> Outcome:
+    """Run a job to find when a place of a network comes, and again to write the waves around it.
+
+    Args:
+        wanted: as `tb.debug.AT`.
+
+    Raises:
+        AssayError: the place was not computed before the run ended, or the waves cannot be written.
+    """
+    text = ",".join(f"{name}:{value}" for name, value in wanted.items())
+    seeking = replace(job, environment={**job.environment, PLACE: json.dumps(dict(wanted))}, name_suffix="at")
+    outcome = run_job(seeking, announce)
+    outcome.at = dict(outcome.summary.get("at") or {})
+    if not outcome.at:
+        raise AssayError(
+            f"{text}: no job of this run computes that place, or it came after the first failure; layers are named in "
+            f"{shown(outcome.folder / 'run.log')}"
+        )
+    outcome.at |= {"place": text, "wanted": dict(wanted)}
+    _add_window(outcome, float(outcome.at["time_ns"]), 0, announce)
+    if outcome.waves is None:
+        raise AssayError(f"no waves were written for {text}")
+    return outcome
+
+
+def _add_window(outcome: Outcome, time_ns: float, span_ns: float, announce: Announce) -> None:
+    """Run a job again and write the waves around a time; `span_ns` of them before it, at least."""
+    job = outcome.job
+    before, after = job.block.window_ns
+    before = max(before, min(int(span_ns), LONGEST_WINDOW_NS))
+    start, stop = max(0, int(time_ns) - before), int(time_ns) + after
+    announce(
+        f"running seed {job.seed} again to write the waves from {start} ns to {stop} ns (Ctrl-C leaves them out)"
+    )
+    spec = build_spec(replace(job, coverage=False), announce, traced=True)
+    build_folder, library = ensure_build(spec, announce), ensure_library(job.block, announce)
+    with locked(_lock(job)), _fresh_folder(outcome.folder / "window") as folder:
+        written = folder / f"waves.{trace_format(job.simulator)}"
+        _simulate(job, spec, build_folder, library, folder, written, None, run_logged, window=(start, stop))
+        if not written.is_file():
+            announce("the second run ended before the window began: no waves were written")
+        elif problem := damage(written):
+            announce(f"no waves were written: {shown(written)} {problem}{_space_left(folder)}")
+        else:
+            outcome.waves = written.replace(outcome.folder / written.name)
+            for name in (RECORD, ARRAYS):
+                with contextlib.suppress(FileNotFoundError):
+                    (folder / name).replace(outcome.folder / name)
+            _write_record(outcome)
 
 
 @contextlib.contextmanager
@@ -385,7 +422,7 @@ def _simulate(
             test_dir=folder,
             results_xml=str(results_file),
         )
-    summary = _read_summary(folder)
+    summary = read_summary(folder)
     results = read_results(results_file)
     problems += [f"an output could not be written: {reason}" for reason in sorted(lost)]
     if window is None and waves_file is not None and not timed_out and (problem := damage(waves_file)):
@@ -471,7 +508,8 @@ def read_results(path: Path) -> list[TestResult]:
     return results
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The ``summary.json`` of a run; empty where the bench left none."""
     path = folder / "summary.json"
     if not path.is_file():
         return {}
@@ -491,6 +529,7 @@ def _write_record(outcome: Outcome) -> None:
         "block": job.block.name,
         "passed": outcome.passed,
         "failure_ns": outcome.failure_ns,
+        "at": outcome.at,
         "problems": outcome.problems,
         "waves": outcome.waves.name if outcome.waves else None,
         "replay": job.replay,

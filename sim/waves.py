@@ -14,7 +14,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from assay.sim import outputs, run, shown
 from assay.sim.commands import command
 from assay.sim.debug.command import VIEW, explain_run
 from assay.sim.job import Job
-from assay.sim.run import Outcome, add_failure_waves
+from assay.sim.run import Outcome, add_failure_waves, read_summary
 from assay.tb.block import Block
 from assay.tb.errors import AssayError
 
@@ -65,6 +65,8 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
     )
     runs = [(path.parent, record) for path in records if (record := _read_record(path, block))]
     for folder, record in runs:
+        if record.get("at"):
+            continue  # made to look at a place
         if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
             if not record["waves"]:
                 _write_waves(block, folder, record, announce)
@@ -76,6 +78,38 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
     raise AssayError(
         f"no run of {block.name} failed and none wrote waves; this writes them: {command('run', block, {'WAVES': '1'})}"
     )
+
+
+def at_place(block: Block, text: str, announce: Callable[[str], None]) -> Path:
+    """The folder with the waves around a place of a network in the last run of ``block``, which is run again.
+
+    Args:
+        text: such as "layer:conv2,row:3,channel:17".
+
+    Raises:
+        AssayError: the text cannot be read, there was no run, or it does not compute that place.
+    """
+    wanted = {}
+    for part in text.split(","):
+        name, colon, value = (word.strip() for word in part.partition(":"))
+        if not colon or not value or (name != "layer" and not value.isdecimal()) or name in wanted:
+            raise AssayError(
+                f"AT={text}: must be such as layer:conv2,row:3,column:0,channel:17, each at most once, and all but the "
+                "layer with a number"
+            )
+        wanted[name] = value
+    records = sorted(outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+    found = [record for path in reversed(records) if (record := _read_record(path, block))]
+    if not found:
+        raise AssayError(f"no run of {block.name} so far; this makes one: {command('run', block, {})}")
+    outcome = run.waves_of_place(_job(block, found[0]), wanted, announce)
+    explain_run(block, outcome.folder, announce)
+    return outcome.folder
+
+
+def _job(block: Block, record: Mapping[str, Any]) -> Job:
+    given = {name: record[name] for name in run.JOB_RECORD}
+    return Job(block, **given | {"tests": tuple(given["tests"])})
 
 
 def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
@@ -94,9 +128,10 @@ def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
 
 
 def _write_waves(block: Block, folder: Path, record: dict[str, Any], announce: Callable[[str], None]) -> None:
-    given = {name: record[name] for name in run.JOB_RECORD}
-    job = Job(block, **given | {"tests": tuple(given["tests"])})
-    outcome = Outcome(job, folder, [], ["failed before"], {}, 0.0, failure_ns=record["failure_ns"])
+    summary = read_summary(folder)
+    outcome = Outcome(
+        _job(block, record), folder, [], ["failed before"], summary, 0.0, failure_ns=record["failure_ns"]
+    )
     add_failure_waves(outcome, announce)
     if outcome.waves is None:
         raise AssayError(
@@ -109,6 +144,8 @@ def show(block: Block, folder: Path, announce: Callable[[str], None]) -> None:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     at = "" if record["failure_ns"] is None else f" at {record['failure_ns']:,.0f} ns"
     state = "passed" if record["passed"] else f"failed{at}"
+    if record.get("at"):
+        state += f"; {record['at']['place']} at {record['at']['time_ns']:,.0f} ns"
     announce(
         f"{block.name} on {record['simulator']}, seed {record['seed']}, {state}; replay: {record['replay']}"
     )
@@ -136,8 +173,9 @@ def viewer_commands(block: Block, folder: Path, record: dict[str, Any]) -> list[
         return [["gtkwave", str(waves)], ["surfer", str(waves)]]
     tcl, surfer = folder / "view.tcl", folder / "view.sucl"
     around_ns = tracks.get("around_ps", 0) / 1000
-    tcl.write_text(_gtkwave_script(block, signals, record["failure_ns"], around_ns), encoding="utf-8")
-    surfer.write_text(_surfer_script(signals, record["failure_ns"]), encoding="utf-8")
+    marked_ns = record["at"]["time_ns"] if record.get("at") else record["failure_ns"]
+    tcl.write_text(_gtkwave_script(block, signals, marked_ns, around_ns), encoding="utf-8")
+    surfer.write_text(_surfer_script(signals, marked_ns), encoding="utf-8")
     return [
         ["gtkwave", *_GTKWAVE_LOOKS, f"--script={tcl}", str(waves)],
         ["surfer", "--command-file", str(surfer), str(waves)],

@@ -10,7 +10,9 @@ In the run's folder stand then ``debug.json`` and ``debug.npz``.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,10 +22,25 @@ import numpy as np
 
 from assay.tb.json_file import write_json
 
-__all__ = ["ACTIVE", "Axis", "DebugLog", "JobRecord", "Stage", "StreamRecord", "UnitRecord", "still_inside"]
+__all__ = [
+    "ACTIVE",
+    "AT",
+    "Axis",
+    "DebugLog",
+    "JobRecord",
+    "Stage",
+    "StreamRecord",
+    "UnitRecord",
+    "find_output",
+    "in_layer",
+    "still_inside",
+]
 
 ACTIVE = bool(os.environ.get("ASSAY_DEBUG"))  #: whether this run writes waves
 JOBS_KEPT = 4  #: jobs of a unit that are recorded, at most
+AT: dict[str, Any] = json.loads(os.environ.get("ASSAY_AT") or "{}")
+"""A place that a user wants to see: "layer" to a job's name or a word of it, an axis' name to a number."""
+
 _UNIT = ("scope", "title", "result", "stream", "beat")  # what is written of a unit as it is
 _ARRAYS = ("values", "unknown", "ends")
 _JOB = TypeVar("_JOB")
@@ -108,8 +125,10 @@ class JobRecord:
     def values_of(self, probe: str, output: int) -> range:
         """The numbers of a probe's values that belong to an output."""
         if probe in self.ends:
-            ends = self.ends[probe]
-            return range(int(ends[output - 1]) if output else 0, int(ends[output]))
+            starts = np.concatenate([[0], self.ends[probe]])
+            return range(
+                int(starts[min(output, len(starts) - 1)]), int(starts[min(output + 1, len(starts) - 1)])
+            )
         each = self.each.get(probe, 1)
         if each > 0:
             return range(output * each, (output + 1) * each)
@@ -232,6 +251,33 @@ def read_units(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> l
         stages = [Stage(**stage) for stage in unit["stages"]]
         units.append(UnitRecord(**{key: unit[key] for key in _UNIT}, stages=stages, jobs=jobs))
     return units
+
+
+def in_layer(wanted: Mapping[str, Any], name: str) -> bool:
+    """Whether a job's name fits the wanted layer, if one is given: it holds it as a word."""
+    layer = str(wanted.get("layer", ""))
+    return not layer or re.search(rf"(?<![\w.]){re.escape(layer)}(?![\w.])", name) is not None
+
+
+def find_output(
+    wanted: Mapping[str, Any], name: str, axes: Sequence[Axis], lane_axes: Sequence[Axis]
+) -> int | None:
+    """The first output of a job at a wanted place, see `AT`; None where the job is another one or has none there."""
+    if not axes or not in_layer(wanted, name):
+        return None
+    numbers = np.indices([axis.size for axis in axes]).reshape(len(axes), -1)
+    fits = np.ones(numbers.shape[1], bool)
+    for key, value in wanted.items():
+        if key == "layer":
+            continue
+        own = [(axis, number) for axis, number in zip(axes, numbers, strict=True) if axis.name == key]
+        beside = [axis for axis in lane_axes if axis.name == key]
+        if not own and not beside:
+            return None
+        begin = sum((axis.offset + number * axis.stride for axis, number in own), np.zeros_like(numbers[0]))
+        span = sum((axis.size - 1) * axis.stride for axis in beside)
+        fits &= (begin <= int(value)) & (int(value) <= begin + span)
+    return int(np.argmax(fits)) if fits.any() else None
 
 
 def still_inside(jobs: Sequence[tuple[int, _JOB]], compared: int) -> list[tuple[int, _JOB]]:

@@ -28,7 +28,7 @@ from assay.tb.agents.direct import counts_code, write_code_coverage
 from assay.tb.coverage import CoverGroup
 from assay.tb.debug import ACTIVE, DebugLog
 from assay.tb.json_file import write_json
-from assay.tb.scoreboard import Mismatch, Scoreboard
+from assay.tb.scoreboard import Mismatch, Scoreboard, StreamScoreboard
 
 COVERAGE = (
     "coverage"  #: folder of a run's outputs with a folder for each test: its cover groups as JSON, and `CODE`
@@ -68,6 +68,7 @@ class Report:
     Attributes:
         clocks, ideal_clocks: of the work done; the bench adds to them.
         notes: name to text, further results a person wants to see.
+        at: where and when the place was that a user wants to see: stream, index, time_ns; empty: it was not found.
         debug: what the test leaves for who explains its failure, where the run writes waves.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
         failed: set by the first failure.
@@ -87,6 +88,7 @@ class Report:
         self.failures: list[dict[str, object]] = []
         self.notes: dict[str, str] = {}
         self.failed = Event()
+        self.at: dict[str, object] = {}
         self.debug = DebugLog()
         self._out = out
         self._finished = False
@@ -127,6 +129,18 @@ class Report:
         else:
             entry = {"kind": "error", "message": failure, "time_ns": -1}
         self.failures.append({**entry, **details})
+
+    def look_for(self, board: StreamScoreboard, beat: int) -> None:
+        """Note when a beat comes in which a user wants to see a place (`tb.debug.AT`); the first one found counts."""
+        if self.at or board.watched >= 0:
+            return
+        board.watched = beat
+
+        def came(time_ns: float) -> None:
+            if not self.at:
+                self.at = {"stream": board.name, "index": beat, "time_ns": time_ns}
+
+        board.on_watched = came
 
     def add_scoreboard(self, scoreboard: Scoreboard) -> None:
         """Finish a scoreboard; take over its counts and, if it has told nobody (``on_mismatch``), its findings."""
@@ -243,6 +257,7 @@ class Report:
             "notes": self.notes,
             "replay": os.environ.get(REPLAY, ""),
             "failures": self.failures,
+            **({"at": self.at} if self.at else {}),
         }
 
     def text(self) -> str:
@@ -312,6 +327,8 @@ def merge_summaries(before: dict[str, Any] | None, after: dict[str, Any]) -> dic
     merged["passed"] = before["passed"] and after["passed"]
     for key in ("values_compared", "words_compared", "clocks", "ideal_clocks", "failures"):
         merged[key] = before[key] + after[key]
+    if before.get("at"):
+        merged["at"] = before["at"]
     for key in ("coverage", "notes"):
         merged[key] = {**before[key], **after[key]}
     return merged

@@ -135,6 +135,8 @@ class StreamScoreboard:
     Attributes:
         beats_compared: beats found equal or unequal so far.
         mismatches: everything found.
+        watched: number of a beat that somebody wants to see; -1: none.
+        on_watched: called with the time in ns at which it came.
     """
 
     def __init__(
@@ -159,6 +161,8 @@ class StreamScoreboard:
         self.values_per_beat = values_per_beat
         self.beats_compared = 0
         self.mismatches: list[Mismatch] = []
+        self.watched = -1
+        self.on_watched: Callable[[float], None] = lambda time_ns: None
         self._expected = _Queue(beat_format.bytes)
         self._later: deque[tuple[int, Callable[[], np.ndarray]]] = deque()
         self._seen = _Queue(beat_format.bytes)
@@ -278,6 +282,9 @@ class StreamScoreboard:
             unknown = np.zeros(count, bool) if strange is None else np.any(strange[:count], axis=1)
             wrong = np.any(expected[:count] != seen[:count], axis=1) | unknown
         if not wrong.any():
+            if self.beats_compared <= self.watched < self.beats_compared + count:
+                cycle = int(self._cycles.peek()[self.watched - self.beats_compared, 0])
+                self.on_watched(self.origin_ns + cycle * self.clock_ns)
             self.beats_compared += count
             for queue in self._queues:
                 queue.take(count)

@@ -12,7 +12,9 @@ import numpy as np
 from assay.sim.debug.wavedata import Events, Waves
 from assay.tb.debug import Axis, JobRecord, Stage, UnitRecord
 
-__all__ = ["DataPath", "ResultMap", "StageValues", "compare_unit", "place", "result_map"]
+__all__ = ["DataPath", "ResultMap", "StageValues", "compare_unit", "lane_at", "place", "result_map"]
+
+_NOWHERE = 1 << 40  # taken from any job's number: another job than those of the record
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,9 @@ def _failed_job(unit: UnitRecord, failure: Mapping[str, Any]) -> tuple[int, int]
     index = failure.get("index", -1)
     if failure.get("stream") != unit.stream or not isinstance(index, int) or index < 0:
         return -1, -1
-    for at in reversed(range(len(unit.jobs))):
-        if unit.jobs[at].first <= index:
-            return at, index - unit.jobs[at].first
+    for at, job in enumerate(unit.jobs):
+        if job.first <= index < job.first + len(job.values.get(unit.beat, ())):
+            return at, index - job.first
     return -1, -1
 
 
@@ -124,7 +126,8 @@ def _offset(
 ) -> int:
     """What must be taken from a job's number in the waves to have its number in the record.
 
-    The beat that failed tells it. For another failure, that with which the most values agree.
+    The beat that failed tells it. For another failure, that with which the most values agree; where with none most of
+    them do, no job of the record is in the waves.
     """
     if job >= 0 and unit.beat in events:
         came = events[unit.beat]
@@ -132,7 +135,7 @@ def _offset(
         if at >= 0 and (came.indices[at] == beat or len(unit.jobs) == 1):
             return int(came.jobs[at]) - job
     numbers = sorted({number for found in events.values() for number in found.jobs.tolist()})
-    best, most = 0, -np.inf
+    best, most = _NOWHERE, 0
     for last in range(len(unit.jobs)):
         for number in numbers[-2:]:
             score = 0
@@ -171,16 +174,30 @@ def _compare(stage: Stage, events: Events, unit: UnitRecord, offset: int) -> Sta
 # ---------------------------------------------------------------------------------------------
 def place(job: JobRecord, output: int, lane: int | None = None) -> str:
     """An output, or one lane of it, in the network's terms: "row 3, column 4, channel 17"."""
+    if lane is not None:
+        return ", ".join(f"{name} {value}" for name, value in _numbers(job, output, lane).items())
+    spans = {axis.name: (axis.size - 1) * axis.stride for axis in job.lane_axes}
+    return ", ".join(
+        f"{name}s {value} to {value + spans[name]}" if spans.get(name) else f"{name} {value}"
+        for name, value in _numbers(job, output).items()
+    )
+
+
+def lane_at(job: JobRecord, output: int, wanted: Mapping[str, int]) -> int:
+    """The first lane of an output at a place, axis name to number; 0 where none is."""
+    for lane in range(int(np.prod([axis.size for axis in job.lane_axes]))):
+        numbers = _numbers(job, output, lane)
+        if all(numbers.get(name) == number for name, number in wanted.items()):
+            return lane
+    return 0
+
+
+def _numbers(job: JobRecord, output: int, lane: int | None = None) -> dict[str, int]:
     at = dict.fromkeys([axis.name for axis in job.axes], 0)
     _add(at, job.axes, output)
-    if lane is None:
-        spans = {axis.name: (axis.size - 1) * axis.stride for axis in job.lane_axes}
-        return ", ".join(
-            f"{name}s {value} to {value + spans[name]}" if spans.get(name) else f"{name} {value}"
-            for name, value in at.items()
-        )
-    _add(at, job.lane_axes, lane)
-    return ", ".join(f"{name} {value}" for name, value in at.items())
+    if lane is not None:
+        _add(at, job.lane_axes, lane)
+    return at
 
 
 def _add(at: dict[str, int], axes: Sequence[Axis], number: int) -> None:

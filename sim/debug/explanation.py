@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from assay.sim import shown
-from assay.sim.debug.datapath import DataPath, ResultMap, StageValues, compare_unit, place, result_map
+from assay.sim.debug.datapath import (
+    DataPath,
+    ResultMap,
+    StageValues,
+    compare_unit,
+    lane_at,
+    place,
+    result_map,
+)
 from assay.sim.debug.tracks import Track, data_path_tracks, stream_tracks
 from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
@@ -113,7 +121,9 @@ def explain(block: Block, folder: Path) -> Explanation:
     run = _read(folder / "run.json")
     summary = _read(folder / "summary.json")
     failures = summary.get("failures") or [{}]
-    made = Explanation(run, summary, failures[0], run.get("problems", []))
+    at = run.get("at") or {}
+    looked_at = {**at, "message": f"{at['place']}: looked at"} if at else failures[0]
+    made = Explanation(run, summary, looked_at, run.get("problems", []))
     waves_name = run.get("waves")
     if not waves_name:
         return made
@@ -125,7 +135,7 @@ def explain(block: Block, folder: Path) -> Explanation:
     if len(edges) < 2:
         return made
     made.period = int(np.diff(edges).min())
-    failure_ns = run.get("failure_ns")
+    failure_ns = at["time_ns"] if at else run.get("failure_ns")
     made.window = (int(edges[0]), -1 if failure_ns is None else round(failure_ns * 1000), int(edges[-1]))
     record = _read(folder / RECORD)
     if record:
@@ -202,6 +212,9 @@ def _follow(made: Explanation, block: Block) -> None:
         made.lane = lane if stage.stage.lanes > 1 else -1
     if job >= 0:
         record = path.unit.jobs[job]
+        if wrong is None and (wanted := made.failure.get("wanted")):
+            numbers = {name: int(value) for name, value in wanted.items() if name != "layer"}
+            made.lane = lane_at(record, output, numbers)
         made.place = f"{record.name}, {place(record, output, made.lane if made.lane >= 0 else None)}"
         if path.unit.title:
             made.place = f"{path.unit.title}: {made.place}"
@@ -216,11 +229,15 @@ def _follow(made: Explanation, block: Block) -> None:
         what = stage.stage.title + _beside(path, stage, event)
         made.verdict = f"{equal}{what} differs first: {stage.stage.blame or f'in {where}'}"
     elif path.compared:
-        made.verdict = (
-            f"all {path.compared:,} values along the data path that are in the waves are right: the fault is after it, "
-            "or in what is not computed"
+        made.verdict = f"all {path.compared:,} values along the data path that are in the waves are right" + (
+            "" if made.run.get("at") else ": the fault is after it, or in what is not computed"
         )
-    on_stream = made.failure.get("kind") in ("mismatch", "unknown", "lost", "repeated")
+    on_stream = bool(made.run.get("at")) or made.failure.get("kind") in (
+        "mismatch",
+        "unknown",
+        "lost",
+        "repeated",
+    )
     made.map = result_map(path, compared_before=on_stream)
 
 

@@ -104,6 +104,9 @@ def _place(path: DataPath, stage: StageValues, event: int) -> str:
     if number < 0:
         return f"value {index}"
     job = path.unit.jobs[number]
+    golden = job.values.get(stage.stage.probe)
+    if golden is not None and index >= len(golden):
+        return f"value {index}, more than the job has"
     output = job.output_of(stage.stage.probe, index)
     text = place(job, output)
     values = job.values_of(stage.stage.probe, output)

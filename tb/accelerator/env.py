@@ -34,7 +34,7 @@ from assay.tb.controller.trace import TRACE_FORMAT
 from assay.tb.debug import ACTIVE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.debug import unit_record
-from assay.tb.mvu.env import port_formats
+from assay.tb.mvu.env import look_for, port_formats
 from assay.tb.mvu_array.env import build_parameters
 from assay.tb.scoreboard import StreamScoreboard
 
@@ -110,6 +110,8 @@ class AcceleratorEnv(StreamEnv):
         self.harts = HartWatch(self.lockstep, log, lines, self.fail)
         self.host.on_load, self.host.on_write = self.mvus.load, self.mvus.write
         self.host.settle = self.settle
+        for unit in self.mvus.units:
+            look_for(self.report, unit.trace)
         if ACTIVE:
             for m, unit in enumerate(self.mvus.units):
                 scope = f"dut.u_array.gen_mvu[{m}].u_mvu.u_probes"

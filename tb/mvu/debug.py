@@ -78,5 +78,6 @@ def unit_record(
     board: OutputScoreboard, params: MvuParameters, scope: str = "dut.u_probes", title: str = ""
 ) -> UnitRecord:
     """The record of the unit whose written words `board` compares."""
+    board.conclude()  # what is expected later is asked for
     jobs = [job_record(first, job, params) for first, job in still_inside(board.jobs, board.beats_compared)]
     return UnitRecord(scope, title, "quantised", board.name, "word", stages(params), jobs)

@@ -27,10 +27,11 @@ from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
-from assay.tb.debug import ACTIVE, Axis
+from assay.tb.debug import ACTIVE, AT, Axis, UnitRecord, find_output
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.debug import unit_record
+from assay.tb.report import Report
 from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
@@ -130,6 +131,7 @@ class OutputScoreboard(StreamScoreboard):
     Attributes:
         alter: for tests of this scoreboard: changes the words that a job must write.
         jobs: since the last reset, each with its first beat.
+        on_job: called with each of these as it is added.
     """
 
     def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
@@ -137,6 +139,7 @@ class OutputScoreboard(StreamScoreboard):
         self.lanes = lanes
         self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self.jobs: list[tuple[int, Expectation]] = []
+        self.on_job: Callable[[int, Expectation], None] = lambda first, job: None
         self._promised = 0
         self._values_before = 0  # compared before the last reset
 
@@ -156,6 +159,7 @@ class OutputScoreboard(StreamScoreboard):
     def _promise(self, job: Expectation) -> np.ndarray:
         job = replace(job, beats=self.alter(job.beats))
         self.jobs.append((self._promised, job))
+        self.on_job(self._promised, job)
         self._promised += len(job.beats)
         return job.beats
 
@@ -200,6 +204,18 @@ class OutputScoreboard(StreamScoreboard):
         lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
         found = self._job(index)
         return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
+
+
+def look_for(report: Report, board: OutputScoreboard) -> None:
+    """Where a user wants to see a place of a network, look for it in the jobs whose words `board` compares."""
+
+    def look(first: int, job: Expectation) -> None:
+        output = find_output(AT, job.name, job.axes, [Axis("channel", board.lanes)])
+        if output is not None:
+            report.look_for(board, first + output * job.bits)
+
+    if AT:
+        board.on_job = look
 
 
 def run_apart(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
@@ -323,7 +339,12 @@ class MvuUnit(StreamEnv):
         self._just_written: list[Beats] = []  # what it does not know so far
         self.job_ended = Event()
         if ACTIVE:
-            self.report.debug.units.append(lambda: unit_record(self.trace, self.params, *self.probes()))
+            self.report.debug.units.append(self._unit_record)
+        look_for(self.report, self.trace)
+
+    def _unit_record(self) -> UnitRecord:
+        self.golden.catch_up()  # the job that runs is of interest
+        return unit_record(self.trace, self.params, *self.probes())
 
     def probes(self) -> tuple[str, str]:
         """The scope of the unit's probes below the HDL top, and its name for messages."""

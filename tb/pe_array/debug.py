@@ -9,12 +9,13 @@ import numpy as np
 
 from assay.golden.pe_array.functional import outputs
 from assay.golden.pe_array.parameters import ACC_WIDTH, PeArrayParameters
+from assay.golden.pe_array.tile import Tile
 from assay.tb.debug import Axis, JobRecord, Stage, UnitRecord, still_inside
 
 if TYPE_CHECKING:
     from assay.tb.pe_array.env import Expectation, OutputScoreboard
 
-__all__ = ["job_record", "stages", "unit_record"]
+__all__ = ["job_record", "output_axes", "stages", "unit_record"]
 
 
 def stages(params: PeArrayParameters) -> list[Stage]:
@@ -34,28 +35,32 @@ def stages(params: PeArrayParameters) -> list[Stage]:
     ]
 
 
+def output_axes(tile: Tile, params: PeArrayParameters) -> tuple[list[Axis], list[Axis]]:
+    """The axes of a tile's beats and of the words in each, see `tb.debug.JobRecord`."""
+    axes = [
+        Axis("image", tile["repeat.images"]),
+        Axis("row", tile["repeat.row_blocks"], params.rows),
+        Axis("column", tile["extent.output_columns"]),
+        Axis("channel", tile.groups(params), params.lanes),
+    ]
+    return axes, [Axis("channel", params.lanes), Axis("row", params.rows)]
+
+
 def job_record(first: int, tile: Expectation, params: PeArrayParameters) -> JobRecord:
     """What the golden array computes in a tile whose first beat is beat `first` of the output."""
     kept: dict[str, np.ndarray] = {}
     made = outputs(tile.tile, tile.pixels, params, kept)
     kept["output"] = made.data
     values = {probe: np.asarray(array, np.int64).reshape(len(array), -1) for probe, array in kept.items()}
-    groups = tile.tile.groups(params)
     nothing = ~np.asarray(made.keep).reshape(len(made), -1)
-    header = tile.tile
-    axes = [
-        Axis("image", header["repeat.images"]),
-        Axis("row", header["repeat.row_blocks"], params.rows),
-        Axis("column", header["extent.output_columns"]),
-        Axis("channel", groups, params.lanes),
-    ]
+    axes, lane_axes = output_axes(tile.tile, params)
     return JobRecord(
         tile.name,
         first,
         values,
-        {**dict.fromkeys(values, 1), "column": -groups},
+        {**dict.fromkeys(values, 1), "column": -tile.tile.groups(params)},
         axes,
-        [Axis("channel", params.lanes), Axis("row", params.rows)],
+        lane_axes,
         {probe: nothing for probe in values if probe != "column"},
     )
 

@@ -154,6 +154,11 @@ class OutputScoreboard(StreamScoreboard):
         self._values = 0  # of the tiles no longer held
 
     @property
+    def promised(self) -> int:
+        """Number of the next tile's first beat."""
+        return self._promised
+
+    @property
     def values_compared(self) -> int:
         """Words with tkeep in the tiles of which every beat has been compared."""
         self._release()
@@ -306,6 +311,15 @@ class PeArrayEnv(StreamEnv):
     async def settle(self, clocks: int = 800) -> None:
         """Wait until every beat so far has reached the scoreboard, at most so many clocks."""
         await self.settle_streams(("out",), lambda: self.results.outstanding, clocks // 4)
+
+    def look_for(self, tile: Tile, word: Word | None) -> None:
+        """A user wants to see a word of the tile that is expected next; None: it has none."""
+        if word is not None:
+            image, row, column, entry = word
+            index = image * tile["repeat.row_blocks"] + row // self.params.rows
+            index = index * tile["extent.output_columns"] + column
+            index = index * tile.groups(self.params) + entry // self.params.lanes
+            self.report.look_for(self.results, self.results.promised + index)
 
     def expect(
         self,

@@ -100,6 +100,7 @@ def layer_items(
         item = TileItem.of(f"layer {name}, tile {number}", place.tile, place.pixels(), layer.parameters)
         item.made = partial(keep, place)
         item.locate = partial(_locate, layer, place)
+        item.find = partial(_find, layer, place)
         yield item
 
 
@@ -118,13 +119,39 @@ def _locate(layer: LayerTiles, place: Place, word: tuple[int, int, int, int]) ->
         return "nothing of the output"
     numbers = np.zeros(shape, np.int64)
     numbers[word] = 1
-    memory = np.zeros(layer.memory().shape, np.int64)
-    place.put(memory, numbers)
-    at = np.argwhere(layer.output(memory))
+    names, output = _put(layer, place, numbers)
+    at = np.argwhere(output)
     if not len(at):
         return "nothing of the output"
-    index = at[0].tolist()[1:]  # the first axis counts runs, of which there is one
-    names: Sequence[str] = [f"axis {axis}" for axis in range(len(index))]
-    if len(index) == 4:
-        names = ("image", "channel", "row", "column") if layer.channels_first else _AXES
+    index = at[0].tolist()
     return "output " + ", ".join(f"{name} {i}" for name, i in zip(names, index, strict=True))
+
+
+def _put(layer: LayerTiles, place: Place, numbers: np.ndarray) -> tuple[Sequence[str], np.ndarray]:
+    """The names of the axes of a layer's output, and that output with the numbers of a tile's words
+    `[images, rows, columns, entries]` where these stand; 0 elsewhere."""
+    memory = np.zeros(layer.memory().shape, np.int64)
+    place.put(memory, numbers)
+    (output,) = layer.output(memory)  # the first axis counts runs, of which there is one
+    names: Sequence[str] = [f"axis {axis}" for axis in range(output.ndim)]
+    if output.ndim == 4:
+        names = ("image", "channel", "row", "column") if layer.channels_first else _AXES
+    return names, output
+
+
+def _find(layer: LayerTiles, place: Place, wanted: Mapping[str, int]) -> tuple[int, int, int, int] | None:
+    """The word (image, output row, output column, entry) of a tile that stands at a place of the layer's output, the
+    first where that leaves axes open; None where the tile makes none there."""
+    tile = place.tile
+    shape = tuple(tile[name] for name in ("repeat.images", "rows.output", "extent.output_columns", "entries"))
+    names, output = _put(layer, place, np.arange(1, int(np.prod(shape)) + 1).reshape(shape))
+    if not set(wanted) <= set(names):
+        return None
+    if any(number >= output.shape[names.index(name)] for name, number in wanted.items()):
+        return None
+    part = output[tuple(wanted.get(name, slice(None)) for name in names)]
+    found = part[part > 0]
+    if not found.size:
+        return None
+    image, row, column, entry = (int(at) for at in np.unravel_index(int(found.min()) - 1, shape))
+    return image, row, column, entry

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,7 @@ from assay.golden.pe_array.tile import OutputBeats, Tile, pixel_packets, weight_
 from assay.tb.agents.burst import StreamReset
 from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
+from assay.tb.debug import AT, in_layer
 from assay.tb.env import CLOCK_NS
 from assay.tb.pe_array.env import PeArrayEnv, Word
 
@@ -59,6 +60,7 @@ class TileItem(uvm_sequence_item):
         errors: names of the bits of status.error that the item sets.
         made: called with the golden array's output.
         locate: where in its layer a word (image, output row, output column, entry) belongs, for messages.
+        find: the word at a place of the layer, axis name to number; None where it makes none there.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TileItem(uvm_sequence_item):
         self.errors: set[str] = set()
         self.made: Callable[[OutputBeats], None] = lambda beats: None
         self.locate: Callable[[Word], str] = lambda word: ""
+        self.find: Callable[[Mapping[str, int]], Word | None] = lambda wanted: None
 
     @property
     def computed(self) -> tuple[Tile, np.ndarray]:
@@ -179,6 +182,8 @@ class TileDriver(uvm_driver):
         await self.until(self._room)
         if item.tile is not None:
             tile, pixels = item.computed
+            if AT and item.get_name() and in_layer(AT, item.get_name()):
+                self.env.look_for(tile, item.find({key: int(n) for key, n in AT.items() if key != "layer"}))
             self.env.expect(item.get_name(), tile, pixels, item.locate, item.made)
             self.env.coverage.sample_tile(tile, self.env.params)
             self._tiles += 1
