@@ -12,7 +12,7 @@ from assay.sim.debug.explanation import Explanation, explain, find_clock, termin
 from assay.sim.debug.merged import add_tracks
 from assay.sim.debug.page import PAGE, write_page
 from assay.sim.debug.query import ask
-from assay.sim.debug.tracks import SCOPE
+from assay.sim.debug.tracks import SCOPE, lane_names
 from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, sentence
@@ -69,7 +69,7 @@ def view_lines(made: Explanation) -> Iterator[str]:
             if not stage.known.any():
                 continue  # of no use in this job
             lane = min(max(made.lane, 0), stage.stage.lanes - 1)
-            for name in ("place", f"lane{lane}", f"golden{lane}", "differs"):
+            for name in ("place", *lane_names(stage.stage, lane), "differs"):
                 yield f"{base}.{stage.stage.probe}.{name}"
     if listed:
         yield "[What runs]"

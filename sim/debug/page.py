@@ -13,7 +13,7 @@ import numpy as np
 from assay.sim import shown
 from assay.sim.debug.datapath import ResultMap
 from assay.sim.debug.explanation import Explanation, headline
-from assay.sim.debug.tracks import Track
+from assay.sim.debug.tracks import Track, lane_names
 from assay.sim.pages import rendered
 from assay.tb.block import Block
 from assay.tb.report import FAILURE_FIELDS
@@ -177,8 +177,8 @@ def _drawn(made: Explanation) -> Iterator[tuple[Track, Track | None]]:
     for stage in made.path.stages:
         scope = ".".join(filter(None, ("assay", base, stage.stage.probe)))
         number = min(lane, stage.stage.lanes - 1)
-        track = tracks[f"{scope}.lane{number}"]
-        yield track, tracks[f"{scope}.golden{number}"] if made.path.unit.jobs else None
+        own, golden = (tracks[f"{scope}.{name}"] for name in lane_names(stage.stage, number))
+        yield own, golden
 
 
 def _wave(track: Track, golden: Track | None, edges: np.ndarray) -> dict[str, Any] | None:

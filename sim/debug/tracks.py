@@ -15,9 +15,9 @@ import numpy as np
 
 from assay.sim.debug.datapath import DataPath, StageValues, place
 from assay.sim.debug.wavedata import Waves
-from assay.tb.debug import StreamRecord
+from assay.tb.debug import Stage, StreamRecord
 
-__all__ = ["SCOPE", "Track", "data_path_tracks", "stream_tracks"]
+__all__ = ["SCOPE", "Track", "data_path_tracks", "lane_names", "stream_tracks"]
 
 SCOPE = "assay"  #: that all tracks are in, beside the HDL top
 
@@ -80,8 +80,13 @@ def data_path_tracks(path: DataPath, begin: int, period: int) -> Iterator[Track]
         where = Track(scope, "place")
         differs = Track(scope, "differs", 1)
         differs.put(begin, 0)
-        seen = [Track(scope, f"lane{lane}", stage.stage.bits) for lane in range(stage.stage.lanes)]
-        golden = [Track(scope, f"golden{lane}", stage.stage.bits) for lane in range(stage.stage.lanes)]
+        seen, golden = (
+            [
+                Track(scope, lane_names(stage.stage, lane)[at], stage.stage.bits)
+                for lane in range(stage.stage.lanes)
+            ]
+            for at in (0, 1)
+        )
         for event, time in enumerate((stage.events.times - period).tolist()):
             text = _place(path, stage, event)
             where.put(time, text)
@@ -97,6 +102,11 @@ def data_path_tracks(path: DataPath, begin: int, period: int) -> Iterator[Track]
                 job.put(time, unit.jobs[number].name if number >= 0 else f"job {stage.events.jobs[event]}")
         yield from (where, differs, *seen, *golden)
     yield job
+
+
+def lane_names(stage: Stage, lane: int) -> tuple[str, str]:
+    """The names of a lane's track and of the golden model's: numbers, which viewers show signed, or bit patterns."""
+    return (f"bits{lane}", f"golden_bits{lane}") if stage.words else (f"lane{lane}", f"golden{lane}")
 
 
 def _place(path: DataPath, stage: StageValues, event: int) -> str:
