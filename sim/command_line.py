@@ -579,7 +579,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
             add_failure_waves(outcome, _announce)
             if outcome.waves is not None:
                 _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
-            debug.follow(job.block, outcome.folder, _announce)
+                debug.follow(job.block, outcome.folder, _announce)
         if outcome.waves is not None and (arguments.gui or _switch("GUI")):
             waves.show(job.block, outcome.folder, _announce)
     return status

@@ -121,7 +121,9 @@ def test_errors_name_what_was_typed(
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.value], ids=lambda o: o.variable)
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    others = {"N": "soak", "SEEDS": "coverage", **{each.variable: "mutate" for each in MUTATION_OPTIONS}}
+    others = {"N": "soak", "SEEDS": "coverage", "AT": "waves"} | {
+        each.variable: "mutate" for each in MUTATION_OPTIONS
+    }
     with pytest.raises(SystemExit) as ended:
         main([others.get(option.variable, "run"), option.flag, value])
     assert ended.value.code == 2
