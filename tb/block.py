@@ -178,6 +178,8 @@ class Block:
             warnings of both simulators.
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
             in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
+        inspect: modules of the design -> their variables that the bench reads after a failure, to name its cause
+            (`tb.agents.inside`): memories and registers, nothing that is combinational. Published for reading only.
         repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
         timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
         window_ns: how much of the time before and after a failure its waveform shows.
@@ -210,6 +212,7 @@ class Block:
     synth: Synth | None = None
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    inspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()
     timing: bool = False
     window_ns: tuple[int, int] = (10_000, 1_000)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class StreamEnv(uvm_env):
     def __init__(self, name: str, parent: uvm_component, prefix: str = "") -> None:
         super().__init__(name, parent)
         self.prefix = prefix
+        self._before: list[tuple[Mismatch | StreamError | str, dict[str, object]]] | None = None
 
     def table(self) -> Mapping[str, Stream]:
         """The streams, by name; asked once, in the build phase."""
@@ -143,7 +145,24 @@ class StreamEnv(uvm_env):
         return tuple(self.boards.values())
 
     def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
+        """Record a failure and wake the test, which ends: what follows a first difference is noise.
+
+        A wrong beat before it, which was not compared so far, comes first: it may be the cause.
+        """
+        if self._before is not None:  # found by the `conclude` below
+            self._before.append((failure, details))
+            return
+        found: list[tuple[Mismatch | StreamError | str, dict[str, object]]] = []
+        if not self.failed.is_set():
+            self._before = found
+            try:
+                self.conclude()
+            finally:
+                self._before = None
+        first = failure.time_ns if isinstance(failure, Mismatch) else math.inf
+        earlier = [one for one in found if isinstance(one[0], Mismatch) and one[0].time_ns < first]
+        for other, more in sorted(earlier, key=lambda one: one[0].time_ns):  # type: ignore[union-attr]
+            self.report.record(other, **more)
         self.report.record(failure, **details)
 
     def conclude(self) -> None:

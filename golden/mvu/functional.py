@@ -54,6 +54,7 @@ __all__ = [
     "plane_order",
     "post_process",
     "run_job",
+    "tile_addresses",
 ]
 
 #: Name of an error cause to its bit in ``mvustatus.cause``.
@@ -534,10 +535,8 @@ def _ends_inside(config: Configuration) -> bool:
     return int(clocks.sum()) != config.countdown or len(clocks) % config.group_outputs != 0
 
 
-def _accumulate(config: Configuration, memories: Memories, params: MvuParameters) -> np.ndarray:
-    """Accumulators of the complete pool groups, int64 `[outputs, lanes]`."""
-    clocks = config.complete_outputs()
-    steps = int(clocks.sum())
+def tile_addresses(config: Configuration, steps: int, params: MvuParameters) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses of the weight tiles and of the input tiles, int64 `[steps]` each, without the offset of the planes."""
     w_program, i_program = config.program("w", NUM_LOOPS), config.program("i", NUM_LOOPS)
     if config.padding:
         skips = {
@@ -548,6 +547,14 @@ def _accumulate(config: Configuration, memories: Memories, params: MvuParameters
     else:
         w_address = addresses(w_program, steps, params.weight_depth)
         x_address = addresses(i_program, steps, params.data_depth)
+    return w_address, x_address
+
+
+def _accumulate(config: Configuration, memories: Memories, params: MvuParameters) -> np.ndarray:
+    """Accumulators of the complete pool groups, int64 `[outputs, lanes]`."""
+    clocks = config.complete_outputs()
+    steps = int(clocks.sum())
+    w_address, x_address = tile_addresses(config, steps, params)
     pairs = config.format("input").bits * config.format("weight").bits
     first = np.cumsum(clocks) - clocks
     acc = np.empty((len(clocks), params.lanes), np.int64)

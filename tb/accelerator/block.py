@@ -10,7 +10,7 @@ from assay.tb.accelerator.networks import check
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.controller.library import files
-from assay.tb.mvu.block import REGISTERS, SMALL_MEMORIES
+from assay.tb.mvu.block import INSPECT, REGISTERS, SMALL_MEMORIES
 
 BLOCK = Block(
     __name__,
@@ -23,6 +23,7 @@ BLOCK = Block(
         REGISTERS,
     ),
     include_dirs=("rtl/common",),
+    inspect={**INSPECT, "accelerator_crossbar": ("served_q",)},
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),
     coverage=AcceleratorCoverage,

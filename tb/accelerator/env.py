@@ -26,6 +26,7 @@ from assay.tb.accelerator.passive import (
 from assay.tb.accelerator.tensors import TensorCollector
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import Beats
+from assay.tb.agents.inside import Inside
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
@@ -95,6 +96,11 @@ class AcceleratorEnv(StreamEnv):
             self.fail,
             CLOCK_NS,
         )
+        self.mvus.look_for_causes(
+            Inside(self.dut),
+            [f"dut.u_array.gen_mvu[{mvu}].u_mvu" for mvu in range(self.params.mvus)],
+            lambda mvu, address: "" if self.collector is None else self.collector.name(mvu, address),
+        )
         log, lines = BusLog(self.params.controller), Lines(self.params.mvus)
         self.lockstep = Lockstep(
             self.params.controller,
@@ -161,7 +167,7 @@ class AcceleratorEnv(StreamEnv):
         )
 
     def _word_written(self, mvu: int, beats: Beats) -> None:
-        self.mvus.units[mvu].trace.write(beats)
+        self.mvus.word(mvu, beats)
         if self.collector is not None:
             self.collector.beats(mvu, self.formats[f"u{mvu}_trc"], beats)
 

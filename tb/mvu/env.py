@@ -15,12 +15,13 @@ from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component
 
-from assay.golden.mvu.functional import Configuration, GivenRegisters, JobResult, Memories, run_job
+from assay.golden.mvu.functional import GivenRegisters, JobResult, Memories, run_job
 from assay.golden.mvu.jobs import TensorSpec
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import ADDRESS_WIDTH
 from assay.tb.agents.burst import Beats, StreamError
+from assay.tb.agents.inside import Inside
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.memory import MemoryPort
 from assay.tb.agents.register import RegisterAgent, RegisterPort
@@ -28,9 +29,11 @@ from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.cause import CauseFinder, Operands, Task, Traffic, Writer, suspects
 from assay.tb.mvu.coverage import MvuCoverage
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Explanation, Mismatch, StreamScoreboard
 
+FIRST_WORDS = 8  #: whose addresses a message shows
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
@@ -71,6 +74,7 @@ class Expectation:
         result: of the golden MVU.
         bits: words of an output block, one for each bit plane.
         outputs: of a pool group.
+        task: the job, for who looks for the cause of a wrong word.
     """
 
     beats: np.ndarray
@@ -78,32 +82,61 @@ class Expectation:
     result: JobResult
     bits: int
     outputs: int
+    task: Task
 
     @classmethod
-    def of(
-        cls, registers: GivenRegisters, result: JobResult, locate: Callable[[int], str], trc: BeatFormat
-    ) -> Expectation:
-        """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
-        configuration = Configuration.of(registers)
+    def of(cls, task: Task, result: JobResult, locate: Callable[[int], str], trc: BeatFormat) -> Expectation:
+        """What a job, which the golden MVU has run, must show on a stream like ``trc``."""
         return cls(
             beats=trc.pack(data=result.data, addr=result.address, dest=result.dest),
             locate=locate,
             result=result,
-            bits=configuration.format("output").bits,
-            outputs=configuration.group_outputs,
+            bits=task.configuration.format("output").bits,
+            outputs=task.configuration.group_outputs,
+            task=task,
         )
 
-    def explain(self, index: int, lane: int) -> str:
-        """The golden MVU's numbers behind one lane of one word, in the order of the data path."""
+    def explain(
+        self, index: int, lane: int, operands: Operands | None = None, seen: int | None = None
+    ) -> str:
+        """The golden MVU's numbers behind one lane of one word, in the order of the data path.
+
+        Args:
+            index, lane: of the word, in the word.
+            operands: what the accumulator meets in the post-processing, where that is known.
+            seen: the value that came instead, where all its planes are known.
+        """
         group = index // self.bits
         sums = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs, lane].tolist()
         value = int(self.result.values[group, lane])
+        configuration = self.task.configuration
+        fields = configuration.fields
         pooled = f"accumulators of the pool group {sums}" if self.outputs > 1 else f"accumulator {sums[0]}"
         code = value & ((1 << self.bits) - 1)
-        return (
-            f"lane {lane}: {pooled} (in dut.u_mac), quantised {value} = 0b{code:0{self.bits}b} "
-            f"(in dut.u_post; its most significant plane leaves first)"
+        post = ""
+        if operands is not None:
+            post = f"times scaler {operands.scaler}"
+            if operands.bias:
+                post += f", plus bias {operands.bias} << {fields['mvuscaler']['bias_shift']}"
+            if fields["mvuconfig1"]["residual"]:
+                residual = ", ".join(map(str, operands.residual)) or "overwritten since"
+                scaler = fields["mvurscaler"]
+                post += f", plus residual {residual} * {scaler['value']} << {scaler['shift']}"
+            post += ", ReLU" if fields["mvuconfig1"]["relu"] else ""
+            quant = fields["mvuquant"]
+            post += f", >> {quant['msb'] + 1 - self.bits}"
+            post += ", rounded half up" if quant["round_half_up"] else ", truncated"
+            post += ", saturated, " if quant["saturate"] else ", wrapped, "
+        text = (
+            f"lane {lane}: input {configuration.format('input')} by weight {configuration.format('weight')}: {pooled} "
+            f"(in u_mac), {post}quantised {value} = 0b{code:0{self.bits}b} {configuration.format('output')} "
+            f"(in u_post; its most significant plane leaves first)"
         )
+        if operands is not None and seen is not None:
+            found = suspects(configuration, sums, operands, seen)
+            shown = f"; the value seen, {seen}, is golden's "
+            text += shown + " or ".join(found) if found else ""
+        return text
 
 
 class OutputScoreboard(StreamScoreboard):
@@ -111,11 +144,13 @@ class OutputScoreboard(StreamScoreboard):
 
     Attributes:
         alter: for tests of this scoreboard: changes the words that a job must write.
+        causes: looks for the cause of a wrong word; None: nobody does.
     """
 
     def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.lanes = lanes
+        self.causes: CauseFinder | None = None
         self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self._jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
@@ -168,15 +203,50 @@ class OutputScoreboard(StreamScoreboard):
         found = self._job(index)
         return found[1].locate(found[0]) if found else ""
 
-    def _explain(self, index: int, unlike: np.ndarray) -> str:
+    def _explain(self, index: int, unlike: np.ndarray) -> Explanation | str:
+        found = self._job(index)
+        if found is None:
+            return ""
+        at, job = found
         fields = [name for name, bits in self.format.unpack(unlike[None]).items() if bits.any()]
-        if fields != ["data"]:
-            return (
+        if "data" not in fields:
+            hint = (
                 f"unlike fields: {', '.join(fields)}; the word went to the wrong place, or another word came"
             )
+            if self.causes is None:
+                return hint
+            seen = self.format.unpack(self.come[:FIRST_WORDS])["addr"].tolist()
+            golden = self.format.unpack(job.beats[at:][:FIRST_WORDS])["addr"].tolist()
+            shown = f"addresses from this word on: expected {_listed(golden)}, seen {_listed(seen)}"
+            return self.causes.of_output(job.task, at // job.bits, addresses=True)._replace(hint=shown)
         lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
-        found = self._job(index)
-        return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
+        lane = int(lanes[0]) if len(lanes) else 0
+        if self.causes is None:
+            return job.explain(at, lane)
+        group = at // job.bits
+        why = self.causes.of_output(job.task, group)
+        operands = self.causes.operands(job.task, group, lane)
+        seen = None if why.writer else self._value(at, job, lane)
+        return why._replace(hint=job.explain(at, lane, operands, seen))
+
+    def _value(self, at: int, job: Expectation, lane: int) -> int | None:
+        """The value that has come in a lane of the output with the job's word `at`; None: a plane of it is missing.
+
+        The planes before `at` were right.
+        """
+        first = at - at % job.bits
+        come = self.come[: first + job.bits - at]
+        words = np.concatenate([job.beats[first:at], come])
+        if len(words) < job.bits:
+            return None
+        data = words[:, lane // 8] >> lane % 8 & 1  # the data is the lowest field
+        value = int("".join(map(str, data.tolist())), 2)
+        signed = job.task.configuration.format("output").signed and data[0]
+        return value - (1 << job.bits) if signed else value
+
+
+def _listed(addresses: list[int]) -> str:
+    return " ".join(map(str, addresses)) or "nothing"
 
 
 def run_apart(registers: GivenRegisters, memories: Memories, params: MvuParameters) -> JobResult:
@@ -200,13 +270,18 @@ class GoldenMvu:
     """The reference: memories as the bench has filled them, changed by every job as the device should.
 
     A job may be computed ahead, see `start`; whoever looks at the memories finds it done.
+
+    Attributes:
+        writers: of the data memory, in order.
     """
 
     def __init__(self, params: MvuParameters) -> None:
         self.params = params
         self._memories = Memories.zeros(params)
         self._written = np.zeros(params.data_depth, bool)
-        self._started: tuple[Promise[JobResult], Callable[[JobResult], None]] | None = None
+        self.writers: list[Writer] = []
+        self._writer = np.full(params.data_depth, -1, np.int32)
+        self._started: tuple[Promise[JobResult], Callable[[JobResult], None], int] | None = None
 
     @property
     def memories(self) -> Memories:
@@ -220,36 +295,60 @@ class GoldenMvu:
         self.catch_up()
         return self._written
 
-    def load(self, base: int, words: np.ndarray) -> None:
-        """Write data memory words."""
-        self.memories.data[base : base + len(words)] = words
-        self._written[base : base + len(words)] = True
+    def note(self, writer: Writer) -> int:
+        """Somebody is going to write data words; gives his number."""
+        self.writers.append(writer)
+        return len(self.writers) - 1
+
+    def load(self, base: int, words: np.ndarray, port: str = "host") -> None:
+        """Write data memory words, through this port."""
+        writer = Writer(
+            f"the {port} port's words for addresses {base} to {base + len(words) - 1}",
+            None,
+            "mvu_data_memory",
+        )
+        self.put(base + np.arange(len(words)), words, self.note(writer))
+
+    def put(self, address: np.ndarray, words: np.ndarray, writer: int) -> None:
+        """Write data memory words at addresses [n], as the writer of a number."""
+        self.memories.data[address] = words
+        self._written[address] = True
+        self._writer[address] = writer
+
+    def look(self, memory: str, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `tb.mvu.cause.GoldenMemory`."""
+        words = getattr(self.memories, memory)[index]
+        return words, self._writer[index] if memory == "data" else np.full(len(index), -1)
 
     def run(self, registers: GivenRegisters) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
-        return self._keep(run_job(registers, self.memories, self.params))
+        writer = self.note(Writer("a job of this unit", 0, "mvu_data_memory"))
+        return self._keep(run_job(registers, self.memories, self.params), writer)
 
     def start(
-        self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool = True
+        self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool, writer: int
     ) -> None:
-        """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`, and then
-        without ``data_memory``."""
+        """Run a job and keep what it writes to the own data memory.
+
+        Args:
+            then: gets the result; where it is computed beside the simulation, in the next `catch_up`, and then without
+                ``data_memory``.
+            writer: number of the job.
+        """
         if beside:
-            self._started = ahead(run_apart, registers, self.memories, self.params), then
+            self._started = ahead(run_apart, registers, self.memories, self.params), then, writer
         else:
-            then(self.run(registers))
+            then(self._keep(run_job(registers, self.memories, self.params), writer))
 
     def catch_up(self) -> None:
         """Wait for the job that was started, if any."""
         if self._started is not None:
-            (promise, then), self._started = self._started, None
-            then(self._keep(promise.result()))
+            (promise, then, writer), self._started = self._started, None
+            then(self._keep(promise.result(), writer))
 
-    def _keep(self, result: JobResult) -> JobResult:
+    def _keep(self, result: JobResult, writer: int) -> JobResult:
         if result.dest == 0:
-            address = result.address % self.params.data_depth
-            self._memories.data[address] = result.data
-            self._written[address] = True
+            self.put(result.address % self.params.data_depth, result.data, writer)
         return result
 
 
@@ -267,7 +366,12 @@ class MvuUnit(StreamEnv):
         golden: reference.
         trace: scoreboard of ``trc``.
         busy: clocks of every ended job, in order.
+        causes: looks for the cause of a wrong word.
+        traffic: the last words that left the unit.
     """
+
+    number = 0  #: of the unit, for messages
+    device = "dut"  #: its instance, below the bench top
 
     def __init__(
         self, name: str, parent: uvm_component, params: MvuParameters, prefix: str, roles: Mapping[str, Role]
@@ -295,9 +399,9 @@ class MvuUnit(StreamEnv):
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
-        self._written_at = np.zeros(self.params.data_depth, np.int64)
-        self._just_written: list[Beats] = []  # what it does not know so far
         self.job_ended = Event()
+        self.traffic = self.make_traffic()
+        self.causes = self.trace.causes = self.find_causes()
 
     def connect_phase(self) -> None:
         super().connect_phase()
@@ -305,6 +409,26 @@ class MvuUnit(StreamEnv):
         self.registers = RegisterPort(self.bus["reg_req"], self.bus["reg_rsp"], **options)
         self.memory = MemoryPort(self.bus["mem_req"], self.bus["mem_rsp"], **options)
         self.interrupt = Interrupt(getattr(self.dut, f"{self.prefix}irq_o"), clock_ns=CLOCK_NS)
+
+    def make_traffic(self) -> Traffic:
+        """The record of what leaves the unit."""
+        return Traffic(port_formats(self.params)["trc"], 1, self.params.data_depth)
+
+    def find_causes(self) -> CauseFinder:
+        """Who looks for the cause of a wrong word."""
+        return CauseFinder(
+            inside=Inside(self.dut),
+            paths=(self.device,),
+            params=self.params,
+            golden=lambda unit, memory, index: self.golden.look(memory, index),
+            writers=lambda unit, number: self.golden.writers[number],
+            traffic=self.traffic,
+            time_ns=self.time_of,
+        )
+
+    def time_of(self, clock: int) -> float:
+        """Simulation time of one of the bench's clocks, in ns."""
+        return self.trace.origin_ns + clock * CLOCK_NS
 
     @property
     def crossbar(self) -> OutputScoreboard:
@@ -329,6 +453,7 @@ class MvuUnit(StreamEnv):
         self.registers.flush()
         self.memory.flush()
         self.busy.clear()
+        self.traffic.clear()
 
     def waits(self) -> dict[str, int]:
         """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
@@ -370,16 +495,24 @@ class MvuUnit(StreamEnv):
                 "expected": f"0x{golden[word].tobytes()[::-1].hex()}",
                 "seen": f"0x{words[word].tobytes()[::-1].hex()}",
             }
-        clock = int(self._clocks_of_words()[spec.base + word])
-        when = self.trace.origin_ns + clock * CLOCK_NS
+        address = spec.base + word
+        left = self.traffic.last_to(self.number, address)
+        when = get_sim_time("ns") if left is None else self.time_of(left.clock)
+        at = "" if left is None else f"; word {address} left at clock {left.clock}, {when:,.0f} ns"
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
-            f"serialiser (stream trc), so a write was lost or another one hit them; word {spec.base + word} left at "
-            f"clock {clock}, {when:,.0f} ns",
+            f"serialiser (stream trc), so a write was lost or another one hit them{at}",
             kind="memory",
             time_ns=when,
             **bits,
+            **self._why_memory(address, golden[word], words[word]),
         )
+
+    def _why_memory(self, address: int, expected: np.ndarray, seen: np.ndarray) -> dict[str, str]:
+        """Why a word of the data memory is wrong."""
+        _, writers = self.golden.look("data", np.array([address]))
+        why = self.causes.of_word(self.number, address, expected.tobytes(), seen.tobytes(), int(writers[0]))
+        return {} if why is None else {key: text for key, text in why._asdict().items() if text}
 
     def compare_words(self, what: str, addresses: int | np.ndarray, words: np.ndarray) -> None:
         """Compare data memory words uint8[n, lanes/8], at addresses [n] or from one on, with the golden MVU's."""
@@ -400,20 +533,12 @@ class MvuUnit(StreamEnv):
                 time_ns=get_sim_time("ns"),
                 expected=expected,
                 seen=seen,
+                **self._why_memory(int(places[at]), golden[at], words[at]),
             )
 
     def _word_written(self, beats: Beats) -> None:
-        self._just_written.append(beats)
+        self.traffic.write(self.number, beats)
         self.trace.write(beats)
-
-    def _clocks_of_words(self) -> np.ndarray:
-        """int64[data_depth]: clock in which each data memory word last left the serialiser."""
-        for beats in self._just_written:
-            words = self.formats["trc"].unpack(beats.payload)
-            own = words["dest"] == 0
-            self._written_at[words["addr"][own] % self.params.data_depth] = beats.cycles[own]
-        self._just_written.clear()
-        return self._written_at
 
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()

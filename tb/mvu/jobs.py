@@ -20,6 +20,7 @@ from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.cause import Task, Writer
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
@@ -177,7 +178,7 @@ class JobPlayer:
         if beats:
             waits.append(cocotb.start_soon(env.agents["prm"].bus.send(np.concatenate(beats))))
         for image in item.images:
-            env.golden.load(image.base, image.words)
+            env.golden.load(image.base, image.words, "crossbar" if image.crossbar else "host")
             if image.crossbar:
                 address = image.base + np.arange(len(image.words))
                 payload = env.formats["xbi"].pack(data=image.words, addr=address)
@@ -205,22 +206,27 @@ class JobPlayer:
         ideal = None
         if not causes:
             ideal = ahead(job_clocks, item.registers) if beside else Promise(job_clocks(item.registers))
-        env.golden.start(item.registers, partial(self._made, item), beside)
+        writer = env.golden.note(
+            Writer(f"job {item.get_name()} of MVU {env.number}", env.number, "mvu_serialiser")
+        )
+        task = Task(env.number, Configuration.of(item.registers), writer)
+        env.golden.start(item.registers, partial(self._made, item, task), beside, writer)
         self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
         self._causes |= causes
         self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
         await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
 
-    def _made(self, item: JobItem, result: JobResult) -> None:
+    def _made(self, item: JobItem, task: Task, result: JobResult) -> None:
         item.made(result)
         if len(result.data):
-            self.expect(item, result)
+            self.expect(item, result, task)
 
-    def expect(self, item: JobItem, result: JobResult) -> None:
+    def expect(self, item: JobItem, result: JobResult, task: Task | None = None) -> None:
         """Let the scoreboards await the words of a job."""
         env = self.env
-        expected = Expectation.of(item.registers, result, item.locate, env.formats["trc"])
+        task = task or Task(env.number, Configuration.of(item.registers), len(env.golden.writers))
+        expected = Expectation.of(task, result, item.locate, env.formats["trc"])
         env.trace.expect_job(expected)
         if result.dest:
             env.crossbar.expect_job(expected)
