@@ -14,7 +14,14 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
-from assay.tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
+from assay.tb.agents.burst import (
+    Beats,
+    BeatUnknown,
+    BurstDriver,
+    BurstMonitor,
+    StreamError,
+    StreamTimeout,
+)
 from assay.tb.agents.stream import BeatFormat, Role, StreamAgent, StreamConfig
 from assay.tb.report import Report
 from assay.tb.scoreboard import Mismatch, Scoreboard, StreamScoreboard
@@ -23,6 +30,7 @@ __all__ = ["CLOCK_NS", "Stream", "StreamEnv"]
 
 CLOCK_NS = 10  #: as every bench top of this project makes it
 RESET_CLOCKS = 3
+STILL = ("hang", "stuck", "run")  #: kinds of failures in which something does not go on
 
 
 @dataclass(frozen=True)
@@ -159,11 +167,24 @@ class StreamEnv(uvm_env):
                 self.conclude()
             finally:
                 self._before = None
-        first = failure.time_ns if isinstance(failure, Mismatch) else math.inf
-        earlier = [one for one in found if isinstance(one[0], Mismatch) and one[0].time_ns < first]
-        for other, more in sorted(earlier, key=lambda one: one[0].time_ns):  # type: ignore[union-attr]
+        if isinstance(failure, StreamTimeout) or details.get("kind") in STILL:
+            details.setdefault("waiting", self.waiting())
+        # Of the beats of a clock that of the upstream board comes first, which an environment names last.
+        order = [board.name for board in self.scoreboards if isinstance(board, StreamScoreboard)][::-1]
+
+        def rank(one: Mismatch | StreamError | str) -> tuple[float, int]:
+            if not isinstance(one, Mismatch):
+                return math.inf, 0
+            return one.time_ns, order.index(one.stream) if one.stream in order else len(order)
+
+        earlier = [one for one in found if rank(one[0]) < rank(failure)]
+        for other, more in sorted(earlier, key=lambda one: rank(one[0])):
             self.report.record(other, **more)
         self.report.record(failure, **details)
+
+    def waiting(self) -> str:
+        """What the parts of the device are doing, a line each, for a failure in which nothing moves; empty: unknown."""
+        return ""
 
     def conclude(self) -> None:
         """Let the scoreboards report what they have found so far: to be called before a failure that may follow

@@ -41,6 +41,7 @@ FAILURE_FIELDS = {
     "cause": "cause",
     "reads": "it read",
     "writer": "written by",
+    "addresses": "addresses",
     "expected": "expected",
     "seen": "seen",
     "bits": "unlike",

@@ -35,12 +35,14 @@ class Explanation(NamedTuple):
         cause: the block that is to blame, and of what.
         reads: what the wrong beat was made of: what of it is wrong, expected and seen.
         writer: who wrote that, and when.
+        addresses: golden's, beside those seen where there are some.
     """
 
     hint: str = ""
     cause: str = ""
     reads: str = ""
     writer: str = ""
+    addresses: str = ""
 
 
 UNEXPLAINED = Explanation()
@@ -59,7 +61,7 @@ class Mismatch:
         cycle: clock of the beat as the bench counts; -1 when unknown.
         time_ns: simulation time of the beat; -1 when unknown.
         where: the place in the design's terms, from the caller's `locate`.
-        hint, cause, reads, writer: from the caller's `explain`, see `Explanation`.
+        hint, cause, reads, writer, addresses: from the caller's `explain`, see `Explanation`.
         message: one sentence with all of it that fits into one.
         headline: what is wrong, and whose fault it is, in the few words of a line; empty: the message's beginning.
     """
@@ -78,6 +80,7 @@ class Mismatch:
     cause: str = ""
     reads: str = ""
     writer: str = ""
+    addresses: str = ""
     headline: str = ""
 
     def __str__(self) -> str:
@@ -160,6 +163,7 @@ class StreamScoreboard:
     Attributes:
         beats_compared: beats found equal or unequal so far.
         mismatches: everything found.
+        last_cycle: clock of the last beat that came since reset; -1: none has.
     """
 
     def __init__(
@@ -190,7 +194,7 @@ class StreamScoreboard:
         self._unknown: _Queue | None = None  # from the first X on
         self._cycles = _Queue(1, np.uint32)
         self._wrong = 0  # place of the wrong beat among those seen
-        self._last_cycle = -1
+        self.last_cycle = -1
 
     @property
     def _queues(self) -> list[_Queue]:
@@ -241,7 +245,7 @@ class StreamScoreboard:
             self._unknown.append(np.zeros_like(beats.payload) if beats.unknown is None else beats.unknown)
         self._cycles.append(beats.cycles.reshape(-1, 1))
         if len(beats):
-            self._last_cycle = int(beats.cycles[-1])
+            self.last_cycle = int(beats.cycles[-1])
         self._compare()
 
     def conclude(self) -> list[Mismatch]:
@@ -258,7 +262,7 @@ class StreamScoreboard:
         """Forget what waits on both sides: a reset dropped it. Counts and findings stay."""
         self.conclude()
         self._later.clear()
-        self._last_cycle = -1
+        self.last_cycle = -1
         for queue in self._queues:
             queue.take(len(queue))
 
@@ -276,9 +280,9 @@ class StreamScoreboard:
                     "lost",
                     first,
                     f"{len(expected)} expected beats never came"
-                    + (" after this clock, in which the last one came" if self._last_cycle >= 0 else ""),
+                    + (" after this clock, in which the last one came" if self.last_cycle >= 0 else ""),
                     expected=self.format.describe(expected[0]),
-                    cycle=max(self._last_cycle, 0),  # where the first missing one was due
+                    cycle=max(self.last_cycle, 0),  # where the first missing one was due
                 )
             elif len(seen):
                 self._report(

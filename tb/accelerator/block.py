@@ -7,6 +7,7 @@ from assay.golden.parameters import powers
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
+from assay.tb.accelerator_host.state import INSPECT as HOST_INSPECT
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.controller.library import files
@@ -23,7 +24,7 @@ BLOCK = Block(
         REGISTERS,
     ),
     include_dirs=("rtl/common",),
-    inspect={**INSPECT, "accelerator_crossbar": ("served_q",)},
+    inspect={**INSPECT, **HOST_INSPECT, "accelerator_crossbar": ("served_q",)},
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),
     coverage=AcceleratorCoverage,

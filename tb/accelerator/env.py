@@ -24,6 +24,7 @@ from assay.tb.accelerator.passive import (
     MvuWatch,
 )
 from assay.tb.accelerator.tensors import TensorCollector
+from assay.tb.accelerator_host.state import HOST_STATES
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import Beats
 from assay.tb.agents.inside import Inside
@@ -34,6 +35,7 @@ from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from assay.tb.controller.trace import TRACE_FORMAT
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.env import port_formats
+from assay.tb.mvu.state import crossbar_waits, unit_waits
 from assay.tb.mvu_array.env import build_parameters
 from assay.tb.scoreboard import StreamScoreboard
 
@@ -96,9 +98,10 @@ class AcceleratorEnv(StreamEnv):
             self.fail,
             CLOCK_NS,
         )
+        self.units = [f"dut.u_array.gen_mvu[{mvu}].u_mvu" for mvu in range(self.params.mvus)]
         self.mvus.look_for_causes(
             Inside(self.dut),
-            [f"dut.u_array.gen_mvu[{mvu}].u_mvu" for mvu in range(self.params.mvus)],
+            self.units,
             lambda mvu, address: "" if self.collector is None else self.collector.name(mvu, address),
         )
         log, lines = BusLog(self.params.controller), Lines(self.params.mvus)
@@ -124,6 +127,13 @@ class AcceleratorEnv(StreamEnv):
     @property
     def scoreboards(self) -> tuple[StreamScoreboard | Lockstep, ...]:
         return (*(unit.trace for unit in self.mvus.units), self.lockstep)
+
+    def waiting(self) -> str:
+        inside, mvus = Inside(self.dut), self.params.mvus
+        told = [f"MVU {m}: {unit_waits(inside, path)}" for m, path in enumerate(self.units)]
+        told.append(crossbar_waits(inside, "dut.u_array.u_crossbar", mvus))
+        told.append(inside.states("dut.u_host", HOST_STATES))
+        return "\n".join(filter(None, told))
 
     def begin(self, plan: Plan) -> None:
         """A run of this plan begins."""

@@ -4,6 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
+from assay.tb.accelerator_host.state import INSPECT
 from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
 
 BLOCK = Block(
@@ -19,6 +20,7 @@ BLOCK = Block(
         "tb/accelerator_host/accelerator_host_tb.sv",
     ),
     include_dirs=("rtl/common",),
+    inspect=INSPECT,
     default_tests=("random_traffic",),
     coverage=HostCoverage,
     parameters=AcceleratorParameters,

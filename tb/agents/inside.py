@@ -7,15 +7,29 @@ simulator all, through VPI.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from assay.tb.agents.direct import memory_at
 from assay.tb.agents.signals import Signal, SignalMissing, find_signal
 
-__all__ = ["Inside"]
+__all__ = ["Inside", "State"]
+
+
+class State(NamedTuple):
+    """A variable that says what a part of the design is doing.
+
+    Attributes:
+        path: below the device.
+        says: what its value is.
+        names: of its values, by number; none: it is a number.
+    """
+
+    path: str
+    says: str
+    names: tuple[str, ...] = ()
 
 
 class Inside:
@@ -44,6 +58,16 @@ class Inside:
             return Signal(self._top, path).read_known()
         except SignalMissing:
             return None
+
+    def states(self, device: str, states: Iterable[State]) -> str:
+        """What the parts of a device are doing, a line for each instance; without those that cannot be reached."""
+        told: dict[str, list[str]] = {}
+        for state in states:
+            value = self.value(f"{device}.{state.path}")
+            if value is not None:
+                named = state.names[value] if value < len(state.names) else str(value)
+                told.setdefault(state.path.rpartition(".")[0], []).append(f"{state.says} {named}")
+        return "\n".join(f"{instance}: {', '.join(values)}" for instance, values in told.items())
 
     def words(
         self, path: str, index: Sequence[int] | np.ndarray, depth: int, width: int

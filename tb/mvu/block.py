@@ -20,6 +20,7 @@ INSPECT = {
     "mvu_sequencer": ("state_q", "remaining_q", "slots_q"),
     "mvu_residual": ("running_q", "free_q", "unclaimed_q"),
     "mvu_serialiser": ("plane_q",),
+    "fifo": ("count_q",),
 }
 """What a bench reads inside of an MVU after a failure (tb/mvu/inside.py)."""
 

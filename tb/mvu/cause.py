@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -66,12 +66,14 @@ class Task(NamedTuple):
         configuration: its registers.
         number: of its writer.
         clock: in which it began; -1: unknown.
+        name: for messages.
     """
 
     unit: int
     configuration: Configuration
     number: int
     clock: int = -1
+    name: str = ""
 
 
 class GoldenMemory(Protocol):
@@ -217,9 +219,9 @@ class CauseFinder:
             addresses: its values are right, its addresses are not.
         """
         if addresses:
-            return _because(
-                f"mvu_serialiser of MVU {task.unit} (its mvu_agu), or the registers mvuo*: words go to wrong addresses",
-                generators(task.configuration, self.params),
+            return Explanation(
+                cause=f"mvu_serialiser of MVU {task.unit} (its mvu_agu): words go to wrong addresses",
+                addresses=generators(task.configuration, self.params),
             )
         made_of = reads(task.configuration, group, self.params)
         for memory in ("input", "residual"):
@@ -383,62 +385,67 @@ class CauseFinder:
             return Explanation()
         parts = {name: len(np.unique(index)) for name, index in made_of._asdict().items() if len(index)}
         said = ", ".join(f"{count} {name}" for name, count in parts.items())
-        return _because(
-            f"MVU {task.unit} itself: what it read is right", f"all right in the memories: {said}"
+        return Explanation(
+            cause=f"MVU {task.unit} itself: what it had to read is right",
+            reads=f"all right in the memories, by number of words: {said}",
+            addresses=generators(task.configuration, self.params),
         )
 
     # ---------------------------------------------------------------------------------------------
     # Operands of the post-processing
     # ---------------------------------------------------------------------------------------------
-    def operands(self, task: Task, group: int, lane: int) -> Operands:
-        """Scaler, bias and residuals of one lane of an output, as the golden MVU has them now."""
-        configuration = task.configuration
+    def operands(self, task: Task, group: int) -> Operands:
+        """Scaler, bias and residuals of an output, as the golden MVU has them now."""
+        configuration, lanes = task.configuration, self.params.lanes
         made_of = reads(configuration, group, self.params)
-        fields = configuration.fields
-        scaler, bias = fields["mvuscaler"]["value"], 0
+        scaler = np.full(lanes, configuration.fields["mvuscaler"]["value"], np.int64)
+        bias = np.zeros(lanes, np.int64)
         if len(made_of.scaler):
-            scaler = int(self.golden(task.unit, "scaler", made_of.scaler)[0][0, lane])
+            scaler = self.golden(task.unit, "scaler", made_of.scaler)[0][0]
         if len(made_of.bias):
-            bias = int(self.golden(task.unit, "bias", made_of.bias)[0][0, lane])
-        residual: list[int] = []
+            bias = self.golden(task.unit, "bias", made_of.bias)[0][0]
+        residual = None
         if len(made_of.residual):
             fmt = configuration.format("residual")
             words, writers = self.golden(task.unit, "data", made_of.residual)
             if (writers < task.number).all():
-                planes = unpack_bits(words, self.params.lanes).reshape(-1, fmt.bits, self.params.lanes)
-                residual = values_of_planes(planes, fmt)[:, lane].tolist()
+                residual = values_of_planes(unpack_bits(words, lanes).reshape(-1, fmt.bits, lanes), fmt)
         return Operands(scaler, bias, residual)
 
 
 class Operands(NamedTuple):
-    """What an accumulator meets on its way to an output value: numbers of one lane.
+    """What accumulators meet on their way to output values.
 
     Attributes:
-        residual: one for each output of the pool group; empty: none, or it has been overwritten since.
+        scaler, bias: int64[lanes].
+        residual: int64[outputs, lanes], of the pool group; None: none, or it has been overwritten since.
     """
 
-    scaler: int
-    bias: int
-    residual: list[int]
+    scaler: np.ndarray
+    bias: np.ndarray
+    residual: np.ndarray | None
 
 
-def suspects(configuration: Configuration, sums: Sequence[int], operands: Operands, seen: int) -> list[str]:
-    """Which single step, left out or done in another way, gives the value that was seen.
+def suspect(
+    configuration: Configuration, sums: np.ndarray, operands: Operands, seen: np.ndarray
+) -> tuple[str, str]:
+    """The one step of the post-processing that, left out or done in another way, gives the values that were seen in all
+    lanes.
 
     Args:
-        sums: accumulators of the pool group.
-        seen: value of the output format.
+        sums: int64[outputs, lanes], accumulators of the pool group.
+        seen: int64[lanes], values of the output format.
 
     Returns:
-        Each as a phrase with the module's name.
+        The module and what it does, as a phrase that follows "as if"; two empty texts where no such step is known.
     """
     fields = configuration.fields
     config1, quant = fields["mvuconfig1"], fields["mvuquant"]
     output = configuration.format("output")
-    count = len(sums)
-    right: dict[str, object] = {
-        "scaler": np.array([[operands.scaler]]),
-        "bias": np.array([[operands.bias]]),
+    residual, count = operands.residual, len(sums)
+    right: dict[str, Any] = {
+        "scaler": operands.scaler[None],
+        "bias": operands.bias[None],
         "bias_shift": fields["mvuscaler"]["bias_shift"],
         "shift": quant["msb"] + 1 - output.bits,
         "output": output,
@@ -446,40 +453,43 @@ def suspects(configuration: Configuration, sums: Sequence[int], operands: Operan
         "saturate": bool(quant["saturate"]),
         "relu": bool(config1["relu"]),
         "group_outputs": count,
-        "residual": np.array(operands.residual).reshape(-1, 1) if operands.residual else None,
+        "residual": residual,
         "residual_multiplier": fields["mvurscaler"]["value"],
         "residual_shift": fields["mvurscaler"]["shift"],
     }
-
-    def value(acc: Sequence[int] = sums, **changed: object) -> int:
-        return int(post_process(np.array(acc, np.int64).reshape(-1, 1), **{**right, **changed})[0, 0])  # type: ignore[arg-type]
-
-    tried: dict[str, Callable[[], int]] = {}
-    if operands.residual:
-        tried["without the residual (mvu_residual, mvu_post)"] = lambda: value(residual=None)
-    if operands.bias:
-        tried["without the bias (mvu_post)"] = lambda: value(bias=np.array([[0]]))
-    if right["bias_shift"] and operands.bias:
-        tried["with the bias not shifted (mvu_post)"] = lambda: value(bias_shift=0)
-    tried["without the scaler (mvu_post)"] = lambda: value(scaler=np.array([[1]]))
-    if config1["relu"]:
-        tried["without ReLU (mvu_post)"] = lambda: value(relu=False)
-    else:
-        tried["with ReLU (mvu_post)"] = lambda: value(relu=True)
-    if quant["round_half_up"]:
-        tried["with truncation instead of rounding (mvu_post)"] = lambda: value(round_half_up=False)
-    else:
-        tried["with rounding (mvu_post)"] = lambda: value(round_half_up=True)
-    if quant["saturate"]:
-        tried["without saturation (mvu_post)"] = lambda: value(saturate=False)
-    if count > 1:
-        for n in (0, count - 1):
-            one = np.array(operands.residual[n : n + 1]).reshape(-1, 1) if operands.residual else None
-            tried[f"from output {n} of the pool group alone (mvu_post)"] = (
-                lambda n=n, one=one: value(sums[n : n + 1], group_outputs=1, residual=one)  # type: ignore[misc]
-            )
-    known = value()
-    return [name for name, make in tried.items() if make() == seen != known]
+    nothing = np.zeros_like(operands.bias)[None]
+    post = "mvu_post"
+    tried: list[tuple[str, str, dict[str, Any]]] = [
+        ("mvu_residual or mvu_post", "there were no residual", {"residual": None}),
+        (post, "the residual were not shifted", {"residual_shift": 0}),
+        (post, "there were no bias", {"bias": nothing}),
+        (post, "the bias were not shifted", {"bias_shift": 0}),
+        (post, "the scaler were 1", {"scaler": nothing + 1}),
+        (post, f"ReLU were {'off' if right['relu'] else 'on'}", {"relu": not right["relu"]}),
+        (
+            post,
+            "it truncated and did not round" if right["round_half_up"] else "it rounded and did not truncate",
+            {"round_half_up": not right["round_half_up"]},
+        ),
+        (
+            post,
+            "it wrapped and did not saturate" if right["saturate"] else "it saturated and did not wrap",
+            {"saturate": not right["saturate"]},
+        ),
+    ]
+    for n in range(count if count > 1 else 0):
+        one = None if residual is None else residual[n : n + 1]
+        tried.append(
+            (post, f"output {n} were the whole pool group", {"group_outputs": 1, "residual": one, "acc": n})
+        )
+    for module, phrase, changed in tried:
+        arguments = {**right, **changed}
+        only = arguments.pop("acc", None)
+        if np.array_equal(
+            post_process(sums if only is None else sums[only : only + 1], **arguments)[0], seen
+        ):
+            return module, phrase
+    return "", ""
 
 
 def first_addresses(

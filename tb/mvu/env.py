@@ -17,7 +17,7 @@ from pyuvm import uvm_component
 
 from assay.golden.mvu.functional import GivenRegisters, JobResult, Memories, run_job
 from assay.golden.mvu.jobs import TensorSpec
-from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.layout import unpack_activations, values_of_planes
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import ADDRESS_WIDTH
 from assay.tb.agents.burst import Beats, StreamError
@@ -29,8 +29,9 @@ from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
-from assay.tb.mvu.cause import CauseFinder, Operands, Task, Traffic, Writer, suspects
+from assay.tb.mvu.cause import CauseFinder, Operands, Task, Traffic, Writer, suspect
 from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.mvu.state import unit_waits
 from assay.tb.scoreboard import Explanation, Mismatch, StreamScoreboard
 
 FIRST_WORDS = 8  #: whose addresses a message shows
@@ -96,18 +97,15 @@ class Expectation:
             task=task,
         )
 
-    def explain(
-        self, index: int, lane: int, operands: Operands | None = None, seen: int | None = None
-    ) -> str:
+    def explain(self, index: int, lane: int, operands: Operands | None = None) -> str:
         """The golden MVU's numbers behind one lane of one word, in the order of the data path.
 
         Args:
             index, lane: of the word, in the word.
-            operands: what the accumulator meets in the post-processing, where that is known.
-            seen: the value that came instead, where all its planes are known.
+            operands: what the accumulators meet in the post-processing, where that is known.
         """
         group = index // self.bits
-        sums = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs, lane].tolist()
+        sums = self.sums(group)[:, lane].tolist()
         value = int(self.result.values[group, lane])
         configuration = self.task.configuration
         fields = configuration.fields
@@ -115,11 +113,14 @@ class Expectation:
         code = value & ((1 << self.bits) - 1)
         post = ""
         if operands is not None:
-            post = f"times scaler {operands.scaler}"
-            if operands.bias:
-                post += f", plus bias {operands.bias} << {fields['mvuscaler']['bias_shift']}"
+            post = f"times scaler {operands.scaler[lane]}"
+            if operands.bias[lane]:
+                post += f", plus bias {operands.bias[lane]} << {fields['mvuscaler']['bias_shift']}"
             if fields["mvuconfig1"]["residual"]:
-                residual = ", ".join(map(str, operands.residual)) or "overwritten since"
+                known = operands.residual
+                residual = (
+                    "(overwritten since)" if known is None else ", ".join(map(str, known[:, lane].tolist()))
+                )
                 scaler = fields["mvurscaler"]
                 post += f", plus residual {residual} * {scaler['value']} << {scaler['shift']}"
             post += ", ReLU" if fields["mvuconfig1"]["relu"] else ""
@@ -127,16 +128,16 @@ class Expectation:
             post += f", >> {quant['msb'] + 1 - self.bits}"
             post += ", rounded half up" if quant["round_half_up"] else ", truncated"
             post += ", saturated, " if quant["saturate"] else ", wrapped, "
-        text = (
+        return (
             f"lane {lane}: input {configuration.format('input')} by weight {configuration.format('weight')}: {pooled} "
             f"(in u_mac), {post}quantised {value} = 0b{code:0{self.bits}b} {configuration.format('output')} "
             f"(in u_post; its most significant plane leaves first)"
         )
-        if operands is not None and seen is not None:
-            found = suspects(configuration, sums, operands, seen)
-            shown = f"; the value seen, {seen}, is golden's "
-            text += shown + " or ".join(found) if found else ""
-        return text
+
+    def sums(self, group: int) -> np.ndarray:
+        """int64[outputs, lanes]: the accumulators of a pool group."""
+        made: np.ndarray = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs]
+        return made.astype(np.int64)
 
 
 class OutputScoreboard(StreamScoreboard):
@@ -145,12 +146,16 @@ class OutputScoreboard(StreamScoreboard):
     Attributes:
         alter: for tests of this scoreboard: changes the words that a job must write.
         causes: looks for the cause of a wrong word; None: nobody does.
+        blamed: the cause of every wrong word, where that is known from where the stream is; empty: it is not.
     """
 
-    def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
+    def __init__(
+        self, name: str, beat_format: BeatFormat, lanes: int, blamed: str = "", **options: Any
+    ) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.lanes = lanes
         self.causes: CauseFinder | None = None
+        self.blamed = blamed
         self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self._jobs: list[tuple[int, Expectation]] = []
         self._promised = 0
@@ -217,20 +222,25 @@ class OutputScoreboard(StreamScoreboard):
                 return hint
             seen = self.format.unpack(self.come[:FIRST_WORDS])["addr"].tolist()
             golden = self.format.unpack(job.beats[at:][:FIRST_WORDS])["addr"].tolist()
-            shown = f"addresses from this word on: expected {_listed(golden)}, seen {_listed(seen)}"
-            return self.causes.of_output(job.task, at // job.bits, addresses=True)._replace(hint=shown)
+            why = self.causes.of_output(job.task, at // job.bits, addresses=True)
+            shown = f"output, from this word on: golden {_listed(golden)}, seen {_listed(seen)}"
+            return why._replace(addresses=f"{shown}; {why.addresses}")
         lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
         lane = int(lanes[0]) if len(lanes) else 0
         if self.causes is None:
             return job.explain(at, lane)
         group = at // job.bits
-        why = self.causes.of_output(job.task, group)
-        operands = self.causes.operands(job.task, group, lane)
-        seen = None if why.writer else self._value(at, job, lane)
-        return why._replace(hint=job.explain(at, lane, operands, seen))
+        operands = self.causes.operands(job.task, group)
+        why = self.causes.of_output(job.task, group)._replace(hint=job.explain(at, lane, operands))
+        seen_values = None if why.writer else self._values_seen(at, job)
+        if seen_values is not None:
+            module, phrase = suspect(job.task.configuration, job.sums(group), operands, seen_values)
+            if module:
+                return why._replace(cause=f"{module} of MVU {job.task.unit}, as if {phrase}", addresses="")
+        return why
 
-    def _value(self, at: int, job: Expectation, lane: int) -> int | None:
-        """The value that has come in a lane of the output with the job's word `at`; None: a plane of it is missing.
+    def _values_seen(self, at: int, job: Expectation) -> np.ndarray | None:
+        """int64[lanes], the values that have come in the output with the job's word `at`; None: a plane is missing.
 
         The planes before `at` were right.
         """
@@ -239,10 +249,9 @@ class OutputScoreboard(StreamScoreboard):
         words = np.concatenate([job.beats[first:at], come])
         if len(words) < job.bits:
             return None
-        data = words[:, lane // 8] >> lane % 8 & 1  # the data is the lowest field
-        value = int("".join(map(str, data.tolist())), 2)
-        signed = job.task.configuration.format("output").signed and data[0]
-        return value - (1 << job.bits) if signed else value
+        planes = np.unpackbits(words, axis=1, bitorder="little")[:, : self.lanes]  # data is the lowest field
+        values: np.ndarray = values_of_planes(planes, job.task.configuration.format("output"))
+        return values
 
 
 def _listed(addresses: list[int]) -> str:
@@ -401,7 +410,10 @@ class MvuUnit(StreamEnv):
         self.busy: list[int] = []
         self.job_ended = Event()
         self.traffic = self.make_traffic()
-        self.causes = self.trace.causes = self.find_causes()
+        self.causes = self.find_causes()
+        for board in self.boards.values():
+            if isinstance(board, OutputScoreboard):
+                board.causes = self.causes
 
     def connect_phase(self) -> None:
         super().connect_phase()
@@ -425,6 +437,13 @@ class MvuUnit(StreamEnv):
             traffic=self.traffic,
             time_ns=self.time_of,
         )
+
+    def waiting(self) -> str:
+        return unit_waits(self.causes.inside, self.device)
+
+    def last_moved(self) -> float:
+        """Simulation time in ns of the last word that left the unit; -1: none has."""
+        return self.time_of(self.trace.last_cycle) if self.trace.last_cycle >= 0 else -1
 
     def time_of(self, clock: int) -> float:
         """Simulation time of one of the bench's clocks, in ns."""

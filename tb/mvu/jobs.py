@@ -111,6 +111,7 @@ class _Running:
     countdown: int
     ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
     causes: int
+    begun: float  #: simulation time in ns of the handing over
     waits: dict[str, int] = field(default_factory=dict)
 
 
@@ -209,9 +210,10 @@ class JobPlayer:
         writer = env.golden.note(
             Writer(f"job {item.get_name()} of MVU {env.number}", env.number, "mvu_serialiser")
         )
-        task = Task(env.number, Configuration.of(item.registers), writer)
+        name = env.golden.writers[writer].name
+        task = Task(env.number, Configuration.of(item.registers), writer, name=name)
         env.golden.start(item.registers, partial(self._made, item, task), beside, writer)
-        self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
+        self._running.append(_Running(item, countdown, ideal, causes, get_sim_time("ns"), env.waits()))
         self._causes |= causes
         self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
@@ -269,10 +271,14 @@ class JobPlayer:
             try:
                 await with_timeout(env.job_ended.wait(), patience * CLOCK_NS, "ns")
             except SimTimeoutError:
+                last = env.last_moved()
+                since = "the job began" if running.begun > last else "its last word so far left"
+                due = max(running.begun, last)
                 env.fail(
-                    f"job {running.item.get_name()} has not ended after {patience} clocks: the unit hangs",
+                    f"MVU {env.number} hangs: job {running.item.get_name()} has not ended after {patience} clocks; "
+                    f"{since} at {due:,.0f} ns, {env.trace.outstanding} words of it are missing",
                     kind="hang",
-                    time_ns=get_sim_time("ns"),
+                    time_ns=due,
                 )
                 return
 

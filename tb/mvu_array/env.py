@@ -19,6 +19,7 @@ from assay.tb.agents.stream import Role
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.cause import CROSSBAR, CauseFinder, Traffic, Writer
 from assay.tb.mvu.env import Expectation, MvuUnit, port_formats
+from assay.tb.mvu.state import crossbar_waits, unit_waits
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 from assay.tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
 from assay.tb.scoreboard import Mismatch, StreamScoreboard
@@ -70,6 +71,9 @@ class ArrayUnit(MvuUnit):
         """Words of a job that leave the unit: to be found at, and in the memory of, each of their destinations."""
         self.array.expect_job(self.number, job)
 
+    def waiting(self) -> str:
+        return self.array.waiting()
+
     def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
         if not isinstance(failure, Mismatch):
             self.golden.catch_up()
@@ -107,6 +111,11 @@ class MvuArrayEnv(StreamEnv):
     @property
     def scoreboards(self) -> tuple[StreamScoreboard, ...]:
         return (*(unit.trace for unit in self.units), *self.crossbar.pairs.values())
+
+    def waiting(self) -> str:
+        inside = self.units[0].causes.inside
+        told = [f"MVU {unit.number}: {unit_waits(inside, unit.device)}" for unit in self.units]
+        return "\n".join(filter(None, [*told, crossbar_waits(inside, "dut.u_crossbar", len(self.units))]))
 
     def expect_job(self, source: int, job: Expectation) -> None:
         """Words that leave `source`: at the crossbar, and in the memories afterwards."""
