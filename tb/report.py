@@ -167,6 +167,7 @@ class Report:
                 "stream": failure.port,
                 "index": failure.beat,
                 "cycle": failure.cycle,
+                "earlier": failure.earlier,
             }
         else:
             entry = {"kind": "error", "message": failure, "time_ns": -1}

@@ -154,8 +154,26 @@ class MvuWatch:
             time_ns=lambda clock: self.origin_ns + clock * self._clock_ns,
             place=place,
         )
+        self._causes = causes
         for unit in self.units:
             unit.trace.causes = causes
+
+    def why_memory(self, place: Place) -> dict[str, str]:
+        """Why a tensor is not in the memory from which the host reads it, as texts of a failure."""
+        mvu, index = min(place.mvus), place.base + np.arange(place.words)
+        seen = self._causes.data(mvu, index)
+        if seen is None:
+            return {}
+        golden, writers = self._call("look", mvu, "data", index).result()
+        wrong = np.flatnonzero((golden != seen).any(axis=1))
+        if not len(wrong):
+            cause = f"accelerator_transposer, or the host's port: the data memory of MVU {mvu} holds it right"
+            return {"cause": cause}
+        at = int(wrong[0])
+        why = self._causes.of_word(
+            mvu, int(index[at]), golden[at].tobytes(), seen[at].tobytes(), int(writers[at])
+        )
+        return {} if why is None else {key: text for key, text in why._asdict().items() if text}
 
     def _note(self, name: str, unit: int | None, block: str, clock: int = -1) -> int:
         self.writers.append(Writer(name, unit, block, clock))

@@ -44,7 +44,10 @@ class StreamError(Exception):
         beat: index of the beat since reset or `flush`, -1 when none can be named.
         cycle: clock of the beat as counted by the bench, -1 when unknown.
         time_ns: simulation time of the report, or where it began (`quiet_ns` before).
+        earlier: what went on at the port before, a line each; empty: nothing is known of it.
     """
+
+    earlier = ""
 
     def __init__(self, port: str, message: str, beat: int = -1, cycle: int = -1, quiet_ns: float = 0) -> None:
         super().__init__(f"port {port}: {message}")

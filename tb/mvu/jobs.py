@@ -190,7 +190,7 @@ class JobPlayer:
             await task
         for name, agent in env.agents.items():
             if name in ("prm", "mem_req", "xbi"):
-                await self._or_stop(agent.bus.drain())
+                await self.or_stop(agent.bus.drain())
 
     async def start(self, item: JobItem) -> None:
         """Write the registers that differ from what the device holds, the command last; expect the result, which the
@@ -217,7 +217,7 @@ class JobPlayer:
         self._causes |= causes
         self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
-        await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+        await self.or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
 
     def _made(self, item: JobItem, task: Task, result: JobResult) -> None:
         item.made(result)
@@ -238,7 +238,7 @@ class JobPlayer:
         env = self.env
         while self._running:
             running = self._running[0]
-            await self._or_stop(self._end_of_job(running))
+            await self.or_stop(self._end_of_job(running))
             env.golden.catch_up()
             if env.failed.is_set():
                 raise BenchStopped
@@ -249,14 +249,14 @@ class JobPlayer:
                 # The next one began with this one's end.
                 self._running[0].waits = env.waits()
             else:
-                await self._or_stop(self._check_status())
+                await self.or_stop(self._check_status())
             if running.item.output is not None and not running.causes:
                 await self._check_memory(running.item)
         await env.settle()
         if env.failed.is_set():
             raise BenchStopped
 
-    async def _or_stop(self, work: Coroutine[object, object, None]) -> None:
+    async def or_stop(self, work: Coroutine[object, object, None]) -> None:
         """Await `work` unless a failure is recorded meanwhile."""
         ended, _ = await select(work, self.env.failed.wait())
         if ended == 1 or self.env.failed.is_set():
