@@ -209,16 +209,18 @@ def report(outcome: Outcome) -> list[str]:
     stopped = [result for result in outcome.failed_tests if _ENDED_EARLY in result.message]
     if stopped and outcome.problems:
         failures = [failure for failure in failures if failure.get("kind") != ENDED_EARLY]
-    messages = [str(failure.get("message")) for failure in failures]
-    unsaid: dict[str, list[str]] = {}  # by status, tests of which nothing is said but that
+    before = len(facts)
+    unsaid: dict[str, list[str]] = {}  # by status, tests of which the first failure is told below
     for result in outcome.failed_tests:
         if not (stopped and outcome.problems and result in stopped):
             first_line = (result.message.strip().splitlines() or ["no message"])[0]
-            if any(first_line in message for message in messages):
+            known = [failure for failure in failures if first_line in str(failure.get("message"))]
+            if known and known[0] is failures[0]:
                 unsaid.setdefault(result.status, []).append(result.name)
             else:
-                facts.append((result.status, f"{result.name}: {first_line}"))
-    facts += [(status, ", ".join(names)) for status, names in unsaid.items()]
+                said = told(known[0])[0][1] if known else first_line
+                facts.append((result.status, f"{result.name}: {said}"))
+    facts[before:before] = [(status, ", ".join(names)) for status, names in unsaid.items()]
     if stopped and outcome.problems:
         facts.append(("not finished", ", ".join(result.name for result in stopped)))
     if failures:

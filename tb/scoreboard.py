@@ -348,7 +348,10 @@ class StreamScoreboard:
         return self._seen.peek()[self._wrong :]
 
     def _why(self, index: int, unlike: np.ndarray) -> Explanation:
-        why = self.explain(index, unlike) if self.explain else ""
+        try:
+            why = self.explain(index, unlike) if self.explain else ""
+        except Exception as error:  # whatever it is, the difference itself must be told
+            why = f"not known: the explanation ended with {type(error).__name__}: {error}"
         return Explanation(why) if isinstance(why, str) else why
 
     def _classify(self, expected: np.ndarray, seen: np.ndarray, at: int) -> tuple[str, str]:

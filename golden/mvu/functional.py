@@ -52,6 +52,7 @@ __all__ = [
     "check_configuration",
     "config_causes",
     "plane_order",
+    "pooled_sums",
     "post_process",
     "run_job",
     "tile_addresses",
@@ -403,6 +404,38 @@ def post_process(
     Returns:
         int64 `[groups, lanes]` within `output`.
     """
+    pooled = pooled_sums(
+        acc,
+        scaler=scaler,
+        bias=bias,
+        bias_shift=bias_shift,
+        relu=relu,
+        group_outputs=group_outputs,
+        residual=residual,
+        residual_multiplier=residual_multiplier,
+        residual_shift=residual_shift,
+    )
+    rounding = "half_up" if round_half_up else "truncate"
+    return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
+
+
+def pooled_sums(
+    acc: np.ndarray,
+    *,
+    scaler: np.ndarray,
+    bias: np.ndarray,
+    bias_shift: int,
+    relu: bool = False,
+    group_outputs: int = 1,
+    residual: np.ndarray | None = None,
+    residual_multiplier: int = 0,
+    residual_shift: int = 0,
+) -> np.ndarray:
+    """What the quantiser gets: `post_process` up to the maximum of a pool group, with the arguments of that.
+
+    Returns:
+        int64 `[groups, lanes]`, of at most `POST_WIDTH` bits.
+    """
     lanes = acc.shape[-1]
     groups = len(acc) // group_outputs
     total = acc.reshape(groups, group_outputs, lanes) * _each_group(scaler, groups, lanes)
@@ -411,9 +444,7 @@ def post_process(
         total += (residual.reshape(total.shape) * residual_multiplier) << residual_shift
     if relu:
         np.maximum(total, 0, out=total)
-    pooled = total.max(axis=1)
-    rounding = "half_up" if round_half_up else "truncate"
-    return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
+    return total.max(axis=1)
 
 
 def config_causes(registers: GivenRegisters) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from assay.golden.mvu.agu import addresses
-from assay.golden.mvu.functional import Configuration, post_process, tile_addresses
+from assay.golden.mvu.functional import Configuration, pooled_sums, post_process, tile_addresses
 from assay.golden.mvu.layout import unpack_bits, values_of_planes
 from assay.golden.mvu.parameters import (
     CHANNEL_LOOPS,
@@ -28,6 +28,7 @@ from assay.golden.mvu.parameters import (
     MvuParameters,
 )
 from assay.golden.mvu.reads import Reads, reads
+from assay.golden.operators import quantise
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
 from assay.tb.agents.inside import Inside
@@ -477,6 +478,10 @@ def suspect(
             {"saturate": not right["saturate"]},
         ),
     ]
+    shift = right["shift"]
+    tried.append((post, "it shifted right by one bit more", {"shift": shift + 1}))
+    if shift:
+        tried.append((post, "it shifted right by one bit less", {"shift": shift - 1}))
     for n in range(count if count > 1 else 0):
         one = None if residual is None else residual[n : n + 1]
         tried.append(
@@ -491,6 +496,12 @@ def suspect(
             post_process(sums if only is None else sums[only : only + 1], **arguments)[0], seen
         ):
             return module, phrase
+    # Rounding comes behind ReLU and pool.
+    quantiser = ("shift", "output", "round_half_up", "saturate")
+    pooled = pooled_sums(sums, **{name: value for name, value in right.items() if name not in quantiser})
+    whole = quantise(pooled + (1 << shift), shift, output.bits, output.signed, "truncate", right["saturate"])
+    if right["round_half_up"] and np.array_equal(whole[0], seen):
+        return post, "it rounded by a whole output step"
     return "", ""
 
 

@@ -237,6 +237,9 @@ class OutputScoreboard(StreamScoreboard):
             module, phrase = suspect(job.task.configuration, job.sums(group), operands, seen_values)
             if module:
                 return why._replace(cause=f"{module} of MVU {job.task.unit}, as if {phrase}", addresses="")
+            if why.reads:
+                more = "no single step of mvu_post explains the value: look at mvu_mac and at the addresses it reads"
+                return why._replace(reads=f"{why.reads}; {more}")
         return why
 
     def _values_seen(self, at: int, job: Expectation) -> np.ndarray | None:

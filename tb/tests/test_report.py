@@ -241,3 +241,16 @@ def test_what_a_port_did_before_belongs_to_its_error(run_dir, monkeypatch) -> No
     error.earlier = "write of 1 beat of 8 bytes from 0x00000008 on: SLVERR"
     report.record(error)
     assert ("before it", error.earlier) in told(report.failures[0])
+
+
+def test_an_explanation_that_fails_hides_no_difference(run_dir) -> None:
+    def explain(index: int, unlike: np.ndarray) -> str:
+        raise KeyError("lane")
+
+    found = []
+    board = StreamScoreboard("xbo", FORMAT, explain=explain, on_mismatch=found.append)
+    board.expect(FORMAT.pack(data=[1]))
+    board.write(Beats("xbo", 0, np.zeros(1, np.uint32), FORMAT.pack(data=[2])))
+    board.conclude()
+    assert (found[0].kind, found[0].seen) == ("mismatch", "data=0x02")
+    assert found[0].hint == "not known: the explanation ended with KeyError: 'lane'"
