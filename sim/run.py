@@ -219,7 +219,7 @@ def report(outcome: Outcome) -> list[str]:
                 unsaid.setdefault(result.status, []).append(result.name)
             else:
                 said = told(known[0])[0][1] if known else first_line
-                facts.append((result.status, f"{result.name}: {said}"))
+                facts.append((result.status, "\n".join(filter(None, headline(f"{result.name}: {said}")))))
     facts[before:before] = [(status, ", ".join(names)) for status, names in unsaid.items()]
     if stopped and outcome.problems:
         facts.append(("not finished", ", ".join(result.name for result in stopped)))
