@@ -119,6 +119,8 @@ class BuildSpec:
         for name in self.block.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
             lines.append(f'{access} -module "{self.block.hdl_top}" -var "{name}"')
+        for module, names in self.block.inspect.items():
+            lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in names]
         return "\n".join(lines) + "\n"
 
     def uncounted(self) -> list[Path]:

@@ -107,10 +107,16 @@ class Job:
             words["COCOTB_TESTCASE"] = self.tests
         return command("run", self.block, words)
 
-    def describe(self) -> str:
-        """The block, its parameters, the simulator and the seed, in a few words."""
+    @property
+    def all_parameters(self) -> str:
+        """All HDL parameters of the build, as PARAMS has them."""
         parameters = self.block.resolve_parameters(self.parameters)
-        given = " ".join(f"{name}={value}" for name, value in parameters.items())
+        return " ".join(f"{name}={value}" for name, value in parameters.items())
+
+    def describe(self, complete: bool = True) -> str:
+        """The block, its parameters (all, or those that the user gave), the simulator and the seed."""
+        some = " ".join(f"{name}={value}" for name, value in self.parameters.items())
+        given = self.all_parameters if complete else some
         return f"{self.block.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
 
 

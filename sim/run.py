@@ -29,7 +29,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -44,6 +43,7 @@ from assay.sim.build import BuildSpec, ensure_build, locked, place_data
 from assay.sim.cocotb_runner import make_runner
 from assay.sim.commands import command
 from assay.sim.coverage.runs import seal
+from assay.sim.hdl_messages import HdlError, HdlMessages
 from assay.sim.job import Job
 from assay.sim.process import NO_SPACE, TimedOut, run_logged
 from assay.sim.shared_library import LIBRARY, ensure_library
@@ -54,7 +54,7 @@ from assay.tb.block import Block
 from assay.tb.debug import ARRAYS, RECORD
 from assay.tb.errors import AssayError, RunFailed, sentence
 from assay.tb.json_file import write_json
-from assay.tb.report import ENDED_EARLY, FAILURE_FIELDS
+from assay.tb.report import ENDED_EARLY, headline, told
 
 JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given", "coverage")
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
@@ -65,22 +65,20 @@ LONGEST_WINDOW_NS = 200_000
 SMALLEST_SPACE = 1 << 16
 """Bytes: a disk with less to spare is called full."""
 
+LONGEST_LINE = 112
+"""Characters of the line that says that a run failed, without the program's name before it."""
+
 PLACE = "ASSAY_AT"
 """Environment variable: the place of a network that a user wants to see, as JSON."""
 
-Announce = Callable[[str], None]
 
-_HDL_ERROR = re.compile(r"(?:\[(?P<ps>\d+)\] %(?:Error|Fatal)|(?:ERROR|FATAL)): (?P<text>.*:\d+: .*)")
-"""``$error`` and ``$fatal`` as Verilator (with the time in ps) and as Icarus print them."""
+Announce = Callable[[str], None]
 
 _ENDED_EARLY = "the simulation ended prematurely"
 """Part of cocotb's message for a test that was running, or waiting for its turn, when the HDL called $finish."""
 
 _COMPARED = ("words_compared", "values_compared", "serves")
 """Keys of a summary that say that the run did what it is for."""
-
-_ICARUS_TIME = re.compile(r" +Time: (?P<ps>\d+) +Scope: ")
-"""The line that Icarus prints after them."""
 
 
 @dataclass(frozen=True)
@@ -236,10 +234,12 @@ def report(outcome: Outcome) -> list[str]:
     job, summary = outcome.job, outcome.summary
     passed = sum(result.status == "passed" for result in outcome.results)
     verdict = "PASS" if outcome.passed else "FAIL"
-    lines = [
-        f"{verdict}  {job.describe()}: {passed} of {len(job.tests)} tests passed in {outcome.seconds:.1f} s"
-    ]
+    result_line = f"{passed} of {len(job.tests)} tests passed in {outcome.seconds:.1f} s"
+    lines = [f"{verdict}  {job.describe()}: {result_line}"]
     facts: list[tuple[str, str]] = []
+    if not outcome.passed and len(lines[0]) > LONGEST_LINE:
+        lines = [f"{verdict}  {job.describe(complete=False)}: {result_line}"]
+        facts.append(("parameters", job.all_parameters))
     if "values_compared" in summary:
         words = f" in {summary['words_compared']:,} words" if "words_compared" in summary else ""
         facts.append(("compared", f"{summary['values_compared']:,} values{words}"))
@@ -251,27 +251,35 @@ def report(outcome: Outcome) -> list[str]:
         groups = (f"{name} {percent:.1f} %" for name, percent in summary["coverage"].items())
         facts.append(("coverage", ", ".join(groups)))
     facts += summary.get("notes", {}).items()
-    facts += [("problem", problem) for problem in outcome.problems]
+    facts += [("problem", "\n".join(filter(None, headline(problem)))) for problem in outcome.problems]
     failures = summary.get("failures", [])
     # Where the HDL itself stopped the simulation, what Python felt of that is noise.
     stopped = [result for result in outcome.failed_tests if _ENDED_EARLY in result.message]
     if stopped and outcome.problems:
         failures = [failure for failure in failures if failure.get("kind") != ENDED_EARLY]
-    told = {str(failure.get("message")) for failure in failures[:1]}
+    before = len(facts)
+    unsaid: dict[str, list[str]] = {}  # by status, tests of which the first failure is told below
     for result in outcome.failed_tests:
         if not (stopped and outcome.problems and result in stopped):
             first_line = (result.message.strip().splitlines() or ["no message"])[0]
-            facts.append(
-                (result.status, result.name if first_line in told else f"{result.name}: {first_line}")
-            )
+            known = [failure for failure in failures if first_line in str(failure.get("message"))]
+            if known and known[0] is failures[0]:
+                unsaid.setdefault(result.status, []).append(result.name)
+            else:
+                said = told(known[0])[0][1] if known else first_line
+                facts.append((result.status, "\n".join(filter(None, headline(f"{result.name}: {said}")))))
+    facts[before:before] = [(status, ", ".join(names)) for status, names in unsaid.items()]
     if stopped and outcome.problems:
         facts.append(("not finished", ", ".join(result.name for result in stopped)))
     if failures:
-        facts.append(("first failure", str(failures[0].get("message", "no message"))))
+        (_, first_text), *others = told(failures[0])
         facts += [
-            (label, str(failures[0][key])) for key, label in FAILURE_FIELDS.items() if failures[0].get(key)
+            ("first failure", first_text),
+            *((label, text) for label, text in others if label != "time"),
         ]
-    if outcome.failure_ns is not None:
+    if outcome.failure_ns is not None and not any(
+        f"{outcome.failure_ns:,.0f} ns" in text for _, text in facts
+    ):
         facts.append(("failed at", f"{outcome.failure_ns:,.0f} ns"))
     facts.append(("replay", job.replay))
     facts.append(("log", shown(outcome.folder / "run.log")))
@@ -336,17 +344,13 @@ def _simulate(
 ) -> Outcome:
     """Run the simulator once in ``folder`` and judge what it left there."""
     started = time.monotonic()
-    hdl_errors: list[tuple[float | None, str]] = []
+    said = HdlMessages(job.block)
     problems: list[str] = []
     lost: set[str] = set()
     timed_out = False
 
     def sink(line: str) -> None:
-        if found := _HDL_ERROR.match(line):
-            text = found["text"].replace(f"{job.block.root}{os.sep}", "")
-            hdl_errors.append((int(found["ps"]) / 1000 if found["ps"] else None, text))
-        elif hdl_errors and hdl_errors[-1][0] is None and (found := _ICARUS_TIME.match(line)):
-            hdl_errors[-1] = (int(found["ps"]) / 1000, hdl_errors[-1][1])
+        said.read(line)
         if found := NO_SPACE.search(line):
             lost.add(found[0])
         if live is not None:
@@ -428,13 +432,15 @@ def _simulate(
     if window is None and waves_file is not None and not timed_out and (problem := damage(waves_file)):
         problems.append(f"the waves are damaged: {shown(waves_file)} {problem}{_space_left(folder)}")
     expected = summary.get("expected_errors", [])
-    unexpected = [(ns, text) for ns, text in hdl_errors if not any(part in text for part in expected)]
-    problems += [f"the HDL raised an error: {text}" for _, text in unexpected[:3]]
+    unexpected = [error for error in said.errors if not any(part in error.text for part in expected)]
+    problems += [str(error) for error in unexpected[:3]]
     problems += [
         f"the HDL did not raise the expected error {part!r}"
         for part in expected
-        if not any(part in text for _, text in hdl_errors)
+        if not any(part in error.text for error in said.errors)
     ]
+    if not unexpected and not timed_out and any(_ENDED_EARLY in result.message for result in results):
+        problems += said.why_it_ended()
     if not results and not problems:
         problems.append(
             f"the simulator ended with {_status(runner.exit_status)} and without results; see its log"
@@ -444,7 +450,7 @@ def _simulate(
     if results and missing:
         problems.append(f"these tests did not run: {', '.join(missing)}")
     all_passed = all(result.status == "passed" for result in results)
-    if runner.exit_status != 0 and not problems and all_passed and not hdl_errors:
+    if runner.exit_status != 0 and not problems and all_passed and not said.errors:
         problems.append(f"the simulator ended with {_status(runner.exit_status)}; see its log")
     # An engine compares nothing itself: its tensors are compared by who asked for them.
     if results and all_passed and not problems and not any(map(summary.get, _COMPARED)):
@@ -475,14 +481,14 @@ def _space_left(folder: Path) -> str:
 
 
 def _failure_time(
-    summary: Mapping[str, Any], results: Sequence[TestResult], hdl_errors: Sequence[tuple[float | None, str]]
+    summary: Mapping[str, Any], results: Sequence[TestResult], hdl_errors: Sequence[HdlError]
 ) -> float | None:
     """When the run failed first, from the best witness: the bench, the HDL's error, the end of the failed test."""
     for failure in summary.get("failures", [])[:1]:
         if isinstance(failure.get("time_ns"), (int, float)) and failure["time_ns"] >= 0:
             return float(failure["time_ns"])
-    if hdl_errors and hdl_errors[0][0] is not None:
-        return hdl_errors[0][0]
+    if hdl_errors and hdl_errors[0].ns is not None:
+        return hdl_errors[0].ns
     stops = [result.stop_ns for result in results if result.status == "failed"] or [
         r.stop_ns for r in results[-1:]
     ]

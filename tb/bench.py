@@ -17,7 +17,7 @@ import re
 import sys
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,18 @@ class BenchStopped(Exception):
 
 
 class Finding:
-    """What a test with a planted fault must find: its first failure's kind, and words of its message."""
+    """What a test with a planted fault must find: its first failure's kind, words of its message, and of other texts of
+    it by their keys (`tb.report.FAILURE_FIELDS`)."""
 
-    def __init__(self, kind: str, *words: str) -> None:
+    def __init__(self, kind: str, *words: str, **texts: str) -> None:
         self.kind = kind
         self.words = words
+        self.texts = texts
+
+    def missing(self, failure: Mapping[str, object]) -> list[str]:
+        """Words that a failure does not have."""
+        lacking = [word for word in self.words if word not in str(failure["message"])]
+        return lacking + [f"{k}: {v}" for k, v in self.texts.items() if v not in str(failure.get(k, ""))]
 
 
 class BenchTest(uvm_test):
@@ -273,7 +280,7 @@ def _judge(report: Report, planted: Report, name: str, finds: Finding) -> None:
         report.fail(f"the planted fault of {name} was not found")
         return
     first = planted.failures[0]
-    missing = [word for word in finds.words if word not in str(first["message"])]
+    missing = finds.missing(first)
     if first["kind"] != finds.kind or missing:
         report.fail(f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}")
     else:

@@ -184,6 +184,8 @@ class Block:
             path, bound into the design, as `tb.debug` describes them.
         describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is of,
             such as "hart 2", and what it says in words: for the waves and the page of a failure.
+        inspect: modules of the design -> their variables that the bench reads after a failure, to name its cause
+            (`tb.agents.inside`): memories and registers, nothing that is combinational. Published for reading only.
         repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
         timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
         window_ns: how much of the time before and after a failure its waveform shows.
@@ -218,6 +220,7 @@ class Block:
     publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
     probes: tuple[str, ...] = ()
     describe: Mapping[str, Callable[[Mapping[str, int]], tuple[str, str]]] = field(default_factory=dict)
+    inspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()
     timing: bool = False
     window_ns: tuple[int, int] = (10_000, 1_000)

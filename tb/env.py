@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,14 @@ from cocotb.triggers import ClockCycles, Event, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_env, uvm_subscriber
 
-from assay.tb.agents.burst import Beats, BeatUnknown, BurstDriver, BurstMonitor, StreamError
+from assay.tb.agents.burst import (
+    Beats,
+    BeatUnknown,
+    BurstDriver,
+    BurstMonitor,
+    StreamError,
+    StreamTimeout,
+)
 from assay.tb.agents.stream import BeatFormat, Role, StreamAgent, StreamConfig
 from assay.tb.debug import ACTIVE, StreamRecord
 from assay.tb.report import Report
@@ -23,6 +31,7 @@ __all__ = ["CLOCK_NS", "Stream", "StreamEnv"]
 
 CLOCK_NS = 10  #: as every bench top of this project makes it
 RESET_CLOCKS = 3
+STILL = ("hang", "stuck", "run")  #: kinds of failures in which something does not go on
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class StreamEnv(uvm_env):
     def __init__(self, name: str, parent: uvm_component, prefix: str = "") -> None:
         super().__init__(name, parent)
         self.prefix = prefix
+        self._before: list[tuple[Mismatch | StreamError | str, dict[str, object]]] | None = None
 
     def table(self) -> Mapping[str, Stream]:
         """The streams, by name; asked once, in the build phase."""
@@ -147,8 +157,38 @@ class StreamEnv(uvm_env):
         return tuple(self.boards.values())
 
     def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
-        """Record a failure and wake the test, which ends: what follows a first difference is noise."""
+        """Record a failure and wake the test, which ends: what follows a first difference is noise.
+
+        A wrong beat before it, which was not compared so far, comes first: it may be the cause.
+        """
+        if self._before is not None:  # found by the `conclude` below
+            self._before.append((failure, details))
+            return
+        found: list[tuple[Mismatch | StreamError | str, dict[str, object]]] = []
+        if not self.failed.is_set():
+            self._before = found
+            try:
+                self.conclude()
+            finally:
+                self._before = None
+        if isinstance(failure, StreamTimeout) or details.get("kind") in STILL:
+            details.setdefault("waiting", self.waiting())
+        # Of the beats of a clock that of the upstream board comes first, which an environment names last.
+        order = [board.name for board in self.scoreboards if isinstance(board, StreamScoreboard)][::-1]
+
+        def rank(one: Mismatch | StreamError | str) -> tuple[float, int]:
+            if not isinstance(one, Mismatch):
+                return math.inf, 0
+            return one.time_ns, order.index(one.stream) if one.stream in order else len(order)
+
+        earlier = [one for one in found if rank(one[0]) < rank(failure)]
+        for other, more in sorted(earlier, key=lambda one: rank(one[0])):
+            self.report.record(other, **more)
         self.report.record(failure, **details)
+
+    def waiting(self) -> str:
+        """What the parts of the device are doing, a line each, for a failure in which nothing moves; empty: unknown."""
+        return ""
 
     def conclude(self) -> None:
         """Let the scoreboards report what they have found so far: to be called before a failure that may follow

@@ -2,7 +2,8 @@
 """The end of a run: a few lines for people, ``summary.json`` for the runner.
 
 ``summary.json`` has the keys name, passed, simulator, seed, values_compared, words_compared, clocks,
-ideal_clocks, coverage {group: percent}, notes {name: text}, replay, failures [{kind, message, time_ns, ...}].
+ideal_clocks, coverage {group: percent}, notes {name: text}, replay, failures [{kind, message, headline, time_ns, ...}].
+A failure's other keys are those of `tb.scoreboard.Mismatch` and of `FAILURE_FIELDS`, texts all.
 Tests of one run share the file: each adds to what is there.
 """
 
@@ -28,7 +29,7 @@ from assay.tb.agents.direct import counts_code, write_code_coverage
 from assay.tb.coverage import CoverGroup
 from assay.tb.debug import ACTIVE, DebugLog
 from assay.tb.json_file import write_json
-from assay.tb.scoreboard import Mismatch, Scoreboard, StreamScoreboard
+from assay.tb.scoreboard import HEADLINE, Mismatch, Scoreboard, StreamScoreboard
 
 COVERAGE = (
     "coverage"  #: folder of a run's outputs with a folder for each test: its cover groups as JSON, and `CODE`
@@ -36,10 +37,58 @@ COVERAGE = (
 CODE = "code.dat"  #: what of the design a test has executed, in a build with coverage (Verilator's format)
 RUN_DIR = "ASSAY_RUN_DIR"  #: environment variable: folder of this run's outputs
 #: Keys of a failure's entry that a person reads, each with its label.
-FAILURE_FIELDS = {"where": "at", "expected": "expected", "seen": "seen", "bits": "unlike", "hint": "golden"}
+FAILURE_FIELDS = {
+    "more": "",
+    "stream": "stream",
+    "where": "at",
+    "cause": "cause",
+    "reads": "it read",
+    "writer": "written by",
+    "addresses": "addresses",
+    "expected": "expected",
+    "seen": "seen",
+    "bits": "unlike",
+    "hint": "golden",
+    "waiting": "waiting",
+    "earlier": "before it",
+}
 #: Kind of the failure of a test during which the simulation ended.
 ENDED_EARLY = "simulation ended"
 REPLAY = "ASSAY_REPLAY"  #: environment variable: the command that repeats this run
+
+
+def headline(message: str) -> tuple[str, str]:
+    """A message's beginning, for a line of at most `HEADLINE` characters, and its rest."""
+    first, _, rest = message.strip().partition("\n")
+    if len(first) <= HEADLINE:
+        return first, rest
+    for mark in ("; ", ": ", ", ", " "):
+        at = first.rfind(mark, HEADLINE // 3, HEADLINE - 1)
+        if at > 0:
+            break
+    else:
+        at, mark = HEADLINE, ""
+    more = first[at + len(mark) :]
+    return first[:at] + mark.strip(), f"{more}\n{rest}" if rest else more
+
+
+def told(failure: Mapping[str, object]) -> list[tuple[str, str]]:
+    """A failure of ``summary.json`` as lines for people, a label and a text each: first the headline, then what it does
+    not say, nothing twice."""
+    message = str(failure.get("message") or "no message")
+    first, more = headline(message)
+    said = str(failure.get("headline") or first)
+    lines = [("", said)]
+    fields = {**failure, "more": more} if said == first else failure
+    for key, label in FAILURE_FIELDS.items():
+        text = str(fields.get(key) or "")
+        if text and text not in said:
+            lines.append((label, text))
+            said += f"\n{text}"
+    time_ns = failure.get("time_ns", -1)
+    if isinstance(time_ns, (int, float)) and time_ns >= 0 and f"{time_ns:,.0f} ns" not in said:
+        lines.append(("time", f"{time_ns:,.0f} ns"))
+    return lines
 
 
 class Failed(AssertionError):
@@ -125,10 +174,14 @@ class Report:
                 "stream": failure.port,
                 "index": failure.beat,
                 "cycle": failure.cycle,
+                "earlier": failure.earlier,
             }
         else:
             entry = {"kind": "error", "message": failure, "time_ns": -1}
-        self.failures.append({**entry, **details})
+        entry = {**entry, **details}
+        self.failures.append(
+            {**entry, "headline": entry.get("headline") or headline(str(entry["message"]))[0]}
+        )
 
     def look_for(self, board: StreamScoreboard, beat: int) -> None:
         """Note when a beat comes in which a user wants to see a place (`tb.debug.AT`); the first one found counts."""
@@ -282,13 +335,11 @@ class Report:
 
     @staticmethod
     def _first_failure(failure: Mapping[str, object]) -> list[str]:
-        """The first failure: sentence, then place, bit patterns and time, one a line."""
-        lines = [f"  first failure: {failure['message']}"]
-        for key, label in FAILURE_FIELDS.items():
-            if failure.get(key):
-                lines.append(f"    {label:8} {failure[key]}")
-        if failure.get("time_ns", -1) != -1:
-            lines.append(f"    {'time':8} {failure['time_ns']:,.0f} ns")
+        """The first failure: its headline, then the rest, one line each."""
+        (_, first), *rest = told(failure)
+        lines = [f"  first failure: {first}"]
+        for label, text in rest:
+            lines += [f"    {label if not n else '':10} {line}" for n, line in enumerate(text.splitlines())]
         return lines
 
 

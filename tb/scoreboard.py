@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,7 +21,31 @@ from assay.tb.agents.burst import Beats
 #: Beats after a difference that are awaited before it is named: they tell a wrong beat from a lost or repeated one.
 EVIDENCE = 16
 
+#: Characters of a headline: a line of the terminal has 120, and a label before it.
+HEADLINE = 89
+
 KINDS = ("mismatch", "unknown", "lost", "repeated", "unexpected", "nothing compared")
+
+
+class Explanation(NamedTuple):
+    """What a bench says of a difference beside the difference itself; every field may be empty.
+
+    Attributes:
+        hint: what the golden model computed on the way there.
+        cause: the block that is to blame, and of what.
+        reads: what the wrong beat was made of: what of it is wrong, expected and seen.
+        writer: who wrote that, and when.
+        addresses: golden's, beside those seen where there are some.
+    """
+
+    hint: str = ""
+    cause: str = ""
+    reads: str = ""
+    writer: str = ""
+    addresses: str = ""
+
+
+UNEXPLAINED = Explanation()
 
 
 @dataclass(frozen=True)
@@ -37,9 +61,10 @@ class Mismatch:
         cycle: clock of the beat as the bench counts; -1 when unknown.
         time_ns: simulation time of the beat; -1 when unknown.
         where: the place in the design's terms, from the caller's `locate`.
-        hint: what the golden model computed on the way there, from the caller's `explain`.
+        hint, cause, reads, writer, addresses: from the caller's `explain`, see `Explanation`.
+        message: one sentence with all of it that fits into one.
+        headline: what is wrong, and whose fault it is, in the few words of a line; empty: the message's beginning.
         span_ns: for how long before the beat the design has worked at it, so that the waves show it.
-        message: one sentence.
     """
 
     stream: str
@@ -53,6 +78,11 @@ class Mismatch:
     time_ns: float = -1
     where: str = ""
     hint: str = ""
+    cause: str = ""
+    reads: str = ""
+    writer: str = ""
+    addresses: str = ""
+    headline: str = ""
     span_ns: float = 0
 
     def __str__(self) -> str:
@@ -125,7 +155,7 @@ class StreamScoreboard:
         name: of the stream, for messages.
         beat_format: the payload.
         locate: beat index -> place in the design's terms.
-        explain: beat index, unlike bits uint8[bytes] -> what the golden model computed for that beat.
+        explain: beat index, unlike bits uint8[bytes] -> why the beat is wrong; a text is an explanation's hint.
         on_mismatch: called with the first `Mismatch`, be it found here or by `finish`. After the first
             difference nothing more is compared: what follows is noise.
         clock_ns, origin_ns: simulation time of the bench's clock number 0 and the clock period, to turn a
@@ -137,6 +167,7 @@ class StreamScoreboard:
         mismatches: everything found.
         watched: number of a beat that somebody wants to see; -1: none.
         on_watched: called with the time in ns at which it came.
+        last_cycle: clock of the last beat that came since reset; -1: none has.
     """
 
     def __init__(
@@ -145,7 +176,7 @@ class StreamScoreboard:
         beat_format: BeatFormat,
         *,
         locate: Callable[[int], str] | None = None,
-        explain: Callable[[int, np.ndarray], str] | None = None,
+        explain: Callable[[int, np.ndarray], Explanation | str] | None = None,
         on_mismatch: Callable[[Mismatch], None] | None = None,
         clock_ns: float = 10,
         origin_ns: float = 0,
@@ -168,6 +199,8 @@ class StreamScoreboard:
         self._seen = _Queue(beat_format.bytes)
         self._unknown: _Queue | None = None  # from the first X on
         self._cycles = _Queue(1, np.uint32)
+        self._wrong = 0  # place of the wrong beat among those seen
+        self.last_cycle = -1
 
     @property
     def _queues(self) -> list[_Queue]:
@@ -217,6 +250,8 @@ class StreamScoreboard:
         if self._unknown is not None:
             self._unknown.append(np.zeros_like(beats.payload) if beats.unknown is None else beats.unknown)
         self._cycles.append(beats.cycles.reshape(-1, 1))
+        if len(beats):
+            self.last_cycle = int(beats.cycles[-1])
         self._compare()
 
     def conclude(self) -> list[Mismatch]:
@@ -233,6 +268,7 @@ class StreamScoreboard:
         """Forget what waits on both sides: a reset dropped it. Counts and findings stay."""
         self.conclude()
         self._later.clear()
+        self.last_cycle = -1
         for queue in self._queues:
             queue.take(len(queue))
 
@@ -249,8 +285,10 @@ class StreamScoreboard:
                 self._report(
                     "lost",
                     first,
-                    f"{len(expected)} expected beats never came",
+                    f"{len(expected)} expected beats never came"
+                    + (" after this clock, in which the last one came" if self.last_cycle >= 0 else ""),
                     expected=self.format.describe(expected[0]),
+                    cycle=max(self.last_cycle, 0),  # where the first missing one was due
                 )
             elif len(seen):
                 self._report(
@@ -294,6 +332,7 @@ class StreamScoreboard:
             return
         index = self.beats_compared + at
         self.beats_compared = index + 1
+        self._wrong = at
         cycle = int(self._cycles.peek()[at, 0])
         if strange is not None and unknown[at]:
             kind, text, unlike = "unknown", "a beat is X", strange[at]
@@ -308,9 +347,21 @@ class StreamScoreboard:
             seen=self.format.describe(seen[at]),
             bits=self._name_bits(unlike),
             cycle=cycle,
-            hint=self.explain(index, unlike) if self.explain and kind == "mismatch" else "",
+            why=self._why(index, unlike) if kind in ("mismatch", "unknown") else UNEXPLAINED,
             where=self.place(index, unlike, expected[at] if kind == "mismatch" else None),
         )
+
+    @property
+    def come(self) -> np.ndarray:
+        """uint8[n, bytes]: for `explain`: what has come from the first wrong beat on."""
+        return self._seen.peek()[self._wrong :]
+
+    def _why(self, index: int, unlike: np.ndarray) -> Explanation:
+        try:
+            why = self.explain(index, unlike) if self.explain else ""
+        except Exception as error:  # whatever it is, the difference itself must be told
+            why = f"not known: the explanation ended with {type(error).__name__}: {error}"
+        return Explanation(why) if isinstance(why, str) else why
 
     def _classify(self, expected: np.ndarray, seen: np.ndarray, at: int) -> tuple[str, str]:
         """Whether one beat was lost or repeated: do both sides agree again when shifted by one from `at` on?
@@ -361,7 +412,7 @@ class StreamScoreboard:
         seen: str = "",
         bits: str = "",
         cycle: int = -1,
-        hint: str = "",
+        why: Explanation = UNEXPLAINED,
         where: str | None = None,
     ) -> None:
         if where is None:
@@ -379,9 +430,16 @@ class StreamScoreboard:
             message += f"; unlike bits {bits}"
         if cycle >= 0:
             message += f"; clock {cycle}, {time_ns:,.0f} ns"
-        span_ns = self.span(index) * self.clock_ns if index >= 0 else 0
+        if why.cause:
+            message += f"; cause: {why.cause}"
+        at = self.name + (f", beat {index}" if index >= 0 else "")
+        short = [f"{at}: {text}: {why.cause}", f"{at}: {why.cause}", why.cause] if why.cause else []
+        headline = next((each for each in short if len(each) <= HEADLINE), f"{at}: {text}")
         found = Mismatch(
-            self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where, hint, span_ns
+            *(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where),
+            *why,
+            headline=headline,
+            span_ns=self.span(index) * self.clock_ns if index >= 0 else 0,
         )
         self.mismatches.append(found)
         if self.on_mismatch:

@@ -397,7 +397,8 @@ class StreamBench(BenchTest):
             if signal.read_known() == value:
                 return
             await self.clocks(1)
-        raise StreamTimeout(pin, f"{pin} has not become {value} for {limit} clocks; it is {signal.read()[0]}")
+        said = f"{pin} has not become {value} for {limit} clocks; it is {signal.read()[0]}"
+        raise StreamTimeout(pin, said, quiet_ns=limit * self.clock_ns)
 
     def interrupt(self, pin: str) -> Interrupt:
         """Watch an interrupt line."""

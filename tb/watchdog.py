@@ -83,6 +83,7 @@ class Watchdog:
                         "all",
                         f"nothing has moved for {quiet * step} clocks and no port waits: the test waits for "
                         "something of its own",
+                        quiet_ns=quiet * step * self.clock_ns,
                     )
                 )
                 return
@@ -91,5 +92,9 @@ class Watchdog:
         said = "; ".join(one.waiting() for one in waiting)
         name = getattr(waiting[0], "name", "all")
         self.on_error(
-            StreamTimeout(name, f"nothing has moved for {clocks} clocks (the bench's quiet_clocks): {said}")
+            StreamTimeout(
+                name,
+                f"nothing has moved for {clocks} clocks (the bench's quiet_clocks): {said}",
+                quiet_ns=clocks * self.clock_ns,
+            )
         )

@@ -52,8 +52,11 @@ __all__ = [
     "check_configuration",
     "config_causes",
     "plane_order",
+    "pooled_sums",
     "post_process",
+    "read_addresses",
     "run_job",
+    "tile_addresses",
 ]
 
 #: Name of an error cause to its bit in ``mvustatus.cause``.
@@ -410,6 +413,40 @@ def post_process(
     Returns:
         int64 `[groups, lanes]` within `output`.
     """
+    pooled = pooled_sums(
+        acc,
+        scaler=scaler,
+        bias=bias,
+        bias_shift=bias_shift,
+        relu=relu,
+        group_outputs=group_outputs,
+        residual=residual,
+        residual_multiplier=residual_multiplier,
+        residual_shift=residual_shift,
+        stages=stages,
+    )
+    rounding = "half_up" if round_half_up else "truncate"
+    return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
+
+
+def pooled_sums(
+    acc: np.ndarray,
+    *,
+    scaler: np.ndarray,
+    bias: np.ndarray,
+    bias_shift: int,
+    relu: bool = False,
+    group_outputs: int = 1,
+    residual: np.ndarray | None = None,
+    residual_multiplier: int = 0,
+    residual_shift: int = 0,
+    stages: dict[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """What the quantiser gets: `post_process` up to the maximum of a pool group, with the arguments of that.
+
+    Returns:
+        int64 `[groups, lanes]`, of at most `POST_WIDTH` bits.
+    """
     lanes = acc.shape[-1]
     groups = len(acc) // group_outputs
 
@@ -428,10 +465,9 @@ def post_process(
     if relu:
         np.maximum(total, 0, out=total)
     keep("sum", total)
-    pooled = total.max(axis=1)
+    pooled: np.ndarray = total.max(axis=1)
     keep("pooled", pooled)
-    rounding = "half_up" if round_half_up else "truncate"
-    return quantise(pooled, shift, output.bits, output.signed, rounding, saturate)
+    return pooled
 
 
 def config_causes(registers: GivenRegisters) -> int:
@@ -502,7 +538,12 @@ def run_job(
             nothing,
         )
     stages: dict[str, np.ndarray] = {}
-    acc = _accumulate(config, memories, params, stages if keep_stages else None)
+    if keep_stages:
+        clocks = config.complete_outputs()
+        read, weights = read_addresses(config, clocks, params)
+        stages |= {"clocks": clocks, "input_address": read, "weight_address": weights}
+        stages["input_word"] = memories.data[read]
+    acc = _accumulate(config, memories, params)
     values = _post_process(config, memories, params, acc, stages if keep_stages else None)
     output = config.format("output")
     planes = np.stack([(values >> p) & 1 for p in range(output.bits - 1, -1, -1)], axis=1).astype(np.uint8)
@@ -562,12 +603,8 @@ def _ends_inside(config: Configuration) -> bool:
     return int(clocks.sum()) != config.countdown or len(clocks) % config.group_outputs != 0
 
 
-def _accumulate(
-    config: Configuration, memories: Memories, params: MvuParameters, stages: dict[str, np.ndarray] | None
-) -> np.ndarray:
-    """Accumulators of the complete pool groups, int64 `[outputs, lanes]`."""
-    clocks = config.complete_outputs()
-    steps = int(clocks.sum())
+def tile_addresses(config: Configuration, steps: int, params: MvuParameters) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses of the weight tiles and of the input tiles, int64 `[steps]` each, without the offset of the planes."""
     w_program, i_program = config.program("w", NUM_LOOPS), config.program("i", NUM_LOOPS)
     if config.padding:
         skips = {
@@ -578,10 +615,38 @@ def _accumulate(
     else:
         w_address = addresses(w_program, steps, params.weight_depth)
         x_address = addresses(i_program, steps, params.data_depth)
+    return w_address, x_address
+
+
+def read_addresses(
+    config: Configuration, clocks: np.ndarray, params: MvuParameters
+) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses of the words that each multiply clock reads, int64 `[clocks.sum()]`: of inputs, and of weights.
+
+    Args:
+        config: of a legal job.
+        clocks: int64 `[outputs]`, of its first outputs, from `Configuration.complete_outputs`.
+        params: of the MVU.
+    """
+    w_address, x_address = tile_addresses(config, int(clocks.sum()), params)
+    x_bits, w_bits = config.format("input").bits, config.format("weight").bits
+    order = np.array(plane_order(x_bits, w_bits))
+    # A pair of planes takes as many clocks as an output has tiles.
+    step = np.arange(len(x_address)) - np.repeat(np.cumsum(clocks) - clocks, clocks)
+    pair = step // np.repeat(clocks // len(order), clocks)
+    return (
+        (x_address + x_bits - 1 - order[pair, 0]) % params.data_depth,
+        (w_address + w_bits - 1 - order[pair, 1]) % params.weight_depth,
+    )
+
+
+def _accumulate(config: Configuration, memories: Memories, params: MvuParameters) -> np.ndarray:
+    """Accumulators of the complete pool groups, int64 `[outputs, lanes]`."""
+    clocks = config.complete_outputs()
+    steps = int(clocks.sum())
+    w_address, x_address = tile_addresses(config, steps, params)
     pairs = config.format("input").bits * config.format("weight").bits
     first = np.cumsum(clocks) - clocks
-    if stages is not None:
-        stages |= _reads(config, memories, params, clocks, x_address, w_address)
     acc = np.empty((len(clocks), params.lanes), np.int64)
     # Outputs that visit the same weight tiles form one matrix product. All outputs of a length are looked at
     # together, so that their address sequences are the rows of an array.
@@ -598,30 +663,6 @@ def _accumulate(
             x = x_address[first[same, None] + np.arange(length)].reshape(len(same), pairs, -1)
             acc[same] = _matrix_product(config, memories, params, x, weights.reshape(pairs, -1))
     return acc
-
-
-def _reads(
-    config: Configuration,
-    memories: Memories,
-    params: MvuParameters,
-    clocks: np.ndarray,
-    x_address: np.ndarray,
-    w_address: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """What each multiply clock reads, as `JobResult.stages` holds it."""
-    x_format, w_format = config.format("input"), config.format("weight")
-    order = np.array(plane_order(x_format.bits, w_format.bits))
-    # A pair of planes takes as many clocks as an output has tiles.
-    step = np.arange(int(clocks.sum())) - np.repeat(np.cumsum(clocks) - clocks, clocks)
-    pair = step // np.repeat(clocks // len(order), clocks)
-    input_address = (x_address + x_format.bits - 1 - order[pair, 0]) % params.data_depth
-    weight_address = (w_address + w_format.bits - 1 - order[pair, 1]) % params.weight_depth
-    return {
-        "clocks": clocks,
-        "input_address": input_address,
-        "weight_address": weight_address,
-        "input_word": memories.data[input_address],
-    }
 
 
 def _matrix_product(

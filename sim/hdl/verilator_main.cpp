@@ -69,8 +69,8 @@ struct Variable {
   PLI_INT32 bits = 0;
 };
 
-// The variable called `name`, with its scopes as cocotb names them ("top.signal").
-Variable find_variable(const std::string& name) {
+// The variable called `name`, with its scopes as cocotb names them ("top.signal"); an array only where `arrays` says so.
+Variable find_variable(const std::string& name, bool arrays = false) {
   const size_t dot = name.rfind('.');
   if (dot == std::string::npos) return {};
   const std::string scope_name = name.substr(0, dot), variable_name = name.substr(dot + 1);
@@ -81,7 +81,7 @@ Variable find_variable(const std::string& name) {
     if (scope == nullptr) continue;
     const VerilatedVar* const variable = scope->varFind(variable_name.c_str());
     // An array's elements have handles of one name: they are left to Verilator.
-    if (variable == nullptr || variable->isParam() || variable->udims() != 0) continue;
+    if (variable == nullptr || variable->isParam() || (variable->udims() != 0 && !arrays)) continue;
     return {static_cast<uint8_t*>(variable->datap()), variable->totalSize(), static_cast<PLI_INT32>(variable->entBits())};
   }
   return {};
@@ -467,9 +467,10 @@ vpiHandle vpi_put_value(vpiHandle object, p_vpi_value value, p_vpi_time time, PL
   return verilator_vpi_put_value(object, value, time, flags);
 }
 
-// For Python, by ctypes, as the next ones: the memory of the published variable `name` ("top.signal"), and its bytes; null: there is none.
+// For Python, by ctypes, as the next ones: the memory of the published variable `name` ("top.signal"), which may be an array,
+// and its bytes; null: there is none.
 __attribute__((visibility("default"))) const void* assay_variable(const char* name, uint64_t* bytes) {
-  const Variable variable = find_variable(name);
+  const Variable variable = find_variable(name, true);
   *bytes = variable.bytes;
   return variable.data;
 }

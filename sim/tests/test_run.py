@@ -128,20 +128,40 @@ def test_hdl_errors_fail_a_run_whose_tests_pass(
     assert problem in outcome.problems[0]
 
 
+def test_a_task_that_ends_with_an_error_is_named(counter: Block, simulator: str) -> None:
+    outcome = run_job(Job(counter, simulator, 7, ("monitor_raises",)), print)
+    assert not outcome.passed
+    lines = [" ".join(line.split()) for line in report(outcome)]
+    at = lines.index("first failure a task of the bench ended with ValueError:")
+    assert lines[at + 1].startswith("no such channel (bench.py, line ")
+    assert "failed monitor_raises" in lines  # what it says is said above
+
+
 @pytest.mark.parametrize(
-    ("test", "sentence"),
+    ("test", "said"),
     [
-        (
-            "finishes_early",
-            "the simulation ended before the test did: the HDL called $finish or $fatal, or nothing",
-        ),
-        ("monitor_raises", "a task of the bench ended with ValueError: no such channel (bench.py, line "),
+        ("finishes_early", "the HDL ended the simulation"),
+        ("ends_fatally", "the HDL raised an error at 30 ns"),
+        ("stops_early", "the HDL called $stop"),
     ],
 )
-def test_cancelled_test_says_why(counter: Block, simulator: str, test: str, sentence: str) -> None:
+def test_a_stop_by_the_hdl_is_named_with_its_place(
+    counter: Block, simulator: str, test: str, said: str
+) -> None:
     outcome = run_job(Job(counter, simulator, 7, (test,)), print)
     assert not outcome.passed
-    assert f"first failure    {sentence}" in "\n".join(report(outcome))
+    source = (counter.root / "sim/tests/counter/counter_tb.sv").read_text(encoding="utf-8").splitlines()
+    task = {"finishes_early": "$finish", "ends_fatally": "$fatal", "stops_early": "$stop"}[test]
+    (number,) = [n for n, line in enumerate(source, 1) if task in line]
+    lines = report(outcome)
+    (first,) = [n for n, line in enumerate(lines) if line.startswith(f"      problem          {said}")]
+    assert f"sim/tests/counter/counter_tb.sv:{number}" in lines[first] + lines[first + 1]
+    # What Python felt of that is noise: neither cocotb's guess nor the cancelled test is shown.
+    assert "shut down" not in "\n".join(lines)
+    assert "cancelled" not in "\n".join(lines)
+    if simulator == "icarus":
+        assert outcome.failure_ns is not None
+        assert outcome.failure_ns <= 35
 
 
 def test_a_run_without_a_comparison_fails(counter: Block, simulator: str) -> None:

@@ -7,12 +7,13 @@ from assay.golden.parameters import powers
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
+from assay.tb.accelerator_host.state import INSPECT as HOST_INSPECT
 from assay.tb.agents.describe import AXI
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.controller.describe import retired
 from assay.tb.controller.library import files
-from assay.tb.mvu.block import REGISTERS, SMALL_MEMORIES
+from assay.tb.mvu.block import INSPECT, REGISTERS, SMALL_MEMORIES
 
 BLOCK = Block(
     __name__,
@@ -27,6 +28,7 @@ BLOCK = Block(
     probes=("tb/mvu/mvu_probes.sv",),
     describe={**AXI, "trace": retired},
     include_dirs=("rtl/common",),
+    inspect={**INSPECT, **HOST_INSPECT, "accelerator_crossbar": ("served_q",)},
     default_tests=("real_networks", "random_networks"),
     repeated=("mvu",),
     coverage=AcceleratorCoverage,

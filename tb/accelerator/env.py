@@ -24,8 +24,10 @@ from assay.tb.accelerator.passive import (
     MvuWatch,
 )
 from assay.tb.accelerator.tensors import TensorCollector
+from assay.tb.accelerator_host.state import HOST_STATES
 from assay.tb.agents.axi import CHANNELS, AxiManager, channel_formats
 from assay.tb.agents.burst import Beats
+from assay.tb.agents.inside import Inside
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.controller.library import loaded
 from assay.tb.controller.lockstep import Lockstep
@@ -35,6 +37,7 @@ from assay.tb.debug import ACTIVE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.debug import unit_record
 from assay.tb.mvu.env import look_for, port_formats
+from assay.tb.mvu.state import crossbar_waits, unit_waits
 from assay.tb.mvu_array.env import build_parameters
 from assay.tb.scoreboard import StreamScoreboard
 
@@ -97,6 +100,12 @@ class AcceleratorEnv(StreamEnv):
             self.fail,
             CLOCK_NS,
         )
+        self.units = [f"dut.u_array.gen_mvu[{mvu}].u_mvu" for mvu in range(self.params.mvus)]
+        self.mvus.look_for_causes(
+            Inside(self.dut),
+            self.units,
+            lambda mvu, address: "" if self.collector is None else self.collector.name(mvu, address),
+        )
         log, lines = BusLog(self.params.controller), Lines(self.params.mvus)
         self.lockstep = Lockstep(
             self.params.controller,
@@ -127,6 +136,13 @@ class AcceleratorEnv(StreamEnv):
     @property
     def scoreboards(self) -> tuple[StreamScoreboard | Lockstep, ...]:
         return (*(unit.trace for unit in self.mvus.units), self.lockstep)
+
+    def waiting(self) -> str:
+        inside, mvus = Inside(self.dut), self.params.mvus
+        told = [f"MVU {m}: {unit_waits(inside, path)}" for m, path in enumerate(self.units)]
+        told.append(crossbar_waits(inside, "dut.u_array.u_crossbar", mvus))
+        told.append(inside.states("dut.u_host", HOST_STATES))
+        return "\n".join(filter(None, told))
 
     def begin(self, plan: Plan) -> None:
         """A run of this plan begins."""
@@ -170,7 +186,7 @@ class AcceleratorEnv(StreamEnv):
         )
 
     def _word_written(self, mvu: int, beats: Beats) -> None:
-        self.mvus.units[mvu].trace.write(beats)
+        self.mvus.word(mvu, beats)
         if self.collector is not None:
             self.collector.beats(mvu, self.formats[f"u{mvu}_trc"], beats)
 

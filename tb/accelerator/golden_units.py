@@ -24,12 +24,14 @@ class Change(NamedTuple):
         memory: "data", "weights", "scaler" or "bias".
         first: word or entry.
         image: as the memory's of `golden.mvu.functional.Memories`.
+        writer: number of who brings them.
     """
 
     mvus: frozenset[int]
     memory: str
     first: int
     image: np.ndarray
+    writer: int
 
 
 class GoldenUnits:
@@ -43,11 +45,15 @@ class GoldenUnits:
     def __init__(self, mvus: int, params: MvuParameters) -> None:
         self._params = params
         self._memories = [Memories.zeros(params) for _ in range(mvus)]
+        self._writers = np.full((mvus, params.data_depth), -1, np.int32)
 
     def run(
-        self, changes: Iterable[Change], mvu: int, configuration: Configuration
+        self, changes: Iterable[Change], mvu: int, configuration: Configuration, writer: int
     ) -> tuple[JobResult, int | None]:
         """A job of one unit, after these changes; its words go to the units of its destination, too.
+
+        Args:
+            writer: number of the job.
 
         Returns:
             the result, without ``data_memory``, and the job's clocks by the formula; None of an illegal job.
@@ -61,6 +67,7 @@ class GoldenUnits:
         for unit, memories in enumerate(self._memories):
             if result.dest >> unit & 1 or (not result.dest and unit == mvu):
                 memories.data[address] = result.data
+                self._writers[unit, address] = writer
         return result, None if result.causes else job_clocks(configuration).total
 
     def data(self, changes: Iterable[Change], mvu: int, first: int, count: int) -> np.ndarray:
@@ -68,8 +75,19 @@ class GoldenUnits:
         self._change(changes)
         return self._memories[mvu].data[first : first + count].copy()
 
+    def look(
+        self, changes: Iterable[Change], mvu: int, memory: str, index: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `tb.mvu.cause.GoldenMemory`, after these changes."""
+        self._change(changes)
+        words = getattr(self._memories[mvu], memory)[index]
+        return words, self._writers[mvu, index] if memory == "data" else np.full(len(index), -1)
+
     def _change(self, changes: Iterable[Change]) -> None:
         for change in changes:
             for mvu in change.mvus:
                 memory: np.ndarray = getattr(self._memories[mvu], change.memory)
-                memory[change.first : change.first + len(change.image)] = change.image
+                words = slice(change.first, change.first + len(change.image))
+                memory[words] = change.image
+                if change.memory == "data":
+                    self._writers[mvu, words] = change.writer

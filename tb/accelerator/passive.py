@@ -28,10 +28,12 @@ from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.accelerator.golden_units import Change, GoldenUnits
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
+from assay.tb.agents.inside import Inside
 from assay.tb.ahead import Promise, Remote
 from assay.tb.controller.lockstep import Lockstep
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE, BusAccess
 from assay.tb.debug import Axis
+from assay.tb.mvu.cause import CROSSBAR, CauseFinder, Task, Traffic, Writer
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.env import Expectation, OutputScoreboard
 from assay.tb.mvu.jobs import name_words, output_axes
@@ -93,6 +95,8 @@ class MvuWatch:
         strict: whether registers that a step of the plan gives must be those of the job.
         watching: whether jobs are looked at at all.
         multiplied, ideal, busy: clocks of all legal jobs that have ended.
+        writers: of the data memories, in order: jobs and tensors of the host.
+        traffic: the last words that left the units.
     """
 
     def __init__(
@@ -110,6 +114,8 @@ class MvuWatch:
         self.jobs = 0
         self.multiplied = self.ideal = self.busy = 0
         self.origin_ns = 0.0
+        self.writers: list[Writer] = []
+        self.traffic = Traffic(trc, mvus, params.data_depth)
         self._golden = Remote(GoldenUnits, mvus, params)
         self._changes: list[Change] = []  # that the golden units have not been told
         self._trc = trc
@@ -130,6 +136,54 @@ class MvuWatch:
             unit.shadow = {register.address: 0 for register in REGISTERS}
             unit.jobs.clear()
             unit.ends.clear()
+        self.traffic.clear()
+
+    def look_for_causes(self, inside: Inside, paths: Sequence[str], place: Callable[[int, int], str]) -> None:
+        """Let the scoreboards of the traces say why a word is wrong.
+
+        Args:
+            inside, paths: where the units are in the bench top.
+            place: names an address of a unit's data memory.
+        """
+        causes = CauseFinder(
+            inside,
+            paths,
+            self.params,
+            golden=lambda mvu, memory, index: self._call("look", mvu, memory, index).result(),
+            writers=lambda mvu, number: self.writers[number],
+            traffic=self.traffic,
+            time_ns=lambda clock: self.origin_ns + clock * self._clock_ns,
+            place=place,
+        )
+        self._causes = causes
+        for unit in self.units:
+            unit.trace.causes = causes
+
+    def why_memory(self, place: Place) -> dict[str, str]:
+        """Why a tensor is not in the memory from which the host reads it, as texts of a failure."""
+        mvu, index = min(place.mvus), place.base + np.arange(place.words)
+        seen = self._causes.data(mvu, index)
+        if seen is None:
+            return {}
+        golden, writers = self._call("look", mvu, "data", index).result()
+        wrong = np.flatnonzero((golden != seen).any(axis=1))
+        if not len(wrong):
+            cause = f"accelerator_transposer, or the host's port: the data memory of MVU {mvu} holds it right"
+            return {"cause": cause}
+        at = int(wrong[0])
+        why = self._causes.of_word(
+            mvu, int(index[at]), golden[at].tobytes(), seen[at].tobytes(), int(writers[at])
+        )
+        return {} if why is None else {key: text for key, text in why._asdict().items() if text}
+
+    def _note(self, name: str, unit: int | None, block: str, clock: int = -1) -> int:
+        self.writers.append(Writer(name, unit, block, clock))
+        return len(self.writers) - 1
+
+    def word(self, mvu: int, beats: Beats) -> None:
+        """Words that a unit has written, in order: the callback for its trace."""
+        self.traffic.write(mvu, beats)
+        self.units[mvu].trace.write(beats)
 
     def begin(self, steps: Sequence[Sequence[Step]]) -> None:
         """A run begins, in which the units do these steps."""
@@ -142,12 +196,13 @@ class MvuWatch:
     def load(self, load: Load) -> None:
         """Parameters go to some units."""
         memory = {WEIGHTS: "weights", SCALERS: "scaler", BIASES: "bias"}[load.select]
-        self._changes.append(Change(load.mvus, memory, load.first, load.image))
+        self._changes.append(Change(load.mvus, memory, load.first, load.image, -1))
 
     def write(self, place: Place, values: np.ndarray) -> None:
         """A tensor goes to the units of its place."""
         words = pack_activations(values, place.fmt, self.params.lanes)
-        self._changes.append(Change(place.mvus, "data", place.base, words))
+        writer = self._note(f"the host: tensor {place.tensor}", None, "accelerator_transposer")
+        self._changes.append(Change(place.mvus, "data", place.base, words, writer))
 
     def data(self, mvu: int, first: int, count: int) -> np.ndarray:
         """Words of a golden unit's data memory, uint8[count, lanes/8]."""
@@ -194,7 +249,9 @@ class MvuWatch:
         except GoldenError as error:
             self._wrong(f"{name} cannot be run: {error}", clock, "job")
             return
-        job = _Job(name, configuration.countdown, self._call("run", mvu, configuration))
+        writer = self._note(f"{name}, begun at clock {clock:,}", mvu, CROSSBAR, clock)
+        task = Task(mvu, configuration, writer, clock, name)
+        job = _Job(name, configuration.countdown, self._call("run", mvu, configuration, writer))
         unit.jobs.append(job)
 
         def words() -> Expectation | None:
@@ -205,7 +262,7 @@ class MvuWatch:
                 return None
             if not len(result.data):
                 return None
-            return Expectation.of(configuration, result, locate, self._trc, name, axes)
+            return Expectation.of(task, result, locate, self._trc, axes)
 
         if causes:
             expectation = words()

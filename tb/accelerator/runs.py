@@ -222,7 +222,8 @@ class RunDriver(uvm_driver):
         )
         self.values += item.output.size
         if found:
-            self.env.fail(f"{item.get_name()}: {found}", kind="output", time_ns=get_sim_time("ns"))
+            why = self.env.mvus.why_memory(item.plan.places[network.output])
+            self.env.fail(f"{item.get_name()}: {found}", kind="output", time_ns=get_sim_time("ns"), **why)
 
     def _check_clocks(self, item: RunItem, expected: int) -> None:
         assert item.run is not None  # it has run

@@ -89,6 +89,20 @@ class TensorCollector:
                 following = self._current(mvu)
                 self._left[mvu] = following.job.output_words if following else 0
 
+    def name(self, mvu: int, address: int) -> str:
+        """The place in a tensor that a word of an MVU's data memory is for; empty where it is none's."""
+        lanes = self.plan.params.mvu.lanes
+        for place in self.plan.places.values():
+            if mvu in place.mvus and place.base <= address < place.base + place.words:
+                rest, plane = divmod(address - place.base, place.fmt.bits)
+                rest, block = divmod(rest, -(-place.shape[2] // lanes))
+                row, column = divmod(rest, place.shape[1])
+                return (
+                    f"tensor {place.tensor}, row {row}, column {column}, channels from {block * lanes} on, "
+                    f"plane {place.fmt.bits - 1 - plane}"
+                )
+        return ""
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Every tensor that the steps made, int64[H, W, C], in order of execution.
 

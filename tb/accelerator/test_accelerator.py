@@ -354,6 +354,7 @@ class AxiCorners(AcceleratorTest):
                 f"{what}: expected {np.asarray(expected).tolist()}, seen {np.asarray(seen).tolist()}",
                 kind="axi",
                 time_ns=get_sim_time("ns"),
+                earlier=self.env.axi.past(),
             )
 
     async def legal(self) -> None:
@@ -440,18 +441,22 @@ class AxiCorners(AcceleratorTest):
         window = WINDOW_BY_NAME["controller"]
         answer = await axi.read_bursts(window.base + window.size - 16, 4)
         self.equal("a burst over a window's end", answer.resp[2:], [decerr, decerr])
-        self.equal("its data", answer.data[2:], [0, 0])
+        self.equal("the data of the beats behind a window's end", answer.data[2:], [0, 0])
         # One of which a part is refused.
         depth = params.mvu.data_depth
         pair = self.stimulus.rng.integers(0, 1 << 62, 2, np.uint64)
         answer = await axi.write_bursts(data_address(0, depth - 1), 2, pair)
         self.equal("a burst over the data memory's end", answer.resp, [slverr])
         seen = await axi.read(data_address(0, depth - 1), 1)
-        self.equal("its first beat", seen, pair[:1] & np.uint64((1 << params.mvu.lanes) - 1))
+        self.equal(
+            f"word {depth - 1} of MVU 0, the last one, after a burst over the end",
+            seen,
+            pair[:1] & np.uint64((1 << params.mvu.lanes) - 1),
+        )
         # Beats without strobes do nothing.
         answer = await axi.write_bursts(data, 1, one, strobes=0)
         self.equal("a beat without strobes", answer.resp, [0])
-        self.equal("its word", await axi.read(data, 1), kept)
+        self.equal("word 0 of MVU 0 after a write without strobes", await axi.read(data, 1), kept)
         # Parameters for nobody.
         answer = await axi.write_bursts(weights, 1, one)
         self.equal("weights for no MVU", answer.resp, [slverr])
@@ -460,7 +465,7 @@ class AxiCorners(AcceleratorTest):
         self.equal("a WRAP burst", answer.resp, [slverr, slverr])
         answer = await axi.write_bursts(data, 2, np.zeros(2, np.uint64), burst=2)
         self.equal("a WRAP burst written", answer.resp, [slverr])
-        self.equal("its word", (await axi.read(data, 1)), kept)
+        self.equal("word 0 of MVU 0 after a WRAP burst written there", (await axi.read(data, 1)), kept)
         # After all that the port answers as before.
         answer = await axi.read_bursts(data, 1, burst=INCR)
         self.equal("a read after all that", answer.resp, [0])
@@ -630,7 +635,11 @@ class Misreading(RunDriver):
         return values
 
 
-@Planted.test(finds=Finding("output", "as the host reads it"))
+@Planted.test(
+    finds=Finding(
+        "output", "as the host reads it", cause="accelerator_transposer, or the host's port: the data memory"
+    )
+)
 class PlantedOutput(Planted):
     """An output that the host reads wrong, though it was right on its way, is found."""
 
@@ -677,6 +686,30 @@ class PlantedRegister(Planted):
                 return value ^ 1 if key == MVU_REGISTERS["mvuquant"].address else value
 
         self.env.mvus.units[0].shadow = Altered(shadow)
+
+
+@Planted.test(
+    finds=Finding(
+        "mismatch",
+        "cause: accelerator_transposer: address",
+        writer="the host: tensor",
+        reads="input words of this output are wrong",
+    )
+)
+class PlantedInput(Planted):
+    """Inputs that are not what was written there are named, with who wrote them: not the unit that read them."""
+
+    def tamper_item(self, item: RunItem) -> None:
+        place = item.plan.places[item.plan.network.input]
+
+        async def released(env: AcceleratorEnv) -> None:
+            for mvu in place.mvus:
+                words = await env.host.read_data(mvu, place.base, place.words)
+                spoiled = np.zeros((len(words), 8), np.uint8)
+                spoiled[:, : words.shape[1]] = ~words
+                await env.axi.write(data_address(mvu, place.base), spoiled.view("<u8").reshape(-1))
+
+        item.released = released
 
 
 @AcceleratorTest.test(finds=Finding("nothing compared", "not a single retirement"))

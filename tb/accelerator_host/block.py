@@ -4,6 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
+from assay.tb.accelerator_host.state import INSPECT
 from assay.tb.agents.describe import AXI
 from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
 
@@ -21,6 +22,7 @@ BLOCK = Block(
     ),
     describe=AXI,
     include_dirs=("rtl/common",),
+    inspect=INSPECT,
     default_tests=("random_traffic",),
     coverage=HostCoverage,
     parameters=AcceleratorParameters,

@@ -13,9 +13,11 @@ from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 from assay.tb.accelerator_host.coverage import HostCoverage
 from assay.tb.accelerator_host.record import record_format
 from assay.tb.accelerator_host.scoreboard import PortScoreboard
+from assay.tb.accelerator_host.state import HOST_STATES
 from assay.tb.accelerator_host.stimulus import Step
 from assay.tb.agents.axi import CHANNELS, channel_formats
 from assay.tb.agents.burst import BurstDriver, stream_seed
+from assay.tb.agents.inside import Inside
 from assay.tb.bench import BenchStopped
 from assay.tb.controller.ports import BUS_REQUEST, BUS_RESPONSE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
@@ -57,6 +59,9 @@ class HostEnv(StreamEnv):
         self.dut.units_stall_i.value = 0
         self.dut.units_seed_i.value = stream_seed(self.report.seed, "units")
         self.dut.legal_i.value = 1
+
+    def waiting(self) -> str:
+        return Inside(self.dut).states("dut", HOST_STATES)
 
     def flush(self) -> None:
         super().flush()
@@ -118,7 +123,7 @@ class HostEnv(StreamEnv):
                 self.fail(
                     f"nothing has passed for {_PATIENCE_CLOCKS:,} clocks: {'; '.join(waits)}",
                     kind="hang",
-                    time_ns=get_sim_time("ns"),
+                    time_ns=get_sim_time("ns") - since * CLOCK_NS,
                 )
 
 

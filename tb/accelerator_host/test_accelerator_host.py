@@ -136,7 +136,11 @@ def planted_access(self: Planted, now: dict[str, int]) -> None:
         now["sys.wdata"] ^= 1
 
 
-@Planted.test(finds=Finding("hang", "nothing has passed for", "waits for"))
+@Planted.test(
+    finds=Finding(
+        "hang", "nothing has passed for", "waits for", waiting="u_write: accelerator_axi_write is in St"
+    )
+)
 class PlantedHang(Planted):
     """A port that does not go on is found, and what waits is named."""
 

@@ -8,6 +8,7 @@ are matched to requests by order, and the ID, the number of beats and RLAST of e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ FIXED, INCR = 0, 1  #: AxBURST
 OKAY = 0
 RESPONSES = ("OKAY", "EXOKAY", "SLVERR", "DECERR")
 MOST_BEATS = 256  #: of a burst
+_PAST = 6  #: transfers that are remembered
 BOUNDARY = 4096  #: bytes; no INCR burst crosses a multiple of it
 
 #: Channel to the role of its adapter.
@@ -112,6 +114,7 @@ class AxiManager:
         self._ids = 1 << sources["aw"].format.fields["id"]
         self._next_id = 0
         self.beats = 0  #: of data, written and read
+        self._past: deque[tuple[str, np.ndarray, np.ndarray, int, np.ndarray]] = deque(maxlen=_PAST)
         #: Called with every transfer once it is answered: the beats of aw or ar, those of w, those of b or r,
         #: uint8[n, bytes] each.
         self.on_transfer: Callable[[Mapping[str, np.ndarray]], None] = lambda channels: None
@@ -159,6 +162,7 @@ class AxiManager:
         fields = self._writes.response.format.unpack(payload)
         self._check_ids("b", fields["id"], ids)
         self.beats += len(last)
+        self._past.append(("write", addresses, lengths, size, fields["resp"]))
         return AxiAnswer(fields["resp"].astype(np.uint8))
 
     async def read_bursts(
@@ -181,6 +185,7 @@ class AxiManager:
                 AxiError("r", f"RLAST {said} at beat {at} of bursts of {lengths.tolist()[:8]} beats")
             )
         self.beats += len(payload)
+        self._past.append(("read", addresses, lengths, size, fields["resp"]))
         return AxiAnswer(fields["resp"].astype(np.uint8), fields["data"])
 
     # ---------------------------------------------------------------------------------------------
@@ -222,6 +227,18 @@ class AxiManager:
         return (answer.data >> (addresses % np.uint64(self._data_bytes) * np.uint64(8))).astype(np.uint32)
 
     # ---------------------------------------------------------------------------------------------
+    def past(self) -> str:
+        """The last transfers and their answers, the last one at the end, a line each: for messages."""
+        told = []
+        for what, addresses, lengths, size, resp in self._past:
+            answers = ", ".join(RESPONSES[code] for code in np.unique(resp).tolist())
+            bursts = f"{len(addresses)} bursts, the first " if len(addresses) > 1 else ""
+            beats = f"{int(lengths[0])} beats" if lengths[0] != 1 else "1 beat"
+            told.append(
+                f"{what} of {bursts}{beats} of {size} bytes from 0x{int(addresses[0]):08x} on: {answers}"
+            )
+        return "\n".join(told)
+
     def check_finished(self) -> None:
         """Raises `StreamError` when accesses are still unanswered: to be called at the end of a test."""
         self._writes.check_finished()
@@ -255,10 +272,12 @@ class AxiManager:
         if not answer.okay:
             at = int(np.argmax(answer.resp != OKAY))
             channel = "r" if what == "read" else "b"
-            raise AxiError(
+            error = AxiError(
                 channel,
                 f"a {what} from 0x{int(addresses[at]):08x} on is answered {RESPONSES[answer.resp[at]]}",
             )
+            error.earlier = self.past()
+            raise error
 
     @staticmethod
     def _cut(address: int, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -146,7 +146,9 @@ class AxiPins(_Axi):
             return await with_timeout(access, self._limit_ns, "ns", round_mode="round")
         except SimTimeoutError:
             raise StreamTimeout(
-                self.name, f"{what} has not been answered for {self._timeout_clocks} clocks"
+                self.name,
+                f"{what} has not been answered for {self._timeout_clocks} clocks",
+                quiet_ns=self._limit_ns,
             ) from None
         finally:
             self._doing = ""

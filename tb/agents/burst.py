@@ -32,6 +32,7 @@ from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.direct import Feeder, memory_of, number_at
 
 CYCLE_BYTES = 4  #: bytes of the clock count that a burst_sink puts above every beat (its TimeWidth is 32)
+LOOKS = 16  #: in a driver's `timeout_clocks`
 NEVER, ALWAYS = 0, 256  #: ends of the stall probability's scale, in 1/256 for each clock
 
 
@@ -42,15 +43,18 @@ class StreamError(Exception):
         port: name of the stream.
         beat: index of the beat since reset or `flush`, -1 when none can be named.
         cycle: clock of the beat as counted by the bench, -1 when unknown.
-        time_ns: simulation time of the report.
+        time_ns: simulation time of the report, or where it began (`quiet_ns` before).
+        earlier: what went on at the port before, a line each; empty: nothing is known of it.
     """
 
-    def __init__(self, port: str, message: str, beat: int = -1, cycle: int = -1) -> None:
+    earlier = ""
+
+    def __init__(self, port: str, message: str, beat: int = -1, cycle: int = -1, quiet_ns: float = 0) -> None:
         super().__init__(f"port {port}: {message}")
         self.port = port
         self.beat = beat
         self.cycle = cycle
-        self.time_ns = get_sim_time("ns")
+        self.time_ns = get_sim_time("ns") - quiet_ns
 
 
 class StreamTimeout(StreamError):
@@ -324,19 +328,26 @@ class BurstDriver(_Stalling, BusDriver):
             self.bus.valid.value = self._valid = valid
 
     async def _watch_progress(self) -> None:
-        """Look once in `timeout_clocks` whether any beat has passed since the last look."""
+        """Look now and then whether any beat has passed since the last look."""
         before = None
+        step = max(1, self.timeout_clocks // LOOKS)
+        quiet = 0  # clocks
         while True:
-            await Timer(self.timeout_clocks * self._clock_ns, "ns", round_mode="round")
+            await Timer(step * self._clock_ns, "ns", round_mode="round")
             beats = _number(self.bus.beats)
             waiting = self._job is not None or _number(self.bus.idle) == 0
-            if waiting and beats is not None and beats == before:
+            quiet = quiet + step if waiting and beats is not None and beats == before else 0
+            if quiet >= self.timeout_clocks:
                 what = " (every beat is withheld: stall 256 of 256)" if self._stall == ALWAYS else ""
                 self.on_error(
                     StreamTimeout(
-                        self.name, f"beat {beats} not accepted for {self.timeout_clocks} clocks{what}", beats
+                        self.name,
+                        f"beat {beats} not accepted for {self.timeout_clocks} clocks{what}",
+                        beats or 0,
+                        quiet_ns=quiet * self._clock_ns,
                     )
                 )
+                quiet = 0
             before = beats if waiting else None
 
     async def _watch_error(self) -> None:

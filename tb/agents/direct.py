@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PORTABLE", "Feeder", "counts_code", "memory_of", "number_at", "write_code_coverage"]
+__all__ = ["PORTABLE", "Feeder", "counts_code", "memory_at", "memory_of", "number_at", "write_code_coverage"]
 
 PORTABLE = "ASSAY_PORTABLE"  #: environment variable: 1: through VPI, as in any other simulator
 
@@ -50,11 +50,16 @@ def memory_of(handle: Any) -> np.ndarray | None:
     Returns:
         None where the simulator does not offer it.
     """
+    return memory_at(handle._path)
+
+
+def memory_at(path: str) -> np.ndarray | None:
+    """As `memory_of`, of a signal by its path from the top on, which may lead into instances."""
     program = _program()
     if program is None:
         return None
     size = ctypes.c_uint64()
-    address = program.assay_variable(handle._path.encode(), ctypes.byref(size))
+    address = program.assay_variable(path.encode(), ctypes.byref(size))
     if not address:
         return None
     return np.ctypeslib.as_array((ctypes.c_uint8 * size.value).from_address(address))

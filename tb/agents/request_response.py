@@ -200,6 +200,7 @@ class RequestResponse:
                         f"answer {read.seen} of {read.wanted} reads has not come for "
                         f"{self._timeout_clocks} clocks: lost",
                         self.response.received,
+                        quiet_ns=self._timeout_clocks * self._clock_ns,
                     ) from None
         if read.dropped:
             raise StreamReset(

@@ -22,7 +22,7 @@ def has_signal(entity: Any, name: str) -> bool:
 
 
 def find_signal(entity: Any, name: str) -> Any:
-    """The signal called `name` in `entity`; dots lead into instances.
+    """The signal called `name` in `entity`; dots lead into instances, ``[n]`` into arrays of them or of words.
 
     Raises:
         SignalMissing: there is none; the message names those that are spelled alike.
@@ -40,8 +40,11 @@ def find_signal(entity: Any, name: str) -> Any:
 
 def _look_up(entity: Any, name: str) -> Any:
     handle = entity
-    for part in name.split("."):
-        handle = getattr(handle, part, None)
+    for part in name.replace("[", ".[").lstrip(".").split("."):
+        try:
+            handle = handle[int(part[1:-1])] if part.startswith("[") else getattr(handle, part, None)
+        except (IndexError, KeyError, TypeError):
+            return None
     return handle
 
 

@@ -539,7 +539,7 @@ class Lockstep:
         record = Retirement(*seen)
         hart = record.hart
         where = f"hart {hart}, pc 0x{record.pc_rdata:08x}: {self._disassemble(record.insn)}"
-        expected = shown = names = ""
+        expected = shown = names = cause = ""
         kind = "check"
         if made is not None:
             kind = "mismatch"
@@ -548,6 +548,10 @@ class Lockstep:
             names = ", ".join(unlike)
             expected = " ".join(f"{n}=0x{getattr(golden, n):x}" for n in unlike)
             shown = " ".join(f"{n}=0x{getattr(record, n):x}" for n in unlike)
+            if "csr" in unlike:
+                names = names.replace("csr", f"csr {_csr_name(record.insn)}")
+                if record.csr == _written_to_csr(golden):
+                    cause = "the CSR instruction read what it writes itself: it was executed twice"
             if "insn" in unlike:
                 expected += f" ({self._disassemble(golden.insn)})"
             why = f"{names} {'differs' if len(unlike) == 1 else 'differ'}; expected {expected}, seen {shown}"
@@ -556,6 +560,7 @@ class Lockstep:
         elif record.intr:
             where += f", first of the handler of 0x{record.cause:08x}"
         message = f"{where}: {why}; clock {clock}, {self._time_ns(clock):,.0f} ns"
+        message += f"; cause: {cause}" if cause else ""
         self._fail(
             Mismatch(
                 self.name,
@@ -568,6 +573,8 @@ class Lockstep:
                 clock,
                 self._time_ns(clock),
                 self._history(hart, clock),
+                cause=cause,
+                headline=f"{where}: {names} {'differ' if ',' in names else 'differs'}" if names else "",
             )
         )
 
@@ -592,3 +599,20 @@ class Lockstep:
 
     def _disassemble(self, insn: int) -> str:
         return disassemble(insn, mul_div=bool(self.params.mul_div))
+
+
+def _csr_name(insn: int) -> str:
+    """The name of the CSR of a CSR instruction, or its number."""
+    number = insn >> 20
+    return next((name for name, csr in BY_NAME.items() if csr.address == number), f"0x{number:03x}")
+
+
+def _written_to_csr(golden: Retirement) -> int | None:
+    """What a CSR instruction writes, from what it must read; None: nothing, or that is no change."""
+    function = golden.insn >> 12 & 7
+    source = golden.insn >> 15 & 31
+    value = source if function & 4 else golden.rs1_rdata
+    if function & 3 != 1 and not source:
+        return None
+    written = {1: value, 2: golden.csr | value, 3: golden.csr & ~value}.get(function & 3)
+    return None if written == golden.csr else written

@@ -14,6 +14,16 @@ SMALL_MEMORIES = {"DataBanks": 4, "BankDepth": 16, "WeightDepth": 16, "ChannelDe
 REGISTERS = {"mvu_regs.next_q": "a job's configuration, of which all words are used at once"}
 """Arrays of the RTL that are flip-flops, though they have enough words for a memory, and why."""
 
+INSPECT = {
+    "ram_1r1w": ("mem",),
+    "mvu_regs": ("pending_q", "done_q", "error_q"),
+    "mvu_sequencer": ("state_q", "remaining_q", "slots_q"),
+    "mvu_residual": ("running_q", "free_q", "unclaimed_q"),
+    "mvu_serialiser": ("plane_q",),
+    "fifo": ("count_q",),
+}
+"""What a bench reads inside of an MVU after a failure (tb/mvu/inside.py)."""
+
 BLOCK = Block(
     __name__,
     summary="bit-serial matrix-vector unit",
@@ -26,6 +36,7 @@ BLOCK = Block(
     ),
     probes=("tb/mvu/mvu_probes.sv",),
     include_dirs=("rtl/common",),
+    inspect=INSPECT,
     default_tests=("real_layers", "corners", "random_jobs"),
     test_modules=("test_mvu", "test_mvu_control"),
     coverage=MvuCoverage,

@@ -71,7 +71,7 @@ def job_record(first: int, job: Expectation, params: MvuParameters) -> JobRecord
     low_bits = {"quantised": bits}
     reads = dict.fromkeys(("input_address", "weight_address", "input_word"), ends)
     two = {probe: np.asarray(array).reshape(len(array), -1) for probe, array in values.items()}
-    return JobRecord(job.name, first, two, each, axes, lane_axes, low_bits=low_bits, ends=reads)
+    return JobRecord(job.task.name, first, two, each, axes, lane_axes, low_bits=low_bits, ends=reads)
 
 
 def unit_record(

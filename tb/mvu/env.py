@@ -15,12 +15,13 @@ from cocotb.triggers import Event
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component
 
-from assay.golden.mvu.functional import Configuration, GivenRegisters, JobResult, Memories, run_job
+from assay.golden.mvu.functional import GivenRegisters, JobResult, Memories, run_job
 from assay.golden.mvu.jobs import TensorSpec
-from assay.golden.mvu.layout import unpack_activations
+from assay.golden.mvu.layout import unpack_activations, values_of_planes
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import ADDRESS_WIDTH
 from assay.tb.agents.burst import Beats, StreamError
+from assay.tb.agents.inside import Inside
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.memory import MemoryPort
 from assay.tb.agents.register import RegisterAgent, RegisterPort
@@ -29,11 +30,14 @@ from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
 from assay.tb.debug import ACTIVE, AT, Axis, UnitRecord, find_output
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
+from assay.tb.mvu.cause import CauseFinder, Operands, Task, Traffic, Writer, suspect
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.debug import unit_record
+from assay.tb.mvu.state import unit_waits
 from assay.tb.report import Report
-from assay.tb.scoreboard import Mismatch, StreamScoreboard
+from assay.tb.scoreboard import Explanation, Mismatch, StreamScoreboard
 
+FIRST_WORDS = 8  #: whose addresses a message shows
 WEIGHT, SCALER, BIAS = 0, 1, 2  #: `select` of the parameter port
 SOURCES = ("reg_req", "mem_req", "xbi", "prm")
 SINKS = ("reg_rsp", "mem_rsp", "xbo")
@@ -75,9 +79,8 @@ class Expectation:
         result: of the golden MVU.
         bits: words of an output block, one for each bit plane.
         outputs: of a pool group.
-        name: of the job.
+        task: the job, for who looks for the cause of a wrong word.
         axes: of the output tensor, see `tb.debug.JobRecord`; empty for a job that writes none.
-        clocks: that a pool group takes, at most, without waiting.
     """
 
     beats: np.ndarray
@@ -85,44 +88,70 @@ class Expectation:
     result: JobResult
     bits: int
     outputs: int
-    name: str = ""
+    task: Task
     axes: Sequence[Axis] = ()
-    clocks: int = 0
 
     @classmethod
     def of(
         cls,
-        registers: GivenRegisters,
+        task: Task,
         result: JobResult,
         locate: Callable[[int], str],
         trc: BeatFormat,
-        name: str = "",
         axes: Sequence[Axis] = (),
     ) -> Expectation:
-        """What a job with these registers, which the golden MVU has run, must show on a stream like ``trc``."""
-        configuration = Configuration.of(registers)
+        """What a job, which the golden MVU has run, must show on a stream like ``trc``."""
         return cls(
             beats=trc.pack(data=result.data, addr=result.address, dest=result.dest),
             locate=locate,
             result=result,
-            bits=configuration.format("output").bits,
-            outputs=configuration.group_outputs,
-            name=name,
+            bits=task.configuration.format("output").bits,
+            outputs=task.configuration.group_outputs,
+            task=task,
             axes=axes,
-            clocks=configuration.output_clocks * configuration.group_outputs,
         )
 
-    def explain(self, index: int, lane: int) -> str:
-        """The golden MVU's numbers behind one lane of one word, in the order of the data path."""
+    def explain(self, index: int, lane: int, operands: Operands | None = None) -> str:
+        """The golden MVU's numbers behind one lane of one word, in the order of the data path.
+
+        Args:
+            index, lane: of the word, in the word.
+            operands: what the accumulators meet in the post-processing, where that is known.
+        """
         group = index // self.bits
-        sums = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs, lane].tolist()
+        sums = self.sums(group)[:, lane].tolist()
         value = int(self.result.values[group, lane])
+        configuration = self.task.configuration
+        fields = configuration.fields
         pooled = f"accumulators of the pool group {sums}" if self.outputs > 1 else f"accumulator {sums[0]}"
         code = value & ((1 << self.bits) - 1)
+        post = ""
+        if operands is not None:
+            post = f"times scaler {operands.scaler[lane]}"
+            if operands.bias[lane]:
+                post += f", plus bias {operands.bias[lane]} << {fields['mvuscaler']['bias_shift']}"
+            if fields["mvuconfig1"]["residual"]:
+                known = operands.residual
+                residual = (
+                    "(overwritten since)" if known is None else ", ".join(map(str, known[:, lane].tolist()))
+                )
+                scaler = fields["mvurscaler"]
+                post += f", plus residual {residual} * {scaler['value']} << {scaler['shift']}"
+            post += ", ReLU" if fields["mvuconfig1"]["relu"] else ""
+            quant = fields["mvuquant"]
+            post += f", >> {quant['msb'] + 1 - self.bits}"
+            post += ", rounded half up" if quant["round_half_up"] else ", truncated"
+            post += ", saturated, " if quant["saturate"] else ", wrapped, "
         return (
-            f"lane {lane}: {pooled} (in dut.u_mac), quantised {value} = 0b{code:0{self.bits}b} "
-            f"(in dut.u_post; its most significant plane leaves first)"
+            f"lane {lane}: input {configuration.format('input')} by weight {configuration.format('weight')}: {pooled} "
+            f"(in u_mac), {post}quantised {value} = 0b{code:0{self.bits}b} {configuration.format('output')} "
+            f"(in u_post; its most significant plane leaves first)"
         )
+
+    def sums(self, group: int) -> np.ndarray:
+        """int64[outputs, lanes]: the accumulators of a pool group."""
+        made: np.ndarray = self.result.accumulators[group * self.outputs : (group + 1) * self.outputs]
+        return made.astype(np.int64)
 
 
 class OutputScoreboard(StreamScoreboard):
@@ -132,11 +161,17 @@ class OutputScoreboard(StreamScoreboard):
         alter: for tests of this scoreboard: changes the words that a job must write.
         jobs: since the last reset, each with its first beat.
         on_job: called with each of these as it is added.
+        causes: looks for the cause of a wrong word; None: nobody does.
+        blamed: the cause of every wrong word, where that is known from where the stream is; empty: it is not.
     """
 
-    def __init__(self, name: str, beat_format: BeatFormat, lanes: int, **options: Any) -> None:
+    def __init__(
+        self, name: str, beat_format: BeatFormat, lanes: int, blamed: str = "", **options: Any
+    ) -> None:
         super().__init__(name, beat_format, locate=self._locate, explain=self._explain, **options)
         self.lanes = lanes
+        self.causes: CauseFinder | None = None
+        self.blamed = blamed
         self.alter: Callable[[np.ndarray], np.ndarray] = lambda beats: beats
         self.jobs: list[tuple[int, Expectation]] = []
         self.on_job: Callable[[int, Expectation], None] = lambda first, job: None
@@ -193,24 +228,69 @@ class OutputScoreboard(StreamScoreboard):
 
     def span(self, index: int) -> int:
         found = self._job(index)
-        return 2 * found[1].clocks + _PIPELINE if found else 0
+        if found is None:
+            return 0
+        configuration = found[1].task.configuration
+        return 2 * configuration.output_clocks * configuration.group_outputs + _PIPELINE
 
-    def _explain(self, index: int, unlike: np.ndarray) -> str:
+    def _explain(self, index: int, unlike: np.ndarray) -> Explanation | str:
+        found = self._job(index)
+        if found is None:
+            return ""
+        at, job = found
         fields = [name for name, bits in self.format.unpack(unlike[None]).items() if bits.any()]
-        if fields != ["data"]:
-            return (
+        if "data" not in fields:
+            hint = (
                 f"unlike fields: {', '.join(fields)}; the word went to the wrong place, or another word came"
             )
+            if self.causes is None:
+                return hint
+            seen = self.format.unpack(self.come[:FIRST_WORDS])["addr"].tolist()
+            golden = self.format.unpack(job.beats[at:][:FIRST_WORDS])["addr"].tolist()
+            why = self.causes.of_output(job.task, at // job.bits, addresses=True)
+            shown = f"output, from this word on: golden {_listed(golden)}, seen {_listed(seen)}"
+            return why._replace(addresses=f"{shown}; {why.addresses}")
         lanes = np.flatnonzero(np.unpackbits(unlike, bitorder="little")[: self.lanes])
-        found = self._job(index)
-        return found[1].explain(found[0], int(lanes[0])) if found and len(lanes) else ""
+        lane = int(lanes[0]) if len(lanes) else 0
+        if self.causes is None:
+            return job.explain(at, lane)
+        group = at // job.bits
+        operands = self.causes.operands(job.task, group)
+        why = self.causes.of_output(job.task, group)._replace(hint=job.explain(at, lane, operands))
+        seen_values = None if why.writer else self._values_seen(at, job)
+        if seen_values is not None:
+            module, phrase = suspect(job.task.configuration, job.sums(group), operands, seen_values)
+            if module:
+                return why._replace(cause=f"{module} of MVU {job.task.unit}, as if {phrase}", addresses="")
+            if why.reads:
+                more = "no single step of mvu_post explains the value: look at mvu_mac and at the addresses it reads"
+                return why._replace(reads=f"{why.reads}; {more}")
+        return why
+
+    def _values_seen(self, at: int, job: Expectation) -> np.ndarray | None:
+        """int64[lanes], the values that have come in the output with the job's word `at`; None: a plane is missing.
+
+        The planes before `at` were right.
+        """
+        first = at - at % job.bits
+        come = self.come[: first + job.bits - at]
+        words = np.concatenate([job.beats[first:at], come])
+        if len(words) < job.bits:
+            return None
+        planes = np.unpackbits(words, axis=1, bitorder="little")[:, : self.lanes]  # data is the lowest field
+        values: np.ndarray = values_of_planes(planes, job.task.configuration.format("output"))
+        return values
+
+
+def _listed(addresses: list[int]) -> str:
+    return " ".join(map(str, addresses)) or "nothing"
 
 
 def look_for(report: Report, board: OutputScoreboard) -> None:
     """Where a user wants to see a place of a network, look for it in the jobs whose words `board` compares."""
 
     def look(first: int, job: Expectation) -> None:
-        output = find_output(AT, job.name, job.axes, [Axis("channel", board.lanes)])
+        output = find_output(AT, job.task.name, job.axes, [Axis("channel", board.lanes)])
         if output is not None:
             report.look_for(board, first + output * job.bits)
 
@@ -240,13 +320,18 @@ class GoldenMvu:
     """The reference: memories as the bench has filled them, changed by every job as the device should.
 
     A job may be computed ahead, see `start`; whoever looks at the memories finds it done.
+
+    Attributes:
+        writers: of the data memory, in order.
     """
 
     def __init__(self, params: MvuParameters) -> None:
         self.params = params
         self._memories = Memories.zeros(params)
         self._written = np.zeros(params.data_depth, bool)
-        self._started: tuple[Promise[JobResult], Callable[[JobResult], None]] | None = None
+        self.writers: list[Writer] = []
+        self._writer = np.full(params.data_depth, -1, np.int32)
+        self._started: tuple[Promise[JobResult], Callable[[JobResult], None], int] | None = None
 
     @property
     def memories(self) -> Memories:
@@ -260,36 +345,60 @@ class GoldenMvu:
         self.catch_up()
         return self._written
 
-    def load(self, base: int, words: np.ndarray) -> None:
-        """Write data memory words."""
-        self.memories.data[base : base + len(words)] = words
-        self._written[base : base + len(words)] = True
+    def note(self, writer: Writer) -> int:
+        """Somebody is going to write data words; gives his number."""
+        self.writers.append(writer)
+        return len(self.writers) - 1
+
+    def load(self, base: int, words: np.ndarray, port: str = "host") -> None:
+        """Write data memory words, through this port."""
+        writer = Writer(
+            f"the {port} port's words for addresses {base} to {base + len(words) - 1}",
+            None,
+            "mvu_data_memory",
+        )
+        self.put(base + np.arange(len(words)), words, self.note(writer))
+
+    def put(self, address: np.ndarray, words: np.ndarray, writer: int) -> None:
+        """Write data memory words at addresses [n], as the writer of a number."""
+        self.memories.data[address] = words
+        self._written[address] = True
+        self._writer[address] = writer
+
+    def look(self, memory: str, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `tb.mvu.cause.GoldenMemory`."""
+        words = getattr(self.memories, memory)[index]
+        return words, self._writer[index] if memory == "data" else np.full(len(index), -1)
 
     def run(self, registers: GivenRegisters) -> JobResult:
         """Run a job and keep what it writes to the own data memory."""
-        return self._keep(run_job(registers, self.memories, self.params, keep_stages=ACTIVE))
+        writer = self.note(Writer("a job of this unit", 0, "mvu_data_memory"))
+        return self._keep(run_job(registers, self.memories, self.params, keep_stages=ACTIVE), writer)
 
     def start(
-        self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool = True
+        self, registers: GivenRegisters, then: Callable[[JobResult], None], beside: bool, writer: int
     ) -> None:
-        """As `run`; `then` gets the result, where it is computed beside the simulation in the next `catch_up`, and then
-        without ``data_memory``."""
+        """Run a job and keep what it writes to the own data memory.
+
+        Args:
+            then: gets the result; where it is computed beside the simulation, in the next `catch_up`, and then without
+                ``data_memory``.
+            writer: number of the job.
+        """
         if beside:
-            self._started = ahead(run_apart, registers, self.memories, self.params), then
+            self._started = ahead(run_apart, registers, self.memories, self.params), then, writer
         else:
-            then(self.run(registers))
+            then(self._keep(run_job(registers, self.memories, self.params, keep_stages=ACTIVE), writer))
 
     def catch_up(self) -> None:
         """Wait for the job that was started, if any."""
         if self._started is not None:
-            (promise, then), self._started = self._started, None
-            then(self._keep(promise.result()))
+            (promise, then, writer), self._started = self._started, None
+            then(self._keep(promise.result(), writer))
 
-    def _keep(self, result: JobResult) -> JobResult:
+    def _keep(self, result: JobResult, writer: int) -> JobResult:
         if result.dest == 0:
-            address = result.address % self.params.data_depth
-            self._memories.data[address] = result.data
-            self._written[address] = True
+            self.put(result.address % self.params.data_depth, result.data, writer)
         return result
 
 
@@ -307,7 +416,12 @@ class MvuUnit(StreamEnv):
         golden: reference.
         trace: scoreboard of ``trc``.
         busy: clocks of every ended job, in order.
+        causes: looks for the cause of a wrong word.
+        traffic: the last words that left the unit.
     """
+
+    number = 0  #: of the unit, for messages
+    device = "dut"  #: its instance, below the bench top
 
     def __init__(
         self, name: str, parent: uvm_component, params: MvuParameters, prefix: str, roles: Mapping[str, Role]
@@ -335,9 +449,12 @@ class MvuUnit(StreamEnv):
         self.golden = GoldenMvu(self.params)
         self.coverage = MvuCoverage()
         self.busy: list[int] = []
-        self._written_at = np.zeros(self.params.data_depth, np.int64)
-        self._just_written: list[Beats] = []  # what it does not know so far
         self.job_ended = Event()
+        self.traffic = self.make_traffic()
+        self.causes = self.find_causes()
+        for board in self.boards.values():
+            if isinstance(board, OutputScoreboard):
+                board.causes = self.causes
         if ACTIVE:
             self.report.debug.units.append(self._unit_record)
         look_for(self.report, self.trace)
@@ -356,6 +473,33 @@ class MvuUnit(StreamEnv):
         self.registers = RegisterPort(self.bus["reg_req"], self.bus["reg_rsp"], **options)
         self.memory = MemoryPort(self.bus["mem_req"], self.bus["mem_rsp"], **options)
         self.interrupt = Interrupt(getattr(self.dut, f"{self.prefix}irq_o"), clock_ns=CLOCK_NS)
+
+    def make_traffic(self) -> Traffic:
+        """The record of what leaves the unit."""
+        return Traffic(port_formats(self.params)["trc"], 1, self.params.data_depth)
+
+    def find_causes(self) -> CauseFinder:
+        """Who looks for the cause of a wrong word."""
+        return CauseFinder(
+            inside=Inside(self.dut),
+            paths=(self.device,),
+            params=self.params,
+            golden=lambda unit, memory, index: self.golden.look(memory, index),
+            writers=lambda unit, number: self.golden.writers[number],
+            traffic=self.traffic,
+            time_ns=self.time_of,
+        )
+
+    def waiting(self) -> str:
+        return unit_waits(self.causes.inside, self.device)
+
+    def last_moved(self) -> float:
+        """Simulation time in ns of the last word that left the unit; -1: none has."""
+        return self.time_of(self.trace.last_cycle) if self.trace.last_cycle >= 0 else -1
+
+    def time_of(self, clock: int) -> float:
+        """Simulation time of one of the bench's clocks, in ns."""
+        return self.trace.origin_ns + clock * CLOCK_NS
 
     @property
     def crossbar(self) -> OutputScoreboard:
@@ -380,6 +524,7 @@ class MvuUnit(StreamEnv):
         self.registers.flush()
         self.memory.flush()
         self.busy.clear()
+        self.traffic.clear()
 
     def waits(self) -> dict[str, int]:
         """Clocks in which accesses to the data memory or the crossbar output waited, by requester, since reset."""
@@ -421,16 +566,24 @@ class MvuUnit(StreamEnv):
                 "expected": f"0x{golden[word].tobytes()[::-1].hex()}",
                 "seen": f"0x{words[word].tobytes()[::-1].hex()}",
             }
-        clock = int(self._clocks_of_words()[spec.base + word])
-        when = self.trace.origin_ns + clock * CLOCK_NS
+        address = spec.base + word
+        left = self.traffic.last_to(self.number, address)
+        when = get_sim_time("ns") if left is None else self.time_of(left.clock)
+        at = "" if left is None else f"; word {address} left at clock {left.clock}, {when:,.0f} ns"
         self.fail(
             f"{what}: expected {bits['expected']}, seen {bits['seen']}; the words were right when they left the "
-            f"serialiser (stream trc), so a write was lost or another one hit them; word {spec.base + word} left at "
-            f"clock {clock}, {when:,.0f} ns",
+            f"serialiser (stream trc), so a write was lost or another one hit them{at}",
             kind="memory",
             time_ns=when,
             **bits,
+            **self._why_memory(address, golden[word], words[word]),
         )
+
+    def _why_memory(self, address: int, expected: np.ndarray, seen: np.ndarray) -> dict[str, str]:
+        """Why a word of the data memory is wrong."""
+        _, writers = self.golden.look("data", np.array([address]))
+        why = self.causes.of_word(self.number, address, expected.tobytes(), seen.tobytes(), int(writers[0]))
+        return {} if why is None else {key: text for key, text in why._asdict().items() if text}
 
     def compare_words(self, what: str, addresses: int | np.ndarray, words: np.ndarray) -> None:
         """Compare data memory words uint8[n, lanes/8], at addresses [n] or from one on, with the golden MVU's."""
@@ -451,20 +604,12 @@ class MvuUnit(StreamEnv):
                 time_ns=get_sim_time("ns"),
                 expected=expected,
                 seen=seen,
+                **self._why_memory(int(places[at]), golden[at], words[at]),
             )
 
     def _word_written(self, beats: Beats) -> None:
-        self._just_written.append(beats)
+        self.traffic.write(self.number, beats)
         self.trace.write(beats)
-
-    def _clocks_of_words(self) -> np.ndarray:
-        """int64[data_depth]: clock in which each data memory word last left the serialiser."""
-        for beats in self._just_written:
-            words = self.formats["trc"].unpack(beats.payload)
-            own = words["dest"] == 0
-            self._written_at[words["addr"][own] % self.params.data_depth] = beats.cycles[own]
-        self._just_written.clear()
-        return self._written_at
 
     def _job_ended(self, beats: Beats) -> None:
         self.job_ended.set()

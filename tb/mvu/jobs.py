@@ -21,6 +21,7 @@ from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.debug import Axis
 from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.cause import Task, Writer
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
 
 STATUS = BY_NAME["mvustatus"]
@@ -125,6 +126,7 @@ class _Running:
     countdown: int
     ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
     causes: int
+    begun: float  #: simulation time in ns of the handing over
     waits: dict[str, int] = field(default_factory=dict)
 
 
@@ -192,7 +194,7 @@ class JobPlayer:
         if beats:
             waits.append(cocotb.start_soon(env.agents["prm"].bus.send(np.concatenate(beats))))
         for image in item.images:
-            env.golden.load(image.base, image.words)
+            env.golden.load(image.base, image.words, "crossbar" if image.crossbar else "host")
             if image.crossbar:
                 address = image.base + np.arange(len(image.words))
                 payload = env.formats["xbi"].pack(data=image.words, addr=address)
@@ -203,7 +205,7 @@ class JobPlayer:
             await task
         for name, agent in env.agents.items():
             if name in ("prm", "mem_req", "xbi"):
-                await self._or_stop(agent.bus.drain())
+                await self.or_stop(agent.bus.drain())
 
     async def start(self, item: JobItem) -> None:
         """Write the registers that differ from what the device holds, the command last; expect the result, which the
@@ -220,24 +222,30 @@ class JobPlayer:
         ideal = None
         if not causes:
             ideal = ahead(job_clocks, item.registers) if beside else Promise(job_clocks(item.registers))
-        env.golden.start(item.registers, partial(self._made, item), beside)
-        self._running.append(_Running(item, countdown, ideal, causes, env.waits()))
+        writer = env.golden.note(
+            Writer(f"job {item.get_name()} of MVU {env.number}", env.number, "mvu_serialiser")
+        )
+        name = env.golden.writers[writer].name
+        task = Task(env.number, Configuration.of(item.registers), writer, name=name)
+        env.golden.start(item.registers, partial(self._made, item, task), beside, writer)
+        self._running.append(_Running(item, countdown, ideal, causes, get_sim_time("ns"), env.waits()))
         self._causes |= causes
         self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
-        await self._or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+        await self.or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
 
-    def _made(self, item: JobItem, result: JobResult) -> None:
+    def _made(self, item: JobItem, task: Task, result: JobResult) -> None:
         item.made(result)
         if len(result.data):
-            self.expect(item, result)
+            self.expect(item, result, task)
 
-    def expect(self, item: JobItem, result: JobResult) -> None:
+    def expect(self, item: JobItem, result: JobResult, task: Task | None = None) -> None:
         """Let the scoreboards await the words of a job."""
         env = self.env
-        expected = Expectation.of(
-            item.registers, result, item.locate, env.formats["trc"], item.get_name(), item.axes
+        task = task or Task(
+            env.number, Configuration.of(item.registers), len(env.golden.writers), name=item.get_name()
         )
+        expected = Expectation.of(task, result, item.locate, env.formats["trc"], item.axes)
         env.trace.expect_job(expected)
         if result.dest:
             env.crossbar.expect_job(expected)
@@ -247,7 +255,7 @@ class JobPlayer:
         env = self.env
         while self._running:
             running = self._running[0]
-            await self._or_stop(self._end_of_job(running))
+            await self.or_stop(self._end_of_job(running))
             env.golden.catch_up()
             if env.failed.is_set():
                 raise BenchStopped
@@ -258,14 +266,14 @@ class JobPlayer:
                 # The next one began with this one's end.
                 self._running[0].waits = env.waits()
             else:
-                await self._or_stop(self._check_status())
+                await self.or_stop(self._check_status())
             if running.item.output is not None and not running.causes:
                 await self._check_memory(running.item)
         await env.settle()
         if env.failed.is_set():
             raise BenchStopped
 
-    async def _or_stop(self, work: Coroutine[object, object, None]) -> None:
+    async def or_stop(self, work: Coroutine[object, object, None]) -> None:
         """Await `work` unless a failure is recorded meanwhile."""
         ended, _ = await select(work, self.env.failed.wait())
         if ended == 1 or self.env.failed.is_set():
@@ -280,10 +288,14 @@ class JobPlayer:
             try:
                 await with_timeout(env.job_ended.wait(), patience * CLOCK_NS, "ns")
             except SimTimeoutError:
+                last = env.last_moved()
+                since = "the job began" if running.begun > last else "its last word so far left"
+                due = max(running.begun, last)
                 env.fail(
-                    f"job {running.item.get_name()} has not ended after {patience} clocks: the unit hangs",
+                    f"MVU {env.number} hangs: job {running.item.get_name()} has not ended after {patience} clocks; "
+                    f"{since} at {due:,.0f} ns, {env.trace.outstanding} words of it are missing",
                     kind="hang",
-                    time_ns=get_sim_time("ns"),
+                    time_ns=due,
                 )
                 return
 

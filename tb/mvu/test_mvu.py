@@ -379,6 +379,36 @@ def planted_stall_for_ever(self: Planted, item: JobItem) -> None:
     self.env.agents["reg_req"].bus.stall = ALWAYS
 
 
+@Planted.test(
+    finds=Finding("mismatch", "cause: mvu_data_memory: address", reads="input words of this output are wrong")
+)
+def planted_input(self: Planted, item: JobItem) -> None:
+    """Inputs that are not what was written there are named, with who wrote them: not the unit that read them."""
+    start = self.driver.start
+
+    async def overwrite_first(job: JobItem) -> None:
+        for image in job.images:
+            await self.env.memory.write(image.base, ~image.words)
+        await self.driver.or_stop(self.env.agents["mem_req"].bus.drain())
+        await start(job)
+
+    self.driver.start = overwrite_first  # type: ignore[assignment]
+
+
+@Planted.test(
+    finds=Finding(
+        "hang", "MVU 0 hangs: job random0", waiting="whose word is not taken: own memory or crossbar"
+    )
+)
+class PlantedHang(Planted):
+    """A unit that does not go on is named, with what it waits for."""
+
+    async def body(self) -> None:
+        (item,) = self.stimulus.random_items(1, 600, dest=1)
+        self.env.agents["xbo"].bus.stall = ALWAYS
+        await self.play([item])
+
+
 @MvuTest.test(finds=Finding("nothing compared", "nothing was verified"))
 async def planted_nothing(self: MvuTest) -> None:
     """A run that compared nothing fails."""

@@ -4,6 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.mvu.block import INSPECT
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 
 BLOCK = Block(
@@ -14,6 +15,7 @@ BLOCK = Block(
     lint=Lint("mvu_array", ("rtl/accelerator/mvu_array.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
     probes=("tb/mvu/mvu_probes.sv",),
     include_dirs=("rtl/common",),
+    inspect={**INSPECT, "accelerator_crossbar": ("served_q",)},
     default_tests=("random_rounds", "storms"),
     repeated=("mvu",),
     coverage=CrossbarCoverage,

@@ -18,6 +18,7 @@ from assay.golden.mvu.parameters import CROSSBAR_PORTS
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats
 from assay.tb.env import CLOCK_NS
+from assay.tb.mvu.cause import CROSSBAR
 from assay.tb.mvu.env import Expectation, OutputScoreboard
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 from assay.tb.scoreboard import Mismatch
@@ -64,6 +65,7 @@ class CrossbarScoreboard:
                 f"crossbar {source} to {dest}",
                 self._word,
                 lanes=lanes,
+                blamed=f"{CROSSBAR}: what left MVU {source} right arrives at MVU {dest} wrong",
                 on_mismatch=on_mismatch,
                 clock_ns=CLOCK_NS,
             )

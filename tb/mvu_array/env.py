@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,12 +14,15 @@ from cocotb.triggers import Timer
 from pyuvm import uvm_component
 
 from assay.golden.accelerator.parameters import AcceleratorParameters
+from assay.tb.agents.burst import StreamError
 from assay.tb.agents.stream import Role
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
-from assay.tb.mvu.env import Expectation, MvuUnit
+from assay.tb.mvu.cause import CROSSBAR, CauseFinder, Traffic, Writer
+from assay.tb.mvu.env import Expectation, MvuUnit, port_formats
+from assay.tb.mvu.state import crossbar_waits, unit_waits
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 from assay.tb.mvu_array.crossbar import RECORD, Arbitration, CrossbarScoreboard, delivered_format
-from assay.tb.scoreboard import StreamScoreboard
+from assay.tb.scoreboard import Mismatch, StreamScoreboard
 
 __all__ = ["ArrayUnit", "MvuArrayEnv", "build_parameters"]
 
@@ -45,6 +49,19 @@ class ArrayUnit(MvuUnit):
         super().__init__(f"unit{number}", array, array.params.mvu, f"u{number}_", _ROLES)
         self.array = array
         self.number = number
+        self.device = f"dut.gen_mvu[{number}].u_mvu"
+
+    def make_traffic(self) -> Traffic:
+        return self.array.traffic
+
+    def find_causes(self) -> CauseFinder:
+        units = self.array.units
+        return replace(
+            super().find_causes(),
+            paths=[unit.device for unit in units],
+            golden=lambda unit, memory, index: units[unit].golden.look(memory, index),
+            writers=lambda unit, number: units[unit].golden.writers[number],
+        )
 
     def probes(self) -> tuple[str, str]:
         return f"dut.gen_mvu[{self.number}].u_mvu.u_probes", f"MVU {self.number}"
@@ -56,6 +73,14 @@ class ArrayUnit(MvuUnit):
     def expect_job(self, job: Expectation) -> None:
         """Words of a job that leave the unit: to be found at, and in the memory of, each of their destinations."""
         self.array.expect_job(self.number, job)
+
+    def waiting(self) -> str:
+        return self.array.waiting()
+
+    def fail(self, failure: Mismatch | StreamError | str, **details: object) -> None:
+        if not isinstance(failure, Mismatch):
+            self.golden.catch_up()
+        self.array.fail(failure, **details)
 
 
 class MvuArrayEnv(StreamEnv):
@@ -73,6 +98,7 @@ class MvuArrayEnv(StreamEnv):
     def table(self) -> Mapping[str, Stream]:
         count, lanes = self.params.mvus, self.params.mvu.lanes
         self.coverage = CrossbarCoverage(count)
+        self.traffic = Traffic(port_formats(self.params.mvu)["trc"], count, self.params.mvu.data_depth)
         self.crossbar = CrossbarScoreboard(count, lanes, self.fail)
         self.arbitration = Arbitration(count, self.coverage, self.fail)
         delivered = delivered_format(lanes)
@@ -89,15 +115,19 @@ class MvuArrayEnv(StreamEnv):
     def scoreboards(self) -> tuple[StreamScoreboard, ...]:
         return (*(unit.trace for unit in self.units), *self.crossbar.pairs.values())
 
+    def waiting(self) -> str:
+        inside = self.units[0].causes.inside
+        told = [f"MVU {unit.number}: {unit_waits(inside, unit.device)}" for unit in self.units]
+        return "\n".join(filter(None, [*told, crossbar_waits(inside, "dut.u_crossbar", len(self.units))]))
+
     def expect_job(self, source: int, job: Expectation) -> None:
         """Words that leave `source`: at the crossbar, and in the memories afterwards."""
         self.crossbar.expect_job(source, job)
         words = job.result
         for dest in self.crossbar.destinations(words.dest):
             golden = self.units[dest].golden
-            address = words.address % self.params.mvu.data_depth
-            golden.memories.data[address] = words.data
-            golden.written[address] = True
+            writer = golden.note(Writer(f"a job of MVU {source}", source, CROSSBAR))
+            golden.put(words.address % self.params.mvu.data_depth, words.data, writer)
 
     def flush(self) -> None:
         """Drop everything in flight: called in a reset. The golden MVUs' memories stay."""

@@ -8,6 +8,7 @@ from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.model import ArrayModel
 from assay.tb.pe_array.networks import check
+from assay.tb.pe_array.state import INSPECT
 
 # Small arrays: odd sizes, one vector, one lane, each width.
 SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
@@ -26,6 +27,7 @@ BLOCK = Block(
     ),
     probes=("tb/pe_array/pe_array_probes.sv",),
     include_dirs=("rtl/common",),
+    inspect=INSPECT,
     default_tests=("real_layers", "corners"),
     test_modules=("test_pe_array", "test_pe_array_control"),
     coverage=PeArrayCoverage,

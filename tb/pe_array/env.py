@@ -18,6 +18,7 @@ from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.registers import ADDRESS_WIDTH, ArrayOp, LaneOp, Rescaling
 from assay.golden.pe_array.tile import OutputBeats, Tile, output_packets, read_output
 from assay.tb.agents.burst import NEVER, Beats
+from assay.tb.agents.inside import Inside
 from assay.tb.agents.interrupt import Interrupt
 from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
@@ -27,6 +28,7 @@ from assay.tb.debug import ACTIVE
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.debug import unit_record
+from assay.tb.pe_array.state import STATES
 from assay.tb.scoreboard import StreamScoreboard
 
 WAITS = ("wgt", "pix", "out")
@@ -293,6 +295,9 @@ class PeArrayEnv(StreamEnv):
         )
         self.cdb_set("port", self.registers, "registers")
         self.interrupt = Interrupt(self.dut.irq_o, clock_ns=CLOCK_NS)
+
+    def waiting(self) -> str:
+        return Inside(self.dut).states("dut", STATES)
 
     def flush(self) -> None:
         super().flush()

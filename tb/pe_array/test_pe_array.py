@@ -437,7 +437,9 @@ def planted_beat_more(self: Planted, item: TileItem) -> None:
     self.alter_expectation(lambda beats: beats[:-1])
 
 
-@Planted.test(finds=Finding("hang", "the array hangs", "stream pix is empty"))
+@Planted.test(
+    finds=Finding("hang", "the array hangs", "stream pix is empty", waiting="u_pixels: takes pixel packets")
+)
 def planted_hang(self: Planted, item: TileItem) -> None:
     """A tile that never ends is named; the run does not hang."""
     tile, _ = item.computed

@@ -214,12 +214,15 @@ class TileDriver(uvm_driver):
             try:
                 await self.or_stop(with_timeout(self.env.progress.wait(), patience * CLOCK_NS, "ns"))
             except SimTimeoutError:
-                self.env.conclude()
+                results = self.env.results
+                # The first missing beat was due behind the last one that came.
+                moved = results.origin_ns + max(results.last_cycle, 0) * CLOCK_NS
+                due = max(moved, get_sim_time("ns") - patience * CLOCK_NS)
                 self.env.fail(
-                    f"no output beat for {patience} clocks, but {self.env.results.outstanding} beats of "
-                    f"{self.env.results.tiles_outstanding} tiles are due: the array hangs; {self._hung()}",
+                    f"no output beat for {patience} clocks, but {results.outstanding} beats of "
+                    f"{results.tiles_outstanding} tiles are due: the array hangs; {self._hung()}",
                     kind="hang",
-                    time_ns=get_sim_time("ns"),
+                    time_ns=due,
                 )
                 raise BenchStopped from None
 

@@ -11,8 +11,8 @@ import pytest
 from assay.tb.agents.beat_format import BeatFormat
 from assay.tb.agents.burst import Beats, StreamError
 from assay.tb.coverage import CoverGroup, CoverPoint
-from assay.tb.report import Failed, Report, write_json
-from assay.tb.scoreboard import StreamScoreboard
+from assay.tb.report import Failed, Report, headline, told, write_json
+from assay.tb.scoreboard import HEADLINE, Explanation, StreamScoreboard
 
 FORMAT = BeatFormat([("data", 8)])
 
@@ -142,3 +142,115 @@ def test_a_traceback_is_for_what_the_report_does_not_say(error, told, caplog):
         logging.getLogger("cocotb.regression").warning("real_layers failed", exc_info=raised)
     assert "real_layers failed" in caplog.text
     assert ("Traceback" in caplog.text) == told
+
+
+# -------------------------------------------------------------------------------------------------
+# The line of a failure, and those below it
+# -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("message", "first", "rest"),
+    [
+        ("short", "short", ""),
+        ("one line\nand another", "one line", "and another"),
+        ("a" * 60 + "; " + "b" * 60, "a" * 60 + ";", "b" * 60),
+        ("a" * 40 + ": " + "b" * 60 + ", c", "a" * 40 + ":", "b" * 60 + ", c"),
+        ("word " * 30, ("word " * 17).strip(), ("word " * 13).strip()),
+        ("x" * 200, "x" * HEADLINE, "x" * (200 - HEADLINE)),
+        ("a" * 100 + "\nmore", "a" * HEADLINE, "a" * 11 + "\nmore"),
+    ],
+)
+def test_a_long_message_is_cut_where_a_thought_ends(message: str, first: str, rest: str) -> None:
+    assert headline(message) == (first, rest)
+
+
+def test_the_lines_below_do_not_repeat_the_first(run_dir) -> None:
+    failure = {
+        "message": "x = 0: expected 2, seen 1; cause: the multiplier",
+        "headline": "x = 0: expected 2, seen 1: the multiplier",
+        "expected": "2",
+        "seen": "1",
+        "cause": "the multiplier",
+        "where": "row 3",
+        "time_ns": 1234.0,
+    }
+    assert told(failure) == [
+        ("", "x = 0: expected 2, seen 1: the multiplier"),
+        ("at", "row 3"),
+        ("time", "1,234 ns"),
+    ]
+    assert told({"message": "late; clock 9, 1,234 ns", "time_ns": 1234}) == [("", "late; clock 9, 1,234 ns")]
+    long = "the job was busy for 2036 clocks; " + "its accesses waited " * 5
+    assert [label for label, _ in told({"message": long, "time_ns": -1})] == ["", ""]
+
+
+def test_a_mismatch_has_a_headline_with_its_cause_if_that_fits(run_dir) -> None:
+    for cause, expected in (
+        ("", "xbo, beat 1: a beat differs"),
+        ("the sum", "xbo, beat 1: a beat differs: the sum"),
+        ("c" * 70, "xbo, beat 1: " + "c" * 70),
+        ("c" * 85, "c" * 85),
+        ("c" * 120, "xbo, beat 1: a beat differs"),
+    ):
+        found = []
+        board = StreamScoreboard(
+            "xbo",
+            FORMAT,
+            locate=lambda i: f"lane {i}",
+            explain=lambda i, unlike, cause=cause: Explanation("sum 5", cause, "input 3", "the host"),
+            on_mismatch=found.append,
+        )
+        board.expect(FORMAT.pack(data=[1, 2, 3]))
+        board.write(Beats("xbo", 0, np.arange(3, dtype=np.uint32), FORMAT.pack(data=[1, 7, 3])))
+        board.conclude()
+        failure = found[0].as_failure()
+        assert failure["headline"] == expected
+        assert len(expected) <= HEADLINE
+        lines = dict(told(failure))
+        assert lines[""] == expected
+        assert lines["at"] == "lane 1"
+        assert lines.get("cause", "") == (cause if cause and cause not in expected else "")
+        assert (lines["it read"], lines["written by"], lines["golden"]) == ("input 3", "the host", "sum 5")
+        assert (lines["expected"], lines["seen"]) == ("data=0x02", "data=0x07")
+
+
+def test_a_text_as_explanation_is_a_hint(run_dir) -> None:
+    found = []
+    board = StreamScoreboard("xbo", FORMAT, explain=lambda i, unlike: "sum 5", on_mismatch=found.append)
+    board.expect(FORMAT.pack(data=[1]))
+    board.write(Beats("xbo", 0, np.zeros(1, np.uint32), FORMAT.pack(data=[2])))
+    board.conclude()
+    assert (found[0].hint, found[0].cause) == ("sum 5", "")
+
+
+def test_what_never_came_was_due_behind_the_last_beat(run_dir) -> None:
+    report = Report("mvu", out=lambda text: None)
+    board = StreamScoreboard("xbo", FORMAT, on_mismatch=report.record, origin_ns=7, clock_ns=10)
+    board.expect(FORMAT.pack(data=[1, 2, 3]))
+    board.write(Beats("xbo", 0, np.array([40, 41], np.uint32), FORMAT.pack(data=[1, 2])))
+    board.finish()
+    (failure,) = report.failures
+    assert (failure["kind"], failure["time_ns"]) == ("lost", 417)
+    assert "1 expected beats never came after this clock" in failure["message"]
+
+
+def test_what_a_port_did_before_belongs_to_its_error(run_dir, monkeypatch) -> None:
+    monkeypatch.setattr("assay.tb.agents.burst.get_sim_time", lambda unit: 500)
+    report = Report("mvu", out=lambda text: None)
+    error = StreamError("r", "a read from 0x10 on is answered SLVERR", quiet_ns=100)
+    assert error.time_ns == 400
+    error.earlier = "write of 1 beat of 8 bytes from 0x00000008 on: SLVERR"
+    report.record(error)
+    assert ("before it", error.earlier) in told(report.failures[0])
+
+
+def test_an_explanation_that_fails_hides_no_difference(run_dir) -> None:
+    def explain(index: int, unlike: np.ndarray) -> str:
+        raise KeyError("lane")
+
+    found = []
+    board = StreamScoreboard("xbo", FORMAT, explain=explain, on_mismatch=found.append)
+    board.expect(FORMAT.pack(data=[1]))
+    board.write(Beats("xbo", 0, np.zeros(1, np.uint32), FORMAT.pack(data=[2])))
+    board.conclude()
+    assert (found[0].kind, found[0].seen) == ("mismatch", "data=0x02")
+    assert found[0].hint == "not known: the explanation ended with KeyError: 'lane'"

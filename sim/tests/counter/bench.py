@@ -22,7 +22,7 @@ async def start(dut):
     started.append(os.environ["COCOTB_TEST_FILTER"])
     dut.enable_i.value = 0
     dut.error_i.value = 0
-    dut.finish_i.value = 0
+    dut.finish_i.value = dut.fatal_i.value = dut.stop_i.value = 0
     dut.rst_ni.value = 0
     cocotb.start_soon(Clock(dut.clk_i, 10, unit="ns").start())
     await ClockCycles(dut.clk_i, 3)
@@ -102,6 +102,24 @@ async def finishes_early(dut):
     with Report("counter", out=lambda text: None):
         await start(dut)
         dut.finish_i.value = 1
+        await ClockCycles(dut.clk_i, 100)
+
+
+@cocotb.test()
+async def ends_fatally(dut):
+    """The HDL calls $fatal while a test waits."""
+    with Report("counter", out=lambda text: None):
+        await start(dut)
+        dut.fatal_i.value = 1
+        await ClockCycles(dut.clk_i, 100)
+
+
+@cocotb.test()
+async def stops_early(dut):
+    """The HDL calls $stop while a test waits."""
+    with Report("counter", out=lambda text: None):
+        await start(dut)
+        dut.stop_i.value = 1
         await ClockCycles(dut.clk_i, 100)
 
 

@@ -8,6 +8,8 @@ module counter_tb #(
     input  logic             enable_i,
     input  logic             error_i,
     input  logic             finish_i,
+    input  logic             fatal_i,
+    input  logic             stop_i,
     output logic [Width-1:0] count_o,
     output logic [Width-1:0] never_reset_o
 );
@@ -39,6 +41,8 @@ module counter_tb #(
 
   always_ff @(posedge clk_i) begin
     if (finish_i) $finish;
+    if (fatal_i) $fatal(1, "ran over at count %0d", count_o);
+    if (stop_i) $stop;
   end
 
   always_ff @(posedge clk_i) begin
