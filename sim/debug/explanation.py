@@ -27,10 +27,12 @@ from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
 from assay.tb.debug import ARRAYS, RECORD, Stage, UnitRecord, read_units
 from assay.tb.errors import AssayError
+from assay.tb.report import FAILURE_FIELDS
 
 __all__ = ["Explanation", "Row", "Source", "explain", "find_clock"]
 
 VALUES_SHOWN = 6  #: of a pool group and the like
+CAUSES = ("cause", "writer", "waiting")  #: keys of a failure that say whose fault it is
 EXCERPT = 14  #: lines of a source before and after an assignment
 
 
@@ -336,8 +338,12 @@ def find_source(block: Block, stage: Stage) -> Source | None:
 
 def headline(made: Explanation) -> str:
     """What failed, at most a line: the bench's own sentence up to its first details."""
-    message = str(made.failure.get("message") or next(iter(made.problems), "") or "the run failed")
-    return message.split("; ")[0]
+    said = (
+        made.failure.get("headline")
+        or made.failure.get("message")
+        or next(iter(made.problems), "the run failed")
+    )
+    return str(said).split("; ")[0]
 
 
 def terminal(block: Block, folder: Path, made: Explanation) -> list[str]:
@@ -348,9 +354,11 @@ def terminal(block: Block, folder: Path, made: Explanation) -> list[str]:
     lines.append(f"  {headline(made)}")
     if made.place:
         lines.append(f"  at        {made.place}")
-    for key, label in (("cause", "cause"), ("expected", "expected"), ("seen", "seen"), ("hint", "golden")):
-        if made.failure.get(key) and (key in ("cause",) or not made.rows):
-            lines.append(f"  {label:9} {made.failure[key]}")
+    for key, label in FAILURE_FIELDS.items():
+        # Where the stages are listed, they say what is expected and seen; what the bench knows of the cause stays.
+        if made.failure.get(key) and (key in CAUSES or not made.rows):
+            first, *_ = str(made.failure[key]).splitlines()
+            lines.append(f"  {label:9} {first}")
     if made.rows:
         width = max(len(row.title) for row in made.rows)
         lines.append(f"  {'stage':{width + 2}}{'golden':>24}{'seen':>24}")
