@@ -89,6 +89,14 @@ soak: $(ENVIRONMENT) ## Random programs in lock-step until N instructions are co
 waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure, else of its last run with waves
 	@$(PY) -m sim waves
 
+.PHONY: shrink
+shrink: $(ENVIRONMENT) ## Make the last failed run of TOPLEVEL small: fewer jobs, smaller shapes, simpler values
+	@$(PY) -m sim shrink
+
+.PHONY: keep
+keep: $(ENVIRONMENT) ## Keep the last shrunk case of TOPLEVEL as a test, under NAME
+	@$(PY) -m sim keep
+
 .PHONY: bench
 bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
 	$(call SIMULATE,bench)

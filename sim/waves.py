@@ -50,10 +50,7 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
 
     A failure without waves, as the regression leaves it, is simulated again to write them.
     """
-    records = sorted(
-        outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    runs = [(path.parent, record) for path in records if (record := _read_record(path, block))]
+    runs = past_runs(block)
     for folder, record in runs:
         if not record["passed"] and (record["waves"] or record["failure_ns"] is not None):
             if not record["waves"]:
@@ -65,6 +62,20 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
     raise AssayError(
         f"no run of {block.name} failed and none wrote waves; this writes them: {command('run', block, {'WAVES': '1'})}"
     )
+
+
+def past_runs(block: Block) -> list[tuple[Path, dict[str, Any]]]:
+    """Folder and record of every run of ``block`` that is still there, the last one first."""
+    records = sorted(
+        outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    return [(path.parent, record) for path in records if (record := _read_record(path, block))]
+
+
+def job_of(block: Block, record: dict[str, Any]) -> Job:
+    """The job of a run's record."""
+    given = {name: record[name] for name in run.JOB_RECORD}
+    return Job(block, **given | {"tests": tuple(given["tests"])})
 
 
 def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
@@ -83,9 +94,9 @@ def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
 
 
 def _write_waves(block: Block, folder: Path, record: dict[str, Any], announce: Callable[[str], None]) -> None:
-    given = {name: record[name] for name in run.JOB_RECORD}
-    job = Job(block, **given | {"tests": tuple(given["tests"])})
-    outcome = Outcome(job, folder, [], ["failed before"], {}, 0.0, failure_ns=record["failure_ns"])
+    outcome = Outcome(
+        job_of(block, record), folder, [], ["failed before"], {}, 0.0, failure_ns=record["failure_ns"]
+    )
     add_failure_waves(outcome, announce)
     if outcome.waves is None:
         raise AssayError(

@@ -23,6 +23,7 @@ from cocotb.triggers import Event
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.direct import counts_code, write_code_coverage
+from assay.tb.cases import RECORD, recorded
 from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
 from assay.tb.scoreboard import Mismatch, Scoreboard
@@ -67,6 +68,7 @@ class Report:
         notes: name to text, further results a person wants to see.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
         failed: set by the first failure.
+        steps: of the case that is played (`tb.cases`), where one is recorded; else None.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Report:
         self.failures: list[dict[str, object]] = []
         self.notes: dict[str, str] = {}
         self.failed = Event()
+        self.steps: list[Any] | None = [] if os.environ.get(RECORD) else None
         self._out = out
         self._finished = False
 
@@ -154,6 +157,15 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def keep_step(self, make: Callable[[], object]) -> None:
+        """Record a step of the case that is played, as it is now.
+
+        Args:
+            make: makes it; not called where no case is recorded.
+        """
+        if self.steps is not None:
+            self.steps.append(recorded(make()))
+
     def __enter__(self) -> Report:
         # cocotb's regression logs how a test failed; a filter that is there already is not added again.
         logging.getLogger("cocotb.regression").addFilter(_without_traceback)
@@ -186,6 +198,8 @@ class Report:
                 self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
             if counts_code() and (folder := self._coverage_folder()) is not None:
                 write_code_coverage(folder / CODE)
+            if self.steps is not None:
+                write_json(Path(os.environ[RECORD]), self.steps)
             if os.environ.get(RUN_DIR):
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None

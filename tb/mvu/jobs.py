@@ -21,6 +21,7 @@ from assay.tb.ahead import Promise, ahead
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
+from assay.tb.mvu.steps import LayerStep, step_of
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
@@ -58,6 +59,7 @@ class JobItem(uvm_sequence_item):
         overlap: hand the next job over while this one runs.
         made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
+        origin: the layer that the job is, if it is one: without tensors, as it was before anything was changed.
     """
 
     def __init__(self, name: str, registers: dict[str, dict[str, int] | int]) -> None:
@@ -72,6 +74,7 @@ class JobItem(uvm_sequence_item):
         self.overlap = False
         self.made: Callable[[JobResult], object] = lambda result: None
         self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
+        self.origin: LayerStep | None = None
 
     @classmethod
     def of(cls, job: Job, lanes: int, images: list[Image] | None = None) -> JobItem:
@@ -125,10 +128,14 @@ class JobPlayer:
 
     Checked here, beside the words that the scoreboards compare: the status and the interrupt after every
     job, its clocks against the formula, and the output tensor as it stands in the memory.
+
+    Attributes:
+        keep_step: takes what makes the step of each job, as `Report.keep_step`.
     """
 
     def __init__(self, env: MvuUnit) -> None:
         self.env = env
+        self.keep_step: Callable[[Callable[[], object]], None] = env.report.keep_step
         self.flush()
 
     def flush(self) -> None:
@@ -142,6 +149,7 @@ class JobPlayer:
     async def play(self, item: JobItem) -> None:
         """Load and start a job; unless it overlaps, wait for its end and check it."""
         await self.load(item)
+        self.keep_step(lambda: step_of(item, self.env, self.env.stalls))
         await self.start(item)
         if item.traffic is not None:
             await item.traffic(self.env)
