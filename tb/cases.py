@@ -33,6 +33,7 @@ T = TypeVar("T")
 __all__ = [
     "Case",
     "Cases",
+    "calmer",
     "each_step",
     "fewer_steps",
     "kept",
@@ -275,6 +276,20 @@ def fewer_steps(search: Search[Case]) -> None:
     if len(steps) > 1:
         search.accepts(lambda: replace(search.best, steps=steps[-1:]))
     search.leave_out(lambda case: case.steps, lambda case, rest: replace(case, steps=tuple(rest)), least=1)
+
+
+def calmer(search: Search[Any], step: Callable[[Any], Any], made: Callable[[Any, Any], Any]) -> None:
+    """No stalls for a step with ``stalls``, a mapping; else as few and as rare as possible. For `each_step`."""
+
+    def stalled(case: Any, stalls: Any) -> Any:
+        return made(case, varied(step(case), stalls=dict(stalls)))
+
+    search.leave_out(lambda case: list(step(case).stalls.items()), stalled)
+    for name in step(search.best).stalls:
+        search.lower(
+            lambda case, name=name: step(case).stalls[name],  # type: ignore[misc]
+            lambda case, value, name=name: stalled(case, {**step(case).stalls, name: value}),  # type: ignore[misc]
+        )
 
 
 def each_step(

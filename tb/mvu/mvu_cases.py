@@ -13,7 +13,7 @@ from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import encode
 from assay.golden.network import Layer, Pool, Residual
-from assay.tb.cases import Case, Cases, each_step, fewer_steps, nonzero_text, varied
+from assay.tb.cases import Case, Cases, calmer, each_step, fewer_steps, nonzero_text, varied
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.layer_passes import simplify
 from assay.tb.mvu.steps import Burst, HostTraffic, JobStep, LayerStep
@@ -89,18 +89,8 @@ def simplify_step(search: Search[Any], step: Callable[[Any], Step], made: Callab
             if getattr(step(search.best), name) != value:
                 search.accepts(lambda: made(search.best, varied(step(search.best), **{name: value})))  # noqa: B023
 
-    plain(stalls={}, traffic=None, overlap=False)
-    search.leave_out(
-        lambda case: list(step(case).stalls.items()),
-        lambda case, rest: made(case, varied(step(case), stalls=dict(rest))),
-    )
-    for name in step(search.best).stalls:
-        search.lower(
-            lambda case, name=name: step(case).stalls[name],  # type: ignore[misc]
-            lambda case, value, name=name: made(  # type: ignore[misc]
-                case, varied(step(case), stalls={**step(case).stalls, name: value})
-            ),
-        )
+    calmer(search, step, made)
+    plain(traffic=None, overlap=False)
     if isinstance(step(search.best), LayerStep):
         plain(countdown=0, crossbar=False, dest=0, mode=1)
         simplify(search, step, made)  # type: ignore[arg-type]
