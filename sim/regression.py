@@ -88,7 +88,7 @@ def items(repository: Path | None = None) -> list[Item]:
     """
     found = discover(str(repository or "")).values()
     blocks = [block for block in found if repository is None or block.root == repository.resolve()]
-    return [item for block in blocks for item in (*_tests(block), *_cases(block))]
+    return [item for block in blocks for item in (*_tests(block), *kept_items(block))]
 
 
 def _tests(block: Block) -> Iterator[Item]:
@@ -102,7 +102,7 @@ def _tests(block: Block) -> Iterator[Item]:
                         yield Item(block, variant, simulator, test)
 
 
-def _cases(block: Block) -> Iterator[Item]:
+def kept_items(block: Block) -> Iterator[Item]:
     """The kept cases, each on the simulator on which it failed."""
     plays = block.capability(PlaysCases)
     if plays is not None:

@@ -347,13 +347,12 @@ def _tell(block: Block, plays: PlaysCases, job: Job, path: Path, announce: Annou
     if outcome.passed or _check(verdict) != case.check:
         raise RunFailed(f"the shrunk case does not fail again: {job.replay}")
     write_case(path, replace(case, message=verdict.message))
-    for line in report(outcome):
-        announce(line)
     announce("what is left:")
     for line in plays.kind.describe(case):
         announce(f"      {line}")
+    for line in report(outcome):
+        announce(line)
     announce(f"      {'case':<16} {shown(path)}")
-    announce(f"      {'replay':<16} {job.replay}")
     announce(f"      {'as a test':<16} {command('keep', block, {'NAME': 'NAME'})}")
     return 0
 

@@ -150,6 +150,14 @@ class Search(Generic[T]):
             else:
                 passes = middle
 
+    def fewer_bits(self, value: Callable[[T], int], made: Callable[[T, int], T]) -> None:
+        """Clear as many bits of a number of the best case as possible; arguments as for `lower`."""
+
+        def bits(case: T) -> list[int]:
+            return [bit for bit in range(value(case).bit_length()) if value(case) >> bit & 1]
+
+        self.leave_out(bits, lambda case, rest: made(case, sum(1 << bit for bit in rest)))
+
     def sparse(self, array: Callable[[T], np.ndarray], made: Callable[[T, np.ndarray], T]) -> None:
         """Make an array of integers of the best case zero, else most of it, and of the rest 1 or -1.
 

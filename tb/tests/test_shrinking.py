@@ -49,6 +49,13 @@ def test_negative_numbers_rise():
     assert found.best == -37
 
 
+def test_bits_are_cleared():
+    found = search((1 << 64) - 1, lambda case: case >> 40 & 1 and case & 0xFF > 4)
+    found.run([lambda s: s.fewer_bits(lambda case: case, lambda case, value: value)])
+    assert found.best & ~0xFF == 1 << 40
+    assert (found.best & 0xFF).bit_count() <= 2
+
+
 def test_arrays_become_sparse():
     start = np.arange(-50, 50).reshape(10, 10)
     found = search(start, lambda case: case[0, 3] <= -9 and case[9, 9] > 0)
