@@ -29,7 +29,7 @@ from assay.sim.mutation.judge import Verdict, judge
 from assay.sim.run import Outcome, read_results, report, run_job, run_unseen
 from assay.tb.block import Block
 from assay.tb.capabilities import PlaysCases
-from assay.tb.cases import FOLDER, RECORD, Case, as_json, write_case
+from assay.tb.cases import FOLDER, RECORD, STEPS, Case, as_json, write_case
 from assay.tb.errors import AssayError, RunFailed
 from assay.tb.json_file import write_json
 from assay.tb.shrinking import Search
@@ -64,13 +64,13 @@ def shrink(arguments: argparse.Namespace, blocks: Mapping[str, Block], announce:
     block = find_block(arguments.top, blocks)
     plays = _plays(block, blocks)
     minutes = number("MINUTES", arguments.minutes, float, 0.01, 1 << 20)
-    failed = _last_failure(block)
+    failed, left = _last_failure(block)
     folder = outputs.made(outputs.run_root(block)) / SHRUNK
     folder.mkdir(exist_ok=True)
     given = Path(failed.given.get("CASE", ""))
     # A case that was shrunk before becomes smaller in its place.
-    path = given if given.absolute().parent == folder else folder / f"{failed.name}.json"
-    case = _case(block, plays, failed, path, announce)
+    path = given if given.absolute().parent == folder else folder / f"{_name(failed)}.json"
+    case = _case(block, plays, failed, left / STEPS, path, announce)
     announce(f"a failure of the kind {case.check!r}: {case.message}")
     shrinker = _Shrinker(block, plays, failed, path, 60 * minutes, announce)
     with contextlib.closing(shrinker):
@@ -123,15 +123,15 @@ def _plays(block: Block, blocks: Mapping[str, Block]) -> PlaysCases:
     return plays
 
 
-def _last_failure(block: Block) -> Job:
-    """The last run of the block that failed, with the first of its tests that did."""
+def _last_failure(block: Block) -> tuple[Job, Path]:
+    """The last run of the block that failed, with the first of its tests that did; and its folder."""
     for folder, record in waves.past_runs(block):
         if not record["passed"]:
             job = waves.job_of(block, record)
             failed = [each.name for each in read_results(folder / "results.xml") if each.status == "failed"]
             # Where the HDL alone complains, no test has failed: then all of them are asked.
             tests = tuple(failed[:1]) or job.tests
-            return replace(job, tests=tests, waves=False, coverage=False)
+            return replace(job, tests=tests, waves=False, coverage=False), folder
     raise AssayError(f"no run of {block.name} failed, so there is nothing to shrink")
 
 
@@ -152,31 +152,38 @@ def _block_of(path: Path) -> str:
     return ""
 
 
-def _case(block: Block, plays: PlaysCases, failed: Job, path: Path, announce: Announce) -> Case:
-    """The case of a failed run, with its failure."""
-    if "CASE" in failed.given:
-        case = plays.read(block, Path(failed.given["CASE"]))
-        outcome = run_unseen(replace(failed, name_suffix="recording"), _quiet(announce))
+def _case(block: Block, plays: PlaysCases, failed: Job, left: Path, path: Path, announce: Announce) -> Case:
+    """The case of a failed run, with its failure.
+
+    Args:
+        left: the steps that the run itself may have recorded.
+        path: where the case will stand.
+    """
+    if "CASE" in failed.given or left.is_file():
+        known = "CASE" in failed.given
+        source = Path(failed.given["CASE"]) if known else left
+        case = plays.read(block, source) if known else _recorded(block, plays, failed, source)
+        write_case(path, case)
+        outcome = run_unseen(replace(case_job(block, plays, case, path), data=failed.data), _quiet(announce))
+        if outcome.passed:
+            raise RunFailed(f"{shown(source)} does not fail when it is played; its replay: {failed.replay}")
     else:
         announce(
             f"running {_test_name(failed)} again, with what it plays recorded; its replay: {failed.replay}"
         )
-        recorded = path.with_suffix(".steps")
-        recorded.unlink(missing_ok=True)
+        steps = path.with_suffix(".steps")
+        steps.unlink(missing_ok=True)
         try:
-            job = replace(failed, environment={RECORD: str(recorded)}, name_suffix="recording")
+            job = replace(failed, environment={RECORD: str(steps)}, name_suffix="recording")
             outcome = run_unseen(job, _quiet(announce))
             if outcome.passed:
                 raise RunFailed(f"{_test_name(failed)} does not fail alone; its replay: {failed.replay}")
-            case = _recorded(block, plays, failed, recorded)
+            case = _recorded(block, plays, failed, steps)
         finally:
-            recorded.unlink(missing_ok=True)
-    if outcome.passed:
-        raise RunFailed(f"{failed.given['CASE']} does not fail; its replay: {failed.replay}")
+            steps.unlink(missing_ok=True)
     verdict = judge(outcome)
-    return replace(
-        case, check=_check(verdict), message=verdict.message.splitlines()[0] if verdict.message else ""
-    )
+    message = verdict.message.splitlines()[0] if verdict.message else ""
+    return replace(case, check=_check(verdict), message=message)
 
 
 def _recorded(block: Block, plays: PlaysCases, failed: Job, steps: Path) -> Case:
@@ -202,6 +209,12 @@ def _recorded(block: Block, plays: PlaysCases, failed: Job, steps: Path) -> Case
         return plays.read(block, whole)
     finally:
         whole.unlink(missing_ok=True)
+
+
+def _name(job: Job) -> str:
+    """Of the shrunk case of a run: short, for it is typed."""
+    tests = job.tests[0] if len(job.tests) == 1 else "run"
+    return f"{job.block.name}-{tests}-{job.simulator}-{job.seed}"
 
 
 def _test_name(job: Job) -> str:

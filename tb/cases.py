@@ -48,6 +48,7 @@ __all__ = [
 
 FORMAT = "assay case 1"
 RECORD = "ASSAY_RECORD"  #: environment variable: file into which a test writes the case that it plays
+STEPS = "steps.json"  #: file of a failed run's folder, where a test that takes long has recorded in that run
 CASE = "ASSAY_CASE"  #: environment variable: the case file that a test plays
 FOLDER = "cases"  #: beside a block's declaration: its kept cases
 

@@ -23,7 +23,7 @@ from cocotb.triggers import Event
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.direct import counts_code, write_code_coverage
-from assay.tb.cases import RECORD, recorded
+from assay.tb.cases import RECORD, STEPS, recorded
 from assay.tb.coverage import CoverGroup
 from assay.tb.json_file import write_json
 from assay.tb.scoreboard import Mismatch, Scoreboard
@@ -148,6 +148,11 @@ class Report:
                     group.merge_file(path)
         self.coverage[group.name] = round(group.percent(), 2)
 
+    def _steps_file(self) -> str:
+        """Where a failed test that records in any run leaves its steps; empty: nowhere."""
+        folder = os.environ.get(RUN_DIR, "")
+        return f"{folder}/{STEPS}" if folder and self.failures else ""
+
     def _coverage_folder(self) -> Path | None:
         """The folder of this test's coverage, which is there from now on; None where ASSAY_RUN_DIR is not set."""
         if not os.environ.get(RUN_DIR):
@@ -198,8 +203,8 @@ class Report:
                 self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
             if counts_code() and (folder := self._coverage_folder()) is not None:
                 write_code_coverage(folder / CODE)
-            if self.steps is not None:
-                write_json(Path(os.environ[RECORD]), self.steps)
+            if self.steps and (steps := os.environ.get(RECORD) or self._steps_file()):
+                write_json(Path(steps), self.steps)
             if os.environ.get(RUN_DIR):
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None
