@@ -129,13 +129,14 @@ class JobPlayer:
     Checked here, beside the words that the scoreboards compare: the status and the interrupt after every
     job, its clocks against the formula, and the output tensor as it stands in the memory.
 
-    Attributes:
-        keep_step: takes what makes the step of each job, as `Report.keep_step`.
+    Args:
+        env: the unit.
+        recorded: each job is a step of a case.
     """
 
-    def __init__(self, env: MvuUnit) -> None:
+    def __init__(self, env: MvuUnit, recorded: bool = True) -> None:
         self.env = env
-        self.keep_step: Callable[[Callable[[], object]], None] = env.report.keep_step
+        self.recorded = recorded
         self.flush()
 
     def flush(self) -> None:
@@ -149,7 +150,11 @@ class JobPlayer:
     async def play(self, item: JobItem) -> None:
         """Load and start a job; unless it overlaps, wait for its end and check it."""
         await self.load(item)
-        self.keep_step(lambda: step_of(item, self.env, self.env.stalls))
+        if self.recorded:
+            env, golden = self.env, self.env.golden
+            env.report.keep_step(
+                lambda: step_of(item, golden.memories, golden.written, env.params, env.stalls)
+            )
         await self.start(item)
         if item.traffic is not None:
             await item.traffic(self.env)

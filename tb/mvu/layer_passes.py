@@ -15,7 +15,7 @@ from assay.golden.network import Layer, Pool
 from assay.tb.mvu.steps import LayerStep
 from assay.tb.shrinking import Search
 
-__all__ = ["fitted", "simplify"]
+__all__ = ["fitted", "simplify", "zeroed"]
 
 Step = Callable[[Any], LayerStep]
 Made = Callable[[Any, LayerStep], Any]
@@ -76,6 +76,23 @@ def _clipped(values: np.ndarray, fmt: IntFormat) -> np.ndarray:
     return np.clip(values, fmt.min, fmt.max)
 
 
+def zeroed(step: LayerStep) -> LayerStep:
+    """A step whose values are 0 and whose factors are 1: all that a fault of timing or control needs."""
+    assert step.x is not None
+    layer = step.layer
+    return replace(
+        step,
+        layer=replace(
+            layer,
+            weight=np.zeros_like(layer.weight),
+            multiplier=np.ones_like(layer.multiplier),
+            bias=np.zeros_like(layer.bias),
+        ),
+        x=np.zeros_like(step.x),
+        residual=None if step.residual is None else np.zeros_like(step.residual),
+    )
+
+
 def simplify(search: Search[Any], step: Step, made: Made) -> None:
     """Make one layer of the best case simpler.
 
@@ -93,6 +110,7 @@ def simplify(search: Search[Any], step: Step, made: Made) -> None:
         before = step(case)
         return made(case, fitted(before, replace(before.layer, **more), size or before.size, **(cut or {})))
 
+    search.accepts(lambda: made(search.best, zeroed(now())))
     if now().residual is not None:
         search.accepts(
             lambda: made(

@@ -93,6 +93,10 @@ def simplify_step(search: Search[Any], step: Callable[[Any], Step], made: Callab
     plain(traffic=None, overlap=False)
     if isinstance(step(search.best), LayerStep):
         plain(countdown=0, crossbar=False, dest=0, mode=1)
+        search.fewer_bits(
+            lambda case: step(case).dest,  # type: ignore[union-attr]
+            lambda case, dest: made(case, varied(step(case), dest=dest)),
+        )
         simplify(search, step, made)  # type: ignore[arg-type]
     else:
         _simplify_registers(search, step, made)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import numpy as np
 
 from assay.golden.errors import ConfigurationError
 from assay.golden.mvu.agu import addresses, padded_addresses
-from assay.golden.mvu.functional import Configuration
+from assay.golden.mvu.functional import Configuration, Memories
 from assay.golden.mvu.jobs import Job, map_layer
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.parameters import NUM_LOOPS, RESIDUAL_LOOPS, MvuParameters
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from assay.tb.mvu.env import MvuUnit
     from assay.tb.mvu.jobs import JobItem
 
-__all__ = ["Burst", "HostTraffic", "JobStep", "LayerStep", "step_of", "words_read"]
+__all__ = ["Burst", "HostTraffic", "JobStep", "LayerStep", "loaded", "step_of", "words_read"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +174,17 @@ def _planes(blocks: np.ndarray, bits: int, depth: int) -> np.ndarray:
     return np.unique((np.unique(blocks)[:, None] + np.arange(bits)) % depth)
 
 
-def step_of(item: JobItem, env: MvuUnit, stalls: Mapping[str, int]) -> LayerStep | JobStep:
-    """The step of an item whose job is about to begin: its images are in the golden memories.
+def step_of(
+    item: JobItem, memories: Memories, written: np.ndarray, params: MvuParameters, stalls: Mapping[str, int]
+) -> LayerStep | JobStep:
+    """The step of an item whose job is about to begin.
 
     Args:
+        memories: what they hold then, the item's images too.
+        written: bool[data_depth]: data words that hold something known.
+        params: of the MVU.
         stalls: stream -> probability.
     """
-    memories, params = env.golden.memories, env.params
     common: dict[str, Any] = {"overlap": item.overlap, "stalls": dict(stalls)}
     common["traffic"] = item.traffic if isinstance(item.traffic, HostTraffic) else None
     if item.origin is not None:
@@ -208,15 +212,37 @@ def step_of(item: JobItem, env: MvuUnit, stalls: Mapping[str, int]) -> LayerStep
                 if spec is not None
             }
             return replace(step, **tensors)
-    return _job_step(item, env, common)
+    return _job_step(item, memories, written, params, common)
 
 
-def _job_step(item: JobItem, env: MvuUnit, common: Mapping[str, Any]) -> JobStep:
-    memories, config = env.golden.memories, Configuration(item.registers)
-    data = np.flatnonzero(env.golden.written)
+def loaded(item: JobItem, params: MvuParameters) -> tuple[Memories, np.ndarray]:
+    """Memories that hold what an item brings along, and bool[data_depth]: which of the data words."""
+    memories, written = Memories.zeros(params), np.zeros(params.data_depth, bool)
+    for pairs, memory in (
+        (item.weights, memories.weights),
+        (item.scalers, memories.scaler),
+        (item.biases, memories.bias),
+    ):
+        for base, words in pairs:
+            memory[base : base + len(words)] = words
+    for image in item.images:
+        memories.data[image.base : image.base + len(image.words)] = image.words
+        written[image.base : image.base + len(image.words)] = True
+    return memories, written
+
+
+def _job_step(
+    item: JobItem,
+    memories: Memories,
+    written: np.ndarray,
+    params: MvuParameters,
+    common: Mapping[str, Any],
+) -> JobStep:
+    config = Configuration(item.registers)
+    data = np.flatnonzero(written)
     weights = np.flatnonzero(memories.weights.any(axis=1))
     if not config.causes:  # else it may be read in any way, or not at all
-        read, tiles = words_read(config, env.params)
+        read, tiles = words_read(config, params)
         data, weights = np.intersect1d(data, read), np.intersect1d(weights, tiles)
     return JobStep(
         item.get_name(),
