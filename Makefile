@@ -93,6 +93,14 @@ waves: $(ENVIRONMENT) ## Open, or name, the waveform of TOPLEVEL's last failure,
 explain: $(ENVIRONMENT) ## Explain TOPLEVEL's last failure: the first stage that differs, its line, a page
 	@$(PY) -m sim explain
 
+.PHONY: shrink
+shrink: $(ENVIRONMENT) ## Make the last failed run of TOPLEVEL small: fewer jobs, smaller shapes, simpler values
+	@$(PY) -m sim shrink
+
+.PHONY: keep
+keep: $(ENVIRONMENT) ## Keep the last shrunk case of TOPLEVEL as a test, under NAME
+	@$(PY) -m sim keep
+
 .PHONY: bench
 bench: $(ENVIRONMENT) ## Measure the simulation speed of TOPLEVEL
 	$(call SIMULATE,bench)

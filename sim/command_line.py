@@ -18,7 +18,7 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, waves
+from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, shrink, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
@@ -30,19 +30,17 @@ from assay.sim.mutation.golden import command as golden_mutation
 from assay.sim.options import (
     MAY_BE_EMPTY,
     MUTATION_OPTIONS,
-    OUTPUT_OPTIONS,
     RENAMED,
-    RUN_OPTIONS,
     VARIABLES,
-    WAVES_OPTIONS,
     as_typed,
+    by_variable,
 )
 from assay.sim.proofs import prove
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.synth import synth
 from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import Block
-from assay.tb.capabilities import Benchmarks, Capability, Command
+from assay.tb.capabilities import Benchmarks, Capability, Command, PlaysCases
 from assay.tb.errors import AssayError, sentence, unknown
 from assay.tb.options import Option, help_text
 
@@ -227,6 +225,18 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     asking.add_argument("--limit", type=int, default=20, metavar="N", help="lines at most (default: 20)")
     asking.set_defaults(command=_ask)
 
+    shrinking = add("shrink", shrink.SHRINK_HELP)
+    _add_top(shrinking, next(iter(having(PlaysCases, blocks)), first))
+    _add(shrinking, by_variable("MINUTES")._replace(text="time after which it ends"), shrink.MINUTES)
+    shrinking.set_defaults(command=lambda arguments, blocks: shrink.shrink(arguments, blocks, _announce))
+
+    keeping = add("keep", shrink.KEEP_HELP)
+    _add_top(keeping, next(iter(having(PlaysCases, blocks)), first))
+    for name in ("NAME", "REPLACE"):
+        _add(keeping, by_variable(name))
+    _add(keeping, by_variable("CASE")._replace(text="case to keep (default: the last one that was shrunk)"))
+    keeping.set_defaults(command=lambda arguments, blocks: shrink.keep(arguments, blocks, _announce))
+
     speed = add("bench", "measure simulation speed against a plain C++ harness")
     _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
     _add_build(speed)
@@ -292,13 +302,6 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     clean = add("clean", "remove builds, runs and reports")
     _add(clean, by_variable("BLOCKS"))
     clean.set_defaults(command=_clean)
-
-
-def by_variable(name: str) -> Option:
-    """The runner's own option whose variable is ``name``."""
-    return next(
-        option for option in (*RUN_OPTIONS, *OUTPUT_OPTIONS, *WAVES_OPTIONS) if option.variable == name
-    )
 
 
 def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:

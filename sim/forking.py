@@ -32,6 +32,7 @@ OF_ONE_TEST = frozenset(
             "COCOTB_TEST_FILTER",
             "COCOTB_RESULTS_FILE",
             "PYTEST_CURRENT_TEST",
+            "ASSAY_CASE",
         ),
         "ASSAY_MUTANT",
     ]

@@ -8,6 +8,7 @@ This table is what both take and what both print as help. `make help` prints it 
 import re
 
 from assay.tb.options import (
+    CASE_OPTIONS,
     NETWORK_OPTIONS,
     PROGRAM_OPTIONS,
     SOAK_OPTIONS,
@@ -96,7 +97,8 @@ MUTATION_OPTIONS = (
         "MINUTES",
         "--minutes",
         "N",
-        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit",
+        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`: time "
+        "after which it ends (default there: 5)",
         "0",
     ),
     Option(
@@ -108,15 +110,22 @@ MUTATION_OPTIONS = (
     Option("JOBS", "--jobs", "N", "`make mutate`, `mutate-golden`: number of processes that run tests", "2"),
 )
 
+KEEP_OPTIONS = (
+    Option("NAME", "--name", "NAME", "`make keep`: name of the case"),
+    Option("REPLACE", "--replace", "", "`make keep`: a kept case of that name is replaced"),
+)
+
 OPTIONS = (
     *RUN_OPTIONS,
     *NETWORK_OPTIONS,
     *VECTOR_OPTIONS,
     *PROGRAM_OPTIONS,
     *SOAK_OPTIONS,
+    *CASE_OPTIONS,
     *OUTPUT_OPTIONS,
     *WAVES_OPTIONS,
     *MUTATION_OPTIONS,
+    *KEEP_OPTIONS,
 )
 
 MAKE_ONLY = {

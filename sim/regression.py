@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,12 @@ from assay.sim.blocks import discover
 from assay.sim.forking import ForkingSimulator
 from assay.sim.job import Job, choose_seed
 from assay.sim.run import report, run_job
+from assay.sim.shrink import case_job
 from assay.sim.simulators import SIMULATORS, find_simulator
 from assay.sim.testcases import list_tests
 from assay.tb.block import Block, Variant
+from assay.tb.capabilities import PlaysCases
+from assay.tb.cases import kept
 from assay.tb.errors import MissingTool
 
 DEFAULT_SEED = "1"
@@ -50,12 +53,19 @@ class Item:
     variant: Variant
     simulator: str
     test: str
+    case: Path | None = None
+    """A kept case, which this item plays."""
 
     def __str__(self) -> str:
-        return f"{self.block.name}-{self.variant.name}-{self.simulator}-{self.test}"
+        name = self.test if self.case is None else f"case-{self.case.stem}"
+        return f"{self.block.name}-{self.variant.name}-{self.simulator}-{name}"
 
     def job(self) -> Job:
-        """The run, with the seed that the environment chooses."""
+        """The run, with the seed that the environment chooses; a case's own where one is kept."""
+        if self.case is not None:
+            plays = self.block.capability(PlaysCases)
+            assert plays is not None  # for it has cases
+            return case_job(self.block, plays, plays.read(self.block, self.case), self.case)
         return Job(
             self.block,
             self.simulator,
@@ -78,15 +88,27 @@ def items(repository: Path | None = None) -> list[Item]:
     """
     found = discover(str(repository or "")).values()
     blocks = [block for block in found if repository is None or block.root == repository.resolve()]
-    return [
-        Item(block, variant, simulator, test)
-        for block in blocks
-        for variant in block.variants
-        for simulator in SIMULATORS
-        if simulator in variant.simulators
-        for test, known in list_tests(block).items()
-        if not known.skip and variant.runs(test)
-    ]
+    return [item for block in blocks for item in (*_tests(block), *kept_items(block))]
+
+
+def _tests(block: Block) -> Iterator[Item]:
+    plays = block.capability(PlaysCases)
+    for variant in block.variants:
+        for simulator in SIMULATORS:
+            if simulator in variant.simulators:
+                for test, known in list_tests(block).items():
+                    # Each kept case is an item of its own.
+                    if not known.skip and variant.runs(test) and (plays is None or test != plays.test):
+                        yield Item(block, variant, simulator, test)
+
+
+def kept_items(block: Block) -> Iterator[Item]:
+    """The kept cases, each on the simulator on which it failed."""
+    plays = block.capability(PlaysCases)
+    if plays is not None:
+        for path in kept(block.file.parent):
+            case = plays.read(block, path)
+            yield Item(block, Variant("kept", dict(case.parameters)), case.simulator, plays.test, path)
 
 
 def require(simulator: str) -> None:

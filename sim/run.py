@@ -147,6 +147,16 @@ def run_job(
     return outcome
 
 
+def run_unseen(job: Job, announce: Announce, launch: Callable[..., int] = run_logged) -> Outcome:
+    """As `run_job`, and remove the run's folder: nobody can replay it, so `make waves` must not find it."""
+    folder = outputs.run_root(job.block) / job.name
+    try:
+        return run_job(job, announce, launch=launch)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+
+
 def add_failure_waves(outcome: Outcome, announce: Announce) -> None:
     """Run the failed job of ``outcome`` again and write the waves around the failure into its folder.
 

@@ -14,7 +14,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,7 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
 
     A failure without waves, as the regression leaves it, is simulated again to write them.
     """
-    records = sorted(
-        outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
-    runs = [(path.parent, record) for path in records if (record := _read_record(path, block))]
+    runs = past_runs(block)
     for folder, record in runs:
         if record.get("at"):
             continue  # made to look at a place
@@ -78,6 +75,14 @@ def last_run(block: Block, announce: Callable[[str], None]) -> Path:
     raise AssayError(
         f"no run of {block.name} failed and none wrote waves; this writes them: {command('run', block, {'WAVES': '1'})}"
     )
+
+
+def past_runs(block: Block) -> list[tuple[Path, dict[str, Any]]]:
+    """Folder and record of every run of ``block`` that is still there, the last one first."""
+    records = sorted(
+        outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    return [(path.parent, record) for path in records if (record := _read_record(path, block))]
 
 
 def at_place(block: Block, text: str, announce: Callable[[str], None]) -> Path:
@@ -98,16 +103,16 @@ def at_place(block: Block, text: str, announce: Callable[[str], None]) -> Path:
                 "layer with a number"
             )
         wanted[name] = value
-    records = sorted(outputs.run_root(block).glob("*/run.json"), key=lambda path: path.stat().st_mtime)
-    found = [record for path in reversed(records) if (record := _read_record(path, block))]
+    found = past_runs(block)
     if not found:
         raise AssayError(f"no run of {block.name} so far; this makes one: {command('run', block, {})}")
-    outcome = run.waves_of_place(_job(block, found[0]), wanted, announce)
+    outcome = run.waves_of_place(job_of(block, found[0][1]), wanted, announce)
     explain_run(block, outcome.folder, announce)
     return outcome.folder
 
 
-def _job(block: Block, record: Mapping[str, Any]) -> Job:
+def job_of(block: Block, record: dict[str, Any]) -> Job:
+    """The job of a run's record."""
     given = {name: record[name] for name in run.JOB_RECORD}
     return Job(block, **given | {"tests": tuple(given["tests"])})
 
@@ -130,7 +135,7 @@ def _read_record(path: Path, block: Block) -> dict[str, Any] | None:
 def _write_waves(block: Block, folder: Path, record: dict[str, Any], announce: Callable[[str], None]) -> None:
     summary = read_summary(folder)
     outcome = Outcome(
-        _job(block, record), folder, [], ["failed before"], summary, 0.0, failure_ns=record["failure_ns"]
+        job_of(block, record), folder, [], ["failed before"], summary, 0.0, failure_ns=record["failure_ns"]
     )
     add_failure_waves(outcome, announce)
     if outcome.waves is None:

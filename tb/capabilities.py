@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from assay.golden.lowering import SCALES, Lowering
 from assay.golden.lowering.walk import LAYOUTS
+from assay.tb.cases import Case, Cases, read_case
 from assay.tb.errors import AssayError, unknown
-from assay.tb.options import NETWORK_OPTIONS, PROGRAM_OPTIONS, SOAK_OPTIONS, VECTOR_OPTIONS, Option
+from assay.tb.options import (
+    CASE_OPTIONS,
+    NETWORK_OPTIONS,
+    PROGRAM_OPTIONS,
+    SOAK_OPTIONS,
+    VECTOR_OPTIONS,
+    Option,
+)
 
 if TYPE_CHECKING:
     from assay.tb.block import Block
@@ -25,6 +33,7 @@ __all__ = [
     "Benchmarks",
     "Capability",
     "Command",
+    "PlaysCases",
     "PlaysVectorSets",
     "RunsNetworks",
     "RunsPrograms",
@@ -141,15 +150,36 @@ class PlaysVectorSets(Capability):
         if "VECTORS" not in given:
             return dict(parameters)
         folder = given["VECTORS"]
-        wanted = {n: v for n, v in self.parameters(Path(folder)).items() if n in block.table}
-        for name, value in parameters.items():
-            if wanted.get(name, value) != value:
-                raise AssayError(
-                    f"parameter {name}={value}: vector set {folder} was made for {name}={wanted[name]}"
-                )
-        block.resolve_parameters(wanted)
-        defaults = block.resolve_parameters({})
-        return {**parameters, **{name: value for name, value in wanted.items() if value != defaults[name]}}
+        return _made_for(block, f"vector set {folder}", self.parameters(Path(folder)), parameters)
+
+
+@dataclass(frozen=True)
+class PlaysCases(Capability):
+    """The block's bench plays cases (CASE), and those that are kept beside its declaration; see `tb.cases`.
+
+    Attributes:
+        kind: what the block says of its cases.
+        test: cocotb test that plays them; without CASE, the kept ones of the build.
+    """
+
+    kind: Cases
+    test: str = "cases"
+
+    options: ClassVar[tuple[Option, ...]] = CASE_OPTIONS
+    lacks: ClassVar[str] = "plays no cases"
+    having: ClassVar[str] = "blocks that play them"
+    trigger: ClassVar[str] = "CASE"
+
+    def read(self, block: Block, path: Path) -> Case:
+        """A case of the block; errors as `tb.cases.read_case`."""
+        return read_case(path, self.kind, block.name)
+
+    def adapt(self, block: Block, given: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Capability.adapt`; what the case was made for must agree with what the user gave."""
+        if "CASE" not in given:
+            return dict(parameters)
+        path = given["CASE"]
+        return _made_for(block, f"case {path}", self.read(block, Path(path)).parameters, parameters)
 
 
 @dataclass(frozen=True)
@@ -239,11 +269,29 @@ class Benchmarks(Capability):
 CAPABILITIES: tuple[type[Capability], ...] = (
     RunsNetworks,
     PlaysVectorSets,
+    PlaysCases,
     RunsPrograms,
     Soaks,
     Benchmarks,
 )
 """Those that Assay's command line has variables and commands for."""
+
+
+def _made_for(
+    block: Block, what: str, wanted: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters that the user gave, with those that differ from the block's defaults in a file of his.
+
+    Raises:
+        AssayError: they do not agree.
+    """
+    wanted = {name: value for name, value in wanted.items() if name in block.table}
+    for name, value in parameters.items():
+        if wanted.get(name, value) != value:
+            raise AssayError(f"parameter {name}={value}: {what} was made for {name}={wanted[name]}")
+    block.resolve_parameters(wanted)
+    defaults = block.resolve_parameters({})
+    return {**parameters, **{name: value for name, value in wanted.items() if value != defaults[name]}}
 
 
 def _positive(name: str, text: str) -> None:

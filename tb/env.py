@@ -247,6 +247,21 @@ class StreamEnv(uvm_env):
             if stream.role != "tap":
                 self.bus[name].stall = probability
 
+    @property
+    def stalls(self) -> dict[str, int]:
+        """Stream -> probability of a stall in 1/256, of the ports that stall."""
+        return {
+            name: self.bus[name].stall
+            for name, stream in self.streams.items()
+            if stream.role != "tap" and self.bus[name].stall
+        }
+
+    def set_stalls(self, stalls: Mapping[str, int]) -> None:
+        """Let these ports stall with these probabilities in 1/256, and the others never."""
+        for name, stream in self.streams.items():
+            if stream.role != "tap":
+                self.bus[name].stall = stalls.get(name, 0)
+
     @contextlib.contextmanager
     def eager(self, *names: str) -> Iterator[None]:
         """Meanwhile beats of these streams reach Python at the first clock without one."""

@@ -65,6 +65,10 @@ NETWORK_OPTIONS = (
 
 VECTOR_OPTIONS = (Option("VECTORS", "--vectors", "FOLDER", "vector set to play", path=True),)
 
+CASE_OPTIONS = (
+    Option("CASE", "--case", "FILE", "case to play, as `make shrink` leaves it, or `make keep`", path=True),
+)
+
 PROGRAM_OPTIONS = (
     Option("ELF", "--elf", "FILE", "program to run", path=True),
     Option("HARTS", "--harts", "MASK", "harts that run the program, as a mask", "1"),

@@ -26,6 +26,7 @@ from cocotb.utils import get_sim_time
 
 from assay.tb.agents.burst import StreamError
 from assay.tb.agents.direct import counts_code, write_code_coverage
+from assay.tb.cases import RECORD, STEPS, recorded
 from assay.tb.coverage import CoverGroup
 from assay.tb.debug import ACTIVE, DebugLog
 from assay.tb.json_file import write_json
@@ -121,6 +122,7 @@ class Report:
         debug: what the test leaves for who explains its failure, where the run writes waves.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
         failed: set by the first failure.
+        steps: of the case that is played (`tb.cases`), where one is recorded; else None.
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class Report:
         self.failed = Event()
         self.at: dict[str, object] = {}
         self.debug = DebugLog()
+        self.steps: list[Any] | None = [] if os.environ.get(RECORD) else None
         self._out = out
         self._finished = False
 
@@ -217,6 +220,11 @@ class Report:
                     group.merge_file(path)
         self.coverage[group.name] = round(group.percent(), 2)
 
+    def _steps_file(self) -> str:
+        """Where a failed test that records in any run leaves its steps; empty: nowhere."""
+        folder = os.environ.get(RUN_DIR, "")
+        return f"{folder}/{STEPS}" if folder and self.failures else ""
+
     def _coverage_folder(self) -> Path | None:
         """The folder of this test's coverage, which is there from now on; None where ASSAY_RUN_DIR is not set."""
         if not os.environ.get(RUN_DIR):
@@ -225,6 +233,15 @@ class Report:
         folder = Path(os.environ[RUN_DIR]) / COVERAGE / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def keep_step(self, make: Callable[[], object]) -> None:
+        """Record a step of the case that is played, as it is now.
+
+        Args:
+            make: makes it; not called where no case is recorded.
+        """
+        if self.steps is not None:
+            self.steps.append(recorded(make()))
 
     def __enter__(self) -> Report:
         # cocotb's regression logs how a test failed; a filter that is there already is not added again.
@@ -260,6 +277,8 @@ class Report:
                 self.fail("nothing was compared, so nothing was verified", kind="nothing compared")
             if counts_code() and (folder := self._coverage_folder()) is not None:
                 write_code_coverage(folder / CODE)
+            if self.steps and (steps := os.environ.get(RECORD) or self._steps_file()):
+                write_json(Path(steps), self.steps)
             if os.environ.get(RUN_DIR):
                 path = Path(os.environ[RUN_DIR]) / "summary.json"
                 before = json.loads(path.read_text()) if path.is_file() else None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import queue
 import random
-import shutil
 import threading
 import time
 from collections import Counter
@@ -44,7 +43,7 @@ from assay.sim.mutation.judge import (
 from assay.sim.mutation.mutant import VARIABLE, Mutant, by_file, chosen
 from assay.sim.mutation.page import HEADS
 from assay.sim.process import Stopped, Stopper
-from assay.sim.run import build_spec, report, run_job
+from assay.sim.run import build_spec, report, run_unseen
 from assay.sim.testcases import select_tests
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, RunFailed
@@ -382,12 +381,7 @@ class _Campaign:
             environment={VARIABLE: str(number)},
             name_suffix=f"mutant{threading.get_ident()}",
         )
-        folder = outputs.run_root(block) / job.name
-        try:
-            return run_job(job, self._quiet, launch=simulator.run)
-        finally:  # nobody can replay it: `make waves` must not find it
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+        return run_unseen(job, self._quiet, simulator.run)
 
     def _quiet(self, line: str) -> None:
         """Of a run's own lines, those that say that something is built."""

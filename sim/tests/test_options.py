@@ -22,7 +22,7 @@ from assay.tb.block import Block, Data
 from assay.tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
 from assay.tb.options import Option
 
-COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage", "mutate", "mutate-golden")
+COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage", "mutate", "mutate-golden", "keep")
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +121,12 @@ def test_errors_name_what_was_typed(
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.value], ids=lambda o: o.variable)
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    others = {"N": "soak", "SEEDS": "coverage", "AT": "waves"} | {
-        each.variable: "mutate" for each in MUTATION_OPTIONS
+    others = {
+        "AT": "waves",
+        "N": "soak",
+        "SEEDS": "coverage",
+        "NAME": "keep",
+        **{each.variable: "mutate" for each in MUTATION_OPTIONS},
     }
     with pytest.raises(SystemExit) as ended:
         main([others.get(option.variable, "run"), option.flag, value])

@@ -4,13 +4,14 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.codegen.files import parameters
 from assay.golden.parameters import powers
+from assay.tb.accelerator.accelerator_cases import AcceleratorCases
 from assay.tb.accelerator.coverage import AcceleratorCoverage
 from assay.tb.accelerator.model import AcceleratorModel
 from assay.tb.accelerator.networks import check
 from assay.tb.accelerator_host.state import INSPECT as HOST_INSPECT
 from assay.tb.agents.describe import AXI
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
-from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsNetworks
 from assay.tb.controller.describe import retired
 from assay.tb.controller.library import files
 from assay.tb.mvu.block import INSPECT, REGISTERS, SMALL_MEMORIES
@@ -45,6 +46,7 @@ BLOCK = Block(
     capabilities=(
         RunsNetworks(check, AcceleratorModel),
         PlaysVectorSets(parameters),
+        PlaysCases(AcceleratorCases()),
         Benchmarks(
             {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
             harness="tb/accelerator/harness.cpp",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -15,6 +16,8 @@ from pyuvm import uvm_driver, uvm_sequence_item
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.accelerator.plan import Plan
 from assay.golden.accelerator.system import System
+from assay.golden.errors import ConfigurationError
+from assay.golden.network import Layer, Network
 from assay.tb.accelerator.env import AcceleratorEnv
 from assay.tb.accelerator.host import HostRun, RunError
 from assay.tb.accelerator.tensors import first_difference, stored_input
@@ -22,7 +25,7 @@ from assay.tb.agents.axi import AxiError
 from assay.tb.ahead import Promise, Remote
 from assay.tb.bench import BenchStopped
 
-__all__ = ["RunDriver", "RunItem", "Tolerance", "predicted_clocks"]
+__all__ = ["NetworkStep", "RunDriver", "RunItem", "Tolerance", "predicted_clocks"]
 
 #: Largest difference between predicted and measured clocks of a run, as a part of the prediction.
 TOLERANCE = 0.01
@@ -94,6 +97,54 @@ class RunItem(uvm_sequence_item):
         self.output: np.ndarray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class NetworkStep:
+    """What a `RunItem` holds, for a case (`tb.cases`); what is played beside the run is not part of it.
+
+    Attributes:
+        name: for messages.
+        network, input, input_shape, layers: name, input tensor, its shape and the layers of the network.
+        mapping: onto the MVUs.
+        x: int[H, W, C], the input.
+        tolerance: of the clocks.
+    """
+
+    name: str
+    network: str
+    input: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[Layer, ...]
+    mapping: str
+    x: np.ndarray
+    tolerance: Tolerance
+
+    @classmethod
+    def of(cls, item: RunItem) -> NetworkStep:
+        """The step of an item."""
+        network = item.plan.network
+        return cls(
+            item.get_name(),
+            network.name,
+            network.input,
+            network.input_shape,
+            network.layers,
+            item.plan.mapping,
+            item.x,
+            item.tolerance,
+        )
+
+    def made(self) -> Network:
+        """The network.
+
+        Raises:
+            ConfigurationError: the layers do not go together, or the input is not the network's.
+        """
+        network = Network(self.network, self.input, self.input_shape, self.layers)
+        if self.x.shape != network.input_shape or not network.input_format.contains(self.x):
+            raise ConfigurationError(f"network {self.network}: the input is not of its shape and format")
+        return network
+
+
 class RunDriver(uvm_driver):
     """Plays `RunItem`s one after the other; the ConfigDB gives ``env``.
 
@@ -138,6 +189,7 @@ class RunDriver(uvm_driver):
     async def play(self, item: RunItem) -> None:
         """Load, write, run, read, compare."""
         env, host, plan = self.env, self.env.host, item.plan
+        env.report.keep_step(partial(NetworkStep.of, item))
         # What is to fail, the model refuses.
         expected = Promise(0) if item.fails else self._predict(plan)
         before = (

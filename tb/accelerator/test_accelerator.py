@@ -25,6 +25,7 @@ from assay.golden.accelerator.registers import (
 from assay.golden.codegen import files
 from assay.golden.controller import memory_map
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.tb.accelerator.accelerator_cases import AcceleratorCases, item_of
 from assay.tb.accelerator.env import AcceleratorEnv
 from assay.tb.accelerator.networks import crowd, tampered
 from assay.tb.accelerator.runs import RunDriver, RunItem, Tolerance, predicted_clocks
@@ -33,6 +34,7 @@ from assay.tb.accelerator.tensors import TensorCollector
 from assay.tb.accelerator.traffic import Traffic
 from assay.tb.agents.axi import FIXED, INCR
 from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.cases import none_to_play, to_play
 from assay.tb.controller.trace import RECORD
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.networks import given_model, load_workloads
@@ -143,6 +145,17 @@ async def vector_set(self: AcceleratorTest) -> None:
         if not np.array_equal(self.driver.expected[name], values):
             self.env.fail(f"tensor {name} of the folder is not the golden network's", kind="golden")
             raise BenchStopped
+
+
+@AcceleratorTest.test(skip=none_to_play(__file__))
+async def cases(self: AcceleratorTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, a random network."""
+    played = to_play(AcceleratorCases(), "accelerator", __file__)
+    for case in played:
+        await self.play(item_of(step, self.env.params) for step in case.steps)
+    if not played:
+        plan = self.stimulus.plan("random", 1, 4, 300)
+        await self.play([RunItem(plan.network.name, plan, self.stimulus.input(plan.network))])
 
 
 # -------------------------------------------------------------------------------------------------

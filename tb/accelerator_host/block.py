@@ -4,9 +4,11 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
+from assay.tb.accelerator_host.host_cases import HostCases
 from assay.tb.accelerator_host.state import INSPECT
 from assay.tb.agents.describe import AXI
 from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
+from assay.tb.capabilities import PlaysCases
 
 BLOCK = Block(
     __name__,
@@ -33,6 +35,7 @@ BLOCK = Block(
         "DataBanks": powers(2, 64),
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
     },
+    capabilities=(PlaysCases(HostCases()),),
     small={"Mvus": 3, "Lanes": 8},
     variants=(
         Variant("3x8"),

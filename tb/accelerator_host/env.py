@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from cocotb.triggers import Timer
@@ -11,6 +12,7 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
 from assay.tb.accelerator_host.coverage import HostCoverage
+from assay.tb.accelerator_host.host_cases import recorded_step
 from assay.tb.accelerator_host.record import record_format
 from assay.tb.accelerator_host.scoreboard import PortScoreboard
 from assay.tb.accelerator_host.state import HOST_STATES
@@ -145,6 +147,7 @@ class StepDriver(uvm_driver):
     async def run_phase(self) -> None:
         while True:
             item: StepItem = await self.seq_item_port.get_next_item()
+            self.env.report.keep_step(partial(recorded_step, item.step))
             self.env.begin(item.step)
             await self.env.settle()
             if self.env.failed.is_set():

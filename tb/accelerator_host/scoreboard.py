@@ -8,6 +8,7 @@ for. So data, responses, order, and the moment of each answer are checked, while
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -185,7 +186,10 @@ class PortScoreboard:
             except _WrongError as error:
                 self._failed = True
                 time_ns = self.origin_ns + clock * CLOCK_NS
-                self._fail(f"{error}; clock {clock}, {time_ns:,.0f} ns", kind="port", time_ns=time_ns)
+                # The rule that is broken is known by the function that checks it.
+                rule = traceback.extract_tb(error.__traceback__)[-1].name.strip("_")
+                said = f"{error}; clock {clock}, {time_ns:,.0f} ns"
+                self._fail(said, kind="port", stream=rule, time_ns=time_ns)
                 return
 
     def _clock(self, clock: int, now: dict[str, int]) -> None:

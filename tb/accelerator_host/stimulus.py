@@ -26,7 +26,7 @@ from assay.golden.accelerator.registers import (
 )
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
 
-__all__ = ["CHANNELS", "HartAccess", "Step", "Stimulus"]
+__all__ = ["CHANNELS", "HartAccess", "Step", "Stimulus", "is_legal"]
 
 WRAP, RESERVED = 2, 3
 CHANNELS = ("aw", "w", "b", "ar", "r", "hart", "back", "units")  #: what has stalls of its own
@@ -267,7 +267,7 @@ class Stimulus:
         """A random address, of window `focus` with some probability; `legal`: AXI4 allows it."""
         while True:
             request = self._request(focus)
-            if not legal or _is_legal(request):
+            if not legal or is_legal(request):
                 return request
 
     def _request(self, focus: str | None) -> Request:
@@ -361,7 +361,7 @@ class Stimulus:
             request = Request(self.random.randrange(16), WINDOW_BY_NAME["data"].base, 1, 3, INCR)
             step.writes.append(request)
             at = self._burst_end(step, at, request)
-        step.legal = step.legal and all(_is_legal(each) for each in (*step.writes, *step.reads))
+        step.legal = step.legal and all(is_legal(each) for each in (*step.writes, *step.reads))
         return step
 
     def _burst_end(self, step: Step, at: int, request: Request) -> int:
@@ -376,7 +376,7 @@ class Stimulus:
         return at
 
 
-def _is_legal(request: Request) -> bool:
+def is_legal(request: Request) -> bool:
     """Whether AXI4 allows a request: the rules of tb/agents/hdl/axi_protocol.sv."""
     size = 1 << request.size
     rules: dict[int, Callable[[], bool]] = {

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from cocotb.triggers import ClockCycles
 
 from assay.tb.accelerator_host.env import HostEnv, StepDriver, StepItem
+from assay.tb.accelerator_host.host_cases import HostCases, playable
 from assay.tb.accelerator_host.stimulus import Step, Stimulus
 from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.cases import none_to_play, to_play
 
 
 class HostTest(ItemTest):
@@ -60,6 +62,16 @@ class HostTest(ItemTest):
             self.report.add_coverage(group)
         if env.failed.is_set():
             raise BenchStopped
+
+
+@HostTest.test(skip=none_to_play(__file__))
+async def cases(self: HostTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, random traffic."""
+    played = to_play(HostCases(), "accelerator_host", __file__)
+    for case in played:
+        await self.play_steps(map(playable, case.steps))
+    if not played:
+        await self.play_steps(self.stimulus.steps(4))
 
 
 @HostTest.test

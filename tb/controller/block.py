@@ -3,7 +3,8 @@
 
 from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.block import BURSTS, Block, Extra, Lint, Synth, Variant
-from assay.tb.capabilities import Benchmarks, RunsPrograms, Soaks
+from assay.tb.capabilities import Benchmarks, PlaysCases, RunsPrograms, Soaks
+from assay.tb.controller.controller_cases import ControllerCases
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.describe import retired
 from assay.tb.controller.elf import check
@@ -31,6 +32,7 @@ BLOCK = Block(
     test_modules=("test_controller", "test_controller_events"),
     capabilities=(
         RunsPrograms(check),
+        PlaysCases(ControllerCases()),
         Soaks(),
         Benchmarks(
             {"speed": "bench in lock-step"}, harness="tb/controller/harness.cpp", counted="instructions"

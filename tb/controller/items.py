@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -18,9 +19,10 @@ from pyuvm import uvm_driver, uvm_sequence_item
 from assay.tb.agents.burst import StreamError
 from assay.tb.bench import BenchStopped
 from assay.tb.controller.env import ControllerEnv
+from assay.tb.controller.random_program import RandomProgram
 from assay.tb.env import CLOCK_NS
 
-__all__ = ["Disturbance", "ProgramDriver", "ProgramItem"]
+__all__ = ["Disturbance", "ProgramDriver", "ProgramItem", "ProgramStep"]
 
 #: Clocks in which something must retire while harts are released.
 _PATIENCE = 20_000
@@ -57,6 +59,7 @@ class ProgramItem(uvm_sequence_item):
         retirements: the run's length; with `tohost`, its limit.
         disturbance: what goes on beside it.
         beside: played beside it, cancelled at its end.
+        random: the random program that `image` holds, if it does.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class ProgramItem(uvm_sequence_item):
         retirements: int = 100_000,
         disturbance: Disturbance | None = None,
         beside: Callable[[ControllerEnv], Coroutine[None, None, None]] | None = None,
+        random: RandomProgram | None = None,
     ) -> None:
         super().__init__(name)
+        self.random = random
         self.image = image
         self.entry = entry
         self.harts = harts
@@ -78,6 +83,35 @@ class ProgramItem(uvm_sequence_item):
         self.retirements = retirements
         self.disturbance = disturbance or Disturbance()
         self.beside = beside
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramStep:
+    """What a `ProgramItem` holds, for a case (`tb.cases`): a random program, or an image.
+
+    Attributes:
+        name: for messages.
+        random: the program; None: `image` has one.
+        image, entry, harts, tohost: as of `ProgramItem`, of an image.
+        retirements, disturbance: as of `ProgramItem`.
+    """
+
+    name: str
+    random: RandomProgram | None
+    retirements: int
+    disturbance: Disturbance
+    image: np.ndarray | None = None
+    entry: int = 0
+    harts: int = 0
+    tohost: int | None = None
+
+    @classmethod
+    def of(cls, item: ProgramItem) -> ProgramStep:
+        """The step of an item; what is played beside it is not part of it."""
+        common = (item.get_name(), item.random, item.retirements, item.disturbance)
+        if item.random is not None:
+            return cls(*common)
+        return cls(*common, item.image, item.entry, item.harts, item.tohost)
 
 
 @dataclass
@@ -113,6 +147,7 @@ class ProgramDriver(uvm_driver):
     async def play(self, item: ProgramItem) -> None:
         """Load, start, watch, stop."""
         env = self.env
+        env.report.keep_step(partial(ProgramStep.of, item))
         await self.or_stop(env.load(item.image))
         env.lockstep.tohost = item.tohost
         env.mvus.latency, env.mvus.error_rate = item.disturbance.latency, item.disturbance.error_rate

@@ -623,9 +623,9 @@ class _Maker:
         rows = [row for row in self.alu_rows if row.extension != "M"]
         for _ in range(100):
             if r.random() < loads:
-                self.add("lw", rd=r.choice(_POOL[1:]), rs1=8, imm=4 * r.randrange(self.span // 4))
+                self.add("lw", rd=r.choice(_POOL[1:]), rs1=8, imm=4 * r.randrange(self.span // 4), loose=True)
             else:
-                self.raw(random_word(r.choice(rows), r, _POOL[1:]))
+                self.raw(random_word(r.choice(rows), r, _POOL[1:]), loose=True)
 
     def patch(self) -> None:
         """An instruction further on is overwritten, whole or in part."""

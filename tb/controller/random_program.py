@@ -137,6 +137,10 @@ class RandomProgram:
             for i, word in enumerate(self.words())
         )
 
+    def text(self, hart: int) -> list[str]:
+        """The lines of a hart as instructions, without the frame."""
+        return [disassemble(word) for word in _assemble(self.lines[hart], 0)]
+
     def start(self, bus: Bus | None = None) -> Iss:
         """A simulator with the program loaded and its harts released."""
         iss = Iss(self.parameters, bus)

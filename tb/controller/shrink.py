@@ -1,117 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shrinking of a random program that fails: it keeps the failure and loses the rest."""
+"""How a random program becomes simpler: harts, groups, single lines are left out, then operands made simple."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from assay.golden.errors import ConfigurationError
+from assay.tb.cases import varied
 from assay.tb.controller.random_program import Line, RandomProgram
+from assay.tb.shrinking import Pass, Search
 
-__all__ = ["shrink"]
+__all__ = ["identity", "passes"]
+
+Get = Callable[[Any], RandomProgram]
+Made = Callable[[Any, RandomProgram], Any]
 
 
-def _without(line: Line, operand: str) -> Line:
-    changed: dict[str, Any] = {operand: 0}
-    return replace(line, **changed)
+def identity(program: RandomProgram) -> object:
+    """What tells a program from another one."""
+    return tuple(program.lines.items())
 
 
-def shrink(
-    program: RandomProgram,
-    fails: Callable[[RandomProgram], bool],
-    limit: int = 1000,
-    progress: Callable[[RandomProgram], None] | None = None,
-) -> RandomProgram:
-    """A short program that still fails: harts, groups, single lines are left out, then operands made simple.
+def passes(get: Get = lambda case: case, made: Made = lambda case, program: program) -> Iterable[Pass]:
+    """The passes for a case that holds a program.
 
     Args:
-        program: one that fails.
-        fails: whether a program does; called at most `limit` times.
-        progress: called with each shorter program that fails.
-
-    Raises `ConfigurationError` when `program` does not fail.
+        get: gives the program of a case.
+        made: gives the case with another program.
     """
-    calls = 0
 
-    def try_out(candidate: RandomProgram) -> bool:
-        nonlocal calls, program
-        if calls >= limit:
-            return False
-        calls += 1
-        if not fails(candidate):
-            return False
-        program = replace(candidate, description=f"shrunk from: {origin}")
-        if progress is not None:
-            progress(program)
-        return True
-
-    origin = program.description
-    if not fails(program):
-        raise ConfigurationError("the program to be shrunk does not fail")
-
-    def fewer_harts() -> None:
-        for hart in reversed(program.lines):
-            rest = {other: lines for other, lines in program.lines.items() if other != hart}
-            if rest:
-                try_out(replace(program, lines=rest))
-
-    def units(loose: bool) -> list[tuple[int, int]]:
-        """The parts that may be left out at once: (hart, group), or (hart, label) of loose lines."""
-        found = dict.fromkeys(
-            (hart, line.label if loose else line.group)
-            for hart, lines in program.lines.items()
-            for line in lines
-            if line.loose or not loose
-        )
-        return list(found)
-
-    def without(dropped: set[tuple[int, int]], loose: bool) -> RandomProgram:
-        return replace(
-            program,
-            lines={
-                hart: tuple(
-                    line
-                    for line in lines
-                    if (hart, line.label if loose else line.group) not in dropped
-                    or (loose and not line.loose)
-                )
-                for hart, lines in program.lines.items()
-            },
+    def fewer_harts(search: Search[Any]) -> None:
+        search.leave_out(
+            lambda case: list(get(case).lines.items()),
+            lambda case, rest: made(case, replace(get(case), lines=dict(rest))),
+            least=1,
         )
 
-    def fewer_lines(loose: bool) -> None:
-        """Zeller's ddmin over groups, or over loose lines."""
-        size = max(len(units(loose)) // 2, 1)
-        while calls < limit:
-            at, shorter = len(units(loose)), False
-            while at > 0:
-                # From the end, where what comes after the failure lies.
-                part = set(units(loose)[max(at - size, 0) : at])
-                shorter |= try_out(without(part, loose))
-                at -= size
-            if size == 1 and not shorter:
-                break
-            size = max(size // 2, 1)
+    def fewer_groups(search: Search[Any]) -> None:
+        _fewer_lines(search, get, made, loose=False)
 
-    def simpler_operands() -> None:
-        for hart in program.lines:
-            for index in range(len(program.lines[hart])):
+    def fewer_loose_lines(search: Search[Any]) -> None:
+        _fewer_lines(search, get, made, loose=True)
+
+    def simpler_operands(search: Search[Any]) -> None:
+        for hart in get(search.best).lines:
+            for index in range(len(get(search.best).lines[hart])):
                 for operand in ("imm", "rs1", "rs2"):
-                    line = program.lines[hart][index]
+                    line = get(search.best).lines[hart][index]
                     if line.loose and line.target is None and getattr(line, operand):
-                        lines = list(program.lines[hart])
-                        lines[index] = _without(line, operand)
-                        try_out(replace(program, lines={**program.lines, hart: tuple(lines)}))
+                        lines = list(get(search.best).lines[hart])
+                        lines[index] = varied(line, **{operand: 0})
+                        program = _with_lines(get(search.best), hart, lines)
+                        search.accepts(lambda program=program: made(search.best, program))  # type: ignore[misc]
 
-    before = None
-    while (
-        program.lines != before and calls < limit
-    ):  # what is gone may have been what the rest was needed for
-        before = program.lines
-        fewer_harts()
-        fewer_lines(loose=False)
-        fewer_lines(loose=True)
-        simpler_operands()
-    return program
+    return (fewer_harts, fewer_groups, fewer_loose_lines, simpler_operands)
+
+
+def _with_lines(program: RandomProgram, hart: int, lines: Sequence[Line]) -> RandomProgram:
+    return replace(program, lines={**program.lines, hart: tuple(lines)})
+
+
+def _fewer_lines(search: Search[Any], get: Get, made: Made, loose: bool) -> None:
+    """Leave out groups of lines, or single lines that are loose."""
+
+    def part(hart: int, line: Line) -> tuple[int, int]:
+        return hart, line.label if loose else line.group
+
+    def parts(case: Any) -> list[tuple[int, int]]:
+        lines = ((hart, line) for hart, lines in get(case).lines.items() for line in lines)
+        return list(dict.fromkeys(part(hart, line) for hart, line in lines if line.loose or not loose))
+
+    def keeping(case: Any, rest: list[tuple[int, int]]) -> Any:
+        stay, program = set(rest), get(case)
+        lines = {
+            hart: tuple(line for line in lines if part(hart, line) in stay or (loose and not line.loose))
+            for hart, lines in program.lines.items()
+        }
+        return made(case, replace(program, lines=lines))
+
+    search.leave_out(parts, keeping)

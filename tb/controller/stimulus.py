@@ -22,7 +22,6 @@ class Stimulus:
         self.params = params
         self.random = Random(seed)
         self.rng = np.random.default_rng(seed)
-        self.program: RandomProgram | None = None  #: the last random one
 
     def image_of(self, program: Program, harts: int) -> np.ndarray:
         """Both memories with a program; a `hart_mask` that it may have tells it which harts run."""
@@ -37,10 +36,8 @@ class Stimulus:
         """A random program of a kind on a mask of harts, by default all, of about so many lines; `reserve` words at the
         end of the data memory are left alone."""
         seed = self.random.getrandbits(32)
-        self.program = random_program(
-            seed, self.params, harts=harts, length=length, kind=kind, reserve=reserve
-        )
-        return program_item(self.program, disturbance)
+        program = random_program(seed, self.params, harts=harts, length=length, kind=kind, reserve=reserve)
+        return program_item(program, disturbance)
 
 
 def program_item(program: RandomProgram, disturbance: Disturbance) -> ProgramItem:
@@ -57,4 +54,5 @@ def program_item(program: RandomProgram, disturbance: Disturbance) -> ProgramIte
         program.tohost,
         retirements=100_000 + 100 * program.length,
         disturbance=disturbance,
+        random=program,
     )

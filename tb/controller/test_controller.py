@@ -9,22 +9,20 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.task import bridge, resume
-from cocotb.triggers import ClockCycles, Event, Timer
+from cocotb.triggers import ClockCycles, Timer
 from cocotb.utils import get_sim_time
 
 from assay.golden.controller import memory_map
 from assay.golden.controller.csrs import INTERRUPT_FLAG
 from assay.golden.controller.memory_map import IMEM_BASE
-from assay.golden.errors import ConfigurationError
-from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.bench import Finding, ItemTest
+from assay.tb.cases import none_to_play, to_play
+from assay.tb.controller.controller_cases import ControllerCases, item_of
 from assay.tb.controller.elf import load_as_asked
 from assay.tb.controller.env import CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from assay.tb.controller.items import Disturbance, ProgramDriver, ProgramItem
 from assay.tb.controller.program_maker import KINDS
-from assay.tb.controller.random_program import RandomProgram
-from assay.tb.controller.shrink import shrink
-from assay.tb.controller.stimulus import Stimulus, program_item
+from assay.tb.controller.stimulus import Stimulus
 from assay.tb.controller.toolchain import build_program
 from assay.tb.env import CLOCK_NS
 from assay.tb.report import RUN_DIR
@@ -96,6 +94,16 @@ async def bus_stalls(self: ControllerTest) -> None:
             self.program(name, self.env.all_harts, slow)
             for name in ("mvu", "interrupts", "traps")[: self.pick(3, 1)]
         )
+
+
+@ControllerTest.test(skip=none_to_play(__file__))
+async def cases(self: ControllerTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, a random program."""
+    played = to_play(ControllerCases(), "controller", __file__)
+    for case in played:
+        await self.play(item_of(step) for step in case.steps)
+    if not played:
+        await self.play([self.stimulus.random_item("mixed", 200, Disturbance())])
 
 
 @ControllerTest.test(skip="ASSAY_ELF" not in os.environ)
@@ -566,7 +574,7 @@ async def planted_nothing(self: ControllerTest) -> None:
 # -------------------------------------------------------------------------------------------------
 @ControllerTest.test(skip="ASSAY_N" not in os.environ)
 class Soak(ControllerTest):
-    """Random programs of every kind until N instructions have retired; one that fails is shrunk."""
+    """Random programs of every kind until N instructions have retired; `make shrink` makes one that fails small."""
 
     async def body(self) -> None:
         goal = int(os.environ.get("ASSAY_N", "200000"), 0)
@@ -582,12 +590,8 @@ class Soak(ControllerTest):
                 error_rate=0.1 if kind == "mvu" else 0.0,
             )
             item = self.stimulus.random_item(kind, 4_000, disturbance)
-            try:
-                await self.play([item])
-            except BenchStopped:
-                if "ASSAY_WAVES_WINDOW" not in os.environ:  # that run is made for its waves only
-                    await self.shorten(disturbance)
-                raise
+            self.report.steps = []  # of the program that fails, for `make shrink`
+            await self.play([item])
             if time.monotonic() - told > 5:
                 told = time.monotonic()
                 done = env.lockstep.beats_compared
@@ -596,49 +600,6 @@ class Soak(ControllerTest):
                     f"{done / (told - started):,.0f} instructions/s, all equal",
                     flush=True,
                 )
-
-    async def first_failure(self) -> None:
-        """The failure does not end this test: `body` looks for a shorter program that fails."""
-        await Event().wait()
-
-    async def shorten(self, disturbance: Disturbance) -> None:
-        """A short program that still fails, written beside the run's log; the report keeps the first failure."""
-        report, env = self.report, self.env
-        failures, compared = list(report.failures), env.lockstep.beats_compared
-        print(f"soak: {failures[0]['message']}", flush=True)
-
-        @resume
-        async def fails(candidate: RandomProgram) -> bool:
-            report.failures.clear()
-            env.failed.clear()
-            env.lockstep.mismatches.clear()
-            await env.reset()
-            env.lockstep.loaded = False
-            try:
-                await self.driver.play(program_item(candidate, disturbance))
-            except BenchStopped:
-                return True
-            return False
-
-        def told(candidate: RandomProgram) -> None:
-            print(f"soak: shrunk to {candidate.length} lines", flush=True)
-
-        program = self.stimulus.program
-        assert program is not None  # for one has failed
-        try:
-            short = await bridge(shrink)(program, fails, 200, told)
-        except ConfigurationError:
-            report.notes["shrunk"] = "no: the program alone, at another time, does not fail"
-        else:
-            await bridge(fails)(short)
-            folder = Path(os.environ.get(RUN_DIR, "."))
-            (folder / "shrunk.txt").write_text(
-                f"{short.description}\n{report.failures[0]['message']}\n\n{short.listing()}\n"
-            )
-            report.notes["shrunk"] = f"to {short.length} lines: {folder.name}/shrunk.txt"
-        report.failures[:] = failures
-        env.lockstep.beats_compared = compared
-        env.failed.set()
 
 
 @ControllerTest.test

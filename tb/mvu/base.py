@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from assay.tb.bench import ItemTest
 from assay.tb.mvu.env import MvuEnv
 from assay.tb.mvu.jobs import Image, JobDriver, JobItem
+from assay.tb.mvu.mvu_cases import item_of
+from assay.tb.mvu.steps import JobStep, LayerStep
 from assay.tb.mvu.stimulus import Stimulus
 
 
@@ -34,6 +38,24 @@ class MvuTest(ItemTest):
         fill.scalers = [(0, rng.integers(-(1 << 15), 1 << 15, channels))]
         fill.biases = [(0, rng.integers(-(1 << 26), 1 << 26, channels))]
         await self.driver.load(fill)
+
+    async def play_steps(self, steps: Iterable[LayerStep | JobStep]) -> None:
+        """Play the steps of a case. The memories of jobs that overlap are loaded before the first of them begins."""
+        together: list[JobItem] = []
+        for step in steps:
+            together.append(item_of(step, self.env.params))
+            if step.overlap:
+                continue
+            self.env.set_stalls(step.stalls)
+            if len(together) > 1:
+                for item in together:
+                    await self.driver.load(item)
+                    item.weights, item.scalers, item.biases, item.images = [], [], [], []
+            await self.play(together)
+            together = []
+        if together:  # the last one cannot overlap with another
+            together[-1].overlap = False
+            await self.play(together)
 
     async def finish(self) -> None:
         """Nothing may be left: words, answers, errors of the taps."""

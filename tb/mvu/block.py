@@ -4,8 +4,9 @@
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.vectors import parameters
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
-from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsNetworks
 from assay.tb.mvu.coverage import MvuCoverage
+from assay.tb.mvu.mvu_cases import MvuCases
 from assay.tb.mvu.networks import check
 
 SMALL_MEMORIES = {"DataBanks": 4, "BankDepth": 16, "WeightDepth": 16, "ChannelDepth": 16}
@@ -46,6 +47,7 @@ BLOCK = Block(
     capabilities=(
         RunsNetworks(check),
         PlaysVectorSets(parameters),
+        PlaysCases(MvuCases()),
         Benchmarks(
             {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
             harness="tb/mvu/harness.cpp",

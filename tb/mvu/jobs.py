@@ -23,6 +23,7 @@ from assay.tb.debug import Axis
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.cause import Task, Writer
 from assay.tb.mvu.env import BIAS, SCALER, WEIGHT, Expectation, MvuUnit
+from assay.tb.mvu.steps import LayerStep, step_of
 
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
@@ -61,6 +62,7 @@ class JobItem(uvm_sequence_item):
         overlap: hand the next job over while this one runs.
         made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
+        origin: the layer that the job is, if it is one: without tensors, as it was before anything was changed.
     """
 
     def __init__(self, name: str, registers: dict[str, dict[str, int] | int]) -> None:
@@ -76,6 +78,7 @@ class JobItem(uvm_sequence_item):
         self.overlap = False
         self.made: Callable[[JobResult], object] = lambda result: None
         self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
+        self.origin: LayerStep | None = None
 
     @classmethod
     def of(cls, job: Job, lanes: int, images: list[Image] | None = None) -> JobItem:
@@ -142,10 +145,15 @@ class JobPlayer:
 
     Checked here, beside the words that the scoreboards compare: the status and the interrupt after every
     job, its clocks against the formula, and the output tensor as it stands in the memory.
+
+    Args:
+        env: the unit.
+        recorded: each job is a step of a case.
     """
 
-    def __init__(self, env: MvuUnit) -> None:
+    def __init__(self, env: MvuUnit, recorded: bool = True) -> None:
         self.env = env
+        self.recorded = recorded
         self.flush()
 
     def flush(self) -> None:
@@ -159,6 +167,11 @@ class JobPlayer:
     async def play(self, item: JobItem) -> None:
         """Load and start a job; unless it overlaps, wait for its end and check it."""
         await self.load(item)
+        if self.recorded:
+            env, golden = self.env, self.env.golden
+            env.report.keep_step(
+                lambda: step_of(item, golden.memories, golden.written, env.params, env.stalls)
+            )
         await self.start(item)
         if item.traffic is not None:
             await item.traffic(self.env)

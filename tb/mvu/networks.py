@@ -18,6 +18,7 @@ from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.plan import NetworkPlan
 from assay.tb.mvu.jobs import Image, JobItem
+from assay.tb.mvu.steps import LayerStep
 
 DIGITS = ("digits_w2a2", "digits_mixed")  #: the project's own networks
 RANDOM_IMAGES = 64  #: drawn for a network that comes without images
@@ -113,6 +114,12 @@ def items(plan: NetworkPlan, image: np.ndarray) -> Iterator[JobItem]:
     words = pack_activations(image, network.input_format, lanes)
     images = [Image(plan.bases[network.input], words)]
     for layer in network.layers:
-        for job in plan.jobs(layer):
-            yield JobItem.of(job, lanes, images)
+        jobs = plan.jobs(layer)
+        for job in jobs:
+            item = JobItem.of(job, lanes, images)
+            if len(jobs) == 1:
+                added = plan.bases[layer.residual.tensor] if layer.residual else 0
+                place = (plan.bases[layer.input], plan.bases[layer.output], added)
+                item.origin = LayerStep(layer, network.shapes[layer.input][:2], place)
+            yield item
             images = []

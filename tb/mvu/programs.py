@@ -12,8 +12,9 @@ import numpy as np
 from assay.golden import IntFormat
 from assay.golden.mvu.agu import addresses
 from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
-from assay.golden.mvu.parameters import LOOPS, NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS, MvuParameters
+from assay.golden.mvu.parameters import LOOPS, NUM_LOOPS, OUTPUT_LOOPS, MvuParameters
 from assay.tb.mvu.jobs import JobItem
+from assay.tb.mvu.steps import words_read
 
 
 def fields(registers: dict[str, dict[str, int] | int], name: str) -> dict[str, int]:
@@ -62,15 +63,10 @@ class Programs:
                 continue
             config = Configuration(registers)
             groups = len(config.complete_outputs()) // config.group_outputs
-            read = addresses(config.program("i", NUM_LOOPS), countdown, depth)
-            planes = np.arange(config.format("input").bits)
-            touched = np.unique((read[:, None] + planes) % depth)
-            if config.fields["mvuconfig1"]["residual"]:
-                words = groups * config.group_outputs * config.format("residual").bits
-                touched = np.union1d(touched, addresses(config.program("r", RESIDUAL_LOOPS), words, depth))
+            read, _ = words_read(config, self._params)
             words = groups * config.format("output").bits
             written = addresses(config.program("o", OUTPUT_LOOPS), words, depth)
-            if not np.intersect1d(touched, written).size:
+            if not np.intersect1d(read, written).size:
                 item = JobItem(name, registers)
                 item.locate = lambda index: f"program {name}, output word {index}"
                 return item

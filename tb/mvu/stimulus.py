@@ -22,6 +22,7 @@ from assay.golden.network import Pool
 from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.programs import Programs, fields
+from assay.tb.mvu.steps import LayerStep
 
 #: Multiply clocks of a random job, so that a run of many ends soon.
 LARGEST_RANDOM_JOB = 6000
@@ -142,6 +143,10 @@ class Stimulus:
             images.append(Image(bases[2], words, crossbar))
         made = [JobItem.of(job, params.lanes) for job in jobs]
         made[0].images = images
+        if len(made) == 1:
+            made[0].origin = LayerStep(
+                layer, size, (bases[0], bases[1], bases[2]), dest=dest, crossbar=crossbar
+            )
         return made
 
     def random_items(

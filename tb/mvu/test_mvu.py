@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cocotb
@@ -19,12 +19,15 @@ from assay.golden.mvu.plan import NetworkPlan
 from assay.golden.mvu.vectors import read
 from assay.tb.agents.burst import ALWAYS
 from assay.tb.bench import BenchStopped, Finding
+from assay.tb.cases import none_to_play, to_play
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.base import MvuTest
 from assay.tb.mvu.coverage import LONG
 from assay.tb.mvu.env import MvuUnit
 from assay.tb.mvu.jobs import Image, JobItem
+from assay.tb.mvu.mvu_cases import MvuCases
 from assay.tb.mvu.networks import given_model, items, load_workloads
+from assay.tb.mvu.steps import Burst, HostTraffic
 from assay.tb.mvu.traffic import Traffic
 from assay.tb.report import RUN_DIR
 
@@ -97,6 +100,16 @@ async def vector_set(self: MvuTest) -> None:
                 kind="golden",
             )
         cocotb.log.info("%s: %d words equal", job.name, len(vector.expected))
+
+
+@MvuTest.test(skip=none_to_play(__file__))
+async def cases(self: MvuTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, a random job."""
+    played = to_play(MvuCases(), "mvu", __file__)
+    for case in played:
+        await self.play_steps(case.steps)
+    if not played:
+        await self.play(self.stimulus.random_items(1, 400))
 
 
 # -------------------------------------------------------------------------------------------------
@@ -264,30 +277,15 @@ class Collisions(MvuTest):
             item.traffic = self.traffic(place)
             await self.play([item])
 
-    def traffic(self, place: tuple[int, int, int]) -> Callable[[MvuUnit], Coroutine[object, object, None]]:
+    def traffic(self, place: tuple[int, int, int]) -> HostTraffic:
         """Accesses to free words of the job's banks."""
         rng, bank = self.stimulus.rng, self.env.params.bank_depth
         width = self.env.params.lanes // 8
         quarter = bank // 8
+        host = rng.integers(0, 256, (quarter // 2, width), np.uint8)
+        crossbar = rng.integers(0, 256, (quarter // 2, width), np.uint8)
         free = [p // bank * bank + bank - quarter for p in (place[0], place[1])]
-
-        async def play(env: MvuUnit) -> None:
-            host = rng.integers(0, 256, (quarter // 2, width), np.uint8)
-            crossbar = rng.integers(0, 256, (quarter // 2, width), np.uint8)
-            for base in free:
-                env.golden.load(base, host)
-                env.golden.load(base + quarter // 2, crossbar)
-                beats = env.formats["xbi"].pack(
-                    data=crossbar, addr=base + quarter // 2 + np.arange(len(crossbar))
-                )
-                task = cocotb.start_soon(env.agents["xbi"].bus.send(beats))
-                await env.memory.write(base, host)
-                await task
-                await env.agents["xbi"].bus.drain()
-                seen = await env.memory.read(base, len(host) + len(crossbar))
-                env.compare_words("host and crossbar traffic", base, seen)
-
-        return play
+        return HostTraffic("host and crossbar traffic", tuple(Burst(base, host, crossbar) for base in free))
 
 
 @MvuTest.test

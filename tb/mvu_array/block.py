@@ -4,7 +4,9 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.block import BURSTS, Block, Lint, Variant
+from assay.tb.capabilities import PlaysCases
 from assay.tb.mvu.block import INSPECT
+from assay.tb.mvu_array.array_cases import ArrayCases
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 
 BLOCK = Block(
@@ -22,6 +24,7 @@ BLOCK = Block(
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "WeightDepth"),
     narrowed={"WeightDepth": powers(16, 4096)},  # others have not been tried
+    capabilities=(PlaysCases(ArrayCases()),),
     variants=(
         Variant("4x8", {"Mvus": 4, "Lanes": 8, "WeightDepth": 64}),
         Variant("8x64", simulators=("verilator",), tests="random_rounds|storms"),

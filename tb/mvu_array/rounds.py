@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -13,12 +15,12 @@ from pyuvm import uvm_driver, uvm_sequence_item
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.formats import IntFormat
 from assay.tb.bench import BenchStopped
-from assay.tb.mvu.env import MvuUnit
 from assay.tb.mvu.jobs import JobItem, JobPlayer
+from assay.tb.mvu.steps import Burst, HostTraffic, JobStep, LayerStep, loaded, step_of
 from assay.tb.mvu.stimulus import Stimulus
 from assay.tb.mvu_array.env import MvuArrayEnv
 
-__all__ = ["ArrayDriver", "ArrayStimulus", "Round"]
+__all__ = ["ArrayDriver", "ArrayStimulus", "Round", "RoundStep"]
 
 _HOST_WORDS = 32  #: words at the end of each source's region that belong to the host
 
@@ -31,6 +33,21 @@ class Round(uvm_sequence_item):
         self.jobs = jobs
 
 
+@dataclass(frozen=True, eq=False)
+class RoundStep:
+    """What a `Round` holds, for a case (`tb.cases`).
+
+    Attributes:
+        name: for messages.
+        jobs: steps of each unit's jobs, in order.
+        stalls: stream of each unit -> probability of a stall in 1/256.
+    """
+
+    name: str
+    jobs: tuple[tuple[LayerStep | JobStep, ...], ...]
+    stalls: Mapping[str, int] = field(default_factory=dict)
+
+
 class ArrayDriver(uvm_driver):
     """Plays `Round`s; a unit's jobs are loaded, started and checked as in the MVU's own bench. The ConfigDB gives
     ``env``."""
@@ -41,11 +58,12 @@ class ArrayDriver(uvm_driver):
 
     def start_of_simulation_phase(self) -> None:
         super().start_of_simulation_phase()
-        self.players = [JobPlayer(unit) for unit in self.env.units]
+        self.players = [JobPlayer(unit, recorded=False) for unit in self.env.units]
 
     async def run_phase(self) -> None:
         while True:
             item: Round = await self.seq_item_port.get_next_item()
+            self.env.report.keep_step(partial(self._step, item))
             tasks = [
                 cocotb.start_soon(self._play(player, jobs))
                 for player, jobs in zip(self.players, item.jobs, strict=True)
@@ -55,6 +73,13 @@ class ArrayDriver(uvm_driver):
             if self.env.failed.is_set():
                 return  # the test has been woken by the failure itself
             self.seq_item_port.item_done()
+
+    def _step(self, item: Round) -> RoundStep:
+        params = self.env.params.mvu
+        jobs = tuple(
+            tuple(step_of(job, *loaded(job, params), params, {}) for job in jobs) for jobs in item.jobs
+        )
+        return RoundStep(item.get_name(), jobs, self.env.units[0].stalls)
 
     @staticmethod
     async def _play(player: JobPlayer, jobs: list[JobItem]) -> None:
@@ -159,13 +184,12 @@ class ArrayStimulus:
         """Let the host read and write, beside the job, in the very banks that the crossbar writes."""
         rng, regions = self.rng, range(self.params.mvus)
         bases = [self.half + (source + 1) * self.region - _HOST_WORDS for source in regions]
-
-        async def play(unit: MvuUnit) -> None:
-            for _ in range(bursts):
-                base = bases[int(rng.integers(len(bases)))]
-                words = rng.integers(0, 256, (_HOST_WORDS, self.params.mvu.lanes // 8), np.uint8)
-                unit.golden.load(base, words)
-                await unit.memory.write(base, words)
-                unit.compare_words("host traffic", base, await unit.memory.read(base, _HOST_WORDS))
-
-        item.traffic = play
+        shape = (_HOST_WORDS, self.params.mvu.lanes // 8)
+        nothing = np.zeros((0, shape[1]), np.uint8)
+        item.traffic = HostTraffic(
+            "host traffic",
+            tuple(
+                Burst(bases[int(rng.integers(len(bases)))], rng.integers(0, 256, shape, np.uint8), nothing)
+                for _ in range(bursts)
+            ),
+        )

@@ -10,6 +10,8 @@ from cocotb.triggers import ClockCycles
 
 from assay.golden.mvu.clocks import job_clocks
 from assay.tb.bench import BenchStopped, Finding, ItemTest
+from assay.tb.cases import none_to_play, to_play
+from assay.tb.mvu_array.array_cases import ArrayCases, round_of
 from assay.tb.mvu_array.env import MvuArrayEnv
 from assay.tb.mvu_array.rounds import ArrayDriver, ArrayStimulus, Round
 
@@ -49,6 +51,19 @@ class ArrayTest(ItemTest):
         )
         if env.failed.is_set():
             raise BenchStopped
+
+
+@ArrayTest.test(skip=none_to_play(__file__))
+async def cases(self: ArrayTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, a random round."""
+    played = to_play(ArrayCases(), "mvu_array", __file__)
+    for case in played:
+        for step in case.steps:
+            for unit in self.env.units:
+                unit.set_stalls(step.stalls)
+            await self.play([round_of(step, self.env.params)])
+    if not played:
+        await self.play(self.stimulus.rounds(1, 1, 200))
 
 
 # -------------------------------------------------------------------------------------------------

@@ -4,10 +4,11 @@
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.vectors import parameters
 from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
-from assay.tb.capabilities import Benchmarks, PlaysVectorSets, RunsNetworks
+from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsNetworks
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.model import ArrayModel
 from assay.tb.pe_array.networks import check
+from assay.tb.pe_array.pe_array_cases import PeArrayCases
 from assay.tb.pe_array.state import INSPECT
 
 # Small arrays: odd sizes, one vector, one lane, each width.
@@ -35,6 +36,7 @@ BLOCK = Block(
     capabilities=(
         RunsNetworks(check, ArrayModel),
         PlaysVectorSets(parameters),
+        PlaysCases(PeArrayCases()),
         Benchmarks(
             {"speed": "bench at transaction level", "speed_stalled": "bench with random stalls"},
             harness="tb/pe_array/harness.cpp",

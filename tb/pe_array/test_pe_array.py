@@ -24,9 +24,11 @@ from assay.golden.pe_array.tile import OutputBeats, weight_packet
 from assay.golden.pe_array.vectors import Vector, read
 from assay.tb.agents.burst import ALWAYS, NEVER, StreamError, StreamViolation
 from assay.tb.bench import BenchStopped, Finding
+from assay.tb.cases import none_to_play, to_play
 from assay.tb.pe_array.base import PeArrayTest
 from assay.tb.pe_array.layers import RandomLayers
 from assay.tb.pe_array.networks import items, layer_items, load_workload
+from assay.tb.pe_array.pe_array_cases import PeArrayCases
 from assay.tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileItem
 from assay.tb.pe_array.traffic import Traffic
 from assay.tb.report import RUN_DIR
@@ -105,6 +107,16 @@ class VectorSet(PeArrayTest):
                 self.env.fail(f"the golden array and the vector set disagree on {vector.name}", kind="golden")
 
         return compare
+
+
+@PeArrayTest.test(skip=none_to_play(__file__))
+async def cases(self: PeArrayTest) -> None:
+    """The case in CASE, or the kept cases of this build; where there is none, a random tile."""
+    played = to_play(PeArrayCases(), "pe_array", __file__)
+    for case in played:
+        await self.play_steps(case.steps)
+    if not played:
+        await self.play(self.stimulus.random_items(1, 300))
 
 
 # -------------------------------------------------------------------------------------------------

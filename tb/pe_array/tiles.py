@@ -25,6 +25,7 @@ from assay.tb.bench import BenchStopped
 from assay.tb.debug import AT, in_layer
 from assay.tb.env import CLOCK_NS
 from assay.tb.pe_array.env import PeArrayEnv, Word
+from assay.tb.pe_array.steps import TileStep, step_of
 
 STATUS = BY_NAME["status"]
 CONTROL = BY_NAME["control"]
@@ -167,6 +168,7 @@ class TileDriver(uvm_driver):
         self._ahead: deque[tuple[int, int]] = deque()  # clocks and beats of each tile that has not ended
         self._errors: set[str] = set()
         self._done = False  # a tile has ended since status was cleared
+        self._drained = True  # nothing was sent since everything came to its end
 
     async def run_phase(self) -> None:
         while True:
@@ -180,6 +182,8 @@ class TileDriver(uvm_driver):
     async def play(self, item: TileItem) -> None:
         """Hand an item to the streams; returns when there is room for the next one."""
         await self.until(self._room)
+        self.env.report.keep_step(partial(self._step, item))
+        self._drained = False
         if item.tile is not None:
             tile, pixels = item.computed
             if AT and item.get_name() and in_layer(AT, item.get_name()):
@@ -197,6 +201,12 @@ class TileDriver(uvm_driver):
         self.env.coverage.sample_errors(item.errors)
         self._feeders["wgt"].add(item.weight_delay, item.weight_packets)
         self._feeders["pix"].add(item.pixel_delay, item.pixel_packets)
+
+    def _step(self, item: TileItem) -> TileStep:
+        right = None
+        if item.tile is not None:
+            right = TileItem.of(item.get_name(), *item.computed, self.env.params)
+        return step_of(item, right, self._drained, self.env.stalls)
 
     def _room(self) -> bool:
         """Whether the array may soon wait for another tile."""
@@ -260,6 +270,7 @@ class TileDriver(uvm_driver):
         await env.settle(100)
         if env.failed.is_set():
             raise BenchStopped
+        self._drained = True
 
     def check_clocks(self, formula: Promise[list[TileClocks]]) -> None:
         """Clock of every tile's last output beat, and of the first tile's first: those of the formula, exactly."""
