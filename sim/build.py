@@ -109,7 +109,7 @@ class BuildSpec:
         return [*self.block.source_files(), *([WAVES] if waves else [])]
 
     def control_file(self) -> str:
-        """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
+        """The Verilator control file that publishes to VPI what the declaration says, and nothing else."""
         lines = ["`verilator_config"]
         lines += waiver_lines(self.block)
         # What is counted is the design: not the bench's own HDL, nor the agents'.
@@ -117,7 +117,8 @@ class BuildSpec:
         lines += [f'no_inline -module "{module}"' for module in self.block.repeated]
         for name in self.block.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
-            lines.append(f'{access} -module "{self.block.hdl_top}" -var "{name}"')
+            module, _, name = name.rpartition(".")
+            lines.append(f'{access} -module "{module or self.block.hdl_top}" -var "{name}"')
         return "\n".join(lines) + "\n"
 
     def uncounted(self) -> list[Path]:

@@ -55,6 +55,9 @@ BURSTS = str(AGENTS_HDL / "bursts.f")
 AXI_PROTOCOL = str(AGENTS_HDL / "axi_protocol.sv")
 """Source entry: the rules of AXI4 as assertions at a port, whoever drives it (module ``axi_protocol``)."""
 
+PORTS = ("*_i", "*_ni", "*_o")
+"""What of a bench's top is published to VPI where a declaration says nothing else."""
+
 BURSTS_WAIVERS = str(AGENTS_HDL / "bursts_lint.vlt")
 
 SIMULATORS = ("verilator", "icarus")
@@ -177,7 +180,8 @@ class Block:
         waive: source (wildcards allowed) -> codes of Verilator's warnings that are not shown of it, ``*`` for all
             warnings of both simulators.
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
-            in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
+            in ``_o`` are published for reading only. Each published signal costs speed: publish ports, and nothing
+            deeper but counters whose ends no run reaches, as ``module.signal``, which a test sets near them.
         repeated: modules with many instances: Verilator keeps them apart, so that g++ compiles less.
         timing: whether the HDL itself contains delays (``#5``), such as a clock generated in SystemVerilog.
         window_ns: how much of the time before and after a failure its waveform shows.
@@ -209,7 +213,7 @@ class Block:
     lint: Lint | None = None
     synth: Synth | None = None
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    publish: tuple[str, ...] = PORTS
     repeated: tuple[str, ...] = ()
     timing: bool = False
     window_ns: tuple[int, int] = (10_000, 1_000)

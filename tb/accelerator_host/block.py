@@ -4,7 +4,7 @@
 from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.parameters import powers
 from assay.tb.accelerator_host.coverage import HostCoverage
-from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
+from assay.tb.block import AXI_PROTOCOL, BURSTS, PORTS, Block, Variant
 
 BLOCK = Block(
     __name__,
@@ -20,6 +20,7 @@ BLOCK = Block(
     ),
     include_dirs=("rtl/common",),
     default_tests=("random_traffic",),
+    publish=(*PORTS, "accelerator_registers.clocks_q"),
     coverage=HostCoverage,
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),
