@@ -235,7 +235,10 @@ def in_line(rescale, offset, reach, zero_point, low) -> Requantiser:
     near = np.concatenate([first + d for d in range(-3, 4)] + [np.stack([-reach, reach])])
     more = np.random.default_rng(0).integers(-reach, reach, (999, len(reach)), endpoint=True)
     sums = np.clip(np.concatenate([near, more]), -reach, reach)
-    for some in (sums, sums[1:]):  # an even number of them and an odd one: rows are put together by divisors of it
+    for some in (
+        sums,
+        sums[1:],
+    ):  # an even number of them and an odd one: rows are put together by divisors of it
         y = np.empty(some.shape, np.int8)
         requantise.run([(..., some.astype(np.float32))], y)
         assert requantise._line is None

@@ -16,7 +16,7 @@ from assay.sim.mutation.campaign import Plan, Results
 from assay.sim.mutation.mutant import chosen
 from assay.sim.mutation.report import list_mutants, summarise
 from assay.sim.mutation.reviews import Review, read_reviews, review_file
-from assay.sim.mutation.settled import read_settled, settle
+from assay.sim.mutation.settled import read_settled, settle, settled_file
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, MissingExtra
 
@@ -76,8 +76,6 @@ def mutate(
     named = _named(arguments, blocks)
     minutes = number("MINUTES", arguments.minutes, float, 0, 1 << 20)
     jobs = number("JOBS", arguments.jobs, int, 1, 1 << 10)
-    if arguments.settle and arguments.modules:
-        raise AssayError("--settle takes the complete modules: leave MODULES away")
     plans = [
         Plan(
             block,
@@ -90,7 +88,9 @@ def mutate(
             int(jobs),
             arguments.default_only,
             arguments.again or bool(arguments.mutants),
-            read_settled(block, {**block.small, **parameters(block)}) if arguments.complete else frozenset(),
+            read_settled(settled_file(review_file(block)), block, {**block.small, **parameters(block)})
+            if arguments.complete
+            else frozenset(),
         )
         for block in named
     ]
@@ -102,7 +102,9 @@ def mutate(
         reviews = read_reviews(review_file(plan.block)).of
         living += _report(results, reviews, announce)
         if arguments.settle and not living:
-            announce(f"settled: {shown(settle(results, plan.modules, reviews))}")
+            path = settled_file(review_file(plan.block))
+            settle(path, results, plan.modules, reviews)
+            announce(f"settled: {shown(path)}")
     return 1 if living else 0
 
 
@@ -113,8 +115,9 @@ def _complete(block: Block) -> tuple[str, ...]:
 def _named(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> list[Block]:
     named = [find_block(arguments.top, blocks)] if arguments.top else _with_rtl(blocks)
     if arguments.complete or arguments.settle:
-        if arguments.complete and arguments.modules:
-            raise AssayError("--complete chooses the modules: leave MODULES away")
+        if arguments.modules:
+            chooses = "--settle" if arguments.settle else "--complete"
+            raise AssayError(f"{chooses} chooses the modules: leave MODULES away")
         files = ", ".join(shown(review_file(block)) for block in named)
         named = [block for block in named if _complete(block)]
         if not named:

@@ -17,16 +17,18 @@ from assay.sim.build import digest
 from assay.sim.mutation.campaign import Results
 from assay.sim.mutation.judge import EQUIVALENT, KILLED
 from assay.sim.mutation.model import design_files
-from assay.sim.mutation.reviews import Review, review_file
+from assay.sim.mutation.reviews import Review
 from assay.tb.block import Block
 from assay.tb.errors import AssayError
 
 Parameters = Mapping[str, int | str]
 
+NOT_RUN = "not run"
 
-def settled_file(block: Block) -> Path:
-    """Where those of a block stand."""
-    return review_file(block).with_suffix(".settled.json")
+
+def settled_file(reviews: Path) -> Path:
+    """Where they stand: beside the file of the reviews."""
+    return reviews.with_suffix(".settled.json")
 
 
 def design_hash(block: Block, parameters: Parameters) -> str:
@@ -37,13 +39,12 @@ def design_hash(block: Block, parameters: Parameters) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def read_settled(block: Block, parameters: Parameters) -> frozenset[str]:
-    """Keys of the mutants that are settled for the RTL as it is.
+def read_settled(path: Path, block: Block, parameters: Parameters) -> frozenset[str]:
+    """Keys of the mutants that are settled for the RTL as it is; none where there is no file.
 
     Raises:
         AssayError: the file is not as it should be.
     """
-    path = settled_file(block)
     if not path.is_file():
         return frozenset()
     try:
@@ -55,28 +56,27 @@ def read_settled(block: Block, parameters: Parameters) -> frozenset[str]:
     return frozenset(key for design, keys in found if design == now for key in keys)
 
 
-def settle(results: Results, modules: Sequence[str], reviews: Mapping[str, Review]) -> Path:
-    """Write what a campaign found of complete modules.
+def settle(path: Path, results: Results, modules: Sequence[str], reviews: Mapping[str, Review]) -> None:
+    """Write what a campaign found of complete modules; what the file says of others stays.
 
     Raises:
         AssayError: a mutant of them was not run, or lives without a review.
     """
     block, parameters = results.plan.block, results.plan.parameters
     design = design_hash(block, parameters)
-    path = settled_file(block)
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for module in modules:
         equivalent = []
         for mutant in results.mutants:
             if mutant.file.stem != module:
                 continue
-            state = results.entries.get(mutant.key, {}).get("state", "not run")
-            if state == EQUIVALENT or (state != "not run" and state != KILLED and mutant.key in reviews):
-                equivalent.append(mutant.key)
-            elif state != KILLED:
+            state = results.entries.get(mutant.key, {}).get("state", NOT_RUN)
+            review = reviews.get(mutant.key)
+            if state == NOT_RUN or (state not in (KILLED, EQUIVALENT) and review is None):
                 raise AssayError(
                     f"mutant {mutant.key} of {module}: {state}; a module with such is not settled"
                 )
+            if state == EQUIVALENT or (state != KILLED and review is not None and review.state == EQUIVALENT):
+                equivalent.append(mutant.key)
         content[module] = {"design": design, "equivalent": sorted(equivalent)}
     path.write_text(json.dumps(dict(sorted(content.items())), indent=1) + "\n", encoding="utf-8")
-    return path
