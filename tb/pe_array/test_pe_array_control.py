@@ -241,6 +241,13 @@ class StatusAndInterrupt(PeArrayTest):
             self.report.words_compared += 1
             if seen != {"clear": 0, **fields}:
                 self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
+        for fields in ({"irq_tile": 1, "irq_error": 1}, {"irq_tile": 0, "irq_error": 0}):
+            await self.control(clear=1, **fields)
+            self.driver.tiles = 0
+            seen = CONTROL.decode(await self.env.registers.read(CONTROL.address))
+            self.report.words_compared += 1
+            if seen != {"clear": 0, **fields}:
+                self.env.fail(f"control written with clear and {fields} is read as {seen}", kind="register")
         _, word = await model.identity.read()
         if word != IDENTITY:
             self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")
