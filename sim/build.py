@@ -110,7 +110,7 @@ class BuildSpec:
         return [*self.block.source_files(), *probes, *([WAVES] if waves else [])]
 
     def control_file(self) -> str:
-        """The Verilator control file that publishes the bench's ports, and nothing else, to VPI."""
+        """The Verilator control file that publishes to VPI what the declaration says, and nothing else."""
         lines = ["`verilator_config"]
         lines += waiver_lines(self.block)
         # What is counted is the design: not the bench's own HDL, nor the agents'.
@@ -118,7 +118,8 @@ class BuildSpec:
         lines += [f'no_inline -module "{module}"' for module in self.block.repeated]
         for name in self.block.publish:
             access = "public_flat_rd" if name.endswith("_o") else "public_flat_rw"
-            lines.append(f'{access} -module "{self.block.hdl_top}" -var "{name}"')
+            module, _, name = name.rpartition(".")
+            lines.append(f'{access} -module "{module or self.block.hdl_top}" -var "{name}"')
         for module, names in self.block.inspect.items():
             lines += [f'public_flat_rd -module "{module}" -var "{name}"' for name in names]
         return "\n".join(lines) + "\n"

@@ -56,6 +56,8 @@ AXI_PROTOCOL = str(AGENTS_HDL / "axi_protocol.sv")
 """Source entry: the rules of AXI4 as assertions at a port, whoever drives it (module ``axi_protocol``)."""
 
 PROBE = str(AGENTS_HDL / "assay_probe.sv")
+PORTS = ("*_i", "*_ni", "*_o")
+"""What of a bench's top is published to VPI where a declaration says nothing else."""
 
 BURSTS_WAIVERS = str(AGENTS_HDL / "bursts_lint.vlt")
 
@@ -179,7 +181,8 @@ class Block:
         waive: source (wildcards allowed) -> codes of Verilator's warnings that are not shown of it, ``*`` for all
             warnings of both simulators.
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
-            in ``_o`` are published for reading only. Each published signal costs speed: publish ports, nothing deeper.
+            in ``_o`` are published for reading only. Each published signal costs speed: publish ports, and nothing
+            deeper but counters whose ends no run reaches, as ``module.signal``, which a test sets near them.
         probes: HDL that builds with Verilator's waves hold beside the rest: instances of ``assay_probe`` along the data
             path, bound into the design, as `tb.debug` describes them.
         describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is of,
@@ -217,7 +220,7 @@ class Block:
     lint: Lint | None = None
     synth: Synth | None = None
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    publish: tuple[str, ...] = ("*_i", "*_ni", "*_o")
+    publish: tuple[str, ...] = PORTS
     probes: tuple[str, ...] = ()
     describe: Mapping[str, Callable[[Mapping[str, int]], tuple[str, str]]] = field(default_factory=dict)
     inspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -235,10 +235,14 @@ def in_line(rescale, offset, reach, zero_point, low) -> Requantiser:
     near = np.concatenate([first + d for d in range(-3, 4)] + [np.stack([-reach, reach])])
     more = np.random.default_rng(0).integers(-reach, reach, (999, len(reach)), endpoint=True)
     sums = np.clip(np.concatenate([near, more]), -reach, reach)
-    y = np.empty(sums.shape, np.int8)
-    requantise.run([(..., sums.astype(np.float32))], y)
-    assert requantise._line is None
-    np.testing.assert_array_equal(y, requantise.define(sums))
+    for some in (
+        sums,
+        sums[1:],
+    ):  # an even number of them and an odd one: rows are put together by divisors of it
+        y = np.empty(some.shape, np.int8)
+        requantise.run([(..., some.astype(np.float32))], y)
+        assert requantise._line is None
+        np.testing.assert_array_equal(y, requantise.define(some))
     return requantise
 
 

@@ -74,6 +74,7 @@ class Plan:
         jobs: simulators at a time.
         default_only: leave out the proofs and the rest of the bench.
         again: run also mutants whose result is known.
+        settled: keys of mutants that are known to be equivalent, and are not run.
     """
 
     block: Block
@@ -86,6 +87,7 @@ class Plan:
     jobs: int = 1
     default_only: bool = False
     again: bool = False
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -147,6 +149,28 @@ def journal_path(block: Block) -> Path:
     return outputs.outputs(block) / "reports" / "mutation" / f"{block.name}.jsonl"
 
 
+def _settled(mutant: Mutant) -> dict[str, Any]:
+    """The result of a mutant that is not run."""
+    return _entry(mutant, Verdict(EQUIVALENT, message="settled before"), PROOF, "", (), 0)
+
+
+def _entry(
+    mutant: Mutant, verdict: Verdict, stage: str, test: str, tests: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """A mutant's entry in the journal."""
+    return {
+        **verdict.as_json(),
+        "stage": stage,
+        "test": test,
+        "tests": list(tests),
+        "seconds": round(seconds, 2),
+        "file": mutant.file.name,
+        "line": mutant.line,
+        "kind": mutant.kind,
+        "what": mutant.describe(mutant.file.read_bytes()),
+    }
+
+
 @dataclass
 class _Group:
     """A module's mutants and the block that holds them."""
@@ -205,7 +229,7 @@ class _Campaign:
                 )
         if not mutants:
             raise AssayError(f"{plan.block.name}: there is nothing to make faults in")
-        todo = [m for m in mutants if plan.again or not self._known(m)]
+        todo = [m for m in mutants if m.key not in plan.settled and (plan.again or not self._known(m))]
         self._announce(
             f"{len(mutants):,} mutants in {len({m.file for m in mutants})} modules of {plan.block.name}; "
             f"{len(mutants) - len(todo):,} results are known"
@@ -217,6 +241,7 @@ class _Campaign:
             entries = {
                 m.key: entry for m in mutants if (entry := self._journal.result(m.key)) and self._known(m)
             }
+            entries |= {m.key: _settled(m) for m in mutants if m.key in plan.settled}
         return Results(plan, mutants, entries, time.monotonic() - started)
 
     def _known(self, mutant: Mutant) -> bool:
@@ -410,20 +435,9 @@ class _Campaign:
         self, mutant: Mutant, verdict: Verdict, stage: str, ran: Sequence[str], seconds: float
     ) -> None:
         before = self._journal.result(mutant.key) or {}
-        self._journal.add(
-            mutant.key,
-            {
-                **verdict.as_json(),
-                "stage": stage,
-                "test": ran[-1] if verdict.state == KILLED else "",
-                "tests": [*(before.get("tests", []) if stage == FULL else []), *ran],
-                "seconds": round(seconds, 2),
-                "file": mutant.file.name,
-                "line": mutant.line,
-                "kind": mutant.kind,
-                "what": mutant.describe(mutant.file.read_bytes()),
-            },
-        )
+        tests = [*(before.get("tests", []) if stage == FULL else []), *ran]
+        test = ran[-1] if verdict.state == KILLED else ""
+        self._journal.add(mutant.key, _entry(mutant, verdict, stage, test, tests, seconds))
         with self._lock:
             self._done += 1
             self._states[verdict.state] += 1

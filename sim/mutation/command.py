@@ -15,6 +15,7 @@ from assay.sim.mutation.campaign import Plan, Results
 from assay.sim.mutation.mutant import chosen
 from assay.sim.mutation.report import list_mutants, summarise
 from assay.sim.mutation.reviews import Review, read_reviews, review_file
+from assay.sim.mutation.settled import read_settled, settle, settled_file
 from assay.tb.block import Block
 from assay.tb.errors import AssayError
 
@@ -37,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--complete",
         action="store_true",
         help="modules of which every mutant is killed or reviewed: none may live",
+    )
+    parser.add_argument(
+        "--settle",
+        action="store_true",
+        help="write down which mutants of the complete modules are equivalent: --complete does not run them again",
     )
     parser.add_argument("--again", action="store_true", help="run also mutants whose result is known")
     parser.add_argument("--list", action="store_true", help="print the mutants and end")
@@ -72,13 +78,16 @@ def mutate(
             block,
             {**block.small, **parameters(block)},
             seed,
-            _complete(block) if arguments.complete else words(arguments.modules),
+            _complete(block) if arguments.complete or arguments.settle else words(arguments.modules),
             words(arguments.mutants),
             minutes / len(named),
             arguments.day or campaign.today(),
             int(jobs),
             arguments.default_only,
             arguments.again or bool(arguments.mutants),
+            read_settled(settled_file(review_file(block)), block, {**block.small, **parameters(block)})
+            if arguments.complete
+            else frozenset(),
         )
         for block in named
     ]
@@ -87,7 +96,12 @@ def mutate(
     living = 0
     for plan in plans:
         results = campaign.run(plan, announce)
-        living += _report(results, read_reviews(review_file(plan.block)).of, announce)
+        reviews = read_reviews(review_file(plan.block)).of
+        living += _report(results, reviews, announce)
+        if arguments.settle and not living:
+            path = settled_file(review_file(plan.block))
+            settle(path, results, plan.modules, reviews)
+            announce(f"settled: {shown(path)}")
     return 1 if living else 0
 
 
@@ -97,9 +111,10 @@ def _complete(block: Block) -> tuple[str, ...]:
 
 def _named(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> list[Block]:
     named = [find_block(arguments.top, blocks)] if arguments.top else _with_rtl(blocks)
-    if arguments.complete:
+    if arguments.complete or arguments.settle:
         if arguments.modules:
-            raise AssayError("--complete chooses the modules: leave MODULES away")
+            chooses = "--settle" if arguments.settle else "--complete"
+            raise AssayError(f"{chooses} chooses the modules: leave MODULES away")
         files = ", ".join(shown(review_file(block)) for block in named)
         named = [block for block in named if _complete(block)]
         if not named:

@@ -28,12 +28,7 @@ def mutable_files(block: Block, modules: Sequence[str] = ()) -> list[Path]:
     Raises:
         AssayError: a block without RTL of its own, or a file that it does not have.
     """
-    bench = (block.root / "tb", AGENTS_HDL)
-    files = {
-        path.stem: path
-        for path in block.source_files()
-        if not any(path.is_relative_to(folder) for folder in bench) and path.suffix != ".vlt"
-    }
+    files = design_files(block)
     if not files:
         raise AssayError(f"{block.name} has no RTL beside its bench: there is nothing to make faults in")
     for name in modules:
@@ -43,6 +38,16 @@ def mutable_files(block: Block, modules: Sequence[str] = ()) -> list[Path]:
         return [files[name] for name in modules]
     home = list(files.values())[-1].parent
     return [path for path in files.values() if path.parent in (home, home.parent / "common")]
+
+
+def design_files(block: Block) -> dict[str, Path]:
+    """The sources of a block without its bench's, by their names without suffix, in the order in which they compile."""
+    bench = (block.root / "tb", AGENTS_HDL)
+    return {
+        path.stem: path
+        for path in block.source_files()
+        if not any(path.is_relative_to(folder) for folder in bench) and path.suffix != ".vlt"
+    }
 
 
 def elaborated(

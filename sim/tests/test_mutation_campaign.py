@@ -102,6 +102,7 @@ def test_a_campaign_finds_what_the_bench_overlooks(
     assert mutate(block) == 0
     (here / "mutants.toml").write_text('complete = ["smallest"]\n' + reviews, encoding="utf-8")
     assert mutate(block, "--complete", "--minutes", "5", "--day", "2026-11-30") == 0
+    settled(block, here, capsys)
     (here / "mutants.toml").write_text(f'{reviews}[gone]\nline = "a: b"\nstate = "accepted"\nreason = "r"\n')
     assert mutate(block) == 1
     assert "gone          is reviewed and there is no such mutant" in capsys.readouterr().out
@@ -112,6 +113,28 @@ def test_a_campaign_finds_what_the_bench_overlooks(
     assert mutate(block) == 1
     assert f"{key:<13} is reviewed as equivalent, and least_and_count kills it" in capsys.readouterr().out
     assert not list((here / "out").glob("runs/*/*"))  # no run is left for `make waves` to find
+
+
+def settled(block: Block, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What --settle wrote is not run by --complete, as long as the RTL is what it was."""
+    assert mutate(block, "--settle") == 0
+    path = here / "mutants.settled.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    equivalent = set(content["smallest"]["equivalent"])
+    assert equivalent == {e["key"] for e in entries(here).values() if e["state"] == "equivalent"} != set()
+    for journal in (here / "out").rglob("*.jsonl"):
+        journal.unlink()
+    assert mutate(block, "--complete") == 0
+    assert not equivalent & {entry["key"] for entry in entries(here).values()}
+    content["smallest"]["design"] = "another"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert mutate(block, "--complete") == 0
+    assert equivalent <= {entry["key"] for entry in entries(here).values()}
+    path.write_text("[1]", encoding="utf-8")
+    capsys.readouterr()
+    assert mutate(block, "--complete") == 2
+    assert "remove it and settle again" in capsys.readouterr().err
+    path.unlink()
 
 
 @pytest.mark.simulation
@@ -187,6 +210,8 @@ def test_a_campaign_that_was_killed_goes_on(block: Block, tmp_path: Path) -> Non
         (["--jobs", "0"], "--jobs 0: allowed are numbers from 1"),
         (["--modules", ""], "is empty"),
         (["--complete"], "no module is called complete"),
+        (["--settle"], "no module is called complete"),
+        (["--settle", "--modules", "smallest"], "leave --modules away"),
         (["--complete", "--modules", "smallest"], "leave --modules away"),
     ],
 )

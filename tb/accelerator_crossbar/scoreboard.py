@@ -149,6 +149,8 @@ class ClockScoreboard:
         self.arrived += len(arrived)
         if now["taken"] != taken:
             wrong = next(s for s in range(self.mvus) if (now["taken"] ^ taken) >> s & 1)
+            if offered[wrong] is None:
+                return f"unit {wrong} is told that its word is taken, but it offers none"
             left = [d for d in range(self.mvus) if self._crossbar.waiting[wrong] >> d & 1]
             return (
                 f"the word of unit {wrong} is taken from it before units {left} have it"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host's side sees of the controller: one access at a time, each with an answer, some with an error.
+// What the host's side sees of the controller: accesses in order, each with an answer, some with an error. Like the
+// controller it takes further ones before the first is answered.
 module accelerator_host_controller (
   input  logic        clk_i,
   input  logic        rst_ni,
@@ -30,35 +31,43 @@ module accelerator_host_controller (
 
   logic [31:0] memory [256];
   logic [7:0] index;
-  logic busy_q, valid_q, error_q, accept, error;
-  logic [31:0] rdata_q;
+  logic room, waiting, valid_q, taken, accept, error, out_error;
+  logic [31:0] rdata, out_rdata;
+  logic [2:0] unused_count;
   logic unused_address;
 
   assign index          = {req_addr_i[31], req_addr_i[25], req_addr_i[7:2]};
   assign unused_address = ^req_addr_i;
-  // Some places have neither word, some have the lower or the upper one only.
-  assign error       = req_addr_i[6] || (req_addr_i[5] && req_addr_i[2] != req_addr_i[4]);
-  assign req_ready_o = !stall[0] && (!busy_q || (rsp_valid_o && rsp_ready_i));
+  // Of the upper half, some places have neither word, some have the lower or the upper one only.
+  assign error       = req_addr_i[6] && (req_addr_i[5] || req_addr_i[2] != req_addr_i[4]);
+  assign req_ready_o = !stall[0] && room;
   assign accept      = req_valid_i && req_ready_o;
+  // A wrong one is answered with something that must not reach the host.
+  assign rdata       = req_write_i || error ? 32'hbad0_bad0 : memory[index];
   assign rsp_valid_o = valid_q;
-  assign rsp_rdata_o = rdata_q & {32{valid_q}};
-  assign rsp_error_o = error_q && valid_q;
+  assign rsp_rdata_o = out_rdata & {32{valid_q}};
+  assign rsp_error_o = out_error && valid_q;
+  assign taken       = rsp_valid_o && rsp_ready_i;
+
+  fifo #(
+    .Width(33),
+    .Depth(4)
+  ) u_answers (
+    .clk_i,
+    .rst_ni,
+    .clear_i (1'b0),
+    .wvalid_i(accept),
+    .wready_o(room),
+    .wdata_i ({error, rdata}),
+    .rvalid_o(waiting),
+    .rready_i(taken),
+    .rdata_o ({out_error, out_rdata}),
+    .count_o (unused_count)
+  );
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) begin
-      busy_q  <= 1'b0;
-      valid_q <= 1'b0;
-      error_q <= 1'b0;
-      rdata_q <= '0;
-    end else begin
-      busy_q  <= accept || (busy_q && !(rsp_valid_o && rsp_ready_i));
-      valid_q <= !(rsp_valid_o && rsp_ready_i) && (valid_q || (busy_q && !stall[1]));
-      if (accept) begin
-        error_q <= error;
-        // A wrong one is answered with something that must not reach the host.
-        rdata_q <= req_write_i || error ? 32'hbad0_bad0 : memory[index];
-      end
-    end
+    if (!rst_ni) valid_q <= 1'b0;
+    else valid_q <= !taken && (valid_q || (waiting && !stall[1]));
   end
 
   always_ff @(posedge clk_i) begin

@@ -7,7 +7,7 @@ from assay.tb.accelerator_host.coverage import HostCoverage
 from assay.tb.accelerator_host.host_cases import HostCases
 from assay.tb.accelerator_host.state import INSPECT
 from assay.tb.agents.describe import AXI
-from assay.tb.block import AXI_PROTOCOL, BURSTS, Block, Variant
+from assay.tb.block import AXI_PROTOCOL, BURSTS, PORTS, Block, Variant
 from assay.tb.capabilities import PlaysCases
 
 BLOCK = Block(
@@ -26,6 +26,7 @@ BLOCK = Block(
     include_dirs=("rtl/common",),
     inspect=INSPECT,
     default_tests=("random_traffic",),
+    publish=(*PORTS, "accelerator_registers.clocks_q"),
     coverage=HostCoverage,
     parameters=AcceleratorParameters,
     top_parameters=("Mvus", "Lanes", "DataBanks", "BankDepth", "WeightDepth", "ChannelDepth"),

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from assay.golden.accelerator.host_port import Burst
+from collections.abc import Sequence
+
+from assay.golden.accelerator.host_port import Burst, find_window
 from assay.golden.accelerator.registers import RESPONSES, SYSTEM_UNIT, WINDOWS
 from assay.golden.accelerator.transposer import TransposerStream
 from assay.tb.coverage import CoverGroup, CoverPoint
@@ -28,6 +30,8 @@ class HostCoverage:
 
     Attributes:
         bursts: that have ended.
+        words: beats of the controller's words of which one or both were wrong, and nothing else of their burst.
+        waits: beats of R with at least so many behind them as the port has room for: clocks since the one before.
         strobed: beats of W that were taken.
         ends: of write bursts: WLAST with the beat that the length gives, before it, or missing there.
         order: beats of W with their address before them, or not.
@@ -51,7 +55,7 @@ class HostCoverage:
                 CoverPoint("refused", _REFUSED),
                 CoverPoint("response", dict(RESPONSES)),
                 CoverPoint("errors", ("one kind", "several kinds")),
-                CoverPoint("leaves", ("stays in its window", "leaves it")),
+                CoverPoint("leaves", ("stays in its window", "leaves it", "enters one")),
             ],
             crosses=[
                 ("direction", "window"),
@@ -62,6 +66,22 @@ class HostCoverage:
                 ("direction", "errors"),
                 ("direction", "bytes", "leaves"),
             ],
+            impossible=lambda labels: (
+                labels.get("leaves") == "enters one" and labels.get("bytes", "4") not in ("4", "8")
+            ),
+        )
+        self.words = CoverGroup(
+            "port_words",
+            [CoverPoint("direction", _SIDES), CoverPoint("wrong", ("both", "lower", "upper"))],
+            crosses=[("direction", "wrong")],
+        )
+        self.waits = CoverGroup(
+            "port_waits",
+            [
+                CoverPoint("source", (*_SHARED[:4], "refused")),
+                CoverPoint("clocks", {"fewer than 64": range(64), "64 and more": range(64, 1 << 16)}),
+            ],
+            crosses=[("source", "clocks")],
         )
         self.strobed = CoverGroup(
             "port_strobes",
@@ -123,6 +143,8 @@ class HostCoverage:
         """All groups."""
         return (
             self.bursts,
+            self.words,
+            self.waits,
             self.strobed,
             self.ends,
             self.order,
@@ -149,8 +171,20 @@ class HostCoverage:
             refused=0 if not refused else 2 if refused >= request.beats else 1,
             response=resp,
             errors="several kinds" if len(wrong) > 1 else "one kind",
-            leaves="stays in its window" if burst.window is None or last in burst.window else "leaves it",
+            leaves=_leaves(burst, last),
         )
+
+    def wrong_words(self, side: str, errors: Sequence[tuple[bool, bool]]) -> None:
+        """A burst of 8-byte beats at the controller has been answered: of each beat whether its words were wrong."""
+        wrong = [each for each in errors if any(each)]
+        if len(wrong) == 1:
+            self.words.sample(
+                direction=side, wrong="both" if all(wrong[0]) else "lower" if wrong[0][0] else "upper"
+            )
+
+    def waited(self, burst: Burst, refused: bool, clocks: int) -> None:
+        """A beat of R passes so many clocks after the one before, and the port's buffer of answers may be full."""
+        self.waits.sample(source="refused" if refused else _shared(burst), clocks=clocks)
 
     def loaded(self, load: int, now: int) -> None:
         """A beat of a loading burst that goes to units `load`, while load_mvus is `now`."""
@@ -227,6 +261,13 @@ class HostCoverage:
                 "harts waiting": min(waiting, 16),
             }
         )
+
+
+def _leaves(burst: Burst, last: int) -> str:
+    """Where a burst's last beat is, seen from its first one."""
+    if burst.window is None:
+        return "stays in its window" if find_window(last) is None else "enters one"
+    return "stays in its window" if last in burst.window else "leaves it"
 
 
 def _shared(burst: Burst) -> str:

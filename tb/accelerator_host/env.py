@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from cocotb.triggers import Timer
+from cocotb.triggers import RisingEdge, Timer
 from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
@@ -72,6 +72,13 @@ class HostEnv(StreamEnv):
     def set_origin(self, origin_ns: float) -> None:
         super().set_origin(origin_ns)
         self.board.origin_ns = origin_ns
+
+    async def set_clocks(self, value: int) -> None:
+        """Let the register `clocks` go on from a value, such as no run reaches."""
+        await RisingEdge(self.dut.clk_i)
+        await Timer(1, "ns")
+        self.dut.dut.u_registers.clocks_q.value = value
+        self.board.clocks = value - int(self.dut.cycle_o.value)
 
     def sources(self) -> list[BurstDriver]:
         """The drivers of everything that is asked."""

@@ -12,10 +12,12 @@ import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from assay.golden.accelerator.host_port import (
     OKAY,
     SLVERR,
+    WORD_BYTES,
     Beat,
     Burst,
     HostPort,
@@ -26,7 +28,7 @@ from assay.golden.accelerator.host_port import (
     find_window,
 )
 from assay.golden.accelerator.parameters import AcceleratorParameters
-from assay.golden.accelerator.registers import BY_NAME, SYSTEM_UNIT
+from assay.golden.accelerator.registers import BEAT_BYTES, BY_NAME, SYSTEM_UNIT
 from assay.golden.accelerator.transposer import TransposerStream
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from assay.tb.accelerator_host.coverage import HostCoverage
@@ -66,6 +68,10 @@ class _Side:
     memory: dict[int, deque[Operation]] = field(default_factory=lambda: defaultdict(deque))
     parameters: dict[int, deque[Operation]] = field(default_factory=lambda: defaultdict(deque))
     controller: int = 0  #: accesses of the controller that are not answered
+    words_wrong: list[tuple[int, bool]] = field(
+        default_factory=list
+    )  #: of the controller's words: address, error
+    passed: int = 0  #: the clock in which its last beat of R passed
 
     def ask(self, beat: Beat) -> None:
         """A beat asks for its operations."""
@@ -110,6 +116,7 @@ class PortScoreboard:
         beats: of R and B that have been compared.
         operations: that have been compared.
         alter: for tests of this check: changes the fields of a record before they are looked at.
+        clocks: what the register `clocks` is ahead of the bench's clock, as it was set.
     """
 
     def __init__(
@@ -129,6 +136,7 @@ class PortScoreboard:
 
     def flush(self) -> None:
         """A reset: nothing is under way, the system's registers are 0."""
+        self.clocks = 0
         self.system = SystemRegisters(self.params)
         self.stream = TransposerStream(self.params.mvu.lanes, self.params.mvus)
         self.writer, self.reader = _Side("write"), _Side("read")
@@ -137,7 +145,9 @@ class PortScoreboard:
         self._plan: deque[Beat] = deque()  # of the read burst
         self._fetches: deque[bool] = deque()  # of the reads under way at data memories: for the transposer
         self._answers: deque[int] = deque()  # words that the read burst has got
-        self._controller_sides: deque[_Side] = deque()  # whose access is under way there
+        self._controller_sides: deque[tuple[_Side, int]] = (
+            deque()
+        )  # whose access is under way there, and where
         self._controller_answers: deque[tuple[int, bool]] = deque()
         self._asked: dict[int, deque[Operation]] = defaultdict(deque)  # reads under way, by unit
         self._pool: dict[tuple[int, int], list[int]] = defaultdict(
@@ -405,7 +415,7 @@ class PortScoreboard:
         if not write:
             stream = self.stream
             status = {"started": stream.started, "writing": stream.writing, "reading": stream.reading}
-            word = self.system.read(address, clock, BY_NAME["tr_status"].encode(status))
+            word = self.system.read(address, clock + self.clocks, BY_NAME["tr_status"].encode(status))
             self._register_answer(SYSTEM_UNIT, word)
             return
         name = self.system.write(address, now["sys.wdata"], host)
@@ -429,13 +439,14 @@ class PortScoreboard:
         side = self.writer if write else self.reader
         self._take(side.words, seen, side.name)
         side.controller += 1
-        self._controller_sides.append(side)
+        self._controller_sides.append((side, seen.address))
 
     def _controller_answer(self, now: dict[str, int]) -> None:
         if not self._controller_sides:
             raise _WrongError("the controller answers, but no access is under way")
-        side = self._controller_sides.popleft()
+        side, address = self._controller_sides.popleft()
         side.controller -= 1
+        side.words_wrong.append((address, bool(now["ctl_back.error"])))
         if side is self.reader:
             self._controller_answers.append((now["ctl_back.rdata"], bool(now["ctl_back.error"])))
         elif now["ctl_back.error"]:
@@ -517,6 +528,7 @@ class PortScoreboard:
         self._compare(what, "resp", RESPONSES[resp], RESPONSES[now["b.resp"]])
         self.beats += 1
         self.coverage.ended(side.name, side.burst, side.resps, resp)
+        self._sample_words(side, sum(wrong for _, wrong in side.words_wrong))
         self.writer = _Side("write")
         self._consume()
 
@@ -556,6 +568,9 @@ class PortScoreboard:
         self._compare(what, "id", request.id, now["r.id"])
         self._compare(what, "resp", RESPONSES[resp], RESPONSES[now["r.resp"]])
         self._compare(what, "data", f"0x{data:016x}", f"0x{now['r.data']:016x}")
+        if side.number and len(self._plan) >= _BUFFER:
+            self.coverage.waited(side.burst, bool(beat.resp), clock - side.passed)
+        side.passed = clock
         side.number += 1
         self._compare(what, "last", int(side.number == request.beats), now["r.last"])
         side.resps.append(resp)
@@ -567,9 +582,22 @@ class PortScoreboard:
             for each in side.resps:
                 total = max(total, each)
             self.coverage.ended(side.name, side.burst, side.resps, total)
+            self._sample_words(side, 1)
             if side.streams:
                 self._closed = clock
             self.reader = _Side("read")
+
+    def _sample_words(self, side: _Side, counted: int) -> None:
+        """Coverage of a burst at the controller, if nothing of it is wrong but `counted` responses of words."""
+        if sum(map(bool, side.resps)) == counted:
+            self.coverage.wrong_words(
+                side.name,
+                [
+                    (low[1], high[1])
+                    for low, high in pairwise(side.words_wrong)
+                    if low[0] % BEAT_BYTES == 0 and high[0] == low[0] + WORD_BYTES
+                ],
+            )
 
     @staticmethod
     def _compare(what: str, field_: str, expected: object, seen: object) -> None:

@@ -21,6 +21,7 @@ from assay.golden.accelerator.registers import (
     PARAMETER_WINDOWS,
     SYSTEM_UNIT,
     WINDOW_BY_NAME,
+    WINDOWS,
     register_address,
     system_address,
 )
@@ -30,11 +31,17 @@ __all__ = ["CHANNELS", "HartAccess", "Step", "Stimulus", "is_legal"]
 
 WRAP, RESERVED = 2, 3
 CHANNELS = ("aw", "w", "b", "ar", "r", "hart", "back", "units")  #: what has stalls of its own
+#: In 1/256: with the last one, what is behind the channel fills up.
+_STALLS = (0, 0, 0, 0, 40, 40, 128, 128, 200, 250)
 _BOUNDARY = 4096
 _NOWHERE = 0x0300_0000
 _WINDOWS = (
     *("system", "controller", "timer", "weights", "scalers", "biases", "nowhere"),
     *("data", "registers", "transposer", "memories") * 2,
+)
+#: Where windows begin behind nothing.
+_BORDERS = tuple(
+    window.base for window in WINDOWS if window.base and find_window(window.base - BEAT_BYTES) is None
 )
 #: Registers of an MVU where accesses meet: some of the configuration, the command, the status.
 _MEETING = tuple(
@@ -102,7 +109,9 @@ class Stimulus:
     def _step(self) -> Step:
         r = self.random
         calm = r.random() < 0.25
-        stalls = {name: 0 if calm else r.choice((0, 0, 40, 128, 200)) for name in CHANNELS}
+        stalls = {name: 0 if calm else r.choice(_STALLS) for name in CHANNELS}
+        # A job of a unit ends after several of its stalls.
+        stalls["units"] = min(stalls["units"], 200)
         return Step(stalls=stalls, legal=r.random() < 0.4)
 
     def _any(self) -> Step:
@@ -114,6 +123,10 @@ class Stimulus:
                 self._write(step, self.request(step.legal, focus))
             else:
                 step.reads.append(self.request(step.legal, focus))
+        if step.stalls["r"] == _STALLS[-1]:
+            # More beats than the port has room for.
+            place = self.request(True, r.choice(("registers", "memories", "data", "nowhere")))
+            step.reads.append(place._replace(beats=r.randint(12, 16), burst=INCR))
         crowd = {"registers": self._unit, "system": SYSTEM_UNIT}.get(focus or "")
         self._harts(step, r.choice((0, 4, 30, 60)) if crowd is None else 60, crowd)
         return self._finished(step)
@@ -260,6 +273,16 @@ class Stimulus:
             )
         yield self._finished(step)
 
+    def clock_reads(self) -> Step:
+        """Reads of both words of the register `clocks`, by the host at once and by harts one by one."""
+        r, step = self.random, Step(legal=True)
+        for _ in range(6):
+            step.reads.append(Request(r.randrange(16), system_address("clocks"), 1, 3, INCR))
+        for _ in range(24):
+            register = BY_NAME[r.choice(("clocks", "clocksh"))].address
+            step.harts.append(HartAccess(r.randrange(self.params.mvus), SYSTEM_UNIT, register, False, 0))
+        return self._finished(step)
+
     # ---------------------------------------------------------------------------------------------
     # Bursts
     # ---------------------------------------------------------------------------------------------
@@ -275,7 +298,7 @@ class Stimulus:
         name = focus if focus and r.random() < 0.6 else r.choice(_WINDOWS)
         beats = r.choice((1, 1, 1, 2, 2, 2, 4, 4, 8, 8, r.randint(2, 16), r.randint(2, 24), 16))
         if r.random() < 0.02:
-            beats = r.choice((255, 256, r.randint(17, 256)))
+            beats = r.choice((255, 256, 256, r.randint(17, 256)))
         words = name not in (*PARAMETER_WINDOWS, "data", "transposer")
         size = r.choice((3, 3, 2, 2)) if words else 3
         if r.random() < 0.1:
@@ -285,9 +308,13 @@ class Stimulus:
         address = address >> size << size
         if r.random() < 0.08:
             address += r.randrange(8)
+        if name == "nowhere" and r.random() < 0.4:
+            # From nothing into the beginning of a window.
+            size, burst, beats = r.choice((2, 3)), INCR, r.randint(2, 16)
+            address = r.choice(_BORDERS) - BEAT_BYTES * r.randint(1, 4)
         if name != "nowhere" and r.random() < 0.08:
             # Over the end of the window by beats of any size: the step from beat to beat decides which are outside.
-            size, burst, beats = r.randrange(4), INCR, r.randint(9, 16)
+            size, burst, beats = r.choice((0, 1, 2, 3, r.randint(4, 7))), INCR, r.randint(9, 16)
             window = WINDOW_BY_NAME[name]
             address = window.base + window.size - BEAT_BYTES
         return Request(r.randrange(16), address, beats, size, burst)

@@ -2,7 +2,7 @@
 """The RISC-V barrel controller."""
 
 from assay.golden.controller.parameters import ControllerParameters
-from assay.tb.block import BURSTS, Block, Extra, Lint, Synth, Variant
+from assay.tb.block import BURSTS, PORTS, Block, Extra, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysCases, RunsPrograms, Soaks
 from assay.tb.controller.controller_cases import ControllerCases
 from assay.tb.controller.coverage import ControllerCoverage
@@ -26,6 +26,7 @@ BLOCK = Block(
     synth=Synth({"Harts": 2, "MulDiv": 1, "ImemWords": 256, "DmemWords": 256}),
     describe={"trace": retired},
     include_dirs=("rtl/common",),
+    publish=(*PORTS, "controller_csr.clock_q", "controller_retire.retired_q"),
     default_tests=("programs", "random_programs", "random_interrupts"),
     coverage=ControllerCoverage,
     parameters=ControllerParameters,

@@ -60,6 +60,9 @@ class ProgramItem(uvm_sequence_item):
         disturbance: what goes on beside it.
         beside: played beside it, cancelled at its end.
         random: the random program that `image` holds, if it does.
+
+    Attributes:
+        loaded: called when the memories hold the image, before a hart starts.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class ProgramItem(uvm_sequence_item):
         self.retirements = retirements
         self.disturbance = disturbance or Disturbance()
         self.beside = beside
+        self.loaded: Callable[[ControllerEnv], Coroutine[object, object, None]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +157,8 @@ class ProgramDriver(uvm_driver):
         env.mvus.latency, env.mvus.error_rate = item.disturbance.latency, item.disturbance.error_rate
         env.stall(item.disturbance.stall)
         env.mvus.prompt = not item.disturbance.stall
+        if item.loaded is not None:
+            await self.or_stop(item.loaded(env))
         before, clock = env.lockstep.beats_compared, env.clock()
         await self.or_stop(env.start(item.harts, item.entry))
         tasks = []

@@ -667,7 +667,9 @@ class _Maker:
                 self.add(row.name, rd=r.choice((0, *_POOL)), csr=address, **operands)
             else:
                 mvu, register = r.choice((*self.harts, r.randrange(memory_map.MVUS))), r.randrange(128)
-                self.li(POINTER, memory_map.MVU_BASE + memory_map.MVU_STRIDE * mvu + 4 * register)
+                # A word that lies across two registers is misaligned; it must not reach the bus.
+                across = r.randint(1, 3) if r.random() < 0.1 else 0
+                self.li(POINTER, memory_map.MVU_BASE + memory_map.MVU_STRIDE * mvu + 4 * register + across)
                 self._access(POINTER, 0, r.choice((4, 4, 4, 2, 1)), r.random() < 0.5)
 
 

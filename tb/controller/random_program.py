@@ -178,7 +178,9 @@ def _assemble(lines: Iterable[Line], first: int) -> list[int]:
     return words
 
 
-_HANDLER_WORD = 6  # words of `frame` before the handler
+#: What a restart clears; `frame` reads it before anything writes it.
+_CLEARED = ("mstatus", "mie", "mip", "mtvec", "mscratch", "mepc", "mcause", "mtval", "mcountinhibit")
+_HANDLER_WORD = 6 + len(_CLEARED)  # words of `frame` before the handler
 
 
 def _handler() -> list[int]:
@@ -262,6 +264,7 @@ def frame(parameters: ControllerParameters) -> list[int]:
         # A restart has cleared them, and they are written here before any program reads them.
         encode("addi", rs1=1),
         encode("addi", rs1=2),
+        *(encode("csrrs", rd=1, csr=CSR_BY_NAME[name].address) for name in _CLEARED),
         *_li(1, memory_map.IMEM_BASE + 4 * _HANDLER_WORD),
         encode("csrrw", csr=CSR_BY_NAME["mtvec"].address, rs1=1),
         encode("jal", imm=4 * (len(handler) + len(jumps) + 1)),

@@ -9,13 +9,14 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import Timer, select
+from cocotb.triggers import RisingEdge, Timer, select
 from cocotb.utils import get_sim_time
 
 from assay.golden.controller import memory_map
 from assay.golden.controller.memory_map import IMEM_BASE
-from assay.tb.controller.env import CLOCKS, HOLD, PC, ControllerEnv
+from assay.tb.controller.env import CLOCKS, HOLD, PC, RETIRED, ControllerEnv
 from assay.tb.controller.items import Disturbance
+from assay.tb.controller.stimulus import program_item, waiting_program, waits
 from assay.tb.controller.test_controller import HoldRelease, RandomPrograms
 from assay.tb.env import CLOCK_NS
 
@@ -219,3 +220,84 @@ class BusyHost(RandomPrograms):
             await Timer(CLOCK_NS, "ns")
         self.accesses += 1
         return result if ended == 0 else np.zeros(1, np.uint32)
+
+
+@RandomPrograms.test
+class CounterEnds(RandomPrograms):
+    """Programs that read the counters while clock and count of retirements go over places where a carry can be
+    lost, which no run reaches by itself."""
+
+    async def body(self) -> None:
+        env, ends = self.env, (32, 12, 16, 20, 24, 40, 64)
+        for bits in ends[: self.pick(len(ends), 1)]:
+            self.bits = bits
+            item = self.stimulus.random_item("counters", self.pick(1_000, 200), Disturbance())
+            item.loaded = self.near_the_end
+            await self.play([item])
+            clocks, retired = self.ahead
+            seen = int((await env.host.read(CLOCKS))[0])
+            behind = clocks + env.clock() - seen & 0xFFFF_FFFF
+            if behind > 40:  # it was read some clocks ago
+                self.wrong("clocks", bits, seen, clocks + env.clock())
+            seen = int((await env.host.read(RETIRED))[0])
+            if seen != retired + env.lockstep.retired & 0xFFFF_FFFF:
+                self.wrong("retired", bits, seen, retired + env.lockstep.retired)
+
+    async def near_the_end(self, env: ControllerEnv) -> None:
+        """Set the counters, before any hart has begun to count from them."""
+        r = self.stimulus.random
+        await RisingEdge(env.dut.clk_i)
+        await Timer(1, "ns")
+        clocks = (1 << self.bits) - 40 * env.params.harts - r.randint(300, 900)
+        retired = (1 << min(self.bits, 32)) - r.randint(50, 150)
+        env.dut.dut.u_csr.clock_q.value = clocks
+        env.dut.dut.u_retire.retired_q.value = retired
+        self.ahead = clocks - env.clock(), retired - env.lockstep.retired
+
+    def wrong(self, name: str, bits: int, seen: int, expected: int) -> None:
+        """Report a register of the host that has not gone over 2**bits as it must."""
+        self.env.fail(
+            f"the host reads {name} as 0x{seen:x} instead of 0x{expected & 0xFFFF_FFFF:x} after it went over 2**{bits}",
+            kind="counter",
+            time_ns=get_sim_time("ns"),
+        )
+
+
+@RandomPrograms.test
+class ChangedWhileWaiting(RandomPrograms):
+    """The host overwrites instructions that wait for their answers, of the bus or of the divider: each ends as it
+    began."""
+
+    count = (3, 1)
+    length = (150, 30)
+
+    async def body(self) -> None:
+        env = self.env
+        self.overwritten: set[int] = set()
+        total = 0
+        for _ in range(self.pick(*self.count)):
+            program = waiting_program(self.stimulus.random, env.params, self.pick(*self.length))
+            item = program_item(program, Disturbance(latency=200))
+            item.beside = self.overwriting
+            self.overwritten.clear()
+            with env.eager("trace"):  # retirements are few
+                await self.play([item])
+            # The golden simulator's memory is as it was: all of it is loaded anew.
+            env.lockstep.loaded = False
+            total += len(self.overwritten)
+        self.report.notes["instructions"] = f"{total} overwritten while they waited"
+        if not total:
+            env.fail("no instruction waited long enough to be overwritten", kind="stimulus")
+
+    async def overwriting(self, env: ControllerEnv) -> None:
+        """A pc that stays is that of an instruction that waits. Nobody comes back to it: the program has no loop."""
+        r = self.stimulus.random
+        while True:
+            hart = r.randrange(env.params.harts)
+            before = int((await env.host.read(PC + 4 * hart))[0])
+            await Timer(CLOCK_NS * (2 * env.slots + 8), "ns")
+            after = int((await env.host.read(PC + 4 * hart))[0])
+            (word,) = (int(word) for word in await env.host.read(after))
+            if before == after and waits(word) and after not in self.overwritten:
+                self.overwritten.add(after)
+                await env.host.write(after, [r.choice((0, 0x0000_0013, r.getrandbits(32)))])

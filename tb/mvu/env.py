@@ -263,7 +263,7 @@ class OutputScoreboard(StreamScoreboard):
             if module:
                 return why._replace(cause=f"{module} of MVU {job.task.unit}, as if {phrase}", addresses="")
             if why.reads:
-                more = "no single step of mvu_post, left out, gives what is seen: `make explain` follows it in the waves"
+                more = "no single step of mvu_post, left out, gives what is seen: make explain follows it in the waves"
                 return why._replace(reads=f"{why.reads}; {more}")
         return why
 

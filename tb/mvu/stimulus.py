@@ -93,7 +93,8 @@ class Stimulus:
             pool = Pool(window, (r.randint(1, 3), r.randint(1, 3)))
         residual = None
         if r.random() < 0.35:
-            residual = Residual("residual", self.format(), r.randint(-32768, 32767), r.randint(0, 15))
+            fmt = IntFormat(r.choice((1, self.bits(), self.bits())), r.random() < 0.5)
+            residual = Residual("residual", fmt, r.randint(-32768, 32767), r.randint(0, 15))
         shift = r.randint(0, min(30, 47 + 1 - formats["output_format"].bits))
         bias_shift = r.choice((0, 0, r.randint(0, 15)))
         attributes: dict[str, Any] = {

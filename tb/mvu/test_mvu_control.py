@@ -49,6 +49,7 @@ class JobControl(MvuTest):
         await self.driver.load(self.good)
         await self.while_running()
         await self.bit_by_bit()
+        await self.commands_alone()
         await self.long_countdowns()
 
     async def start(self, registers: dict[str, dict[str, int] | int]) -> None:
@@ -85,12 +86,17 @@ class JobControl(MvuTest):
         await self.check("with one job running, one waiting", 0, busy=1, pending=1, done=0, error=0, jobs=0)
         await self.ended()
         await self.check("after the first of two", 1, busy=1, pending=0, done=1, error=0, jobs=1)
+        await self.start(self.good.registers)
+        await self.check("with another one waiting", 1, busy=1, pending=1, done=1, error=0, jobs=1)
         await self.clear("done")
-        await self.check("with done cleared while one runs", 0, busy=1, pending=0, done=0, error=0, jobs=1)
+        await self.check("with done cleared while one waits", 0, busy=1, pending=1, done=0, error=0, jobs=1)
         await self.ended()
-        await self.check("after both", 1, busy=0, pending=0, done=1, error=0, jobs=2)
+        await self.clear("done")
+        await self.check("with done cleared while one runs", 0, busy=1, pending=0, done=0, error=0, jobs=2)
+        await self.ended()
+        await self.check("after all", 1, busy=0, pending=0, done=1, error=0, jobs=3)
         await self.unused_addresses()
-        await self.check("after writes to unused addresses", 1, busy=0, pending=0, done=1, error=0, jobs=2)
+        await self.check("after writes to unused addresses", 1, busy=0, pending=0, done=1, error=0, jobs=3)
         await self.clear("done")
 
     async def unused_addresses(self) -> None:
@@ -107,17 +113,46 @@ class JobControl(MvuTest):
         cause = config_causes(self.bad)
         await self.start(self.bad)
         await self.ended()
-        await self.check("after an illegal job", 1, busy=0, done=1, error=1, cause=cause, jobs=3)
+        await self.check("after an illegal job", 1, busy=0, done=1, error=1, cause=cause, jobs=4)
         await self.clear("done")
-        await self.check("with done cleared, error not", 1, done=0, error=1, cause=cause, jobs=3)
+        await self.check("with done cleared, error not", 1, done=0, error=1, cause=cause, jobs=4)
         await self.clear("error")
-        await self.check("with error cleared too", 0, done=0, error=0, cause=0, jobs=3)
+        await self.check("with error cleared too", 0, done=0, error=0, cause=0, jobs=4)
         await self.start(self.bad)
         await self.ended()
         await self.clear("error")
-        await self.check("with error cleared, done not", 1, done=1, error=0, cause=0, jobs=4)
+        await self.check("with error cleared, done not", 1, done=1, error=0, cause=0, jobs=5)
         await self.clear("done")
-        await self.check("with both cleared", 0, done=0, error=0, cause=0, jobs=4)
+        await self.check("with both cleared", 0, done=0, error=0, cause=0, jobs=5)
+
+    async def commands_alone(self) -> None:
+        """The command is written several times behind each other, and nothing else: each is a job of its own. What is
+        read meanwhile is what was written."""
+        env, words = self.env, encode(self.good.registers)
+        before = STATUS.decode(await env.registers.read(STATUS.address))["jobs"]
+        await self.start(self.good.registers)
+        count = 5
+        for _ in range(count - 1):
+            self.driver.expect(self.good, env.golden.run(self.good.registers))
+            await env.registers.write(COMMAND.address, words[COMMAND.address])
+            addresses = [COMMAND.address, *self.stimulus.random.sample(sorted(words), 12)]
+            seen = await env.registers.read_many(addresses)
+            for address, word in zip(addresses, seen, strict=True):
+                if word != words[address]:
+                    env.fail(
+                        f"{REGISTERS[address].name} is read as 0x{word:x} while a job waits, but 0x{words[address]:x} "
+                        "was written",
+                        kind="register",
+                        time_ns=get_sim_time("ns"),
+                    )
+                    raise BenchStopped
+            self.report.words_compared += len(addresses)
+        await env.settle()
+        await ClockCycles(env.dut.clk_i, 600)
+        await self.check(
+            f"after {count} commands", 1, busy=0, pending=0, done=1, error=0, jobs=(before + count) % 256
+        )
+        await self.clear("done")
 
     async def long_countdowns(self) -> None:
         """A job of 2**bit multiply clocks and some, all of one output, still runs when these few are over."""

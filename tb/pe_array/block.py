@@ -3,7 +3,7 @@
 
 from assay.golden.pe_array.parameters import PeArrayParameters
 from assay.golden.pe_array.vectors import parameters
-from assay.tb.block import BURSTS, Block, Lint, Synth, Variant
+from assay.tb.block import BURSTS, PORTS, Block, Lint, Synth, Variant
 from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsNetworks
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.model import ArrayModel
@@ -29,6 +29,7 @@ BLOCK = Block(
     probes=("tb/pe_array/pe_array_probes.sv",),
     include_dirs=("rtl/common",),
     inspect=INSPECT,
+    publish=(*PORTS, "pe_array_regs.tiles_q", "pe_array_regs.*_clocks_q"),
     default_tests=("real_layers", "corners"),
     test_modules=("test_pe_array", "test_pe_array_control"),
     coverage=PeArrayCoverage,

@@ -233,12 +233,14 @@ class ClearMidTile(PeArrayTest):
     """control.clear at any clock of a tile of which only a part was sent; the next tiles run as if nothing
     had been."""
 
+    busy = 0  #: clears that met a tile
+
     async def body(self) -> None:
         r = self.stimulus.random
         for number in range(self.pick(24, 4)):
             # A softmax cleared while it has words, and one after it, which would find them.
             softmax = number % 3 == 0 and self.env.params.data_width == 8
-            given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5} if softmax else {}
+            given = self.softmax() if softmax else {}
             item = self.stimulus.item("tile to clear", 300, **given)
             # Parts end within packets: what is not sent now must not come later. The golden array answers for whole
             # row blocks only, so that the beats of a tile in part are awaited and then forgotten.
@@ -258,10 +260,16 @@ class ClearMidTile(PeArrayTest):
             await self.drop()
             await self.play(self.stimulus.item(f"tile {n} after clear", 200, **given) for n in range(2))
 
+    def softmax(self) -> dict[str, int]:
+        """A softmax of several words in most of the clocks that it takes."""
+        entries = self.stimulus.random.randint(2, self.env.params.columns)
+        return {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5, "entries": entries}
+
     async def drop(self) -> None:
         """Clear the device once it has taken all that was sent, and forget what was expected."""
         env = self.env
         await self.driver.sent(moving=False)
+        self.busy += STATUS.decode(await env.registers.read(STATUS.address))["busy"]
         await env.registers.write(CONTROL.address, CONTROL.encode({"clear": 1}))
         await env.registers.read(STATUS.address)
         await env.settle(400)
@@ -288,17 +296,22 @@ class ClearWaitingOutput(ClearMidTile):
     async def body(self) -> None:
         r, env = self.stimulus.random, self.env
         out = env.agents["out"].bus
-        waited = False
-        for number in range(self.pick(80, 6)):
-            softmax = number % 4 != 0 and env.params.data_width == 8
-            given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5} if softmax else {}
+        self.busy = 0
+        count = self.pick(80, 6)
+        for number in range(count):
+            softmax = number % 2 == 0 and env.params.data_width == 8
+            given = self.softmax() if softmax else {}
+            if number % 4 == 1:
+                # A column is complete in every clock: all stages wait.
+                given = {"packet__channels": 1, "window__kernel_rows": 1, "window__column_stride": 1}
+                given |= {"extent__output_columns": 9, "entries": env.params.columns, "mode__softmax": 0}
             # A clear may take back a beat that waits (docs/pe_array.md); until the reset below nobody looks at that.
             on_error, out.on_error = out.on_error, self.withdrawn
             out.stall = r.choice((200, 240, 250))
             await self.driver.play(self.stimulus.item("tile to clear", 300, **given))
-            await self.driver.sent()
+            # Not until output has come: by the time that Python sees it all of the tile may have left.
+            await self.driver.sent(moving=False)
             await ClockCycles(env.dut.clk_i, r.randint(1, r.choice((30, 300))))
-            waited |= env.waits()["out"] > 0
             out.stall = ALWAYS  # what the clear leaves comes when the next tile is awaited
             await self.drop()
             out.stall = NEVER
@@ -306,8 +319,10 @@ class ClearWaitingOutput(ClearMidTile):
             self.driver.flush()
             await env.reset()
             out.on_error = on_error
-        if not waited:
-            env.fail("no result waited in any of the clears", kind="stimulus", time_ns=get_sim_time("ns"))
+        if self.busy < count // 2:
+            env.fail(
+                f"only {self.busy} of {count} clears met a tile", kind="stimulus", time_ns=get_sim_time("ns")
+            )
 
     def withdrawn(self, error: StreamError) -> None:
         if not isinstance(error, StreamViolation):

@@ -7,6 +7,7 @@ import cocotb
 from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
+from assay.golden.pe_array.clocks import RECIPROCAL, SHARE, SUM, tile_clocks
 from assay.golden.pe_array.registers import ADDRESS_WIDTH, BY_NAME, IDENTITY, REGISTERS
 from assay.golden.pe_array.tile import weight_packet
 from assay.tb.agents.burst import ALWAYS, NEVER
@@ -16,6 +17,8 @@ from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.pe_array.base import PeArrayTest
 from assay.tb.pe_array.tiles import CONTROL, STATUS, TileItem, error_bits, packet
+
+COUNTERS = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
 
 
 @PeArrayTest.test
@@ -127,16 +130,27 @@ class StatusAndInterrupt(PeArrayTest):
             raise BenchStopped
 
     async def counters(self) -> None:
-        """Counters of clocks in which nothing, pixels or the output is waited for."""
+        """Counters of clocks in which nothing, pixels or the output is waited for; before each place where a carry can
+        be lost, too."""
+        for bits in (0, 8, 16, 20, 24, 28, 32)[: self.pick(7, 2)]:
+            await self.waiting((1 << bits) - 1)
+        for softmax in (0, 1)[: 1 + (self.env.params.data_width == 8)]:
+            for _ in range(self.pick(6, 1)):
+                await self.exactly(softmax)
+
+    async def waiting(self, start: int) -> None:
+        """A tile that waits for pixels, and one whose outputs wait, with the counters at `start` before."""
         env = self.env
-        names = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
-        addresses = [BY_NAME[name].address for name in names]
-        before = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        await ClockCycles(env.dut.clk_i, 1)
+        for name in COUNTERS:
+            getattr(env.dut.dut.u_regs, f"{name}_q").value = start
+        self.driver.tiles = start
+        before = await self.counted()
         # A softmax's long weight packet would be what is waited for.
         item = self.stimulus.item("tile that waits", 200, repeat__images=1, mode__softmax=0)
         item.pixel_delay = 500
         await self.play([item])
-        starved = dict(zip(names, await env.registers.read_many(addresses), strict=True))
+        starved = await self.counted()
         env.agents["out"].bus.stall = ALWAYS
         item = self.stimulus.item(
             "tile whose outputs wait",
@@ -150,23 +164,68 @@ class StatusAndInterrupt(PeArrayTest):
         await ClockCycles(env.dut.clk_i, 1500)
         env.agents["out"].bus.stall = NEVER
         await self.driver.finish()
-        blocked = dict(zip(names, await env.registers.read_many(addresses), strict=True))
-        self.report.words_compared += 3 * len(names)
-        first = {name: starved[name] - before[name] for name in names}
-        second = {name: blocked[name] - starved[name] for name in names}
+        blocked = await self.counted()
+        self.report.words_compared += 3 * len(COUNTERS)
+        first = {name: starved[name] - before[name] & 0xFFFF_FFFF for name in COUNTERS}
+        second = {name: blocked[name] - starved[name] & 0xFFFF_FFFF for name in COUNTERS}
         wrong = []
         if not (first["tiles"] == second["tiles"] == 1):
             wrong.append("tiles does not count one by one")
         # The weights are loaded within some clocks; then the tile waits for the rest of the pixels' delay.
-        if not 300 <= first["starved_clocks"] <= first["busy_clocks"]:
+        if not 300 <= first["starved_clocks"] <= first["busy_clocks"] < 5000:
             wrong.append(f"a tile waited 500 clocks for pixels, but the counters rose by {first}")
-        if not 1000 <= second["blocked_clocks"] <= second["busy_clocks"]:
+        if not 1000 <= second["blocked_clocks"] <= second["busy_clocks"] < 10_000:
             wrong.append(f"outputs waited 1500 clocks, but the counters rose by {second}")
-        idle = await env.registers.read(BY_NAME["busy_clocks"].address)
-        if idle != blocked["busy_clocks"]:
+        if (await self.counted())["busy_clocks"] != blocked["busy_clocks"]:
             wrong.append("busy_clocks counts while nothing is busy")
+        self.check_counters(wrong)
+
+    async def exactly(self, softmax: int) -> None:
+        """A tile alone, whose streams wait for nothing: each clock is one of weights, of steps, of a softmax, or one in
+        which pixels are waited for."""
+        item = self.stimulus.item(
+            "tile that is counted",
+            300,
+            repeat__images=1,
+            repeat__row_blocks=1,
+            extent__output_columns=1,
+            mode__softmax=softmax,
+            mode__table=0,
+        )
+        tile, _ = item.computed
+        (clocks,) = tile_clocks([tile], self.env.params)
+        end = clocks.outputs[1]
+        steps = tile["packet.columns"] * tile.step_clocks + tile.flush
+        softmaxes = softmax * (2 * tile.vector_length + SUM + RECIPROCAL + SHARE - 1)
+        expected = {
+            "tiles": 1,
+            "busy_clocks": end,
+            "starved_clocks": end - clocks.weights[1] - 1 - steps - softmaxes,
+            "blocked_clocks": 0,
+        }
+        before = await self.counted()
+        await self.play([item])
+        after = await self.counted()
+        rose = {name: after[name] - before[name] & 0xFFFF_FFFF for name in COUNTERS}
+        self.report.words_compared += len(COUNTERS)
+        self.check_counters(
+            [
+                f"{name} rose by {rose[name]} instead of {expected[name]} for a tile alone of {steps} clocks of steps"
+                f" and {softmaxes} of a softmax, from the first weights to the last output {end}"
+                for name in COUNTERS
+                if rose[name] != expected[name]
+            ]
+        )
+
+    async def counted(self) -> dict[str, int]:
+        """All counters."""
+        words = await self.env.registers.read_many([BY_NAME[name].address for name in COUNTERS])
+        return dict(zip(COUNTERS, words, strict=True))
+
+    def check_counters(self, wrong: list[str]) -> None:
+        """Fail with what is wrong, if anything is."""
         if wrong:
-            env.fail("; ".join(wrong), kind="counter", time_ns=get_sim_time("ns"))
+            self.env.fail("; ".join(wrong), kind="counter", time_ns=get_sim_time("ns"))
             raise BenchStopped
 
     async def model(self) -> None:
@@ -182,6 +241,13 @@ class StatusAndInterrupt(PeArrayTest):
             self.report.words_compared += 1
             if seen != {"clear": 0, **fields}:
                 self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
+        for fields in ({"irq_tile": 1, "irq_error": 1}, {"irq_tile": 0, "irq_error": 0}):
+            await self.control(clear=1, **fields)
+            self.driver.tiles = 0
+            seen = CONTROL.decode(await self.env.registers.read(CONTROL.address))
+            self.report.words_compared += 1
+            if seen != {"clear": 0, **fields}:
+                self.env.fail(f"control written with clear and {fields} is read as {seen}", kind="register")
         _, word = await model.identity.read()
         if word != IDENTITY:
             self.env.fail(f"identity through the model: 0x{word:08x}", kind="register")

@@ -3,7 +3,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import numpy as np
 import pytest
@@ -324,6 +324,59 @@ def test_words_are_kept_until_they_are_read(mapping):
         kept += check_dependencies(plan)
         check_run(plan, seed)
     assert kept
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_random_networks_in_the_least_memory(mapping):
+    """Random networks in the smallest memories that hold them, with few places for channels."""
+    kept = phases = 0
+    for seed in range(1000, 1016):
+        rng = np.random.default_rng(seed)
+        network = random_network(seed, layers=int(rng.integers(4, 9)), size=int(rng.integers(5, 10)))
+        mvus, channels = int(rng.choice([1, 2, 3, 4, 5, 7])), int(rng.choice([2, 4]))
+        for depth in (1 << n for n in range(1, 15)):
+            params = accelerator(mvus, data_banks=2, bank_depth=depth, channel_depth=channels)
+            try:
+                plan = codegen.plan(network, params, mapping, folded=False)
+            except DoesNotFitError:
+                continue
+            break
+        check_coverage(plan)
+        check_loads(plan)
+        kept += check_dependencies(plan)
+        phases += len(plan.phases) > 1
+        check_run(plan, seed)
+    assert mapping == "pipelined" or (kept and phases)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shares_of_unlike_size(seed):
+    """Dense layers of one to five blocks on few MVUs: some make a block more than others, in memories that fill up."""
+    rng = np.random.default_rng(seed)
+    fmt = IntFormat(1, signed=False)
+    sizes = [8 * int(n) for n in (1, *rng.integers(1, 6, 6))]
+    layers = tuple(
+        Layer(
+            name=f"dense{number}",
+            input=f"t{number}",
+            output=f"t{number + 1}",
+            weight=rng.integers(0, 2, (after, 1, 1, before)),
+            weight_format=fmt,
+            input_format=fmt,
+            output_format=fmt,
+            multiplier=np.ones(after, int),
+            bias=rng.integers(-20, 20, after),
+            shift=3,
+        )
+        for number, (before, after) in enumerate(pairwise(sizes))
+    )
+    network = Network("dense", "t0", (1, 1, sizes[0]), layers)
+    params = accelerator(int(rng.integers(2, 5)), channel_depth=int(rng.choice([4, 8])))
+    plan = codegen.plan(network, params, "distributed")
+    check_coverage(plan)
+    check_loads(plan)
+    check_dependencies(plan)
+    check_run(plan, seed)
 
 
 def test_longer_steps_where_the_tables_do_not_fit():

@@ -206,6 +206,35 @@ def test_any_parts(case, depthwise, seed, data):
     assert total == countdown(layer, size, params.lanes)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("side", range(1, 6))
+def test_parts_from_every_row(side, stride):
+    """One output row at a time, from each row of maps with every padding that a kernel allows."""
+    params = replace(SMALL, lanes=8)
+    for top, bottom in itertools.product(range(side), repeat=2):
+        layer = make_layer(
+            side + 10 * top,
+            kernel=(side, 1),
+            formats=("s2", "u1", "s8"),
+            padding=(top, 0, bottom, 0),
+            stride=(stride, 1),
+            multiplier=np.ones(8, int),
+            shift=0,
+        )
+        size = (side + 2, 1)
+        x = random_tensor(np.random.default_rng(side), layer.input_format, *size, 8)
+        whole = layer.post_process(wrap(layer.accumulate(x[None]), params.acc_width, signed=True), None)[0]
+        for row in range(layer.output_size(size)[0]):
+            job = map_part(layer, size, params, 0, 512, rows=range(row, row + 1))
+            memories = Memories.zeros(params)
+            memories.data[:] = 0xFF  # what is read beside the rows is seen
+            read, _ = read_rows(layer, size, range(row, row + 1))
+            job.load(memories, x if len(whole) == 1 else x[read.start : read.stop])
+            done = run_job(job.registers, memories, params)
+            made = unpack_activations(done.data, (1, 1, 8), layer.output_format, params.lanes)
+            assert done.causes == 0 and np.array_equal(made[0], whole[row]), (top, bottom, row)
+
+
 def test_parts_that_are_not_there():
     layer = make_layer(outputs=20)
     with pytest.raises(ConfigurationError, match="output rows 2 to 3 are asked for, but it has 0 to 2"):
