@@ -241,12 +241,15 @@ class ResultMap:
                 said.append(
                     f"all of them in {name} {int(at[0] % lanes)} of each {lanes} that are computed side by side"
                 )
-        inner = [axis for axis, name in enumerate(self.names) if name in ("row", "column")]
-        border = np.zeros(len(where), bool)
-        for axis in inner:
-            if self.state.shape[axis] > 2:
-                border |= (where[:, axis] == 0) | (where[:, axis] == self.state.shape[axis] - 1)
-        if len(said) == 1 and border.all() and count > 1:
+        inner = [
+            axis for axis, n in enumerate(self.names) if n in ("row", "column") and self.state.shape[axis] > 2
+        ]
+
+        def outermost(places: np.ndarray) -> np.ndarray:
+            ends = [np.isin(places[:, axis], (0, self.state.shape[axis] - 1)) for axis in inner]
+            return np.any(ends, axis=0) if ends else np.zeros(len(places), bool)
+
+        if len(said) == 1 and count > 1 and outermost(where).all() and not outermost(right).all():
             said.append("all of them at the border")
         flat = self.state.reshape(-1)
         after = flat[int(np.argmax(flat == 3)) :]
