@@ -433,7 +433,10 @@ class StreamScoreboard:
         if why.cause:
             message += f"; cause: {why.cause}"
         at = self.name + (f", beat {index}" if index >= 0 else "")
-        short = [f"{at}: {text}: {why.cause}", f"{at}: {why.cause}", why.cause] if why.cause else []
+        if why.cause:
+            short = [f"{at}: {text}: {why.cause}", f"{at}: {why.cause}", why.cause]
+        else:
+            short = [f"{at}, {where}: {text}", f"{at}: {where}"] if where else []
         headline = next((each for each in short if len(each) <= HEADLINE), f"{at}: {text}")
         found = Mismatch(
             *(self.name, kind, index, message, expected, seen, bits, cycle, time_ns, where),

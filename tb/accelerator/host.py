@@ -28,7 +28,7 @@ from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from assay.tb.agents.axi import AxiManager
 from assay.tb.agents.interrupt import Interrupt, InterruptTimeout
 
-__all__ = ["Host", "HostRun", "RunError"]
+__all__ = ["Host", "HostRun", "RunError", "RunLateError"]
 
 _HOST = {register.name: HOST_BASE + register.address for register in HOST_REGISTERS}
 _TRAP_WORDS = 4  #: of a hart, in the firmware's block `trap`
@@ -37,6 +37,10 @@ _TRAP, _JOB = 1, 2  #: what the first of them says
 
 class RunError(Exception):
     """A run that failed or did not end. The text names harts, MVUs, layers and rows."""
+
+
+class RunLateError(RunError):
+    """A run that did not end."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,7 @@ class Host:
             try:
                 await self.irq.wait(timeout_clocks=limit)
             except InterruptTimeout:
-                raise RunError(await self.late(limit)) from None
+                raise RunLateError(await self.late(limit)) from None
             if await self.system("failed"):
                 raise RunError(await self.failure())
             clocks += self.irq_clock() - started  # only now: a rise is counted in the clock after it

@@ -159,6 +159,11 @@ class MvuWatch:
         for unit in self.units:
             unit.trace.causes = causes
 
+    def last_moved(self) -> float:
+        """Simulation time in ns of the last word that left a unit; -1: none has."""
+        clock = max(unit.trace.last_cycle for unit in self.units)
+        return self.origin_ns + clock * self._clock_ns if clock >= 0 else -1
+
     def why_memory(self, place: Place) -> dict[str, str]:
         """Why a tensor is not in the memory from which the host reads it, as texts of a failure."""
         mvu, index = min(place.mvus), place.base + np.arange(place.words)

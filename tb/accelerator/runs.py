@@ -19,7 +19,7 @@ from assay.golden.accelerator.system import System
 from assay.golden.errors import ConfigurationError
 from assay.golden.network import Layer, Network
 from assay.tb.accelerator.env import AcceleratorEnv
-from assay.tb.accelerator.host import HostRun, RunError
+from assay.tb.accelerator.host import HostRun, RunError, RunLateError
 from assay.tb.accelerator.tensors import first_difference, stored_input
 from assay.tb.agents.axi import AxiError
 from assay.tb.ahead import Promise, Remote
@@ -239,7 +239,10 @@ class RunDriver(uvm_driver):
             await env.settle()
             if not env.failed.is_set():
                 also = f" (without {missing})" if missing else ""
-                env.fail(f"{item.get_name()}: {error}{also}", kind="run", time_ns=get_sim_time("ns"))
+                # What did not come was due behind the last word.
+                due = env.mvus.last_moved() if isinstance(error, RunLateError) else -1
+                when = due if due >= 0 else get_sim_time("ns")
+                env.fail(f"{item.get_name()}: {error}{also}", kind="run", time_ns=when)
         except AxiError as error:
             env.fail(error)
         else:

@@ -469,6 +469,7 @@ class Planted(ControllerTest):
     kind = "mixed"
     after = 300
     interrupts = 0
+    retirements = (2_000, 400)  # by simulator
 
     def alter(self, records: np.ndarray) -> None:
         """Change records in place."""
@@ -490,7 +491,7 @@ class Planted(ControllerTest):
         await self.play(
             [
                 self.stimulus.random_item(
-                    self.kind, self.pick(2_000, 400), Disturbance(interrupts=self.interrupts)
+                    self.kind, self.pick(*self.retirements), Disturbance(interrupts=self.interrupts)
                 )
             ]
         )
@@ -503,6 +504,26 @@ def planted_result(self: Planted, records: np.ndarray) -> None:
     if len(places):
         records["rd_wdata"][places[len(places) // 2]] ^= 1 << 7
         self.planted = True
+
+
+@Planted.test(finds=Finding("mismatch", "csr mscratch", cause="executed twice"))
+class PlantedCsrTwice(Planted):
+    """Self-check: a CSR instruction that reads what it writes itself is said to have been executed twice."""
+
+    kind = "csr"
+    after = 0
+    retirements = (2_000, 2_000)
+
+    def alter(self, records: np.ndarray) -> None:
+        insn, old, source = records["insn"], records["csr"], records["rs1_rdata"]
+        form = insn >> 12 & 7  # csrrw, csrrs, csrrc of mscratch, with a register to read and one to write
+        reads = (insn & 0x7F == 0x73) & (insn >> 20 == 0x340) & (insn >> 7 & 31 != 0) & (insn >> 15 & 31 != 0)
+        written = np.select([form == 1, form == 2, form == 3], [source, old | source, old & ~source], old)
+        places = np.flatnonzero(reads & (written != old) & (records["trap"] == 0))
+        if len(places):
+            at = places[0]
+            records["csr"][at] = records["rd_wdata"][at] = written[at]
+            self.planted = True
 
 
 @Planted.test(finds=Finding("mismatch", "mem_wdata"))

@@ -238,6 +238,8 @@ class OutputScoreboard(StreamScoreboard):
         if found is None:
             return ""
         at, job = found
+        if self.blamed:
+            return Explanation(cause=self.blamed, writer=job.task.name)
         fields = [name for name, bits in self.format.unpack(unlike[None]).items() if bits.any()]
         if "data" not in fields:
             hint = (

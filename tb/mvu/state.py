@@ -71,7 +71,7 @@ def crossbar_waits(inside: Inside, path: str, units: int) -> str:
         takers = [str(dest) for dest in range(units) if served >> source * units + dest & 1]
         if takers:
             told.append(
-                f"accelerator_crossbar: MVU {source}'s word has been taken by MVU {' and '.join(takers)}, "
-                "it waits for the others"
+                f"accelerator_crossbar: MVU {source}'s word has been taken by MVU {' and '.join(takers)} "
+                "and is still offered"
             )
     return "\n".join(told)

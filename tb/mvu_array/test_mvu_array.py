@@ -161,7 +161,11 @@ class Planted(ArrayTest):
         self.env.crossbar.pairs[0, self.env.params.mvus - 1].alter = change
 
 
-@Planted.test(finds=Finding("mismatch", "crossbar 0 to", "layer flood0", "data[0]", "clock"))
+@Planted.test(
+    finds=Finding(
+        "mismatch", "crossbar 0 to", "layer flood0", "data[0]", "clock", cause="what left MVU 0 right arrives"
+    )
+)
 def planted_flipped_bit(self: Planted) -> None:
     """One bit flipped between one pair of units is found and named."""
 

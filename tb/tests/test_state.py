@@ -83,7 +83,7 @@ def test_nothing_is_said_where_nothing_can_be_seen() -> None:
 
 def test_a_word_that_waits_for_a_part_of_its_destinations_is_named() -> None:
     said = crossbar_waits(FakeInside(x__served_q=0b0110 << 8), "x", 4)
-    assert said == "accelerator_crossbar: MVU 2's word has been taken by MVU 1 and 2, it waits for the others"
+    assert said == "accelerator_crossbar: MVU 2's word has been taken by MVU 1 and 2 and is still offered"
 
 
 def test_states_are_told_by_instance() -> None:
