@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from assay.golden.network import Layer, Pool, Residual
 from assay.tb.cases import Case, Cases, calmer, each_step, fewer_steps, nonzero_text, varied
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.layer_passes import simplify
-from assay.tb.mvu.steps import Burst, HostTraffic, JobStep, LayerStep
+from assay.tb.mvu.steps import Burst, HostTraffic, JobStep, LayerStep, loaded, step_of
 from assay.tb.shrinking import Pass, Search
 
 __all__ = ["LAYER_TYPES", "MvuCases", "describe_step", "item_of", "simplify_step"]
@@ -25,6 +26,8 @@ __all__ = ["LAYER_TYPES", "MvuCases", "describe_step", "item_of", "simplify_step
 LAYER_TYPES: tuple[type, ...] = (Layer, IntFormat, Residual, Pool)
 
 Step = LayerStep | JobStep
+
+_SHOWN = 4  #: places of a memory in a description
 
 
 def item_of(step: Step, params: MvuParameters) -> JobItem:
@@ -68,7 +71,7 @@ class MvuCases(Cases):
             item_of(step, params)
 
     def passes(self) -> Iterable[Pass]:
-        return (fewer_steps, each_step(simplify_step))
+        return (fewer_steps, each_step(partial(simplify_step, params=_params)))
 
     def describe(self, case: Case) -> list[str]:
         return [
@@ -76,12 +79,22 @@ class MvuCases(Cases):
         ]
 
 
-def simplify_step(search: Search[Any], step: Callable[[Any], Step], made: Callable[[Any, Step], Any]) -> None:
+def _params(case: Case) -> MvuParameters:
+    return MvuParameters.of_rtl(dict(case.parameters))
+
+
+def simplify_step(
+    search: Search[Any],
+    step: Callable[[Any], Step],
+    made: Callable[[Any, Step], Any],
+    params: Callable[[Any], MvuParameters],
+) -> None:
     """Make one job of the best case simpler.
 
     Args:
         step: gives the job's step of a case.
         made: gives the case with another step in its place.
+        params: gives the parameters of a case's MVU.
     """
 
     def plain(**values: Any) -> None:
@@ -99,13 +112,21 @@ def simplify_step(search: Search[Any], step: Callable[[Any], Step], made: Callab
         )
         simplify(search, step, made)  # type: ignore[arg-type]
     else:
-        _simplify_registers(search, step, made)  # type: ignore[arg-type]
+        _simplify_registers(search, step, made, params)  # type: ignore[arg-type]
 
 
 def _simplify_registers(
-    search: Search[Any], step: Callable[[Any], JobStep], made: Callable[[Any, JobStep], Any]
+    search: Search[Any],
+    step: Callable[[Any], JobStep],
+    made: Callable[[Any, JobStep], Any],
+    params: Callable[[Any], MvuParameters],
 ) -> None:
     """Fields at 0, and memories with few bytes that are not."""
+
+    def only_read(case: Any) -> Any:
+        """The case whose memories hold only what the job reads."""
+        item = item_of(step(case), params(case))
+        return made(case, step_of(item, *loaded(item, params(case)), params(case), step(case).stalls))  # type: ignore[arg-type]
 
     def field(register: str, name: str) -> tuple[Callable[[Any], int], Callable[[Any, int], Any]]:
         def value(case: Any) -> int:
@@ -119,14 +140,24 @@ def _simplify_registers(
 
         return value, changed
 
-    for register, held in step(search.best).registers.items():
+    def fewer_images() -> None:
+        search.accepts(lambda: only_read(search.best))
+        for memory in memories:
+            search.leave_out(
+                lambda case, memory=memory: getattr(step(case), memory),  # type: ignore[misc]
+                lambda case, rest, memory=memory: made(case, varied(step(case), **{memory: tuple(rest)})),  # type: ignore[misc]
+            )
+
+    memories = ("images", "weights", "scalers", "biases")
+    fewer_images()
+    # The command first: its countdown decides how much else is needed.
+    for register, held in sorted(
+        step(search.best).registers.items(), key=lambda each: each[0] != "mvucommand"
+    ):
         for name in held if not isinstance(held, int) else ("",):
             search.lower(*field(register, name))
-    for memory in ("images", "weights", "scalers", "biases"):
-        search.leave_out(
-            lambda case, memory=memory: getattr(step(case), memory),  # type: ignore[misc]
-            lambda case, rest, memory=memory: made(case, varied(step(case), **{memory: tuple(rest)})),  # type: ignore[misc]
-        )
+    fewer_images()
+    for memory in memories:
         for number in range(len(getattr(step(search.best), memory))):
 
             def words(case: Any, memory: str = memory, number: int = number) -> np.ndarray:
@@ -161,9 +192,11 @@ def describe_step(title: str, step: Step) -> list[str]:
             if shown := [f"{name} {value}" for name, value in fields.items() if value]:
                 lines.append(f"  {register}: {', '.join(shown)}")
         for memory in ("images", "weights", "scalers", "biases"):
-            for base, words in getattr(step, memory):
-                if words.any():
-                    lines.append(f"  {memory} from {base} on {nonzero_text(words)}")
+            shown_runs = [(base, words) for base, words in getattr(step, memory) if words.any()]
+            for base, words in shown_runs[:_SHOWN]:
+                lines.append(f"  {memory} from {base} on {nonzero_text(words)}")
+            if len(shown_runs) > _SHOWN:
+                lines.append(f"  {memory} in {len(shown_runs) - _SHOWN} more places")
         more = []
     more += ["the next job is handed over while it runs"] if step.overlap else []
     more += [f"stream {name} stalls in {value} of 256 clocks" for name, value in step.stalls.items()]

@@ -16,7 +16,7 @@ import numpy as np
 
 from assay.golden.errors import ConfigurationError
 from assay.golden.mvu.agu import addresses, padded_addresses
-from assay.golden.mvu.functional import Configuration, Memories
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, Memories
 from assay.golden.mvu.jobs import Job, map_layer
 from assay.golden.mvu.layout import unpack_activations
 from assay.golden.mvu.parameters import NUM_LOOPS, RESIDUAL_LOOPS, MvuParameters
@@ -241,7 +241,8 @@ def _job_step(
     config = Configuration(item.registers)
     data = np.flatnonzero(written)
     weights = np.flatnonzero(memories.weights.any(axis=1))
-    if not config.causes:  # else it may be read in any way, or not at all
+    # Of an illegal job nothing is read; a countdown that ends inside an output or a pool group is legal enough.
+    if not config.causes & ~(1 << CAUSE_BIT["countdown"]) and config.countdown:
         read, tiles = words_read(config, params)
         data, weights = np.intersect1d(data, read), np.intersect1d(weights, tiles)
     return JobStep(

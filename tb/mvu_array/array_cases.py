@@ -101,4 +101,6 @@ def _simpler_jobs(search: Search[Case], step: Get, made: Made) -> None:
                 jobs[unit][number] = job
                 return made(case, varied(step(case), jobs=tuple(map(tuple, jobs))))
 
-            simplify_step(search, job, with_job)
+            simplify_step(
+                search, job, with_job, lambda case: AcceleratorParameters.of_rtl(dict(case.parameters)).mvu
+            )
