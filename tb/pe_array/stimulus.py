@@ -264,7 +264,24 @@ class Stimulus:
     def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
         """`count` random tiles."""
         for number in range(count):
-            yield self.item(f"random tile {number}", most)
+            given = self.crowded_average() if number % 8 == 7 else {}
+            yield self.item(f"random tile {number}", most, **given)
+
+    def crowded_average(self) -> dict[str, int]:
+        """A division by places that are others from column to column, whose columns wait for the output stage."""
+        return {
+            "mode__rescaling": Rescaling.RATIONAL,
+            "mode__count_divide": 1,
+            "mode__softmax": 0,
+            "packet__channels": 1,
+            "window__kernel_rows": 1,
+            "window__row_stride": 1,
+            "window__kernel_columns": 5,
+            "window__column_stride": 1,
+            "window__first_output": 2,
+            "extent__output_columns": 7,
+            "entries": self.params.columns,
+        }
 
     def elongated(self, count: int, most: int) -> Iterator[TileItem]:
         """`count` tiles with some hundred or thousand columns, row blocks or images, past the powers of two at which a
@@ -272,7 +289,8 @@ class Stimulus:
         r = self.random
         for number in range(count):
             way = self.deal("columns", "columns", "row blocks", "images")
-            past = (1 << self.deal(8, 9, 10)) + r.choice((0, 1, 2, r.randint(3, 100)))
+            bits = self.deal(8, 9, 10, *(12,) * (way == "columns"))
+            past = (1 << bits) + r.choice((0, 1, 2, r.randint(3, 100)))
             given: dict[str, int] = {
                 "packet__channels": 1,
                 "window__kernel_rows": r.randint(1, 4),
@@ -499,15 +517,16 @@ class Stimulus:
             yield "softmax too long", {"mode.softmax": 1, "extent.output_columns": columns}
         yield "row_blocks", {"repeat.row_blocks": 2, "rows.output": p.rows}
 
-    def refused(self, name: str, fields: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-        """A legal weight packet but for these fields of its header."""
+    def refused(self, name: str, fields: dict[str, int], cut: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """A legal weight packet but for these fields of its header; `cut`: it ends with the beat behind the header, in
+        which the array refuses it."""
         tile, _ = self.plain(name, 1, 1).computed
         content = weight_packet(tile, self.params)
         bits = np.unpackbits(encode_header({**tile.header, **fields}).view(np.uint8), bitorder="little")
         rows = -(-len(bits) // self.params.weight_bits)
         beats = np.pad(bits, (0, rows * self.params.weight_bits - len(bits))).reshape(rows, -1)
         content[:rows] = np.packbits(beats, axis=1, bitorder="little")
-        return packet(content)
+        return packet(content[: rows + 1] if cut else content)
 
     def wrong_lengths(
         self, content: np.ndarray, at: range | None = None
