@@ -26,7 +26,7 @@ BLOCK = Block(
     ),
     include_dirs=("rtl/common",),
     publish=(*PORTS, "pe_array_regs.tiles_q", "pe_array_regs.*_clocks_q"),
-    default_tests=("real_layers", "corners"),
+    default_tests=("real_layers", "corners", "random_tiles"),
     test_modules=("test_pe_array", "test_pe_array_control"),
     coverage=PeArrayCoverage,
     parameters=PeArrayParameters,
