@@ -268,7 +268,7 @@ class ClearMidTile(PeArrayTest):
 
     def softmax(self) -> dict[str, int]:
         """A softmax of several words in most of the clocks that it takes."""
-        entries = self.stimulus.random.randint(2, self.env.params.columns)
+        entries = self.stimulus.random.randint(2, min(self.env.params.columns, 6))
         return {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 5, "entries": entries}
 
     async def drop(self) -> None:
@@ -310,7 +310,8 @@ class ClearWaitingOutput(ClearMidTile):
             if number % 4 == 1:
                 # A column is complete in every clock: all stages wait.
                 given = {"packet__channels": 1, "window__kernel_rows": 1, "window__column_stride": 1}
-                given |= {"extent__output_columns": 9, "entries": env.params.columns, "mode__softmax": 0}
+                entries = min(env.params.columns, 12)
+                given |= {"extent__output_columns": 9, "entries": entries, "mode__softmax": 0}
             # A clear may take back a beat that waits (docs/pe_array.md); until the reset below nobody looks at that.
             on_error, out.on_error = out.on_error, self.withdrawn
             out.stall = r.choice((200, 240, 250))
