@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,8 +88,10 @@ def _facts(made: Explanation) -> Iterator[tuple[str, str]]:
         yield "parameters", " ".join(f"{name}={value}" for name, value in parameters.items())
     if made.summary.get("simulator"):
         yield "simulator", str(made.summary["simulator"])
-    for name, version in (run.get("versions") or {}).items():
-        yield name, str(version)
+    for package in ("assay", "cocotb", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield package, importlib.metadata.version(package)
+    yield "Python", platform.python_version()
 
 
 def _last(track: Track, window: tuple[int, int, int]) -> list[tuple[float, str]]:

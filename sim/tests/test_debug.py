@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from assay.sim import outputs, waves
+from assay.sim.blocks import discover
 from assay.sim.debug import command
 from assay.sim.debug.datapath import ResultMap, compare_unit, place
 from assay.sim.debug.explanation import explain, terminal
@@ -280,3 +281,36 @@ def test_questions(asked: Waves) -> None:
 def test_bad_questions(asked: Waves, question: str, said: str) -> None:
     with pytest.raises(AssayError, match=re.escape(said)):
         ask(asked, question, "probed.clk_i", "probed")
+
+
+# -------------------------------------------------------------------------------------------------
+# Places of a network
+# -------------------------------------------------------------------------------------------------
+@pytest.mark.simulation
+def test_waves_at_a_place_of_a_network(own_runs: Path) -> None:
+    """A passing run of real layers: the golden values stand along the data path of the value that was asked for."""
+    require("verilator")
+    block = discover()["mvu"]
+    assert run_job(Job(block, "verilator", 1, ("real_layers",), parameters={"Lanes": 8}), print).passed
+    folder = waves.at_place(block, "layer:conv2,row:2,column:1,channel:5", print)
+    made = explain(block, folder)
+    assert made.place.startswith("job conv2, ")
+    assert made.place.endswith(", row 2, column 1, channel 5")
+    assert [row.state for row in made.rows if row.state != "equal"] == ["not used by this job"]
+    assert made.verdict.endswith("values along the data path that are in the waves are right")
+    assert waves.last_run(block, print) == folder  # it has waves
+    for text, said in (
+        ("layer:convx,row:2", "no job of this run computes that place"),
+        ("layer:conv2,row:4711", "no job of this run computes that place"),
+        ("row=2", "must be such as layer:conv2,row:3"),
+        ("row:two", "must be such as layer:conv2,row:3"),
+        ("row:1,row:2", "must be such as layer:conv2,row:3"),
+    ):
+        with pytest.raises(AssayError, match=re.escape(said)):
+            waves.at_place(block, text, print)
+
+
+@pytest.mark.simulation
+def test_place_without_a_run(own_runs: Path) -> None:
+    with pytest.raises(AssayError, match="no run of mvu so far; this makes one: "):
+        waves.at_place(discover()["mvu"], "row:1", print)
