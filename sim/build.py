@@ -82,6 +82,8 @@ class BuildSpec:
     """Data files that are read when the HDL is compiled, by name."""
     trace: str = ""
     """Waveform format compiled in (``fst``, ``vcd``), empty for none. Icarus needs none of it."""
+    probed: bool = False
+    """With the block's probes."""
     x_random: bool = False
     coverage: bool = False
     """Count what of the RTL is executed (`sim.coverage`); Verilator only."""
@@ -106,7 +108,7 @@ class BuildSpec:
     def sources(self) -> list[Path]:
         """All HDL files in compile order."""
         waves = self.trace or self.simulator.name == "icarus"
-        probes = self.block.probe_files() if self.trace else []
+        probes = self.block.probe_files() if self.probed else []
         return [*self.block.source_files(), *probes, *([WAVES] if waves else [])]
 
     def control_file(self) -> str:
@@ -228,6 +230,7 @@ def ensure_build(spec: BuildSpec, announce: Callable[[str], None] = lambda line:
 
 def _extras(spec: BuildSpec) -> str:
     words = [f"with {spec.trace.upper()} waves"] if spec.trace else []
+    words += ["with probes"] if spec.probed and not spec.trace else []
     words += ["with random initial values"] if spec.x_random else []
     words += ["with coverage"] if spec.coverage else []
     return ", " + ", ".join(words) if words else ""
@@ -250,6 +253,7 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
             sources.append(bind)
     else:
         flags += ["-s", "assay_waves"]
+        sources = instantiated(sources, folder / "probed") if spec.probed else sources
     include_paths = spec.block.include_paths()
     if spec.included:
         include_paths.insert(0, folder / "data")
@@ -297,6 +301,40 @@ def _compile(spec: BuildSpec, folder: Path, announce: Callable[[str], None]) -> 
         if runner.exit_status != 0 or not product.is_file():
             raise BuildFailed(f"{spec.block.name} does not compile")
         shutil.move(product, folder / product.name)
+
+
+_BIND = re.compile(r"^\s*bind\s+(?P<module>\w+)\s+(?P<instance>[^;]*;)", re.MULTILINE)
+"""A statement that puts an instance into a module."""
+
+
+def instantiated(sources: Sequence[Path], folder: Path) -> list[Path]:
+    """The sources for a compiler that knows no ``bind`` (Icarus): the instances stand in copies of the modules.
+
+    Args:
+        sources: HDL, with ``bind MODULE TYPE #(...) NAME (...);`` in some.
+        folder: for what differs from its source; made if it is needed.
+    """
+    texts = {path: path.read_text(encoding="utf-8") for path in sources}
+    binds = [(path, found) for path, text in texts.items() for found in _BIND.finditer(text)]
+    changed = dict(texts)
+    for path, found in binds:
+        changed[path] = changed[path].replace(found[0], "")
+        start = re.compile(rf"^\s*module\s+{found['module']}\b", re.MULTILINE)
+        target = next((each for each, text in texts.items() if start.search(text)), None)
+        if target is None:
+            raise BuildFailed(f"{path.name} binds to a module {found['module']}, which no source has")
+        text = changed[target]
+        end = text.index("endmodule", start.search(text).start())  # type: ignore[union-attr]
+        changed[target] = f"{text[:end]}  {found['instance']}\n{text[end:]}"
+    result = []
+    for number, path in enumerate(sources):
+        if changed[path] != texts[path]:
+            folder.mkdir(parents=True, exist_ok=True)
+            copy = folder / f"{number}_{path.name}"
+            copy.write_text(changed[path], encoding="utf-8")
+            path = copy
+        result.append(path)
+    return result
 
 
 def place_data(files: Mapping[str, Path], folder: Path) -> None:

@@ -578,10 +578,12 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # from here on the verdict is out and stands
         for line in report(outcome):
             _announce(line)
-        if not outcome.passed and outcome.waves is None:
-            add_failure_waves(outcome, _announce)
+        if not outcome.passed:
+            if outcome.waves is None:
+                add_failure_waves(outcome, _announce)
+                if outcome.waves is not None:
+                    _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
             if outcome.waves is not None:
-                _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
                 debug.follow(job.block, outcome.folder, _announce)
         if outcome.waves is not None and (arguments.gui or _switch("GUI")):
             waves.show(job.block, outcome.folder, _announce)

@@ -336,6 +336,7 @@ def build_spec(job: Job, announce: Announce = lambda line: None, traced: bool = 
         defines=job.block.resolve_defines(job.defines),
         included={each.name: files[each.name] for each in job.block.data if each.included},
         trace=trace_format(simulator.name) if traced and simulator.name == "verilator" else "",
+        probed=traced and bool(job.block.probes),
         x_random=job.x_random and simulator.name == "verilator",
         coverage=job.coverage,
     )

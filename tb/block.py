@@ -183,8 +183,8 @@ class Block:
         publish: names (wildcards allowed) in `hdl_top` that the bench reaches through VPI in Verilator. Those ending
             in ``_o`` are published for reading only. Each published signal costs speed: publish ports, and nothing
             deeper but counters whose ends no run reaches, as ``module.signal``, which a test sets near them.
-        probes: HDL that builds with Verilator's waves hold beside the rest: instances of ``assay_probe`` along the data
-            path, bound into the design, as `tb.debug` describes them.
+        probes: HDL that builds for waves hold beside the rest: instances of ``assay_probe`` along the data path, bound
+            into the design (``bind``), as `tb.debug` describes them.
         describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is of,
             such as "hart 2", and what it says in words: for the waves and the page of a failure.
         inspect: modules of the design -> their variables that the bench reads after a failure, to name its cause

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from assay.sim import build, outputs
-from assay.sim.build import BuildSpec, ensure_build
+from assay.sim.build import BuildSpec, ensure_build, instantiated
 from assay.sim.sealed import SEAL
 from assay.sim.simulators import find_simulator
 from assay.tb.block import Block, expand_sources
@@ -218,3 +218,24 @@ def test_file_lists(tmp_path: Path) -> None:
         (tmp_path / "rtl" / "outer.f").write_text(f"a.sv\n{word}\n", encoding="utf-8")
         with pytest.raises(AssayError, match=said):
             expand_sources(tmp_path, ("rtl/outer.f",))
+
+
+def test_bound_instances_stand_in_the_module_for_icarus(tmp_path: Path) -> None:
+    """What `bind` says, for a compiler that does not know it; sources without either stay as they are."""
+    design, other, probes = (tmp_path / name for name in ("design.sv", "other.sv", "probes.sv"))
+    design.write_text("module a;\nendmodule\nmodule top;\n  a x ();\nendmodule : top\n")
+    other.write_text("module b;\nendmodule\n")
+    probes.write_text("module p;\nendmodule\n\nbind top p #(\n  .W(3)\n) u_p (.*);\nbind b p u_p ();\n")
+    made = instantiated([design, other, probes], tmp_path / "out")
+    texts = [path.read_text() for path in made]
+    assert (
+        texts[0]
+        == "module a;\nendmodule\nmodule top;\n  a x ();\n  p #(\n  .W(3)\n) u_p (.*);\nendmodule : top\n"
+    )
+    assert texts[1] == "module b;\n  p u_p ();\nendmodule\n"
+    assert "bind" not in texts[2]
+    assert instantiated([other], tmp_path / "none") == [other]
+    assert not (tmp_path / "none").exists()
+    probes.write_text("bind c p u_p ();\n")
+    with pytest.raises(BuildFailed, match="binds to a module c, which no source has"):
+        instantiated([design, probes], tmp_path / "out")

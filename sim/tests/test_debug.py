@@ -69,6 +69,18 @@ def test_first_stage_that_differs(failed: dict[int, Outcome], plant: int, verdic
 
 
 @pytest.mark.simulation
+def test_icarus_shows_the_same_stages(failed: dict[int, Outcome], own_runs: Path) -> None:
+    """It knows no `bind`: the probes stand in copies of the modules."""
+    require("icarus")
+    outcome = run_job(Job(BLOCK, "icarus", 5, parameters={"Plant": 1}, tests=("tensors",)), print)
+    add_failure_waves(outcome, print)
+    here, there = explain(BLOCK, outcome.folder), explain(BLOCK, failed[1].folder)
+    assert here.verdict == there.verdict != ""
+    assert here.place == there.place
+    assert [(row.expected, row.seen) for row in here.rows] == [(row.expected, row.seen) for row in there.rows]
+
+
+@pytest.mark.simulation
 def test_pattern_names_the_lane(failed: dict[int, Outcome]) -> None:
     made = explain(BLOCK, failed[1].folder)
     assert made.map is not None
