@@ -28,6 +28,7 @@ from assay.golden.controller.parameters import PIPELINE_STAGES, ControllerParame
 from assay.tb.agents.burst import Beats
 from assay.tb.controller.coverage import ControllerCoverage
 from assay.tb.controller.library import Order
+from assay.tb.controller.suspect import suspect
 from assay.tb.controller.timing import ISSUE, NEVER, BusAccesses, HartState, LineHistory, Timing, Wrong
 from assay.tb.controller.trace import AT, STATUS, read_records, retirement, retirements
 from assay.tb.scoreboard import Mismatch
@@ -548,6 +549,7 @@ class Lockstep:
             names = ", ".join(unlike)
             expected = " ".join(f"{n}=0x{getattr(golden, n):x}" for n in unlike)
             shown = " ".join(f"{n}=0x{getattr(record, n):x}" for n in unlike)
+            cause = suspect(unlike, golden.insn)
             if "csr" in unlike:
                 names = names.replace("csr", f"csr {_csr_name(record.insn)}")
                 if record.csr == _written_to_csr(golden):
