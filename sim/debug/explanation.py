@@ -22,12 +22,12 @@ from assay.sim.debug.datapath import (
     place,
     result_map,
 )
-from assay.sim.debug.tracks import Track, data_path_tracks, stream_tracks
+from assay.sim.debug.tracks import Track, data_path_tracks, signal_tracks, stream_tracks
 from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
 from assay.tb.debug import ARRAYS, RECORD, Stage, UnitRecord, read_units
 from assay.tb.errors import AssayError
-from assay.tb.report import FAILURE_FIELDS
+from assay.tb.report import FAILURE_FIELDS, told
 
 __all__ = ["Explanation", "Row", "Source", "explain", "find_clock"]
 
@@ -92,6 +92,7 @@ class Explanation:
         verdict: the conclusion, in a sentence; empty where there is none.
         map: of the job's output.
         tracks: all that were made.
+        signals: of the block's view, where no data path explains the failure.
         window: of the waves in ps: begin, failure (-1: unknown), end.
         period: of the clock in ps; 0 where no clock was found.
     """
@@ -109,6 +110,7 @@ class Explanation:
     verdict: str = ""
     map: ResultMap | None = None
     tracks: list[Track] = field(default_factory=list)
+    signals: list[Track] = field(default_factory=list)
     window: tuple[int, int, int] = (0, -1, 0)
     period: int = 0
 
@@ -153,6 +155,10 @@ def explain(block: Block, folder: Path) -> Explanation:
         _choose(made, paths)
     if made.path is not None:
         _follow(made, block)
+    elif block.view_file().is_file():
+        lines = block.view_file().read_text(encoding="utf-8").splitlines()
+        names = [line.partition("#")[0].strip() for line in lines]
+        made.signals = list(signal_tracks(waves, block.hdl_top, [n for n in names if n and n[0] != "["]))
     return made
 
 
@@ -337,13 +343,12 @@ def find_source(block: Block, stage: Stage) -> Source | None:
 
 
 def headline(made: Explanation) -> str:
-    """What failed, at most a line: the bench's own sentence up to its first details."""
-    said = (
-        made.failure.get("headline")
-        or made.failure.get("message")
-        or next(iter(made.problems), "the run failed")
-    )
-    return str(said).split("; ")[0]
+    """What failed: the line of the failure, with its rest where it is cut."""
+    if not made.failure:
+        return next(iter(made.problems), "the run failed")
+    (_, first), *rest = told(made.failure)
+    more = next((text for label, text in rest if not label), "")
+    return f"{first} {more}".strip().split("; ")[0]
 
 
 def terminal(block: Block, folder: Path, made: Explanation) -> list[str]:
@@ -355,6 +360,8 @@ def terminal(block: Block, folder: Path, made: Explanation) -> list[str]:
     if made.place:
         lines.append(f"  at        {made.place}")
     for key, label in FAILURE_FIELDS.items():
+        if not label:
+            continue  # stands in the headline
         # Where the stages are listed, they say what is expected and seen; what the bench knows of the cause stays.
         if made.failure.get(key) and (key in CAUSES or not made.rows):
             first, *_ = str(made.failure[key]).splitlines()

@@ -29,6 +29,7 @@ LOG_LINES = 200
 LIST_ROWS = 24  #: of what happened last
 CLOCKS_BEFORE, CLOCKS_AFTER = 12, 3  #: that are drawn
 TEXT_SHOWN = 34  #: characters in a box of the drawing
+SIGNALS_SHOWN = 16  #: of the block's view that are drawn
 MOST_CELLS = 64  #: of a map's side; larger ones are drawn coarser
 
 
@@ -75,7 +76,7 @@ def write_page(block: Block, folder: Path, made: Explanation) -> Path:
 def _facts(made: Explanation) -> Iterator[tuple[str, str]]:
     run, failure = made.run, made.failure
     for key, label in FAILURE_FIELDS.items():
-        if failure.get(key):
+        if label and failure.get(key):
             yield label, str(failure[key])
     for problem in made.problems:
         yield "problem", str(problem)
@@ -176,6 +177,11 @@ def _drawn(made: Explanation) -> Iterator[tuple[Track, Track | None]]:
         if track.drawn or (named and made.path is not None):
             yield track, None
     if made.path is None:
+        from_ps, to_ps = (made.window[1] + clocks * made.period for clocks in (-CLOCKS_BEFORE, CLOCKS_AFTER))
+        moving = [
+            track for track in made.signals if any(from_ps <= time <= to_ps for time, _ in track.changes)
+        ]
+        yield from ((track, None) for track in moving[:SIGNALS_SHOWN])
         return
     base = made.path.unit.title.replace(" ", "_")
     lane = max(made.lane, 0)
@@ -190,7 +196,7 @@ def _wave(track: Track, golden: Track | None, edges: np.ndarray) -> dict[str, An
     """A row of WaveDrom: a new box for each change, red where it is not the golden model's."""
     wave, data = "", []
     last: object = None
-    name = f"{track.scope.split('.')[-1]} {track.name}".removeprefix("streams ")
+    name = f"{track.scope.split('.')[-1]} {track.name}".strip().removeprefix("streams ").removeprefix("dut.")
     for edge in edges.tolist():
         value = track.at(edge)
         wrong = (
@@ -206,9 +212,12 @@ def _wave(track: Track, golden: Track | None, edges: np.ndarray) -> dict[str, An
             last = "x"
         elif key == last:
             wave += "."
+        elif value in ("0", "1"):
+            wave += str(value)
+            last = key
         else:
             wave += "9" if wrong else "="
             text = f"{value}, golden {golden.at(edge)}" if wrong and golden is not None else str(value)
             data.append(text if len(text) <= TEXT_SHOWN else f"{text[: TEXT_SHOWN - 3]}...")
             last = key
-    return {"name": name, "wave": wave, "data": data} if data else None
+    return {"name": name, "wave": wave, "data": data} if set(wave) - {"x", "."} else None

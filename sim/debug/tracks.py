@@ -7,7 +7,7 @@ lane as numbers with the golden model's beside them and a mark where the two dif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from assay.sim.debug.datapath import DataPath, StageValues, place
 from assay.sim.debug.wavedata import Waves
 from assay.tb.debug import Stage, StreamRecord
 
-__all__ = ["SCOPE", "Track", "data_path_tracks", "lane_names", "stream_tracks"]
+__all__ = ["SCOPE", "Track", "data_path_tracks", "lane_names", "signal_tracks", "stream_tracks"]
 
 SCOPE = "assay"  #: that all tracks are in, beside the HDL top
 
@@ -121,6 +121,20 @@ def _place(path: DataPath, stage: StageValues, event: int) -> str:
     text = place(job, output)
     values = job.values_of(stage.stage.probe, output)
     return text if len(values) == 1 else f"{text}, {index - values.start + 1} of {len(values)}"
+
+
+def signal_tracks(waves: Waves, top: str, names: Iterable[str]) -> Iterator[Track]:
+    """Signals of the design as tracks, for the page: those of these paths below the top that are in the waves, without
+    clocks and resets. Of more than a bit in hexadecimal."""
+    for name in names:
+        path = f"{top}.{name}"
+        if not waves.has(path) or name.split(".")[-1].startswith(("clk", "rst", "cycle")):
+            continue
+        signal = waves.signal(path)
+        track = Track("", name, drawn=True)
+        for time, value in zip(signal.times.tolist(), signal.values, strict=True):
+            track.put(time, f"0x{value:x}" if isinstance(value, int) and signal.bits > 1 else str(value))
+        yield track
 
 
 def stream_tracks(

@@ -33,6 +33,7 @@ from assay.golden.accelerator.transposer import TransposerStream
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
 from assay.tb.accelerator_host.coverage import HostCoverage
 from assay.tb.accelerator_host.record import record_format
+from assay.tb.accelerator_host.suspect import suspect
 from assay.tb.agents.axi import RESPONSES
 from assay.tb.agents.burst import Beats
 from assay.tb.env import CLOCK_NS
@@ -199,7 +200,7 @@ class PortScoreboard:
                 # The rule that is broken is known by the function that checks it.
                 rule = traceback.extract_tb(error.__traceback__)[-1].name.strip("_")
                 said = f"{error}; clock {clock}, {time_ns:,.0f} ns"
-                self._fail(said, kind="port", stream=rule, time_ns=time_ns)
+                self._fail(said, kind="port", stream=rule, time_ns=time_ns, cause=suspect(rule, said))
                 return
 
     def _clock(self, clock: int, now: dict[str, int]) -> None:
