@@ -27,8 +27,9 @@ PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name("page.html")
 LOG_LINES = 200
 LIST_ROWS = 24  #: of what happened last
-CLOCKS_BEFORE, CLOCKS_AFTER = 12, 3  #: that are drawn
-TEXT_SHOWN = 34  #: characters in a box of the drawing
+CLOCKS_BEFORE, CLOCKS_AFTER = 8, 2  #: that are drawn
+CLOCK_WIDTH = 3  #: of a clock, in WaveDrom's unit
+CLOCK_TEXT = 16  #: characters that fit into it
 SIGNALS_SHOWN = 16  #: of the block's view that are drawn
 MOST_CELLS = 64  #: of a map's side; larger ones are drawn coarser
 
@@ -159,12 +160,11 @@ def _drawing(made: Explanation) -> str:
         return ""
     import wavedrom
 
-    longest = max((len(text) for row in signals for text in row.get("data", [])), default=4)
     tick = 1 - int((edges <= failure).sum())  # clock 0 ends with the failing edge
     drawing = {
         "signal": signals,
         "head": {"tick": tick},
-        "config": {"hscale": max(1, min(4, -(-longest // 6)))},
+        "config": {"hscale": CLOCK_WIDTH},
     }
     return str(wavedrom.render(json.dumps(drawing)).tostring())
 
@@ -193,31 +193,35 @@ def _drawn(made: Explanation) -> Iterator[tuple[Track, Track | None]]:
 
 
 def _wave(track: Track, golden: Track | None, edges: np.ndarray) -> dict[str, Any] | None:
-    """A row of WaveDrom: a new box for each change, red where it is not the golden model's."""
-    wave, data = "", []
+    """A row of WaveDrom: a new box for each change, red where it is not the golden model's; a bit as high and low."""
+    boxes: list[tuple[str, str, int]] = []  # kind, text, clocks
     last: object = None
-    name = f"{track.scope.split('.')[-1]} {track.name}".strip().removeprefix("streams ").removeprefix("dut.")
     for edge in edges.tolist():
         value = track.at(edge)
-        wrong = (
-            golden is not None
-            and golden.changes
-            and bool(golden.changes[0][0] < edge)
-            and golden.at(edge) != value
-        )
-        key = (value, wrong)
-        known = bool(track.changes) and track.changes[0][0] < edge
-        if not known or value == "":
-            wave += "x" if last != "x" else "."
-            last = "x"
-        elif key == last:
-            wave += "."
+        known = bool(track.changes) and track.changes[0][0] < edge and value != ""
+        wrong = False
+        if known and golden is not None and golden.changes and golden.changes[0][0] < edge:
+            wrong = golden.at(edge) != value
+        if (value if known else None, wrong) == last and boxes:
+            kind, text, clocks = boxes[-1]
+            boxes[-1] = (kind, text, clocks + 1)
+            continue
+        last = (value if known else None, wrong)
+        if not known:
+            boxes.append(("x", "", 1))
         elif value in ("0", "1"):
-            wave += str(value)
-            last = key
+            boxes.append((str(value), "", 1))
+        elif wrong and golden is not None:
+            boxes.append(("9", f"{value}, golden {golden.at(edge)}", 1))
         else:
-            wave += "9" if wrong else "="
-            text = f"{value}, golden {golden.at(edge)}" if wrong and golden is not None else str(value)
-            data.append(text if len(text) <= TEXT_SHOWN else f"{text[: TEXT_SHOWN - 3]}...")
-            last = key
-    return {"name": name, "wave": wave, "data": data} if set(wave) - {"x", "."} else None
+            boxes.append(("=", str(value), 1))
+    if all(kind == "x" for kind, _, _ in boxes):
+        return None
+    wave = "".join(kind + "." * (clocks - 1) for kind, _, clocks in boxes)
+    data = [_cut(text, CLOCK_TEXT * clocks) for kind, text, clocks in boxes if kind in "=9"]
+    name = f"{track.scope.split('.')[-1]} {track.name}".strip().removeprefix("streams ").removeprefix("dut.")
+    return {"name": name, "wave": wave, "data": data}
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 2]}.."
