@@ -12,6 +12,7 @@ from assay.golden.accelerator.parameters import AcceleratorParameters
 from assay.golden.accelerator.plan import Plan
 from assay.golden.codegen import plan
 from assay.golden.network import Pool
+from assay.tb.draws import first_drawn
 
 __all__ = ["Stimulus"]
 
@@ -122,9 +123,12 @@ class Stimulus:
 
     def plan(self, name: str, layers: int, size: int, work: int, mapping: str | None = None) -> Plan:
         """A random network that fits this build, mapped."""
-        while True:
+
+        def draw() -> Plan | None:
             network = self.network(name, layers, size, work)
             try:
                 return plan(network, self.params, mapping or self.random.choice(("distributed", "pipelined")))
             except (DoesNotFitError, ConfigurationError):
-                continue
+                return None
+
+        return first_drawn(draw, f"a network of {layers} layers that fits this build", draws=1000)

@@ -26,6 +26,7 @@ from assay.golden.accelerator.registers import (
     system_address,
 )
 from assay.golden.mvu.registers import BY_NAME as MVU_REGISTERS
+from assay.tb.draws import first_drawn
 
 __all__ = ["CHANNELS", "HartAccess", "Step", "Stimulus", "is_legal"]
 
@@ -288,10 +289,12 @@ class Stimulus:
     # ---------------------------------------------------------------------------------------------
     def request(self, legal: bool, focus: str | None = None) -> Request:
         """A random address, of window `focus` with some probability; `legal`: AXI4 allows it."""
-        while True:
+
+        def draw() -> Request | None:
             request = self._request(focus)
-            if not legal or is_legal(request):
-                return request
+            return request if not legal or is_legal(request) else None
+
+        return first_drawn(draw, f"a legal address of {focus or 'any window'}")
 
     def _request(self, focus: str | None) -> Request:
         r = self.random

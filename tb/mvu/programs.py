@@ -13,6 +13,7 @@ from assay.golden import IntFormat
 from assay.golden.mvu.agu import addresses
 from assay.golden.mvu.functional import CAUSE_BIT, Configuration, config_causes
 from assay.golden.mvu.parameters import LOOPS, NUM_LOOPS, OUTPUT_LOOPS, MvuParameters
+from assay.tb.draws import first_drawn
 from assay.tb.mvu.jobs import JobItem
 from assay.tb.mvu.steps import words_read
 
@@ -55,21 +56,25 @@ class Programs:
     def _drawn(self, name: str, draw: Callable[[], dict[str, dict[str, int] | int]], most: int) -> JobItem:
         """The first program drawn that is legal, takes at most so many clocks, and writes where it does not read."""
         depth = self._params.data_depth
-        while True:
+
+        def legal() -> JobItem | None:
             registers = draw()
             countdown = fields(registers, "mvucommand")["countdown"]
             # A countdown that ends inside an output or a pool group is what a job may have.
             if not 1 <= countdown <= most or config_causes(registers) & ~(1 << CAUSE_BIT["countdown"]):
-                continue
+                return None
             config = Configuration(registers)
             groups = len(config.complete_outputs()) // config.group_outputs
             read, _ = words_read(config, self._params)
             words = groups * config.format("output").bits
             written = addresses(config.program("o", OUTPUT_LOOPS), words, depth)
-            if not np.intersect1d(read, written).size:
-                item = JobItem(name, registers)
-                item.locate = lambda index: f"program {name}, output word {index}"
-                return item
+            if np.intersect1d(read, written).size:
+                return None
+            item = JobItem(name, registers)
+            item.locate = lambda index: f"program {name}, output word {index}"
+            return item
+
+        return first_drawn(legal, f"a legal program of at most {most} clocks for {name}")
 
     def _program(self) -> dict[str, dict[str, int] | int]:
         r = self._random

@@ -16,6 +16,7 @@ from assay.golden.pe_array.mapping import LayerTiles, map_convolution, map_opera
 from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from assay.golden.schemes.fixed_point import WeightScale
 from assay.golden.schemes.tflite import ACTIVATIONS, Affine, FloatRescale, Rescale
+from assay.tb.draws import first_drawn
 from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.networks import layer_items
 from assay.tb.pe_array.stimulus import Stimulus
@@ -321,7 +322,8 @@ class RandomLayers:
     def plain(self, number: int) -> _Mapped:
         """A convolution of words of the array's own width, signed or not: the sums, modulo 2**32, clamped."""
         width = self.params.data_width
-        while True:
+
+        def draw() -> _Mapped | None:
             window, size = self.window()
             channels, outputs = self.integer(1, 6), self.integer(1, 12)
             half = 1 << width - 1
@@ -344,7 +346,7 @@ class RandomLayers:
                     name, x, weight, window, self.params, header=header, weight_zero=weight_zero, dtype=dtype
                 )
             except DoesNotFitError:
-                continue
+                return None
             convolution = Convolution(
                 weight - weight_zero, np.zeros(outputs), window, zero, magnitude=2 * half
             )
@@ -352,3 +354,5 @@ class RandomLayers:
             # Words of 4 bits lie in bytes as they are.
             words = np.clip(sums, -half, half - 1) & 2 * half - 1
             return name, words.astype(f"u{dtype.itemsize}").view(dtype), layer
+
+        return first_drawn(draw, f"a {width}-bit convolution that fits this build", draws=1000)

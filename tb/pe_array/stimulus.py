@@ -14,6 +14,7 @@ from assay.golden.pe_array.functional import accumulators, outputs
 from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from assay.golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from assay.golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
+from assay.tb.draws import first_drawn
 from assay.tb.pe_array.tiles import TileItem, packet
 
 #: Clocks of a random tile's steps, so that a run of many ends soon.
@@ -48,8 +49,10 @@ class Stimulus:
     def header(self, most: int, **given: int) -> dict[str, int]:
         """A random legal header of at most about `most` clocks; `given` fixes fields ("window__beats" for
         window.beats)."""
-        while True:
-            header = self._header({name.replace("__", "."): value for name, value in given.items()})
+        fixed = {name.replace("__", "."): value for name, value in given.items()}
+
+        def draw() -> dict[str, int] | None:
+            header = self._header(fixed)
             step = header["packet.channels"] * header["window.kernel_rows"]
             blocks = header["repeat.images"] * header["repeat.row_blocks"]
             steps = header["window.first_output"] + 1
@@ -70,8 +73,9 @@ class Stimulus:
                 and header["extent.weight_beats"] <= self.params.weight_depth
                 and 1 <= phases <= MAX_STRIDE
             )
-            if fits and header["packet.columns"] <= steps and clocks <= most:
-                return header
+            return header if fits and header["packet.columns"] <= steps and clocks <= most else None
+
+        return first_drawn(draw, f"a legal header of at most {most} clocks with {fixed or 'any fields'}")
 
     def _header(self, given: dict[str, int]) -> dict[str, int]:
         r, p = self.random, self.params
@@ -253,13 +257,16 @@ class Stimulus:
 
     def distinct(self, name: str) -> TileItem:
         """A random tile of many output beats, each unlike the one before: whatever is done to one of them shows."""
-        while True:
+
+        def draw() -> TileItem | None:
             item = self.item(
                 name, 600, extent__output_columns=9, repeat__images=2, mode__table=0, mode__softmax=0
             )
             made = outputs(*item.computed, self.params)
-            if len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all():
-                return item
+            unlike = len(made) > 40 and (made.data[1:] != made.data[:-1]).any(axis=(1, 2)).all()
+            return item if unlike else None
+
+        return first_drawn(draw, "a tile whose beats are each unlike the one before")
 
     def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
         """`count` random tiles."""
