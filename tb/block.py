@@ -185,6 +185,8 @@ class Block:
             deeper but counters whose ends no run reaches, as ``module.signal``, which a test sets near them.
         probes: HDL that builds for waves hold beside the rest: instances of ``assay_probe`` along the data path, bound
             into the design (``bind``), as `tb.debug` describes them.
+        waits: for what a unit waits in a clock, in words, from a reader of values and the unit's path below the top;
+            empty where it goes on. The reader's ``value(path)`` is that of `tb.agents.inside.Inside`, or of waves.
         describe: stream of the bench -> function of a beat's fields, by name, that gives the track that the beat is of,
             such as "hart 2", and what it says in words: for the waves and the page of a failure.
         inspect: modules of the design -> their variables that the bench reads after a failure, to name its cause
@@ -222,6 +224,7 @@ class Block:
     waive: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     publish: tuple[str, ...] = PORTS
     probes: tuple[str, ...] = ()
+    waits: Callable[[Any, str], str] | None = None
     describe: Mapping[str, Callable[[Mapping[str, int]], tuple[str, str]]] = field(default_factory=dict)
     inspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()

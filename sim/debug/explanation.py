@@ -22,7 +22,7 @@ from assay.sim.debug.datapath import (
     place,
     result_map,
 )
-from assay.sim.debug.tracks import Track, data_path_tracks, signal_tracks, stream_tracks
+from assay.sim.debug.tracks import Track, data_path_tracks, signal_tracks, stream_tracks, waits_track
 from assay.sim.debug.wavedata import Waves
 from assay.tb.block import Block
 from assay.tb.debug import ARRAYS, RECORD, Stage, UnitRecord, read_units
@@ -151,6 +151,8 @@ def explain(block: Block, folder: Path) -> Explanation:
         ]
         for path in paths:
             made.tracks += data_path_tracks(path, made.window[0], made.period)
+            if block.waits is not None:
+                made.tracks.append(waits_track(waves, block.hdl_top, path.unit, edges, block.waits))
         made.tracks += stream_tracks(waves, block.hdl_top, record["streams"], block.describe)
         _choose(made, paths)
     if made.path is not None:

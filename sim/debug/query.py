@@ -6,8 +6,8 @@
     u_sequencer.state_q == 3 and read_gnt[0] == 0
 
 A question is an expression over signals, with ``and``, ``or``, ``not``, comparisons, numbers, ``rose``, ``fell`` and
-``changed``, and perhaps a duration at its end. A signal is named by its path or by as much of its end as is unique;
-what an expression may hold is a closed list, and nothing in it is executed.
+``changed``, quoted text for tracks, and perhaps a duration at its end. A signal is named by its path or by as much of
+its end as is unique; what an expression may hold is a closed list, and nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ __all__ = ["Answer", "Interval", "ask"]
 _DURATION = re.compile(
     r"\s+for\s+(?P<kind>more than|at least|less than|at most)\s+(?P<count>\d+)\s+clocks?\s*$"
 )
-_PATH = re.compile(r"(?<![\w$'.])[A-Za-z_$][\w$]*(?:\[\d+\])*(?:\.[A-Za-z_$][\w$]*(?:\[\d+\])*)*")
+_PATH = re.compile(
+    r"""'[^']*'|"[^"]*"|(?<![\w$'.])[A-Za-z_$][\w$]*(?:\[\d+\])*(?:\.[A-Za-z_$][\w$]*(?:\[\d+\])*)*"""
+)
 _WORDS = {"and", "or", "not", "rose", "fell", "changed"}
 _ORDERS: dict[type, Callable[[Any, Any], bool]] = {
     ast.Eq: lambda a, b: a == b,
@@ -100,7 +102,7 @@ def ask(waves: Waves, question: str, clock: str, top: str = "") -> Answer:
     paths: dict[str, str] = {}  # stand-in of the expression -> full path
 
     def stand_in(found: re.Match[str]) -> str:
-        if found[0] in _WORDS:
+        if found[0] in _WORDS or found[0][0] in "'\"":
             return found[0]
         path = _resolve(waves, found[0], top)
         return paths.setdefault(path, f"s{len(paths)}_")

@@ -15,9 +15,17 @@ import numpy as np
 
 from assay.sim.debug.datapath import DataPath, StageValues, place
 from assay.sim.debug.wavedata import Waves
-from assay.tb.debug import Stage, StreamRecord
+from assay.tb.debug import Stage, StreamRecord, UnitRecord
 
-__all__ = ["SCOPE", "Track", "data_path_tracks", "lane_names", "signal_tracks", "stream_tracks"]
+__all__ = [
+    "SCOPE",
+    "Track",
+    "data_path_tracks",
+    "lane_names",
+    "signal_tracks",
+    "stream_tracks",
+    "waits_track",
+]
 
 SCOPE = "assay"  #: that all tracks are in, beside the HDL top
 
@@ -102,6 +110,45 @@ def data_path_tracks(path: DataPath, begin: int, period: int) -> Iterator[Track]
                 job.put(time, unit.jobs[number].name if number >= 0 else f"job {stage.events.jobs[event]}")
         yield from (where, differs, *seen, *golden)
     yield job
+
+
+class _Reader:
+    """The values of signals in a clock, as `tb.agents.inside.Inside` gives them while a simulation runs."""
+
+    def __init__(self, waves: Waves, top: str, edges: np.ndarray) -> None:
+        self._waves, self._top, self._edges = waves, top, edges
+        self._known: dict[str, list[Any]] = {}
+        self.clock = 0
+
+    def value(self, path: str) -> int | None:
+        """The value just before the edge of `clock`; None where it is not in the waves, or unknown."""
+        if path not in self._known:
+            name = f"{self._top}.{path}"
+            self._known[path] = self._waves.signal(name).before(self._edges) if self._waves.has(name) else []
+        values = self._known[path]
+        found = values[self.clock] if values else None
+        return found if isinstance(found, int) else None
+
+
+def waits_track(
+    waves: Waves, top: str, unit: UnitRecord, edges: np.ndarray, waits: Callable[[Any, str], str]
+) -> Track:
+    """For what a unit waits, clock by clock, in words.
+
+    Args:
+        waves: to look in.
+        top: HDL top.
+        unit: whose probes stand in it.
+        edges: int64[n], of its clock, in ps.
+        waits: as `Block.waits`.
+    """
+    track = Track(unit.title.replace(" ", "_"), "waits", drawn=True)
+    reader = _Reader(waves, top, edges)
+    path = unit.scope.rpartition(".")[0]
+    begins = edges - int(np.diff(edges).min())
+    for reader.clock, begin in enumerate(begins.tolist()):
+        track.put(begin, waits(reader, path))
+    return track
 
 
 def lane_names(stage: Stage, lane: int) -> tuple[str, str]:

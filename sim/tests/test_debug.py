@@ -273,6 +273,8 @@ def test_questions(asked: Waves) -> None:
     assert set(long[0].values) == {"probed.y_tvalid", "probed.y_tready"}
     assert count(asked, "dut.u_probes.u_product.index_q > 5 and y_tdata != 0") > 0
     assert count(asked, "assay.clamped.differs") > 0
+    waiting = count(asked, "assay.streams.y == 'waits'")
+    assert waiting == ((valid == 1) & (ready == 0)).sum()
 
 
 @pytest.mark.simulation

@@ -15,6 +15,7 @@ from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsN
 from assay.tb.controller.describe import retired
 from assay.tb.controller.library import files
 from assay.tb.mvu.block import INSPECT, REGISTERS, SMALL_MEMORIES
+from assay.tb.mvu.state import waits_now
 
 BLOCK = Block(
     __name__,
@@ -27,6 +28,7 @@ BLOCK = Block(
         REGISTERS,
     ),
     probes=("tb/mvu/mvu_probes.sv",),
+    waits=waits_now,
     describe={**AXI, "trace": retired},
     include_dirs=("rtl/common",),
     inspect={**INSPECT, **HOST_INSPECT, "accelerator_crossbar": ("served_q",)},

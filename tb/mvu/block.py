@@ -8,6 +8,7 @@ from assay.tb.capabilities import Benchmarks, PlaysCases, PlaysVectorSets, RunsN
 from assay.tb.mvu.coverage import MvuCoverage
 from assay.tb.mvu.mvu_cases import MvuCases
 from assay.tb.mvu.networks import check
+from assay.tb.mvu.state import waits_now
 
 SMALL_MEMORIES = {"DataBanks": 4, "BankDepth": 16, "WeightDepth": 16, "ChannelDepth": 16}
 """Parameters of the RTL that change no logic but the width of addresses and the number of banks."""
@@ -36,6 +37,7 @@ BLOCK = Block(
         REGISTERS,
     ),
     probes=("tb/mvu/mvu_probes.sv",),
+    waits=waits_now,
     include_dirs=("rtl/common",),
     inspect=INSPECT,
     default_tests=("real_layers", "corners", "random_jobs"),

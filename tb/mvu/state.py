@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH
-from assay.tb.agents.inside import Inside
+from typing import TYPE_CHECKING
 
-__all__ = ["SEQUENCER", "crossbar_waits", "unit_waits"]
+from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH
+
+if TYPE_CHECKING:
+    from assay.tb.agents.inside import Inside
+
+__all__ = ["SEQUENCER", "crossbar_waits", "unit_waits", "waits_now"]
 
 SEQUENCER = ("Idle", "Check", "Prime", "Issue", "Drain")  #: states of mvu_sequencer, by their numbers
 
@@ -43,12 +47,8 @@ def unit_waits(inside: Inside, path: str) -> str:
         why = "it waits for the first window (mvu_window)"
     elif state in ("Issue", "Drain") and not waiting and (blocks if state == "Drain" else not slots):
         why = "its count of output slots (slots_q) is wrong: the serialiser holds none, so one was not given back"
-    elif state == "Issue" and not slots:
-        why = "it waits for the serialiser (mvu_serialiser), whose word is not taken: own memory or crossbar"
-    elif state == "Issue" and running and not unclaimed:
-        why = "it waits for a residual value (mvu_residual), or for a grant of the data memory"
     elif state == "Issue":
-        why = "it waits for a grant of the data memory (bank_arbiter), or for the next window (mvu_window)"
+        why = f"it waits for {_missing(slots, running, unclaimed)}"
     elif state == "Drain" and blocks:
         why = "it waits for the serialiser (mvu_serialiser), whose word is not taken: own memory or crossbar"
     elif state == "Drain":
@@ -56,6 +56,32 @@ def unit_waits(inside: Inside, path: str) -> str:
     else:
         why = "it should have left this state after one clock"
     return f"mvu_sequencer is in {state}: {why}" + (f"; {', '.join(counts)}" if counts else "")
+
+
+def _missing(slots: int, running: int | None, unclaimed: int | None) -> str:
+    """What keeps a unit from multiplying."""
+    if not slots:
+        return "the serialiser (mvu_serialiser), whose word is not taken: own memory or crossbar"
+    if running and not unclaimed:
+        return "a residual value (mvu_residual), or for a grant of the data memory"
+    return "a grant of the data memory (bank_arbiter), or for the next window (mvu_window)"
+
+
+def waits_now(inside: Inside, path: str) -> str:
+    """For what a unit waits in this clock; empty where it multiplies, or has no job (`Block.waits`)."""
+
+    def value(name: str) -> int | None:
+        return inside.value(f"{path}.{name}")
+
+    number, slots = value("u_sequencer.state_q"), value("u_sequencer.slots_q")
+    if number is None or slots is None or value("issue"):
+        return ""
+    state = SEQUENCER[number] if number < len(SEQUENCER) else ""
+    if state == "Prime":
+        return "for the first window (mvu_window)"
+    if state == "Issue":
+        return f"for {_missing(slots, value('u_residual.running_q'), value('u_residual.unclaimed_q'))}"
+    return "until its last output blocks are written" if state == "Drain" else ""
 
 
 def crossbar_waits(inside: Inside, path: str, units: int) -> str:

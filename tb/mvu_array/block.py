@@ -6,6 +6,7 @@ from assay.golden.parameters import powers
 from assay.tb.block import BURSTS, Block, Lint, Variant
 from assay.tb.capabilities import PlaysCases
 from assay.tb.mvu.block import INSPECT
+from assay.tb.mvu.state import waits_now
 from assay.tb.mvu_array.array_cases import ArrayCases
 from assay.tb.mvu_array.coverage import CrossbarCoverage
 
@@ -16,6 +17,7 @@ BLOCK = Block(
     sources=("rtl/accelerator/mvu_array.f", BURSTS, "tb/mvu_array/mvu_array_tb.sv"),
     lint=Lint("mvu_array", ("rtl/accelerator/mvu_array.f",), ("rtl/accelerator/accelerator_lint.vlt",)),
     probes=("tb/mvu/mvu_probes.sv",),
+    waits=waits_now,
     include_dirs=("rtl/common",),
     inspect={**INSPECT, "accelerator_crossbar": ("served_q",)},
     default_tests=("random_rounds", "storms"),

@@ -9,7 +9,7 @@ from assay.tb.pe_array.coverage import PeArrayCoverage
 from assay.tb.pe_array.model import ArrayModel
 from assay.tb.pe_array.networks import check
 from assay.tb.pe_array.pe_array_cases import PeArrayCases
-from assay.tb.pe_array.state import INSPECT
+from assay.tb.pe_array.state import INSPECT, waits_now
 
 # Small arrays: odd sizes, one vector, one lane, each width.
 SMALL = {"Rows": 3, "Columns": 6, "Vectors": 2, "Lanes": 2, "WeightDepth": 256, "PixelDepth": 128}
@@ -27,6 +27,7 @@ BLOCK = Block(
         {"pe_array_post.gen_table.words": "all values of a group look up a word of the table in one clock"},
     ),
     probes=("tb/pe_array/pe_array_probes.sv",),
+    waits=waits_now,
     include_dirs=("rtl/common",),
     inspect=INSPECT,
     publish=(*PORTS, "pe_array_regs.tiles_q", "pe_array_regs.*_clocks_q"),

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from assay.tb.agents.inside import State
+from assay.tb.agents.inside import Inside, State
 
-__all__ = ["INSPECT", "STATES", "WEIGHT_STATES"]
+__all__ = ["INSPECT", "STATES", "WEIGHT_STATES", "waits_now"]
 
 WEIGHT_STATES = (
     "StHeader",
@@ -41,3 +41,12 @@ INSPECT = {
     "pe_array_drain": ("valid_q", "group_q"),
 }
 """What a bench reads inside of the array after a failure."""
+
+
+def waits_now(inside: Inside, path: str) -> str:
+    """For what the array waits in this clock; empty where it goes on, or has no tile (`Block.waits`)."""
+    why = {
+        "starved": "pixels are missing (pix)",
+        "blocked": "its results are not taken: a completed column waits for the output stage, or that for out",
+    }
+    return "; ".join(text for name, text in why.items() if inside.value(f"{path}.{name}"))
