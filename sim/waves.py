@@ -51,8 +51,14 @@ gtkwave::setTraceScrollbarRowValue 0
 {zoom}
 """
 
-_GTKWAVE_LOOKS = ("--rcvar=hier_max_level 2", "--rcvar=left_justify_sigs on")
-"""Signals with the instance that they are in."""
+_GTKWAVE_LOOKS = (
+    "--rcvar=hier_max_level 2",
+    "--rcvar=left_justify_sigs on",
+    "--rcvar=initial_window_x 1400",
+    "--rcvar=initial_window_y 900",
+    "--rcvar=initial_signal_window_width 420",
+)
+"""Signals with their instance; a window whose size is known when the script zooms, which counts pixels."""
 
 
 def last_run(block: Block, announce: Callable[[str], None]) -> Path:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ASK_HELP = (
 VIEW = "tracks.json"
 """The tracks that a viewer shows first, as `view_lines` orders them, and what it zooms on."""
 
+HEADING = 48  #: characters of a heading
 CLOCKS_AROUND = 24
 """That a viewer shows on each side of the failure."""
 
@@ -63,7 +65,8 @@ def view_lines(made: Explanation) -> Iterator[str]:
     listed = [track for track in made.tracks if track.drawn]
     if made.path is not None:
         base = ".".join(filter(None, (SCOPE, made.path.unit.title.replace(" ", "_"))))
-        yield f"[{made.path.unit.title or 'Data path'}: {made.place or 'its values'}]"
+        # GTKWave makes the names' column as wide as the longest of them.
+        yield f"[{textwrap.shorten(made.place or made.path.unit.title or 'data path', HEADING, placeholder=' ...')}]"
         yield f"{base}.job"
         for stage in made.path.stages:
             if not stage.known.any():
