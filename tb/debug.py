@@ -10,6 +10,7 @@ In the run's folder stand then ``debug.json`` and ``debug.npz``.
 
 from __future__ import annotations
 
+import bisect
 import json
 import os
 import re
@@ -282,5 +283,5 @@ def find_output(
 
 def still_inside(jobs: Sequence[tuple[int, _JOB]], compared: int) -> list[tuple[int, _JOB]]:
     """Of jobs, each with its first beat, those that a failure after so many compared beats may concern."""
-    at = max((at for at, (first, _) in enumerate(jobs) if first <= compared), default=0)
-    return list(jobs[max(0, at - 1) : max(0, at - 1) + JOBS_KEPT])
+    begin = max(0, bisect.bisect_right(jobs, compared, key=lambda job: job[0]) - 2)
+    return list(jobs[begin : begin + JOBS_KEPT])

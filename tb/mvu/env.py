@@ -28,7 +28,7 @@ from assay.tb.agents.register import RegisterAgent, RegisterPort
 from assay.tb.agents.request_response import request_format, response_format
 from assay.tb.agents.stream import BeatFormat, Role
 from assay.tb.ahead import Promise, ahead
-from assay.tb.debug import ACTIVE, AT, Axis, UnitRecord, find_output
+from assay.tb.debug import ACTIVE, AT, Axis, UnitRecord, find_output, still_inside
 from assay.tb.env import CLOCK_NS, Stream, StreamEnv
 from assay.tb.mvu.cause import CauseFinder, Operands, Task, Traffic, Writer, suspect
 from assay.tb.mvu.coverage import MvuCoverage
@@ -177,6 +177,7 @@ class OutputScoreboard(StreamScoreboard):
         self.on_job: Callable[[int, Expectation], None] = lambda first, job: None
         self._promised = 0
         self._values_before = 0  # compared before the last reset
+        self._forgotten = 0  # jobs, from the first on, whose stages have been
 
     @property
     def values_compared(self) -> int:
@@ -195,8 +196,18 @@ class OutputScoreboard(StreamScoreboard):
         job = replace(job, beats=self.alter(job.beats))
         self.jobs.append((self._promised, job))
         self.on_job(self._promised, job)
+        if ACTIVE:
+            self._forget_stages()
         self._promised += len(job.beats)
         return job.beats
+
+    def _forget_stages(self) -> None:
+        """What stands between the steps is of interest of the last jobs alone, and large."""
+        (oldest, _), *_ = still_inside(self.jobs, self.beats_compared)
+        while self.jobs[self._forgotten][0] < oldest:
+            first, job = self.jobs[self._forgotten]
+            self.jobs[self._forgotten] = first, replace(job, result=replace(job.result, stages={}))
+            self._forgotten += 1
 
     def expect_job_later(self, make: Callable[[], Expectation | None]) -> None:
         """As `expect_job`, of what is asked for when the job's first word is compared, which waits for more of them or
@@ -214,6 +225,7 @@ class OutputScoreboard(StreamScoreboard):
         self._values_before = self.values_compared
         self._promised = self.beats_compared
         self.jobs.clear()
+        self._forgotten = 0
 
     def _job(self, index: int) -> tuple[int, Expectation] | None:
         """The job a beat belongs to, and the beat's index in it."""
