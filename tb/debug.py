@@ -97,7 +97,8 @@ class JobRecord:
     Attributes:
         name: for messages.
         first: number of its first beat on the unit's stream.
-        values: probe -> integers `[values, lanes]`, in the order in which they come.
+        values: probe -> integers `[values, lanes]`, in the order in which they come; of a stage of single bits also
+            uint8 `[values, lanes/8]`, eight lanes each, the first in the lowest bit.
         each: probe -> how many of its values belong to one output; -n: a value belongs to n outputs.
         ends: probe -> int64 `[outputs]`, the end of each output's values, for one that has not the same number of each.
         axes: the output's, the outermost first: their sizes multiply to the number of outputs.
@@ -115,6 +116,13 @@ class JobRecord:
     unknown: Mapping[str, np.ndarray] = field(default_factory=dict)
     low_bits: Mapping[str, int] = field(default_factory=dict)
     ends: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def golden(self, stage: Stage, which: np.ndarray | slice) -> np.ndarray:
+        """Some of a stage's values, integers `[values, lanes]`."""
+        values = self.values[stage.probe][which]
+        if stage.bits == 1 and values.shape[-1] != stage.lanes:
+            return np.unpackbits(values, axis=-1, bitorder="little")[..., : stage.lanes]
+        return values
 
     def output_of(self, probe: str, index: int) -> int:
         """The output, or the first of those, that a probe's value belongs to."""
@@ -219,7 +227,7 @@ class DebugLog:
             entry = {key: getattr(unit, key) for key in _UNIT}
             units.append({**entry, "stages": [asdict(stage) for stage in unit.stages], "jobs": jobs})
         with (folder / ARRAYS).open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
         streams = [asdict(stream) for stream in self.streams]
         write_json(folder / RECORD, {"test": test, "streams": streams, "units": units})
 

@@ -158,7 +158,7 @@ def _compare(stage: Stage, events: Events, unit: UnitRecord, offset: int) -> Sta
         if values is None:
             continue
         rows = np.flatnonzero((jobs == at) & (events.indices < len(values)))
-        expected[rows] = values[events.indices[rows]]
+        expected[rows] = job.golden(stage, events.indices[rows])
         known[rows] = True
         if stage.probe in job.unknown:
             known[rows] &= ~job.unknown[stage.probe][events.indices[rows]]

@@ -277,11 +277,12 @@ def _row(path: DataPath, stage: StageValues, job: int, output: int, lane: int) -
     expected = ""
     if golden is not None:
         first = int(stage.events.indices[events[skipped]]) if skipped else wanted.start
-        expected = lead + _texts(stage.stage, golden[first : wanted.stop, lane].tolist(), bits)
-    values = [
+        values = record.golden(stage.stage, slice(first, wanted.stop))[:, lane]
+        expected = lead + _texts(stage.stage, values.tolist(), bits)
+    came = [
         None if stage.events.unknown[e, lane] else int(stage.events.values[e, lane]) for e in events[skipped:]
     ]
-    seen = lead + _texts(stage.stage, values, bits)
+    seen = lead + _texts(stage.stage, came, bits)
     if not len(events):
         state = "not in the waves"
     elif golden is None:

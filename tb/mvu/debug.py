@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assay.golden.mvu.layout import unpack_bits
 from assay.golden.mvu.parameters import MAX_PRECISION, POST_WIDTH, SCALER_WIDTH, MvuParameters
 from assay.tb.debug import Axis, JobRecord, Stage, UnitRecord, still_inside
 
@@ -59,9 +58,8 @@ def job_record(first: int, job: Expectation, params: MvuParameters) -> JobRecord
     lanes, result, bits = params.lanes, job.result, job.bits
     values = {"accumulator": result.accumulators, **result.stages}
     ends = np.cumsum(values.pop("clocks"))[job.outputs - 1 :: job.outputs]
-    values["input_word"] = unpack_bits(values["input_word"], lanes)
     values["quantised"] = result.values & ((1 << bits) - 1)
-    values["word"] = unpack_bits(result.data, lanes)
+    values["word"] = result.data
     values["address"] = np.asarray(result.address).reshape(-1, 1)
     each = dict.fromkeys(("accumulator", "scaled", "biased", "residual", "sum"), job.outputs)
     each |= {"pooled": 1, "quantised": 1, "word": bits, "address": bits}
