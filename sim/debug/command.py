@@ -46,11 +46,13 @@ def explain_run(block: Block, folder: Path, announce: Callable[[str], None]) -> 
         made = explain(block, folder)
         waves = folder / str(made.run.get("waves"))
         if made.tracks and waves.suffix == ".fst":
-            written = folder / "window" / "before.fst"
-            if not written.is_file():  # else the tracks are in the file already
-                written.parent.mkdir(exist_ok=True)
-                waves.replace(written)
-            add_tracks(written, waves, made.tracks)
+            plain = folder / "window" / "before.fst"  # without tracks: those of before are not kept
+            source, made_now = (plain if plain.is_file() else waves), folder / ".tracks.fst"
+            add_tracks(source, made_now, made.tracks)
+            if source == waves:
+                plain.parent.mkdir(exist_ok=True)
+                waves.replace(plain)
+            made_now.replace(waves)
             around = CLOCKS_AROUND * made.period
             write_json(folder / VIEW, {"lines": list(view_lines(made)), "around_ps": around})
         write_page(block, folder, made)

@@ -10,6 +10,7 @@ from typing import Any
 
 from assay.sim.debug.tracks import Track
 from assay.sim.debug.wavedata import INSTALL
+from assay.sim.wavefile import damage
 from assay.tb.errors import AssayError, MissingExtra
 
 __all__ = ["add_tracks"]
@@ -54,6 +55,9 @@ def add_tracks(source: Path, target: Path, tracks: Sequence[Track]) -> None:
     finally:
         lib.fstReaderClose(reader)
     lib.fstWriterClose(writer)
+    if problem := damage(partial):  # its writer reports no full disk
+        partial.unlink(missing_ok=True)
+        raise AssayError(f"the waves with tracks cannot be written: {target.name} {problem}")
     partial.replace(target)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from assay.sim import shown
+from assay.sim.wavefile import damage
 from assay.tb.debug import Stage
 from assay.tb.errors import AssayError, MissingExtra
 
@@ -85,9 +86,14 @@ class Waves:
             from pywellen import pywellen
         except ImportError:
             raise MissingExtra(f"reading waves needs pywellen; install it with: {INSTALL}") from None
+        # A reader of an incomplete file may end the process rather than say so.
+        if problem := damage(path):
+            raise AssayError(f"{shown(path)} {problem}")
         try:
             self._file: Any = pywellen.Waveform(str(path))
-        except Exception as error:  # pywellen raises plain RuntimeErrors
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # pywellen's panics are no Exceptions
             raise AssayError(f"{shown(path)} cannot be read as waves: {error}") from None
         scale = self._file.timescale
         self._tick = (scale.factor * _PICOSECONDS[str(scale.unit).lower()]) if scale else 1

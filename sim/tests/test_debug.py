@@ -12,7 +12,7 @@ import pytest
 
 from assay.sim import outputs, waves
 from assay.sim.blocks import discover
-from assay.sim.debug import command
+from assay.sim.debug import command, merged
 from assay.sim.debug.datapath import ResultMap, compare_unit, place
 from assay.sim.debug.explanation import explain, terminal
 from assay.sim.debug.query import ask
@@ -140,6 +140,23 @@ def test_tampered_record_does_not_change_the_verdict(failed: dict[int, Outcome],
     said: list[str] = []
     assert command.explain_run(BLOCK, folder, said.append) is None
     assert said and said[0].startswith("the failure is not explained: ")
+
+
+@pytest.mark.simulation
+def test_waves_stay_where_tracks_cannot_be_added(
+    failed: dict[int, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: GTKWave's writer does not report it, so what it wrote is looked at."""
+    folder = tmp_path / "full"
+    subprocess.run(["cp", "-r", str(failed[1].folder), str(folder)], check=True)
+    (folder / "window" / "before.fst").replace(folder / "waves.fst")
+    before = (folder / "waves.fst").read_bytes()
+    monkeypatch.setattr(merged, "damage", lambda path: "ends within a block")
+    said: list[str] = []
+    assert command.explain_run(BLOCK, folder, said.append) is None
+    assert "cannot be written" in said[0]
+    assert (folder / "waves.fst").read_bytes() == before
+    assert not list(folder.glob(".*"))
 
 
 # -------------------------------------------------------------------------------------------------
