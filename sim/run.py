@@ -195,7 +195,7 @@ def waves_of_place(job: Job, wanted: Mapping[str, str], announce: Announce) -> O
             f"{text}: no job of this run computes that place, or it came after the first failure; layers are named in "
             f"{shown(outcome.folder / 'run.log')}"
         )
-    outcome.at |= {"place": text, "wanted": dict(wanted)}
+    outcome.at["place"] = text
     _add_window(outcome, float(outcome.at["time_ns"]), 0, announce)
     if outcome.waves is None:
         raise AssayError(f"no waves were written for {text}")

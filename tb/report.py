@@ -118,7 +118,7 @@ class Report:
     Attributes:
         clocks, ideal_clocks: of the work done; the bench adds to them.
         notes: name to text, further results a person wants to see.
-        at: where and when the place was that a user wants to see: stream, index, time_ns; empty: it was not found.
+        at: the place that a user wants to see: stream, index, lane, time_ns; empty: it was not found.
         debug: what the test leaves for who explains its failure, where the run writes waves.
         failures: dictionaries with at least kind, message and time_ns; `fail` adds to them.
         failed: set by the first failure.
@@ -186,15 +186,15 @@ class Report:
             {**entry, "headline": entry.get("headline") or headline(str(entry["message"]))[0]}
         )
 
-    def look_for(self, board: StreamScoreboard, beat: int) -> None:
-        """Note when a beat comes in which a user wants to see a place (`tb.debug.AT`); the first one found counts."""
+    def look_for(self, board: StreamScoreboard, beat: int, lane: int) -> None:
+        """Note when a beat comes in whose lane a user wants to see a place (`tb.debug.AT`); the first found counts."""
         if self.at or board.watched >= 0:
             return
         board.watched = beat
 
         def came(time_ns: float) -> None:
             if not self.at:
-                self.at = {"stream": board.name, "index": beat, "time_ns": time_ns}
+                self.at = {"stream": board.name, "index": beat, "lane": lane, "time_ns": time_ns}
 
         board.on_watched = came
 

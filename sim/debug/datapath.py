@@ -12,7 +12,7 @@ import numpy as np
 from assay.sim.debug.wavedata import Events, Waves
 from assay.tb.debug import Axis, JobRecord, Stage, UnitRecord
 
-__all__ = ["DataPath", "ResultMap", "StageValues", "compare_unit", "lane_at", "place", "result_map"]
+__all__ = ["DataPath", "ResultMap", "StageValues", "compare_unit", "place", "result_map"]
 
 _NOWHERE = 1 << 40  # taken from any job's number: another job than those of the record
 
@@ -64,10 +64,6 @@ class DataPath:
     def compared(self) -> int:
         """Values in the waves that golden knows."""
         return sum(int(stage.known.sum()) for stage in self.stages)
-
-    def jobs_seen(self) -> set[int]:
-        """The numbers in `UnitRecord.jobs` of the jobs of which the waves show something."""
-        return {number for stage in self.stages for number in stage.jobs.tolist() if number >= 0}
 
     def first_wrong(self) -> tuple[StageValues, int] | None:
         """The first stage along the path that is wrong for the output that failed, and the event; where no output is
@@ -181,15 +177,6 @@ def place(job: JobRecord, output: int, lane: int | None = None) -> str:
         f"{name}s {value} to {value + spans[name]}" if spans.get(name) else f"{name} {value}"
         for name, value in _numbers(job, output).items()
     )
-
-
-def lane_at(job: JobRecord, output: int, wanted: Mapping[str, int]) -> int:
-    """The first lane of an output at a place, axis name to number; 0 where none is."""
-    for lane in range(int(np.prod([axis.size for axis in job.lane_axes]))):
-        numbers = _numbers(job, output, lane)
-        if all(numbers.get(name) == number for name, number in wanted.items()):
-            return lane
-    return 0
 
 
 def _numbers(job: JobRecord, output: int, lane: int | None = None) -> dict[str, int]:

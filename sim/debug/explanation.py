@@ -18,7 +18,6 @@ from assay.sim.debug.datapath import (
     ResultMap,
     StageValues,
     compare_unit,
-    lane_at,
     place,
     result_map,
 )
@@ -222,9 +221,8 @@ def _follow(made: Explanation, block: Block) -> None:
         made.lane = lane if stage.stage.lanes > 1 else -1
     if job >= 0:
         record = path.unit.jobs[job]
-        if wrong is None and (wanted := made.failure.get("wanted")):
-            numbers = {name: int(value) for name, value in wanted.items() if name != "layer"}
-            made.lane = lane_at(record, output, numbers)
+        if wrong is None and made.run.get("at"):
+            made.lane = int(made.failure["lane"])
         made.place = f"{record.name}, {place(record, output, made.lane if made.lane >= 0 else None)}"
         if path.unit.title:
             made.place = f"{path.unit.title}: {made.place}"

@@ -254,7 +254,7 @@ def test_jobs_are_found_in_the_waves(offset: int, named: bool) -> None:
     failure = {"stream": "s", "index": 6, "time_ns": 60.0} if named else {"kind": "hang"}
     path = compare_unit(_Shown({"a": events}), "top", unit, failure)  # type: ignore[arg-type]
     assert path is not None
-    assert path.jobs_seen() == {0, 1}
+    assert path.stages[0].jobs.tolist() == [0] * 4 + [1] * 4
     found = path.first_wrong()
     assert found is not None
     assert found[1] == 6

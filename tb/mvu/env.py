@@ -306,7 +306,7 @@ def look_for(report: Report, board: OutputScoreboard) -> None:
     def look(first: int, job: Expectation) -> None:
         output = find_output(AT, job.task.name, job.axes, [Axis("channel", board.lanes)])
         if output is not None:
-            report.look_for(board, first + output * job.bits)
+            report.look_for(board, first + output * job.bits, int(AT.get("channel", 0)) % board.lanes)
 
     if AT:
         board.on_job = look

@@ -324,7 +324,8 @@ class PeArrayEnv(StreamEnv):
             index = image * tile["repeat.row_blocks"] + row // self.params.rows
             index = index * tile["extent.output_columns"] + column
             index = index * tile.groups(self.params) + entry // self.params.lanes
-            self.report.look_for(self.results, self.results.promised + index)
+            lane = entry % self.params.lanes * self.params.rows + row % self.params.rows
+            self.report.look_for(self.results, self.results.promised + index, lane)
 
     def expect(
         self,
