@@ -29,7 +29,8 @@ from typing import Any
 import pytest
 
 from assay.sim import ROOT
-from assay.sim.regression import Item
+from assay.sim.items import Item
+from assay.sim.regression import seed_of_environment
 from assay.sim.run import build_spec
 from assay.tb.errors import AssayError
 from assay.tb.json_file import write_json
@@ -171,7 +172,7 @@ def _parameters(item: pytest.Item) -> Iterable[object]:
 def _simulation(item: Item) -> str:
     """Of a simulation's build, seed and data."""
     try:
-        job = item.job()
+        job = item.job(seed_of_environment())
         data = {name: _file(path) for name, path in job.block.resolve_data(job.data).items()}
         return _hash([build_spec(job).key(), job.seed, job.tests, job.x_random, data])
     except AssayError as error:  # the test says so, and does not pass

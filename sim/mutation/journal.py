@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from assay import golden, tb
 from assay.sim.build import BuildSpec, digest
+from assay.sim.journal import Lines, read_lines
 from assay.tb.errors import AssayError
 
 
@@ -30,20 +29,15 @@ class Journal:
     """
 
     def __init__(self, path: Path, state: str) -> None:
-        self.path = path
+        self._lines = Lines(path)
         self._state = state
-        self._lock = threading.Lock()
         self._valid: dict[str, dict[str, Any]] = {}
         self._old: dict[str, dict[str, Any]] = {}
-        for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else (), 1):
-            try:
-                entry = json.loads(line)
-                key = entry["key"]
-            except (ValueError, KeyError, TypeError):
-                if number == 1:
-                    raise AssayError(f"{path} is no journal of mutants; move it away") from None
-                continue  # the line that was written when the machine went away
-            (self._valid if entry.get("state_of") == state else self._old)[key] = entry
+        try:
+            for entry in read_lines(path, ["key"]):
+                (self._valid if entry.get("state_of") == state else self._old)[entry["key"]] = entry
+        except ValueError:
+            raise AssayError(f"{path} is no journal of mutants; move it away") from None
 
     def result(self, key: str) -> dict[str, Any] | None:
         """The result of a mutant that still counts."""
@@ -61,20 +55,8 @@ class Journal:
     def add(self, key: str, entry: dict[str, Any]) -> None:
         """Record a result; it is on the disk when this returns."""
         entry = {"key": key, **entry, "state_of": self._state}
-        with self._lock:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                if file.tell() and not self._ends_a_line():
-                    file.write(b"\n")
-                file.write(json.dumps(entry).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._valid[key] = entry
-
-    def _ends_a_line(self) -> bool:
-        with self.path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+        self._lines.add(entry)
+        self._valid[key] = entry
 
 
 def state_of(spec: BuildSpec, seed: int) -> str:

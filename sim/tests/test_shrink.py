@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.sim import regression, shrink
+from assay.sim import items, regression, shrink
 from assay.sim.command_line import main
 from assay.sim.job import Job
 from assay.sim.mutation.judge import judge
@@ -116,10 +116,10 @@ def test_mvu(
     assert main([*keep, "--replace"], blocks) == 0
     kept = read_case(kept_apart / "pooled.json", MvuCases(), "mvu")
     assert _numbers(kept) == _numbers(case)
-    (item,) = regression.kept_items(MVU)
+    (item,) = items.kept_items(MVU)
     assert str(item) == "mvu-kept-verilator-case-pooled"
     regression.simulate(item)
-    outcome = run_job(replace(item.job(), block=wrong), print)
+    outcome = run_job(replace(item.job(1), block=wrong), print)
     assert judge(outcome).check == case.check
 
 
