@@ -76,8 +76,7 @@ def pack(blocks: Iterable[Block], entries: Sequence[Entry]) -> Archive:
         links[f"{REPOSITORY}/{outputs.FOLDER}/build"] = BUILDS
     if is_checkout:
         links[f"{CHECKOUT}/sim/build"] = BUILDS
-    for name, path in files_of(entries).items():
-        members[name] = Path(path)
+    members |= {name: Path(path) for name, path in files_of(entries).items()}
     content, digest = io.BytesIO(), hashlib.sha256()
     with (
         gzip.GzipFile(fileobj=content, mode="wb", compresslevel=2, mtime=0) as packed,
@@ -148,7 +147,7 @@ def _assay() -> Iterator[tuple[str, Path]]:
 
 
 def sources(root: Path) -> list[str]:
-    """The files of a repository, relative to it: those that git does not ignore, without git all that are no outputs."""
+    """The files of a repository, relative to it: those that git does not ignore, or all but outputs."""
     if (found := listed(root)) is not None:
         return [name for name in found if (root / name).is_file()]
     names = []

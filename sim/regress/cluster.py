@@ -176,12 +176,8 @@ class Workers:
         try:
             answer: dict[str, Any] = future.result(timeout=60)
         except KilledWorker as error:
-            last = getattr(error, "last_worker", None)
-            return {
-                "killed": True,
-                "worker": getattr(last, "address", ""),
-                "lost": "each worker that began it went away",
-            }
+            last = getattr(getattr(error, "last_worker", None), "address", "")
+            return {"killed": True, "worker": last, "lost": "the worker that ran it went away"}
         except Exception as error:  # whatever Dask makes of a worker that goes away
             return {"lost": f"{type(error).__name__}: {error}".splitlines()[0], "worker": ""}
         finally:

@@ -110,7 +110,7 @@ def regress(
         return _list(items)
     for name in sorted(set(items.dropped)):
         announce(f"{name} is in the list of seeds, but no test of this plan; it is left out")
-    where = _where(arguments, items.plan, home)
+    where = _where(arguments, home)
     if arguments.resume:
         packed = archive.read(folder)
     else:
@@ -124,7 +124,7 @@ def regress(
             "disk": number("DISK", arguments.disk, float, 0, 1 << 30) * 1e6,
             "memory": number("MEMORY", arguments.memory, float, 0, 1 << 30) * 1e6,
         }
-        ended = None
+        ended: KeyboardInterrupt | AssayError | None = None
         with contextlib.ExitStack() as stack:
             try:
                 with _unheard(signal.SIGINT):  # the workers inherit it: Ctrl-C is this process's alone
@@ -136,9 +136,7 @@ def regress(
             except (KeyboardInterrupt, AssayError) as error:
                 ended = error
                 engine.note(folder, "interrupted", str(error) or "by its user")
-                announce(
-                    "interrupted: what has run is reported" if not str(error) else f"interrupted: {error}"
-                )
+                announce("interrupted: what has run is reported")
         status = _report(folder, arguments, blocks, ended is not None, announce)
         if ended is not None:
             announce(f"to go on: {_resume(folder.name, names, blocks)}")
@@ -249,13 +247,12 @@ def _found(home: Path, name: str) -> Path:
     return known[name].parent
 
 
-def _where(arguments: argparse.Namespace, plan: Plan, home: Path) -> Where:
+def _where(arguments: argparse.Namespace, home: Path) -> Where:
     from assay.sim.regress import cluster
 
     return cluster.Where(
         cluster=arguments.cluster or "",
         jobs=int(number("JOBS", arguments.jobs or str(os.cpu_count() or 1), int, 1, 1 << 10)),
-        attempts=plan.attempts,
         tls_ca=arguments.tls_ca or "",
         tls_cert=arguments.tls_cert or "",
         tls_key=arguments.tls_key or "",
@@ -286,8 +283,8 @@ def _header(name: str, items: Items, packed: Archive, blocks: Mapping[str, Block
 def _described(items: Items) -> str:
     count = items.count
     seeds = [group.seeds for group in items.groups if group.seeds]
-    words = [f"{count:,} items" if count and not items.unbounded else "as many items as the time allows"]
-    words.append(f"of {len(items.entries):,} tests")
+    words = ["as many items as the time allows" if count is None else _counted(count, "item")]
+    words.append(f"of {_counted(len(items.entries), 'test')}")
     if seeds:
         words.append(
             f"seeds from {min(min(each) if not isinstance(each, range) else each.start for each in seeds)}"
@@ -295,6 +292,10 @@ def _described(items: Items) -> str:
     if items.plan.time:
         words.append(f"{items.plan.time / 3600:.2g} h")
     return ", ".join(words)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _list(items: Items) -> int:

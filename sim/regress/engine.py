@@ -49,8 +49,8 @@ Announce = Callable[[str], None]
 PROGRESS_S = 10
 """Seconds between two lines of progress."""
 
-NO_WORKERS_S = 120
-"""After which a regression without workers ends."""
+NO_WORKERS_S, NO_LOCAL_WORKERS_S = 120, 15
+"""After which a regression without workers ends; those of this machine come back within seconds."""
 
 KEPT_FAILURES, KEPT_PER_ENTRY = 500, 5
 """Folders of failed runs that a regression keeps, in all and of each row of its table; the rest have their line."""
@@ -222,38 +222,45 @@ class Engine:
         plan = self._items.plan
         waiting: dict[str, tuple[int, int, int]] = {}
         again: list[tuple[int, int, int]] = []
+        suspects: list[tuple[int, int, int]] = []
         coming = (item for item in self._items if item[0] not in self.state.done)
         told, alone_since = time.monotonic(), None
         while True:
             slots = sum(self._workers.available().values())
             over = plan.time and time.monotonic() - self._started > plan.time
             # One item for each thread: who dies with a worker is then that worker's item and no other.
-            while len(waiting) < slots and not over:
-                item = again.pop() if again else next(coming, None)
+            while len(waiting) < slots:
+                item = again.pop() if again else None if over else next(coming, None)
                 if item is None:
                     break
                 self._submit(item, waiting)
-            if not waiting and not again and (over or slots):
+            # The last attempt is made alone, so that no item is lost through another one.
+            if not waiting and suspects and slots:
+                self._submit(suspects.pop(), waiting)
+            if not waiting and not again and slots:
                 return
             if slots:
                 alone_since = None
             elif alone_since is None:
                 alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > (5 if self._workers.local else NO_WORKERS_S):
+            elif time.monotonic() - alone_since > (
+                NO_LOCAL_WORKERS_S if self._workers.local else NO_WORKERS_S
+            ):
                 raise AssayError(self._no_workers())
             answers = self._workers.ended(1.0)
             for key, answer in answers:
                 item = waiting.pop(key)
                 if not self._settled(item, answer):
-                    again.append(item)
+                    last = self._lost[item[0]] >= self._items.plan.attempts - 1 and not answer.get("unfit")
+                    (suspects if last else again).append(item)
             self._flush()
             if time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
                 self._announce(self.progress)
 
     def _no_workers(self) -> str:
-        reasons = [f"{address}: {reason}" for address, reason in self._workers.refused.items()]
-        return "no worker is left that can run items" + (f" ({'; '.join(reasons)})" if reasons else "")
+        refused = len(self._workers.refused)
+        return "no worker is left that can run items" + (f": {refused} were refused" if refused else "")
 
     def _submit(self, item: tuple[int, int, int], waiting: dict[str, tuple[int, int, int]]) -> None:
         number, entry, seed = item
@@ -273,8 +280,9 @@ class Engine:
             self.event("worker", f"{worker} is not used: {reason}")
             return False
         if reason := answer.get("lost"):
-            # Dask itself gives an item to another worker where one goes away; to the last one it is told of.
-            self._lost[number] += most if answer.get("killed") else 1
+            # A scheduler of the user's gives an item to some workers, one after the other, before it is lost here.
+            several = answer.get("killed") and not self._workers.local and not self._lost[number]
+            self._lost[number] += max(1, most - 1) if several else 1
             self.event("worker", f"{self._items.entries[entry].name} seed {seed}: {reason}")
             if self._lost[number] < most:
                 return False
@@ -293,7 +301,7 @@ class Engine:
 
     def _fields(self, number: int, entry: int, seed: int, answer: dict[str, Any]) -> dict[str, Any]:
         """The rest of a result."""
-        fields = {
+        fields: dict[str, Any] = {
             name: answer[name]
             for name in ("state", "seconds", "worker", "words", "values", "clocks", "failure")
             if name in answer

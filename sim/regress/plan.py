@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from assay.sim import project
 from assay.sim.blocks import having
 from assay.sim.items import Item, items_of, kept_items
 from assay.sim.job import LARGEST_SEED, prepare
@@ -96,10 +97,12 @@ class Plan:
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> Plan:
         """As `as_json` gave it, also after it was written as JSON."""
-        runs = [
-            Run(**{name: tuple(value) if isinstance(value, list) else value for name, value in run.items()})
-            for run in data["runs"]
-        ]
+        runs = []
+        for run in data["runs"]:
+            values: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in run.items()
+            }
+            runs.append(Run(**values))
         return cls(**{**data, "runs": tuple(runs)})
 
 
@@ -226,7 +229,7 @@ class _Reader:
     def only(self, *names: str) -> None:
         for key in self.data:
             if key not in names:
-                raise unknown(f"{self.where}: key", key, names)
+                raise unknown(f"key of {self.where}:", key, names)
 
     def text(self, key: str) -> str:
         value = self.data.get(key, "")
@@ -444,7 +447,7 @@ def _entries(run: Run, blocks: Mapping[str, Block]) -> list[Entry]:
     variants, tests = _expression("VARIANTS", run.variants), _expression("COCOTB_TEST_FILTER", run.tests)
     if run.networks:
         return _networks(run, blocks, variants)
-    chosen = [blocks[name] for name in run.blocks] or [block for block in blocks.values() if block.variants]
+    chosen = [blocks[name] for name in run.blocks] or of_one_repository(blocks)
     found = []
     for block in chosen:
         mine = [
@@ -462,6 +465,12 @@ def _entries(run: Run, blocks: Mapping[str, Block]) -> list[Entry]:
             block.check_extra([item.test])
             found.append(entry_of(item, parameters))
     return found
+
+
+def of_one_repository(blocks: Mapping[str, Block]) -> list[Block]:
+    """The user's blocks, or else Assay's own, which have variants to run."""
+    theirs = [block for block in blocks.values() if block.root in project.in_use]
+    return theirs or [block for block in blocks.values() if block.variants]
 
 
 def _without_variants(block: Block) -> list[Item]:

@@ -42,7 +42,7 @@ LARGEST_FOLDER = 64 << 20
 """Bytes of a run's folder that are returned; of a larger one the largest files stay behind."""
 
 
-class Project(WorkerPlugin):  # type: ignore[misc]
+class Project(WorkerPlugin):
     """The project on a worker: its archive, its unpacked folder, and the process that runs items.
 
     Args:
@@ -102,7 +102,8 @@ class Project(WorkerPlugin):  # type: ignore[misc]
         with contextlib.suppress(psutil.Error):
             family = psutil.Process(process.pid).children(recursive=True)
         with contextlib.suppress(OSError):
-            process.stdin.close()  # type: ignore[union-attr]
+            if process.stdin is not None:
+                process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
         process.kill()
@@ -250,7 +251,8 @@ def packed(folder: Path) -> bytes:
 def run_item(name: str, order: dict[str, Any]) -> dict[str, Any]:
     """The task that a worker runs: an item by the plugin of that name. As `Project.run`, with the ``worker``."""
     worker = get_worker()
-    plugin = worker.plugins.get(name)
+    # Not of this class: that came with the task, and the plugin before it, each with its own copy of this module.
+    plugin: Any = worker.plugins.get(name)
     answer = plugin.run(order) if plugin is not None else {"lost": "the worker has no project"}
     return {**answer, "worker": worker.address}
 

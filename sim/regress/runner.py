@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python -m assay.sim.regress.runner``: runs the items that it is sent, one after the other.
 
-Items and answers are JSON lines. It ends, with the simulator that it runs, when its input ends: whoever sent the items is then gone. The first line asks
-for the versions of the tools.
+Items and answers are JSON lines. It ends, with the simulator that it runs, when its input ends: whoever sent the items
+is then gone. The first line asks for the versions of the tools.
 """
 
 from __future__ import annotations
