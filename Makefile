@@ -48,6 +48,7 @@ ifdef PYTHON
   TRAIN_ENVIRONMENT := check-python
   FORMAL_ENVIRONMENT := check-python
   MUTATION_ENVIRONMENT := check-python
+  REGRESSION_ENVIRONMENT := check-python
   COVERAGE_ENVIRONMENT := check-python
   SIMULATE = @$(PY) -m sim $(1)
 else
@@ -59,6 +60,7 @@ else
   TRAIN_ENVIRONMENT := .venv/.installed-train-$(KEY)
   FORMAL_ENVIRONMENT := .venv/.installed-formal-$(KEY)
   MUTATION_ENVIRONMENT := .venv/.installed-mutation-$(KEY)
+  REGRESSION_ENVIRONMENT := .venv/.installed-regression-$(KEY)
   COVERAGE_ENVIRONMENT := .venv/.installed-coverage-$(KEY)
   # A run that needs packages beside Assay's own ends with status 3: they are installed, and the run is made again.
   SIMULATE = @$(PY) -m sim $(1) || { status=$$?; [ $$status -eq 3 ] || exit $$status; extra=$$($(PY) -m sim extra) \
@@ -131,6 +133,10 @@ prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and 
 .PHONY: mutate
 mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all blocks, and report which the tests find
 	@$(PY) -m sim mutate
+
+.PHONY: regress
+regress: $(REGRESSION_ENVIRONMENT) ## Run many seeds of many tests, here or on a cluster; one page of what failed
+	@$(PY) -m sim regress
 
 .PHONY: synth
 synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline

@@ -29,14 +29,12 @@ def copied(user: str, root: Path = ROOT) -> Iterator[Path]:
     Raises:
         AssayError: git does not know the folder.
     """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True
-    )
-    if listed.returncode:
+    names = listed(root)
+    if names is None:
         raise AssayError(f"{root} is no git checkout, which {user} copies")
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         copy = Path(folder) / "checkout"
-        for name in filter(None, listed.stdout.decode().split("\0")):
+        for name in names:
             if (root / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, copy / name)
@@ -45,6 +43,16 @@ def copied(user: str, root: Path = ROOT) -> Iterator[Path]:
         for name in FOLDERS:
             (packages / name).symlink_to(copy / name)
         yield copy
+
+
+def listed(root: Path) -> list[str] | None:
+    """The files of a checkout that git knows or does not ignore, relative to it; None: git does not know the folder."""
+    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        found = subprocess.run(words, cwd=root, capture_output=True)
+    except OSError:
+        return None
+    return None if found.returncode else [name for name in found.stdout.decode().split("\0") if name]
 
 
 def environment_of(copy: Path) -> dict[str, str]:

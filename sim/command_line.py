@@ -24,7 +24,7 @@ from assay.sim.blocks import capabilities, discover, find_block, having, is_own,
 from assay.sim.coverage import command as coverage
 from assay.sim.debug import command as debug
 from assay.sim.engine import GOLDEN, engines, model_class
-from assay.sim.job import Job, choose_seed
+from assay.sim.job import Job, choose_seed, prepare
 from assay.sim.mutation import command as mutation
 from assay.sim.mutation.golden import command as golden_mutation
 from assay.sim.options import (
@@ -36,6 +36,7 @@ from assay.sim.options import (
     by_variable,
 )
 from assay.sim.proofs import prove
+from assay.sim.regress import command as regression
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.synth import synth
 from assay.sim.testcases import list_tests, select_tests
@@ -100,7 +101,8 @@ def _named_repository(words: Sequence[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--blocks", default=_variable("BLOCKS") or "")
     try:
-        return parser.parse_known_args(words)[0].blocks.strip()
+        named = parser.parse_known_args(words)[0].blocks.strip()
+        return "" if words[:1] == ["regress"] and not os.path.isdir(named) else named
     except argparse.ArgumentError:  # said by the full parser
         return ""
 
@@ -277,6 +279,13 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         _add(mutating, option, option.default or None)
     mutation.add_arguments(mutating)
     mutating.set_defaults(command=_mutate)
+
+    regressing = add("regress", regression.HELP)
+    _add_top(regressing, None)
+    for option in regression.OPTIONS:
+        _add(regressing, option, option.default or None)
+    regression.add_arguments(regressing, _variable("RESUME"))
+    regressing.set_defaults(command=_regress)
 
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
     _add_top(synthesis, None)
@@ -473,40 +482,9 @@ def _job(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> Job:
     testcases = arguments.test or [_variable("COCOTB_TESTCASE") or ""]
     testcases = [name for text in testcases for name in re.split(r"[\s,]+", text) if name]
     given = _given(arguments, options(blocks))
-    parameters, own = _prepare(block, given, _parameters(arguments, block), blocks)
+    parameters, own = prepare(block, given, _parameters(arguments, block), blocks)
     tests = select_tests(block, testcases or ([] if arguments.filter else own), arguments.filter)
     return _assemble(arguments, block, tests, parameters, given)
-
-
-def _prepare(
-    block: Block, given: Mapping[str, str], parameters: Mapping[str, int | str], blocks: Mapping[str, Block]
-) -> tuple[dict[str, int | str], list[str]]:
-    """The parameters of the build, and the test that what was given is for; all of it checked before anything is built.
-
-    Raises:
-        AssayError, GoldenError: the block lacks a capability, or cannot run what was given.
-    """
-    for kind in capabilities(blocks):
-        for option in kind.options:
-            if option.variable in given and block.capability(kind) is None:
-                raise lacking(block, kind, blocks, f"{option.variable}={given[option.variable]}")
-    mine = [
-        (
-            each,
-            {option.variable: given[option.variable] for option in each.options if option.variable in given},
-        )
-        for each in block.capabilities
-    ]
-    adapted = dict(parameters)
-    for each, variables in mine:
-        adapted = each.adapt(block, variables, adapted)
-    resolved = block.resolve_parameters(adapted)
-    own: list[str] = []
-    for each, variables in mine:
-        each.check(block, variables, resolved)
-        if each.test and each.trigger in variables:
-            own = [each.test]
-    return adapted, own
 
 
 def _run(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
@@ -528,7 +506,7 @@ def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> 
         raise AssayError(
             f"{special.name} has nothing to run: give {option.variable}={option.value} or {option.flag} {option.value}"
         )
-    parameters, _ = _prepare(block, given, _parameters(arguments, block), blocks)
+    parameters, _ = prepare(block, given, _parameters(arguments, block), blocks)
     return _run_and_report(arguments, _assemble(arguments, block, (capability.test,), parameters, given))
 
 
@@ -694,6 +672,13 @@ def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 def _mutate(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
     return mutation.mutate(arguments, blocks, lambda block: _parameters(arguments, block), seed, _announce)
+
+
+def _regress(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
+    arguments.coverage = arguments.coverage or _switch("COVERAGE")
+    arguments.seed = arguments.seed or _variable("COCOTB_RANDOM_SEED")
+    parameters = _pairs("parameter", _words(arguments, "PARAMS"))
+    return regression.regress(arguments, blocks, parameters, _announce)
 
 
 def _synth(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:

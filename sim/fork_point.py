@@ -13,12 +13,15 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
+import random
 import socket
 import sys
 import warnings
 from pathlib import Path
 
+import cocotb._init
 from cocotb.regression import RegressionManager
 
 SOCKET = "ASSAY_FORK_SOCKET"
@@ -27,14 +30,42 @@ SOCKET = "ASSAY_FORK_SOCKET"
 ENTRY_POINTS = (
     "cocotb_tools._coverage:start_cocotb_library_coverage",
     "cocotb.logging:_configure",
-    "cocotb._init:init_package_from_simulation",
+    f"{__name__}:initialise",
     f"{__name__}:serve",
     "cocotb.regression:_run_regression",
 )
 """cocotb's own, with `serve` among them."""
 
+_UNSEEDED = 0
+"""Seed of Python's random module before the fork."""
+
 LARGEST_REQUEST = 1 << 20
 """Bytes."""
+
+
+SEED = "@seed@"
+"""Stands for the child's seed in what the process prints before it forks."""
+
+_draw = cocotb._init._setup_random_seed
+
+
+def initialise() -> None:
+    """As cocotb initialises itself, but for the seed, which is the child's: nothing before the fork may depend on it.
+
+    A test module that asks for ``cocotb.RANDOM_SEED`` when it is imported fails here, so that its tests are not forked.
+    """
+    cocotb._init._setup_random_seed = lambda: cocotb._init.log.info(
+        "Seeding Python random module with %s", SEED
+    )
+    cocotb._init.init_package_from_simulation()
+    random.seed(_UNSEEDED)
+
+
+def _take_seed() -> None:
+    """Seed the child as cocotb would have done, without a word: that was said before the fork."""
+    logging.disable(logging.INFO)
+    _draw()
+    logging.disable(logging.NOTSET)
 
 
 def serve() -> None:
@@ -53,6 +84,8 @@ def serve() -> None:
         importlib.import_module(module)
     if _threads() > 1:
         os._exit(0)  # a lock that a thread holds would stay locked in a child
+    if random.getstate() != random.Random(_UNSEEDED).getstate():
+        os._exit(0)  # what was drawn at import would be the same for every seed
     gc.freeze()  # else a collection touches, and so copies, every page in each child
     connection.send(b"ready")
     while True:
@@ -69,6 +102,7 @@ def serve() -> None:
             os.environ.update(asked["environment"])
             os.environ["COCOTB_REWRITE_ASSERTION_FILES"] = ""  # has been done
             os.chdir(asked["folder"])
+            _take_seed()
             for standard in (1, 2):
                 os.dup2(descriptors[0], standard)
             os.close(descriptors[0])

@@ -2,8 +2,9 @@
 """Simulations that fork from one process which has started once.
 
 To start a simulator with cocotb takes longer than most tests: it loads the design and Python, and imports the bench. A
-`ForkingSimulator` starts it once for each build and seed, up to the first time step, and each test goes on from there
-in a child of its own (:mod:`sim.fork_point`). A child runs as it would run alone: it has the same initial state, the
+`ForkingSimulator` starts it once for each build, up to the first time step, and each test with each seed goes on from
+there in a child of its own (:mod:`sim.fork_point`). A seed that the HDL's initial state depends on is one of the
+command line, and has a process of its own. A child runs as it would run alone: it has the same initial state, the
 same environment and its own output, and it ends, or is stopped, without harm to the next.
 """
 
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from assay.sim.fork_point import ENTRY_POINTS, SOCKET
+from assay.sim.fork_point import ENTRY_POINTS, SEED, SOCKET
 from assay.sim.process import TimedOut, follow, run_logged
 
 OF_ONE_TEST = frozenset(
@@ -35,6 +36,7 @@ OF_ONE_TEST = frozenset(
             "ASSAY_CASE",
         ),
         "ASSAY_MUTANT",
+        "COCOTB_RANDOM_SEED",
     ]
 )
 """Variables of the environment in which the tests of one process may differ."""
@@ -74,9 +76,10 @@ class ForkingSimulator:
                 self._key = key
             child = self._fork({name: environment[name] for name in OF_ONE_TEST if name in environment}, cwd)
             if child is not None:
-                log.write_bytes(self._preamble)
+                preamble = self._preamble.replace(SEED.encode(), environment["COCOTB_RANDOM_SEED"].encode())
+                log.write_bytes(preamble)
                 if sink is not None:
-                    for line in self._preamble.decode(errors="replace").splitlines():
+                    for line in preamble.decode(errors="replace").splitlines():
                         sink(line)
                 return follow(child, child.output, log, sink, timeout_s)
         except TimedOut:

@@ -34,8 +34,12 @@ class Item:
         words = [self.block.name, self.variant.name, self.simulator, name]
         return "-".join([*words, *(Path(text).stem for text in self.given.values())])
 
-    def job(self, seed: int) -> Job:
-        """The run with a seed. A case is played with its own."""
+    def job(self, seed: int, coverage: bool = False) -> Job:
+        """The run with a seed. A case is played with its own.
+
+        Args:
+            coverage: count what of the RTL is executed, where the simulator can.
+        """
         if self.case is not None:
             plays = self.block.capability(PlaysCases)
             assert plays is not None  # for it has cases
@@ -48,6 +52,7 @@ class Item:
             dict(self.variant.parameters),
             dict(self.variant.defines),
             x_random=self.variant.x_random,
+            coverage=coverage and self.simulator == "verilator",
             given=dict(self.given),
         )
 

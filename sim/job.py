@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assay.sim.blocks import capabilities, lacking
 from assay.sim.commands import Word, command
 from assay.sim.testcases import select_tests
 from assay.tb.block import Block
@@ -118,6 +119,37 @@ class Job:
         some = " ".join(f"{name}={value}" for name, value in self.parameters.items())
         given = self.all_parameters if complete else some
         return f"{self.block.name}{f' ({given})' if given else ''} on {self.simulator}, seed {self.seed}"
+
+
+def prepare(
+    block: Block, given: Mapping[str, str], parameters: Mapping[str, int | str], blocks: Mapping[str, Block]
+) -> tuple[dict[str, int | str], list[str]]:
+    """The parameters of the build, and the test that what was given is for; all of it checked before anything is built.
+
+    Raises:
+        AssayError, GoldenError: the block lacks a capability, or cannot run what was given.
+    """
+    for kind in capabilities(blocks):
+        for option in kind.options:
+            if option.variable in given and block.capability(kind) is None:
+                raise lacking(block, kind, blocks, f"{option.variable}={given[option.variable]}")
+    mine = [
+        (
+            each,
+            {option.variable: given[option.variable] for option in each.options if option.variable in given},
+        )
+        for each in block.capabilities
+    ]
+    adapted = dict(parameters)
+    for each, variables in mine:
+        adapted = each.adapt(block, variables, adapted)
+    resolved = block.resolve_parameters(adapted)
+    own: list[str] = []
+    for each, variables in mine:
+        each.check(block, variables, resolved)
+        if each.test and each.trigger in variables:
+            own = [each.test]
+    return adapted, own
 
 
 def _typed(path: str) -> str:

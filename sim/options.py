@@ -25,7 +25,14 @@ RUN_OPTIONS = (
         "N",
         "seed of everything random, also COCOTB_RANDOM_SEED (default: a random one, which is printed)",
     ),
-    Option("SEEDS", "--seeds", "N", "seeds from SEED on with which `make coverage` runs each test", "1"),
+    Option(
+        "SEEDS",
+        "--seeds",
+        "N",
+        "`make coverage`, `make regress`: number of seeds, from SEED on, with which each test runs; regress takes "
+        "lists, too, such as 7,8,20-29, @graded, or @FILE",
+        "1",
+    ),
     Option(
         "COCOTB_TESTCASE",
         "--test",
@@ -55,7 +62,8 @@ RUN_OPTIONS = (
         "BLOCKS",
         "--blocks",
         "FOLDER",
-        "repository with blocks of its own (default: the one that holds the current folder)",
+        "repository with blocks of its own (default: the one that holds the current folder); `make regress`: or names "
+        "of blocks, as in TOPLEVEL",
     ),
 )
 
@@ -98,7 +106,7 @@ MUTATION_OPTIONS = (
         "--minutes",
         "N",
         "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`: time "
-        "after which it ends (default there: 5)",
+        "after which it ends (default there: 5); `make regress`: for each bucket's representative (default there: 2)",
         "0",
     ),
     Option(
@@ -107,11 +115,51 @@ MUTATION_OPTIONS = (
         "TEXT",
         "`make mutate`, `mutate-golden`: chooses what is run where MINUTES are given (default: today's date)",
     ),
-    Option("JOBS", "--jobs", "N", "`make mutate`, `mutate-golden`: number of processes that run tests", "2"),
+    Option(
+        "JOBS",
+        "--jobs",
+        "N",
+        "`make mutate`, `mutate-golden`, `make regress`: number of processes that run tests",
+        "2",
+    ),
+)
+
+REGRESS_OPTIONS = (
+    Option("PLAN", "--plan", "FILE", "`make regress`: what is run, as a TOML file", path=True),
+    Option(
+        "TIME", "--time", "TIME", "`make regress`: time after which no item begins, such as 90s, 20m or 8h"
+    ),
+    Option("VARIANTS", "--variants", "REGEX", "`make regress`: run the variants whose names match"),
+    Option(
+        "NETWORKS",
+        "--networks",
+        "FILES",
+        "`make regress`: networks, with spaces between them, that the blocks run in place of their tests",
+    ),
+    Option("LIMIT", "--limit", "TIME", "`make regress`: time after which an item is stopped", "30m"),
+    Option("ATTEMPTS", "--attempts", "N", "`make regress`: workers that an item may lose", "3"),
+    Option(
+        "CLUSTER",
+        "--cluster",
+        "ADDRESS",
+        "`make regress`: Dask scheduler, tcp://HOST:PORT or tls://HOST:PORT, or MODULE:FUNCTION that makes a cluster "
+        "(default: JOBS workers on this machine)",
+    ),
+    Option("TLS_CA", "--tls-ca", "FILE", "`make regress`: certificate of the authority, for tls://"),
+    Option("TLS_CERT", "--tls-cert", "FILE", "`make regress`: own certificate, for tls://"),
+    Option("TLS_KEY", "--tls-key", "FILE", "`make regress`: key of the own certificate, for tls://"),
+    Option(
+        "RESUME",
+        "--resume",
+        "NAME",
+        "`make regress`: go on with a regression that was interrupted; 1: the last one",
+    ),
+    Option("DISK", "--disk", "MB", "`make regress`: space that a worker's disk must have left", "1000"),
+    Option("MEMORY", "--memory", "MB", "`make regress`: memory that a worker must have left", "500"),
 )
 
 KEEP_OPTIONS = (
-    Option("NAME", "--name", "NAME", "`make keep`: name of the case"),
+    Option("NAME", "--name", "NAME", "`make keep`, `make regress`: name of the case, or of the regression"),
     Option("REPLACE", "--replace", "", "`make keep`: a kept case of that name is replaced"),
 )
 
@@ -126,6 +174,7 @@ OPTIONS = (
     *WAVES_OPTIONS,
     *MUTATION_OPTIONS,
     *KEEP_OPTIONS,
+    *REGRESS_OPTIONS,
 )
 
 MAKE_ONLY = {

@@ -40,8 +40,10 @@ class Entry:
     """A row of the table of a regression: a test of a variant of a block on a simulator. With a seed it is an item.
 
     Attributes:
-        name: of all of it, unlike those of the other rows; that of `sim.items.Item`.
+        name: of all of it, unlike those of the other rows; begins as `sim.items.Item` is called.
+        parameters: of the HDL, in place of the variant's.
         given: variables of the block's capabilities, such as MODEL.
+        case: name of a kept case that the item plays; it has one seed only, its own.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Entry:
     test: str
     parameters: Mapping[str, int | str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
+    case: str = ""
 
 
 @dataclass(frozen=True)
