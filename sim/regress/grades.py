@@ -7,6 +7,7 @@ is bin i. Only passed runs count: a failed one has ended somewhere.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import json
@@ -23,51 +24,36 @@ from assay.sim.regress.record import PASSED, Regression, Result
 from assay.tb.errors import AssayError
 from assay.tb.report import CODE, COVERAGE
 
-__all__ = ["Bins", "Graded", "graded", "read_graded", "read_groups", "write_graded"]
+__all__ = ["Bins", "Graded", "graded", "graded_file", "read_graded", "read_groups", "write_graded"]
 
 CODE_GROUP = "code"
-"""The name under which `read_groups` gives points of the code; their bins are ``file:line kind``."""
+"""The name under which `read_groups` gives points of the code; their bins are ``file:line kind what``."""
 
 _CHUNK = 4096  #: results that are looked at together
 _KEPT = 8  #: of the results that cover a bin, the fastest that are looked at
 
 
-def read_groups(run: Path) -> dict[str, dict[str, Any]]:
-    """The cover groups of a run's tests, added up, as JSON-able dictionaries by name, and the points of its code.
+def read_groups(run: Path) -> Iterator[dict[str, Any]]:
+    """The cover groups that a run's tests have left, as JSON-able dictionaries, and the points of its code as one more.
 
     A file that is damaged counts for nothing: the verdict of the run is known without it.
     """
-    groups: dict[str, dict[str, Any]] = {}
     for path in sorted((run / COVERAGE).glob("*/*.json")):
-        try:
-            group = json.loads(path.read_text(encoding="utf-8"))
-            name, items = str(group["name"]), dict(group["items"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        before = groups.setdefault(name, {"name": name, "items": {}})["items"]
-        for item, content in items.items():
-            known = before.setdefault(item, {"at_least": content["at_least"], "hits": {}, "missed": []})
-            for label, hits in content["hits"].items():
-                known["hits"][label] = known["hits"].get(label, 0) + hits
-            known["missed"] = [each for each in content["missed"] if each not in known["hits"]]
+        with contextlib.suppress(OSError, ValueError):
+            yield json.loads(path.read_text(encoding="utf-8"))
     code = CodeCoverage()
     for number, path in enumerate(sorted((run / COVERAGE).glob(f"*/{CODE}.gz"))):
-        try:
+        with contextlib.suppress(AssayError):
             code.add(number, path, lambda name: Path(name).name)
-        except AssayError:
-            continue
     if code.points:
         hits = {
-            f"{point.file}:{point.line} {point.kind}{f' {point.what}' if point.what else ''}": point.count
+            f"{point.file}:{point.line} {point.kind} {point.what}".rstrip(): point.count
             for point in code.points.values()
         }
         covered = {label: count for label, count in hits.items() if count}
         missed = [label for label, count in hits.items() if not count]
-        groups[CODE_GROUP] = {
-            "name": CODE_GROUP,
-            "items": {"": {"at_least": 1, "hits": covered, "missed": missed}},
-        }
-    return groups
+        item = {"at_least": 1, "hits": covered, "missed": missed}
+        yield {"name": CODE_GROUP, "items": {"": item}}
 
 
 class Bins:
@@ -96,11 +82,14 @@ class Bins:
                 bins.seen |= int(result.hit, 16)
         return bins
 
-    def encode(self, groups: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], str, int]:
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, groups: Iterable[Mapping[str, Any]]) -> tuple[list[str], str, int]:
         """Add a run.
 
         Args:
-            groups: of its tests, as `read_groups` or `tb.coverage.CoverGroup.as_json` gives them.
+            groups: of its tests, as `tb.coverage.CoverGroup.as_json` gives them and `read_groups` reads them.
 
         Returns:
             names of bins that are new, to be recorded behind those that are known; which bins the run covers, as
@@ -108,8 +97,8 @@ class Bins:
         """
         first = len(self.names)
         covered: list[int] = []
-        for key, group in groups.items():
-            name = str(group.get("name", key))
+        for group in groups:
+            name = str(group["name"])
             for item, content in group["items"].items():
                 numbers = self._numbers.setdefault((name, item), {})
                 hits = content["hits"]
@@ -264,6 +253,11 @@ def _candidates(results: Iterable[Result], bits: int) -> list[_Candidate]:
 # -------------------------------------------------------------------------------------------------
 # The list
 # -------------------------------------------------------------------------------------------------
+def graded_file(home: Path) -> Path:
+    """Where the list stands, in the folder of all regressions."""
+    return home / "graded.json"
+
+
 def write_graded(path: Path, found: Sequence[Graded], regression: str, bins: int) -> None:
     """Write the list that ``make regress SEEDS=@graded`` runs: one run in each line, with what it adds.
 
