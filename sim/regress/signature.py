@@ -28,7 +28,10 @@ from assay.sim.mutation.judge import CRASHED, FELL_OVER, KILLED, TIMED_OUT, judg
 from assay.sim.run import Outcome
 from assay.tb.report import headline
 
-__all__ = ["normalised", "place_of", "signature", "signature_of_error"]
+__all__ = ["ITSELF", "normalised", "place_of", "signature", "signature_of_error"]
+
+ITSELF = "itself"
+"""The stage of a failure that is some unit's, of which no module is known."""
 
 _MESSAGE = 300  #: characters of a message that are kept
 _ALSO = 4  #: other failures of a run that are kept
@@ -174,8 +177,8 @@ def _brief(failure: Mapping[str, Any]) -> str:
 def _blame(cause: str) -> tuple[str, str, str]:
     """Module, stage and unit that a cause names, as ``mvu_post of MVU 3, as if there were no bias``.
 
-    A cause that names nothing but a unit (``MVU 3 itself: ...``) gives the unit alone. One that names no module gives
-    its beginning as the module: it is what the bench blames.
+    A cause that names nothing but a unit (``MVU 3 itself: ...``) gives the unit, and `ITSELF` as the stage. One that
+    names no module gives its beginning as the module: it is what the bench blames.
     """
     if not cause:
         return "", "", ""
@@ -186,7 +189,7 @@ def _blame(cause: str) -> tuple[str, str, str]:
     if names:
         return " or ".join(names), normalised(rest)[:_MESSAGE], unit
     if head.endswith(" itself"):
-        return "", "", unit
+        return "", ITSELF, unit
     return normalised(head)[:_MESSAGE], normalised(rest)[:_MESSAGE], unit
 
 
