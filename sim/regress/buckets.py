@@ -291,7 +291,8 @@ class _Groups:
 
     def join_units(self) -> None:
         """Step 3."""
-        self._merge(lambda each: ("unit", each[0].get("unit"), _lane(each)) if _is_vague(each) else None)
+        self._merge(lambda each: ("unit", each[0].get("unit")) if _is_vague(each) else None)
+        self.sets = [part for each in self.sets for part in (_split(each) if _is_vague(each) else [each])]
 
         def target(each: list[Way]) -> list[Way] | None:
             if not _is_vague(each):
@@ -342,7 +343,11 @@ class _Groups:
             if len(goals) != 1 or _count(each) > _FEW * _count(goals[0]):
                 return None
             tests = {test for way in goals[0] for test in way.tests}
-            return goals[0] if all(test in tests for way in each for test in way.tests) else None
+            return (
+                goals[0]
+                if all(test in tests for way in each for test in way.tests if not _is_planted(way))
+                else None
+            )
 
         self._move(target)
 
@@ -365,7 +370,12 @@ def _is_free(each: Sequence[Way]) -> bool:
 
 
 def _is_order(way: Way) -> bool:
-    return way.get("kind") in _ORDER and not _apart(way)
+    return (way.get("kind") in _ORDER or _is_planted(way)) and not _apart(way)
+
+
+def _is_planted(way: Way) -> bool:
+    """Whether a test that plants a fault has found another one instead: that is no cause."""
+    return way.get("stage").startswith("the planted fault of ")
 
 
 def _count(each: Iterable[Way]) -> int:

@@ -94,6 +94,8 @@ def _signature(outcome: Outcome) -> dict[str, Any]:
     failures = [each for each in outcome.summary.get("failures") or [] if isinstance(each, Mapping)]
     # The first failure is nearest to the cause, unless a later one alone knows who is to blame.
     failure = next((each for each in failures if each.get("cause")), failures[0] if failures else {})
+    if isinstance(failure.get("found"), Mapping):  # a fault that was planted hid another one
+        failure = failure["found"]
     common = {
         "block": outcome.job.block.name,
         "time_ns": -1 if outcome.failure_ns is None else outcome.failure_ns,
