@@ -55,13 +55,19 @@ _WAYS_SHOWN = 40
 _EVENTS = 500
 
 
-def write_summary(folder: Path, known: Sequence[Known] = (), root: Path | None = None) -> dict[str, Any]:
+def write_summary(
+    folder: Path,
+    known: Sequence[Known] = (),
+    root: Path | None = None,
+    found: Sequence[Bucket] | None = None,
+) -> dict[str, Any]:
     """Write ``summary.json``, and bring history and graded seeds up to date where the regression has ended.
 
     Args:
         folder: of the regression; history and graded seeds stand in its parent.
         known: what is acknowledged; that an entry matches nothing is told where it could have matched.
         root: of the blocks' repository, where seeds that found a failure are kept; None: they are not.
+        found: the buckets of the journal as it is now, with `known`; None: they are made.
 
     Raises:
         AssayError: the folder holds no regression, or the history is damaged.
@@ -69,9 +75,10 @@ def write_summary(folder: Path, known: Sequence[Known] = (), root: Path | None =
     """
     regression = Regression(folder)
     header, home = regression.header, folder.parent
-    for each in known:
-        each.matched = 0
-    found = buckets(regression.results(), header, known)
+    if found is None:
+        for each in known:
+            each.matched = 0
+        found = buckets(regression.results(), header, known)
     table = Table(regression, {id_: bucket.number for bucket in reversed(found) for id_ in way_ids(bucket)})
     events, names = table.events, table.bins
     ended = bool(events) and events[-1]["event"] == "ended"
@@ -204,7 +211,7 @@ def _tests(header: Header, table: Table, earlier: Sequence[dict[str, Any]]) -> l
         for place, line in enumerate(earlier):
             if entry.name in line["tests"]:
                 good, bad, _ = line["tests"][entry.name]
-                history.append((place, round(good / max(1, good + bad), 4)))
+                history.append([place, round(good / max(1, good + bad), 4)])
         rows.append(
             {
                 "name": entry.name,
@@ -248,7 +255,12 @@ def _coverage(names: Sequence[str], table: Table) -> dict[str, Any]:
         if not covered and len(row["missed"]) < _MISSED:
             row["missed"].append(f"{item}: {label}" if item else label)
     rows = sorted(groups.values(), key=lambda row: row["group"])
-    return {"covered": int(hit.sum()), "all": len(names), "groups": rows, "curve": table.curve()}
+    return {
+        "covered": int(hit.sum()),
+        "all": len(names),
+        "groups": rows,
+        "curve": [list(point) for point in table.curve()],
+    }
 
 
 def _workers(table: Table) -> list[dict[str, Any]]:
