@@ -58,6 +58,7 @@ def examine(bucket: Bucket, job: Job, folder: Path, minutes: float, announce: An
         "seed": best.seed,
         "reproduced": True,
         "note": "",
+        "replay": "",
         "links": [],
     }
     if best.state in (ERROR, LOST):
