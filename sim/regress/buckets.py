@@ -227,9 +227,10 @@ def _ways(results: Iterable[Result], header: Header, known: Sequence[Known]) -> 
 
 
 def _price(result: Result) -> tuple[float, float, float, int]:
-    """What makes a failure good to look at: few clocks to it, then a fast run."""
-    clocks, time_ns = (float(result.failure.get(name, -1)) for name in ("clocks", "time_ns"))
-    return (*(each if each >= 0 else float("inf") for each in (time_ns, clocks)), result.seconds, result.item)
+    """What makes a failure good to look at: little simulated time and few clocks to it, then a fast run."""
+    time_ns, clocks = (float(result.failure.get(name, -1)) for name in ("time_ns", "clocks"))
+    least = [each if each >= 0 else float("inf") for each in (time_ns, clocks)]
+    return least[0], least[1], result.seconds, result.item
 
 
 # -------------------------------------------------------------------------------------------------
@@ -457,7 +458,7 @@ def _named(bucket: Bucket) -> tuple[str, str]:
         check = first.get("check") or first.get("kind")
         said = first.get("stage") if first.get("stage") != check else ""
         place = _common_place(bucket.ways)
-        text = ": ".join(filter(None, (check, said)))
+        text = said if said.startswith(check) else ": ".join(filter(None, (check, said)))
         return f"{first.get('block')}: {check}{f' {place}' if place else ''}", _title(blocks, text, place)
     if not fields["module"]:
         unit = f"{first.get('unit')} itself"
