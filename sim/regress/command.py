@@ -152,7 +152,8 @@ def _report(
     announce: Announce,
 ) -> int:
     """Make all that is made of a journal; the exit status."""
-    return 0
+    states = [result.state for result in Regression(folder).results()]
+    return int(not states or any(state != "passed" for state in states))
 
 
 # -------------------------------------------------------------------------------------------------

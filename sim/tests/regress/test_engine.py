@@ -175,7 +175,7 @@ def test_a_worker_that_is_not_fit_gets_nothing_more(tmp_path: Path) -> None:
 
 
 def test_no_worker_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.sim.regress.engine.NO_LOCAL_WORKERS_S", 0.1)
+    monkeypatch.setattr("assay.sim.regress.engine.ALL_REFUSED_S", 0.1)
     workers = Fake(lambda order, beside: {"unfit": "too little memory", "worker": f"w{len(workers.refused)}"})
     items = made(tmp_path / "r", 4)
     with pytest.raises(AssayError, match="no worker is left that can run items: 2 were refused"):
