@@ -67,7 +67,9 @@ def judge(outcome: Outcome) -> Verdict:
     time_ns = -1.0 if outcome.failure_ns is None else outcome.failure_ns
     if "did not end within" in problems:
         return Verdict(TIMED_OUT, message=outcome.problems[0])
-    if found := re.search(r"the HDL raised an error: (.*)", outcome.problems[0] if outcome.problems else ""):
+    if found := re.search(
+        r"the HDL raised an error(?: at [\d,.]+ ns)?: (.*)", outcome.problems[0] if outcome.problems else ""
+    ):
         if "converge" not in found[1]:
             return Verdict(KILLED, f"assertion: {_assertion(found[1])}", found[1], time_ns=time_ns)
         return Verdict(CRASHED, message=found[1])
@@ -98,5 +100,5 @@ def _is_fall(kind: str) -> bool:
 
 def _assertion(text: str) -> str:
     """The name of the assertion in an HDL error, else its text."""
-    found = re.search(r"\[ASSERT FAILED\][^\n]*?(\w+)\s*$|[Aa]ssertion\s+(\S+)", text)
+    found = re.search(r"\bASSERT (\w+) failed|\[ASSERT FAILED\][^\n]*?(\w+)\s*$|[Aa]ssertion\s+(\S+)", text)
     return next(filter(None, found.groups())) if found else text[:80]

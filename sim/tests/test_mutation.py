@@ -258,6 +258,10 @@ def outcome(problems=(), failures=(), results=None, counter=COUNTER) -> Outcome:
             KILLED,
             outcome(problems=["the HDL raised an error: rtl/a.sv:3: ASSERT gnt_held failed in tb.u at 5 ns"]),
         ),
+        (
+            KILLED,
+            outcome(problems=["the HDL raised an error at 1,005 ns: rtl/a.sv:3: ASSERT gnt_held failed"]),
+        ),
         (KILLED, outcome(results=[TestResult("t", "failed", "assert 18 == 19", 120)])),
         (
             FELL_OVER,
@@ -286,6 +290,12 @@ def test_a_verdict_names_the_check_and_the_clocks() -> None:
     failure = {"kind": "mismatch", "stream": "out", "cycle": 12, "message": "12 is not 13"}
     verdict = judge(outcome(failures=[failure], results=[TestResult("t", "failed", "12 is not 13", 120)]))
     assert (verdict.check, verdict.clocks, verdict.time_ns) == ("mismatch: out", 12, 120.0)
+
+
+@pytest.mark.parametrize("when", ["", " at 1,005 ns"])
+def test_a_verdict_names_the_assertion(when: str) -> None:
+    said = f"the HDL raised an error{when}: rtl/a.sv:3: ASSERT gnt_held failed"
+    assert judge(outcome(problems=[said])).check == "assertion: gnt_held"
 
 
 # The journal and the reviews
