@@ -9,9 +9,8 @@ import importlib.util
 import os
 import re
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,8 +126,7 @@ def regress(
         ended: KeyboardInterrupt | AssayError | None = None
         with contextlib.ExitStack() as stack:
             try:
-                with _unheard(signal.SIGINT):  # the workers inherit it: Ctrl-C is this process's alone
-                    workers = cluster.Workers(where, packed, settings, announce)
+                workers = cluster.Workers(where, packed, settings, announce)
                 stack.callback(workers.close)
                 run = engine.Engine(folder, items, blocks, workers, announce)
                 run.run()
@@ -309,13 +307,3 @@ def _list(items: Items) -> int:
 def _resume(name: str, names: tuple[str, ...], blocks: Mapping[str, Block]) -> str:
     block = _any_block(names, blocks) or next(iter(blocks.values()))
     return command("regress", block, {"RESUME": name})
-
-
-@contextlib.contextmanager
-def _unheard(number: signal.Signals) -> Iterator[None]:
-    """In the block, a signal is ignored, also by the processes that are started."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

@@ -141,7 +141,7 @@ def begin(folder: Path, header: Header, archive: Archive) -> None:
         folder.mkdir()
     except FileExistsError:
         raise AssayError(
-            f"{shown(folder)} exists; give another NAME, or go on with RESUME={folder.name}"
+            f"{shown(folder)} exists; give another NAME, or resume it"
         ) from None
     write(folder, archive)
     Lines(folder / JOURNAL).add(header.as_json())

@@ -214,7 +214,7 @@ def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:
     made(tmp_path / "r", 1)
-    with pytest.raises(AssayError, match="exists; give another NAME, or go on with RESUME=r"):
+    with pytest.raises(AssayError, match="exists; give another NAME, or resume it"):
         made(tmp_path / "r", 1)
 
 

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
@@ -26,9 +25,19 @@ pytestmark = pytest.mark.simulation
 
 def results(regression: Regression) -> dict[tuple[str, int], str]:
     """Test and seed to state; each comes once."""
-    found = [(regression.header.entries[each.entry].test, each.seed, each.state) for each in regression.results()]
+    found = [
+        (regression.header.entries[each.entry].test, each.seed, each.state) for each in regression.results()
+    ]
     assert len({each[:2] for each in found}) == len(found)
     return {(test, seed): state for test, seed, state in found}
+
+
+def of_dask(process: psutil.Process) -> bool:
+    """Whether a process is a worker."""
+    try:
+        return "dask" in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def gone(night: Night) -> bool:
@@ -63,7 +72,9 @@ def test_failures_have_their_folder_and_a_command_that_repeats_them(night: Night
             assert json.loads((folder / "summary.json").read_text())["failures"]
     replay = next(result.replay for result in regression.results() if result.replay)
     words = shlex.split(replay.removeprefix("assay "))
-    again = subprocess.run([sys.executable, "-c", COMMAND, *words], cwd=night.folder, capture_output=True, text=True)
+    again = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words], cwd=night.folder, capture_output=True, text=True
+    )
     assert again.returncode == 1
     assert "count is 5 with seed 3" in again.stdout
     assert gone(night)
@@ -75,7 +86,9 @@ def test_what_hangs_or_kills_is_told_and_the_rest_goes_on(night: Night) -> None:
     assert status == 1, text
     states = results(night.regression("wild"))
     for (test, _), state in states.items():
-        expected = {"never_ends": TIMEOUT, "kills_its_worker": LOST, "kills_its_process": LOST}.get(test, PASSED)
+        expected = {"never_ends": TIMEOUT, "kills_its_worker": LOST, "kills_its_process": LOST}.get(
+            test, PASSED
+        )
         assert state == expected, test
     assert len(states) == 12
     assert "did not end within 6 s" in text
@@ -89,7 +102,7 @@ def test_workers_that_are_killed_are_replaced(night: Night) -> None:
     recorded(night, "losses", 1)
     while process.poll() is None and killed < 5 and time.monotonic() < deadline:
         time.sleep(draw.uniform(0.5, 2.5))
-        workers = [each for each in psutil.Process(process.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+        workers = [each for each in psutil.Process(process.pid).children() if of_dask(each)]
         if workers:
             draw.choice(workers).kill()
             killed += 1
@@ -140,7 +153,9 @@ def test_ctrl_c_ends_it_with_a_report(night: Night) -> None:
 def test_too_little_disk(night: Night) -> None:
     status, text = night.run("--seeds", "1", "--disk", "100000000", "--name", "disk")
     assert status == 2
-    assert re.search(r"worker tcp://\S+ is not used: [\d,]+ MB are free on the disk of .*, 100,000,000 MB must be", text)
+    assert re.search(
+        r"worker tcp://\S+ is not used: [\d,]+ MB are free on the disk of .*, 100,000,000 MB must be", text
+    )
     assert "no worker is left that can run items" in text
     assert "Traceback" not in text
 
@@ -177,4 +192,7 @@ def test_bad_input(night: Night, words: list[str], message: str) -> None:
     assert status == 2, text
     assert message in text
     assert "Traceback" not in text
-    assert not list((night.folder / "assay_out").glob("reports/regress/*/journal.jsonl")) or "cluster" in words[0]
+    assert (
+        not list((night.folder / "assay_out").glob("reports/regress/*/journal.jsonl"))
+        or "cluster" in words[0]
+    )
