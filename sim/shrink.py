@@ -70,9 +70,33 @@ def shrink(arguments: argparse.Namespace, blocks: Mapping[str, Block], announce:
     given = Path(failed.given.get("CASE", ""))
     # A case that was shrunk before becomes smaller in its place.
     path = given if given.absolute().parent == folder else folder / f"{_name(failed)}.json"
-    case = _case(block, plays, failed, left / STEPS, path, announce)
+    shrunk, _ = shrink_job(plays, failed, left / STEPS, path, 60 * minutes, announce)
+    return _tell(block, plays, shrunk, path, announce)
+
+
+def shrink_job(
+    plays: PlaysCases, failed: Job, left: Path, path: Path, limit_s: float, announce: Announce
+) -> tuple[Job, bool]:
+    """Make a failed run small.
+
+    Args:
+        plays: of its block.
+        failed: the run, of one test.
+        left: the steps that the run itself may have recorded.
+        path: of the case; the best one so far is always there.
+        limit_s: after which the search ends.
+
+    Returns:
+        the run that plays the case; whether the user has interrupted the search.
+
+    Raises:
+        AssayError: it holds nothing that a case can hold.
+        RunFailed: the failure does not come again.
+    """
+    case = _case(failed.block, plays, failed, left, path, announce)
     announce(f"a failure of the kind {case.check!r}: {case.message}")
-    shrinker = _Shrinker(block, plays, failed, path, 60 * minutes, announce)
+    interrupted = False
+    shrinker = _Shrinker(failed.block, plays, failed, path, limit_s, announce)
     with contextlib.closing(shrinker):
         try:
             shrinker.run(case)
@@ -82,8 +106,9 @@ def shrink(arguments: argparse.Namespace, blocks: Mapping[str, Block], announce:
                 f"failure may depend on the exact clock, or on what no case holds; its replay: {failed.replay}"
             ) from None
         except KeyboardInterrupt:
+            interrupted = True
             announce("interrupted: the best case so far is kept")
-    return _tell(block, plays, shrinker.job(path), path, announce)
+    return shrinker.job(path), interrupted
 
 
 def keep(arguments: argparse.Namespace, blocks: Mapping[str, Block], announce: Announce) -> int:

@@ -282,7 +282,8 @@ def _judge(report: Report, planted: Report, name: str, finds: Finding) -> None:
     first = planted.failures[0]
     missing = finds.missing(first)
     if first["kind"] != finds.kind or missing:
-        report.fail(f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}")
+        said = f"the planted fault gave {first['kind']!r}, without {missing}: {first['message']}"
+        report.fail(said, found=dict(first))
     else:
         cocotb.log.info("found as planted: %s", first["message"])
 

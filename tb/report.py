@@ -3,7 +3,8 @@
 
 ``summary.json`` has the keys name, passed, simulator, seed, values_compared, words_compared, clocks,
 ideal_clocks, coverage {group: percent}, notes {name: text}, replay, failures [{kind, message, headline, time_ns, ...}].
-A failure's other keys are those of `tb.scoreboard.Mismatch` and of `FAILURE_FIELDS`, texts all.
+A failure's other keys are those of `tb.scoreboard.Mismatch` and of `FAILURE_FIELDS`, texts all; and ``found``: the
+failure that a test of a planted fault has found in place of that fault.
 Tests of one run share the file: each adds to what is there.
 """
 

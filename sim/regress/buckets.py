@@ -291,7 +291,8 @@ class _Groups:
 
     def join_units(self) -> None:
         """Step 3."""
-        self._merge(lambda each: ("unit", each[0].get("unit"), _lane(each)) if _is_vague(each) else None)
+        self._merge(lambda each: ("unit", each[0].get("unit")) if _is_vague(each) else None)
+        self.sets = [part for each in self.sets for part in (_split(each) if _is_vague(each) else [each])]
 
         def target(each: list[Way]) -> list[Way] | None:
             if not _is_vague(each):
@@ -342,7 +343,11 @@ class _Groups:
             if len(goals) != 1 or _count(each) > _FEW * _count(goals[0]):
                 return None
             tests = {test for way in goals[0] for test in way.tests}
-            return goals[0] if all(test in tests for way in each for test in way.tests) else None
+            return (
+                goals[0]
+                if all(test in tests for way in each for test in way.tests if not _is_planted(way))
+                else None
+            )
 
         self._move(target)
 
@@ -365,17 +370,35 @@ def _is_free(each: Sequence[Way]) -> bool:
 
 
 def _is_order(way: Way) -> bool:
-    return way.get("kind") in _ORDER and not _apart(way)
+    return (way.get("kind") in _ORDER or _is_planted(way)) and not _apart(way)
+
+
+def _is_planted(way: Way) -> bool:
+    """Whether a test that plants a fault has found another one instead: that is no cause."""
+    return way.get("stage").startswith("the planted fault of ")
 
 
 def _count(each: Iterable[Way]) -> int:
     return sum(way.count for way in each)
 
 
+def _places(ways: Iterable[Way]) -> Counter[str]:
+    """Place, such as ``row 2``, to the failures that have it, perhaps beside others."""
+    places = Counter[str]()
+    for way in ways:
+        for text in filter(None, way.get("place").split(", ")):
+            places[text] += way.count
+    return places
+
+
+def _has(way: Way, place: str) -> bool:
+    return place in way.get("place").split(", ")
+
+
 def _lane(each: Sequence[Way]) -> str:
-    """The one place of all of them; empty where they have none in common, or are too few to say so."""
-    places = {way.get("place") for way in each}
-    return places.pop() if len(places) == 1 and _count(each) >= _LEAST else ""
+    """The place that all of them have; empty where they have none in common, or are too few to say so."""
+    total = _count(each)
+    return next((text for text, count in _places(each).most_common(1) if count == total >= _LEAST), "")
 
 
 def _may_be_one(left: Sequence[Way], right: Sequence[Way]) -> bool:
@@ -403,20 +426,14 @@ def _alike(left: Way, right: Way) -> bool:
 
 
 def _split(each: list[Way]) -> Iterator[list[Way]]:
-    """Apart what is always in one place, provided that this is no chance: a good part of all, of many places."""
-    places = Counter[str]()
-    for way in each:
-        places[way.get("place")] += way.count
-    total, place, count = sum(places.values()), "", 0
-    for text, number in places.most_common():
-        if text:
-            place, count = text, number
-            break
-    if not place or count < _LEAST or not _CONCENTRATED <= count / total < 1 - _FEW / 2 or len(places) < 3:
+    """Apart what is always in one place, provided that this is no chance: a good part of all, of several places."""
+    total, places = _count(each), _places(each)
+    place, count = next(iter(places.most_common(1)), ("", 0))
+    if count < _LEAST or not _CONCENTRATED <= count / total < 1 - _FEW / 2 or len(places) < 3:
         yield each
         return
-    yield [way for way in each if way.get("place") == place]
-    yield [way for way in each if way.get("place") != place]
+    yield [way for way in each if _has(way, place)]
+    yield [way for way in each if not _has(way, place)]
 
 
 def _acknowledged(ways: Iterable[Way]) -> Iterator[Bucket]:
@@ -446,6 +463,11 @@ def _named(bucket: Bucket) -> tuple[str, str]:
         unit = f"{first.get('unit')} itself"
         return unit, _title(blocks, f"{unit}: {_listed(fields['check'])}", _common_place(bucket.ways))
     names = sorted(fields["module"], key=lambda name: " or " in name)
+    vague = _count(way for way in bucket.ways if way.get("stage") == ITSELF)
+    if vague > (1 - _FEW) * bucket.count:  # the few that name a module may be chance
+        unit = f"{first.get('unit')} itself"
+        text = f"{unit}, {names[0]} in {bucket.count - vague} of {bucket.count}"
+        return unit, _title(blocks, text, _common_place(bucket.ways))
     stages = [stage for stage in fields["stage"] if stage != ITSELF]
     text = names[0] + (f": {_listed(stages)}" if stages else f": {_listed(fields['check'])}")
     return names[0], _title(blocks, text, _common_place(bucket.ways))
@@ -462,12 +484,9 @@ def _title(blocks: str, text: str, place: str) -> str:
 
 
 def _common_place(ways: Sequence[Way]) -> str:
-    """The place of at least three quarters of the failures."""
-    places = Counter[str]()
-    for way in ways:
-        places[way.get("place")] += way.count
-    place, count = places.most_common(1)[0]
-    return place if count >= max(2, (1 - _FEW) * sum(places.values())) else ""
+    """The places of at least three quarters of the failures."""
+    least = max(2, (1 - _FEW) * _count(ways))
+    return ", ".join(text for text, count in _places(ways).most_common() if count >= least)
 
 
 def _perhaps(bucket: Bucket, found: Sequence[Bucket]) -> int:

@@ -14,17 +14,29 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from assay.sim import shown
 from assay.sim.coverage.code import CodeCoverage
 from assay.sim.regress.record import PASSED, Regression, Result
+from assay.tb import report
 from assay.tb.errors import AssayError
-from assay.tb.report import CODE, COVERAGE
 
-__all__ = ["Bins", "Graded", "graded", "graded_file", "read_graded", "read_groups", "write_graded"]
+__all__ = [
+    "Bins",
+    "Graded",
+    "graded",
+    "graded_file",
+    "read_graded",
+    "read_groups",
+    "read_list",
+    "write_graded",
+]
+
+COVERAGE = "coverage"
+"""Why a run is worth keeping that has found no failure."""
 
 CODE_GROUP = "code"
 """The name under which `read_groups` gives points of the code; their bins are ``file:line kind what``."""
@@ -38,11 +50,11 @@ def read_groups(run: Path) -> Iterator[dict[str, Any]]:
 
     A file that is damaged counts for nothing: the verdict of the run is known without it.
     """
-    for path in sorted((run / COVERAGE).glob("*/*.json")):
+    for path in sorted((run / report.COVERAGE).glob("*/*.json")):
         with contextlib.suppress(OSError, ValueError):
             yield json.loads(path.read_text(encoding="utf-8"))
     code = CodeCoverage()
-    for number, path in enumerate(sorted((run / COVERAGE).glob(f"*/{CODE}.gz"))):
+    for number, path in enumerate(sorted((run / report.COVERAGE).glob(f"*/{report.CODE}.gz"))):
         with contextlib.suppress(AssayError):
             code.add(number, path, lambda name: Path(name).name)
     if code.points:
@@ -147,14 +159,14 @@ class Graded:
         seed: of it.
         adds: bins that it covers and none of those before it in the list.
         seconds: that it took.
-        why: "coverage", or what it found.
+        why: `COVERAGE`, or what it found.
     """
 
     entry: str
     seed: int
     adds: int
     seconds: float
-    why: str = "coverage"
+    why: str = COVERAGE
 
 
 @dataclass(frozen=True)
@@ -165,13 +177,17 @@ class _Candidate:
     mask: int
 
 
-def graded(regression: Regression) -> list[Graded]:
+def graded(regression: Regression, bins: int | None = None) -> list[Graded]:
     """A small set of runs that reaches all coverage that the regression's passed runs reach.
 
     Greedy by new bins for each second, then without those that later ones have made superfluous. The memory it takes
     is bounded by the number of bins, not of runs: for each bin the fastest few runs that cover it are looked at.
+
+    Args:
+        regression: its journal is read.
+        bins: how many there are, where that is known.
     """
-    bits = len(regression.bins())
+    bits = len(regression.bins()) if bins is None else bins
     names = [entry.name for entry in regression.header.entries]
     left = _candidates(regression.results(), bits)
     chosen: list[_Candidate] = []
@@ -275,16 +291,39 @@ def write_graded(path: Path, found: Sequence[Graded], regression: str, bins: int
     partial.replace(path)
 
 
+class GradedList(NamedTuple):
+    """The list of graded seeds.
+
+    Attributes:
+        regression: name of the one it was made from.
+        runs: in its order.
+    """
+
+    regression: str
+    runs: list[Graded]
+
+
 def read_graded(path: Path) -> list[tuple[str, int]]:
     """Entry and seed of each run of a list.
 
     Raises:
         AssayError: there is no such file, or it is damaged.
     """
+    if not path.exists():
+        raise AssayError(f"{shown(path)} does not exist; a regression that ends writes it")
+    return list(dict.fromkeys((run.entry, run.seed) for run in read_list(path).runs))
+
+
+def read_list(path: Path) -> GradedList:
+    """The list in a file; an empty one without the file.
+
+    Raises:
+        AssayError: it is damaged.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AssayError(f"{shown(path)} does not exist; a regression with coverage writes it") from None
+        return GradedList("", [])
     except (OSError, ValueError) as error:
         raise AssayError(
             f"{shown(path)} is no list of graded seeds: {error}; remove it, the next regression writes it"
@@ -300,5 +339,8 @@ def read_graded(path: Path) -> list[tuple[str, int]]:
                 f"{shown(path)}, run {number}: needs an entry, a text, and a seed, a number that is not negative; "
                 f"it is {json.dumps(run)[:80]}"
             )
-        found.append((entry, seed))
-    return list(dict.fromkeys(found))
+        adds, seconds = (run.get(key, 0) for key in ("adds", "seconds"))
+        if not all(isinstance(each, (int, float)) for each in (adds, seconds)):
+            raise AssayError(f"{shown(path)}, run {number}: adds and seconds must be numbers")
+        found.append(Graded(entry, seed, int(adds), float(seconds), str(run.get("why", COVERAGE))))
+    return GradedList(str(data.get("regression", "")), found)

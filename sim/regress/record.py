@@ -13,6 +13,7 @@ The journal's first line is a `Header`; then come, in the order in which they ar
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,6 +174,10 @@ class Regression:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         return read_lines(self.folder / JOURNAL)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """All lines but the first, as they are: who wants more than the results reads the journal once."""
+        return itertools.islice(self._lines(), 1, None)
 
     def results(self) -> Iterator[Result]:
         """The results, in the order in which they came."""

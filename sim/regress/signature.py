@@ -37,8 +37,11 @@ _MESSAGE = 300  #: characters of a message that are kept
 _ALSO = 4  #: other failures of a run that are kept
 _MOST_LANES = 64  #: of an axis that are kept
 
-_NAMES = re.compile(r"\b(layer|job|tile|play|tensor|network|program|node) (?:of )?[^\s,;:]+")
-_NUMBERS = re.compile(r"\b0x[0-9a-fA-F_]+|\b\d[\d,]*(?:\.\d+)?\b|(?<=[A-Za-z_])\d+\b")
+_NAMES = re.compile(
+    r"\b(layer|job|tile|play|tensor|network|program|node) "
+    r"(?:of )?(?!(?:began|ended|has|had|is|was|of|the|a|does|did)\b)[^\s,;:]+"
+)
+_NUMBERS = re.compile(r"\b0x[0-9a-fA-F_]+|\b\d+(?:,\d{3})*(?:\.\d+)?\b|(?<=[A-Za-z_])\d+\b")
 _MODULES = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b")
 _UNIT = re.compile(r"\b([A-Z]\w*|hart|unit|core) \d+\b")
 _HDL_ERROR = re.compile(
@@ -91,13 +94,15 @@ def signature_of_error(text: str) -> dict[str, Any]:
 
 def _signature(outcome: Outcome) -> dict[str, Any]:
     verdict = judge(outcome)
-    failures = [each for each in outcome.summary.get("failures") or [] if isinstance(each, Mapping)]
+    told = [each for each in outcome.summary.get("failures") or [] if isinstance(each, Mapping)]
+    # A fault that was planted may have hidden another one.
+    failures = [each["found"] if isinstance(each.get("found"), Mapping) else each for each in told]
     # The first failure is nearest to the cause, unless a later one alone knows who is to blame.
     failure = next((each for each in failures if each.get("cause")), failures[0] if failures else {})
     common = {
         "block": outcome.job.block.name,
         "time_ns": -1 if outcome.failure_ns is None else outcome.failure_ns,
-        "clocks": max(-1, verdict.clocks),
+        "clocks": max(-1, int(failure.get("cycle", -1))),
     }
     assertions = [each for problem in outcome.problems for each in _HDL_ERROR.finditer(problem)]
     if assertions and verdict.state == KILLED:
