@@ -130,13 +130,13 @@ class Workers:
                 silence_logs=logging.CRITICAL,
             )
             client = Client(self._cluster, set_as_default=False)
-            self._processes = _Processes(client.scheduler.address, where)
+            self._processes = _Processes(self._cluster.scheduler_address, where)
             return client
         if "://" not in where.cluster:
             return Client(_made(where.cluster), set_as_default=False, timeout=CONNECT_S)
         try:
             return Client(where.cluster, security=_security(where), set_as_default=False, timeout=CONNECT_S)
-        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without files
             reason = str(error).splitlines()[0] if str(error) else "no answer"
             raise AssayError(f"CLUSTER={where.cluster} cannot be reached: {reason}") from None
 

@@ -140,9 +140,7 @@ def begin(folder: Path, header: Header, archive: Archive) -> None:
         outputs.made(folder.parent)
         folder.mkdir()
     except FileExistsError:
-        raise AssayError(
-            f"{shown(folder)} exists; give another NAME, or resume it"
-        ) from None
+        raise AssayError(f"{shown(folder)} exists; give another NAME, or resume it") from None
     write(folder, archive)
     Lines(folder / JOURNAL).add(header.as_json())
 

@@ -145,7 +145,7 @@ class Result:
 
 
 _NEEDED = ("item", "entry", "seed", "state")
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     each.name: {} if each.name == "failure" else each.default
     for each in dataclasses.fields(Result)
     if each.name not in _NEEDED
