@@ -28,7 +28,7 @@ from typing import Any
 
 from assay.sim.regress.known import Known, find_known
 from assay.sim.regress.record import ERROR, LOST, PASSED, TIMEOUT, Header, Result
-from assay.sim.regress.signature import ITSELF
+from assay.sim.regress.signature import ITSELF, PLANTED
 
 __all__ = ["Bucket", "Way", "buckets", "way_of"]
 
@@ -226,10 +226,12 @@ def _ways(results: Iterable[Result], header: Header, known: Sequence[Known]) -> 
     return ways
 
 
-def _price(result: Result) -> tuple[float, float, float, int]:
-    """What makes a failure good to look at: few clocks to it, then a fast run."""
-    clocks, time_ns = (float(result.failure.get(name, -1)) for name in ("clocks", "time_ns"))
-    return (*(each if each >= 0 else float("inf") for each in (time_ns, clocks)), result.seconds, result.item)
+def _price(result: Result) -> tuple[bool, float, float, float, int]:
+    """What makes a failure good to look at: no fault that the test itself has planted, little simulated time and few
+    clocks to it, then a fast run."""
+    time_ns, clocks = (float(result.failure.get(name, -1)) for name in ("time_ns", "clocks"))
+    least = [each if each >= 0 else float("inf") for each in (time_ns, clocks)]
+    return bool(result.failure.get("planted")), least[0], least[1], result.seconds, result.item
 
 
 # -------------------------------------------------------------------------------------------------
@@ -375,7 +377,7 @@ def _is_order(way: Way) -> bool:
 
 def _is_planted(way: Way) -> bool:
     """Whether a test that plants a fault has found another one instead: that is no cause."""
-    return way.get("stage").startswith("the planted fault of ")
+    return way.get("stage").startswith(PLANTED)
 
 
 def _count(each: Iterable[Way]) -> int:
@@ -457,7 +459,7 @@ def _named(bucket: Bucket) -> tuple[str, str]:
         check = first.get("check") or first.get("kind")
         said = first.get("stage") if first.get("stage") != check else ""
         place = _common_place(bucket.ways)
-        text = ": ".join(filter(None, (check, said)))
+        text = said if said.startswith(check) else ": ".join(filter(None, (check, said)))
         return f"{first.get('block')}: {check}{f' {place}' if place else ''}", _title(blocks, text, place)
     if not fields["module"]:
         unit = f"{first.get('unit')} itself"

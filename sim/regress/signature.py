@@ -12,6 +12,7 @@ texts where nothing else is said:
 - ``at``: lanes of the beat that are unlike, axis to list of numbers; ``place``: the same as a class, such as
   ``lane 3``, ``last row``, ``every second lane``; empty: no pattern in this run;
 - ``also``: a list with ``check`` and ``module`` of the run's other failures, as one text each;
+- ``planted``: true where the test plants a fault of its own;
 - ``message``: for people; ``time_ns`` and ``clocks`` until the failure, numbers, -1: unknown.
 
 A key without content is left out.
@@ -28,10 +29,13 @@ from assay.sim.mutation.judge import CRASHED, FELL_OVER, KILLED, TIMED_OUT, judg
 from assay.sim.run import Outcome
 from assay.tb.report import headline
 
-__all__ = ["ITSELF", "normalised", "place_of", "signature", "signature_of_error"]
+__all__ = ["ITSELF", "PLANTED", "normalised", "place_of", "signature", "signature_of_error"]
 
 ITSELF = "itself"
 """The stage of a failure that is some unit's, of which no module is known."""
+
+PLANTED = "the planted fault of "
+"""So begins the message of a test that has not found its planted fault."""
 
 _MESSAGE = 300  #: characters of a message that are kept
 _ALSO = 4  #: other failures of a run that are kept
@@ -103,6 +107,8 @@ def _signature(outcome: Outcome) -> dict[str, Any]:
         "block": outcome.job.block.name,
         "time_ns": -1 if outcome.failure_ns is None else outcome.failure_ns,
         "clocks": max(-1, int(failure.get("cycle", -1))),
+        # The test has a fault of its own, which is no good to look at another one.
+        "planted": any("found" in each or str(each.get("message")).startswith(PLANTED) for each in told),
     }
     assertions = [each for problem in outcome.problems for each in _HDL_ERROR.finditer(problem)]
     if assertions and verdict.state == KILLED:
@@ -163,7 +169,7 @@ def _signature(outcome: Outcome) -> dict[str, Any]:
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value not in ("", [], {})}
+    return {name: value for name, value in values.items() if value is not False and value not in ("", [], {})}
 
 
 def _sentence(message: str) -> str:

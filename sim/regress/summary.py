@@ -111,6 +111,7 @@ def write_summary(
         "runs": len(best),
         "seconds": round(sum(each.seconds for each in best), 2),
         "bins": sum(each.adds for each in best),
+        "kept": "",
         "list": [vars(each) for each in best[:_EVENTS]],
     }
     if ended:

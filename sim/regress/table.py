@@ -67,7 +67,7 @@ class Table:
         self.bins: list[str] = []
         self.events: list[dict[str, Any]] = []
         places: dict[str, int] = {}
-        columns = {name: array(kind) for name, kind in COLUMNS.items()}
+        columns: dict[str, Any] = {name: array(kind) for name, kind in COLUMNS.items()}
         for line in regression.lines():
             if "bins" in line:
                 self.bins[line["bins"]["first"] :] = line["bins"]["names"]

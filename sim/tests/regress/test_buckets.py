@@ -147,6 +147,11 @@ def test_the_representative_is_the_shortest_run() -> None:
     assert (bucket.first, bucket.last) == (0, 2)
 
 
+def test_a_test_that_plants_a_fault_represents_no_other_one() -> None:
+    (bucket,) = made(word(module="m_a", time_ns=5, planted=True), word(module="m_a", time_ns=500))
+    assert bucket.replay == "replay 1"
+
+
 # -------------------------------------------------------------------------------------------------
 # Known failures
 # -------------------------------------------------------------------------------------------------

@@ -50,11 +50,14 @@ def test_the_numbers_of_a_summary_are_those_of_the_journal(tmp_path: Path) -> No
 
 
 def test_verdicts(tmp_path: Path) -> None:
-    folder = write(tmp_path / "good", 40)
+    folder = write(tmp_path / "first" / "good", 40)
     assert write_summary(folder)["verdict"] == "passed"
+    folder = write(tmp_path / "good", 40)
     whole = (folder / JOURNAL).read_text().splitlines(keepends=True)
     (folder / JOURNAL).write_text("".join(whole[:-1]))
     assert write_summary(folder)["verdict"] == "interrupted"
+    assert "interrupted" in write_page(folder).read_text()
+    assert not read_history(tmp_path, HEADER.started)
     (folder / JOURNAL).write_text(whole[0])
     assert write_summary(folder)["verdict"] == "nothing ran"
 
