@@ -95,14 +95,15 @@ def test_a_worker_with_other_tools_is_refused_by_name(night: Night, tmp_path: Pa
     icarus.chmod(0o755)
     path = f"{other}{os.pathsep}{os.environ['PATH']}"
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with scheduler(tmp_path) as address:
-        with program(*worker_words(address, tmp_path, "odd"), log=tmp_path / "odd.log", PATH=path, **cache):
-            process = night.start(
-                "--seeds", "6", "--filter", "counts", "--cluster", address, "--name", "mixed"
-            )
-            recorded_event(night, "mixed", "icarus 99.0, where the regression was begun with")
-            with program(*worker_words(address, tmp_path, "good"), log=tmp_path / "good.log", **cache):
-                text, _ = process.communicate(timeout=200)
+    with (
+        scheduler(tmp_path) as address,
+        program(*worker_words(address, tmp_path, "odd"), log=tmp_path / "odd.log", PATH=path, **cache),
+    ):
+        words = ["--seeds", "6", "--filter", "counts", "--cluster", address, "--name", "mixed"]
+        process = night.start(*words)
+        recorded_event(night, "mixed", "icarus 99.0, where the regression was begun with")
+        with program(*worker_words(address, tmp_path, "good"), log=tmp_path / "good.log", **cache):
+            text, _ = process.communicate(timeout=200)
     assert process.returncode == 0, text
     assert "is not used: icarus 99.0, where the regression was begun with" in text
     assert len(results(night.regression("mixed"))) == 6
