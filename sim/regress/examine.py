@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ BUCKETS = "buckets"
 """Folder of a regression: a folder for each bucket that was examined."""
 
 RECORD = "examined.json"
+
+_NOTE = 300  #: characters of what a case is shrunk to; its file has all of it
 
 Announce = Callable[[str], None]
 
@@ -123,7 +126,7 @@ def _shrink(
     record["replay"] = shrunk.replay
     record["links"].append({"name": "shrunk case", "path": str(path.relative_to(folder))})
     steps = "; ".join(plays.kind.describe(plays.read(job.block, path)))
-    record["note"] += f"; shrunk to: {steps}"
+    record["note"] += f"; shrunk to: {textwrap.shorten(steps, _NOTE, placeholder=' ...')}"
     if interrupted:
         raise KeyboardInterrupt
 

@@ -99,6 +99,8 @@ def told(summary: Mapping[str, Any], root: Path) -> list[str]:
             examined = bucket["examined"]
             if examined and not examined["reproduced"]:
                 facts.append(("", f"NOT REPRODUCIBLE: {examined['note']}"))
+            elif examined and examined["replay"]:
+                facts.append(("", f"{examined['replay']} (shrunk)"))
     if (more := len(summary["buckets"]) - _TOLD) > 0:
         facts.append(("", f"and {more} more buckets"))
     path = shown(root / KNOWN)

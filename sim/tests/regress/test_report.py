@@ -196,6 +196,37 @@ def test_the_page_filters_and_sorts_in_a_browser(tmp_path: Path) -> None:
 
 
 @needs_chromium
+def test_clicks_sort_filter_and_show_the_replay(tmp_path: Path) -> None:
+    pytest.importorskip("tornado")
+    from . import browser
+
+    folder = write(tmp_path / "night", 3000, one_fault)
+    write_summary(folder)
+    page = write_page(folder)
+    every = list(results(3000, one_fault))
+    first = "document.querySelector('#all tr[data-at]')"
+    with browser.opened(str(CHROMIUM), tmp_path / "browser", page) as seen:
+        for most in (True, False):  # the first click sorts falling, the second one rising
+            seen.value("document.querySelector('#all th[data-sort=clocks]').click()")
+            wanted = (max if most else min)(result.clocks for result in every)
+            assert seen.value(f"{first}.children[5].textContent") == str(wanted)
+        seen.value("input.value = 'failed mvu'; input.dispatchEvent(new Event('input'))")
+        wanted = [r for r in every if r.state == FAILED and ENTRIES[r.entry].block == "mvu"]
+        seen.wait(f"document.getElementById('count').textContent.startsWith('{len(wanted)} of 3,000')")
+        assert seen.value("location.hash") == "#filter=failed%20mvu&sort=clocks"
+        seen.value(f"{first}.click()")
+        least = min(wanted, key=lambda result: result.clocks)
+        assert seen.value("document.querySelector('#chosen pre').textContent") == least.replay
+        # A bucket's link shows its runs.
+        seen.value("document.querySelector('#b1 a').click()")
+        every_failed = sum(result.state == FAILED for result in every)
+        seen.wait(f"document.getElementById('count').textContent.startsWith('{every_failed:,} of 3,000')")
+        # The last run is at the end of the scroll bar.
+        seen.value("state.filter = ''; state.sort = ''; update(0); box.scrollTop = box.scrollHeight; draw()")
+        assert seen.value("[...document.querySelectorAll('#all tr[data-at]')].at(-1).dataset.at") == "2999"
+
+
+@needs_chromium
 def test_a_hundred_thousand_runs_open_sort_and_filter(tmp_path: Path) -> None:
     folder = write(tmp_path / "night", 100_000, bins=False)
     write_summary(folder)
