@@ -136,8 +136,10 @@ def relocated(entries: Sequence[Entry]) -> list[Entry]:
 def _assay() -> Iterator[tuple[str, Path]]:
     """Assay's own files: name in the archive, path."""
     if (ROOT / "Makefile").is_file():
+        made = tuple(f"sim/{name}/" for name in ("build", "runs", "reports"))  # git ignores them, where it is
         for name in sources(ROOT):
-            yield f"{CHECKOUT}/{name}", ROOT / name
+            if not name.startswith(made):
+                yield f"{CHECKOUT}/{name}", ROOT / name
     else:
         for folder in (*FOLDERS, "."):
             here = ROOT / folder

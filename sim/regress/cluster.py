@@ -12,6 +12,9 @@ import importlib
 import logging
 import os
 import queue
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +32,9 @@ from assay.tb.errors import AssayError
 
 CONNECT_S = 20
 """To reach a scheduler."""
+
+EARLY_S = 5
+"""A worker that ends sooner has not come to run an item."""
 
 SILENT_S = 60
 """After which a worker of the local cluster that says nothing is gone."""
@@ -77,6 +83,7 @@ class Workers:
     ) -> None:
         self._announce = announce
         self._cluster: Any = None
+        self._processes: _Processes | None = None
         self._client: Any = None
         self.refused: dict[str, str] = {}
         """Address of a worker that is not used to the reason."""
@@ -115,30 +122,32 @@ class Workers:
     def _connect(self, where: Where) -> Client:
         if not where.cluster:
             dask.config.set({"distributed.scheduler.allowed-failures": where.attempts - 1})
-            try:
-                self._cluster = LocalCluster(
-                    n_workers=where.jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",  # who reaches a worker's port can run what he wants
-                    dashboard_address=None,
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                    local_directory=str(where.cache / "dask"),
-                )
-            except (OSError, TimeoutError, RuntimeError) as error:
-                raise AssayError(f"no worker starts on this machine: {error}") from None
-            return Client(self._cluster, set_as_default=False)
+            self._cluster = LocalCluster(
+                n_workers=0,
+                protocol="tcp://",
+                host="127.0.0.1",  # who reaches a worker's port can run what he wants
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            client = Client(self._cluster, set_as_default=False)
+            self._processes = _Processes(self._cluster.scheduler_address, where)
+            return client
         if "://" not in where.cluster:
             return Client(_made(where.cluster), set_as_default=False, timeout=CONNECT_S)
         try:
             return Client(where.cluster, security=_security(where), set_as_default=False, timeout=CONNECT_S)
-        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without files
             reason = str(error).splitlines()[0] if str(error) else "no answer"
             raise AssayError(f"CLUSTER={where.cluster} cannot be reached: {reason}") from None
 
     def available(self) -> dict[str, int]:
-        """Address to number of threads, of the workers that are there and fit."""
+        """Address to number of threads, of the workers that are there and fit.
+
+        Raises:
+            AssayError: on this machine none starts.
+        """
+        if self._processes is not None:
+            self._processes.tend()
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         return {
             address: int(about["nthreads"])
@@ -198,9 +207,72 @@ class Workers:
                 if not self.local:
                     self._client.unregister_worker_plugin(self._name)
                 self._client.close(timeout=5)
+        if self._processes is not None:
+            self._processes.end()
         with contextlib.suppress(Exception):
             if self._cluster is not None:
                 self._cluster.close(timeout=10)
+
+
+class _Processes:
+    """The workers of this machine, each a process that is replaced when it ends.
+
+    Dask's own nanny gives up a worker that ends while it starts, as one does whose first item takes it along.
+
+    Args:
+        scheduler: its address.
+        where: how many, and the folder of their logs.
+    """
+
+    def __init__(self, scheduler: str, where: Where) -> None:
+        self._scheduler = scheduler
+        self._folder = where.cache / "dask"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._early = 0
+        self._running = [self._start(number) for number in range(where.jobs)]
+
+    def _start(self, number: int) -> tuple[subprocess.Popen[bytes], float]:
+        words = [sys.executable, "-m", "distributed.cli.dask_worker", self._scheduler, "--no-nanny"]
+        words += ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--host", "127.0.0.1"]
+        words += ["--death-timeout", "60", "--local-directory", str(self._folder)]
+        with self._log(number).open("wb") as log:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is not for them
+            )
+        return process, time.monotonic()
+
+    def _log(self, number: int) -> Path:
+        return self._folder / f"worker-{os.getpid()}-{number}.log"
+
+    def tend(self) -> None:
+        """Replace those that have ended.
+
+        Raises:
+            AssayError: one after the other ends at once.
+        """
+        for number, (process, begun) in enumerate(self._running):
+            if process.poll() is None:
+                continue
+            self._early = self._early + 1 if time.monotonic() - begun < EARLY_S else 0
+            if self._early > 3 * len(self._running) + 3:
+                said = self._log(number).read_text(errors="replace").strip().splitlines()
+                raise AssayError(f"no worker starts on this machine: {said[-1] if said else 'no message'}")
+            self._running[number] = self._start(number)
+
+    def end(self) -> None:
+        """End them."""
+        for process, _ in self._running:
+            process.terminate()
+        for number, (process, _) in enumerate(self._running):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+            self._log(number).unlink(missing_ok=True)
 
 
 def _made(name: str) -> Any:

@@ -9,19 +9,18 @@ import importlib.util
 import os
 import re
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.sim import ROOT, outputs, project
 from assay.sim.commands import command
-from assay.sim.job import LARGEST_SEED, choose_seed
+from assay.sim.job import LARGEST_SEED, Job, choose_seed
 from assay.sim.mutation.command import number
 from assay.sim.options import by_variable
-from assay.sim.regress.plan import Items, Plan, Run, read_plan, seconds, seeds_of
-from assay.sim.regress.record import Header, Regression
+from assay.sim.regress.plan import Items, Plan, Run, item_of, read_plan, seconds, seeds_of
+from assay.sim.regress.record import PASSED, Entry, Header, Regression
 from assay.tb.block import Block
 from assay.tb.errors import AssayError, MissingExtra, unknown
 
@@ -97,6 +96,7 @@ def regress(
     if missing:
         raise MissingExtra(f"a regression needs {' and '.join(missing)}; install it with: {INSTALL}")
     from assay.sim.regress import archive, cluster, engine  # Dask takes a second to import
+    from assay.sim.regress.report import make_report
 
     names = _names(arguments)
     home = engine.root(_any_block(names, blocks))
@@ -111,48 +111,48 @@ def regress(
     for name in sorted(set(items.dropped)):
         announce(f"{name} is in the list of seeds, but no test of this plan; it is left out")
     where = _where(arguments, home)
-    if arguments.resume:
-        packed = archive.read(folder)
-    else:
-        packed = archive.pack(blocks.values(), items.entries)
-        engine.begin(folder, _header(folder.name, items, packed, blocks), packed)
-    with engine.held(folder):
-        announce(f"regression {folder.name}: {_described(items)}")
-        announce(f"to go on if it is interrupted: {_resume(folder.name, names, blocks)}")
+    with contextlib.ExitStack() as stack:
+        if arguments.resume:
+            stack.enter_context(engine.held(folder))
+            packed, header = archive.read(folder), Regression(folder).header
+        else:
+            packed = archive.pack(blocks.values(), items.entries)
+            header = _header(folder.name, items, packed, blocks)
         settings = {
-            "versions": Regression(folder).header.versions,
+            "versions": header.versions,
             "disk": number("DISK", arguments.disk, float, 0, 1 << 30) * 1e6,
             "memory": number("MEMORY", arguments.memory, float, 0, 1 << 30) * 1e6,
         }
+        workers = cluster.Workers(where, packed, settings, announce)
+        stack.callback(workers.close)
+        if not arguments.resume:
+            engine.begin(folder, header, packed)
+            stack.enter_context(engine.held(folder))
+        announce(f"regression {folder.name}: {_described(items)}")
+        announce(f"to go on if it is interrupted: {_resume(folder.name, names, blocks)}")
         ended: KeyboardInterrupt | AssayError | None = None
-        with contextlib.ExitStack() as stack:
-            try:
-                with _unheard(signal.SIGINT):  # the workers inherit it: Ctrl-C is this process's alone
-                    workers = cluster.Workers(where, packed, settings, announce)
-                stack.callback(workers.close)
-                run = engine.Engine(folder, items, blocks, workers, announce)
-                run.run()
-                run.event("ended", run.progress)
-            except (KeyboardInterrupt, AssayError) as error:
-                ended = error
-                engine.note(folder, "interrupted", str(error) or "by its user")
-                announce("interrupted: what has run is reported")
-        status = _report(folder, arguments, blocks, ended is not None, announce)
+        try:
+            run = engine.Engine(folder, items, blocks, workers, announce)
+            run.run()
+            run.event("ended", run.progress)
+        except (KeyboardInterrupt, AssayError) as error:
+            ended = error
+            engine.note(folder, "interrupted", str(error) or "by its user")
+            announce("interrupted: what has run is reported")
+        workers.stop()
+        workers.close()
+        root = next(blocks[entry.block].root for entry in items.entries if entry.block in blocks)
+
+        def job(entry: Entry, seed: int) -> Job:
+            return item_of(entry, blocks).job(seed)
+
+        minutes = number("MINUTES", arguments.minutes, float, 0, 1 << 20)
+        # Who interrupts wants the report, not more runs.
+        summary = make_report(folder, root, job, -1 if ended is not None else minutes, announce)
         if ended is not None:
             announce(f"to go on: {_resume(folder.name, names, blocks)}")
             raise ended
-    return status
-
-
-def _report(
-    folder: Path,
-    arguments: argparse.Namespace,
-    blocks: Mapping[str, Block],
-    interrupted: bool,
-    announce: Announce,
-) -> int:
-    """Make all that is made of a journal; the exit status."""
-    return 0
+    return int(summary["verdict"] != PASSED)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -308,13 +308,3 @@ def _list(items: Items) -> int:
 def _resume(name: str, names: tuple[str, ...], blocks: Mapping[str, Block]) -> str:
     block = _any_block(names, blocks) or next(iter(blocks.values()))
     return command("regress", block, {"RESUME": name})
-
-
-@contextlib.contextmanager
-def _unheard(number: signal.Signals) -> Iterator[None]:
-    """In the block, a signal is ignored, also by the processes that are started."""
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

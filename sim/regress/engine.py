@@ -49,8 +49,8 @@ Announce = Callable[[str], None]
 PROGRESS_S = 10
 """Seconds between two lines of progress."""
 
-NO_WORKERS_S, NO_LOCAL_WORKERS_S = 120, 15
-"""After which a regression without workers ends; those of this machine come back within seconds."""
+NO_WORKERS_S, ALL_REFUSED_S = 120, 10
+"""After which a regression without workers ends, and one on this machine that has refused some."""
 
 KEPT_FAILURES, KEPT_PER_ENTRY = 500, 5
 """Folders of failed runs that a regression keeps, in all and of each row of its table; the rest have their line."""
@@ -140,9 +140,7 @@ def begin(folder: Path, header: Header, archive: Archive) -> None:
         outputs.made(folder.parent)
         folder.mkdir()
     except FileExistsError:
-        raise AssayError(
-            f"{shown(folder)} exists; give another NAME, or go on with RESUME={folder.name}"
-        ) from None
+        raise AssayError(f"{shown(folder)} exists; give another NAME, or resume it") from None
     write(folder, archive)
     Lines(folder / JOURNAL).add(header.as_json())
 
@@ -243,9 +241,7 @@ class Engine:
                 alone_since = None
             elif alone_since is None:
                 alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > (
-                NO_LOCAL_WORKERS_S if self._workers.local else NO_WORKERS_S
-            ):
+            elif time.monotonic() - alone_since > self._patience():
                 raise AssayError(self._no_workers())
             answers = self._workers.ended(1.0)
             for key, answer in answers:
@@ -257,6 +253,10 @@ class Engine:
             if time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
                 self._announce(self.progress)
+
+    def _patience(self) -> float:
+        """Seconds to wait for workers. Those of this machine come back when they end, but not when they are refused."""
+        return ALL_REFUSED_S if self._workers.local and self._workers.refused else NO_WORKERS_S
 
     def _no_workers(self) -> str:
         refused = len(self._workers.refused)

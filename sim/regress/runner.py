@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from assay.golden import GoldenError
@@ -25,14 +25,14 @@ from assay.sim.forking import ForkingSimulator
 from assay.sim.items import Item
 from assay.sim.job import Job
 from assay.sim.process import Stopped, Stopper
+from assay.sim.regress.grades import read_groups
 from assay.sim.regress.plan import item_of
 from assay.sim.regress.record import ERROR, FAILED, PASSED, Entry
 from assay.sim.regress.signature import signature, signature_of_error
-from assay.sim.run import Outcome, run_job
+from assay.sim.run import run_job
 from assay.sim.simulators import find_simulator
 from assay.tb.block import SIMULATORS, Block
 from assay.tb.errors import AssayError, MissingTool, sentence
-from assay.tb.report import COVERAGE
 
 PACKAGES = ("cocotb", "numpy", "pyuvm")
 """Whose versions decide on what a run does, beside the simulators and Python."""
@@ -101,7 +101,7 @@ class Runner:
             },
         }
         if outcome.passed:
-            answer["groups"] = list(_groups(outcome))
+            answer["groups"] = list(read_groups(outcome.folder))
             shutil.rmtree(outcome.folder, ignore_errors=True)
         else:
             answer["failure"] = signature(outcome)
@@ -111,12 +111,6 @@ class Runner:
     def close(self) -> None:
         """End the simulator that is kept ready."""
         self._simulator.close()
-
-
-def _groups(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """The cover groups that the tests of a run have left."""
-    for path in sorted((outcome.folder / COVERAGE).glob("*/*.json")):
-        yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def main() -> int:

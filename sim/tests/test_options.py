@@ -22,7 +22,10 @@ from assay.tb.block import Block, Data
 from assay.tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
 from assay.tb.options import Option
 
-COMMANDS = ("run", "run-elf", "soak", "waves", "bench", "coverage", "mutate", "mutate-golden", "keep")
+COMMANDS = (
+    *("run", "run-elf", "soak", "waves", "bench", "coverage", "mutate", "mutate-golden", "keep", "regress"),
+)
+"""Whose help texts name every option."""
 
 
 @pytest.fixture(autouse=True)

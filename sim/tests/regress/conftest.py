@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,19 +27,19 @@ class Night:
         self.folder = folder
         shutil.copytree(NIGHT, folder)
 
-    def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
-        """A regression in a process of its own."""
+    def start(self, *words: str, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[str]:
+        """A regression in a process of its own; words before it start it elsewhere."""
         environment = {
             name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "ASSAY_"))
         }
         return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "regress", *words],
+            [*before, sys.executable, "-c", COMMAND, "regress", *words],
             cwd=self.folder,
             env=environment | {"XDG_CACHE_HOME": str(self.folder / "cache")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,  # type: ignore[call-overload]
+            **options,
         )
 
     def run(self, *words: str, timeout: float = 300) -> tuple[int, str]:

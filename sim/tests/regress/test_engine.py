@@ -175,7 +175,7 @@ def test_a_worker_that_is_not_fit_gets_nothing_more(tmp_path: Path) -> None:
 
 
 def test_no_worker_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.sim.regress.engine.NO_LOCAL_WORKERS_S", 0.1)
+    monkeypatch.setattr("assay.sim.regress.engine.ALL_REFUSED_S", 0.1)
     workers = Fake(lambda order, beside: {"unfit": "too little memory", "worker": f"w{len(workers.refused)}"})
     items = made(tmp_path / "r", 4)
     with pytest.raises(AssayError, match="no worker is left that can run items: 2 were refused"):
@@ -214,7 +214,7 @@ def test_two_at_a_time_are_refused(tmp_path: Path) -> None:
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:
     made(tmp_path / "r", 1)
-    with pytest.raises(AssayError, match="exists; give another NAME, or go on with RESUME=r"):
+    with pytest.raises(AssayError, match="exists; give another NAME, or resume it"):
         made(tmp_path / "r", 1)
 
 
