@@ -48,6 +48,9 @@ FOUND_SEEDS = Path("tb") / "found_seeds.jsonl"
 SEEDS_KEPT = 10
 """Of a bucket in `FOUND_SEEDS`: its representative, then one for each test, then others."""
 
+_STATES = ("started", "resumed", "interrupted", "ended")
+"""Events that say how far a regression is; workers come and go at any time."""
+
 _SLOWEST = 20
 _MISSED = 200  #: bins of a group that no run has covered, that are named
 _SEEDS_SHOWN = 20
@@ -81,7 +84,8 @@ def write_summary(
         found = buckets(regression.results(), header, known)
     table = Table(regression, {id_: bucket.number for bucket in reversed(found) for id_ in way_ids(bucket)})
     events, names = table.events, table.bins
-    ended = bool(events) and events[-1]["event"] == "ended"
+    states = [event["event"] for event in events if event["event"] in _STATES]
+    ended = states[-1:] == ["ended"]
     earlier = read_history(home, header.started)
     summary: dict[str, Any] = {
         "name": header.name,

@@ -51,6 +51,8 @@ def test_the_numbers_of_a_summary_are_those_of_the_journal(tmp_path: Path) -> No
 
 def test_verdicts(tmp_path: Path) -> None:
     folder = write(tmp_path / "first" / "good", 40)
+    with (folder / JOURNAL).open("a") as file:
+        file.write('{"event":"worker","at":1,"text":"left"}\n')
     assert write_summary(folder)["verdict"] == "passed"
     folder = write(tmp_path / "good", 40)
     whole = (folder / JOURNAL).read_text().splitlines(keepends=True)
