@@ -76,6 +76,12 @@ def test_one_of_two_suspects_joins_the_one_that_others_blame() -> None:
     assert sorted(bucket.count for bucket in found) == [1, 2]
 
 
+def test_an_assertion_joins_the_module_that_its_run_blames_beside_it() -> None:
+    said = {"block": "mvu", "kind": "assertion", "check": "assertion: held", "module": "fifo"}
+    assert len(made(word(module="mvu_post"), said)) == 2
+    assert len(made(word(module="mvu_post"), {**said, "also": ["mismatch: trc; mvu_post"]})) == 1
+
+
 def test_a_unit_joins_its_only_module_unless_its_lane_says_otherwise() -> None:
     blamed = [word(module="mvu_post", unit="MVU", place=f"lane {n}") for n in range(4)]
     vague = word(stage=ITSELF, unit="MVU")
