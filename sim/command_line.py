@@ -284,7 +284,7 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     _add_top(regressing, None)
     for option in regression.OPTIONS:
         _add(regressing, option, option.default or None)
-    regression.add_arguments(regressing, _variable("RESUME"))
+    regression.add_arguments(regressing, _variable("RESUME"), _not_empty)
     regressing.set_defaults(command=_regress)
 
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")

@@ -62,11 +62,19 @@ OPTIONS = (
 """Of make's variables, beside those of the block and RESUME."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, resume: str | None) -> None:
-    """The command's own arguments; what has a variable of make's alone is in `OPTIONS`."""
+def add_arguments(
+    parser: argparse.ArgumentParser, resume: str | None, not_empty: Callable[[str], str]
+) -> None:
+    """The command's own arguments; what has a variable of make's alone is in `OPTIONS`.
+
+    Args:
+        resume: what RESUME holds.
+        not_empty: reads a text.
+    """
     parser.add_argument(
         "--resume",
         nargs="?",
+        type=not_empty,
         const=LAST,
         default=resume,
         metavar="NAME",

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from assay.sim import ROOT, command_line
 from assay.sim.command_line import OVERRIDES, main
 from assay.sim.job import LARGEST_SEED, Job
-from assay.sim.options import MAKE_ONLY, MAY_BE_EMPTY, MUTATION_OPTIONS, OPTIONS, RENAMED, SYNONYMS, VARIABLES
+from assay.sim.options import (
+    MAKE_ONLY,
+    MAY_BE_EMPTY,
+    MUTATION_OPTIONS,
+    OPTIONS,
+    REGRESS_OPTIONS,
+    RENAMED,
+    SYNONYMS,
+    VARIABLES,
+)
 from assay.tb.block import Block, Data
 from assay.tb.capabilities import PlaysVectorSets, RunsNetworks, RunsPrograms, Soaks
 from assay.tb.options import Option
@@ -130,6 +139,7 @@ def test_empty_option_is_refused(option: Option, value: str, capsys: pytest.Capt
         "SEEDS": "coverage",
         "NAME": "keep",
         **{each.variable: "mutate" for each in MUTATION_OPTIONS},
+        **{each.variable: "regress" for each in REGRESS_OPTIONS},
     }
     with pytest.raises(SystemExit) as ended:
         main([others.get(option.variable, "run"), option.flag, value])
