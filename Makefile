@@ -132,6 +132,10 @@ prove: $(FORMAL_ENVIRONMENT) ## Prove properties of the RTL for all inputs, and 
 mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all blocks, and report which the tests find
 	@$(PY) -m sim mutate
 
+.PHONY: differential
+differential: $(ENVIRONMENT) ## Run TOPLEVEL, or all blocks, in four builds that must agree in every word and clock
+	@$(PY) -m sim differential
+
 .PHONY: synth
 synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
 	@$(PY) -m sim synth $(if $(UPDATE),--update)

@@ -18,7 +18,7 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, shrink, waves
+from assay.sim import ROOT, bench, cycle, differential, lint, outputs, project, shown, shrink, waves
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
@@ -48,7 +48,7 @@ INTERRUPTED = 130
 
 BROKEN_PIPE = 141
 
-REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA")
+REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA", "COMPILE_ARGS")
 """Options that may be repeated; their variables hold a list."""
 
 OVERRIDES = "ASSAY_OVERRIDES"
@@ -278,6 +278,16 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     mutation.add_arguments(mutating)
     mutating.set_defaults(command=_mutate)
 
+    differing = add("differential", differential.HELP)
+    _add_top(differing, None)
+    _add(differing, by_variable("SEED")._replace(text="seed of all runs"), differential.SEED)
+    _add(differing, by_variable("PARAMS"))
+    differing.set_defaults(
+        command=lambda arguments, blocks: differential.differential(
+            arguments, blocks, lambda block: _parameters(arguments, block), _seed(arguments), _announce
+        )
+    )
+
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
     _add_top(synthesis, None)
     _add(synthesis, by_variable("PARAMS"))
@@ -341,7 +351,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that runs a simulation."""
     _add_sim(parser)
     _add_build(parser)
-    for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM", "COVERAGE"):
+    for name in ("DEFINES", "DATA", "COMPILE_ARGS", "WAVES", "GUI", "XRANDOM", "WORDS", "COVERAGE"):
         _add(parser, by_variable(name))
 
 
@@ -551,6 +561,8 @@ def _assemble(
         given=given,
         x_random=arguments.x_random or _switch("XRANDOM"),
         coverage=arguments.coverage or _switch("COVERAGE"),
+        compile_args=tuple(_words(arguments, "COMPILE_ARGS")),
+        words=arguments.words or _switch("WORDS"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )
     if job.coverage and job.simulator == "icarus":

@@ -52,6 +52,13 @@ RUN_OPTIONS = (
         "file that the HDL reads; several in DATA with spaces, or with --data repeated",
     ),
     Option(
+        "COMPILE_ARGS",
+        "--compile-arg",
+        "FLAG",
+        "flag for the simulator's compiler, such as -O0; several in COMPILE_ARGS with spaces, or with --compile-arg=FLAG "
+        "repeated",
+    ),
+    Option(
         "BLOCKS",
         "--blocks",
         "FOLDER",
@@ -76,6 +83,12 @@ OUTPUT_OPTIONS = (
         "--coverage",
         "",
         "Verilator: count what of the RTL is executed, in another build; `make coverage` reports it",
+    ),
+    Option(
+        "WORDS",
+        "--words",
+        "",
+        "record each word at each port with its time, in another build; each simulator then does Icarus's amount of work",
     ),
     Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
