@@ -136,6 +136,14 @@ mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all
 differential: $(ENVIRONMENT) ## Run TOPLEVEL, or all blocks, in four builds that must agree in every word and clock
 	@$(PY) -m sim differential
 
+.PHONY: fuzz
+fuzz: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Change files of every form that users give; each must be read or refused
+	@$(PY) -m sim fuzz
+
+.PHONY: nightly
+nightly: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run every campaign in turn, within MINUTES (default: 8 hours)
+	@$(PY) -m sim nightly
+
 .PHONY: synth
 synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
 	@$(PY) -m sim synth $(if $(UPDATE),--update)

@@ -18,12 +18,25 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import ROOT, bench, cycle, differential, lint, outputs, project, shown, shrink, waves
+from assay.sim import (
+    ROOT,
+    bench,
+    cycle,
+    differential,
+    lint,
+    nightly,
+    outputs,
+    project,
+    shown,
+    shrink,
+    waves,
+)
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
 from assay.sim.debug import command as debug
 from assay.sim.engine import GOLDEN, engines, model_class
+from assay.sim.fuzz import command as fuzzing
 from assay.sim.job import Job, choose_seed
 from assay.sim.mutation import command as mutation
 from assay.sim.mutation.golden import command as golden_mutation
@@ -286,6 +299,22 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         command=lambda arguments, blocks: differential.differential(
             arguments, blocks, lambda block: _parameters(arguments, block), _seed(arguments), _announce
         )
+    )
+
+    fuzz = add("fuzz", fuzzing.HELP)
+    _add(fuzz, by_variable("SEED")._replace(text="seed of the series of files"))
+    _add(fuzz, by_variable("MINUTES")._replace(text="time after which it ends; 0: no limit"), fuzzing.MINUTES)
+    fuzzing.add_arguments(fuzz)
+    fuzz.set_defaults(command=lambda arguments, blocks: fuzzing.fuzz(arguments, _seed(arguments), _announce))
+
+    night = add("nightly", nightly.HELP)
+    _add(night, by_variable("SEED")._replace(text="seed of all steps (default: the day's)"))
+    _add(night, by_variable("MINUTES")._replace(text="time of all steps together"), nightly.MINUTES)
+    _add(night, by_variable("DAY")._replace(text="chooses the samples of mutants (default: today's date)"))
+    _add(night, by_variable("BLOCKS"))
+    nightly.add_arguments(night)
+    night.set_defaults(
+        command=lambda arguments, blocks: nightly.nightly(arguments, blocks, arguments.seed, _announce)
     )
 
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")

@@ -55,8 +55,8 @@ RUN_OPTIONS = (
         "COMPILE_ARGS",
         "--compile-arg",
         "FLAG",
-        "flag for the simulator's compiler, such as -O0; several in COMPILE_ARGS with spaces, or with --compile-arg=FLAG "
-        "repeated",
+        "flag for the simulator's compiler, such as -O0; several in COMPILE_ARGS with spaces, or with "
+        "--compile-arg=FLAG repeated",
     ),
     Option(
         "BLOCKS",
@@ -88,7 +88,7 @@ OUTPUT_OPTIONS = (
         "WORDS",
         "--words",
         "",
-        "record each word at each port with its time, in another build; each simulator then does Icarus's amount of work",
+        "record each word at each port with its time, in another build; simulators then do the same amount of work",
     ),
     Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
@@ -110,8 +110,8 @@ MUTATION_OPTIONS = (
         "MINUTES",
         "--minutes",
         "N",
-        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`: time "
-        "after which it ends (default there: 5)",
+        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`, "
+        "`fuzz`, `nightly`: time after which it ends (default there: 5, 10, 480)",
         "0",
     ),
     Option(

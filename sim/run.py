@@ -531,9 +531,11 @@ def read_results(path: Path) -> list[TestResult]:
         status = "failed" if problem is not None else "skipped" if skipped is not None else "passed"
         properties = {item.get("name"): item.get("value") for item in case.iter("property")}
         message = "" if problem is None else (problem.get("message") or problem.text or "")
-        results.append(
-            TestResult(case.get("name", ""), status, message, float(properties.get("sim_time_stop") or 0))
-        )
+        try:
+            stop_ns = float(properties.get("sim_time_stop") or 0)
+        except ValueError:  # the file was altered
+            return []
+        results.append(TestResult(case.get("name", ""), status, message, stop_ns))
     return results
 
 
@@ -544,7 +546,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
         return {}
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFailed(f"the bench left a summary that is not JSON, {shown(path)}: {error}") from None
     if not isinstance(summary, dict):
         raise RunFailed(f"the bench left a summary that is not a dictionary: {shown(path)}")
