@@ -35,6 +35,9 @@ MINUTES = "480"
 
 INTERRUPTED = 130
 
+SHOWN = 160
+"""Characters of a step's last line that the report shows; all of it is in the log."""
+
 GRACE = 1.2
 """A step that ends by itself may take so much of its time, and `GRACE_SECONDS` more, before it is stopped."""
 
@@ -195,7 +198,7 @@ def nightly(
         )
     write_json(folder / "nightly.json", {"seed": night.seed, "day": day, "steps": list(map(asdict, results))})
     for result in results:
-        told = f"; {result.said}" if result.said and not result.passed else ""
+        told = f"; {result.said[:SHOWN]}" if result.said and not result.passed else ""
         where = f"  {result.report}" if result.report else ""
         announce(f"  {result.step:<14} {result.verdict:<14} {_duration(result.seconds):>8}{where}{told}")
     passed = sum(result.passed for result in results)
