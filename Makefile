@@ -138,6 +138,18 @@ mutate: $(MUTATION_ENVIRONMENT) ## Make faults in the RTL of TOPLEVEL, or of all
 regress: $(REGRESSION_ENVIRONMENT) ## Run many seeds of many tests, here or on a cluster; one page of what failed
 	@$(PY) -m sim regress
 
+.PHONY: differential
+differential: $(ENVIRONMENT) ## Run TOPLEVEL, or all blocks, in four builds that must agree in every word and clock
+	@$(PY) -m sim differential
+
+.PHONY: fuzz
+fuzz: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Change files of every form that users give; each must be read or refused
+	@$(PY) -m sim fuzz
+
+.PHONY: nightly
+nightly: $(ENVIRONMENT) $(TEST_ENVIRONMENT) ## Run every campaign in turn, within MINUTES (default: 8 hours)
+	@$(PY) -m sim nightly
+
 .PHONY: synth
 synth: $(FORMAL_ENVIRONMENT) ## Synthesise TOPLEVEL, or all blocks, to gates and compare area and paths with the baseline
 	@$(PY) -m sim synth $(if $(UPDATE),--update)

@@ -87,17 +87,20 @@ class BuildSpec:
     x_random: bool = False
     coverage: bool = False
     """Count what of the RTL is executed (`sim.coverage`); Verilator only."""
+    compile_args: tuple[str, ...] = ()
+    """Further flags of the simulator's compiler, after the project's own, which they may undo."""
 
     def flags(self) -> list[str]:
         """The simulator's compile flags, paths apart."""
         if self.simulator.name == "icarus":
-            return list(ICARUS_FLAGS)
+            return [*ICARUS_FLAGS, *self.compile_args]
         return [
             *VERILATOR_FLAGS,
             *(VERILATOR_X_RANDOM if self.x_random else VERILATOR_X_FAST),
             *(["--timing"] if self.timing else ["--no-timing"]),
             *([f"--trace-{self.trace}", *VERILATOR_TRACE] if self.trace else []),
             *(VERILATOR_COVERAGE if self.coverage else []),
+            *self.compile_args,
         ]
 
     @property
@@ -233,6 +236,7 @@ def _extras(spec: BuildSpec) -> str:
     words += ["with probes"] if spec.probed and not spec.trace else []
     words += ["with random initial values"] if spec.x_random else []
     words += ["with coverage"] if spec.coverage else []
+    words += [f"with {' '.join(spec.compile_args)}"] if spec.compile_args else []
     return ", " + ", ".join(words) if words else ""
 
 
@@ -407,6 +411,8 @@ class _RuntimeObjects:
         self.announce = announce
         tools = spec.tools()
         parts = [tools["simulator"], tools["compiler"], tools["makefile"], RUNTIME_FLAGS, MAIN_FLAGS]
+        # Flags that a user hands to g++ compile the library, too.
+        parts += [spec.compile_args] if "-CFLAGS" in spec.compile_args else []
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         self.folder = spec.root / f"verilated-{key}"
 

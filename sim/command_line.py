@@ -18,12 +18,25 @@ from typing import Any
 from assay.golden import GoldenError
 from assay.golden.compare import Acceptance
 from assay.golden.lowering import Lowering
-from assay.sim import ROOT, bench, cycle, lint, outputs, project, shown, shrink, waves
+from assay.sim import (
+    ROOT,
+    bench,
+    cycle,
+    differential,
+    lint,
+    nightly,
+    outputs,
+    project,
+    shown,
+    shrink,
+    waves,
+)
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
 from assay.sim.debug import command as debug
 from assay.sim.engine import GOLDEN, engines, model_class
+from assay.sim.fuzz import command as fuzzing
 from assay.sim.job import Job, choose_seed, prepare
 from assay.sim.mutation import command as mutation
 from assay.sim.mutation.golden import command as golden_mutation
@@ -49,7 +62,7 @@ INTERRUPTED = 130
 
 BROKEN_PIPE = 141
 
-REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA")
+REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA", "COMPILE_ARGS")
 """Options that may be repeated; their variables hold a list."""
 
 OVERRIDES = "ASSAY_OVERRIDES"
@@ -287,6 +300,32 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     regression.add_arguments(regressing, _variable("RESUME"), _not_empty)
     regressing.set_defaults(command=_regress)
 
+    differing = add("differential", differential.HELP)
+    _add_top(differing, None)
+    _add(differing, by_variable("SEED")._replace(text="seed of all runs"), differential.SEED)
+    _add(differing, by_variable("PARAMS"))
+    differing.set_defaults(
+        command=lambda arguments, blocks: differential.differential(
+            arguments, blocks, lambda block: _parameters(arguments, block), _seed(arguments), _announce
+        )
+    )
+
+    fuzz = add("fuzz", fuzzing.HELP)
+    _add(fuzz, by_variable("SEED")._replace(text="seed of the series of files"))
+    _add(fuzz, by_variable("MINUTES")._replace(text="time after which it ends; 0: no limit"), fuzzing.MINUTES)
+    fuzzing.add_arguments(fuzz)
+    fuzz.set_defaults(command=lambda arguments, blocks: fuzzing.fuzz(arguments, _seed(arguments), _announce))
+
+    night = add("nightly", nightly.HELP)
+    _add(night, by_variable("SEED")._replace(text="seed of all steps (default: the day's)"))
+    _add(night, by_variable("MINUTES")._replace(text="time of all steps together"), nightly.MINUTES)
+    _add(night, by_variable("DAY")._replace(text="chooses the samples of mutants (default: today's date)"))
+    _add(night, by_variable("BLOCKS"))
+    nightly.add_arguments(night)
+    night.set_defaults(
+        command=lambda arguments, blocks: nightly.nightly(arguments, blocks, arguments.seed, _announce)
+    )
+
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
     _add_top(synthesis, None)
     _add(synthesis, by_variable("PARAMS"))
@@ -350,7 +389,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that runs a simulation."""
     _add_sim(parser)
     _add_build(parser)
-    for name in ("DEFINES", "DATA", "WAVES", "GUI", "XRANDOM", "COVERAGE"):
+    for name in ("DEFINES", "DATA", "COMPILE_ARGS", "WAVES", "GUI", "XRANDOM", "WORDS", "COVERAGE"):
         _add(parser, by_variable(name))
 
 
@@ -529,6 +568,8 @@ def _assemble(
         given=given,
         x_random=arguments.x_random or _switch("XRANDOM"),
         coverage=arguments.coverage or _switch("COVERAGE"),
+        compile_args=tuple(_words(arguments, "COMPILE_ARGS")),
+        words=arguments.words or _switch("WORDS"),
         waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
     )
     if job.coverage and job.simulator == "icarus":

@@ -12,7 +12,7 @@ from assay.sim import ROOT, project
 from assay.sim.options import OPTIONS
 from assay.tb.block import Block
 
-LISTS = ("PARAMS", "COCOTB_TESTCASE", "DEFINES", "DATA")
+LISTS = ("PARAMS", "COCOTB_TESTCASE", "DEFINES", "DATA", "COMPILE_ARGS")
 """Variables that hold a list."""
 
 
@@ -40,7 +40,11 @@ def command(goal: str, block: Block, words: Mapping[str, Word]) -> str:
         if not flags[name].value:
             typed.append(flags[name].flag)
         else:
-            typed += [f"{flags[name].flag} {shlex.quote(each)}" for each in _each(value)]
+            # A value that begins as an option does would be taken for one.
+            typed += [
+                f"{flags[name].flag}{'=' if each.startswith('-') else ' '}{shlex.quote(each)}"
+                for each in _each(value)
+            ]
     return f"assay {goal} {' '.join(typed)}"
 
 
@@ -56,6 +60,6 @@ def _each(value: Word) -> list[str]:
 
 
 def _text(name: str, value: Word) -> str:
-    if name in ("DEFINES", "DATA"):
+    if name in ("DEFINES", "DATA", "COMPILE_ARGS"):
         return shlex.join(_each(value))
     return (" " if isinstance(value, Mapping) else ",").join(_each(value))

@@ -49,6 +49,10 @@ class Job:
     x_random: bool = False
     coverage: bool = False
     """Count what of the RTL is executed (Verilator only)."""
+    compile_args: tuple[str, ...] = ()
+    """Further flags of the simulator's compiler."""
+    words: bool = False
+    """Record every word that crosses a port (`sim.words`); each simulator then does the same work."""
     waves: bool = False
     """Write the waves of the whole run."""
     given: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +75,8 @@ class Job:
         words += [f"{name}{text}" for name, text in sorted(self.defines.items())]
         words += ["xrandom"] if self.x_random else []
         words += ["coverage"] if self.coverage else []
+        words += ["words"] if self.words else []
+        words += self.compile_args
         words += [Path(path).stem for path in (*self.paths.values(), *self.data.values())]
         tests = "+".join(self.tests)
         if self.tests == self.block.default_tests:
@@ -95,10 +101,12 @@ class Job:
         words: dict[str, Word] = {"SIM": self.simulator, "TOPLEVEL": self.block.name, "SEED": str(self.seed)}
         words |= {"XRANDOM": "1"} if self.x_random else {}
         words |= {"COVERAGE": "1"} if self.coverage else {}
+        words |= {"WORDS": "1"} if self.words else {}
         words |= {"WAVES": "1"} if self.waves else {}
         words |= {"PARAMS": self.parameters} if self.parameters else {}
         words |= {"DEFINES": self.defines} if self.defines else {}
         words |= {"DATA": self.data} if self.data else {}
+        words |= {"COMPILE_ARGS": self.compile_args} if self.compile_args else {}
         paths = self.paths
         words |= {name: _typed(text) if name in paths else text for name, text in self.given.items()}
         with_test = [each.trigger for each in self.block.capabilities if each.test and each.trigger]

@@ -59,6 +59,13 @@ RUN_OPTIONS = (
         "file that the HDL reads; several in DATA with spaces, or with --data repeated",
     ),
     Option(
+        "COMPILE_ARGS",
+        "--compile-arg",
+        "FLAG",
+        "flag for the simulator's compiler, such as -O0; several in COMPILE_ARGS with spaces, or with "
+        "--compile-arg=FLAG repeated",
+    ),
+    Option(
         "BLOCKS",
         "--blocks",
         "FOLDER",
@@ -85,6 +92,12 @@ OUTPUT_OPTIONS = (
         "",
         "Verilator: count what of the RTL is executed, in another build; `make coverage` reports it",
     ),
+    Option(
+        "WORDS",
+        "--words",
+        "",
+        "record each word at each port with its time, in another build; simulators then do the same amount of work",
+    ),
     Option("XRANDOM", "--x-random", "", "Verilator: draw the initial state from the seed, in place of zeros"),
 )
 
@@ -105,8 +118,9 @@ MUTATION_OPTIONS = (
         "MINUTES",
         "--minutes",
         "N",
-        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`: time "
-        "after which it ends (default there: 5); `make regress`: for each bucket's representative (default there: 2)",
+        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`, `fuzz`, "
+        "`nightly`: time after which it ends (default there: 5, 10, 480); `make regress`: to shrink the run that stands "
+        "for a bucket (default there: 2)",
         "0",
     ),
     Option(

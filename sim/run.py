@@ -13,6 +13,7 @@ What the bench sees (environment variables):
 - ``ASSAY_LIBRARY``: the block's own library, where it has one and there is a C++ compiler;
 - ``ASSAY_DEBUG``: set where the run writes waves, so that the bench leaves what explains them (`tb.debug`);
 - ``ASSAY_AT``: the place of a network whose time is wanted, for ``make waves AT=...``, as JSON;
+- ``ASSAY_WORDS``: set where the words at the ports are recorded (`sim.words`);
 - ``ASSAY_WAVES_WINDOW``: "from to" in ns, only in the second run that writes the waves of a failure.
 
 What the bench leaves is ``$ASSAY_RUN_DIR/summary.json``, as `tb.report` describes it, and
@@ -50,13 +51,17 @@ from assay.sim.shared_library import LIBRARY, ensure_library
 from assay.sim.simulators import find_simulator, trace_format
 from assay.sim.testcases import cocotb_filter
 from assay.sim.wavefile import damage
+from assay.sim.words import RECORDING, collect
 from assay.tb.block import Block
 from assay.tb.debug import ARRAYS, RECORD
 from assay.tb.errors import AssayError, RunFailed, sentence
 from assay.tb.json_file import write_json
 from assay.tb.report import ENDED_EARLY, headline, told
 
-JOB_RECORD = ("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given", "coverage")
+JOB_RECORD = (
+    *("simulator", "seed", "tests", "parameters", "defines", "data", "x_random", "given", "coverage"),
+    *("compile_args", "words"),
+)
 """A job's fields that ``run.json`` keeps, so that `make waves` can run it again."""
 
 LONGEST_WINDOW_NS = 200_000
@@ -67,6 +72,8 @@ SMALLEST_SPACE = 1 << 16
 
 LONGEST_LINE = 112
 """Characters of the line that says that a run failed, without the program's name before it."""
+
+SUMMARY = "summary.json"
 
 PLACE = "ASSAY_AT"
 """Environment variable: the place of a network that a user wants to see, as JSON."""
@@ -143,6 +150,9 @@ def run_job(
         if waves_file is not None and waves_file.is_file():
             outcome.waves = waves_file
         seal(spec, folder)
+        if job.words:
+            outcome.summary["streams"] = collect(folder, job.block.hdl_top)
+            write_json(folder / SUMMARY, outcome.summary)
         _write_record(outcome)
     return outcome
 
@@ -333,12 +343,13 @@ def build_spec(job: Job, announce: Announce = lambda line: None, traced: bool = 
         block=job.block,
         simulator=simulator,
         parameters=job.block.resolve_parameters(job.parameters),
-        defines=job.block.resolve_defines(job.defines),
+        defines=job.block.resolve_defines(job.defines) | ({RECORDING: "1"} if job.words else {}),
         included={each.name: files[each.name] for each in job.block.data if each.included},
         trace=trace_format(simulator.name) if traced and simulator.name == "verilator" else "",
         probed=traced and bool(job.block.probes),
         x_random=job.x_random and simulator.name == "verilator",
         coverage=job.coverage,
+        compile_args=job.compile_args,
     )
 
 
@@ -380,6 +391,7 @@ def _simulate(
         "ASSAY_RUN_DIR": str(folder),
         "ASSAY_PARAMS": json.dumps(dict(spec.parameters)),
         "ASSAY_REPLAY": job.replay,
+        **({RECORDING: "1"} if job.words else {}),
         **{f"ASSAY_{name}": text for name, text in job.given.items()},
         **{f"ASSAY_{name}": str(Path(path).absolute()) for name, path in job.paths.items()},
         **job.environment,
@@ -519,20 +531,22 @@ def read_results(path: Path) -> list[TestResult]:
         status = "failed" if problem is not None else "skipped" if skipped is not None else "passed"
         properties = {item.get("name"): item.get("value") for item in case.iter("property")}
         message = "" if problem is None else (problem.get("message") or problem.text or "")
-        results.append(
-            TestResult(case.get("name", ""), status, message, float(properties.get("sim_time_stop") or 0))
-        )
+        try:
+            stop_ns = float(properties.get("sim_time_stop") or 0)
+        except ValueError:  # the file was altered
+            return []
+        results.append(TestResult(case.get("name", ""), status, message, stop_ns))
     return results
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """The ``summary.json`` of a run; empty where the bench left none."""
-    path = folder / "summary.json"
+    path = folder / SUMMARY
     if not path.is_file():
         return {}
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunFailed(f"the bench left a summary that is not JSON, {shown(path)}: {error}") from None
     if not isinstance(summary, dict):
         raise RunFailed(f"the bench left a summary that is not a dictionary: {shown(path)}")

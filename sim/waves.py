@@ -120,7 +120,7 @@ def at_place(block: Block, text: str, announce: Callable[[str], None]) -> Path:
 def job_of(block: Block, record: dict[str, Any]) -> Job:
     """The job of a run's record."""
     given = {name: record[name] for name in run.JOB_RECORD}
-    return Job(block, **given | {"tests": tuple(given["tests"])})
+    return Job(block, **given | {name: tuple(given[name]) for name in ("tests", "compile_args")})
 
 
 def _read_record(path: Path, block: Block) -> dict[str, Any] | None:

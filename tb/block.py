@@ -19,6 +19,7 @@ tests are in ``test_<block>.py`` beside the declaration, and the signals that a 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -29,8 +30,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from assay.golden.errors import ConfigurationError
 from assay.golden.parameters import Parameter, ParameterSet
+from assay.golden.table import short
 from assay.tb.capabilities import Capability
 from assay.tb.errors import AssayError, MissingExtra, unknown
+from assay.tb.text_file import read_text
 
 __all__ = [
     "AXI_PROTOCOL",
@@ -467,24 +470,32 @@ def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None 
     include_dirs: dict[Path, None] = {}
     defines: dict[str, str] = {}
 
-    def add(path: Path, place: str) -> None:
-        if not path.is_file():
-            raise AssayError(f"source file {path} named in {place} does not exist")
+    def add(path: Path, place: str, within: tuple[Path, ...] = ()) -> None:
+        if not os.path.isfile(path):  # it answers also for names that no file can have
+            raise AssayError(f"source file {short(str(path), 300)} named in {place} does not exist")
         if path.suffix == ".f":
-            add_list(path)
+            add_list(path, within)
         else:
             files.setdefault(path)
 
-    def add_list(filelist: Path) -> None:
-        for number, line in enumerate(filelist.read_text(encoding="utf-8").splitlines(), 1):
+    def add_list(filelist: Path, within: tuple[Path, ...]) -> None:
+        if filelist in within:
+            raise AssayError(f"{filelist}: the file list includes itself")
+        for number, line in enumerate(read_text(filelist).splitlines(), 1):
             place = f"{filelist}, line {number}"
-            for word in shlex.split(line.partition("//")[0], comments=True):
+            try:
+                words = shlex.split(line.partition("//")[0], comments=True)
+            except ValueError as error:
+                raise AssayError(f"{place}: {str(error)[:1].lower()}{str(error)[1:]}") from None
+            for word in words:
                 option, _, value = word[1:].partition("+") if word.startswith("+") else ("", "", word)
                 if option == "incdir":
                     for name in value.split("+"):
                         folder = (filelist.parent / name).resolve()
-                        if not folder.is_dir():
-                            raise AssayError(f"include folder {folder} named in {place} does not exist")
+                        if not os.path.isdir(folder):
+                            raise AssayError(
+                                f"include folder {short(str(folder), 300)} named in {place} does not exist"
+                            )
                         include_dirs.setdefault(folder)
                 elif option == "define":
                     for each in value.split("+"):
@@ -495,7 +506,7 @@ def expand_sources(root: Path, entries: Sequence[str], declaration: Path | None 
                         f"option {word!r} in {place}: allowed are -f, +incdir+ and +define+; name the files"
                     )
                 elif word != "-f":
-                    add((filelist.parent / word).resolve(), place)
+                    add((filelist.parent / word).resolve(), place, (*within, filelist))
 
     for entry in entries:
         add((root / entry).resolve(), _line(declaration, entry) if declaration else "the list of sources")

@@ -149,6 +149,7 @@ def read_case(path: Path, kind: Cases, block: str) -> Case:
         case = Case(**_decode(content, {each.__name__: each for each in kind.types}))
         int(case.seed)
         kind.check(case)
+        kind.describe(case)  # else what people see of it would fail later
     except Exception as error:  # whatever its content brings about
         raise AssayError(f"{path}: cannot be played: {type(error).__name__}: {error}") from None
     return case

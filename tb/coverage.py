@@ -302,7 +302,7 @@ class CoverGroup:
         """`merge` a file written by `save`; CoverageError when it is no such file."""
         try:
             data = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CoverageError(f"{path} is not a coverage file: {error}") from None
         self.merge(data)
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assay.golden.table import short
 from assay.tb.errors import AssayError
+from assay.tb.text_file import read_text
 
 _SOURCES = (".v", ".sv")
 _HEADERS = (".svh", ".vh")
@@ -87,7 +89,7 @@ def _add_file(found: FileList, path: Path, within: tuple[Path, ...]) -> None:
 
 
 def _add_list(found: FileList, path: Path, within: tuple[Path, ...]) -> None:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         where = f"{path}:{number}"
         words = iter(re.sub(r"(^|\s)(//|#).*", "", line).split())
         for word in words:
@@ -150,19 +152,22 @@ def _expand(word: str, where: str) -> str:
 
 def _locate(word: str, folder: Path) -> Path:
     beside = (folder / word).resolve()
-    return beside if beside.exists() else Path(word).resolve()
+    # os.path answers also for names that no file can have.
+    return beside if os.path.exists(beside) else Path(word).resolve()
 
 
 def _existing(word: str, folder: Path, where: str) -> Path:
     path = _locate(word, folder)
-    if not path.is_file():
-        raise AssayError(f"{where}: there is no file {word} beside the list or in the current directory")
+    if not os.path.isfile(path):
+        raise AssayError(
+            f"{where}: there is no file {short(word, 300)} beside the list or in the current directory"
+        )
     return path
 
 
 def _add_include(found: FileList, path: Path, where: str) -> None:
-    if not path.is_dir():
-        raise AssayError(f"{where}: the include folder {path} does not exist")
+    if not os.path.isdir(path):
+        raise AssayError(f"{where}: the include folder {short(str(path), 300)} does not exist")
     if path not in found.includes:
         found.includes.append(path)
 

@@ -31,12 +31,12 @@ mode = 3                           # the value of an input that the bench holds
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.tb.errors import AssayError, unknown
+from assay.tb.text_file import read_text, toml_in
 
 if TYPE_CHECKING:  # the command's help shows this module's text, and slang takes its time to load
     from assay.sim.attach.interfaces import Signal
@@ -104,14 +104,8 @@ def read_hints(path: Path | None) -> Hints:
     """
     if path is None:
         return Hints()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise AssayError(f"--hints {path}: {error.strerror}") from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise AssayError(f"{path}: not valid TOML: {error}") from None
+    text = read_text(path, f"--hints {path}")
+    table = toml_in(text, str(path))
     hints = Hints(str(path), text)
     allowed = ("clock", "reset", "reset_active_low", "ignore", "stream", "memory", "control", "pins")
     _check_keys(hints, "", table, allowed)

@@ -15,7 +15,6 @@ A point belongs to the line on which it begins. Numbers of lines are not used: t
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -25,6 +24,7 @@ from typing import Any
 from assay.sim import shown
 from assay.sim.coverage.code import KINDS, Point
 from assay.tb.errors import AssayError, unknown
+from assay.tb.text_file import read_toml
 
 FILE = Path("tb") / "exclusions.toml"
 """Relative to a block's root."""
@@ -69,10 +69,7 @@ def read_exclusions(root: Path) -> list[Exclusion]:
     path = root / FILE
     if not path.is_file():
         return []
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("exclude", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"{shown(path)}: {error}") from None
+    entries = read_toml(path, shown(path)).get("exclude", [])
     return [_entry(f"{shown(path)}, entry {number}", entry) for number, entry in enumerate(entries, 1)]
 
 

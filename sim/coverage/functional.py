@@ -68,7 +68,7 @@ class FunctionalCoverage:
                 str(name): (int(item["at_least"]), list(map(str, item["missed"])), dict(item["hits"]))
                 for name, item in data["items"].items()
             }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise AssayError(f"{shown(path)} is no cover group ({error!r}); run again what made it") from None
         for name, (at_least, missed, hits) in found.items():
             item = self.groups.setdefault(group, {}).setdefault(name, Item(at_least))

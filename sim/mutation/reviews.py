@@ -17,7 +17,6 @@ there any more is named by every run, so that it is removed.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 from assay.sim.blocks import is_own
 from assay.tb.block import Block
 from assay.tb.errors import AssayError
+from assay.tb.text_file import read_toml
 
 STATES = ("equivalent", "accepted")
 
@@ -72,10 +72,7 @@ def read_reviews(path: Path) -> Reviews:
     """
     if not path.is_file():
         return Reviews()
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"{path}: {error}") from None
+    entries = read_toml(path)
     complete = entries.pop("complete", [])
     if not isinstance(complete, list) or not all(isinstance(name, str) for name in complete):
         raise AssayError(f"{path}: complete must be a list of modules")

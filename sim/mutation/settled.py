@@ -50,7 +50,7 @@ def read_settled(path: Path, block: Block, parameters: Parameters) -> frozenset[
     try:
         modules = json.loads(path.read_text(encoding="utf-8"))
         found = [(str(each["design"]), [str(key) for key in each["equivalent"]]) for each in modules.values()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AssayError(f"{path}: not what --settle writes ({error}); remove it and settle again") from None
     now = design_hash(block, parameters)
     return frozenset(key for design, keys in found if design == now for key in keys)

@@ -218,7 +218,7 @@ def _baseline(file: File) -> Mapping[str, Any]:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         data["pyosys"], data["parameters"], data["longest path"], data["modules"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AssayError(
             f"{shown(file)} is no baseline ({type(error).__name__}: {error}); write it with make synth UPDATE=1"
         ) from None

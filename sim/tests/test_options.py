@@ -238,6 +238,10 @@ JOBS = st.fixed_dictionaries(
         "parameters": st.sampled_from([{}, {"Width": 5}]),
         "x_random": st.booleans(),
         "coverage": st.booleans(),
+        "compile_args": st.lists(TEXTS.filter(str.strip).map(lambda text: f"-D{text}"), max_size=2).map(
+            tuple
+        ),
+        "words": st.booleans(),
         "waves": st.booleans(),
         "defines": st.dictionaries(st.sampled_from(["EMPTY", "TEXT"]), TEXTS),
         "data": st.dictionaries(st.sampled_from(["a.hex", "b.hex"]), TEXTS.filter(str.strip)),
@@ -263,7 +267,7 @@ NOT_TYPED = {"block", "environment", "name_suffix"}
 def test_every_field_of_a_job_is_drawn() -> None:
     drawn = {
         *("seed", "simulator", "tests", "parameters", "x_random", "coverage", "waves"),
-        *("defines", "data", "given"),
+        *("defines", "data", "given", "compile_args", "words"),
     }
     assert {field.name for field in fields(Job)} == drawn | NOT_TYPED
 

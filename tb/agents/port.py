@@ -33,6 +33,7 @@ from assay.tb.agents.burst import (
 from assay.tb.agents.clocking import Clocked, Clocking
 from assay.tb.agents.signals import Signal
 from assay.tb.agents.stalls import Stalls
+from assay.tb.agents.words import RECORDING, PortRecord
 
 __all__ = ["PortDriver", "PortMonitor"]
 
@@ -69,6 +70,7 @@ class _Port(Clocked):
         self._valid = valid
         self._ready = ready
         self._stalls = Stalls(seed, name)
+        self._record = PortRecord(name, self.format.width) if RECORDING else None
         clocking.add(self)
 
     @property
@@ -184,6 +186,8 @@ class PortDriver(_Port):
     def passed(self) -> None:
         if not self.accepted:
             return
+        if self._record is not None and self._offered is not None:
+            self._record.write(self._offered)
         self.accepted = False
         self._offered = None
         self.beats += 1
@@ -323,6 +327,8 @@ class PortMonitor(_Port):
             self._held += 1
             if self._held > self._credits:
                 self._report(StreamOverflow, f"beat {self.received} came while {self._credits} beats waited")
+        if self._record is not None:
+            self._record.write(value & ~unknown, unknown)
         self._pending.append((value, unknown, self._taken_cycle))
         self.received += 1
         self._quiet = 0

@@ -129,6 +129,9 @@ class Kind(Cases):
             if step.name == "bad":
                 raise ValueError("step bad")
 
+    def describe(self, case: Case) -> list[str]:
+        return [step.name for step in case.steps]
+
 
 KIND = Kind()
 

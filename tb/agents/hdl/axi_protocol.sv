@@ -237,5 +237,14 @@ module axi_protocol #(
   end
   // verilator lint_on BLKSEQ
 
+`ifdef ASSAY_WORDS
+`include "port_record.svh"
+  `PORT_RECORD(aw, aw_pass, {awid_i, awaddr_i, awlen_i, awsize_i, awburst_i})
+  `PORT_RECORD(w, w_pass, {wdata_i, wstrb_i, wlast_i})
+  `PORT_RECORD(b, b_pass, {bid_i, bresp_i})
+  `PORT_RECORD(ar, ar_pass, {arid_i, araddr_i, arlen_i, arsize_i, arburst_i})
+  `PORT_RECORD(r, r_pass, {rid_i, rdata_i, rresp_i, rlast_i})
+`endif
+
 endmodule : axi_protocol
 `endif

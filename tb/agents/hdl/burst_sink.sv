@@ -30,6 +30,8 @@
 //   as $fwrite's %z writes it (two words, aval and bval); burst_data_o is constant.
 //
 // Reset drops everything inside.
+`include "port_record.svh"
+
 module burst_sink #(
   parameter int Width     = 8,
   parameter int Beats     = 64,
@@ -193,5 +195,7 @@ module burst_sink #(
   assign burst_valid_o = burst_valid_q;
   assign burst_count_o = burst_count_q;
   assign error_o       = error_q;
+
+  `PORT_RECORD(sink, pass, data_i)
 
 endmodule : burst_sink

@@ -23,6 +23,8 @@
 // beats_o counts the beats passed since reset (modulo 2**32); idle_o: nothing is buffered or offered.
 // error_o keeps, until reset, that ready_i was X or Z, which counts as low; the bench must look at it.
 // Reset drops everything inside.
+`include "port_record.svh"
+
 module burst_source #(
   parameter int Width = 8,
   parameter int Beats = 64
@@ -145,5 +147,7 @@ module burst_source #(
   assign beats_o = beats_q;
   assign error_o = error_q;
   assign idle_o  = ~valid_q & ~(|full_q);
+
+  `PORT_RECORD(source, valid_q && ready, data_q)
 
 endmodule : burst_source
