@@ -80,6 +80,7 @@ class LayerStep:
         mode: mvucommand.multiply_mode.
         countdown: multiply clocks after which the job is cut; 0: it is not.
         overlap: the next step's job is handed over while this one runs.
+        status_writes: writes to mvustatus behind the command that clear nothing.
         stalls: stream -> probability of a stall in 1/256.
         traffic: beside the job.
     """
@@ -94,6 +95,7 @@ class LayerStep:
     mode: int = 1
     countdown: int = 0
     overlap: bool = False
+    status_writes: int = 0
     stalls: Mapping[str, int] = field(default_factory=dict)
     traffic: HostTraffic | None = None
 
@@ -135,7 +137,7 @@ class JobStep:
         images: (first data memory word, uint8[n, lanes/8]) pairs.
         weights: (first word, uint8[n, lanes*lanes/8]) pairs.
         scalers, biases: (first entry, int[n, lanes]) pairs.
-        overlap, stalls, traffic: as of `LayerStep`.
+        overlap, status_writes, stalls, traffic: as of `LayerStep`.
     """
 
     name: str
@@ -145,6 +147,7 @@ class JobStep:
     scalers: tuple[tuple[int, np.ndarray], ...] = ()
     biases: tuple[tuple[int, np.ndarray], ...] = ()
     overlap: bool = False
+    status_writes: int = 0
     stalls: Mapping[str, int] = field(default_factory=dict)
     traffic: HostTraffic | None = None
 
@@ -185,7 +188,11 @@ def step_of(
         params: of the MVU.
         stalls: stream -> probability.
     """
-    common: dict[str, Any] = {"overlap": item.overlap, "stalls": dict(stalls)}
+    common: dict[str, Any] = {
+        "overlap": item.overlap,
+        "status_writes": item.status_writes,
+        "stalls": dict(stalls),
+    }
     common["traffic"] = item.traffic if isinstance(item.traffic, HostTraffic) else None
     if item.origin is not None:
         job = item.origin.job(params)

@@ -165,6 +165,13 @@ async def elongated_tiles(self: PeArrayTest) -> None:
 
 
 @PeArrayTest.test
+async def past_16_bits(self: PeArrayTest) -> None:
+    """More steps, and more rows of the padded map, than 16 bits count."""
+    await self.play(self.stimulus.past_16_bits())
+    self.must_cover(self.env.coverage.extents)
+
+
+@PeArrayTest.test
 async def stalls(self: PeArrayTest) -> None:
     """Random valid and ready at set densities on every stream."""
     for item in self.stimulus.random_items(self.pick(30, 4), self.pick(600, 150)):
@@ -351,10 +358,13 @@ class WrongPackets(PeArrayTest):
         self.stimulus.random.shuffle(shuffled)
         await self.play(shuffled)
         self.env.stall(NEVER)
+        self.must_cover(self.env.coverage.cuts)
 
-    def good(self) -> TileItem:
-        most = self.pick(100, 60)
-        return self.stimulus.item("good tile", most)
+    def good(self, channels: int = 0) -> TileItem:
+        given = {"packet__channels": channels, "mode__softmax": 0} if channels else {}
+        if channels:  # each of two beats
+            given |= {"window__kernel_rows": 2, "window__row_stride": 1, "extent__weight_beats": 2 * channels}
+        return self.stimulus.item("good tile", self.pick(100, 60), **given)
 
     def weights(self) -> Iterator[TileItem]:
         tile, _ = self.good().computed
@@ -366,16 +376,18 @@ class WrongPackets(PeArrayTest):
             yield item
 
     def pixels(self) -> Iterator[TileItem]:
-        for what in range(6):
-            item = self.good()
+        channels = self.stimulus.random.randint(4, 6)
+        for what in range(6 + channels - 1):
+            item = self.good(channels)
             content, last = item.pixel_packets[0]
             tile, _ = item.computed
             beats = tile.packet_beats
             at = self.stimulus.random.randrange(tile.packets)
-            wrongs = list(self.stimulus.wrong_lengths(content[at * beats : (at + 1) * beats]))
-            if what >= len(wrongs):
-                continue
+            right = content[at * beats : (at + 1) * beats]
+            wrongs = list(self.stimulus.wrong_lengths(right, tile["window.beats"]))
             name, wrong = wrongs[what]
+            if len(wrong[0]) < beats:
+                self.env.coverage.sample_cut(len(wrong[0]), tile)
             item.set_name(f"good tile with pixels {name}")
             item.pixel_packets = [
                 (content[: at * beats], last[: at * beats]),
