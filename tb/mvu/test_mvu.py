@@ -288,40 +288,41 @@ class Collisions(MvuTest):
         stimulus, depth = self.stimulus, self.env.params.data_depth
         bank = self.env.params.bank_depth
         for k in range(self.pick(8, 3)):
-            # Every fourth job has residuals that are always late: it asks for no input while it waits for them.
+            # Every fourth job has residuals that are always late: it asks for no input while it waits for them. They
+            # have a bank for themselves, the host and the crossbar.
             late = k % 4 == 2
             bits = 1 if late else 2
-            residual = Residual("residual", IntFormat(16, True), 321, 3) if late else None
+            residual = Residual("residual", IntFormat(4, True), 321, 3) if late else None
             layer, size = stimulus.layer(
                 f"crowded{k}",
                 kernel=(1, 1),
                 padding=(0, 0, 0, 0),
                 stride=(1, 1),
-                size=(5, 5),
+                size=(14, 14) if late else (5, 5),
                 channels=(self.env.params.lanes, self.env.params.lanes),
                 weight_format=IntFormat(bits, True),
                 input_format=IntFormat(bits, False),
-                output_format=IntFormat(4, True),
+                output_format=IntFormat(1 if late else 4, True),
                 pool=None,
                 **({"residual": residual} if late else {}),
             )
             # Input, output and residual share a bank in every other job.
             place = (0, bank // 4, bank // 2) if k % 2 else (0, depth // 2, bank // 2)
             if late:
-                place = (0, depth // 2, bank // 4)
+                place = (depth // 4, depth // 2, 0)
             (item,) = stimulus.items(layer, size, place=place)
-            item.traffic = self.traffic(place)
+            item.traffic = self.traffic((place[2],) * 3 if late else place[:2])
             await self.play([item])
         self.must_cover(self.env.coverage.late_reads)
 
-    def traffic(self, place: tuple[int, int, int]) -> HostTraffic:
-        """Accesses to free words of the job's banks."""
+    def traffic(self, places: tuple[int, ...]) -> HostTraffic:
+        """Accesses to free words of the banks of the job's tensors, one after the other."""
         rng, bank = self.stimulus.rng, self.env.params.bank_depth
         width = self.env.params.lanes // 8
         quarter = bank // 8
         host = rng.integers(0, 256, (quarter // 2, width), np.uint8)
         crossbar = rng.integers(0, 256, (quarter // 2, width), np.uint8)
-        free = [p // bank * bank + bank - quarter for p in (place[0], place[1])]
+        free = [p // bank * bank + bank - quarter for p in places]
         return HostTraffic("host and crossbar traffic", tuple(Burst(base, host, crossbar) for base in free))
 
 

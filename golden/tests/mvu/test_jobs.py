@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.functional import Configuration, Memories, cause_names, config_causes, run_job, wrap
-from assay.golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul, map_part, read_rows
+from assay.golden.mvu.jobs import (
+    Coordinate,
+    _signed_jump,
+    countdown,
+    locate,
+    map_layer,
+    map_matmul,
+    map_part,
+    read_rows,
+)
 from assay.golden.mvu.layout import activation_words, channel_blocks, pack_activations, unpack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import encode
@@ -506,6 +515,13 @@ def test_too_many_clocks():
 def test_output_over_input_elsewhere_is_no_overlap():
     (job,) = map_layer(make_layer(), (5, 5), SMALL, 0, 0, dest=2)
     assert job.registers["mvuobaseptr"] == {"value": 0, "dest": 2}
+
+
+@pytest.mark.parametrize("depth", [2, 64, 1 << 15, 1 << 16])
+def test_a_jump_of_half_the_memory_fits_its_field(depth):
+    for jump in (-depth // 2, depth // 2, depth // 2 - 1, 3 * depth // 2):
+        seen = _signed_jump(jump, depth)
+        assert -(1 << 15) <= -depth // 2 <= seen < depth // 2 and (seen - jump) % depth == 0
 
 
 def test_jumps_beyond_half_the_memory_wrap():
