@@ -15,6 +15,7 @@ from cocotb.utils import get_sim_time
 
 from assay.golden import DoesNotFitError
 from assay.golden.graph import Node
+from assay.golden.pe_array.clocks import RECIPROCAL, SHARE, SUM, tile_clocks
 from assay.golden.pe_array.mapping import map_operator
 from assay.golden.pe_array.parameters import MAX_KERNEL
 from assay.golden.pe_array.plan import ArrayPlan
@@ -196,6 +197,30 @@ class Interleavings(PeArrayTest):
             self.env.agents["out"].bus.stall = r.choice(DENSITIES)
             await self.play(self.items(self.pick(20, 3)))
         self.env.stall(NEVER)
+        if self.env.params.data_width == 8:
+            await self.tables(self.pick(24, 2))
+
+    async def tables(self, count: int) -> None:
+        """Two softmaxes, of which the second one's exponentials begin to come while those of the first are read: to be
+        summed, or for the shares."""
+        r = self.stimulus.random
+        for number in range(count):
+            entries = r.randint(2, min(self.env.params.columns, 6))
+            given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 6, "entries": entries}
+            given |= {"repeat__images": 1, "repeat__row_blocks": 1}
+            first, second = (
+                self.stimulus.item(f"softmax {2 * number + k}, tables meet", 600, **given) for k in range(2)
+            )
+            tile, _ = first.computed
+            (clocks,) = tile_clocks([tile], self.env.params)
+            begins = clocks.outputs[0] - SHARE - number % 2 * (RECIPROCAL + SUM + tile.vector_length)
+            behind, _ = second.computed
+            before = behind.weight_packet_beats(self.env.params) - behind["extent.weight_beats"]
+            assert behind.table is not None  # of a softmax
+            before -= len(behind.table) * -(-32 // self.env.params.weight_bits)
+            due = r.randint(begins, begins + tile.vector_length) - before
+            second.weight_delay = max(0, due - clocks.weights[1])
+            await self.play([first, second])
 
     def items(self, count: int) -> Iterator[TileItem]:
         r = self.stimulus.random

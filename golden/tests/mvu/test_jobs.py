@@ -517,6 +517,20 @@ def test_output_over_input_elsewhere_is_no_overlap():
     assert job.registers["mvuobaseptr"] == {"value": 0, "dest": 2}
 
 
+def test_a_row_that_fills_the_memory():
+    """A map of one padded row: what is worth a kernel row is as many words as the memory has, so no distance at all."""
+    params = replace(SMALL, data_banks=2, bank_depth=64)
+    layer = make_layer(kernel=(3, 3), padding=(1, 1, 1, 1), formats=("s2", "u2", "u2"))
+    (job,) = map_layer(layer, (1, 64), params, 0, 0, dest=1)
+    memories = Memories.zeros(params)
+    x = random_tensor(np.random.default_rng(1), layer.input_format, 1, 64, 8)
+    job.load(memories, x)
+    result = run_job(job.registers, memories, params)
+    assert np.array_equal(
+        unpack_activations(result.data, (1, 64, 8), layer.output_format, 8), layer.run(x[None])[0]
+    )
+
+
 @pytest.mark.parametrize("depth", [2, 64, 1 << 15, 1 << 16])
 def test_a_jump_of_half_the_memory_fits_its_field(depth):
     for jump in (-depth // 2, depth // 2, depth // 2 - 1, 3 * depth // 2):
