@@ -332,14 +332,19 @@ class Stimulus:
         tall = {"repeat__row_blocks": -(-rows // p.rows), "window__kernel_rows": MAX_STRIDE}
         tall |= {"window__row_stride": MAX_STRIDE, "extent__output_columns": 1, "window__column_stride": 1}
         # The map ends in one of the last rows. Before it, rows that are taken for those of the map's begin show.
-        for divides in (0, 1):
-            given = {"window__pad_top": 15, "rows__map": (1 << 16) - 1, "window__kernel_columns": 3}
-            if divides:
-                given |= {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1}
-                given |= {"window__first_output": 2, "packet__columns": 2}
-            else:
-                given |= {"window__first_output": 0, "packet__columns": 1, "mode__array_op": ArrayOp.MAC}
-            yield self.item(f"tile of many rows, divides {divides}", 1 << 18, **small, **tall, **given)
+        tall |= {"window__pad_top": 15, "rows__map": (1 << 16) - 1, "mode__array_op": ArrayOp.MAC}
+        given = {"window__first_output": 0, "packet__columns": 1}
+        yield self.item("tile of many rows", 1 << 18, **small, **tall, **given)
+        # Behind the map's last row a sum is the bias, and its divisor shows what has been counted.
+        given = {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1, "mode__table": 0}
+        given |= {"mode__lane_op": LaneOp.NONE, "low": -(1 << p.data_width - 1), "output_zero": 0}
+        given |= {"high": (1 << p.data_width - 1) - 1, "window__kernel_columns": 3}
+        given |= {"window__first_output": 2, "packet__columns": 2}
+        item = self.item("tile of many rows that divides", 1 << 18, **small, **tall, **given)
+        tile, pixels = item.computed
+        tile.entries["bias"][:] = r.randint(60, 120)
+        tile.entries["factor.shift"][:] = 0
+        yield TileItem.of(item.get_name(), tile, pixels, p)
         # As many rows as the field holds. The last row block has some that the output does not have.
         blocks = -(-((1 << 16) - 1) // p.rows)
         most = {"repeat__row_blocks": blocks, "rows__output": (1 << 16) - 1, "window__kernel_rows": 1}
