@@ -349,6 +349,7 @@ class Stimulus:
         blocks = -(-((1 << 16) - 1) // p.rows)
         most = {"repeat__row_blocks": blocks, "rows__output": (1 << 16) - 1, "window__kernel_rows": 1}
         most |= {"window__row_stride": 1, "extent__output_columns": 1, "packet__columns": 1}
+        most |= {"rows__map": (1 << 16) - r.randint(1, 99)}
         yield self.item("tile of most rows", 1 << 18, **small, **most, window__first_output=0)
 
     # -----------------------------------------------------------------------------------------
