@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from assay.golden.mvu.functional import Configuration, GivenRegisters, check_configuration
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, GivenRegisters, check_configuration
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.parameters import OUTPUT_FIFO_DEPTH, RESIDUAL_FIFO_DEPTH
 from assay.golden.network import Layer
@@ -24,6 +24,8 @@ PIPELINE = 9
 FILL = 5
 #: Clocks from the last word on the output port to the end of ``busy``.
 DRAIN = 1
+#: Clocks from the issue of the last step to the end of ``busy``, where that step ends no output.
+EMPTY = 3
 #: Clocks of ``busy`` beyond multiply clocks and output bits, where nothing stalls.
 OVERHEAD = FILL + PIPELINE - 1 + DRAIN
 #: Clock of the first residual read, where the first issue is clock 1.
@@ -55,17 +57,23 @@ def job_clocks(registers: GivenRegisters) -> JobClocks:
     """Clocks of a job that meets no other traffic at the data memory and no back-pressure at the crossbar.
 
     Args:
-        registers: register name to fields, a legal configuration.
+        registers: register name to fields, a configuration that is legal, but that its countdown may end before a
+            pool group is complete.
 
     Raises:
-        ConfigurationError: an illegal configuration.
+        ConfigurationError: another illegal configuration: the unit refuses it.
     """
-    check_configuration(registers)
     config = Configuration.of(registers)
+    if config.causes != 1 << CAUSE_BIT["countdown"] or not config.countdown:
+        check_configuration(config)
     residual = config.format("residual").bits if config.fields["mvuconfig1"]["residual"] else 0
-    work = config.complete_outputs()
-    issue, written = _last_issue_and_write(work, config.group_outputs, config.format("output").bits, residual)
-    return JobClocks(config.countdown, issue, FILL + written + DRAIN, issue - config.countdown)
+    group, words = config.group_outputs, config.format("output").bits
+    if config.causes:
+        issue, end = _cut(config.ended_outputs(), config.countdown, group, words, residual)
+    else:
+        issue, written = _last_issue_and_write(config.complete_outputs(), group, words, residual)
+        end = written + DRAIN
+    return JobClocks(config.countdown, issue, FILL + end, issue - config.countdown)
 
 
 def layer_bound(layer: Layer, size: tuple[int, int], lanes: int = 64) -> int:
@@ -141,10 +149,36 @@ def _last_issue_and_write(work: np.ndarray, group: int, words: int, residual: in
         if (issued[OUTPUT_FIFO_DEPTH:] >= first_word[:-OUTPUT_FIFO_DEPTH] + words).all():
             return int(issued[-1]), int(first_word[-1]) + words - 1
     # From the first stall on, one group after the other.
+    return _group_by_group(Recurrence(work.tolist(), group, residual), len(work) // group, words)
+
+
+def _cut(work: np.ndarray, countdown: int, group: int, words: int, residual: int) -> tuple[int, int]:
+    """Clock of the last issue and of the end of ``busy`` of a job whose countdown ends before a pool group is complete.
+
+    Args:
+        work: multiply clocks of each output that ends.
+        countdown: multiply clocks of the job.
+        group, words, residual: as of `_last_issue_and_write`.
+    """
+    groups, beyond = divmod(len(work), group)
     recurrence = Recurrence(work.tolist(), group, residual)
+    issue, last = _group_by_group(recurrence, groups, words)
+    end = last + DRAIN if groups else 0
+    if beyond:
+        issue = recurrence.issue(0)  # the last group's outputs: none of them needs room
+    if len(work):
+        end = max(end, issue + PIPELINE)  # the last output's way through the pipeline
+    if left := countdown - int(work.sum()):
+        issue += left
+        end = max(end, issue + EMPTY)
+    return issue, end
+
+
+def _group_by_group(recurrence: Recurrence, groups: int, words: int) -> tuple[int, int]:
+    """Clock of the last issue and of the last output word of so many groups, 0 without any."""
     blocks: deque[int] = deque(maxlen=OUTPUT_FIFO_DEPTH)
     issue = last = 0
-    for number in range(len(work) // group):
+    for number in range(groups):
         issue = recurrence.issue(blocks[0] if number >= OUTPUT_FIFO_DEPTH else 0)
         last = max(issue + PIPELINE, last + 1) + words - 1
         blocks.append(last)

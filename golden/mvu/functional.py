@@ -210,12 +210,15 @@ class Configuration:
 
         The configuration must have none of the error causes but ``countdown``.
         """
+        ended = self.ended_outputs()
+        return ended[: len(ended) - len(ended) % self.group_outputs]
+
+    def ended_outputs(self) -> np.ndarray:
+        """As `complete_outputs`, with the outputs of the pool group that the countdown leaves incomplete."""
         if not self.padding:
-            groups = self.countdown // (self.output_clocks * self.group_outputs)
-            return np.full(groups * self.group_outputs, self.output_clocks)
+            return np.full(self.countdown // self.output_clocks, self.output_clocks)
         clocks = self.windows.clocks
-        complete = int(np.count_nonzero(np.cumsum(clocks) <= self.countdown))
-        return clocks[: complete - complete % self.group_outputs]
+        return clocks[: int(np.count_nonzero(np.cumsum(clocks) <= self.countdown))]
 
 
 _CONFIGURATIONS: dict[tuple[int, ...], Configuration] = {}  # by words, the last used at the end

@@ -61,11 +61,13 @@ class TileClocks:
         weights: clocks of the first and last beat of its weight packet.
         pixels: of the first and last beat of its pixel packets.
         outputs: of the first and last beat of its output.
+        blocked: in which the array stood still because a completed column could not be captured.
     """
 
     weights: tuple[int, int]
     pixels: tuple[int, int]
     outputs: tuple[int, int]
+    blocked: int
 
 
 def array_bound(tiles: Iterable[Tile], parameters: PeArrayParameters) -> int:
@@ -206,6 +208,7 @@ class _Clocks:
         self.post = _Pipeline()  # the output stage
         self.made = 0  # clock of the last beat that left it, or the softmax
         self.free = 0  # clock from which the softmax is not at work
+        self.blocked = 0  # clocks in which a completed column has waited
         self.quiet = 0  # clock from which the output stage stands still no more
 
     def tile(self, tile: Tile) -> TileClocks:
@@ -218,6 +221,7 @@ class _Clocks:
         packet_beats, beats, kernel_rows = tile.packet_beats, tile["window.beats"], tile["window.kernel_rows"]
         first_pixels = first_beat = -1
         fresh = True
+        blocked = self.blocked
         for block in range(tile.row_blocks):
             wait = first_output
             for step in range(steps):
@@ -238,7 +242,8 @@ class _Clocks:
                 first_beat = beat if block == 0 else first_beat
         self.freed.append(self.made + BANK)
         outputs = first_beat + OUTPUT, self.made + OUTPUT
-        return TileClocks((first_weights, self.weights), (first_pixels, self.pixels), outputs)
+        pixels = first_pixels, self.pixels
+        return TileClocks((first_weights, self.weights), pixels, outputs, self.blocked - blocked)
 
     def _receive(self, beats: int) -> int:
         """Take a pixel packet; gives the clock of its first beat."""
@@ -290,7 +295,9 @@ class _Clocks:
         """Capture the column that the last slot completed; gives the clock from which its first group is there."""
         slot = self.slot + CAPTURE
         base, clock = self.anchors[-1] if self.anchors else self.anchor
-        clock = max(clock + slot - base, self.drained)
+        ready = clock + slot - base
+        clock = max(ready, self.drained)
+        self.blocked += clock - ready
         self.anchors.append((slot, clock))
         return clock + GROUP + (ENTRIES if fresh else 0)
 

@@ -486,3 +486,20 @@ def test_sums_of_products_broadcast_and_refuse():
     np.testing.assert_array_equal(sums_of_products(a, b, 255 * 255), np.full((2, 5, 3, 2), -4 * 255 * 255))
     with pytest.raises(DoesNotFitError):
         sums_of_products(a, b, 2**51)
+
+
+@pytest.mark.parametrize("bits", [8, 15, 16])
+def test_softmax_shares_of_small_sums(bits):
+    """Sums that leave few bits of the reciprocal to be dropped: two roundings, one after the other, in integers."""
+    for scale in (1 << 12, 1 << 14, 1 << 16, 1 << 17, 1 << 18, 1 << 19, 1 << 22, 1 << 30):
+        exponentials = np.array([[scale, scale // 3, 1, 0, scale - 1]], np.int64)
+        total = sum((int(e) + (1 << 11)) >> 12 for e in exponentials[0])
+        inverse, headroom = (int(v) for v in tflite.reciprocal(np.array(total)))
+        right = min(12 - headroom + 31 - bits, 31)
+        if right < 0:
+            continue  # fewer bits than a share has
+        shares = []
+        for exponential in exponentials[0].tolist():
+            product = (exponential * inverse + (1 << 30)) >> 31
+            shares.append(min((product + (1 << right >> 1)) >> right, (1 << bits) - 1))
+        assert tflite.softmax_shares(exponentials, bits)[0].tolist() == shares

@@ -40,6 +40,7 @@ class HostCoverage:
         starts: of the transposer.
         loads: bursts of weights, scalers or biases: whether a hart changed load_mvus meanwhile.
         accesses: of registers.
+        queue: accesses of the system registers that waited for others.
     """
 
     def __init__(self) -> None:
@@ -127,6 +128,7 @@ class HostCoverage:
                 CoverPoint("goes to", ("one", "several")),
             ],
         )
+        self.queue = CoverGroup("fabric_queue", [CoverPoint("reads", ("behind a read",))])
         self.accesses = CoverGroup(
             "fabric_accesses",
             [
@@ -153,6 +155,7 @@ class HostCoverage:
             self.starts,
             self.loads,
             self.accesses,
+            self.queue,
         )
 
     def ended(self, side: str, burst: Burst, resps: list[int], resp: int) -> None:

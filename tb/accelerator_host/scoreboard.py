@@ -100,6 +100,7 @@ class _Hart:
     """An access of a hart under way."""
 
     operation: Operation | None  #: None: of a unit that does not exist
+    since: int  #: the clock in which it was asked for
     taken: bool = False
     passed: int = 0  #: accesses of others that its unit took meanwhile
 
@@ -155,6 +156,10 @@ class PortScoreboard:
             list
         )  # answers of units that nobody has got
         self._harts: dict[int, _Hart] = {}
+        self._system_last = (
+            -1,
+            False,
+        )  # clock of the last access of the system registers; whether it is a read
         # Reads that are still to pass, as the equal one of a hart that was taken for them has been answered.
         self._swapped: list[Operation] = []
         self._start_since: int | None = None  # the clock from which on a start waits
@@ -228,7 +233,7 @@ class PortScoreboard:
         if now["back.pass"]:
             self._hart_answer(now)
         if now["hart.pass"]:
-            self._hart_request(now)
+            self._hart_request(clock, now)
         if now["b.pass"]:
             self._b(now)
         if now["r.pass"]:
@@ -410,8 +415,30 @@ class PortScoreboard:
             raise _WrongError(f"{unit_name(unit)} answers a read of a register, but none is under way")
         self._pool[unit, self._asked[unit].popleft().address].append(rdata)
 
+    def _system_rate(self, clock: int, write: bool) -> None:
+        """The system registers are always ready, and answer in the next clock, in which the next access passes."""
+        before, behind_read = self._system_last
+        self._system_last = clock, not write
+        waited = [
+            each
+            for each in self._harts.values()
+            if each.operation is not None
+            and each.operation.unit == SYSTEM_UNIT
+            and not each.taken
+            and each.since < clock - 1
+        ]
+        if waited:
+            if behind_read and not write:
+                self.coverage.queue.sample(reads="behind a read")
+            if before < clock - 1:
+                raise _WrongError(
+                    f"{waited[0].operation} of a hart, asked for in clock {waited[0].since}, waits, but in clock "
+                    f"{clock - 1} no access of the system registers has passed"
+                )
+
     def _system_access(self, clock: int, now: dict[str, int]) -> None:
         address, write, host = now["sys.addr"], bool(now["sys.write"]), bool(now["sys.host"])
+        self._system_rate(clock, write)
         self._register(SYSTEM_UNIT, address, write, now["sys.wdata"], host)
         if not write:
             stream = self.stream
@@ -456,12 +483,12 @@ class PortScoreboard:
     # ---------------------------------------------------------------------------------------------
     # Harts
     # ---------------------------------------------------------------------------------------------
-    def _hart_request(self, now: dict[str, int]) -> None:
+    def _hart_request(self, clock: int, now: dict[str, int]) -> None:
         hart, unit, write = now["hart.hart"], now["hart.mvu"], bool(now["hart.write"])
         there = unit == SYSTEM_UNIT or unit < self.params.mvus
         wdata = now["hart.wdata"] if write else 0
         self._harts[hart] = _Hart(
-            Operation(Kind.REGISTER, unit, now["hart.addr"], write, wdata) if there else None
+            Operation(Kind.REGISTER, unit, now["hart.addr"], write, wdata) if there else None, clock
         )
 
     def _hart_answer(self, now: dict[str, int]) -> None:

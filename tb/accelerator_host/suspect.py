@@ -10,6 +10,7 @@ RULES = {
     "unit": "accelerator_data_port: what goes to an MVU's memories",
     "register": "accelerator_fabric: what goes to an MVU's registers, from the host or from a hart",
     "register_answer": "accelerator_fabric: whose answer of a register it is",
+    "system_rate": "accelerator_fabric: when an access of the system registers passes",
     "check_irq": "accelerator_registers: the interrupt",
     "controller_answer": "accelerator_controller_port: whose answer of the controller it is",
     "hart_answer": "accelerator_fabric: the answer to a hart",

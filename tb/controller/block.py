@@ -27,7 +27,11 @@ BLOCK = Block(
     describe={"trace": retired},
     include_dirs=("rtl/common",),
     publish=(*PORTS, "controller_csr.clock_q", "controller_retire.retired_q"),
-    default_tests=("programs", "random_programs", "random_interrupts"),
+    default_tests=(
+        *("programs", "random_programs", "random_interrupts", "registers", "restarts", "hold_release"),
+        *("bus_errors", "csr_storm", "self_modifying", "host_traffic", "operands"),
+        *("carries", "clears", "bus_interrupts", "compares", "held_waits", "busy_host", "counter_ends"),
+    ),
     coverage=ControllerCoverage,
     parameters=ControllerParameters,
     test_modules=("test_controller", "test_controller_events"),

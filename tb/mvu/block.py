@@ -40,7 +40,11 @@ BLOCK = Block(
     waits=waits_now,
     include_dirs=("rtl/common",),
     inspect=INSPECT,
-    default_tests=("real_layers", "corners", "random_jobs"),
+    default_tests=(
+        *("real_layers", "corners", "random_jobs", "random_programs", "fast_programs", "padded_programs"),
+        *("countdown_wraps", "elongated_maps", "next_job_while_busy", "collisions"),
+        *("job_control", "clear_races", "illegal_jobs", "full_rate"),
+    ),
     test_modules=("test_mvu", "test_mvu_control"),
     coverage=MvuCoverage,
     parameters=MvuParameters,

@@ -25,6 +25,25 @@ _LENGTHS = {
 #: Steps of a long loop: more than half of what its counter holds.
 LONG = 1 << 15
 
+#: Powers of two at which a count of the clocks that are left, if it is too narrow, takes an output's end for the last.
+WRAPS = range(6, 17)
+
+#: Outputs of a job with one in every clock: more than the FIFOs hold.
+FAST = 20
+
+
+def before_wrap(config: Configuration, power: int) -> list[int]:
+    """Countdowns of a padded job, no longer than its own, that end 2**power multiply clocks after an output that a
+    window with other skips follows."""
+    windows = config.windows
+    ends = np.cumsum(windows.clocks)
+    skipped = np.stack(
+        [windows.rows_before, windows.rows_after, windows.columns_before, windows.columns_after]
+    )
+    changes = (np.diff(skipped) != 0).any(axis=0)
+    found = ends[:-1][changes] + (1 << power)
+    return [int(countdown) for countdown in found if countdown <= config.countdown]
+
 
 class MvuCoverage:
     """Cover groups of one run.
@@ -36,7 +55,12 @@ class MvuCoverage:
         lengths: sizes and strides of the maps of legal padded jobs.
         errors: causes of refused or cut jobs.
         cuts: where the countdown of a cut job ends.
+        extents: large loops of padded jobs, whose windows after them begin anew.
+        wraps: powers of two of clocks that are left when an output of a padded job ends and another window follows.
+        fast: jobs with an output in every clock: their residual and their pool groups.
+        status_writes: what the unit does when mvustatus is written behind a command.
         clears: clocks from a job's end to a write that clears mvustatus.
+        late_reads: whether the host waited to read beside a job whose residual values are late.
         collisions: which requesters had to wait at the data memory or the crossbar output.
     """
 
@@ -104,6 +128,30 @@ class MvuCoverage:
             [CoverPoint("cause", {name: bit for bit, (name, _) in enumerate(ERROR_CAUSES)})],
         )
         self.cuts = CoverGroup("mvu_cuts", [CoverPoint("ends", ("inside an output", "inside a pool group"))])
+        self.extents = CoverGroup(
+            "mvu_extents",
+            [
+                CoverPoint("pool_rows", {"to 8": range(1, 9), "9 and more": range(9, 1 << 16)}),
+                CoverPoint("pool_columns", {"to 8": range(1, 9), "9 and more": range(9, 1 << 16)}),
+                CoverPoint(
+                    "skipped_blocks",
+                    {"none": 0, "to 1023": range(1, 1024), "1024 and more": range(1024, 1 << 12)},
+                ),
+            ],
+        )
+        self.wraps = CoverGroup("mvu_wraps", [CoverPoint("power", WRAPS)])
+        self.fast = CoverGroup(
+            "mvu_fast",
+            [
+                CoverPoint("residual", {"none": 0, "1 bit": 1, "more bits": range(2, 17)}),
+                CoverPoint("group", {"no pool": 0, "1 output": 1, "more outputs": range(2, 1 << 16)}),
+                CoverPoint("ends", {"whole": 0, "inside a pool group": 1}),
+            ],
+            crosses=[("residual", "group")],
+        )
+        self.status_writes = CoverGroup(
+            "mvu_status_writes", [CoverPoint("unit", {"takes the job": 0, "runs another": 1})]
+        )
         self.clears = CoverGroup(
             "mvu_clears",
             [
@@ -112,6 +160,7 @@ class MvuCoverage:
                 )
             ],
         )
+        self.late_reads = CoverGroup("mvu_late_reads", [CoverPoint("waited", ("host_read",))])
         self.collisions = CoverGroup(
             "mvu_collisions",
             [
@@ -140,8 +189,13 @@ class MvuCoverage:
             self.loops,
             self.errors,
             self.cuts,
+            self.extents,
+            self.wraps,
+            self.fast,
+            self.status_writes,
             self.clears,
             self.collisions,
+            self.late_reads,
         )
 
     def sample_job(self, registers: GivenRegisters, causes: int, overlap: bool) -> None:
@@ -149,11 +203,12 @@ class MvuCoverage:
         for bit in range(len(ERROR_CAUSES)):
             if causes >> bit & 1:
                 self.errors.sample(cause=bit)
-        if causes == 1 << CAUSE_BIT["countdown"]:
-            self._sample_cut(Configuration.of(registers))
+        job = Configuration.of(registers)
+        if not causes & ~(1 << CAUSE_BIT["countdown"]) and job.countdown:
+            self._sample_course(job, causes != 0)
         if causes:
             return
-        fields = Configuration.of(registers).fields
+        fields = job.fields
         precision, config = fields["mvuprecision"], fields["mvuconfig1"]
         command, quant = fields["mvucommand"], fields["mvuquant"]
         self.jobs.sample(
@@ -186,7 +241,7 @@ class MvuCoverage:
             )
 
         if not config["padding"]:
-            self._sample_loops(Configuration.of(registers))
+            self._sample_loops(job)
         if config["padding"]:
             self.lengths.sample(
                 map_height=fields["mvuishape"]["height"],
@@ -206,18 +261,47 @@ class MvuCoverage:
                 if LONG <= config.fields[f"mvu{letter}length{k}"]["value"] < steps:
                     self.loops.sample(loop=f"{letter}{k}")
 
-    def _sample_cut(self, config: Configuration) -> None:
-        """Count a job whose countdown is not 0 and ends before a pool group is complete."""
-        if not config.countdown:
-            return
+    def _sample_course(self, config: Configuration, cut: bool) -> None:
+        """Count a job that runs, to its end or until its countdown ends before a pool group is complete."""
+        work = config.ended_outputs()
+        whole = int(work.sum()) == config.countdown
+        if cut:
+            self.cuts.sample(ends="inside a pool group" if whole else "inside an output")
         if config.padding:
-            whole = config.countdown in np.cumsum(config.windows.clocks)
-        else:
-            whole = config.countdown % config.output_clocks == 0
-        self.cuts.sample(ends="inside a pool group" if whole else "inside an output")
+            self._sample_windows(config)
+        elif config.output_clocks == 1 and len(work) >= FAST:
+            fields = config.fields
+            self.fast.sample(
+                residual=config.format("residual").bits if fields["mvuconfig1"]["residual"] else 0,
+                group=config.group_outputs if fields["mvucommand"]["max_pool"] else 0,
+                ends=int(cut),
+            )
 
-    def sample_waits(self, waits: dict[str, int]) -> None:
-        """Count requesters that waited during a job."""
+    def _sample_windows(self, config: Configuration) -> None:
+        """Count the windows of a padded job."""
+        windows, fields = config.windows, config.fields
+        rows, columns = (fields[f"mvuwlength{k}"]["value"] + 1 for k in (3, 4))
+        count = len(windows.clocks)
+        skips = (windows.columns_before + windows.columns_after).any()
+        self.extents.sample(
+            pool_columns=columns if count > columns else 1,
+            pool_rows=rows if count > columns * rows else 1,
+            skipped_blocks=fields["mvukernel"]["blocks"] if skips else 0,
+        )
+        for power in WRAPS:
+            if config.countdown in before_wrap(config, power):
+                self.wraps.sample(power=power)
+
+    def sample_status_writes(self, count: int, waits: bool) -> None:
+        """Count writes to mvustatus right behind a command; whether the job waits for another one."""
+        if count:
+            self.status_writes.sample(unit=int(waits))
+
+    def sample_waits(self, waits: dict[str, int], late: bool) -> None:
+        """Count requesters that waited during a job; whether its outputs waited for residual values, and so asked for
+        no inputs."""
         for name, clocks in waits.items():
             if clocks:
                 self.collisions.sample(waited=name)
+        if late and waits["host_read"]:
+            self.late_reads.sample(waited="host_read")

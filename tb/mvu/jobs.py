@@ -14,7 +14,7 @@ from cocotb.utils import get_sim_time
 from pyuvm import uvm_component, uvm_driver, uvm_sequence_item
 
 from assay.golden.mvu.clocks import JobClocks, job_clocks
-from assay.golden.mvu.functional import Configuration, JobResult, cause_names, config_causes
+from assay.golden.mvu.functional import CAUSE_BIT, Configuration, JobResult, cause_names, config_causes
 from assay.golden.mvu.jobs import Job, TensorSpec, locate
 from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.tb.ahead import Promise, ahead
@@ -28,6 +28,7 @@ from assay.tb.mvu.steps import LayerStep, step_of
 STATUS = BY_NAME["mvustatus"]
 COMMAND = BY_NAME["mvucommand"]
 _CLEAR = STATUS.field("done").mask | STATUS.field("error").mask
+_REFUSAL = 1  #: clocks that a job is busy that is refused: that of the check
 _HANG_CLOCKS = 50_000  #: clocks beyond a job's own after which it counts as hung
 _SLOWEST = 16  #: how many times slower than its countdown residuals, stalls and collisions may make a job
 _WORTH_AHEAD = (
@@ -60,6 +61,7 @@ class JobItem(uvm_sequence_item):
         locate: names the n-th output word.
         axes: of the output tensor, see `tb.debug.JobRecord`.
         overlap: hand the next job over while this one runs.
+        status_writes: writes to mvustatus that clear nothing, a beat in each clock behind the command.
         made: called with the golden MVU's result.
         traffic: starts host and crossbar traffic during the job, a function of the environment.
         origin: the layer that the job is, if it is one: without tensors, as it was before anything was changed.
@@ -76,6 +78,7 @@ class JobItem(uvm_sequence_item):
         self.locate: Callable[[int], str] = lambda index: f"job {name}, output word {index}"
         self.axes: Sequence[Axis] = ()
         self.overlap = False
+        self.status_writes = 0
         self.made: Callable[[JobResult], object] = lambda result: None
         self.traffic: Callable[[MvuUnit], Coroutine[object, object, None]] | None = None
         self.origin: LayerStep | None = None
@@ -127,7 +130,7 @@ class _Running:
 
     item: JobItem
     countdown: int
-    ideal: Promise[JobClocks] | None  #: clocks by the formula, None for an illegal job
+    ideal: Promise[JobClocks] | None  #: clocks by the formula, None for a job that is refused
     causes: int
     begun: float  #: simulation time in ns of the handing over
     waits: dict[str, int] = field(default_factory=dict)
@@ -231,9 +234,8 @@ class JobPlayer:
         causes = config_causes(item.registers)
         countdown = COMMAND.decode(command)["countdown"]
         beside = item.traffic is None and not causes and countdown >= _WORTH_AHEAD
-        # Illegal jobs are refused after a check, or produce fewer words; the formula speaks of legal ones.
         ideal = None
-        if not causes:
+        if not causes or (causes == 1 << CAUSE_BIT["countdown"] and countdown):
             ideal = ahead(job_clocks, item.registers) if beside else Promise(job_clocks(item.registers))
         writer = env.golden.note(
             Writer(f"job {item.get_name()} of MVU {env.number}", env.number, "mvu_serialiser")
@@ -245,7 +247,10 @@ class JobPlayer:
         self._causes |= causes
         self._names.append(item.get_name())
         env.coverage.sample_job(item.registers, causes, overlap=len(self._running) > 1)
-        await self.or_stop(env.registers.write_many({**changed, COMMAND.address: command}))
+        env.coverage.sample_status_writes(item.status_writes, waits=len(self._running) > 1)
+        writes = [*changed.items(), (COMMAND.address, command)] + [(STATUS.address, 0)] * item.status_writes
+        addresses, written = np.array(writes, np.uint64).T
+        await self.or_stop(env.registers.write_at(addresses, written))
 
     def _made(self, item: JobItem, task: Task, result: JobResult) -> None:
         item.made(result)
@@ -315,13 +320,15 @@ class JobPlayer:
     async def _check_clocks(self, running: _Running, busy: int, waits: dict[str, int]) -> None:
         """No clock is wasted: the formula, and at most a clock for each one in which an own access waited."""
         env = self.env
-        if running.ideal is None:
-            return
+        ideal, late = _REFUSAL, False
+        if running.ideal is not None:
+            formula, config = running.ideal.result(), running.item.registers.get("mvuconfig1")
+            ideal = formula.total
+            late = formula.stalls > 0 and isinstance(config, dict) and config.get("residual") == 1
         env.report.clocks += busy
-        ideal = running.ideal.result().total
         env.report.ideal_clocks += ideal
         allowed = sum(waits[name] - running.waits[name] for name in _OWN_WAITS)
-        env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits})
+        env.coverage.sample_waits({name: waits[name] - running.waits[name] for name in waits}, late)
         if not ideal <= busy <= ideal + allowed:
             await env.settle()
             env.conclude()

@@ -57,6 +57,7 @@ def item_of(step: Step, params: MvuParameters) -> JobItem:
             item.output = None
     encode(item.registers)  # each must be a register
     item.overlap, item.traffic = step.overlap, step.traffic
+    item.status_writes = step.status_writes
     return item
 
 
@@ -103,7 +104,7 @@ def simplify_step(
                 search.accepts(lambda: made(search.best, varied(step(search.best), **{name: value})))  # noqa: B023
 
     calmer(search, step, made)
-    plain(traffic=None, overlap=False)
+    plain(traffic=None, overlap=False, status_writes=0)
     if isinstance(step(search.best), LayerStep):
         plain(countdown=0, crossbar=False, dest=0, mode=1)
         search.fewer_bits(
@@ -199,6 +200,7 @@ def describe_step(title: str, step: Step) -> list[str]:
                 lines.append(f"  {memory} in {len(shown_runs) - _SHOWN} more places")
         more = []
     more += ["the next job is handed over while it runs"] if step.overlap else []
+    more += [f"{step.status_writes} writes to mvustatus behind the command"] if step.status_writes else []
     more += [f"stream {name} stalls in {value} of 256 clocks" for name, value in step.stalls.items()]
     more += [step.traffic.name] if step.traffic else []
     return [*lines, *(f"  {each}" for each in more)]

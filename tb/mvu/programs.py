@@ -46,6 +46,14 @@ class Programs:
         jumps, as no job mapper would write them. It reads words all over the memories and writes elsewhere."""
         return self._drawn(name, self._program, most)
 
+    def fast(self, name: str, number: int) -> JobItem:
+        """A program with an output in every clock; residuals and pool groups of every kind in turn by `number`."""
+        return self._drawn(name, partial(self._fast_program, number), 4000)
+
+    def padded(self, name: str, number: int, most: int) -> JobItem:
+        """A padded program of at most `most` multiply clocks, any geometry; large loops in turn by `number`."""
+        return self._drawn(name, partial(self._padded_program, number), most)
+
     def long(self, steps: int) -> Iterator[JobItem]:
         """Programs in which one loop of each address generator, each in turn, takes at least so many steps."""
         shift = self._random.randrange(NUM_LOOPS)
@@ -130,6 +138,112 @@ class Programs:
             "max_pool": max_pool,
             "multiply_mode": r.choice((0, 1, 1, 2, 3)),
         }
+        return registers
+
+    def _fast_program(self, number: int) -> dict[str, dict[str, int] | int]:
+        r = self._random
+        registers = self._program()
+        acc_select = r.randint(1, 6)
+        pool = number % 3
+        # Loops of pool groups lie between the two selections; all inside of an output's are of one step.
+        pool_select = r.randint(0, acc_select - 1) if pool == 2 else r.randint(0, acc_select)
+        outputs = [r.randint(1, 2) if pool == 2 and k > pool_select else r.randint(0, 2) for k in range(8)]
+        for letter, loops in LOOPS.items():
+            for k in range(1, loops):
+                length = r.randint(0, 3) if letter not in "wi" else 0
+                if letter == "w" and k <= acc_select:
+                    length = outputs[k] if k <= pool_select or pool == 2 else 0
+                registers[f"mvu{letter}length{k}"] = length
+        residual = (0, 1, 1, r.randint(2, 16))[number // 3 % 4]
+        fields(registers, "mvuprecision").update(
+            weight=1, input=1, residual=max(residual, 1), output=r.choice((1, 1, 1, 2, 3, 16))
+        )
+        # Both products and residuals show in what leaves.
+        fields(registers, "mvuquant").update(msb=max(15, fields(registers, "mvuprecision")["output"] - 1))
+        registers["mvuscaler"] = {"value": r.randint(-32768, 32767), "bias_shift": 0}
+        registers["mvurscaler"] = {"value": r.randint(-32768, 32767), "shift": 0}
+        fields(registers, "mvuconfig1").update(
+            acc_select=acc_select, pool_select=pool_select, residual=int(residual > 0), relu=0
+        )
+        group = int(np.prod([n + 1 for n in outputs[pool_select + 1 : acc_select + 1]])) if pool == 2 else 1
+        inside = r.randint(1, group - 1) if group > 1 and r.random() < 0.5 else 0
+        fields(registers, "mvucommand").update(
+            max_pool=int(pool > 0),
+            countdown=group * r.randint(-(-20 // group), 60) + inside,
+            multiply_mode=r.choice((1, 2)),
+        )
+        return registers
+
+    def _padded_program(self, number: int) -> dict[str, dict[str, int] | int]:
+        r = self._random
+        large = ("pool rows", "blocks", "pool columns", "")[number % 4]
+        registers = self._program()
+        fields(registers, "mvuconfig1").update(acc_select=4, padding=1, pool_select=r.randint(0, 4))
+        precision = fields(registers, "mvuprecision")
+        if large:
+            precision.update(weight=1, input=1)
+        elif precision["weight"] * precision["input"] > 16:
+            precision.update(weight=r.randint(1, 4), input=r.randint(1, 4))
+        height, width = (r.choice((1, 2, 3, r.randint(4, 15))) for _ in range(2))
+        blocks = r.randint(1, 3)
+        columns, outputs, pool_rows, pool_columns = (r.randint(1, 3) for _ in range(4))
+        if large == "blocks":
+            blocks, height, width = r.choice((1024, r.randint(1025, 4095), 1 << 11)), r.randint(1, 2), 2
+            columns, outputs, pool_rows, pool_columns = 2, 1, 1, 1
+        elif large == "pool rows":
+            pool_rows = r.randint(9, 20)
+        elif large == "pool columns":
+            pool_columns = r.randint(9, 20)
+        rows = r.randint(1, 3)
+        pad_top, pad_left = r.randrange(height), r.randrange(width)
+        if large == "blocks":
+            pad_left = 1
+        stride_y, stride_x, group_y, group_x = (r.choice((1, 1, 2, r.randint(1, 9))) for _ in range(4))
+        axes = (
+            (height, pad_top, stride_y, group_y, rows, pool_rows),
+            (width, pad_left, stride_x, group_x, columns, pool_columns),
+        )
+        size, kept = [], []
+        for kernel, pad, stride, group_stride, groups, pooled in axes:
+            corners = (
+                np.arange(groups)[:, None] * group_stride + np.arange(pooled)[None, :] * stride - pad
+            ).ravel()
+            # The last window has at least one row or column on the map.
+            map_size = max(1, int(corners.max()) + 1 + r.choice((0, 1, kernel - 1, r.randint(0, kernel + 2))))
+            size.append(map_size)
+            skipped = np.maximum(0, -corners) + np.maximum(0, corners + kernel - map_size)
+            kept.append(int((kernel - skipped).sum()))
+        planes = precision["weight"] * precision["input"]
+        lengths = (
+            columns,
+            outputs,
+            pool_rows,
+            pool_columns,
+            planes,
+            height,
+            width * blocks,
+        )
+        for k, iterations in enumerate(lengths, 1):
+            registers[f"mvuwlength{k}"] = registers[f"mvuilength{k}"] = iterations - 1
+        for letter in "wi":
+            for k in range(2):
+                registers[f"mvu{letter}skip{k}"] = {
+                    "value": r.choice((r.randint(0, 9), r.randrange(1 << 15)))
+                }
+        registers["mvuishape"] = {"height": size[0], "width": size[1]}
+        registers["mvukernel"] = {
+            "height": height,
+            "width": width,
+            "pad_top": pad_top,
+            "pad_left": pad_left,
+            "blocks": blocks,
+        }
+        registers["mvustride"] = {"y": stride_y, "x": stride_x, "group_y": group_y, "group_x": group_x}
+        whole = planes * kept[0] * kept[1] * blocks * outputs
+        fields(registers, "mvucommand").update(countdown=whole, max_pool=int(bool(large)) or r.randint(0, 1))
+        if r.random() < 0.4:
+            ends = np.cumsum(Configuration(registers).windows.clocks).tolist()
+            fields(registers, "mvucommand").update(countdown=r.choice((r.choice(ends), r.randint(1, whole))))
         return registers
 
     def _long_program(self, long: int, shift: int, steps: int) -> dict[str, dict[str, int] | int]:

@@ -32,7 +32,8 @@ __all__ = ["Burst", "HostTraffic", "JobStep", "LayerStep", "loaded", "step_of", 
 
 @dataclass(frozen=True, eq=False)
 class Burst:
-    """Words that the host writes from a data memory word on, and behind them others that come by the crossbar."""
+    """Words that the host writes from a data memory word on, and behind them others that come by the crossbar: half of
+    them while the host writes, the others while it reads."""
 
     base: int
     host: np.ndarray
@@ -52,15 +53,21 @@ class HostTraffic:
             behind = burst.base + len(burst.host)
             env.golden.load(burst.base, burst.host)
             env.golden.load(behind, burst.crossbar)
-            task = None
-            if len(burst.crossbar):
-                places = behind + np.arange(len(burst.crossbar))
-                beats = env.formats["xbi"].pack(data=burst.crossbar, addr=places)
-                task = cocotb.start_soon(env.agents["xbi"].bus.send(beats))
-            await env.memory.write(burst.base, burst.host)
-            if task is not None:
-                await task
-                await env.agents["xbi"].bus.drain()
+            for number, words in enumerate(np.array_split(burst.crossbar, 2)):
+                task = None
+                if len(words):  # a unit in an array has no such port
+                    places = behind + np.arange(len(words))
+                    beats = env.formats["xbi"].pack(data=words, addr=places)
+                    task = cocotb.start_soon(env.agents["xbi"].bus.send(beats))
+                    behind += len(words)
+                if number == 0:
+                    await env.memory.write(burst.base, burst.host)
+                else:
+                    seen = await env.memory.read(burst.base, len(burst.host))
+                    env.compare_words(self.name, burst.base, seen)
+                if task is not None:
+                    await task
+                    await env.agents["xbi"].bus.drain()
             seen = await env.memory.read(burst.base, len(burst.host) + len(burst.crossbar))
             env.compare_words(self.name, burst.base, seen)
 
@@ -80,6 +87,7 @@ class LayerStep:
         mode: mvucommand.multiply_mode.
         countdown: multiply clocks after which the job is cut; 0: it is not.
         overlap: the next step's job is handed over while this one runs.
+        status_writes: writes to mvustatus behind the command that clear nothing.
         stalls: stream -> probability of a stall in 1/256.
         traffic: beside the job.
     """
@@ -94,6 +102,7 @@ class LayerStep:
     mode: int = 1
     countdown: int = 0
     overlap: bool = False
+    status_writes: int = 0
     stalls: Mapping[str, int] = field(default_factory=dict)
     traffic: HostTraffic | None = None
 
@@ -135,7 +144,7 @@ class JobStep:
         images: (first data memory word, uint8[n, lanes/8]) pairs.
         weights: (first word, uint8[n, lanes*lanes/8]) pairs.
         scalers, biases: (first entry, int[n, lanes]) pairs.
-        overlap, stalls, traffic: as of `LayerStep`.
+        overlap, status_writes, stalls, traffic: as of `LayerStep`.
     """
 
     name: str
@@ -145,6 +154,7 @@ class JobStep:
     scalers: tuple[tuple[int, np.ndarray], ...] = ()
     biases: tuple[tuple[int, np.ndarray], ...] = ()
     overlap: bool = False
+    status_writes: int = 0
     stalls: Mapping[str, int] = field(default_factory=dict)
     traffic: HostTraffic | None = None
 
@@ -185,7 +195,11 @@ def step_of(
         params: of the MVU.
         stalls: stream -> probability.
     """
-    common: dict[str, Any] = {"overlap": item.overlap, "stalls": dict(stalls)}
+    common: dict[str, Any] = {
+        "overlap": item.overlap,
+        "status_writes": item.status_writes,
+        "stalls": dict(stalls),
+    }
     common["traffic"] = item.traffic if isinstance(item.traffic, HostTraffic) else None
     if item.origin is not None:
         job = item.origin.job(params)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from assay.golden.mvu.parameters import (
     MvuParameters,
 )
 from assay.golden.network import Pool
+from assay.tb.draws import first_drawn
+from assay.tb.mvu.coverage import before_wrap
 from assay.tb.mvu.illegal import break_rules, terms
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.programs import Programs, fields
@@ -176,6 +178,7 @@ class Stimulus:
                 fields(item.registers, "mvucommand")["multiply_mode"] = mode
                 if self.random.random() < cuts:
                     self.cut(item)
+                item.status_writes = self.random.choice((0, 0, 1, 1, 2, 5))
             yield from items
 
     def elongated(self, count: int, largest: int) -> Iterator[JobItem]:
@@ -227,14 +230,48 @@ class Stimulus:
             made += 1
             yield from items
 
+    def wraps(self, powers: Iterable[int]) -> Iterator[JobItem]:
+        """For each power of two a padded layer that is cut so many multiply clocks after the end of an output that
+        another window follows."""
+        r, lanes = self.random, self.params.lanes
+        for power in powers:
+
+            def drawn(power: int = power) -> JobItem | None:
+                bits = 4 if power > 12 else r.randint(1, 2)
+                kernel = (r.randint(2, 3), r.randint(2, 3))
+                side = int((2**power / (bits * bits * kernel[0] * kernel[1])) ** 0.5) + r.randint(2, 5)
+                layer, size = self.layer(
+                    f"2**{power} clocks left",
+                    kernel=kernel,
+                    stride=(1, 1),
+                    padding=(kernel[0] - 1, kernel[1] - 1, kernel[0] - 1, kernel[1] - 1),
+                    size=(side, side),
+                    channels=(lanes, lanes),
+                    weight_format=IntFormat(bits, r.random() < 0.5),
+                    input_format=IntFormat(bits, r.random() < 0.5),
+                )
+                try:
+                    items = self.items(layer, size)
+                except (DoesNotFitError, ConfigurationError):
+                    return None
+                if len(items) > 1:
+                    return None
+                countdowns = before_wrap(Configuration(items[0].registers), power)
+                if not countdowns:
+                    return None
+                self.cut(items[0], r.choice(countdowns))
+                return items[0]
+
+            yield first_drawn(drawn, f"a padded layer with an output's end 2**{power} clocks before another")
+
     # -----------------------------------------------------------------------------------------
     # Jobs that are cut short or illegal
     # -----------------------------------------------------------------------------------------
-    def cut(self, item: JobItem) -> None:
+    def cut(self, item: JobItem, countdown: int | None = None) -> None:
         """Let a legal job's countdown end earlier, anywhere or with an output; the rest is not written."""
         command = fields(item.registers, "mvucommand")
         ends = np.cumsum(Configuration(item.registers).complete_outputs()).tolist()
-        command["countdown"] = self.random.choice(
+        command["countdown"] = countdown or self.random.choice(
             (self.random.randint(1, ends[-1]), self.random.choice(ends))
         )
         if config_causes(item.registers):

@@ -11,6 +11,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, Timer
 
+from assay.golden import Residual
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.clocks import job_clocks
 from assay.golden.mvu.functional import Configuration, JobResult
@@ -22,7 +23,7 @@ from assay.tb.bench import BenchStopped, Finding
 from assay.tb.cases import none_to_play, to_play
 from assay.tb.env import CLOCK_NS
 from assay.tb.mvu.base import MvuTest
-from assay.tb.mvu.coverage import LONG
+from assay.tb.mvu.coverage import LONG, WRAPS
 from assay.tb.mvu.env import MvuUnit
 from assay.tb.mvu.jobs import Image, JobItem
 from assay.tb.mvu.mvu_cases import MvuCases
@@ -210,7 +211,11 @@ class NextJobWhileBusy(MvuTest):
                     self.stimulus.spoil(item)
             for item in chain[:-1]:
                 item.overlap = True
+            for item in chain:
+                # Some of these meet the clock in which the job before has ended and this one is taken over.
+                item.status_writes = r.choice((0, 1, r.randint(2, 400)))
             await self.play(chain)
+        self.must_cover(self.env.coverage.status_writes)
 
     def stimulus_format(self, most: int) -> object:
         fmt = self.stimulus.format()
@@ -243,6 +248,30 @@ async def random_programs(self: MvuTest) -> None:
 
 
 @MvuTest.test
+async def fast_programs(self: MvuTest) -> None:
+    """An output in every clock, with residuals and pool groups of every kind, whole and cut."""
+    await self.fill()
+    await self.play(self.stimulus.programs.fast(f"fast{k}", k) for k in range(self.pick(48, 4)))
+    self.must_cover(self.env.coverage.fast)
+
+
+@MvuTest.test
+async def padded_programs(self: MvuTest) -> None:
+    """Padded programs of any geometry, as no job mapper would write them: large pool windows, up to 4095 blocks."""
+    await self.fill()
+    count, most = self.pick(40, 4), self.pick(20_000, 2500)
+    await self.play(self.stimulus.programs.padded(f"padded{k}", k, most) for k in range(count))
+    self.must_cover(self.env.coverage.extents)
+
+
+@MvuTest.test
+async def countdown_wraps(self: MvuTest) -> None:
+    """An output's end with a power of two of clocks left, and another window behind it."""
+    await self.play(self.stimulus.wraps(WRAPS[: self.pick(len(WRAPS), 3)]))
+    self.must_cover(self.env.coverage.wraps)
+
+
+@MvuTest.test
 async def long_loops(self: MvuTest) -> None:
     """Loops of more steps than 15 bits count, each loop of each address generator in turn."""
     await self.fill()
@@ -259,32 +288,41 @@ class Collisions(MvuTest):
         stimulus, depth = self.stimulus, self.env.params.data_depth
         bank = self.env.params.bank_depth
         for k in range(self.pick(8, 3)):
+            # Every fourth job has residuals that are always late: it asks for no input while it waits for them. They
+            # have a bank for themselves, the host and the crossbar.
+            late = k % 4 == 2
+            bits = 1 if late else 2
+            residual = Residual("residual", IntFormat(4, True), 321, 3) if late else None
             layer, size = stimulus.layer(
                 f"crowded{k}",
                 kernel=(1, 1),
                 padding=(0, 0, 0, 0),
                 stride=(1, 1),
-                size=(5, 5),
+                size=(14, 14) if late else (5, 5),
                 channels=(self.env.params.lanes, self.env.params.lanes),
-                weight_format=type(stimulus.format())(2, True),
-                input_format=type(stimulus.format())(2, False),
-                output_format=type(stimulus.format())(4, True),
+                weight_format=IntFormat(bits, True),
+                input_format=IntFormat(bits, False),
+                output_format=IntFormat(1 if late else 4, True),
                 pool=None,
+                **({"residual": residual} if late else {}),
             )
             # Input, output and residual share a bank in every other job.
             place = (0, bank // 4, bank // 2) if k % 2 else (0, depth // 2, bank // 2)
+            if late:
+                place = (depth // 4, depth // 2, 0)
             (item,) = stimulus.items(layer, size, place=place)
-            item.traffic = self.traffic(place)
+            item.traffic = self.traffic((place[2],) * 3 if late else place[:2])
             await self.play([item])
+        self.must_cover(self.env.coverage.late_reads)
 
-    def traffic(self, place: tuple[int, int, int]) -> HostTraffic:
-        """Accesses to free words of the job's banks."""
+    def traffic(self, places: tuple[int, ...]) -> HostTraffic:
+        """Accesses to free words of the banks of the job's tensors, one after the other."""
         rng, bank = self.stimulus.rng, self.env.params.bank_depth
         width = self.env.params.lanes // 8
         quarter = bank // 8
         host = rng.integers(0, 256, (quarter // 2, width), np.uint8)
         crossbar = rng.integers(0, 256, (quarter // 2, width), np.uint8)
-        free = [p // bank * bank + bank - quarter for p in (place[0], place[1])]
+        free = [p // bank * bank + bank - quarter for p in places]
         return HostTraffic("host and crossbar traffic", tuple(Burst(base, host, crossbar) for base in free))
 
 

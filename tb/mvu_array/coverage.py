@@ -13,6 +13,7 @@ class CrossbarCoverage:
     Attributes:
         words: taken by a destination: from whom, and how many offered it one.
         broadcasts: words by their destinations: how many, and whether all took it in one clock.
+        collisions: units at whose memory a word of the crossbar waited.
     """
 
     def __init__(self, mvus: int = CROSSBAR_PORTS) -> None:
@@ -35,13 +36,14 @@ class CrossbarCoverage:
             # Where all units are there, whichever one is named exists.
             absent=lambda point, label: point == "destinations" and label == "0" and mvus == CROSSBAR_PORTS,
         )
+        self.collisions = CoverGroup(f"crossbar_collisions{size}", [CoverPoint("destination", units)])
         self._words: list[tuple[int, int, int]] = []
         self._taken: list[tuple[int, str]] = []
 
     @property
     def groups(self) -> tuple[CoverGroup, ...]:
         """All groups."""
-        return (self.words, self.broadcasts)
+        return (self.words, self.broadcasts, self.collisions)
 
     def word(self, source: int, destination: int, requesters: int) -> None:
         """A destination has taken a word."""

@@ -22,7 +22,9 @@ from assay.tb.mvu_array.env import MvuArrayEnv
 
 __all__ = ["ArrayDriver", "ArrayStimulus", "Round", "RoundStep"]
 
-_HOST_WORDS = 32  #: words at the end of each source's region that belong to the host
+_HOST_WORDS = (
+    32  #: words at the begin of each source's region that belong to the host: in a bank that it writes first
+)
 
 
 class Round(uvm_sequence_item):
@@ -105,7 +107,7 @@ class ArrayDriver(uvm_driver):
 
 class ArrayStimulus:
     """Random rounds. The lower half of each data memory is its own unit's; the upper half has a region for what comes
-    from each source, and in it a few words for the host."""
+    from each source, whose first few words are the host's."""
 
     def __init__(self, params: AcceleratorParameters, seed: int) -> None:
         self.params = params
@@ -132,7 +134,7 @@ class ArrayStimulus:
 
     def job(self, unit: int, largest: int, dest: int) -> JobItem:
         """A random job of a unit, at most `largest` multiply clocks."""
-        target = self.half + unit * self.region
+        target = self.target(unit)
         place = (0, target if dest else self.half // 4, self.half // 2)
         while True:
             (item,) = self.units[unit].random_items(1, largest, dest=dest, place=place, crossbar=False)
@@ -140,6 +142,10 @@ class ArrayStimulus:
             assert item.output is not None  # a job of a layer has one
             if item.output.words <= self.region - _HOST_WORDS and inputs <= self.half // 4:
                 return item
+
+    def target(self, unit: int) -> int:
+        """Where a source's words go in all units."""
+        return self.half + unit * self.region + _HOST_WORDS
 
     def flood(self, unit: int, dest: int, words: int) -> JobItem:
         """A job that sends a word nearly every clock: one multiply clock for each of 4 output bits."""
@@ -158,7 +164,7 @@ class ArrayStimulus:
             residual=None,
             pool=None,
         )
-        place = (0, self.half + unit * self.region, self.half // 2)
+        place = (0, self.target(unit), self.half // 2)
         (item,) = self.units[unit].items(layer, size, place=place, dest=dest, crossbar=False)
         return item
 
@@ -183,7 +189,7 @@ class ArrayStimulus:
     def host_traffic(self, item: JobItem, bursts: int) -> None:
         """Let the host read and write, beside the job, in the very banks that the crossbar writes."""
         rng, regions = self.rng, range(self.params.mvus)
-        bases = [self.half + (source + 1) * self.region - _HOST_WORDS for source in regions]
+        bases = [self.half + source * self.region for source in regions]
         shape = (_HOST_WORDS, self.params.mvu.lanes // 8)
         nothing = np.zeros((0, shape[1]), np.uint8)
         item.traffic = HostTraffic(

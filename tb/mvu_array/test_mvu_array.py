@@ -95,6 +95,10 @@ class Storms(ArrayTest):
 
     async def body(self) -> None:
         await self.play(self.items())
+        for unit in self.env.units:
+            if unit.waits()["crossbar"]:
+                self.env.coverage.collisions.sample(destination=unit.number)
+        self.must_cover(self.env.coverage.collisions)
 
     def items(self) -> list[Round]:
         count, words = self.env.params.mvus, self.pick(600, 60)

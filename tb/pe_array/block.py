@@ -31,7 +31,11 @@ BLOCK = Block(
     include_dirs=("rtl/common",),
     inspect=INSPECT,
     publish=(*PORTS, "pe_array_regs.tiles_q", "pe_array_regs.*_clocks_q"),
-    default_tests=("real_layers", "corners", "random_tiles"),
+    default_tests=(
+        *("real_layers", "corners", "random_tiles", "elongated_tiles", "interleavings", "stalls"),
+        *("wrong_packets", "wrong_headers", "clear_mid_tile", "clear_waiting_output"),
+        *("status_and_interrupt", "clear_races"),
+    ),
     test_modules=("test_pe_array", "test_pe_array_control"),
     coverage=PeArrayCoverage,
     parameters=PeArrayParameters,
@@ -53,6 +57,8 @@ BLOCK = Block(
             simulators=("icarus",),
             tests="real|random|stalls|clear|reset|wrong_packets|registers",
         ),
+        # Of 65,535 rows the last row block has one: the others' numbers do not fit in 16 bits.
+        Variant("7x6", {**SMALL, "Rows": 7}, simulators=("verilator",), tests="past_16_bits"),
         Variant("2x9w16", WIDE, simulators=("icarus",), tests="random_tiles|corners"),
         # One build for both: narrow words, and registers that start with anything.
         Variant("4x5w4", NARROW, simulators=("verilator",), tests="random|reset", x_random=True),

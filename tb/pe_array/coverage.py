@@ -22,6 +22,7 @@ _COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
 _KERNELS = range(1, MAX_KERNEL + 1)
 _STRIDES = range(1, MAX_STRIDE + 1)
 _LENGTHS = {"to 255": range(1, 256), "256 and more": range(256, 1 << 16)}
+_PAST = {"to 65535": range(1, 1 << 16), "65536 and more": range(1 << 16, 1 << 19)}
 _PLACES = ("least", "0", "greatest", "other")
 _PADDING = ("none", "even", "uneven")
 #: Operator's class to the kind of layer.
@@ -65,6 +66,9 @@ class PeArrayCoverage:
         ends: zero points at the ends of their range.
         softmaxes: their lengths.
         averages: strides of tiles that divide by the number of places in the map, by whether that number varies.
+        extents: steps and rows of the padded map, also of rows whose places in the map are counted behind the last
+            packet, past what 16 bits count.
+        cuts: where pixel packets ended that were too short.
         errors: causes and ways of dropped packets.
         clears: clocks from an event to a write that clears status.
         streams: which stream's beats had to wait, and which rested.
@@ -226,6 +230,21 @@ class PeArrayCoverage:
             ],
             crosses=[("row_stride", "rows"), ("column_stride", "columns")],
         )
+        self.extents = CoverGroup(
+            "pe_array_extents",
+            [
+                CoverPoint("steps", _PAST),
+                CoverPoint("map_rows", _PAST),
+                CoverPoint(
+                    "counted_map_rows",
+                    {"to 65535": range(1 << 16), "65536 and more": range(1 << 16, 1 << 19)},
+                ),
+            ],
+        )
+        self.cuts = CoverGroup(
+            "pe_array_cuts",
+            [CoverPoint("behind", ("the first channel", "a channel in the middle", "a beat in a channel"))],
+        )
         self.errors = CoverGroup("pe_array_errors", [CoverPoint("error", [name for name, _ in ERRORS])])
         self.clears = CoverGroup(
             "pe_array_clears",
@@ -249,7 +268,7 @@ class PeArrayCoverage:
         """All groups."""
         tiles = (self.operations, self.windows, self.shapes, self.lengths)
         kinds = (self.layers, self.convolutions, self.pools, self.ends, self.softmaxes, self.averages)
-        return (*tiles, *kinds, self.errors, self.clears, self.streams)
+        return (*tiles, *kinds, self.extents, self.cuts, self.errors, self.clears, self.streams)
 
     def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
         """Count a legal tile by its header and its columns."""
@@ -272,6 +291,9 @@ class PeArrayCoverage:
         outputs, stride = tile["rows.output"], tile["window.row_stride"]
         reads = (outputs - 1) * stride + tile["window.kernel_rows"]
         starts = [bool(start) for start in tile.starts]
+        rows = (tile["repeat.row_blocks"] - 1) * params.rows * stride + 1
+        counts = tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL and tile.flush
+        self.extents.sample(steps=tile.steps, map_rows=rows, counted_map_rows=rows if counts else 0)
         self.windows.sample(
             kernel_rows=tile["window.kernel_rows"],
             group_columns=[*starts[1:], True].index(True) + 1,
@@ -393,6 +415,12 @@ class PeArrayCoverage:
                     "activation": activation,
                 },
             )
+
+    def sample_cut(self, beats: int, tile: Tile) -> None:
+        """Count a pixel packet that ends after so many beats, which are too few."""
+        channel, beat = divmod(beats, tile["window.beats"])
+        where = "a beat in a channel" if beat else "the first channel"
+        self.cuts.sample(behind="a channel in the middle" if not beat and channel > 1 else where)
 
     def sample_errors(self, names: set[str]) -> None:
         """Count dropped packets by the error they raise."""

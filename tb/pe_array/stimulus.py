@@ -153,7 +153,8 @@ class Stimulus:
         """A zero point: often 0, an end or anything of the operands' width, now and then anything of the field's."""
         half = 1 << self.params.data_width - 1
         low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
-        usual = (0, 0, low, high, self.random.randint(low, high), self.random.randint(low, high))
+        # With one more than the greatest, differences reach the least that nine bits hold.
+        usual = (0, 0, low, high, high + 1, self.random.randint(low, high), self.random.randint(low, high))
         return self.random.choice((*usual, self.random.randint(-(1 << 16), (1 << 16) - 1)))
 
     def clamps(self) -> tuple[int, int]:
@@ -310,6 +311,46 @@ class Stimulus:
             if number % 2:
                 given |= {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1}
             yield self.item(f"tile {number} of many {way}", most, **given)
+
+    def past_16_bits(self) -> Iterator[TileItem]:
+        """Tiles whose steps, or whose rows of the padded map, are more than 16 bits count: many columns, and many row
+        blocks without and with columns behind the last packet's."""
+        r, p = self.random, self.params
+        columns = -(-(1 << 16) // MAX_STRIDE) + r.randint(1, 99)
+        small: dict[str, int] = {
+            "repeat__images": 1,
+            "packet__channels": 1,
+            "mode__softmax": 0,
+            "entries": r.randint(1, min(p.columns, p.lanes)),
+        }
+        wide = {"repeat__row_blocks": 1, "window__kernel_rows": 1, "window__row_stride": 1}
+        wide |= {"window__column_stride": MAX_STRIDE, "extent__output_columns": columns}
+        yield self.item(
+            "tile of many steps", 1 << 18, **small, **wide, packet__columns=(1 << 16) - r.randint(1, 99)
+        )
+        rows = -(-(1 << 16) // MAX_STRIDE) + p.rows * r.randint(4, 12)
+        tall = {"repeat__row_blocks": -(-rows // p.rows), "window__kernel_rows": MAX_STRIDE}
+        tall |= {"window__row_stride": MAX_STRIDE, "extent__output_columns": 1, "window__column_stride": 1}
+        # The map ends in one of the last rows. Before it, rows that are taken for those of the map's begin show.
+        tall |= {"window__pad_top": 15, "rows__map": (1 << 16) - 1, "mode__array_op": ArrayOp.MAC}
+        given = {"window__first_output": 0, "packet__columns": 1}
+        yield self.item("tile of many rows", 1 << 18, **small, **tall, **given)
+        # Behind the map's last row a sum is the bias, and its divisor shows what has been counted.
+        given = {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1, "mode__table": 0}
+        given |= {"mode__lane_op": LaneOp.NONE, "low": -(1 << p.data_width - 1), "output_zero": 0}
+        given |= {"high": (1 << p.data_width - 1) - 1, "window__kernel_columns": 3}
+        given |= {"window__first_output": 2, "packet__columns": 2}
+        item = self.item("tile of many rows that divides", 1 << 18, **small, **tall, **given)
+        tile, pixels = item.computed
+        tile.entries["bias"][:] = r.randint(60, 120)
+        tile.entries["factor.shift"][:] = 0
+        yield TileItem.of(item.get_name(), tile, pixels, p)
+        # As many rows as the field holds. The last row block has some that the output does not have.
+        blocks = -(-((1 << 16) - 1) // p.rows)
+        most = {"repeat__row_blocks": blocks, "rows__output": (1 << 16) - 1, "window__kernel_rows": 1}
+        most |= {"window__row_stride": 1, "extent__output_columns": 1, "packet__columns": 1}
+        most |= {"rows__map": (1 << 16) - r.randint(1, 99)}
+        yield self.item("tile of most rows", 1 << 18, **small, **most, window__first_output=0)
 
     # -----------------------------------------------------------------------------------------
     # Corners
@@ -536,15 +577,18 @@ class Stimulus:
         return packet(content[: rows + 1] if cut else content)
 
     def wrong_lengths(
-        self, content: np.ndarray, at: range | None = None
+        self, content: np.ndarray, part: int = 0
     ) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
         """One right packet in every wrong length: too short by one beat or cut anywhere, too long by one or several,
-        or with another packet hung on as if its tlast had been lost."""
+        or with another packet hung on as if its tlast had been lost; of a packet of parts of so many beats, cut behind
+        each of them."""
         n, r = len(content), self.random
         if n > 1:
             yield "too short", packet(content[: n - 1])
             yield "cut", packet(content[: r.randint(1, n - 1)])
             yield "one beat", packet(content[:1])
+        for number in range(1, n // part if part else 0):
+            yield f"cut behind part {number}", packet(content[: number * part])
         yield "too long", packet(np.concatenate([content, content[-1:]]))
         yield "much too long", packet(np.concatenate([content, content[: r.randint(1, n)], content[:1]]))
         yield "without its tlast", packet(np.concatenate([content, content]))

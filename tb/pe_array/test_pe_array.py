@@ -15,6 +15,7 @@ from cocotb.utils import get_sim_time
 
 from assay.golden import DoesNotFitError
 from assay.golden.graph import Node
+from assay.golden.pe_array.clocks import RECIPROCAL, SHARE, SUM, tile_clocks
 from assay.golden.pe_array.mapping import map_operator
 from assay.golden.pe_array.parameters import MAX_KERNEL
 from assay.golden.pe_array.plan import ArrayPlan
@@ -165,6 +166,13 @@ async def elongated_tiles(self: PeArrayTest) -> None:
 
 
 @PeArrayTest.test
+async def past_16_bits(self: PeArrayTest) -> None:
+    """More steps, and more rows of the padded map, than 16 bits count."""
+    await self.play(self.stimulus.past_16_bits())
+    self.must_cover(self.env.coverage.extents)
+
+
+@PeArrayTest.test
 async def stalls(self: PeArrayTest) -> None:
     """Random valid and ready at set densities on every stream."""
     for item in self.stimulus.random_items(self.pick(30, 4), self.pick(600, 150)):
@@ -189,6 +197,30 @@ class Interleavings(PeArrayTest):
             self.env.agents["out"].bus.stall = r.choice(DENSITIES)
             await self.play(self.items(self.pick(20, 3)))
         self.env.stall(NEVER)
+        if self.env.params.data_width == 8:
+            await self.tables(self.pick(24, 2))
+
+    async def tables(self, count: int) -> None:
+        """Two softmaxes, of which the second one's exponentials begin to come while those of the first are read: to be
+        summed, or for the shares."""
+        r = self.stimulus.random
+        for number in range(count):
+            entries = r.randint(2, min(self.env.params.columns, 6))
+            given = {"mode__softmax": 1, "mode__table": 0, "extent__output_columns": 6, "entries": entries}
+            given |= {"repeat__images": 1, "repeat__row_blocks": 1}
+            first, second = (
+                self.stimulus.item(f"softmax {2 * number + k}, tables meet", 600, **given) for k in range(2)
+            )
+            tile, _ = first.computed
+            (clocks,) = tile_clocks([tile], self.env.params)
+            begins = clocks.outputs[0] - SHARE - number % 2 * (RECIPROCAL + SUM + tile.vector_length)
+            behind, _ = second.computed
+            before = behind.weight_packet_beats(self.env.params) - behind["extent.weight_beats"]
+            assert behind.table is not None  # of a softmax
+            before -= len(behind.table) * -(-32 // self.env.params.weight_bits)
+            due = r.randint(begins, begins + tile.vector_length) - before
+            second.weight_delay = max(0, due - clocks.weights[1])
+            await self.play([first, second])
 
     def items(self, count: int) -> Iterator[TileItem]:
         r = self.stimulus.random
@@ -351,10 +383,13 @@ class WrongPackets(PeArrayTest):
         self.stimulus.random.shuffle(shuffled)
         await self.play(shuffled)
         self.env.stall(NEVER)
+        self.must_cover(self.env.coverage.cuts)
 
-    def good(self) -> TileItem:
-        most = self.pick(100, 60)
-        return self.stimulus.item("good tile", most)
+    def good(self, channels: int = 0) -> TileItem:
+        given = {"packet__channels": channels, "mode__softmax": 0} if channels else {}
+        if channels:  # each of two beats
+            given |= {"window__kernel_rows": 2, "window__row_stride": 1, "extent__weight_beats": 2 * channels}
+        return self.stimulus.item("good tile", self.pick(100, 60), **given)
 
     def weights(self) -> Iterator[TileItem]:
         tile, _ = self.good().computed
@@ -366,16 +401,18 @@ class WrongPackets(PeArrayTest):
             yield item
 
     def pixels(self) -> Iterator[TileItem]:
-        for what in range(6):
-            item = self.good()
+        channels = self.stimulus.random.randint(4, 6)
+        for what in range(6 + channels - 1):
+            item = self.good(channels)
             content, last = item.pixel_packets[0]
             tile, _ = item.computed
             beats = tile.packet_beats
             at = self.stimulus.random.randrange(tile.packets)
-            wrongs = list(self.stimulus.wrong_lengths(content[at * beats : (at + 1) * beats]))
-            if what >= len(wrongs):
-                continue
+            right = content[at * beats : (at + 1) * beats]
+            wrongs = list(self.stimulus.wrong_lengths(right, tile["window.beats"]))
             name, wrong = wrongs[what]
+            if len(wrong[0]) < beats:
+                self.env.coverage.sample_cut(len(wrong[0]), tile)
             item.set_name(f"good tile with pixels {name}")
             item.pixel_packets = [
                 (content[: at * beats], last[: at * beats]),

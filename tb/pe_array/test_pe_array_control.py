@@ -145,6 +145,7 @@ class StatusAndInterrupt(PeArrayTest):
         for name in COUNTERS:
             getattr(env.dut.dut.u_regs, f"{name}_q").value = start
         self.driver.tiles = start
+        self.driver.counted = dict.fromkeys(self.driver.counted, start)
         before = await self.counted()
         # A softmax's long weight packet would be what is waited for.
         item = self.stimulus.item("tile that waits", 200, repeat__images=1, mode__softmax=0)
@@ -243,7 +244,7 @@ class StatusAndInterrupt(PeArrayTest):
                 self.env.fail(f"control through the model: wrote {fields}, read {seen}", kind="register")
         for fields in ({"irq_tile": 1, "irq_error": 1}, {"irq_tile": 0, "irq_error": 0}):
             await self.control(clear=1, **fields)
-            self.driver.tiles = 0
+            self.driver.flush()
             seen = CONTROL.decode(await self.env.registers.read(CONTROL.address))
             self.report.words_compared += 1
             if seen != {"clear": 0, **fields}:

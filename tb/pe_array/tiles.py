@@ -36,6 +36,7 @@ _HANG_CLOCKS = 50_000
 _SLOWEST = 64
 #: Tiles behind the one that computes, at least so many with so many clocks and output beats: the array holds two, the
 #: streams bring the next, and Python sees output in bursts, or late.
+_COUNTED = ("busy_clocks", "blocked_clocks")  #: registers whose every clock is known if no stream waits
 _MANY_TILES = 8  #: in a run: their clocks are computed beside the simulation
 _TILES_AHEAD, _CLOCKS_AHEAD, _BEATS_AHEAD = 4, 4096, 192
 
@@ -162,12 +163,14 @@ class TileDriver(uvm_driver):
         for feeder in self._feeders.values():
             feeder.flush()
         self.tiles = 0  # sent since reset or clear, and what the counter was set to
+        self.counted = dict.fromkeys(_COUNTED, 0)  # registers when the last tile had ended
         self._run: (
             list[TileItem] | None
         ) = []  # since the last `finish`; None when something disturbed the streams
         self._ahead: deque[tuple[int, int]] = deque()  # clocks and beats of each tile that has not ended
         self._errors: set[str] = set()
         self._done = False  # a tile has ended since status was cleared
+        self._rise: dict[str, int] | None = None  # of the registers since; None: it depends on the streams
         self._drained = True  # nothing was sent since everything came to its end
 
     async def run_phase(self) -> None:
@@ -276,6 +279,7 @@ class TileDriver(uvm_driver):
         """Clock of every tile's last output beat, and of the first tile's first: those of the formula, exactly."""
         env, run = self.env, self._run
         self._run = []
+        self._rise = None
         if not run or env.stalled or env.failed.is_set():
             return
         start = int(env.dut.start_o.value)
@@ -283,6 +287,10 @@ class TileDriver(uvm_driver):
         seen = [clock - start for clock in env.ended[-len(run) :]]
         env.report.clocks += seen[-1] + 1
         env.report.ideal_clocks += clocks[-1].outputs[1] + 1
+        self._rise = {
+            "busy_clocks": clocks[-1].outputs[1],
+            "blocked_clocks": sum(tile.blocked for tile in clocks),
+        }
         for item, ended, by_formula in zip(run, seen, clocks, strict=True):
             if ended != by_formula.outputs[1]:
                 env.conclude()
@@ -337,6 +345,12 @@ class TileDriver(uvm_driver):
         tiles = await env.registers.read(BY_NAME["tiles"].address)
         if tiles != self.tiles & 0xFFFF_FFFF:
             wrong.append(f"tiles is {tiles} instead of {self.tiles & 0xFFFF_FFFF}")
+        counts = await env.registers.read_many(BY_NAME[name].address for name in _COUNTED)
+        for name, count in zip(_COUNTED, counts, strict=True):
+            rise = count - self.counted[name] & 0xFFFF_FFFF
+            if self._rise is not None and rise != self._rise[name]:
+                wrong.append(f"{name} has risen by {rise} instead of {self._rise[name]}")
+            self.counted[name] = count
         await env.registers.write(STATUS.address, CLEAR)
         after = STATUS.decode(await env.registers.read(STATUS.address))
         wrong += [f"{n} is {after[n]} after clearing" for n in after if after[n]]

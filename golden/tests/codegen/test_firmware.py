@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay import golden
-from assay.golden.codegen.firmware import TRAP_JOB, TRAP_TRAP
+from assay.golden.codegen.firmware import TRAP_JOB, TRAP_TRAP, firmware
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.mvu.registers import BY_NAME
 from assay.golden.tests.codegen.machine import DONE, ERROR, STATUS, Machine
@@ -32,6 +32,19 @@ def test_fixed_block():
     assert {name: firmware.symbols[name] for name in block} == {name: at + 4 * w for name, w in block.items()}
     assert not firmware.data[: 33 + 64].any()
     assert firmware.symbols["start"] == IMEM_BASE
+
+
+@pytest.mark.parametrize("mvus", [1, 2, 4, 5])
+def test_harts_without_a_share_pass_on(mvus):
+    """Any set of harts may have a share in an item; the others leave it out."""
+    params = accelerator(mvus)
+    plan = golden.codegen.plan(random_network(2), params, "distributed")
+    step = replace(plan.phases[0].steps[0][0], waits=())
+    for mask in range(1, 1 << mvus):
+        shares = {h: [replace(step, mvu=h)] for h in range(mvus) if mask >> h & 1}
+        source = firmware([[shares]], params, "shares").source
+        asked = re.findall(r"li t0, (\d+)[^\n]*\n\s*and t0, t0, s3\n\s*beqz t0, item_0_end", source)
+        assert asked == ([] if mask == (1 << mvus) - 1 else [str(mask)])
 
 
 def test_only_what_changed_is_written():

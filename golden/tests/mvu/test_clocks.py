@@ -11,6 +11,7 @@ from assay.golden.formats import IntFormat
 from assay.golden.mvu import clocks
 from assay.golden.mvu.clocks import (
     DRAIN,
+    EMPTY,
     FILL,
     PIPELINE,
     RESIDUAL_FREED,
@@ -41,13 +42,16 @@ def make_layer(channels, outputs, *, kernel=3, bits=(2, 2, 2), **attributes) -> 
     )
 
 
-def clock_by_clock(work, group, words, residual):
-    """Clock of the last issue and of the last output word, by stepping through every clock as the unit does."""
+def clock_by_clock(work, group, words, residual, left=0):
+    """Clock of the last issue and of the last output word, by stepping through every clock as the unit does; with
+    clocks `left` behind the last output, the clocks of the last issue and of the end."""
+    work = [*work, left] if left else work
+    outputs = len(work) - bool(left)
     read, issued, first_words = [], [], []  # clocks: of a value's last read, of outputs, of groups
     words_left, steps_left, clock = residual, work[0], RESIDUAL_START
     while len(issued) < len(work):
         value, output = len(read), len(issued)
-        if residual and value < len(work):
+        if residual and value < outputs:
             before = value - RESIDUAL_FIFO_DEPTH  # whose place it takes
             if before < 0 or (before < output and clock >= issued[before] + RESIDUAL_FREED):
                 words_left -= 1
@@ -57,8 +61,12 @@ def clock_by_clock(work, group, words, residual):
         if clock >= 1 and steps_left > 1:
             steps_left -= 1
         elif clock >= 1:
-            ready = not residual or (output < len(read) and clock >= read[output] + RESIDUAL_READY)
-            ends_group = (output + 1) % group == 0
+            ready = (
+                not residual
+                or output == outputs
+                or (output < len(read) and clock >= read[output] + RESIDUAL_READY)
+            )
+            ends_group = (output + 1) % group == 0 and output < outputs
             before = len(first_words) - OUTPUT_FIFO_DEPTH
             if ready and (not ends_group or before < 0 or clock >= first_words[before] + words):
                 issued.append(clock)
@@ -67,7 +75,15 @@ def clock_by_clock(work, group, words, residual):
                     first_words.append(max(clock + PIPELINE, earliest))
                 steps_left = work[len(issued)] if len(issued) < len(work) else 0
         clock += 1
-    return issued[-1], first_words[-1] + words - 1
+    written = first_words[-1] + words - 1 if first_words else -DRAIN
+    if not left and len(work) % group == 0:
+        return issued[-1], written
+    ends = [
+        written + DRAIN,
+        issued[outputs - 1] + PIPELINE if outputs else 0,
+        issued[-1] + EMPTY if left else 0,
+    ]
+    return issued[-1], max(ends)
 
 
 @given(
@@ -80,6 +96,30 @@ def test_recurrence(work, group, words, residual):
     work = work * group  # whole groups
     expected = clock_by_clock(work, group, words, residual)
     assert clocks._last_issue_and_write(np.array(work), group, words, residual) == expected
+
+
+@given(
+    st.lists(st.integers(1, 20), max_size=30),
+    st.integers(1, 4),
+    st.integers(1, 16),
+    st.integers(0, 16),
+    st.integers(0, 5),
+)
+def test_cut_jobs(work, group, words, residual, left):
+    if not left and len(work) % group == 0:
+        return  # whole, or no clock at all
+    expected = clock_by_clock(work, group, words, residual, left)
+    assert clocks._cut(np.array(work, np.int64), sum(work) + left, group, words, residual) == expected
+
+
+def test_a_cut_job_is_no_longer_than_the_whole_one():
+    (job,) = map_layer(make_layer(64, 64, pool=Pool((2, 2), (2, 2))), (6, 6), MvuParameters(), 0, 1024)
+    whole = job_clocks(job.registers)
+    command = job.registers["mvucommand"]
+    cut = job_clocks({**job.registers, "mvucommand": {**command, "countdown": command["countdown"] - 1}})
+    # Its last step is the last but one, and behind it nothing passes the pipeline.
+    assert (cut.multiply, cut.issue) == (whole.multiply - 1, whole.issue - 1)
+    assert cut.total < whole.total
 
 
 def test_serialiser_keeps_up():

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.functional import Configuration, Memories, cause_names, config_causes, run_job, wrap
-from assay.golden.mvu.jobs import Coordinate, countdown, locate, map_layer, map_matmul, map_part, read_rows
+from assay.golden.mvu.jobs import (
+    Coordinate,
+    _signed_jump,
+    countdown,
+    locate,
+    map_layer,
+    map_matmul,
+    map_part,
+    read_rows,
+)
 from assay.golden.mvu.layout import activation_words, channel_blocks, pack_activations, unpack_activations
 from assay.golden.mvu.parameters import MvuParameters
 from assay.golden.mvu.registers import encode
@@ -506,6 +515,27 @@ def test_too_many_clocks():
 def test_output_over_input_elsewhere_is_no_overlap():
     (job,) = map_layer(make_layer(), (5, 5), SMALL, 0, 0, dest=2)
     assert job.registers["mvuobaseptr"] == {"value": 0, "dest": 2}
+
+
+def test_a_row_that_fills_the_memory():
+    """A map of one padded row: what is worth a kernel row is as many words as the memory has, so no distance at all."""
+    params = replace(SMALL, data_banks=2, bank_depth=64)
+    layer = make_layer(kernel=(3, 3), padding=(1, 1, 1, 1), formats=("s2", "u2", "u2"))
+    (job,) = map_layer(layer, (1, 64), params, 0, 0, dest=1)
+    memories = Memories.zeros(params)
+    x = random_tensor(np.random.default_rng(1), layer.input_format, 1, 64, 8)
+    job.load(memories, x)
+    result = run_job(job.registers, memories, params)
+    assert np.array_equal(
+        unpack_activations(result.data, (1, 64, 8), layer.output_format, 8), layer.run(x[None])[0]
+    )
+
+
+@pytest.mark.parametrize("depth", [2, 64, 1 << 15, 1 << 16])
+def test_a_jump_of_half_the_memory_fits_its_field(depth):
+    for jump in (-depth // 2, depth // 2, depth // 2 - 1, 3 * depth // 2):
+        seen = _signed_jump(jump, depth)
+        assert -(1 << 15) <= -depth // 2 <= seen < depth // 2 and (seen - jump) % depth == 0
 
 
 def test_jumps_beyond_half_the_memory_wrap():
