@@ -118,9 +118,9 @@ MUTATION_OPTIONS = (
         "MINUTES",
         "--minutes",
         "N",
-        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`, `fuzz`, "
-        "`nightly`: time after which it ends (default there: 5, 10, 480); `make regress`: to shrink the run that stands "
-        "for a bucket (default there: 2)",
+        "`make mutate`, `mutate-golden`: time after which no further mutant begins; 0: no limit; `make shrink`, "
+        "`fuzz`, `nightly`: time after which it ends (default there: 5, 10, 480); `make regress`: to shrink the run "
+        "that stands for a bucket (default there: 2)",
         "0",
     ),
     Option(
