@@ -143,6 +143,7 @@ def regress(
             run = engine.Engine(folder, items, blocks, workers, announce)
             run.run()
             run.event("ended", run.progress)
+            announce(run.share)
         except (KeyboardInterrupt, AssayError) as error:
             ended = error
             engine.note(folder, "interrupted", str(error) or "by its user")

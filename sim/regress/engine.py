@@ -186,6 +186,8 @@ class Engine:
         self._begun = 0
         self._total = items.count
         self._done_before = sum(self.state.counts.values())
+        self._seconds_before = self.state.seconds
+        self._most_slots = 0
         self._told = 0
 
     @property
@@ -207,6 +209,19 @@ class Engine:
             words.append(f"{_time(max(left, 0))} left")
         return ", ".join(words)
 
+    @property
+    def share(self) -> str:
+        """A line that says what the workers' time went into, since this process began."""
+        number = sum(self.state.counts.values()) - self._done_before
+        whole = (time.monotonic() - self._started) * self._most_slots
+        if not number or not whole:
+            return "nothing was run"
+        beside = max(0.0, whole - self.state.seconds + self._seconds_before)
+        return (
+            f"simulations took {100 - 100 * beside / whole:.0f} % of the workers' time; builds and all else "
+            f"{1000 * beside / number:.0f} ms for each of {number:,} runs"
+        )
+
     def run(self) -> None:
         """Run until all items have a result, or the time is over.
 
@@ -225,6 +240,7 @@ class Engine:
         told, alone_since = time.monotonic(), None
         while True:
             slots = sum(self._workers.available().values())
+            self._most_slots = max(self._most_slots, slots)
             over = plan.time and time.monotonic() - self._started > plan.time
             # One item for each thread: who dies with a worker is then that worker's item and no other.
             while len(waiting) < slots:
