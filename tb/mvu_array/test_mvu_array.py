@@ -232,7 +232,7 @@ class PlantedLostWrite(Planted):
     env: Overwriting
 
     def tamper(self) -> None:
-        self.env.address = self.stimulus.half + 5
+        self.env.address = self.stimulus.target(0) + 5
 
 
 @Planted.test(finds=Finding("crossbar", "unit"))
