@@ -137,6 +137,8 @@ class Workers:
         try:
             return Client(where.cluster, security=_security(where), set_as_default=False, timeout=CONNECT_S)
         except (OSError, RuntimeError, TypeError, ValueError) as error:  # TypeError: tls:// without files
+            # The client is half made: what it says when it goes is no help.
+            sys.unraisablehook = lambda unraisable: None
             reason = str(error).splitlines()[0] if str(error) else "no answer"
             raise AssayError(f"CLUSTER={where.cluster} cannot be reached: {reason}") from None
 
@@ -293,6 +295,12 @@ def _security(where: Where) -> Security | None:
     for path in given.values():
         if not os.access(path, os.R_OK):
             raise AssayError(f"{path}: the file cannot be read")
+    if (
+        where.cluster.startswith("tls://")
+        and not given
+        and not dask.config.get("distributed.comm.tls.client.cert")
+    ):
+        raise AssayError(f"CLUSTER={where.cluster}: it needs TLS_CA, TLS_CERT and TLS_KEY")
     if given and not where.cluster.startswith("tls://"):
         raise AssayError(f"CLUSTER={where.cluster}: with files for TLS it must begin with tls://")
     return Security(**given, require_encryption=True) if given else None

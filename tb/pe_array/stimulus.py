@@ -153,8 +153,9 @@ class Stimulus:
         """A zero point: often 0, an end or anything of the operands' width, now and then anything of the field's."""
         half = 1 << self.params.data_width - 1
         low, high = (-half, half - 1) if signed else (0, 2 * half - 1)
-        # With one more than the greatest, differences reach the least that nine bits hold.
-        usual = (0, 0, low, high, high + 1, self.random.randint(low, high), self.random.randint(low, high))
+        # With one more than the greatest, differences reach the least that nine bits hold; a field has 17.
+        beyond = min(high + 1, (1 << 16) - 1)
+        usual = (0, 0, low, high, beyond, self.random.randint(low, high), self.random.randint(low, high))
         return self.random.choice((*usual, self.random.randint(-(1 << 16), (1 << 16) - 1)))
 
     def clamps(self) -> tuple[int, int]:

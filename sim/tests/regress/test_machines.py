@@ -118,21 +118,26 @@ def recorded_event(night: Night, name: str, text: str) -> None:
     raise AssertionError(f"{name} does not tell: {text}")
 
 
+_OF_DASK = {"--tls-ca": "--tls-ca-file", "--tls-cert": "--tls-cert", "--tls-key": "--tls-key"}
+
+
+def _certified(folder: Path) -> list[str]:
+    """A certificate of its own authority: the options that name it."""
+    folder.mkdir()
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=assay"]
+    subprocess.run([*words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return ["--tls-ca", str(certificate), "--tls-cert", str(certificate), "--tls-key", str(key)]
+
+
 def test_encrypted(night: Night, tmp_path: Path) -> None:
     """Scheduler, workers and regression prove who they are; one without a certificate is turned away."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=assay"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    files = [f"--tls-ca-file={certificate}", f"--tls-cert={certificate}", f"--tls-key={key}"]
-    ours = ["--tls-ca", str(certificate), "--tls-cert", str(certificate), "--tls-key", str(key)]
+    ours = _certified(tmp_path / "ours")
+    files = [
+        word for name, path in zip(ours[::2], ours[1::2], strict=True) for word in (_OF_DASK[name], path)
+    ]
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     with scheduler(tmp_path, "--protocol", "tls", *files) as address:
         assert address.startswith("tls://")
@@ -142,6 +147,13 @@ def test_encrypted(night: Night, tmp_path: Path) -> None:
             assert status == 0, text
             status, text = night.run(*words, "--name", "open")
             assert status == 2
+            assert (
+                "it needs --tls-ca, --tls-cert and --tls-key" in text or "it needs TLS_CA, TLS_CERT" in text
+            )
+            assert "Traceback" not in text
+            # Somebody else's certificate.
+            status, text = night.run(*words, *_certified(tmp_path / "other"), "--name", "stranger")
+            assert status == 2, text
             assert "cannot be reached" in text
             assert "Traceback" not in text
     status, text = night.run("--cluster", address.replace("tls", "tcp"), *ours)
