@@ -74,7 +74,11 @@ def _examine(
     for bucket in [each for each in found if not each.acknowledged][:EXAMINED]:
         best = bucket.best
         if best.state != FAILED or best.failure.get("kind") == "timeout":
-            why = "there is no run to look at" if best.state == ERROR else "it may hang, or take this process along"
+            why = (
+                "there is no run to look at"
+                if best.state == ERROR
+                else "it may hang, or take this process along"
+            )
             announce(f"bucket {bucket.number} is not run again: {why}")
             continue
         try:
