@@ -105,11 +105,13 @@ class RunsNetworks(Capability):
             the block's own network; raises `GoldenError` for what the block cannot run.
         model: class of its networks on simulated hardware; None: it is no engine.
         engine: module beside the declaration whose cocotb test ``serve`` plays what `model` sends.
+        test: cocotb test that runs the network; empty: the block's default tests.
     """
 
     refuse: Callable[[str, str, Mapping[str, Any], Lowering], None]
     model: type[EngineModel] | None = None
     engine: str = "engine"
+    test: str = ""
 
     options: ClassVar[tuple[Option, ...]] = NETWORK_OPTIONS
     lacks: ClassVar[str] = "runs no models of its user's"

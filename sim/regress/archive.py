@@ -15,8 +15,8 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ class Archive:
         key: hash of its content.
         content: a compressed tar file.
         settings: for `sim.regress.remote.Project`: where its packages are and where its runner is started.
+        files: of items: path, as an entry has it, to its name in the archive.
     """
 
     key: str
     content: bytes
     settings: dict[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def pack(blocks: Iterable[Block], entries: Sequence[Entry]) -> Archive:
@@ -76,7 +78,9 @@ def pack(blocks: Iterable[Block], entries: Sequence[Entry]) -> Archive:
         links[f"{REPOSITORY}/{outputs.FOLDER}/build"] = BUILDS
     if is_checkout:
         links[f"{CHECKOUT}/sim/build"] = BUILDS
-    members |= {name: Path(path) for name, path in files_of(entries).items()}
+    given = sorted({path for entry in entries for path in entry.given.values() if os.path.isfile(path)})
+    files = {path: f"{FILES}/{number}/{Path(path).name}" for number, path in enumerate(given)}
+    members |= {name: Path(path) for path, name in files.items()}
     content, digest = io.BytesIO(), hashlib.sha256()
     with (
         gzip.GzipFile(fileobj=content, mode="wb", compresslevel=2, mtime=0) as packed,
@@ -96,7 +100,7 @@ def pack(blocks: Iterable[Block], entries: Sequence[Entry]) -> Archive:
                 about.type, about.linkname = tarfile.SYMTYPE, f"../../{CHECKOUT}/{name}"
                 archive.addfile(about)
     settings = {"python_path": SITE, "folder": folder, "words": words, "links": links}
-    return Archive(digest.hexdigest()[:16], content.getvalue(), settings)
+    return Archive(digest.hexdigest()[:16], content.getvalue(), settings, files)
 
 
 def read(folder: Path) -> Archive:
@@ -107,7 +111,7 @@ def read(folder: Path) -> Archive:
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        return Archive(about["key"], (folder / ARCHIVE).read_bytes(), about["settings"])
+        return Archive(about["key"], (folder / ARCHIVE).read_bytes(), about["settings"], about["files"])
     except (OSError, ValueError, KeyError):
         raise AssayError(f"{shown(folder)} has lost its project: begin a new regression") from None
 
@@ -115,18 +119,16 @@ def read(folder: Path) -> Archive:
 def write(folder: Path, archive: Archive) -> None:
     """Keep a project, for a regression that goes on later."""
     (folder / ARCHIVE).write_bytes(archive.content)
-    write_json(folder / ABOUT, {"key": archive.key, "settings": archive.settings})
+    write_json(folder / ABOUT, {"key": archive.key, "settings": archive.settings, "files": archive.files})
 
 
-def files_of(entries: Iterable[Entry]) -> dict[str, str]:
-    """Name in the archive to path, of the files that items are given."""
-    paths = sorted({path for entry in entries for path in entry.given.values() if os.path.isfile(path)})
-    return {f"{FILES}/{number}/{Path(path).name}": path for number, path in enumerate(paths)}
+def relocated(entries: Iterable[Entry], files: Mapping[str, str]) -> list[Entry]:
+    """The entries as the runner gets them: their files are those of the unpacked project, beside its own folder.
 
-
-def relocated(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries as the runner gets them: their files are those of the unpacked project, beside its own folder."""
-    place = {path: f"../{name}" for name, path in files_of(entries).items()}
+    Args:
+        files: path, as an entry has it, to its name in the archive.
+    """
+    place = {path: f"../{name}" for path, name in files.items()}
     return [
         replace(entry, given={name: place.get(text, text) for name, text in entry.given.items()})
         for entry in entries

@@ -26,7 +26,7 @@ import psutil
 from assay.sim import outputs, shown
 from assay.sim.items import Item
 from assay.sim.journal import Lines
-from assay.sim.regress.archive import Archive, relocated, write
+from assay.sim.regress.archive import Archive, read, relocated, write
 from assay.sim.regress.cluster import Workers
 from assay.sim.regress.grades import Bins
 from assay.sim.regress.plan import Items, item_of
@@ -174,15 +174,16 @@ class Engine:
         self._bins = Bins()
         regression = Regression(folder)
         self.state = State(_Numbers(), Counter())
+        self._kept: Counter[int] = Counter()
         for result in regression.results():
             self.state.done.add(result.item)
             self.state.counts[result.state] += 1
             self.state.seconds += result.seconds
+            self._kept[result.entry] += bool(result.folder)
         self._bins.restore(regression)
-        self._orders = [dataclasses.asdict(entry) for entry in relocated(items.entries)]
+        self._orders = [dataclasses.asdict(entry) for entry in relocated(items.entries, read(folder).files)]
         self._known: dict[int, Item] = {}
         self._lost: Counter[int] = Counter()
-        self._kept: Counter[int] = Counter()
         self._begun = 0
         self._total = items.count
         self._done_before = sum(self.state.counts.values())

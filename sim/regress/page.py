@@ -21,7 +21,7 @@ from markupsafe import Markup
 from assay.sim.pages import rendered
 from assay.sim.regress.record import STATES, Regression
 from assay.sim.regress.summary import FILE as SUMMARY
-from assay.sim.regress.table import Table
+from assay.sim.regress.table import COLUMNS, Table
 from assay.tb.errors import AssayError
 
 __all__ = ["PAGE", "write_page"]
@@ -29,19 +29,8 @@ __all__ = ["PAGE", "write_page"]
 PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name("page.html")
 
-_TYPES = {
-    "item": "I",
-    "entry": "I",
-    "seed": "I",
-    "state": "B",
-    "seconds": "f",
-    "ended": "d",
-    "clocks": "I",
-    "new": "I",
-    "bucket": "I",
-    "worker": "H",
-}
-"""Column to its type in the browser; numbers that do not fit are cut to the largest that does."""
+_TYPES = {name: kind.replace("Q", "I") for name, kind in COLUMNS.items()}
+"""Column to its type in the browser, which has none of 64 bits: larger numbers are cut to the largest of 32."""
 
 
 def write_page(folder: Path) -> Path:

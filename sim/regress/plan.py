@@ -34,7 +34,7 @@ from assay.sim.blocks import having
 from assay.sim.items import Item, items_of, kept_items
 from assay.sim.job import LARGEST_SEED, prepare
 from assay.sim.regress.record import Entry, Header
-from assay.sim.testcases import list_tests
+from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import SIMULATORS, Block, Variant
 from assay.tb.capabilities import RunsNetworks
 from assay.tb.errors import AssayError, unknown
@@ -488,16 +488,15 @@ def _networks(run: Run, blocks: Mapping[str, Block], variants: re.Pattern[str]) 
     found = []
     for name in names:
         block = blocks[name]
-        capability = block.capability(RunsNetworks)
         for path in run.networks:
             if not Path(path).is_file():
                 raise AssayError(f"NETWORKS={path}: there is no such file")
             given = {"MODEL": path}
             parameters, own = prepare(block, given, run.parameters, blocks)
-            assert capability is not None and own  # for `prepare` refuses others
             for simulator in run.simulators or SIMULATORS[:1]:
-                item = Item(block, Variant("default"), simulator, own[0], given=given)
-                found.append(entry_of(item, parameters))
+                for test in own or select_tests(block):
+                    item = Item(block, Variant("default"), simulator, test, given=given)
+                    found.append(entry_of(item, parameters))
     return [entry for entry in found if variants.search(entry.variant)]
 
 

@@ -46,7 +46,7 @@ BLOCK = Block(
         **dict.fromkeys(("BankDepth", "WeightDepth", "ChannelDepth"), powers(16, 4096)),
     },
     capabilities=(
-        RunsNetworks(check, AcceleratorModel),
+        RunsNetworks(check, AcceleratorModel, test="real_networks"),
         PlaysVectorSets(parameters),
         PlaysCases(AcceleratorCases()),
         Benchmarks(

@@ -51,7 +51,7 @@ BLOCK = Block(
     top_parameters=("Lanes", "AccWidth"),
     narrowed={"Lanes": (8, 16, 32, 64)},  # whole bytes; larger ones have not been tried
     capabilities=(
-        RunsNetworks(check),
+        RunsNetworks(check, test="real_layers"),
         PlaysVectorSets(parameters),
         PlaysCases(MvuCases()),
         Benchmarks(

@@ -40,7 +40,7 @@ BLOCK = Block(
     coverage=PeArrayCoverage,
     parameters=PeArrayParameters,
     capabilities=(
-        RunsNetworks(check, ArrayModel),
+        RunsNetworks(check, ArrayModel, test="real_layers"),
         PlaysVectorSets(parameters),
         PlaysCases(PeArrayCases()),
         Benchmarks(

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay import vectors
 from assay.sim.blocks import discover
+from assay.sim.regress import archive
 from assay.sim.regress.plan import Group, Items, Plan, Run, item_of, read_plan, seconds, seeds_of
 from assay.sim.regress.record import Entry, Header
 from assay.tb.errors import AssayError
@@ -178,6 +182,24 @@ def test_a_graded_list_is_run_as_it_is() -> None:
     ]
     assert items.dropped == ["gone"]
     assert items.count == 3
+
+
+def test_a_network_goes_along_with_the_project(tmp_path: Path) -> None:
+    """It is played by the test that plays networks, and a regression that goes on finds it wherever it is by then."""
+    network = tmp_path / "net.onnx"
+    network.write_bytes(vectors.path("digits/digits_w2a2.onnx").read_bytes())
+    run = Run(("mvu",), networks=(str(network),))
+    (entry,) = Items.of_plan(Plan((run,)), BLOCKS, no_list).entries
+    assert (entry.test, entry.given) == ("real_layers", {"MODEL": str(network)})
+    assert item_of(entry, BLOCKS).job(7).given == {"MODEL": str(network)}
+    archive.write(tmp_path, archive.pack(BLOCKS.values(), [entry]))
+    content = network.read_bytes()
+    network.unlink()
+    packed = archive.read(tmp_path)
+    (moved,) = archive.relocated([entry], packed.files)
+    with tarfile.open(fileobj=io.BytesIO(packed.content)) as unpacked:
+        member = unpacked.extractfile(moved.given["MODEL"].removeprefix("../"))
+        assert member is not None and member.read() == content
 
 
 def test_each_row_gives_the_item_that_it_came_from() -> None:

@@ -108,6 +108,20 @@ def test_what_hangs_or_kills_is_told_and_the_rest_goes_on(night: Night) -> None:
     assert gone(night)
 
 
+def test_graded_seeds_run_again(night: Night) -> None:
+    """The smallest set that covers what all did: of twelve seeds those with ten digits, and the one that failed."""
+    words = ["--seeds", "12", "--seed", "1", "--filter", "covers|fails", "--minutes", "0", "--name", "all"]
+    status, text = night.run(*words)
+    assert status == 1, text
+    status, text = night.run("--seeds", "@graded", "--minutes", "0", "--name", "few")
+    assert status == 1, text
+    states = results(night.regression("few"))
+    assert len({seed % 10 for test, seed in states if test == "covers_a_digit"}) == 10
+    assert sum(test == "covers_a_digit" for test, _ in states) == 10
+    assert {seed for (test, seed), state in states.items() if state == FAILED} <= {3, 6, 9, 12}
+    assert FAILED in states.values(), "what found a failure is kept"
+
+
 def test_workers_that_are_killed_are_replaced(night: Night) -> None:
     process = night.start("--seeds", "60", "--seed", "1", "--filter", "counts", "--name", "losses")
     draw, killed = random.Random(1), 0
