@@ -350,11 +350,12 @@ class Planted(MvuTest):
     """A job whose expectation or traffic is tampered with."""
 
     hook = "tamper"
+    jobs = 1
 
     async def body(self) -> None:
-        (item,) = self.stimulus.random_items(1, 600, dest=0)
-        self.tamper(item)
-        await self.play([item])
+        items = list(self.stimulus.random_items(self.jobs, 600, dest=0))
+        self.tamper(items[0])
+        await self.play(items)
 
     def tamper(self, item: JobItem) -> None:
         raise NotImplementedError
@@ -418,17 +419,21 @@ def planted_stall_for_ever(self: Planted, item: JobItem) -> None:
 @Planted.test(
     finds=Finding("mismatch", "cause: mvu_data_memory: ", reads="input words of this output are wrong")
 )
-def planted_input(self: Planted, item: JobItem) -> None:
+class PlantedInput(Planted):
     """Inputs that are not what was written there are named, with who wrote them: not the unit that read them."""
-    start = self.driver.start
 
-    async def overwrite_first(job: JobItem) -> None:
-        for image in job.images:
-            await self.env.memory.write(image.base, ~image.words)
-        await self.driver.or_stop(self.env.agents["mem_req"].bus.drain())
-        await start(job)
+    jobs = 6  # the outputs of one alone may be the same whatever its inputs are, such as all 0
 
-    self.driver.start = overwrite_first  # type: ignore[assignment]
+    def tamper(self, item: JobItem) -> None:
+        start = self.driver.start
+
+        async def overwrite_first(job: JobItem) -> None:
+            for image in job.images:
+                await self.env.memory.write(image.base, ~image.words)
+            await self.driver.or_stop(self.env.agents["mem_req"].bus.drain())
+            await start(job)
+
+        self.driver.start = overwrite_first  # type: ignore[assignment]
 
 
 @Planted.test(
