@@ -58,6 +58,7 @@ module accelerator_host_unit #(
   assign pending_o       = pending_q;
 
   logic [5:0] count_q;
+  logic [3:0] rounds_q;  // of count_q that a job has waited: after some it runs, however much stalls
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
     if (!rst_ni) begin
@@ -69,13 +70,18 @@ module accelerator_host_unit #(
       if (accept && !reg_req_write_i) rdata_q <= registers[reg_req_addr_i];
       // A job waits for some dozen clocks: others must get on meanwhile.
       if (accept && reg_req_write_i && reg_req_addr_i == mvu_pkg::AddrMvucommand) pending_q <= 1'b1;
-      else if (!stall[2] && count_q == '0) pending_q <= 1'b0;
+      else if (count_q == '0 && (!stall[2] || &rounds_q)) pending_q <= 1'b0;
     end
   end
 
   always_ff @(posedge clk_i or negedge rst_ni) begin
-    if (!rst_ni) count_q <= '0;
-    else count_q <= count_q + 6'd1;
+    if (!rst_ni) begin
+      count_q  <= '0;
+      rounds_q <= '0;
+    end else begin
+      count_q <= count_q + 6'd1;
+      if (count_q == '0) rounds_q <= pending_q ? rounds_q + 4'd1 : '0;
+    end
   end
 
   always_ff @(posedge clk_i) begin
