@@ -78,7 +78,8 @@ class HostEnv(StreamEnv):
         await RisingEdge(self.dut.clk_i)
         await Timer(1, "ns")
         self.dut.dut.u_registers.clocks_q.value = value
-        self.board.clocks = value - int(self.dut.cycle_o.value)
+        clock = int(self.dut.cycle_o.value)
+        self.board.clocks.append((clock, value - clock))
 
     def sources(self) -> list[BurstDriver]:
         """The drivers of everything that is asked."""

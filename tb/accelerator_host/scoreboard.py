@@ -118,7 +118,8 @@ class PortScoreboard:
         beats: of R and B that have been compared.
         operations: that have been compared.
         alter: for tests of this check: changes the fields of a record before they are looked at.
-        clocks: what the register `clocks` is ahead of the bench's clock, as it was set.
+        clocks: what the register `clocks` is ahead of the bench's clock: from a clock on, as it was set. Records are
+            looked at later than that.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class PortScoreboard:
 
     def flush(self) -> None:
         """A reset: nothing is under way, the system's registers are 0."""
-        self.clocks = 0
+        self.clocks = [(0, 0)]
         self.system = SystemRegisters(self.params)
         self.stream = TransposerStream(self.params.mvu.lanes, self.params.mvus)
         self.writer, self.reader = _Side("write"), _Side("read")
@@ -443,7 +444,8 @@ class PortScoreboard:
         if not write:
             stream = self.stream
             status = {"started": stream.started, "writing": stream.writing, "reading": stream.reading}
-            word = self.system.read(address, clock + self.clocks, BY_NAME["tr_status"].encode(status))
+            ahead = next(value for since, value in reversed(self.clocks) if since <= clock)
+            word = self.system.read(address, clock + ahead, BY_NAME["tr_status"].encode(status))
             self._register_answer(SYSTEM_UNIT, word)
             return
         name = self.system.write(address, now["sys.wdata"], host)
