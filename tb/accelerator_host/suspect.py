@@ -31,6 +31,8 @@ _ANSWERS = {
     "B": RULES["b"],
     "R": "accelerator_axi_read, or accelerator_decode: where the word comes from",
 }
+#: A wrong value of a register of the system, which lies behind the fabric.
+_SYSTEM = "accelerator_registers, or accelerator_fabric: what a read of a system register gives"
 
 
 def suspect(rule: str, message: str) -> str:
@@ -40,6 +42,8 @@ def suspect(rule: str, message: str) -> str:
         rule: name of the function that checks it, without underscores.
         message: what it says.
     """
+    if rule == "answered" and " of the system: expected" in message:
+        return _SYSTEM
     if rule == "take":
         return next((module for side, module in _SIDES.items() if f"{side} burst" in message), "")
     if rule == "compare":

@@ -30,6 +30,11 @@ def test_every_rule_has_a_module_that_there_is() -> None:
     assert known - {"take", "compare", "write", "clock"} == set(RULES)
     said = [*RULES.values(), *(suspect("take", f"the {side} burst: expected") for side in ("write", "read"))]
     said += [suspect("compare", f"{channel} of the burst: id is 1") for channel in "BR"]
+    system = suspect(
+        "answered", "the answer of hart 2 to a read of register clocksh of the system: expected 0x1, seen 0x0"
+    )
+    assert system.startswith("accelerator_registers")
+    said.append(system)
     for text in said:
         assert set(re.findall(r"accelerator_\w+", text)) <= MODULES
         assert re.match(r"accelerator_\w+", text)
