@@ -17,7 +17,7 @@ from typing import Any
 
 from assay.sim.job import Job
 from assay.sim.regress.buckets import Bucket
-from assay.sim.regress.record import ERROR, LOST
+from assay.sim.regress.record import ERROR, FAILED
 from assay.tb.capabilities import PlaysCases
 from assay.tb.errors import AssayError, sentence
 from assay.tb.json_file import write_json
@@ -64,8 +64,10 @@ def examine(bucket: Bucket, job: Job, folder: Path, minutes: float, announce: An
         "replay": "",
         "links": [],
     }
-    if best.state in (ERROR, LOST):
-        record["note"] = "not run again: the run could not be made"
+    if best.state != FAILED or best.failure.get("kind") == "timeout":
+        why = "there is no run to look at" if best.state == ERROR else "it may hang, or take this process along"
+        record["note"] = f"not run again: {why}"
+        announce(f"bucket {bucket.number} is {record['note']}")
         return record
     own = folder / BUCKETS / str(bucket.number)
     shutil.rmtree(own, ignore_errors=True)

@@ -15,7 +15,6 @@ A report names the entries that have expired, and those that nothing matches any
 from __future__ import annotations
 
 import datetime
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -25,6 +24,7 @@ from typing import Any
 from assay.sim import shown
 from assay.sim.regress.record import Entry
 from assay.tb.errors import AssayError, unknown
+from assay.tb.text_file import read_toml
 
 __all__ = ["FILE", "Known", "find_known", "read_known"]
 
@@ -86,10 +86,7 @@ def read_known(root: Path, today: datetime.date | None = None) -> list[Known]:
     path = root / FILE
     if not path.is_file():
         return []
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"{shown(path)}: {error}") from None
+    data = read_toml(path, shown(path))
     for name in data:
         if name != "known":
             raise AssayError(f"{shown(path)}: {unknown('key', name, ['known'])}")

@@ -23,7 +23,6 @@ Keys with the same meaning have the same name as options of the command.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -38,6 +37,7 @@ from assay.sim.testcases import list_tests, select_tests
 from assay.tb.block import SIMULATORS, Block, Variant
 from assay.tb.capabilities import RunsNetworks
 from assay.tb.errors import AssayError, unknown
+from assay.tb.text_file import read_toml
 
 GRADED = "@graded"
 """Stands for the seeds of the last graded list."""
@@ -169,12 +169,7 @@ def read_plan(path: Path, given: Plan) -> Plan:
     Raises:
         AssayError: it cannot be read, or says what no plan says.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AssayError(f"PLAN={path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AssayError(f"PLAN={path} is no TOML: {error}") from None
+    data = read_toml(path, f"PLAN={path}")
     here = _Reader(str(path), data)
     runs = data.get("run", [])
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):

@@ -15,7 +15,7 @@ from assay.sim.regress.junit import write_junit
 from assay.sim.regress.known import FILE as KNOWN
 from assay.sim.regress.known import read_known
 from assay.sim.regress.page import write_page
-from assay.sim.regress.record import ERROR, FAILED, Entry, Regression
+from assay.sim.regress.record import Entry, Regression
 from assay.sim.regress.summary import write_summary
 from assay.tb.errors import AssayError, sentence
 
@@ -73,14 +73,6 @@ def _examine(
     """Look at the buckets that count. An interruption ends that, and nothing else."""
     for bucket in [each for each in found if not each.acknowledged][:EXAMINED]:
         best = bucket.best
-        if best.state != FAILED or best.failure.get("kind") == "timeout":
-            why = (
-                "there is no run to look at"
-                if best.state == ERROR
-                else "it may hang, or take this process along"
-            )
-            announce(f"bucket {bucket.number} is not run again: {why}")
-            continue
         try:
             job = job_of(regression.header.entries[best.entry], best.seed)
             examine(bucket, job, folder, minutes, announce)

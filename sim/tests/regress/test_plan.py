@@ -106,7 +106,7 @@ def test_plan_file(tmp_path: Path) -> None:
         ("[[run]]\ntests = 3", "tests = 3: must be a text"),
         ("[[run]]\nparameters = { Lanes = 1.5 }", "must be a table of integers and texts"),
         ("attempts = 0\n[[run]]", "attempts = 0: must be an integer from 1 to 100"),
-        ("[[run", "is no TOML"),
+        ("[[run", "not valid TOML"),
     ],
 )
 def test_bad_plan_file(tmp_path: Path, text: str, message: str) -> None:
