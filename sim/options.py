@@ -150,7 +150,7 @@ REGRESS_OPTIONS = (
         "FILES",
         "`make regress`: networks, with spaces between them, that the blocks run in place of their tests",
     ),
-    Option("LIMIT", "--limit", "TIME", "`make regress`: time after which an item is stopped", "30m"),
+    Option("TIMEOUT", "--timeout", "TIME", "`make regress`: time after which an item is stopped", "30m"),
     Option("ATTEMPTS", "--attempts", "N", "`make regress`: workers that an item may lose", "3"),
     Option(
         "CLUSTER",

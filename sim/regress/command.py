@@ -55,7 +55,7 @@ OPTIONS = (
     by_variable("COVERAGE"),
     *map(
         by_variable,
-        ("TIME", "VARIANTS", "COCOTB_TEST_FILTER", "PARAMS", "NETWORKS", "PLAN", "LIMIT", "ATTEMPTS"),
+        ("TIME", "VARIANTS", "COCOTB_TEST_FILTER", "PARAMS", "NETWORKS", "PLAN", "TIMEOUT", "ATTEMPTS"),
     ),
     *map(by_variable, ("CLUSTER", "TLS_CA", "TLS_CERT", "TLS_KEY", "DISK", "MEMORY")),
 )
@@ -193,7 +193,7 @@ def _plan(arguments: argparse.Namespace, names: tuple[str, ...], parameters: Map
     given = Plan(
         runs=(),
         time=seconds("TIME", arguments.time) if arguments.time else 0,
-        limit=seconds("LIMIT", arguments.limit),
+        timeout=seconds("TIMEOUT", arguments.timeout),
         attempts=int(number("ATTEMPTS", arguments.attempts, int, 1, 100)),
         coverage=arguments.coverage,
         first_seed=choose_seed(arguments.seed) if arguments.seed else _random_seed(),

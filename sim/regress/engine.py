@@ -285,7 +285,7 @@ class Engine:
         key = f"{number}-{os.getpid()}-{self._begun}"
         plan = self._items.plan
         waiting[key] = item
-        order = {"entry": self._orders[entry], "seed": seed, "coverage": plan.coverage, "limit": plan.limit}
+        order = {"entry": self._orders[entry], "seed": seed, "coverage": plan.coverage, "limit": plan.timeout}
         self._workers.begin(key, order)
 
     def _settled(self, item: tuple[int, int, int], answer: dict[str, Any]) -> bool:
@@ -310,7 +310,7 @@ class Engine:
         if "timeout" in answer:
             text = f"the item did not end within {_time(answer['timeout'])} and was stopped"
             answer = {"state": TIMEOUT, "failure": signature_of_error(text), "worker": worker}
-            answer["seconds"] = self._items.plan.limit
+            answer["seconds"] = self._items.plan.timeout
         self._record(
             Result(number, entry, seed, attempts=attempts, **self._fields(number, entry, seed, answer))
         )

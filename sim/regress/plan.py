@@ -4,7 +4,7 @@
 A plan file is TOML::
 
     time = "8h"                      # no item begins after it
-    limit = "30m"                    # for an item, its build included
+    timeout = "30m"                  # for an item, its build included
     attempts = 3                     # workers that an item may lose
     coverage = true                  # count what of the RTL is executed, too
 
@@ -78,7 +78,7 @@ class Plan:
     Attributes:
         first_seed: of the runs that give a number of seeds.
         time: seconds after which no item begins; 0: no limit.
-        limit: seconds for an item.
+        timeout: seconds for an item.
         attempts: workers that an item may take with it before it counts as lost.
         coverage: count what of the RTL is executed.
     """
@@ -86,7 +86,7 @@ class Plan:
     runs: tuple[Run, ...]
     first_seed: int = 1
     time: float = 0
-    limit: float = 1800
+    timeout: float = 1800
     attempts: int = 3
     coverage: bool = False
 
@@ -176,14 +176,14 @@ def read_plan(path: Path, given: Plan) -> Plan:
         raise AssayError(f"{path}: run must be tables, each under [[run]]")
     if not runs:
         raise AssayError(f"{path}: there is nothing to run; write a table under [[run]]")
-    here.only("run", "seed", "time", "limit", "attempts", "coverage")
+    here.only("run", "seed", "time", "timeout", "attempts", "coverage")
     return Plan(
         runs=tuple(
             _read_run(_Reader(f"{path}, run {number}", run), path) for number, run in enumerate(runs, 1)
         ),
         first_seed=here.integer("seed", given.first_seed, 0, LARGEST_SEED),
         time=here.time("time", given.time),
-        limit=here.time("limit", given.limit),
+        timeout=here.time("timeout", given.timeout),
         attempts=here.integer("attempts", given.attempts, 1, 100),
         coverage=here.boolean("coverage", given.coverage),
     )

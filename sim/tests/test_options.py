@@ -58,6 +58,12 @@ def own_make(arguments: str, folder: Path = ROOT, **environment: str) -> subproc
 # ------------------------------------------------------------------------------------------------ help
 
 
+def test_no_two_options_share_a_name() -> None:
+    """By its name an option is found: a second one would be shown, and take its default from, the first."""
+    for names in (VARIABLES, [option.flag for option in OPTIONS]):
+        assert sorted(names) == sorted(set(names))
+
+
 def test_help_of_make_names_every_variable_and_its_option() -> None:
     shown = own_make(f"make help PYTHON={shlex.quote(sys.executable)}").stdout
     for option in OPTIONS:

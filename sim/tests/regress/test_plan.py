@@ -67,7 +67,7 @@ def test_times() -> None:
 
 PLAN = """
 time = "8h"
-limit = "10m"
+timeout = "10m"
 seed = 5
 
 [[run]]
@@ -87,7 +87,7 @@ def test_plan_file(tmp_path: Path) -> None:
     path = tmp_path / "night.toml"
     path.write_text(PLAN)
     plan = read_plan(path, Plan(runs=()))
-    assert (plan.time, plan.limit, plan.first_seed, plan.attempts) == (28800, 600, 5, 3)
+    assert (plan.time, plan.timeout, plan.first_seed, plan.attempts) == (28800, 600, 5, 3)
     assert plan.runs[0] == Run(("loopback",), 3, ("icarus",), "", "tensors")
     assert plan.runs[1].seeds == (7, 9)
     assert Plan.of_json(json.loads(json.dumps(plan.as_json()))) == plan

@@ -86,7 +86,7 @@ def test_what_hangs_or_kills_is_told_and_the_rest_goes_on(night: Night) -> None:
         "1",
         "--seed",
         "1",
-        "--limit",
+        "--timeout",
         "6s",
         "--attempts",
         "2",
