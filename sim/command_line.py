@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import os
-import re
-import shlex
 import shutil
 import signal
 import sys
@@ -31,6 +28,25 @@ from assay.sim import (
     shrink,
     waves,
 )
+from assay.sim.arguments import (
+    OVERRIDES,
+    add_build,
+    add_option,
+    add_run,
+    add_simulator,
+    add_top,
+    assemble,
+    check_variables,
+    given_options,
+    given_parameters,
+    given_seed,
+    given_words,
+    is_on,
+    job_of,
+    not_empty,
+    pairs,
+    value_of,
+)
 from assay.sim.attach.command import add_arguments, new
 from assay.sim.blocks import capabilities, discover, find_block, having, is_own, lacking, options
 from assay.sim.coverage import command as coverage
@@ -41,10 +57,7 @@ from assay.sim.job import Job, choose_seed, prepare
 from assay.sim.mutation import command as mutation
 from assay.sim.mutation.golden import command as golden_mutation
 from assay.sim.options import (
-    MAY_BE_EMPTY,
     MUTATION_OPTIONS,
-    RENAMED,
-    VARIABLES,
     as_typed,
     by_variable,
 )
@@ -52,7 +65,7 @@ from assay.sim.proofs import prove
 from assay.sim.regress import command as regression
 from assay.sim.run import add_failure_waves, report, run_job, waves_line
 from assay.sim.synth import synth
-from assay.sim.testcases import list_tests, select_tests
+from assay.sim.testcases import list_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Benchmarks, Capability, Command, PlaysCases
 from assay.tb.errors import AssayError, sentence, unknown
@@ -61,17 +74,6 @@ from assay.tb.options import Option, help_text
 INTERRUPTED = 130
 
 BROKEN_PIPE = 141
-
-REPEATED = ("COCOTB_TESTCASE", "PARAMS", "DEFINES", "DATA", "COMPILE_ARGS")
-"""Options that may be repeated; their variables hold a list."""
-
-OVERRIDES = "ASSAY_OVERRIDES"
-"""Environment variable: what the Makefile was given on make's command line."""
-
-_FOREIGN = re.compile(
-    r"(COCOTB|GPI|PYGPI|VERILATOR|VM|OPT)(_\w+)?|ASSAY_MODELS|CC|CXX|(C|CXX|CPP|LD)FLAGS|LDLIBS|OBJCACHE|V|CI"
-)
-"""Variables of cocotb, the compilers and the simulators, which make's command line may set as well."""
 
 
 def main(
@@ -112,7 +114,7 @@ def main(
 def _named_repository(words: Sequence[str]) -> str:
     """The repository of blocks that the command line or the variable names; needed before the options are known."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--blocks", default=_variable("BLOCKS") or "")
+    parser.add_argument("--blocks", default=value_of("BLOCKS") or "")
     try:
         named = parser.parse_known_args(words)[0].blocks.strip()
         return "" if words[:1] == ["regress"] and not os.path.isdir(named) else named
@@ -124,33 +126,6 @@ def _refuse(text: str, status: int) -> int:
     sys.stdout.flush()
     print(f"assay: {text}", file=sys.stderr)
     return status
-
-
-def check_variables(overrides: str, values: Mapping[str, str], blocks: Mapping[str, Block]) -> None:
-    """Refuse a misspelt or an empty variable of make's command line, which would else be ignored; the environment may
-    hold any.
-
-    Args:
-        overrides: GNU make's MAKEOVERRIDES: the definitions, white space and backslashes in them escaped.
-        values: what the variables hold, the environment.
-        blocks: whose capabilities may have variables beside `VARIABLES`.
-
-    Raises:
-        AssayError: a name that is neither of `VARIABLES` nor of the tools below, or is almost one of `VARIABLES`; a
-            variable without a value, as another one that was empty leaves it.
-    """
-    variables = (*VARIABLES, *(name for name in options(blocks) if name not in VARIABLES))
-    for definition in re.findall(r"(?:\\.|[^\s\\])+", overrides, re.DOTALL):
-        name = definition.partition("=")[0].rstrip(":+?!")
-        if name in RENAMED:
-            raise AssayError(f"variable {name} has become {RENAMED[name]}")
-        if name in variables and name not in MAY_BE_EMPTY and not values.get(name, "").strip():
-            raise AssayError(f"{name}= is empty; give it a value, or leave it away for its default")
-        known = name in variables or (
-            _FOREIGN.fullmatch(name) and not difflib.get_close_matches(name, variables, cutoff=0.85)
-        )
-        if name and not known:
-            raise unknown("variable", name, variables)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -184,22 +159,22 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     first = next(iter(blocks), "")
 
     run = add("run", "simulate one block and compare it with its golden model")
-    _add_top(run, first)
-    _add_run(run)
+    add_top(run, first)
+    add_run(run)
     for name in ("COCOTB_TESTCASE", "COCOTB_TEST_FILTER"):
-        _add(run, by_variable(name))
+        add_option(run, by_variable(name))
     for option in options(blocks).values():
-        _add(run, option)
+        add_option(run, option)
     run.set_defaults(command=_run)
 
     for kind in capabilities(blocks):
         if kind.command is not None:
             special = add(kind.command.name, kind.command.text)
-            _add_top(special, next(iter(having(kind, blocks)), first))
-            _add_run(special)
+            add_top(special, next(iter(having(kind, blocks)), first))
+            add_run(special)
             for option in kind.options:
                 default = kind.command.default if option.variable == kind.command.variable else None
-                _add(special, option, default or None)
+                add_option(special, option, default or None)
             special.set_defaults(command=_run_special, kind=kind, special=kind.command)
 
     for name, text in (
@@ -220,53 +195,55 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     attaching.set_defaults(command=new)
 
     listing = add("list", "list blocks, their parameters and their tests")
-    _add(listing, by_variable("BLOCKS"))
+    add_option(listing, by_variable("BLOCKS"))
     listing.set_defaults(command=_list)
 
     wave = add(
         "waves", "open, or name, the waveform of the last failure or, if there is none, of the last run"
     )
-    _add_top(wave, first)
-    _add(wave, by_variable("AT"))
+    add_top(wave, first)
+    add_option(wave, by_variable("AT"))
     wave.set_defaults(command=_waves)
 
     explaining = add("explain", debug.HELP)
-    _add_top(explaining, first)
+    add_top(explaining, first)
     explaining.set_defaults(command=_explain)
 
     asking = add("wave", debug.ASK_HELP)
     asking.add_argument("question", help="expression over signals, and perhaps `for more than N clocks`")
-    _add_top(asking, first)
+    add_top(asking, first)
     asking.add_argument("--limit", type=int, default=20, metavar="N", help="lines at most (default: 20)")
     asking.set_defaults(command=_ask)
 
     shrinking = add("shrink", shrink.SHRINK_HELP)
-    _add_top(shrinking, next(iter(having(PlaysCases, blocks)), first))
-    _add(shrinking, by_variable("MINUTES")._replace(text="time after which it ends"), shrink.MINUTES)
+    add_top(shrinking, next(iter(having(PlaysCases, blocks)), first))
+    add_option(shrinking, by_variable("MINUTES")._replace(text="time after which it ends"), shrink.MINUTES)
     shrinking.set_defaults(command=lambda arguments, blocks: shrink.shrink(arguments, blocks, _announce))
 
     keeping = add("keep", shrink.KEEP_HELP)
-    _add_top(keeping, next(iter(having(PlaysCases, blocks)), first))
+    add_top(keeping, next(iter(having(PlaysCases, blocks)), first))
     for name in ("NAME", "REPLACE"):
-        _add(keeping, by_variable(name))
-    _add(keeping, by_variable("CASE")._replace(text="case to keep (default: the last one that was shrunk)"))
+        add_option(keeping, by_variable(name))
+    add_option(
+        keeping, by_variable("CASE")._replace(text="case to keep (default: the last one that was shrunk)")
+    )
     keeping.set_defaults(command=lambda arguments, blocks: shrink.keep(arguments, blocks, _announce))
 
     speed = add("bench", "measure simulation speed against a plain C++ harness")
-    _add_top(speed, next(iter(having(Benchmarks, blocks)), first))
-    _add_build(speed)
+    add_top(speed, next(iter(having(Benchmarks, blocks)), first))
+    add_build(speed)
     speed.set_defaults(command=_bench)
 
     turn = add("bench-cycle", "measure the time from an edit of one line of HDL to the verdict")
-    _add_top(turn, first)
+    add_top(turn, first)
     turn.set_defaults(
         command=lambda arguments, blocks: cycle.measure(find_block(arguments.top, blocks), _announce)
     )
 
     covering = add("coverage", coverage.HELP)
-    _add_top(covering, None)
-    _add(covering, by_variable("SEED")._replace(text="first seed, also COCOTB_RANDOM_SEED"), "1")
-    _add(covering, by_variable("SEEDS"), "1")
+    add_top(covering, None)
+    add_option(covering, by_variable("SEED")._replace(text="first seed, also COCOTB_RANDOM_SEED"), "1")
+    add_option(covering, by_variable("SEEDS"), "1")
     coverage.add_arguments(covering)
     covering.set_defaults(command=_coverage)
 
@@ -274,7 +251,7 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
         "lint",
         "lint the blocks' RTL with verilator -Wall; in Assay's checkout, run verible, ruff and mypy, too",
     )
-    _add(linting, by_variable("BLOCKS"))
+    add_option(linting, by_variable("BLOCKS"))
     linting.set_defaults(command=_lint)
 
     proving = add(
@@ -285,56 +262,66 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     proving.set_defaults(command=_prove)
 
     mutating = add("mutate", mutation.HELP)
-    _add_top(mutating, None)
-    _add(mutating, by_variable("SEED")._replace(text="seed of the bench"), mutation.SEED)
-    _add(mutating, by_variable("PARAMS"))
+    add_top(mutating, None)
+    add_option(mutating, by_variable("SEED")._replace(text="seed of the bench"), mutation.SEED)
+    add_option(mutating, by_variable("PARAMS"))
     for option in MUTATION_OPTIONS:
-        _add(mutating, option, option.default or None)
+        add_option(mutating, option, option.default or None)
     mutation.add_arguments(mutating)
     mutating.set_defaults(command=_mutate)
 
     regressing = add("regress", regression.HELP)
-    _add_top(regressing, None)
+    add_top(regressing, None)
     for option in regression.OPTIONS:
-        _add(regressing, option, option.default or None)
-    regression.add_arguments(regressing, _variable("RESUME"), _not_empty)
+        add_option(regressing, option, option.default or None)
+    regression.add_arguments(regressing, value_of("RESUME"), not_empty)
     regressing.set_defaults(command=_regress)
 
     differing = add("differential", differential.HELP)
-    _add_top(differing, None)
-    _add(differing, by_variable("SEED")._replace(text="seed of all runs"), differential.SEED)
-    _add(differing, by_variable("PARAMS"))
+    add_top(differing, None)
+    add_option(differing, by_variable("SEED")._replace(text="seed of all runs"), differential.SEED)
+    add_option(differing, by_variable("PARAMS"))
     differing.set_defaults(
         command=lambda arguments, blocks: differential.differential(
-            arguments, blocks, lambda block: _parameters(arguments, block), _seed(arguments), _announce
+            arguments,
+            blocks,
+            lambda block: given_parameters(arguments, block),
+            given_seed(arguments),
+            _announce,
         )
     )
 
     fuzz = add("fuzz", fuzzing.HELP)
-    _add(fuzz, by_variable("SEED")._replace(text="seed of the series of files"))
-    _add(fuzz, by_variable("MINUTES")._replace(text="time after which it ends; 0: no limit"), fuzzing.MINUTES)
+    add_option(fuzz, by_variable("SEED")._replace(text="seed of the series of files"))
+    add_option(
+        fuzz, by_variable("MINUTES")._replace(text="time after which it ends; 0: no limit"), fuzzing.MINUTES
+    )
     fuzzing.add_arguments(fuzz)
-    fuzz.set_defaults(command=lambda arguments, blocks: fuzzing.fuzz(arguments, _seed(arguments), _announce))
+    fuzz.set_defaults(
+        command=lambda arguments, blocks: fuzzing.fuzz(arguments, given_seed(arguments), _announce)
+    )
 
     night = add("nightly", nightly.HELP)
-    _add(night, by_variable("SEED")._replace(text="seed of all steps (default: the day's)"))
-    _add(night, by_variable("MINUTES")._replace(text="time of all steps together"), nightly.MINUTES)
-    _add(night, by_variable("DAY")._replace(text="chooses the samples of mutants (default: today's date)"))
-    _add(night, by_variable("BLOCKS"))
+    add_option(night, by_variable("SEED")._replace(text="seed of all steps (default: the day's)"))
+    add_option(night, by_variable("MINUTES")._replace(text="time of all steps together"), nightly.MINUTES)
+    add_option(
+        night, by_variable("DAY")._replace(text="chooses the samples of mutants (default: today's date)")
+    )
+    add_option(night, by_variable("BLOCKS"))
     nightly.add_arguments(night)
     night.set_defaults(
         command=lambda arguments, blocks: nightly.nightly(arguments, blocks, arguments.seed, _announce)
     )
 
     synthesis = add("synth", "synthesise blocks' RTL to gates and compare the figures with the baseline")
-    _add_top(synthesis, None)
-    _add(synthesis, by_variable("PARAMS"))
+    add_top(synthesis, None)
+    add_option(synthesis, by_variable("PARAMS"))
     synthesis.add_argument("--update", action="store_true", help="write the baseline in place of comparing")
     synthesis.set_defaults(command=_synth)
 
     mutating_golden = add("mutate-golden", golden_mutation.HELP)
     for option in MUTATION_OPTIONS:
-        _add(mutating_golden, option, option.default or None)
+        add_option(mutating_golden, option, option.default or None)
     golden_mutation.add_arguments(mutating_golden)
     mutating_golden.set_defaults(
         command=lambda arguments, blocks: golden_mutation.mutate(arguments, _announce)
@@ -344,53 +331,12 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     check.set_defaults(command=lambda arguments, blocks: 0)
 
     extra = add("extra", "name the extra of pyproject.toml that a block needs, for make")
-    _add_top(extra, first)
+    add_top(extra, first)
     extra.set_defaults(command=_extra)
 
     clean = add("clean", "remove builds, runs and reports")
-    _add(clean, by_variable("BLOCKS"))
+    add_option(clean, by_variable("BLOCKS"))
     clean.set_defaults(command=_clean)
-
-
-def _add(parser: argparse.ArgumentParser, option: Option, default: str | None = None) -> None:
-    """The option that means the same as a variable, which else holds; None where neither is given and no default."""
-    variable = option.variable
-    text = f"{help_text(option._replace(default=default or option.default))} ({variable})"
-    text = text.replace("%", "%%")
-    if not option.value:
-        parser.add_argument(option.flag, dest=option.name, action="store_true", help=text)
-        return
-    action = parser.add_argument(
-        option.flag,
-        dest=option.name,
-        type=_not_empty,
-        metavar=option.value,
-        action="append" if variable in REPEATED else "store",
-        help=text,
-    )
-    if variable not in REPEATED:
-        action.default = _variable(variable) or default
-
-
-def _add_top(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Which block, and where blocks are."""
-    option = by_variable("TOPLEVEL")
-    _add(parser, option._replace(text=option.text.partition(" (")[0]), default)
-    _add(parser, by_variable("BLOCKS"))
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty; give it a value, or leave it away for its default")
-    return text
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every command that runs a simulation."""
-    _add_sim(parser)
-    _add_build(parser)
-    for name in ("DEFINES", "DATA", "COMPILE_ARGS", "WAVES", "GUI", "XRANDOM", "WORDS", "COVERAGE"):
-        _add(parser, by_variable(name))
 
 
 def _add_predict(parser: argparse.ArgumentParser, name: str, blocks: Mapping[str, Block]) -> None:
@@ -439,9 +385,9 @@ def _add_predict(parser: argparse.ArgumentParser, name: str, blocks: Mapping[str
     parser.add_argument(
         "--output", default="", metavar="FILE", help=".npz file to write, with the engine's tensors"
     )
-    _add(parser, by_variable("BLOCKS"))
-    _add_sim(parser)
-    _add_build(parser)
+    add_option(parser, by_variable("BLOCKS"))
+    add_simulator(parser)
+    add_build(parser)
     parser.set_defaults(command=_predict, action=name)
 
 
@@ -454,80 +400,8 @@ def _engine_options(known: Mapping[str, Block]) -> dict[Option, list[str]]:
     return found
 
 
-def _add_sim(parser: argparse.ArgumentParser) -> None:
-    _add(parser, by_variable("SIM"), default="verilator")
-
-
-def _add_build(parser: argparse.ArgumentParser) -> None:
-    _add(parser, by_variable("SEED"))
-    _add(parser, by_variable("PARAMS"))
-
-
-def _variable(name: str) -> str | None:
-    return os.environ.get(name) or None
-
-
-def _switch(name: str) -> bool:
-    """A variable that is on or off, in the words that cocotb accepts."""
-    value = (_variable(name) or "0").lower()
-    if value in ("1", "yes", "y", "on", "true", "enable"):
-        return True
-    if value in ("0", "no", "n", "off", "false", "disable"):
-        return False
-    raise AssayError(f"{name}={os.environ[name]}: allowed are 0 and 1")
-
-
-def _parameters(arguments: argparse.Namespace, block: Block) -> dict[str, int | str]:
-    """The HDL parameters the user gave, checked."""
-    given = _pairs("parameter", arguments.param or re.split(r"[\s,]+", _variable("PARAMS") or ""))
-    resolved = block.resolve_parameters(given)
-    return {name: resolved[name] for name in given}
-
-
-def _pairs(what: str, words: Sequence[str]) -> dict[str, str]:
-    """Words of the form NAME=VALUE; where ``what`` is a macro, NAME alone stands for NAME=1."""
-    given: dict[str, str] = {}
-    for word in filter(None, words):
-        name, equals, value = word.partition("=")
-        if not equals and what != "macro":
-            raise AssayError(f"{what} {word!r} is not of the form NAME=VALUE")
-        given[name] = value if equals else "1"
-    return given
-
-
-def _words(arguments: argparse.Namespace, variable: str) -> list[str]:
-    """A list that was given by options, else by a variable in a shell's quoting."""
-    text = _variable(variable) or ""
-    try:
-        return getattr(arguments, by_variable(variable).name) or shlex.split(text)
-    except ValueError as error:
-        raise AssayError(f"{variable}={text}: {error}") from None
-
-
-def _given(arguments: argparse.Namespace, known: Mapping[str, Option]) -> dict[str, str]:
-    """The capabilities' variables that the user gave."""
-    given = {}
-    for variable, option in known.items():
-        value = getattr(arguments, option.name, None)
-        if not option.value:
-            value = "1" if value or _switch(variable) else ""
-        if value:
-            given[variable] = value
-    return given
-
-
-def _job(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> Job:
-    block = find_block(arguments.top, blocks)
-    testcases = arguments.test or [_variable("COCOTB_TESTCASE") or ""]
-    testcases = [name for text in testcases for name in re.split(r"[\s,]+", text) if name]
-    given = _given(arguments, options(blocks))
-    parameters, own = prepare(block, given, _parameters(arguments, block), blocks)
-    tests = select_tests(block, testcases or ([] if arguments.filter else own), arguments.filter)
-    return _assemble(arguments, block, tests, parameters, given)
-
-
 def _run(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    return _run_and_report(arguments, _job(arguments, blocks))
+    return _run_and_report(arguments, job_of(arguments, blocks))
 
 
 def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
@@ -537,7 +411,7 @@ def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> 
     block = find_block(arguments.top, blocks)
     capability = block.capability(kind)
     known = {option.variable: option for option in kind.options}
-    given = _given(arguments, known)
+    given = given_options(arguments, known)
     if capability is None:
         raise lacking(block, kind, blocks)
     if special.variable not in given:
@@ -545,39 +419,8 @@ def _run_special(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> 
         raise AssayError(
             f"{special.name} has nothing to run: give {option.variable}={option.value} or {option.flag} {option.value}"
         )
-    parameters, _ = prepare(block, given, _parameters(arguments, block), blocks)
-    return _run_and_report(arguments, _assemble(arguments, block, (capability.test,), parameters, given))
-
-
-def _assemble(
-    arguments: argparse.Namespace,
-    block: Block,
-    tests: tuple[str, ...],
-    parameters: Mapping[str, int | str],
-    given: Mapping[str, str],
-) -> Job:
-    """The job of checked settings."""
-    job = Job(
-        block=block,
-        simulator=arguments.sim,
-        seed=_seed(arguments),
-        tests=tests,
-        parameters=parameters,
-        defines=_pairs("macro", _words(arguments, "DEFINES")),
-        data=_pairs("data file", _words(arguments, "DATA")),
-        given=given,
-        x_random=arguments.x_random or _switch("XRANDOM"),
-        coverage=arguments.coverage or _switch("COVERAGE"),
-        compile_args=tuple(_words(arguments, "COMPILE_ARGS")),
-        words=arguments.words or _switch("WORDS"),
-        waves=arguments.waves or arguments.gui or _switch("WAVES") or _switch("GUI"),
-    )
-    if job.coverage and job.simulator == "icarus":
-        raise AssayError("COVERAGE=1: Icarus Verilog counts no coverage; leave SIM=icarus away")
-    block.resolve_defines(job.defines)
-    block.resolve_data(job.data)
-    block.check_extra(tests)
-    return job
+    parameters, _ = prepare(block, given, given_parameters(arguments, block), blocks)
+    return _run_and_report(arguments, assemble(arguments, block, (capability.test,), parameters, given))
 
 
 def _extra(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
@@ -585,10 +428,6 @@ def _extra(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     if block.extra is not None:
         print(block.extra.name)
     return 0
-
-
-def _seed(arguments: argparse.Namespace) -> int:
-    return choose_seed(arguments.seed or _variable("COCOTB_RANDOM_SEED"))
 
 
 def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
@@ -604,7 +443,7 @@ def _run_and_report(arguments: argparse.Namespace, job: Job) -> int:
                     _announce(f"      {'waves':<16} {waves_line(job.block, outcome.waves)}")
             if outcome.waves is not None:
                 debug.follow(job.block, outcome.folder, _announce)
-        if outcome.waves is not None and (arguments.gui or _switch("GUI")):
+        if outcome.waves is not None and (arguments.gui or is_on("GUI")):
             waves.show(job.block, outcome.folder, _announce)
     return status
 
@@ -618,7 +457,7 @@ def _predict(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = known.get(arguments.engine)
     given = {}
     if block is not None:
-        given = _parameters(arguments, block)
+        given = given_parameters(arguments, block)
     elif arguments.param:
         raise AssayError(f"--param {arguments.param[0]}: engine {arguments.engine} has no hardware")
     names = [option.name for option in _engine_options(known)]
@@ -632,7 +471,7 @@ def _predict(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
             runtime=arguments.runtime,
             output=arguments.output,
             simulator=arguments.sim,
-            seed=_seed(arguments),
+            seed=given_seed(arguments),
             parameters=given,
             options={name: value for name in names if (value := getattr(arguments, name))},
             lowering=Lowering.of(arguments),
@@ -665,7 +504,7 @@ def _list(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 
 def _waves(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     block = find_block(arguments.top, blocks)
-    at = arguments.at or _variable("AT")
+    at = arguments.at or value_of("AT")
     folder = waves.at_place(block, at, _announce) if at else waves.last_run(block, _announce)
     waves.show(block, folder, _announce)
     return 0
@@ -689,11 +528,11 @@ def _bench(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     if benchmarks is None:
         raise lacking(block, Benchmarks, blocks)
     block.check_extra(benchmarks.tests)
-    return bench.run(block, benchmarks, _parameters(arguments, block), _seed(arguments), _announce)
+    return bench.run(block, benchmarks, given_parameters(arguments, block), given_seed(arguments), _announce)
 
 
 def _coverage(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
+    seed = choose_seed(value_of("COCOTB_RANDOM_SEED") or arguments.seed)
     return coverage.coverage(arguments, blocks, seed, _announce)
 
 
@@ -711,20 +550,22 @@ def _prove(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 
 
 def _mutate(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    seed = choose_seed(_variable("COCOTB_RANDOM_SEED") or arguments.seed)
-    return mutation.mutate(arguments, blocks, lambda block: _parameters(arguments, block), seed, _announce)
+    seed = choose_seed(value_of("COCOTB_RANDOM_SEED") or arguments.seed)
+    return mutation.mutate(
+        arguments, blocks, lambda block: given_parameters(arguments, block), seed, _announce
+    )
 
 
 def _regress(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
-    arguments.coverage = arguments.coverage or _switch("COVERAGE")
-    arguments.seed = arguments.seed or _variable("COCOTB_RANDOM_SEED")
-    parameters = _pairs("parameter", _words(arguments, "PARAMS"))
+    arguments.coverage = arguments.coverage or is_on("COVERAGE")
+    arguments.seed = arguments.seed or value_of("COCOTB_RANDOM_SEED")
+    parameters = pairs("parameter", given_words(arguments, "PARAMS"))
     return regression.regress(arguments, blocks, parameters, _announce)
 
 
 def _synth(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     known = synth.chosen(arguments.top or "", blocks)
-    given = _parameters(arguments, known[0])
+    given = given_parameters(arguments, known[0])
     return synth.run(known, given, arguments.update, _announce)
 
 

@@ -65,7 +65,9 @@ def examine(bucket: Bucket, job: Job, folder: Path, minutes: float, announce: An
         "links": [],
     }
     if best.state != FAILED or best.failure.get("kind") == "timeout":
-        why = "there is no run to look at" if best.state == ERROR else "it may hang, or take this process along"
+        why = (
+            "there is no run to look at" if best.state == ERROR else "it may hang, or take this process along"
+        )
         record["note"] = f"not run again: {why}"
         announce(f"bucket {bucket.number} is {record['note']}")
         return record

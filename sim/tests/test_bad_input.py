@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from assay.sim import simulators, testcases
-from assay.sim.command_line import OVERRIDES, VARIABLES, main
+from assay.sim.arguments import OVERRIDES
+from assay.sim.command_line import main
+from assay.sim.options import VARIABLES
 from assay.sim.testcases import list_tests
 from assay.tb.block import Block, Extra
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.sim import ROOT, command_line
-from assay.sim.command_line import OVERRIDES, main
+from assay.sim.arguments import OVERRIDES, check_variables, job_of
+from assay.sim.command_line import main
 from assay.sim.job import LARGEST_SEED, Job
 from assay.sim.options import (
     MAKE_ONLY,
@@ -319,9 +320,9 @@ def read_back(command: str, block: Block, folder: Path, monkeypatch: pytest.Monk
             if name in environment:
                 patch.setenv(name, environment[name])
         blocks = {"counter": block}
-        command_line.check_variables(environment[OVERRIDES], environment, blocks)
+        check_variables(environment[OVERRIDES], environment, blocks)
         arguments = command_line._parser(blocks).parse_args(["run"])
-        return command_line._job(arguments, blocks)
+        return job_of(arguments, blocks)
 
 
 def test_settings_of_the_special_commands_are_replayed(
