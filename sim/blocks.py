@@ -20,6 +20,7 @@ from types import ModuleType
 from assay import tb
 from assay.golden.errors import GoldenError
 from assay.sim import ROOT, project
+from assay.sim.options import OPTIONS
 from assay.tb import block as declarations
 from assay.tb import capabilities as kinds_of_capability
 from assay.tb.block import Block
@@ -86,15 +87,20 @@ def options(blocks: Mapping[str, Block]) -> dict[str, Option]:
 
 
 def _check_options(blocks: Mapping[str, Block]) -> None:
-    seen: dict[str, tuple[Option, type[Capability]]] = {}
+    """Refuse an option of a capability that has the name of another one: by its name an option is found."""
+    taken = {key: (option, "Assay itself") for option in OPTIONS for key in _names(option)}
     for kind in capabilities(blocks):
         for option in kind.options:
-            for key in filter(None, (option.variable, option.flag)):
-                other, owner = seen.setdefault(key, (option, kind))
+            for key in _names(option):
+                other, owner = taken.setdefault(key, (option, f"capability {kind.__name__}"))
                 if other != option:
                     raise AssayError(
-                        f"capabilities {owner.__name__} and {kind.__name__} both have an option {key}; rename one"
+                        f"{owner} and capability {kind.__name__} both have an option {key}; rename the latter's"
                     )
+
+
+def _names(option: Option) -> list[str]:
+    return [name for name in (option.variable, option.flag) if name]
 
 
 def _of_repository(named: str) -> Iterator[Block]:

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from assay.sim import ROOT
-from assay.sim.blocks import discover
+from assay.sim.blocks import _check_options, discover
+from assay.sim.options import OPTIONS
 from assay.sim.testcases import list_tests
 from assay.tb.block import Block
 from assay.tb.capabilities import Capability
+from assay.tb.errors import AssayError
+from assay.tb.options import Option
 
 BLOCKS = discover()
 
@@ -66,3 +71,23 @@ def test_a_block_has_a_capability_once() -> None:
     for block in BLOCKS.values():
         kinds: list[type[Capability]] = [type(each) for each in block.capabilities]
         assert len(kinds) == len(set(kinds))
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.variable)
+def test_an_option_of_a_capability_has_a_name_of_its_own(option: Option) -> None:
+    """Or else the one that is found first would be taken for the other, with its default."""
+
+    @dataclass(frozen=True)
+    class Paints(Capability):
+        options: ClassVar[tuple[Option, ...]] = ()
+
+    block = replace(BLOCKS["mvu"], capabilities=(*BLOCKS["mvu"].capabilities, Paints()))
+    for names in (
+        {"variable": option.variable, "flag": "--paint"},
+        {"variable": "PAINT", "flag": option.flag},
+    ):
+        Paints.options = (Option(value="N", text="how often it is painted", default="", **names),)
+        with pytest.raises(AssayError, match=r"and capability Paints both have an option"):
+            _check_options({"mvu": block})
+    Paints.options = (option,)  # the same one is shared
+    _check_options({"mvu": block})
