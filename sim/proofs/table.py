@@ -471,24 +471,6 @@ PROOFS = (
         ),
     ),
     Proof(
-        name="controller_divider",
-        claim="a result waits without a change, and is taken before the next division begins",
-        top="controller_divider",
-        parameters=({"Harts": 2},),
-        sources=("rtl/common/fifo.sv", "rtl/controller/controller_divider.sv"),
-        properties=("answer_stable", "answer_taken_before_next"),
-        helpers=FIFO_HELPERS,
-        assumptions={"request_room": "a hart has one request under way"},
-        bugs=(
-            Bug(
-                "rtl/controller/controller_divider.sv",
-                "done_q      <= bit_q == '1",
-                "done_q      <= bit_q == 5'd3",
-                "answer_taken_before_next",
-            ),
-        ),
-    ),
-    Proof(
         name="pe_array_regs",
         claim="answers of the PE array's registers wait without a change",
         top="pe_array_regs",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proofs of the whole controller against its definition, golden's instruction table."""
+"""The proofs of the controller against its definition, golden's instruction table, and of its divider."""
 
 from __future__ import annotations
 
@@ -87,7 +87,79 @@ STATE_HELPERS = (
 
 ANSWERS = {"response_expected": "the bus answers requests only"}
 
+DIVIDER = "rtl/controller/controller_divider.sv"
+
 CONTROLLER_PROOFS = (
+    Proof(
+        name="controller_divider",
+        claim="each division is answered once, in order, to its hart, after 32 clocks, with the quotient or remainder "
+        "that the specification defines, for all operands, and its result waits without a change",
+        top="controller_divider_proof",
+        parameters=({"Harts": 2},),
+        sources=("rtl/common/fifo.sv", DIVIDER, "sim/proofs/controller_divider_proof.sv"),
+        properties=(
+            "answer_stable",
+            "answer_taken_before_next",
+            "answer_in_time",
+            "answer_to_its_hart",
+            "digits_are_the_quotient",
+            "quotient_as_defined",
+            "remainder_as_defined",
+            "division_by_zero_as_defined",
+            "overflow_as_defined",
+        ),
+        helpers=(
+            "queues_agree",
+            "steps_agree",
+            "job_kept",
+            "digits_kept",
+            "product_and_remainder",
+            "remainder_is_small",
+            "by_zero_all_ones",
+            "by_one_itself",
+            "pointers_in_range",
+            "pointers_apart",
+        ),
+        assumptions={"request_room": "a hart has one request under way"},
+        bugs_by_induction=True,
+        bugs=(
+            Bug(DIVIDER, "done_q      <= bit_q == '1", "done_q      <= bit_q == 5'd3", "answer_in_time"),
+            Bug(
+                DIVIDER,
+                "{quotient_q[30:0], !difference[32]}",
+                "{quotient_q[30:0], difference[32]}",
+                "digits_kept",
+            ),
+            Bug(
+                DIVIDER,
+                "difference[32] ? shifted[31:0]",
+                "difference[31] ? shifted[31:0]",
+                "product_and_remainder",
+            ),
+            Bug(
+                DIVIDER,
+                "difference = shifted - {1'b0",
+                "difference = shifted - 33'd1 - {1'b0",
+                "remainder_is_small",
+            ),
+            Bug(DIVIDER, "(!funct[1] && divisor[31])", "divisor[31]", "job_kept"),
+            Bug(DIVIDER, " && (funct[1] || divisor != '0)", "", "job_kept"),
+            Bug(
+                DIVIDER,
+                "{hart_i, funct_i, dividend_i, divisor_i}",
+                "{hart_i, funct_i, divisor_i, dividend_i}",
+                "queues_agree",
+            ),
+            Bug(DIVIDER, "negate_q ? -magnitude", "negate_q ? ~magnitude", "remainder_as_defined"),
+            Bug(
+                DIVIDER,
+                "remainder_wanted_q ? remainder_q",
+                "remainder_wanted_q && remainder_q != '0 ? remainder_q",
+                "overflow_as_defined",
+            ),
+            Bug(DIVIDER, "hart_o    = hart_q", "hart_o    = queued ? hart : hart_q", "answer_to_its_hart"),
+        ),
+    ),
     Proof(
         name="controller_instruction",
         claim="each record of RVFI is what golden's instruction table says of its word, pc and operands",
