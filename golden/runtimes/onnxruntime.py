@@ -12,6 +12,7 @@ import numpy as np
 from assay.golden.errors import GoldenError, RuntimeEndedError
 from assay.golden.graph import Graph
 from assay.golden.importers import model_file
+from assay.golden.runtimes.exact_products import PRECISE, make_exact, products_saturate
 
 __all__ = ["OnnxRuntime", "trace_rows"]
 
@@ -65,6 +66,10 @@ class OnnxRuntime:
             content.graph.output.extend(
                 onnx.helper.make_empty_tensor_value_info(name) for name in self._names if name not in declared
             )
+            if products_saturate():
+                make_exact(content, graph)
+                if optimised and not _int8_activations(graph):
+                    options.add_session_config_entry(*PRECISE)
             self._session = onnxruntime.InferenceSession(
                 content.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
@@ -111,6 +116,11 @@ def trace_rows(
         for name, array in (inputs | run(inputs)).items():
             kept[name].append(array)
     return {name: graph.tensors[name].stacked(np.stack(a)) for name, a in kept.items()}
+
+
+def _int8_activations(graph: Graph) -> bool:
+    """Whether an operator gives int8. Their kernels are exact, and `PRECISE` would leave some without any."""
+    return any(graph.tensors[name].dtype == np.int8 for node in graph.nodes for name in node.outputs)
 
 
 def _nibbles(graph: Graph, name: str) -> bool:

@@ -9,8 +9,9 @@ onnxruntime 1.31.1 by `golden/tests/test_onnx_operators.py`:
 
 - QLinearConv, QLinearMatMul and QGemm accumulate exactly in int32 and multiply the float32 of the sum by one float32
   factor (`requantize`), with no fixed-point multiplier. The optimised integer kernels and graphs run without
-  optimisation give the same numbers: the sum is exact in any order. (x86 processors without VNNI instructions let
-  pairs of uint8 x int8 products saturate at 16 bits; that is a fault of theirs, not repeated here.)
+  optimisation give the same numbers: the sum is exact in any order. (On x86 processors without VNNI instructions pairs
+  of uint8 x int8 products saturate at 16 bits; that is not repeated here, nor is it so in `golden.runtimes`, see
+  `golden.runtimes.exact_products`.)
 - QLinearAdd is two fused multiply-adds in float32 on the integers themselves (`add`), QLinearMul one multiplication and
   one addition that rounds with the zero point added (`multiply`).
 - Element-wise operators on 8 bits are tables of dequantise, float32 function, quantise.

@@ -712,3 +712,32 @@ def test_qlinear_softmax(seed, opset, dtype):
         opset=opset,
     )  # fmt: skip
     case.check(runs=40)
+
+
+# --- Processors without VNNI -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["QLinearConv", "QLinearMatMul", "QGemm", "MatMulInteger", "ConvInteger"])
+@pytest.mark.parametrize("computed", [False, True])
+def test_products_that_saturate_somewhere_are_exact(kind, computed, monkeypatch):
+    """onnxruntime gives the exact sums of the largest products everywhere, of weights that are stored or not."""
+    from assay.golden.runtimes import onnxruntime as runtime
+
+    monkeypatch.setattr(runtime, "products_saturate", lambda: True)
+    file = OnnxFile()
+    is_map = "Conv" in kind
+    shape = (1, 64, 3, 3) if is_map else (4, 64)
+    x = file.input(shape, np.uint8)
+    weight = np.full((16, 64, 1, 1) if is_map else (64, 16), 127, np.int8)
+    weight[..., ::3] = -128
+    w = file.node("Identity", weight) if computed else weight
+    pair, many = (np.float32(1), np.int8(-3)), (np.float32(9000), np.uint8(2))
+    match kind:
+        case "MatMulInteger" | "ConvInteger":
+            file.node(kind, x, w)
+        case "QGemm":
+            file.node(kind, x, np.float32(1), np.uint8(1), w, *pair, "", *many, domain=MICROSOFT)
+        case _:
+            file.node(kind, x, np.float32(1), np.uint8(1), w, *pair, *many)
+    values = np.full(shape if is_map else (1, *shape), 255, np.uint8)
+    check(file, np.random.default_rng(0), x={"x0": values})
