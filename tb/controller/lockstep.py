@@ -195,6 +195,7 @@ class Lockstep:
         self.iss.clock = clock
         self.iss.release(hart, pc)
         state = self.harts[hart]
+        self.coverage.sample_host(True, clock - state.held, self._in_m(clock))
         state.asleep = state.spinning = False
         # What a held instruction has asked of the bus is lost with it.
         log = self.mvus.log[hart]
@@ -210,8 +211,15 @@ class Lockstep:
                 state.held = min(state.held, clock)
                 state.released = NEVER
             else:
+                if state.held not in (NEVER, -1):
+                    self.coverage.sample_host(False, clock - state.held, self._in_m(clock))
                 state.released = min(state.released, clock)
                 state.held = NEVER
+
+    def _in_m(self, clock: int) -> np.ndarray | None:
+        """The record of what was in stage M in the clock before `clock`; up to that all is compared."""
+        records, cycles = self._batches[-1] if self._batches else ((), ())
+        return records[-1] if len(records) and int(cycles[-1]) == clock else None
 
     # ---------------------------------------------------------------------------------------------
     # Retirements

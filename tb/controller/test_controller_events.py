@@ -154,6 +154,72 @@ class HeldWaits(HoldRelease, Covering):
                 await self.play([item])
 
 
+@Covering.test
+class Neighbours(Covering):
+    """The host holds, releases and restarts some harts while the others trap, write CSRs and wait: what it does to one
+    is seen by no other."""
+
+    covers = "neighbours"
+    count = (50, 4)  #: of rounds with each program
+    length = (3_000, 300)
+    kinds = ("csr", "interrupts", "bus_interrupts", "waits")
+    more = 12  #: programs until the rarest have met
+
+    async def body(self) -> None:
+        env, r = self.env, self.stimulus.random
+        for kind in (*self.kinds, *self.kinds[-1:] * self.pick(self.more, 0)):
+            if kind == self.kinds[-1] and not env.coverage.neighbours.missed():
+                break
+            item = self.stimulus.random_item(kind, self.pick(*self.length), Disturbance())
+            await self.driver.or_stop(env.stop())
+            await self.driver.or_stop(env.load(item.image))
+            env.mvus.latency = 30 if kind == "bus_interrupts" else 0
+            await self.driver.or_stop(env.start(env.all_harts, item.entry))
+            self.held = 0
+            lines = cocotb.start_soon(self.driver.interrupts(r.choice((20, 100))))
+            for _ in range(self.pick(*self.count)):
+                await self.driver.or_stop(self.round(item.entry))
+            lines.cancel()
+
+    async def round(self, entry: int) -> None:
+        """Some more harts are held; they go on, at once or later, or start anew, or stay as they are."""
+        env, r = self.env, self.stimulus.random
+        harts = range(env.params.harts)
+        some = r.getrandbits(env.params.harts) & r.getrandbits(env.params.harts) | 1 << r.choice(harts)
+        held = self.held | some
+        # Written several times: so many clocks pass until the hart may go on.
+        writes = [(HOLD, held)] * r.randint(1, 7)
+        if r.random() < 0.6:
+            again = [hart for hart in harts if held >> hart & 1 and r.random() < 0.5]
+            writes += [(PC + 4 * hart, entry) for hart in r.sample(again, len(again))]
+        self.held = held & (r.getrandbits(env.params.harts) if r.random() < 0.5 else 0)
+        writes.append((HOLD, self.held))
+        addresses, words = zip(*writes, strict=True)
+        await env.write(addresses, words)
+        await self.refused(r.choice(harts))
+        await Timer(CLOCK_NS * r.choice((1, r.randint(1, 60), 300)), "ns")
+
+    async def refused(self, hart: int) -> None:
+        """The pc of a hart that is not held cannot be written, whatever others are; hold is as it was written."""
+        env = self.env
+        hold = int((await env.host.read(HOLD))[0])
+        if hold != self.held:
+            env.fail(
+                f"the host reads hold as 0x{hold:x} instead of 0x{self.held:x}, which it has written",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+        if self.held >> hart & 1:
+            return
+        _, errors = await env.host.access(np.array([PC + 4 * hart], np.uint64), IMEM_BASE, True)
+        if not errors[0]:
+            env.fail(
+                f"the host could write the pc of hart {hart}, which is not held; held are harts 0x{self.held:x}",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+
+
 @RandomPrograms.test
 class BusyHost(RandomPrograms):
     """Harts write a register, or access the memory, in every slot: the host is answered in time all the same."""
