@@ -50,7 +50,7 @@ _READ_ONLY = {c.name for c in CSRS if c.read_only}
 _HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
 _NO_RD = np.array(["rd" not in i.operands for i in _BY_NUMBER])
 _HALVES = {"low": 0, "high": 1}
-_IN_M = ("nothing", "a trap", "wfi", "mret", "a write of a CSR", "another instruction")
+_IN_M = ("nothing", "a trap", "mret or wfi", "a write of a CSR", "another instruction")
 _AROUND = 2  #: counts before and behind a counter's carry
 #: Where the hart stood when its interrupt became pending.
 _PHASES = {name: i for i, name in enumerate(("F", "D", "X", "M", "W", "between", "wfi", "disabled before"))}
@@ -462,7 +462,7 @@ def _in_m(record: np.ndarray | None) -> str:
     if record["trap"]:
         return "a trap"
     if insn in (_WFI, _MRET):
-        return "wfi" if insn == _WFI else "mret"
+        return "mret or wfi"
     # csrrw and csrrwi always write, the others with a source.
     writes = insn & 0x7F == 0x73 and (insn >> 12 & 3 == 1 or (insn >> 12 & 3 > 1 and insn >> 15 & 31 != 0))
     return "a write of a CSR" if writes else "another instruction"
