@@ -390,13 +390,21 @@ def random_word(instruction: Instruction, rng: Random, registers: tuple[int, ...
 
 #: Instructions without operands, every other bit of which is fixed.
 _CLOSED = tuple(instruction for instruction in INSTRUCTIONS if instruction.format == "none")
+#: Those with a funct7, most values of which are nothing; often shifts, where it lies beside the immediate.
+_FUNCT7 = tuple(
+    instruction
+    for instruction in INSTRUCTIONS
+    for _ in range({"R": 1, "shift": 4}.get(instruction.format, 0))
+)
 
 
 def random_illegal(rng: Random, mul_div: bool = True) -> int:
     """A word that no row matches: random, or a legal one with some bits turned."""
     while True:
         word, kind = rng.getrandbits(32), rng.random()
-        if kind < 0.4:
+        if kind < 0.3:
+            word = random_word(rng.choice(_FUNCT7), rng) ^ 1 << rng.randrange(25, 32)
+        elif kind < 0.4:
             word = random_instruction(rng, mul_div) ^ word & rng.getrandbits(32) & rng.getrandbits(32)
         elif kind < 0.7:
             word = random_word(

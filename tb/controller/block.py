@@ -30,7 +30,8 @@ BLOCK = Block(
     default_tests=(
         *("programs", "random_programs", "random_interrupts", "registers", "restarts", "hold_release"),
         *("bus_errors", "csr_storm", "self_modifying", "host_traffic", "operands"),
-        *("carries", "clears", "bus_interrupts", "compares", "held_waits", "busy_host", "counter_ends"),
+        *("carries", "clears", "bus_interrupts", "compares", "held_waits", "neighbours"),
+        *("busy_host", "counter_ends"),
     ),
     coverage=ControllerCoverage,
     parameters=ControllerParameters,

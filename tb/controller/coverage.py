@@ -15,7 +15,7 @@ import numpy as np
 from assay.golden.controller import memory_map
 from assay.golden.controller.csrs import CSRS, MVU_CSR_FIRST, MVU_CSRS, Cause, Interrupt
 from assay.golden.controller.instructions import BY_NAME, INSTRUCTIONS
-from assay.golden.controller.parameters import MAX_HARTS, ControllerParameters
+from assay.golden.controller.parameters import MAX_HARTS, PIPELINE_STAGES, ControllerParameters
 from assay.tb.controller.library import Kinds
 from assay.tb.coverage import CoverGroup, CoverPoint
 
@@ -45,11 +45,12 @@ _CSR_POINTS = {
 _KNOWN_CSRS = np.zeros(1 << 12, bool)
 _KNOWN_CSRS[[c.address for c in CSRS]] = True
 _KNOWN_CSRS[[first + i for first, _ in MVU_CSR_FIRST for i in range(MVU_CSRS)]] = True
-_MRET = BY_NAME["mret"].match
+_MRET, _WFI = BY_NAME["mret"].match, BY_NAME["wfi"].match
 _READ_ONLY = {c.name for c in CSRS if c.read_only}
 _HARTS = {**{str(h): h for h in range(8)}, "8 to 15": range(8, MAX_HARTS)}
 _NO_RD = np.array(["rd" not in i.operands for i in _BY_NUMBER])
 _HALVES = {"low": 0, "high": 1}
+_IN_M = ("nothing", "a trap", "mret or wfi", "a write of a CSR", "another instruction")
 _AROUND = 2  #: counts before and behind a counter's carry
 #: Where the hart stood when its interrupt became pending.
 _PHASES = {name: i for i, name in enumerate(("F", "D", "X", "M", "W", "between", "wfi", "disabled before"))}
@@ -237,6 +238,18 @@ class ControllerCoverage:
             crosses=[("accesses", "phase")],
             impossible=lambda labels: labels["accesses"] == "1" and labels["phase"] == "waits again",
         )
+        self.neighbours = CoverGroup(
+            "controller_neighbours",
+            [
+                CoverPoint("host", {"releases": 0, "restarts": 1}),
+                CoverPoint("stage M", _IN_M),
+                CoverPoint("hart", ("may be in flight", "is idle")),
+            ],
+            crosses=[("host", "stage M"), ("host", "hart")],
+            impossible=lambda labels: (
+                labels.get("host") == "restarts" and "in flight" in labels.get("hart", "")
+            ),
+        )
         self._lot: list[np.ndarray] = []
         self._size = 0
         self._depth = [0] * MAX_HARTS  # of the handlers in which each hart is
@@ -246,7 +259,7 @@ class ControllerCoverage:
         """All groups, with everything counted that has come."""
         self._count()
         executed = (self.instructions, self.operands, self.flow, self.accesses)
-        events = (self.counters, self.clears, self.compares, self.wakes, self.waits)
+        events = (self.counters, self.clears, self.compares, self.wakes, self.waits, self.neighbours)
         return (*executed, self.traps, self.interrupts, self.csrs, self.bus, *events)
 
     def _absent(self, point: str, label: str) -> bool:
@@ -312,6 +325,22 @@ class ControllerCoverage:
     def sample_wait(self, accesses: int, phase: str) -> None:
         """Count an interrupt that became pending while an instruction with so many accesses waited for the bus."""
         self.waits.sample(accesses=accesses, phase=phase)
+
+    def sample_host(self, restarts: bool, held: int, record: np.ndarray | None) -> None:
+        """Count that the host lets a hart, held for so many clocks, go on or start anew.
+
+        Args:
+            restarts: it starts anew.
+            held: clocks since it may not issue.
+            record: the RECORD of the instruction that was in stage M in that clock; None: none has retired or trapped.
+        """
+        self.neighbours.sample(
+            **{
+                "host": int(restarts),
+                "stage M": _in_m(record),
+                "hart": "is idle" if restarts or held >= PIPELINE_STAGES else "may be in flight",
+            }
+        )
 
     def _count(self) -> None:
         if not self._lot:
@@ -423,6 +452,20 @@ class ControllerCoverage:
             rd=words >> 7 & 31 != 0,
             register=field != 0,
         )
+
+
+def _in_m(record: np.ndarray | None) -> str:
+    """Bin of a retirement in _IN_M."""
+    if record is None:
+        return "nothing"
+    insn = int(record["insn"])
+    if record["trap"]:
+        return "a trap"
+    if insn in (_WFI, _MRET):
+        return "mret or wfi"
+    # csrrw and csrrwi always write, the others with a source.
+    writes = insn & 0x7F == 0x73 and (insn >> 12 & 3 == 1 or (insn >> 12 & 3 > 1 and insn >> 15 & 31 != 0))
+    return "a write of a CSR" if writes else "another instruction"
 
 
 def _sample(group: CoverGroup, **columns: np.ndarray) -> None:

@@ -89,6 +89,7 @@ class ControllerEnv(StreamEnv):
             clock_ns=CLOCK_NS,
             library=loaded(),
         )
+        self.lockstep.on_restart = self._restarted
         self.host = HostPort(
             self.bus["host_req"], self.bus["host_rsp"], clock_ns=CLOCK_NS, on_error=self.fail
         )
@@ -113,6 +114,16 @@ class ControllerEnv(StreamEnv):
         for address, value, clock in rows:
             self.lockstep.host_writes(address, value, clock + 1)
             self._writes_seen += 1
+
+    def _restarted(self, hart: int, clock: int) -> None:
+        """A hart that waits for the bus is not idle: the host's write of its pc must wait, too."""
+        if access := self.mvus.unanswered(hart, clock):
+            self.fail(
+                f"the host has started hart {hart} anew in clock {clock}, before the answer to {access}: "
+                "controller_host or controller_scheduler takes a hart that waits for idle",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
 
     async def write(self, addresses: Sequence[int], words: int | Sequence[int]) -> None:
         """The host writes what harts see at once: hold, pcs, msip, mtimecmp, mtime; the scoreboard knows the clock.

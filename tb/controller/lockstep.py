@@ -71,6 +71,7 @@ class Lockstep:
         exited: set when it was stored; ``exit_code`` is the value.
         retired: instructions since the reset, without those that trapped.
         on_batch: called after each batch.
+        on_restart: called with a hart that the host starts anew, and the clock from which on it does.
         origin_ns: simulation time of the bench's clock 0.
         alter: for tests of this scoreboard: changes a batch of records before it is compared.
     """
@@ -102,6 +103,7 @@ class Lockstep:
         self.mismatches: list[Mismatch] = []
         self.exited = Event()
         self.on_batch: Callable[[], None] | None = None
+        self.on_restart: Callable[[int, int], None] = lambda hart, clock: None
         self.alter: Callable[[np.ndarray], np.ndarray] | None = None
         self.timing = Timing(params, mvus, lines, coverage)
         self.clocks = 0  #: in which something retired, from the first to the last of each run
@@ -195,6 +197,8 @@ class Lockstep:
         self.iss.clock = clock
         self.iss.release(hart, pc)
         state = self.harts[hart]
+        self.on_restart(hart, clock)
+        self.coverage.sample_host(True, clock - state.held, self._in_m(clock))
         state.asleep = state.spinning = False
         # What a held instruction has asked of the bus is lost with it.
         log = self.mvus.log[hart]
@@ -210,8 +214,15 @@ class Lockstep:
                 state.held = min(state.held, clock)
                 state.released = NEVER
             else:
+                if state.held not in (NEVER, -1):
+                    self.coverage.sample_host(False, clock - state.held, self._in_m(clock))
                 state.released = min(state.released, clock)
                 state.held = NEVER
+
+    def _in_m(self, clock: int) -> np.ndarray | None:
+        """The record of what was in stage M in the clock before `clock`; up to that all is compared."""
+        records, cycles = self._batches[-1] if self._batches else ((), ())
+        return records[-1] if len(records) and int(cycles[-1]) == clock else None
 
     # ---------------------------------------------------------------------------------------------
     # Retirements

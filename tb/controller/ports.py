@@ -40,6 +40,8 @@ BUS_RESPONSE = BeatFormat([("rdata", 32), ("hart", 4), ("error", 1)])
 MVU_ERROR, MVU_IRQ, EXT_IRQ = 125, 126, 127
 DOORBELLS = (MVU_IRQ, EXT_IRQ)
 
+_NOT_YET = 1 << 62  #: a clock that no run reaches
+
 
 class HostPort(RequestResponse):
     """The host's words: every request, read or write, is answered, in order."""
@@ -113,9 +115,14 @@ class InterruptLines:
         self.pulses: list[list[int]] = [[] for _ in range(self.harts)]
         self.levels: list[list[tuple[int, int]]] = [[(0, 0)] for _ in range(self.harts)]
 
+    @property
+    def clock(self) -> int:
+        """The bench's clock."""
+        return int(self._dut.cycle_o.value)
+
     def _clock(self) -> int:
         # Written in one clock, registered by the bench top at its end, seen by the device in the next one.
-        return int(self._dut.cycle_o.value) + 1
+        return self.clock + 1
 
     def pulse(self, harts: int) -> None:
         """mvu_irq_i of the harts in this mask is high for one clock; at most once a clock."""
@@ -198,6 +205,8 @@ class MvuModel:
         """All registers 0, nothing under way."""
         self.registers = np.zeros((memory_map.MVUS, memory_map.MVU_REGISTERS), np.uint32)
         self.log: list[deque[BusAccess]] = [deque() for _ in range(self._params.harts)]
+        # The last accesses of each hart, with the clock in which the answer was handed over, when it has been.
+        self._last: list[deque[list]] = [deque(maxlen=4) for _ in range(self._params.harts)]
         self._era = getattr(self, "_era", 0) + 1
 
     def _receive(self, beats: Beats) -> None:
@@ -219,16 +228,27 @@ class MvuModel:
                     self._lines.pulse(1 << mvu)
                 elif register == EXT_IRQ:
                     self._lines.set_level(1 << mvu, wdata & 1)
-        self.log[hart].append(BusAccess(hart, write, mvu, register, wdata, rdata, error, clock))
+        access = BusAccess(hart, write, mvu, register, wdata, rdata, error, clock)
+        self.log[hart].append(access)
+        last = [access, _NOT_YET]
+        self._last[hart].append(last)
         self.accesses += 1
         beat = BUS_RESPONSE.pack(rdata=[rdata], hart=[hart], error=[int(error)])
         clocks = self._random.randrange(self.latency + 1)
         if clocks:
-            cocotb.start_soon(self._later(beat, clocks, self._era))
+            cocotb.start_soon(self._later(beat, clocks, last, self._era))
         else:
-            self._response.enqueue(beat)
+            self._give(beat, last)
 
-    async def _later(self, beat: np.ndarray, clocks: int, era: int) -> None:
+    async def _later(self, beat: np.ndarray, clocks: int, last: list, era: int) -> None:
         await Timer(clocks * self._clock_ns, "ns", round_mode="round")
         if era == self._era:
-            self._response.enqueue(beat)
+            self._give(beat, last)
+
+    def _give(self, beat: np.ndarray, last: list) -> None:
+        last[1] = self._lines.clock
+        self._response.enqueue(beat)
+
+    def unanswered(self, hart: int, clock: int) -> BusAccess | None:
+        """The access of a hart that had no answer in a clock, which may have passed."""
+        return next((access for access, given in self._last[hart] if access.clock < clock <= given), None)

@@ -650,9 +650,13 @@ class _Maker:
         self.patch_target(place, self.raw(old))
 
     def fence(self) -> None:
+        """In half of the cases with fields that are reserved and ignored."""
         self.open()
-        name = self.rng.choice(("fence", "fence.i"))
-        self.raw(random_word(BY_NAME[name], self.rng))
+        row = BY_NAME[self.rng.choice(("fence", "fence.i"))]
+        word = random_word(row, self.rng)
+        if self.rng.random() < 0.5:
+            word ^= self.rng.getrandbits(32) & ~row.mask
+        self.raw(word)
 
     def mvu(self) -> None:
         """Registers of the hart's MVU as CSRs, or of any in the window."""

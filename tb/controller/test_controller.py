@@ -333,7 +333,7 @@ class Restarts(ControllerTest):
             await self.driver.or_stop(self.env.stop())
             await self.driver.or_stop(env.load(item.image))
             env.mvus.latency = r.choice((5, 60)) if kind == "bus_interrupts" else 0
-            for _ in range(self.pick(24, 2)):
+            for _ in range(self.pick(18, 2)):
                 await self.driver.or_stop(
                     self.round(item.entry, r.randint(600, 2_500), r.choice((20, 2_000)))
                 )

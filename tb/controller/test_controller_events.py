@@ -9,11 +9,12 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge, Timer, select
+from cocotb.triggers import FallingEdge, RisingEdge, Timer, select
 from cocotb.utils import get_sim_time
 
 from assay.golden.controller import memory_map
 from assay.golden.controller.memory_map import IMEM_BASE
+from assay.golden.controller.parameters import ControllerParameters
 from assay.tb.controller.env import CLOCKS, HOLD, PC, RETIRED, ControllerEnv
 from assay.tb.controller.items import Disturbance
 from assay.tb.controller.stimulus import program_item, waiting_program, waits
@@ -35,10 +36,14 @@ class Covering(RandomPrograms):
 
     covers: str
 
+    def must_hit(self) -> bool:
+        """Whether every bin must be hit: the few programs that Icarus has time for do not hit all."""
+        return bool(self.pick(1, 0))
+
     async def finish(self) -> None:
         await super().finish()
         missed = getattr(self.env.coverage, self.covers).missed()
-        if missed and self.pick(1, 0):  # the few programs that Icarus has time for do not hit all
+        if missed and self.must_hit():
             name, labels = next(reversed(missed.items()))
             self.fail(f"cover group {self.covers}: {name} never hit {', '.join(labels)}", kind="coverage")
 
@@ -152,6 +157,90 @@ class HeldWaits(HoldRelease, Covering):
                 item = self.stimulus.random_item(kind, self.pick(*self.length), lines)
                 item.beside = self.holding
                 await self.play([item])
+
+
+@Covering.test
+class Neighbours(Covering):
+    """The host holds, releases and restarts some harts while the others trap, write CSRs and wait: what it does to one
+    is seen by no other."""
+
+    covers = "neighbours"
+    count = (50, 2)  #: of rounds with each program
+    length = (3_000, 300)
+    kinds = ("csr", "interrupts", "bus_interrupts", "waits")
+    again = 6  #: times at most that all kinds are played, until the rarest have met
+
+    def must_hit(self) -> bool:
+        """Few other harts seldom trap in the very clock of a restart."""
+        return super().must_hit() and self.env.params.harts >= ControllerParameters().harts
+
+    async def body(self) -> None:
+        env = self.env
+        for number, kind in enumerate(self.kinds * self.again):
+            if number >= len(self.kinds) and not (self.must_hit() and env.coverage.neighbours.missed()):
+                break
+            item = self.stimulus.random_item(kind, self.pick(*self.length), Disturbance())
+            await self.driver.or_stop(env.stop())
+            await self.driver.or_stop(env.load(item.image))
+            # An answer may come later than all registers of the hart would be cleared.
+            env.mvus.latency = 120 if kind == "bus_interrupts" else 0
+            await self.driver.or_stop(env.start(env.all_harts, item.entry))
+            self.held = 0
+            lines = [
+                cocotb.start_soon(self.driver.interrupts(20)),
+                cocotb.start_soon(self.pulses(item.harts)),
+            ]
+            for _ in range(self.pick(*self.count)):
+                await self.driver.or_stop(self.round(item.entry))
+            for each in lines:
+                each.cancel()
+
+    async def pulses(self, harts: int) -> None:
+        """A pulse of all MVUs, seldom enough that a hart that is started anew in its clock reads mip before the next
+        one."""
+        env = self.env
+        await FallingEdge(env.dut.clk_i)
+        while True:
+            await Timer(CLOCK_NS * self.stimulus.random.randint(5, 6) * env.slots, "ns")
+            env.lines.pulse(harts)
+
+    async def round(self, entry: int) -> None:
+        """Some more harts are held; they go on, at once or later, or start anew, or stay as they are."""
+        env, r = self.env, self.stimulus.random
+        harts = range(env.params.harts)
+        some = r.getrandbits(env.params.harts) & r.getrandbits(env.params.harts) | 1 << r.choice(harts)
+        held = self.held | some
+        # Written several times: so many clocks pass until the hart may go on.
+        writes = [(HOLD, held)] * r.randint(1, 7)
+        if r.random() < 0.6:
+            again = [hart for hart in harts if held >> hart & 1 and r.random() < 0.5]
+            writes += [(PC + 4 * hart, entry) for hart in r.sample(again, len(again))]
+        self.held = held & (r.getrandbits(env.params.harts) if r.random() < 0.5 else 0)
+        writes.append((HOLD, self.held))
+        addresses, words = zip(*writes, strict=True)
+        await env.write(addresses, words)
+        await self.refused(r.choice(harts))
+        await Timer(CLOCK_NS * r.choice((1, r.randint(1, 60), 300)), "ns")
+
+    async def refused(self, hart: int) -> None:
+        """The pc of a hart that is not held cannot be written, whatever others are; hold is as it was written."""
+        env = self.env
+        hold = int((await env.host.read(HOLD))[0])
+        if hold != self.held:
+            env.fail(
+                f"the host reads hold as 0x{hold:x} instead of 0x{self.held:x}, which it has written",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
+        if self.held >> hart & 1:
+            return
+        _, errors = await env.host.access(np.array([PC + 4 * hart], np.uint64), IMEM_BASE, True)
+        if not errors[0]:
+            env.fail(
+                f"the host could write the pc of hart {hart}, which is not held; held are harts 0x{self.held:x}",
+                kind="host",
+                time_ns=get_sim_time("ns"),
+            )
 
 
 @RandomPrograms.test
