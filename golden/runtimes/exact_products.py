@@ -2,8 +2,9 @@
 """onnxruntime's integer operators, made exact on x86 processors without VNNI.
 
 There its kernels for uint8 activations with int8 weights add pairs of products in 16 bits, saturated
-(https://github.com/microsoft/onnxruntime/pull/12088). Those for uint8 weights do not. So weights and their zero point are moved up by 128, which changes no difference of the two:
-what onnxruntime's own session.x64quantprecision does, but for weights that are computed and without optimisation, too.
+(https://github.com/microsoft/onnxruntime/pull/12088). Those for uint8 weights do not. So weights and their zero point
+are moved up by 128, which changes no difference of the two: what onnxruntime's own session.x64quantprecision does, but
+for weights that are computed and without optimisation, too.
 """
 
 from __future__ import annotations
