@@ -34,7 +34,7 @@ BLOCK = Block(
     default_tests=(
         *("real_layers", "corners", "random_tiles", "elongated_tiles", "interleavings", "stalls"),
         *("wrong_packets", "wrong_headers", "clear_mid_tile", "clear_waiting_output"),
-        *("status_and_interrupt", "clear_races"),
+        *("status_and_interrupt", "clear_races", "clear_ends"),
     ),
     test_modules=("test_pe_array", "test_pe_array_control"),
     coverage=PeArrayCoverage,

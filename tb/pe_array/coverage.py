@@ -22,6 +22,11 @@ _COUNT = {"1": 1, "2": 2, "more": range(3, 1 << 17)}
 _KERNELS = range(1, MAX_KERNEL + 1)
 _STRIDES = range(1, MAX_STRIDE + 1)
 _LENGTHS = {"to 255": range(1, 256), "256 and more": range(256, 1 << 16)}
+_LONG = {
+    "to 255": range(1, 256),
+    "256 to 4095": range(256, 1 << 12),
+    "4096 and more": range(1 << 12, 1 << 16),
+}
 _PAST = {"to 65535": range(1, 1 << 16), "65536 and more": range(1 << 16, 1 << 19)}
 _PLACES = ("least", "0", "greatest", "other")
 _PADDING = ("none", "even", "uneven")
@@ -62,7 +67,7 @@ class PeArrayCoverage:
         windows: kernels, strides, padding and groups of legal tiles.
         shapes: sizes of legal tiles.
         layers, convolutions, pools: what the mapper made tiles of, as it is in its framework.
-        lengths: whether counters of tiles went past 255.
+        lengths: whether counters of tiles went past 255, and past 4095.
         ends: zero points at the ends of their range.
         softmaxes: their lengths.
         averages: strides of tiles that divide by the number of places in the map, by whether that number varies.
@@ -71,6 +76,8 @@ class PeArrayCoverage:
         cuts: where pixel packets ended that were too short.
         errors: causes and ways of dropped packets.
         clears: clocks from an event to a write that clears status.
+        ends_of_tiles: clocks from the end of a tile to a clear.
+        fields: numbers that a field holds, but that no operator gives it.
         streams: which stream's beats had to wait, and which rested.
     """
 
@@ -210,7 +217,10 @@ class PeArrayCoverage:
         )
         self.lengths = CoverGroup(
             "pe_array_lengths",
-            [CoverPoint(name, _LENGTHS) for name in ("images", "row_blocks", "columns", "output_columns")],
+            [
+                CoverPoint("columns", _LENGTHS),
+                *(CoverPoint(name, _LONG) for name in ("images", "row_blocks", "output_columns")),
+            ],
         )
         self.softmaxes = CoverGroup(
             "pe_array_softmaxes",
@@ -235,9 +245,12 @@ class PeArrayCoverage:
             [
                 CoverPoint("steps", _PAST),
                 CoverPoint("map_rows", _PAST),
-                CoverPoint(
-                    "counted_map_rows",
-                    {"to 65535": range(1 << 16), "65536 and more": range(1 << 16, 1 << 19)},
+                *(
+                    CoverPoint(
+                        f"counted_map_{axis}",
+                        {"to 65535": range(1 << 16), "65536 and more": range(1 << 16, 1 << 19)},
+                    )
+                    for axis in ("rows", "columns")
                 ),
             ],
         )
@@ -254,6 +267,30 @@ class PeArrayCoverage:
                 )
             ],
         )
+        self.ends_of_tiles = CoverGroup(
+            "pe_array_ends_of_tiles",
+            [CoverPoint("clear", {"earlier": -2, "1 before": -1, "same clock": 0, "1 after": 1, "later": 2})],
+        )
+        self.fields = CoverGroup(
+            "pe_array_fields",
+            [
+                CoverPoint("low", {"below the words": 0, "a word": 1, "above the words": 2}),
+                CoverPoint("high", {"below the words": 0, "a word": 1, "above the words": 2}),
+                CoverPoint("bounds", {"in order": 0, "least above greatest": 1}),
+                CoverPoint("alpha", {"a word's bits": 0, "more": 1}),
+                CoverPoint("multiplier_bit_31", _OFF_ON),
+                CoverPoint("column_0", {"not marked": 0, "marked": 1}),
+                CoverPoint(
+                    "places",
+                    {
+                        "not divided by": -1,
+                        "none": 0,
+                        "to 127": range(1, 128),
+                        "128 and more": range(128, 256),
+                    },
+                ),
+            ],
+        )
         self.streams = CoverGroup(
             "pe_array_streams",
             [
@@ -268,7 +305,8 @@ class PeArrayCoverage:
         """All groups."""
         tiles = (self.operations, self.windows, self.shapes, self.lengths)
         kinds = (self.layers, self.convolutions, self.pools, self.ends, self.softmaxes, self.averages)
-        return (*tiles, *kinds, self.extents, self.cuts, self.errors, self.clears, self.streams)
+        clears = (self.clears, self.ends_of_tiles)
+        return (*tiles, *kinds, self.extents, self.cuts, self.errors, *clears, self.fields, self.streams)
 
     def sample_tile(self, tile: Tile, params: PeArrayParameters) -> None:
         """Count a legal tile by its header and its columns."""
@@ -292,8 +330,14 @@ class PeArrayCoverage:
         reads = (outputs - 1) * stride + tile["window.kernel_rows"]
         starts = [bool(start) for start in tile.starts]
         rows = (tile["repeat.row_blocks"] - 1) * params.rows * stride + 1
-        counts = tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL and tile.flush
-        self.extents.sample(steps=tile.steps, map_rows=rows, counted_map_rows=rows if counts else 0)
+        divides = tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL
+        counts = divides and tile.flush
+        self.extents.sample(
+            steps=tile.steps,
+            map_rows=rows,
+            counted_map_rows=rows if counts else 0,
+            counted_map_columns=tile.steps if divides else 0,
+        )
         self.windows.sample(
             kernel_rows=tile["window.kernel_rows"],
             group_columns=[*starts[1:], True].index(True) + 1,
@@ -314,6 +358,7 @@ class PeArrayCoverage:
             output_columns=tile["extent.output_columns"],
         )
         self._sample_ends(tile, params)
+        self._sample_fields(tile, params)
         entries = tile["entries"]
         self.shapes.sample(
             images=tile["repeat.images"],
@@ -323,6 +368,25 @@ class PeArrayCoverage:
             entries=1 if entries == 1 else 3 if entries == params.columns else 2,
             rows=int(outputs < tile["repeat.row_blocks"] * params.rows),
             last_group=int(entries % params.lanes != 0),
+        )
+
+    def _sample_fields(self, tile: Tile, params: PeArrayParameters) -> None:
+        """Count what a tile's fields hold beyond what operators need."""
+        least, most = -(1 << params.data_width - 1), (1 << params.data_width) - 1
+        low, high = (0 if tile[name] < least else 2 if tile[name] > most else 1 for name in ("low", "high"))
+        alpha = np.abs(tile.entries["source.alpha"]) if tile["mode.lane_op"] == LaneOp.PRELU else np.zeros(1)
+        double = tile["mode.rescaling"] == Rescaling.DOUBLE_ROUNDING
+        places: np.ndarray | int = -1
+        if tile["mode.rescaling"] == Rescaling.RATIONAL and tile["mode.count_divide"]:
+            places = np.unique(np.multiply.outer(*_places(tile)))
+        self.fields.sample(
+            low=low,
+            high=high,
+            bounds=int(tile["low"] > tile["high"]),
+            alpha=int(alpha.max() > most + 1),
+            multiplier_bit_31=int(double and bool((tile.entries["multiplier"] >> 31).any())),
+            column_0=int(tile.starts[0]),
+            places=places,
         )
 
     def _sample_ends(self, tile: Tile, params: PeArrayParameters) -> None:
@@ -341,26 +405,7 @@ class PeArrayCoverage:
         if tile["mode.softmax"]:
             self.softmaxes.sample(length=tile.vector_length)
         if tile["mode.rescaling"] == Rescaling.RATIONAL and tile["mode.count_divide"]:
-            columns = tile["window.kernel_columns"]
-            rows_vary, columns_vary = (
-                len(np.unique(places_in_map(outputs, stride, kernel, pad, size))) > 1
-                for outputs, stride, kernel, pad, size in (
-                    (
-                        tile["rows.output"],
-                        tile["window.row_stride"],
-                        tile["window.kernel_rows"],
-                        tile["window.pad_top"],
-                        tile["rows.map"],
-                    ),
-                    (
-                        tile["extent.output_columns"],
-                        tile["window.column_stride"],
-                        columns,
-                        columns - 1 - tile["window.first_output"],
-                        tile["packet.columns"],
-                    ),
-                )
-            )
+            rows_vary, columns_vary = (len(np.unique(places)) > 1 for places in _places(tile))
             self.averages.sample(
                 row_stride=tile["window.row_stride"],
                 column_stride=tile["window.column_stride"],
@@ -439,6 +484,22 @@ def places_in_map(outputs: int, stride: int, kernel: int, pad: int, size: int) -
     """Kernel places inside a map of `size` behind `pad`, along one axis: int64 `[outputs]`."""
     first = np.arange(outputs) * stride
     return np.maximum(0, np.minimum(first + kernel, pad + size) - np.maximum(first, pad))
+
+
+def _places(tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel places inside the map by output row and by output column."""
+    rows = (tile["window.kernel_rows"], tile["window.pad_top"], tile["rows.map"])
+    columns = tile["window.kernel_columns"]
+    return (
+        places_in_map(tile["rows.output"], tile["window.row_stride"], *rows),
+        places_in_map(
+            tile["extent.output_columns"],
+            tile["window.column_stride"],
+            columns,
+            columns - 1 - tile["window.first_output"],
+            tile["packet.columns"],
+        ),
+    )
 
 
 def _place(zero: int, width: int, signed: int) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEP
 from assay.golden.pe_array.registers import ArrayOp, LaneOp, Rescaling
 from assay.golden.pe_array.tile import ENTRY_FIELDS, Tile, encode_header, pixel_packets, weight_packet
 from assay.tb.draws import first_drawn
+from assay.tb.pe_array.averages import crowded_average, largest_average
+from assay.tb.pe_array.float_ends import float_ends
+from assay.tb.pe_array.illegal import wrong_headers
 from assay.tb.pe_array.tiles import TileItem, packet
 
 #: Clocks of a random tile's steps, so that a run of many ends soon.
@@ -132,7 +136,12 @@ class Stimulus:
             "entries": r.choice((1, p.columns, r.randint(1, p.columns))),
             "input_zero": zero,
             "weight_zero": self.zero(r.random() < 0.5),
-            "second_zero": self.zero(True) - r.choice((0, zero)),
+            "second_zero": r.choice(
+                (
+                    *(self.zero(True) - r.choice((0, zero)) for _ in range(3)),
+                    r.randint(-(1 << 17), (1 << 17) - 1),
+                )
+            ),
             "output_zero": self.zero(low < 0),
             "low": low,
             "high": high,
@@ -162,26 +171,29 @@ class Stimulus:
         """Least and greatest output."""
         half, r = 1 << self.params.data_width - 1, self.random
         low, high = r.choice(((-half, half - 1), (0, 2 * half - 1)))
-        kind = self.deal("whole", "whole", "low", "high", "both")
+        kind = self.deal("whole", "whole", "low", "high", "both", "any")
         middle = r.randint(low, high)
         if kind in ("low", "both"):
             low = r.randint(low, middle)
         if kind in ("high", "both"):
             high = r.randint(middle, high)
+        if kind == "any":  # a field has 17 bits, and the least may be above the greatest
+            ends = {"below": (-(1 << 16), -half - 1), "word": (low, high), "above": (2 * half, (1 << 16) - 1)}
+            low, high = (r.randint(*ends[place]) for place in self.deal(*product(ends, repeat=2)))
         return low, high
 
     def multiplier(self) -> int:
-        """A 31-bit multiplier as TFLite normalises it; now and then any other."""
+        """A 31-bit multiplier as TFLite normalises it; now and then any other, whose bit 31 says nothing."""
         r = self.random
-        return r.choice(
-            (r.randint(1 << 30, (1 << 31) - 1),) * 4
-            + (1 << 30, 1 << 30, 0, 1, (1 << 31) - 1, r.randint(0, (1 << 31) - 1))
-        )
+        usual = (r.randint(1 << 30, (1 << 31) - 1),) * 4 + (1 << 30, 1 << 30)
+        number = r.choice((*usual, 0, 1, (1 << 31) - 1, r.getrandbits(31)))
+        return number | r.choice((0, 0, 0, 1 << 31))
 
     def shift(self) -> int:
         """A shift, now and then by more than there are bits."""
         r = self.random
-        return r.choice((0, -1, -31, 30, r.randint(-31, 30), r.randint(-12, 0), r.randint(-128, 127)))
+        ends = r.choice((-128, 127, r.randint(-128, 127)))
+        return r.choice((0, -1, -31, 30, r.randint(-31, 30), r.randint(-12, 0), ends))
 
     def entries(self, header: dict[str, int], largest: int) -> dict[str, np.ndarray]:
         """Random entries; `largest` is about how large the accumulators get, so that outputs spread over the range."""
@@ -200,6 +212,8 @@ class Stimulus:
             if rescaling == Rescaling.DOUBLE_ROUNDING:
                 made["multiplier"][k] = self.multiplier()
                 made["factor.shift"][k] = max(-31, r.choice(near)) if sane else self.shift()
+                if r.random() < 0.1:  # halves
+                    made["multiplier"][k], made["factor.shift"][k], made["bias"][k] = 1 << 30, 0, 0
             elif rescaling == Rescaling.FLOAT64:
                 mantissa = r.randint(1 << 52, (1 << 53) - 1)
                 mantissa = r.choice((mantissa, mantissa, mantissa, 1 << 52, (1 << 53) - 1))
@@ -211,7 +225,10 @@ class Stimulus:
                 made["factor.shift"][k] = r.choice(near) + 4 if sane else self.shift()
             made["source.column"][k] = r.choice((k % p.columns, r.randrange(p.columns), r.randrange(256)))
             half = 1 << p.data_width - 1
-            made["source.alpha"][k] = r.choice((0, 1, -1, r.randint(-2 * half, 2 * half - 1)))
+            usual = (0, 1, -1, r.randint(-2 * half, 2 * half - 1), r.randint(-2 * half, 2 * half - 1))
+            made["source.alpha"][k] = r.choice((*usual, r.randint(-(1 << 16), (1 << 16) - 1)))
+            if rescaling != Rescaling.FLOAT64 and r.random() < 0.1:
+                made["factor.multiplier_high"][k] = r.getrandbits(21)  # nobody reads it
         return made
 
     def tile(self, most: int = LARGEST_RANDOM_TILE, **given: int) -> tuple[Tile, np.ndarray]:
@@ -220,7 +237,7 @@ class Stimulus:
         p, r = self.params, self.random
         density = r.choice((0.0, 0.1, 0.3, 0.5, 1.0))
         starts = self.rng.random(p.columns) < density
-        starts[0] = True
+        starts[0] = r.random() < 0.5  # it starts a group in any case
         vectors = self.rng.integers(0, p.vectors if r.random() < 0.7 else 1, p.columns)
         weights = self.words((header["extent.weight_beats"], p.columns), header["mode.weight_signed"])
         if r.random() < 0.3:
@@ -247,7 +264,9 @@ class Stimulus:
 
     def exponentials(self) -> np.ndarray:
         """A softmax's table: falling as exponentials do, or any words of 32 bits, large or small."""
-        kind = self.deal("falling", "any", "any", "small")
+        kind = self.deal("falling", "any", "any", "small", "one towers")
+        if kind == "one towers":  # shares near 1
+            return np.r_[(1 << 31) - 1, self.rng.integers(0, 1 << self.random.randint(20, 26), 255)]
         if kind == "falling":
             rate = self.random.choice((0.001, 0.02, 0.1, 1.0))
             return np.floor(np.exp(-rate * np.arange(256)) * ((1 << 31) - 1)).astype(np.int64)
@@ -273,32 +292,17 @@ class Stimulus:
     def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
         """`count` random tiles."""
         for number in range(count):
-            given = self.crowded_average() if number % 8 == 7 else {}
+            given = {7: crowded_average, 3: largest_average}.get(number % 8, lambda _: {})(self)
             yield self.item(f"random tile {number}", most, **given)
-
-    def crowded_average(self) -> dict[str, int]:
-        """A division by places that are others from column to column, whose columns wait for the output stage."""
-        return {
-            "mode__rescaling": Rescaling.RATIONAL,
-            "mode__count_divide": 1,
-            "mode__softmax": 0,
-            "packet__channels": 1,
-            "window__kernel_rows": 1,
-            "window__row_stride": 1,
-            "window__kernel_columns": 5,
-            "window__column_stride": 1,
-            "window__first_output": 2,
-            "extent__output_columns": 7,
-            "entries": self.params.columns,
-        }
 
     def elongated(self, count: int, most: int) -> Iterator[TileItem]:
         """`count` tiles with some hundred or thousand columns, row blocks or images, past the powers of two at which a
         counter that is too narrow starts again; half of them divide by the places of a window in the map."""
         r = self.random
         for number in range(count):
-            way = self.deal("columns", "columns", "row blocks", "images")
-            bits = self.deal(8, 9, 10, *(12,) * (way == "columns"))
+            # The longest take long, and need room.
+            ends = (8, 9, 10, 12) if most > 15_000 else (8, 9, 10)
+            way, bits = self.deal(*product(("columns", "row blocks", "images"), ends))
             past = (1 << bits) + r.choice((0, 1, 2, r.randint(3, 100)))
             given: dict[str, int] = {
                 "packet__channels": 1,
@@ -309,6 +313,8 @@ class Stimulus:
                 "repeat__images": past if way == "images" else 1,
                 "mode__softmax": 0,
             }
+            if bits == 12:
+                given |= {"window__kernel_rows": 1, "window__first_output": r.randint(0, 1)}
             if number % 2:
                 given |= {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1}
             yield self.item(f"tile {number} of many {way}", most, **given)
@@ -329,6 +335,9 @@ class Stimulus:
         yield self.item(
             "tile of many steps", 1 << 18, **small, **wide, packet__columns=(1 << 16) - r.randint(1, 99)
         )
+        # A column that is taken for one of the map's begin would have places in it.
+        given = {"packet__columns": r.randint(1, 99), "window__first_output": 2, "window__kernel_columns": 3}
+        yield self.divided("tile of many steps that divides", **small, **wide, **given, rows__map=p.rows)
         rows = -(-(1 << 16) // MAX_STRIDE) + p.rows * r.randint(4, 12)
         tall = {"repeat__row_blocks": -(-rows // p.rows), "window__kernel_rows": MAX_STRIDE}
         tall |= {"window__row_stride": MAX_STRIDE, "extent__output_columns": 1, "window__column_stride": 1}
@@ -337,21 +346,25 @@ class Stimulus:
         given = {"window__first_output": 0, "packet__columns": 1}
         yield self.item("tile of many rows", 1 << 18, **small, **tall, **given)
         # Behind the map's last row a sum is the bias, and its divisor shows what has been counted.
-        given = {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1, "mode__table": 0}
-        given |= {"mode__lane_op": LaneOp.NONE, "low": -(1 << p.data_width - 1), "output_zero": 0}
-        given |= {"high": (1 << p.data_width - 1) - 1, "window__kernel_columns": 3}
-        given |= {"window__first_output": 2, "packet__columns": 2}
-        item = self.item("tile of many rows that divides", 1 << 18, **small, **tall, **given)
-        tile, pixels = item.computed
-        tile.entries["bias"][:] = r.randint(60, 120)
-        tile.entries["factor.shift"][:] = 0
-        yield TileItem.of(item.get_name(), tile, pixels, p)
+        given = {"window__kernel_columns": 3, "window__first_output": 2, "packet__columns": 2}
+        yield self.divided("tile of many rows that divides", **small, **tall, **given)
         # As many rows as the field holds. The last row block has some that the output does not have.
         blocks = -(-((1 << 16) - 1) // p.rows)
         most = {"repeat__row_blocks": blocks, "rows__output": (1 << 16) - 1, "window__kernel_rows": 1}
         most |= {"window__row_stride": 1, "extent__output_columns": 1, "packet__columns": 1}
         most |= {"rows__map": (1 << 16) - r.randint(1, 99)}
         yield self.item("tile of most rows", 1 << 18, **small, **most, window__first_output=0)
+
+    def divided(self, name: str, **given: int) -> TileItem:
+        """A tile whose outputs beyond the map show by how many places they were divided: 1 where there is none."""
+        half = 1 << self.params.data_width - 1
+        given |= {"mode__rescaling": Rescaling.RATIONAL, "mode__count_divide": 1, "mode__table": 0}
+        given |= {"mode__lane_op": LaneOp.NONE, "low": -half, "high": half - 1, "output_zero": 0}
+        item = self.item(name, 1 << 18, **given)
+        tile, pixels = item.computed
+        tile.entries["bias"][:] = self.random.randint(60, 120)
+        tile.entries["factor.shift"][:] = 0
+        return TileItem.of(name, tile, pixels, self.params)
 
     # -----------------------------------------------------------------------------------------
     # Corners
@@ -403,6 +416,7 @@ class Stimulus:
             yield self.plain(what, weight, pixel)
         yield from self.fullest()
         yield from self.accumulator_ends()
+        yield from float_ends(self)
         if p.data_width == 8:
             yield from self.softmaxes()
         for kernel_rows in (1, 2, MAX_KERNEL):
@@ -526,45 +540,9 @@ class Stimulus:
     # -----------------------------------------------------------------------------------------
     # Wrong packets
     # -----------------------------------------------------------------------------------------
-    def wrong_headers(self) -> Iterator[tuple[str, dict[str, int]]]:
-        """Each rule of docs/pe_array.md broken alone: what is wrong, and the fields that make it so."""
-        p = self.params
-        yield "magic", {"mode.magic": 0x4550}
-        for name in ("repeat.images", "repeat.row_blocks", "packet.columns", "packet.channels"):
-            yield f"no {name}", {name: 0}
-        for name in ("window.kernel_rows", "window.row_stride", "window.beats", "window.column_stride"):
-            yield f"no {name}", {name: 0}
-        for name in ("extent.output_columns", "rows.map", "rows.output", "entries", "extent.weight_beats"):
-            yield f"no {name}", {name: 0}
-        tall = {"window.kernel_rows": MAX_KERNEL + 1, "extent.weight_beats": MAX_KERNEL + 1}
-        yield "kernel_rows", {**tall, "window.beats": self.beats(MAX_KERNEL + 1, 1)}
-        five = {"window.kernel_rows": 5, "extent.weight_beats": 5}
-        stride = MAX_STRIDE + 1
-        yield "row_stride", {**five, "window.row_stride": stride, "window.beats": self.beats(5, stride)}
-        yield "column_stride", {"window.column_stride": stride}
-        yield "row_stride above kernel_rows", {"window.row_stride": 2, "window.beats": self.beats(1, 2)}
-        yield "first_output", {"window.first_output": MAX_KERNEL}
-        yield "beats", {"window.beats": self.beats(1, 1) + 1}
-        if 2 * p.pixel_depth <= 1 << 15:
-            big = {"packet.channels": p.pixel_depth + 1, "extent.weight_beats": p.pixel_depth + 1}
-            yield "pixel_depth", big
-        if p.weight_depth < 1 << 15:
-            deep = {"packet.channels": p.weight_depth + 1, "extent.weight_beats": p.weight_depth + 1}
-            yield "weight_depth", deep
-        yield "weight_beats", {"packet.channels": 2, "extent.weight_beats": 3}
-        yield "five phases", {"extent.weight_beats": 5}
-        yield "entries above columns", {"entries": p.columns + 1}
-        yield "columns above steps", {"packet.columns": 2}
-        yield "rescaling", {"mode.rescaling": 3}
-        if p.data_width == 16:
-            yield "table", {"mode.table": 1}
-        if p.data_width != 8:
-            yield "softmax of other words", {"mode.softmax": 1}
-        else:
-            yield "softmax and table", {"mode.softmax": 1, "mode.table": 1}
-            columns = SOFTMAX_DEPTH // p.columns + 1
-            yield "softmax too long", {"mode.softmax": 1, "extent.output_columns": columns}
-        yield "row_blocks", {"repeat.row_blocks": 2, "rows.output": p.rows}
+    def wrong_headers(self) -> Iterator[tuple[str, list[dict[str, int]]]]:
+        """Each rule of docs/pe_array.md broken alone: its name, and the fields that break it, in several ways."""
+        yield from wrong_headers(self.params, self.random, self.beats)
 
     def refused(self, name: str, fields: dict[str, int], cut: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """A legal weight packet but for these fields of its header; `cut`: it ends with the beat behind the header, in

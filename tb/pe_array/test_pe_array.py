@@ -156,12 +156,14 @@ async def published_layers(self: PeArrayTest) -> None:
 async def random_tiles(self: PeArrayTest) -> None:
     """Constrained random tiles: every field of the header, any columns, entries, weights and pixels."""
     await self.play(self.stimulus.random_items(self.pick(120, 12), self.pick(1500, 400)))
+    if self.pick(1, 0):
+        self.must_cover(self.env.coverage.fields)
 
 
 @PeArrayTest.test
 async def elongated_tiles(self: PeArrayTest) -> None:
     """Tiles of some hundred or thousand columns, row blocks or images."""
-    await self.play(self.stimulus.elongated(self.pick(16, 2), self.pick(20_000, 6000)))
+    await self.play(self.stimulus.elongated(self.pick(12, 2), self.pick(20_000, 6000)))
     self.must_cover(self.env.coverage.lengths)
 
 
@@ -425,11 +427,13 @@ class WrongPackets(PeArrayTest):
 
 @PeArrayTest.test
 async def wrong_headers(self: PeArrayTest) -> None:
-    """Headers that the array refuses: one rule at a time."""
-    for what, fields in self.stimulus.wrong_headers():
-        item = self.stimulus.item(f"good tile after a wrong header: {what}", self.pick(100, 60))
-        cut = self.stimulus.random.random() < 0.3
-        item.weight_packets.insert(0, self.stimulus.refused(what, fields, cut))
+    """Headers that the array refuses: one rule at a time, broken by one, by far, and past what 16 bits count."""
+    for what, ways in self.stimulus.wrong_headers():
+        item = self.stimulus.item(f"good tile after wrong headers: {what}", self.pick(100, 60))
+        cuts = (self.stimulus.random.random() < 0.3 for _ in ways)
+        item.weight_packets[:0] = [
+            self.stimulus.refused(what, fields, cut) for fields, cut in zip(ways, cuts, strict=True)
+        ]
         item.errors = {"header"}
         await self.play([item])
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import cocotb
+import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotb.utils import get_sim_time
 
@@ -16,7 +17,7 @@ from assay.tb.agents.register import RegisterAdapter, RegisterTest, build_regist
 from assay.tb.bench import BenchStopped
 from assay.tb.env import CLOCK_NS
 from assay.tb.pe_array.base import PeArrayTest
-from assay.tb.pe_array.tiles import CONTROL, STATUS, TileItem, error_bits, packet
+from assay.tb.pe_array.tiles import CLEAR, CONTROL, STATUS, TileItem, error_bits, packet
 
 COUNTERS = ("tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
 
@@ -303,3 +304,131 @@ class ClearRaces(PeArrayTest):
     def event(self, name: str, item: TileItem, sets: dict[str, int]) -> HardwareEvent:
         later = {"tile_done": 1} if item.errors and item.tile is not None else {}
         return HardwareEvent(name, sets, begin=lambda: cocotb.start_soon(self.driver.play(item)), later=later)
+
+
+@PeArrayTest.test
+class ClearEnds(PeArrayTest):
+    """control.clear in every clock around the end of a tile, and in others of its course, which is known to the clock.
+
+    A tile alone always takes the same clocks, so that each clear has one right result: the tile has ended before it,
+    or it has never been. A register write in each clock, of which one clears, says in which clock it is taken.
+    """
+
+    around = 4  #: clocks before and after the end
+
+    async def body(self) -> None:
+        env, r = self.env, self.stimulus.random
+        await env.registers.write(CONTROL.address, CONTROL.encode({"irq_tile": 1}))
+        taken = await self.clear_alone()
+        for number in range(self.pick(4, 2)):
+            item = self.stimulus.item("tile to clear", 60, **self.given(number))
+            # The interrupt rises with the clock that ends the tile, and a clear acts one clock after its write.
+            due = await self.end_alone(item) - 1
+            (clocks,) = tile_clocks([item.computed[0]], env.params)
+            # The last output beat leaves a clock after the one that ends the tile.
+            begun = due - clocks.outputs[1] + 1
+            # What is not taken before the clear would come behind it as the begin of a packet.
+            weights, pixels = begun + clocks.weights[1], begun + clocks.pixels[1]
+            ends = range(-self.around, self.around + 1) if number % 2 == 0 else range(-1, 2)
+            others = range(min(pixels - due, -self.around), -self.around)
+            others = r.sample(others, min(len(others), self.pick(8, 3)))
+            for offset in (*ends, *others):
+                await self.trial(item, due + offset, taken, offset)
+            for later in range(self.pick(3, 1)):
+                await self.trial(item, weights + later, taken)
+        env.interrupt.clear()
+        self.must_cover(env.coverage.ends_of_tiles)
+
+    def given(self, number: int) -> dict[str, int]:
+        """A short tile; of each three one is a softmax of several words."""
+        short = {"repeat__images": 1, "repeat__row_blocks": 1, "entries": min(self.env.params.columns, 6)}
+        if number % 3 == 1 and self.env.params.data_width == 8:
+            return {**short, "mode__softmax": 1, "mode__table": 0, "extent__output_columns": 2}
+        return {**short, "mode__softmax": 0}
+
+    async def clear_alone(self) -> int:
+        """Clocks from the first beat of a burst to the one in which it is taken, as `end_alone` counts them."""
+        env = self.env
+        (item,) = self.stimulus.random_items(1, 60)
+        await self.driver.play(item)
+        await self.driver.drain()
+        await self.env.settle()
+        env.interrupt.clear()
+        begun = get_sim_time("ns")
+        await self.send([(STATUS.address, CLEAR)])
+        await ClockCycles(env.dut.clk_i, 12)
+        await env.registers.write(CONTROL.address, CONTROL.encode({"clear": 1, "irq_tile": 1}))
+        await env.registers.read(STATUS.address)  # no packet may begin in the clock that clears
+        self.driver.flush()
+        return self.changed(begun, 0) - 1
+
+    async def end_alone(self, item: TileItem) -> int:
+        """Clocks from the first beat of the tile's packets to its end; it is compared as any other."""
+        env = self.env
+        env.interrupt.clear()
+        begun = get_sim_time("ns")
+        await self.driver.play(item)
+        await self.driver.finish()
+        return self.changed(begun, 1)
+
+    def changed(self, begun: float, level: int) -> int:
+        """Clocks until the interrupt had this level for the first time."""
+        times = [edge.time_ns for edge in self.env.interrupt.edges if edge.level == level]
+        if not times:
+            self.env.fail(f"the interrupt has not become {level}", kind="status", time_ns=get_sim_time("ns"))
+            raise BenchStopped
+        return round((times[0] - begun) / CLOCK_NS)
+
+    async def send(self, writes: list[tuple[int, int]]) -> None:
+        """Register writes, one in each clock."""
+        addresses, words = np.array(writes, np.uint64).T
+        await self.env.registers.write_at(addresses, words)
+
+    async def trial(self, item: TileItem, clock: int, taken: int, offset: int | None = None) -> None:
+        """Clear in a clock, counted from the first beat of the packets.
+
+        Args:
+            item: whose packets are sent.
+            taken: the clock in which the first of several register writes is taken.
+            offset: of the clear, from the clock that ends the tile; None: only the weight packet is sent.
+        """
+        env = self.env
+        idle = (1 << ADDRESS_WIDTH) - 1
+        sent = self.again(item)
+        if offset is None:
+            sent.tile, sent.pixel_packets = None, []
+        # The write comes before the clear's own clock, as the register holds it for one.
+        writes = [(idle, 0)] * (clock - taken - 1)
+        begun = get_sim_time("ns")
+        cocotb.start_soon(self.driver.play(sent))
+        await self.send([*writes, (CONTROL.address, CONTROL.encode({"clear": 1, "irq_tile": 1}))])
+        elapsed = round((get_sim_time("ns") - begun) / CLOCK_NS)
+        await ClockCycles(env.dut.clk_i, max(clock - elapsed, 0) + 40)
+        await env.settle(100)
+        env.results.flush()
+        self.driver.flush()
+        names = ("status", "tiles", "busy_clocks", "starved_clocks", "blocked_clocks")
+        word, *counts = await env.registers.read_many([BY_NAME[name].address for name in names])
+        seen = STATUS.decode(word)
+        expected = {"busy": 0, "tile_done": int(offset is not None and offset > 0), "error": 0}
+        self.report.words_compared += 1 + len(counts)
+        when = "in the clock of a weight packet's last beat, or soon after it"
+        if offset is not None:
+            when = f"{offset} clocks after the one that ends a tile"
+            env.coverage.ends_of_tiles.sample(clear=max(-2, min(offset, 2)))
+        if seen != expected or any(counts):
+            env.fail(
+                f"clear {when}: status is {seen} instead of {expected}, the counters are {counts} instead of 0",
+                kind="clear",
+                time_ns=get_sim_time("ns"),
+                cause="pe_array_regs: what a clear does to the counters"
+                if any(counts)
+                else "pe_array: which tile has ended, or is held, when a clear comes",
+            )
+            raise BenchStopped
+        await env.registers.write(STATUS.address, CLEAR)
+        await self.play([self.again(item, f"tile like one that was cleared {when}")])
+
+    def again(self, item: TileItem, name: str = "tile to clear") -> TileItem:
+        """The same tile once more."""
+        return TileItem.of(name, *item.computed, self.env.params)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -39,6 +39,21 @@ _SLOWEST = 64
 _COUNTED = ("busy_clocks", "blocked_clocks")  #: registers whose every clock is known if no stream waits
 _MANY_TILES = 8  #: in a run: their clocks are computed beside the simulation
 _TILES_AHEAD, _CLOCKS_AHEAD, _BEATS_AHEAD = 4, 4096, 192
+
+
+#: What is wrong of the status -> the module that says so, and what of it.
+_SUSPECTS = {
+    "header": "pe_array_weights: which headers are refused",
+    "weight_length": "pe_array_weights: where a weight packet ends, and what of it is dropped",
+    "pixel_length": "pe_array_pixels: where a pixel packet ends, and what of it is dropped",
+    "busy is": "pe_array: what makes it busy",
+    "tile_done is": "pe_array: when a tile has ended",
+    "the interrupt": "pe_array_regs: the interrupt",
+    "tiles is": "pe_array: when a tile has ended",
+    "busy_clocks": "pe_array: what makes it busy",
+    "blocked_clocks": "pe_array_sequencer: when the array stands still",
+    "": "pe_array_regs: the clearing of status",
+}
 
 
 def packet(content: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -231,9 +246,11 @@ class TileDriver(uvm_driver):
                 # The first missing beat was due behind the last one that came.
                 moved = results.origin_ns + max(results.last_cycle, 0) * CLOCK_NS
                 due = max(moved, get_sim_time("ns") - patience * CLOCK_NS)
+                due_first = results.tiles[0][1].name if results.tiles else "none"
                 self.env.fail(
                     f"no output beat for {patience} clocks, but {results.outstanding} beats of "
-                    f"{results.tiles_outstanding} tiles are due: the array hangs; {self._hung()}",
+                    f"{results.tiles_outstanding} tiles are due, first those of {due_first}: the array hangs; "
+                    f"{self._hung()}",
                     kind="hang",
                     time_ns=due,
                 )
@@ -363,7 +380,21 @@ class TileDriver(uvm_driver):
                 f"after {env.results.beats_compared} output beats status is 0x{word:08x}: {'; '.join(wrong)}",
                 kind="status",
                 time_ns=get_sim_time("ns"),
+                cause=suspect(wrong, seen["error"] ^ expected["error"]),
             )
+
+
+def suspect(wrong: Sequence[str], errors: int) -> str:
+    """The module that a wrong status points at, and what of it; empty where nothing is wrong.
+
+    Args:
+        wrong: sentences that begin with what is wrong.
+        errors: bits of status.error that are wrong.
+    """
+    for bit, (name, _) in enumerate(ERRORS):
+        if errors >> bit & 1:
+            return _SUSPECTS[name]
+    return next((module for text in wrong for what, module in _SUSPECTS.items() if text.startswith(what)), "")
 
 
 def error_bits(names: set[str]) -> int:
