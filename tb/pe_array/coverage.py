@@ -245,12 +245,9 @@ class PeArrayCoverage:
             [
                 CoverPoint("steps", _PAST),
                 CoverPoint("map_rows", _PAST),
-                *(
-                    CoverPoint(
-                        f"counted_map_{axis}",
-                        {"to 65535": range(1 << 16), "65536 and more": range(1 << 16, 1 << 19)},
-                    )
-                    for axis in ("rows", "columns")
+                CoverPoint(
+                    "counted_map_rows",
+                    {"to 65535": range(1 << 16), "65536 and more": range(1 << 16, 1 << 19)},
                 ),
             ],
         )
@@ -330,14 +327,8 @@ class PeArrayCoverage:
         reads = (outputs - 1) * stride + tile["window.kernel_rows"]
         starts = [bool(start) for start in tile.starts]
         rows = (tile["repeat.row_blocks"] - 1) * params.rows * stride + 1
-        divides = tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL
-        counts = divides and tile.flush
-        self.extents.sample(
-            steps=tile.steps,
-            map_rows=rows,
-            counted_map_rows=rows if counts else 0,
-            counted_map_columns=tile.steps if divides else 0,
-        )
+        counts = tile["mode.count_divide"] and tile["mode.rescaling"] == Rescaling.RATIONAL and tile.flush
+        self.extents.sample(steps=tile.steps, map_rows=rows, counted_map_rows=rows if counts else 0)
         self.windows.sample(
             kernel_rows=tile["window.kernel_rows"],
             group_columns=[*starts[1:], True].index(True) + 1,

@@ -335,9 +335,6 @@ class Stimulus:
         yield self.item(
             "tile of many steps", 1 << 18, **small, **wide, packet__columns=(1 << 16) - r.randint(1, 99)
         )
-        # A column that is taken for one of the map's begin would have places in it.
-        given = {"packet__columns": r.randint(1, 99), "window__first_output": 2, "window__kernel_columns": 3}
-        yield self.divided("tile of many steps that divides", **small, **wide, **given, rows__map=p.rows)
         rows = -(-(1 << 16) // MAX_STRIDE) + p.rows * r.randint(4, 12)
         tall = {"repeat__row_blocks": -(-rows // p.rows), "window__kernel_rows": MAX_STRIDE}
         tall |= {"window__row_stride": MAX_STRIDE, "extent__output_columns": 1, "window__column_stride": 1}
