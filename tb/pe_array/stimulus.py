@@ -179,7 +179,8 @@ class Stimulus:
             high = r.randint(middle, high)
         if kind == "any":  # a field has 17 bits, and the least may be above the greatest
             ends = {"below": (-(1 << 16), -half - 1), "word": (low, high), "above": (2 * half, (1 << 16) - 1)}
-            low, high = (r.randint(*ends[place]) for place in self.deal(*product(ends, repeat=2)))
+            places = [place for place, (least, most) in ends.items() if least <= most]
+            low, high = (r.randint(*ends[place]) for place in self.deal(*product(places, repeat=2)))
         return low, high
 
     def multiplier(self) -> int:
@@ -292,7 +293,11 @@ class Stimulus:
     def random_items(self, count: int, most: int = LARGEST_RANDOM_TILE) -> Iterator[TileItem]:
         """`count` random tiles."""
         for number in range(count):
-            given = {7: crowded_average, 3: largest_average}.get(number % 8, lambda _: {})(self)
+            given: dict[str, int] = {}
+            if number % 8 == 7:
+                given = crowded_average(self)
+            elif number % 8 == 3 and most >= LARGEST_RANDOM_TILE:
+                given = largest_average(self)
             yield self.item(f"random tile {number}", most, **given)
 
     def elongated(self, count: int, most: int) -> Iterator[TileItem]:
