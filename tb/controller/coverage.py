@@ -334,13 +334,12 @@ class ControllerCoverage:
             held: clocks since it may not issue.
             record: the RECORD of the instruction that was in stage M in that clock; None: none has retired or trapped.
         """
-        self.neighbours.sample(
-            **{
-                "host": int(restarts),
-                "stage M": _in_m(record),
-                "hart": "is idle" if restarts or held >= PIPELINE_STAGES else "may be in flight",
-            }
-        )
+        values: dict[str, int | str] = {
+            "host": int(restarts),
+            "stage M": _in_m(record),
+            "hart": "is idle" if restarts or held >= PIPELINE_STAGES else "may be in flight",
+        }
+        self.neighbours.sample(**values)
 
     def _count(self) -> None:
         if not self._lot:

@@ -221,7 +221,9 @@ class Lockstep:
 
     def _in_m(self, clock: int) -> np.ndarray | None:
         """The record of what was in stage M in the clock before `clock`; up to that all is compared."""
-        records, cycles = self._batches[-1] if self._batches else ((), ())
+        if not self._batches:
+            return None
+        records, cycles = self._batches[-1]
         return records[-1] if len(records) and int(cycles[-1]) == clock else None
 
     # ---------------------------------------------------------------------------------------------

@@ -330,9 +330,9 @@ class ClearEnds(PeArrayTest):
             # What is not taken before the clear would come behind it as the begin of a packet.
             weights, pixels = begun + clocks.weights[1], begun + clocks.pixels[1]
             ends = range(-self.around, self.around + 1) if number % 2 == 0 else range(-1, 2)
-            others = range(min(pixels - due, -self.around), -self.around)
-            others = r.sample(others, min(len(others), self.pick(8, 3)))
-            for offset in (*ends, *others):
+            earlier = range(min(pixels - due, -self.around), -self.around)
+            some = r.sample(earlier, min(len(earlier), self.pick(8, 3)))
+            for offset in (*ends, *some):
                 await self.trial(item, due + offset, taken, offset)
             for later in range(self.pick(3, 1)):
                 await self.trial(item, weights + later, taken)
