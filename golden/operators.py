@@ -29,7 +29,7 @@ import numpy.typing as npt
 from assay.golden import formats
 from assay.golden.errors import ConfigurationError, GoldenError
 from assay.golden.formats import IntFormat, integers, magnitude, saturate, wrap
-from assay.golden.layers import tflite
+from assay.golden.layers import tflite_reductions
 from assay.golden.layers.linear import Convolution, Window, sums_of_products
 from assay.golden.rounding import ROUNDINGS, divide, rescale, shift_right
 from assay.golden.schemes import onnx
@@ -427,7 +427,7 @@ def lookup(x: np.ndarray, table: np.ndarray, first: int = 0) -> np.ndarray:
 def softmax(x: np.ndarray, scale: float, beta: float = 1.0) -> np.ndarray:
     """TFLite's int8 softmax over the last axis, in integers: exponentials in fixed point, and a reciprocal.
 
-    Source: see `golden.layers.tflite.Softmax`; a block that has its own table of exponentials takes
+    Source: see `golden.layers.tflite_reductions.Softmax`; a block that has its own table of exponentials takes
     `golden.schemes.tflite.softmax_shares`.
 
     Args:
@@ -446,7 +446,9 @@ def softmax(x: np.ndarray, scale: float, beta: float = 1.0) -> np.ndarray:
         raise GoldenError(f"x has dtype {x.dtype}, but must be int8")
     zero, int8 = np.zeros(1, np.int64), np.dtype(np.int8)
     source = Affine(np.array([scale], np.float32), zero, None, int8)
-    return tflite.Softmax(source, Affine(np.array([1 / 256], np.float32), zero - 128, None, int8), beta)(x)
+    return tflite_reductions.Softmax(
+        source, Affine(np.array([1 / 256], np.float32), zero - 128, None, int8), beta
+    )(x)
 
 
 def _pool(x: np.ndarray, window: Pair, stride: Pair, padding: Pads) -> Window:

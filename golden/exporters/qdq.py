@@ -20,7 +20,7 @@ import numpy as np
 
 from assay.golden.errors import GoldenError, UnsupportedOperatorError
 from assay.golden.graph import Graph, Node
-from assay.golden.layers import shaping
+from assay.golden.layers import shaping, tflite_reductions
 from assay.golden.layers import tflite as layers
 from assay.golden.layers.linear import Convolution, Window
 from assay.golden.schemes.tflite import Affine, FloatRescale, Rescale
@@ -205,13 +205,13 @@ class _Writer:
         elif isinstance(paired, (layers.Add, layers.Multiply)):
             kind = "Mul" if isinstance(paired, layers.Multiply) else "Sub" if paired.subtract else "Add"
             self._simple(node, kind, activation=paired.activation)
-        elif isinstance(operator, layers.MaxPool2D):
+        elif isinstance(operator, tflite_reductions.MaxPool2D):
             self._simple(node, "MaxPool", activation=operator.activation, **_window(operator.window))
-        elif isinstance(operator, layers.AveragePool2D):
+        elif isinstance(operator, tflite_reductions.AveragePool2D):
             self._simple(node, "AveragePool", activation=operator.activation, **_window(operator.window))
-        elif isinstance(operator, layers.Softmax) and operator.beta == 1 and self._rank(node) != 4:
+        elif isinstance(operator, tflite_reductions.Softmax) and operator.beta == 1 and self._rank(node) != 4:
             self._simple(node, "Softmax", axis=-1)
-        elif isinstance(operator, layers.Reduce):
+        elif isinstance(operator, tflite_reductions.Reduce):
             self._reduce(node, operator)
         elif isinstance(operator, shaping.Concatenate):
             axis = _TO_NCHW.index(operator.axis) if self._rank(node) == 4 else operator.axis
@@ -300,7 +300,7 @@ class _Writer:
         wanted = self._store(f"{node.name}.{what}_shape", np.array(shape, np.int64))
         return self._put("Reshape", [x, wanted], self._new(f"{node.name}.{what}"))
 
-    def _reduce(self, node: Node, operator: layers.Reduce) -> None:
+    def _reduce(self, node: Node, operator: tflite_reductions.Reduce) -> None:
         axes = tuple(sorted(_TO_NCHW.index(a) if self._rank(node) == 4 else a for a in operator.axes))
         keep = len(operator.shape) == self._rank(node)
         if not keep and self._rank(node) == 4 and set(operator.axes) != {1, 2}:

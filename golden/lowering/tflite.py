@@ -13,7 +13,7 @@ from assay.golden.errors import UnsupportedOperatorError
 from assay.golden.formats import IntFormat
 from assay.golden.graph import Node
 from assay.golden.layers import fixed_point as fixed_point_layers
-from assay.golden.layers import tflite, tflite_tables
+from assay.golden.layers import tflite, tflite_reductions, tflite_tables
 from assay.golden.lowering import algebra
 from assay.golden.lowering.elementwise import added, times
 from assay.golden.lowering.fixed_point import summed
@@ -156,7 +156,7 @@ def _real(walk: Walk, node: Node, position: int, source: Affine) -> Tensor | np.
     return (value.values.astype(np.int64) - source.zero_point[0]) * scale
 
 
-@lowers(tflite.MaxPool2D, channel_axis=3)
+@lowers(tflite_reductions.MaxPool2D, channel_axis=3)
 def max_pool(walk: Walk, node: Node) -> Tensor | Open:
     """MAX_POOL_2D."""
     operator = node.operator
@@ -169,7 +169,7 @@ def max_pool(walk: Walk, node: Node) -> Tensor | Open:
     return walk.layers.closed(layer, quantiser)
 
 
-@lowers(tflite.AveragePool2D, channel_axis=3)
+@lowers(tflite_reductions.AveragePool2D, channel_axis=3)
 def average_pool(walk: Walk, node: Node) -> Tensor:
     """AVERAGE_POOL_2D: the mean of the file's integers, of one scale and zero point before and behind."""
     operator = node.operator
@@ -180,7 +180,7 @@ def average_pool(walk: Walk, node: Node) -> Tensor:
     return walk.layers.closed(layer, quantiser)
 
 
-@lowers(tflite.Reduce)
+@lowers(tflite_reductions.Reduce)
 def reduce(walk: Walk, node: Node) -> Tensor:
     """MEAN and SUM over rows and columns."""
     operator = node.operator

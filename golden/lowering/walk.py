@@ -28,7 +28,7 @@ from assay.golden.errors import (
 from assay.golden.formats import IntFormat
 from assay.golden.graph import Graph, Node
 from assay.golden.handlers import Handlers
-from assay.golden.layers import onnx, onnx_float, shaping
+from assay.golden.layers import onnx, onnx_float, shaping, tflite_reductions
 from assay.golden.layers import tflite as tflite_layers
 from assay.golden.lowering import algebra
 from assay.golden.lowering.layers import Layers
@@ -376,7 +376,8 @@ class Walk:
         return (math.prod(rest[:-1]), rest[-1], shape[axis]), index
 
     def _channels_last(self) -> bool:
-        return any(type(node.operator).__module__ == tflite_layers.__name__ for node in self.graph.nodes)
+        theirs = (tflite_layers.__name__, tflite_reductions.__name__)
+        return any(type(node.operator).__module__ in theirs for node in self.graph.nodes)
 
     def _wanted(self, name: str, index: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray] | None:
         """(H, W, C) of the input as the first operator that reads it as a map has it, and the order of its elements."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import wrap
-from assay.golden.layers import fixed_point, tflite
+from assay.golden.layers import fixed_point, tflite, tflite_reductions
 from assay.golden.layers.linear import Window
 from assay.golden.pe_array.parameters import ACC_WIDTH, MAX_DIVISOR
 from assay.golden.pe_array.registers import LaneOp, Rescaling
@@ -362,7 +362,7 @@ def constants_of_prelu(operator: tflite.Prelu, alpha: np.ndarray) -> Constants:
     return Constants(header, {"source.alpha": slopes, **double_rounding_factor(same)})
 
 
-def constants_of_max_pool(operator: tflite.MaxPool2D | fixed_point.MaxPool) -> Constants:
+def constants_of_max_pool(operator: tflite_reductions.MaxPool2D | fixed_point.MaxPool) -> Constants:
     """Of a maximum, whose values stay what they are."""
     if isinstance(operator, fixed_point.MaxPool):
         bounds = _INT8_BOUNDS
@@ -371,7 +371,9 @@ def constants_of_max_pool(operator: tflite.MaxPool2D | fixed_point.MaxPool) -> C
     return Constants({"mode.rescaling": Rescaling.RATIONAL, **bounds}, rational_factor(0))
 
 
-def constants_of_average_pool(operator: tflite.AveragePool2D | fixed_point.AveragePool) -> Constants:
+def constants_of_average_pool(
+    operator: tflite_reductions.AveragePool2D | fixed_point.AveragePool,
+) -> Constants:
     """Of an average over windows of up to 255 places.
 
     Raises:
@@ -395,7 +397,7 @@ def _places(window: Window) -> int:
     return places
 
 
-def constants_of_mean(operator: tflite.Reduce | fixed_point.ReduceSum) -> Constants:
+def constants_of_mean(operator: tflite_reductions.Reduce | fixed_point.ReduceSum) -> Constants:
     """Of MEAN and SUM, whose sums the array makes with weights of 1."""
     if isinstance(operator, fixed_point.ReduceSum):
         factor = rational_factor(operator.source - operator.target)
@@ -420,7 +422,7 @@ def constants_of_lookup(operator: Callable[[np.ndarray], np.ndarray], source: np
     return Constants(header, rational_factor(0), table)
 
 
-def constants_of_softmax(operator: tflite.Softmax) -> Constants:
+def constants_of_softmax(operator: tflite_reductions.Softmax) -> Constants:
     """Of SOFTMAX, whose values pass the lanes as they are."""
     header = {"mode.rescaling": Rescaling.RATIONAL, "mode.softmax": 1, **_INT8_BOUNDS}
     return Constants(header, rational_factor(0), operator.exponentials)

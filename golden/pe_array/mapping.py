@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError, GoldenError, UnsupportedOperatorError
-from assay.golden.layers import fixed_point, shaping, tflite, tflite_tables
+from assay.golden.layers import fixed_point, shaping, tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Window
 from assay.golden.pe_array.lanes import (
     Constants,
@@ -631,7 +631,7 @@ def _value_place(layer: _Layer, operands: np.ndarray, constants: Constants, targ
 # --- Vectors --------------------------------------------------------------------------------------------------
 
 
-def _softmax(layer: _Layer, operator: tflite.Softmax, x: np.ndarray) -> Iterator[Place]:
+def _softmax(layer: _Layer, operator: tflite_reductions.Softmax, x: np.ndarray) -> Iterator[Place]:
     """Vectors as the rows of a map, their elements as its columns and channels, each channel from a pixel vector."""
     p = layer.parameters
     if p.data_width != 8:
@@ -830,7 +830,9 @@ def _lookup(
     return _value_places(layer, x.reshape(1, -1, 1), constants, target)
 
 
-def _reduce(layer: _Layer, operator: tflite.Reduce | fixed_point.ReduceSum, x: np.ndarray) -> Iterator[Place]:
+def _reduce(
+    layer: _Layer, operator: tflite_reductions.Reduce | fixed_point.ReduceSum, x: np.ndarray
+) -> Iterator[Place]:
     axes = [axis + 1 for axis in operator.axes]
     count = math.prod(x.shape[axis] for axis in axes)
     terms = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim)).reshape(1, -1, count)
@@ -838,7 +840,7 @@ def _reduce(layer: _Layer, operator: tflite.Reduce | fixed_point.ReduceSum, x: n
 
 
 def _max_pool(
-    layer: _Layer, operator: tflite.MaxPool2D | fixed_point.MaxPool, x: np.ndarray
+    layer: _Layer, operator: tflite_reductions.MaxPool2D | fixed_point.MaxPool, x: np.ndarray
 ) -> Iterator[Place]:
     largest = {"mode.array_op": int(ArrayOp.MAX)}
     constants = _with(constants_of_max_pool(operator), _signed("input", x.dtype), largest)
@@ -850,7 +852,7 @@ def _max_pool(
 
 
 def _average_pool(
-    layer: _Layer, operator: tflite.AveragePool2D | fixed_point.AveragePool, x: np.ndarray
+    layer: _Layer, operator: tflite_reductions.AveragePool2D | fixed_point.AveragePool, x: np.ndarray
 ) -> Iterator[Place]:
     images, window = x.reshape(-1, *x.shape[2:]), operator.window
     signed = _signed("input", x.dtype)
@@ -892,17 +894,17 @@ def _window_terms(window: Window, images: np.ndarray, outside: int) -> np.ndarra
 
 _MAPPERS: dict[type, Callable[..., Iterator[Place]]] = {
     tflite.Add: _pair,
-    tflite.AveragePool2D: _average_pool,
+    tflite_reductions.AveragePool2D: _average_pool,
     tflite.BatchMatMul: _matmul,
     tflite.Conv2D: _conv,
     tflite.FullyConnected: _fully_connected,
     tflite_tables.Lookup: _lookup,
     tflite_tables.Rescaled: _lookup,
-    tflite.MaxPool2D: _max_pool,
+    tflite_reductions.MaxPool2D: _max_pool,
     tflite.Multiply: _pair,
     tflite.Prelu: _prelu,
-    tflite.Reduce: _reduce,
-    tflite.Softmax: _softmax,
+    tflite_reductions.Reduce: _reduce,
+    tflite_reductions.Softmax: _softmax,
     fixed_point.AveragePool: _average_pool,
     fixed_point.Conv: _conv,
     fixed_point.Gemm: _fully_connected,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers import fixed_point, tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Window
 from assay.golden.pe_array.parameters import MAX_KERNEL, MAX_STRIDE, SOFTMAX_DEPTH, PeArrayParameters
 from assay.golden.pe_array.registers import ERRORS, ArrayOp, LaneOp, Rescaling
@@ -48,12 +48,12 @@ _KINDS_OF = {
     fixed_point.LeakyRelu: "table",
     fixed_point.Relu: "table",
     fixed_point.Stepwise: "table",
-    tflite.MaxPool2D: "max pool",
+    tflite_reductions.MaxPool2D: "max pool",
     fixed_point.MaxPool: "max pool",
-    tflite.AveragePool2D: "average pool",
+    tflite_reductions.AveragePool2D: "average pool",
     fixed_point.AveragePool: "average pool",
-    tflite.Reduce: "reduction",
-    tflite.Softmax: "softmax",
+    tflite_reductions.Reduce: "reduction",
+    tflite_reductions.Softmax: "softmax",
     fixed_point.ReduceSum: "reduction",
 }
 _KINDS = (*dict.fromkeys(_KINDS_OF.values()), "subtract")

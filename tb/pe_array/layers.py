@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assay.golden import DoesNotFitError
-from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers import fixed_point, tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Convolution, Window
 from assay.golden.pe_array.clocks import array_bound
 from assay.golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
@@ -272,7 +272,9 @@ class RandomLayers:
             elif kind == "ends":
                 row[:] = self.rng.choice(np.array([-128, 127], np.int8), length)
         target = Affine(np.array([1 / 256]), np.array([-128]), None, np.dtype(np.int8))
-        return tflite.Softmax(self.affine(), target, self.deal(1.0, self.random.uniform(0.1, 4))), [x]
+        return tflite_reductions.Softmax(
+            self.affine(), target, self.deal(1.0, self.random.uniform(0.1, 4))
+        ), [x]
 
     def pool(self) -> _Made:
         side = self.deal(*range(1, 9))
@@ -282,7 +284,7 @@ class RandomLayers:
         if self.deal("none", "some") == "some":
             padding = [self.integer(0, kernel[i % 2] - 1) for i in range(4)]
         size = [max(1, kernel[i] - padding[i] - padding[i + 2]) + self.integer(0, 5) for i in range(2)]
-        kind = self.deal(tflite.MaxPool2D, tflite.AveragePool2D)
+        kind = self.deal(tflite_reductions.MaxPool2D, tflite_reductions.AveragePool2D)
         top, left, bottom, right = padding
         window = Window(kernel, stride, padding=(top, left, bottom, right))
         operator = kind(window, self.affine(), self.activation())
@@ -293,7 +295,9 @@ class RandomLayers:
         axes = tuple(sorted(self.random.sample(range(3), self.integer(1, 2))))
         left = tuple(n for axis, n in enumerate(shape) if axis not in axes)
         count = int(np.prod(shape) // np.prod(left))
-        operator = tflite.Reduce(axes, left, count, self.affine(), self.affine(), self.deal(True, False))
+        operator = tflite_reductions.Reduce(
+            axes, left, count, self.affine(), self.affine(), self.deal(True, False)
+        )
         return operator, [self.int8(1, *shape)]
 
     # -----------------------------------------------------------------------------------------

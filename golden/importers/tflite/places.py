@@ -19,8 +19,7 @@ from assay.golden.importers.tflite.checks import (
 from assay.golden.importers.tflite.file import Operation
 from assay.golden.importers.tflite.reader import Reader, handles
 from assay.golden.importers.tflite.shapes import paddings_of
-from assay.golden.layers import shaping
-from assay.golden.layers import tflite as layers
+from assay.golden.layers import shaping, tflite_reductions
 from assay.golden.layers.linear import pair
 from assay.golden.schemes.tflite import (
     round_half_away,
@@ -143,7 +142,7 @@ def _resize(reader: Reader, operation: Operation) -> None:
         places = (nearest_places(n, m, corners, centers) for n, m in zip(x.shape[1:3], size, strict=True))
         reader.add(operation, shaping.Take(tuple(zip((1, 2), places, strict=True))))
     else:
-        reader.add(operation, layers.ResizeBilinear(pair(size), bool(corners), bool(centers)))
+        reader.add(operation, tflite_reductions.ResizeBilinear(pair(size), bool(corners), bool(centers)))
 
 
 @handles("DEPTH_TO_SPACE")

@@ -7,7 +7,7 @@ from assay.golden.importers.tflite.checks import NEARLY, check_rank, fused_activ
 from assay.golden.importers.tflite.file import Operation
 from assay.golden.importers.tflite.products import window_of
 from assay.golden.importers.tflite.reader import Reader, handles
-from assay.golden.layers import tflite as layers
+from assay.golden.layers import tflite_reductions
 
 
 @handles("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -20,5 +20,5 @@ def _pool(reader: Reader, operation: Operation) -> None:
     y = reader.output(operation, (x.shape[0], *window.output_size(x.shape[1:3]), x.shape[3]))
     target = reader.quantised(operation, y)
     same_scale(operation, source, target, NEARLY)
-    make = layers.MaxPool2D if operation.kind == "MAX_POOL_2D" else layers.AveragePool2D
+    make = tflite_reductions.MaxPool2D if operation.kind == "MAX_POOL_2D" else tflite_reductions.AveragePool2D
     reader.add(operation, make(window, target, fused_activation(operation, target)))

@@ -12,7 +12,7 @@ from assay.golden.graph import Tensor
 from assay.golden.importers.tflite.checks import axes_of, axis_of, same_scale
 from assay.golden.importers.tflite.file import ACTIVATION, Operation
 from assay.golden.importers.tflite.reader import PLAIN, Reader, handles
-from assay.golden.layers import tflite as layers
+from assay.golden.layers import tflite_reductions
 
 
 @handles("SOFTMAX")
@@ -27,7 +27,7 @@ def _softmax(reader: Reader, operation: Operation) -> None:
             f"{operation}: output has scale {target.scale[0]} and zero point {target.zero_point[0]}, "
             f"but must have {1 / 256} and -128"
         )
-    reader.add(operation, layers.Softmax(source, target, operation.options["Beta"]))
+    reader.add(operation, tflite_reductions.Softmax(source, target, operation.options["Beta"]))
 
 
 @handles("LOG_SOFTMAX")
@@ -45,7 +45,7 @@ def _log_softmax(reader: Reader, operation: Operation) -> None:
             f"{operation}: output has scale {target.scale[0]} and zero point {target.zero_point[0]}, "
             f"but must have {1 / 16} and 127"
         )
-    reader.add(operation, layers.LogSoftmax(source))
+    reader.add(operation, tflite_reductions.LogSoftmax(source))
 
 
 @handles("L2_NORMALIZATION")
@@ -63,7 +63,7 @@ def _l2_normalization(reader: Reader, operation: Operation) -> None:
             f"{operation}: output has scale {target.scale[0]}, zero point {target.zero_point[0]} and activation "
             f"{operation.options[ACTIVATION]}, but must have {1 / 128}, 0 and NONE"
         )
-    reader.add(operation, layers.L2Normalize(source))
+    reader.add(operation, tflite_reductions.L2Normalize(source))
 
 
 def _reduced(reader: Reader, operation: Operation, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -80,7 +80,9 @@ def _reduce(reader: Reader, operation: Operation) -> None:
     axes, shape = _reduced(reader, operation, x)
     target = reader.quantised(operation, reader.output(operation, shape))
     count = math.prod(x.shape[axis] for axis in axes)
-    reader.add(operation, layers.Reduce(axes, shape, count, source, target, mean=operation.kind == "MEAN"))
+    reader.add(
+        operation, tflite_reductions.Reduce(axes, shape, count, source, target, mean=operation.kind == "MEAN")
+    )
 
 
 @handles("REDUCE_MAX", "REDUCE_MIN")
@@ -92,7 +94,7 @@ def _reduce_extreme(reader: Reader, operation: Operation) -> None:
     y = reader.copied(operation, x, shape)
     same_scale(operation, x.quantisation, y.quantisation)
     function = np.max if operation.kind == "REDUCE_MAX" else np.min
-    reader.add(operation, layers.ReduceSame(function, axes, shape))
+    reader.add(operation, tflite_reductions.ReduceSame(function, axes, shape))
 
 
 @handles("REDUCE_PROD")
@@ -105,7 +107,7 @@ def _reduce_product(reader: Reader, operation: Operation) -> None:
         )
     axes, shape = _reduced(reader, operation, x)
     reader.copied(operation, x, shape)
-    reader.add(operation, layers.ReduceSame(np.prod, axes, shape))
+    reader.add(operation, tflite_reductions.ReduceSame(np.prod, axes, shape))
 
 
 @handles("REDUCE_ALL", "REDUCE_ANY")
@@ -116,7 +118,7 @@ def _reduce_logic(reader: Reader, operation: Operation) -> None:
     axes, shape = _reduced(reader, operation, x)
     reader.copied(operation, x, shape)
     function = np.any if operation.kind == "REDUCE_ANY" else np.all
-    reader.add(operation, layers.ReduceSame(function, axes, shape))
+    reader.add(operation, tflite_reductions.ReduceSame(function, axes, shape))
 
 
 @handles("CUMSUM")
@@ -133,7 +135,7 @@ def _cumsum(reader: Reader, operation: Operation) -> None:
     axis = axis_of(operation, axes[0], len(x.shape))
     reader.copied(operation, x, x.shape)
     options = bool(operation.options["Exclusive"]), bool(operation.options["Reverse"])
-    reader.add(operation, layers.CumulativeSum(axis, *options))
+    reader.add(operation, tflite_reductions.CumulativeSum(axis, *options))
 
 
 @handles("ARG_MAX", "ARG_MIN")
@@ -147,7 +149,7 @@ def _arg_extreme(reader: Reader, operation: Operation) -> None:
     if y.dtype not in (np.int32, np.int64):
         raise ModelFormatError(f"{operation}: output {y.name!r} is {y.dtype}, but must be int32 or int64")
     function = np.argmax if operation.kind == "ARG_MAX" else np.argmin
-    reader.add(operation, layers.ArgExtreme(function, axis, y.dtype))
+    reader.add(operation, tflite_reductions.ArgExtreme(function, axis, y.dtype))
 
 
 @handles("TOPK_V2")
@@ -163,4 +165,4 @@ def _top_k(reader: Reader, operation: Operation) -> None:
     places = reader.output(operation, y.shape, 1)
     if places.dtype != np.int32:
         raise UnsupportedOperatorError(f"{operation}: output 1 is {places.dtype}, but must be int32")
-    reader.add(operation, layers.TopK(*count))
+    reader.add(operation, tflite_reductions.TopK(*count))

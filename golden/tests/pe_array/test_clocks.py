@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.golden.__main__ import main
-from assay.golden.layers import tflite
+from assay.golden.layers import tflite_reductions
 from assay.golden.layers.linear import Window
 from assay.golden.pe_array.clocks import TileClocks, array_bound, layer_clocks, tile_clocks
 from assay.golden.pe_array.mapping import map_convolution, map_operator
@@ -84,7 +84,9 @@ def test_softmax():
 
     def clocks(vectors: int, length: int, behind: int = 0) -> list[TileClocks]:
         x = np.zeros((1, vectors, length), np.int8)
-        mapped = map_operator("s", tflite.Softmax(affine, affine, 1.0), [x], x.shape[1:], np.int8, parameters)
+        mapped = map_operator(
+            "s", tflite_reductions.Softmax(affine, affine, 1.0), [x], x.shape[1:], np.int8, parameters
+        )
         return tile_clocks(
             [*mapped.tiles, *tiles_of((1, 8, 8, 1), (1, 1, 1, 1), parameters)[:behind]], parameters
         )

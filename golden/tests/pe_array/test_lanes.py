@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from assay.golden.errors import ConfigurationError, DoesNotFitError
-from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers import fixed_point, tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Convolution, Window
 from assay.golden.pe_array import lanes as stage
 from assay.golden.pe_array.registers import ENTRY, HEADER, LaneOp, Rescaling
@@ -224,7 +224,7 @@ def test_average_pool(seed):
     kernel = tuple(int(k) for k in rng.integers(1, 8, 2))
     sides = (kernel[0] // 2, kernel[1] // 2, min(1, kernel[0] - 1), min(1, kernel[1] - 1))
     window = Window(kernel, tuple(rng.integers(1, 3, 2)), padding=sides)
-    operator = tflite.AveragePool2D(window, affine(rng), random_activation(rng))
+    operator = tflite_reductions.AveragePool2D(window, affine(rng), random_activation(rng))
     x = rng.integers(-128, 128, (1, 2, 8, 9, 3)).astype(np.int8)
     total = sum(window.taps(window.padded(x[0], 0, np.int64)))
     counts = sum(window.taps(window.padded(np.ones_like(x[0]), 0, np.int64)))
@@ -234,7 +234,7 @@ def test_average_pool(seed):
 
 def test_max_pool():
     rng = np.random.default_rng(1)
-    operator = tflite.MaxPool2D(Window((2, 2)), affine(rng), "RELU6")
+    operator = tflite_reductions.MaxPool2D(Window((2, 2)), affine(rng), "RELU6")
     x = rng.integers(-128, 128, (1, 2, 8, 9, 3)).astype(np.int8)
     accumulators = np.maximum.reduce(list(operator.window.taps(x[0]))).astype(np.int64)
     assert np.array_equal(produced(accumulators, stage.constants_of_max_pool(operator)), operator(x)[0])
@@ -246,7 +246,7 @@ def test_mean(mean, seed):
     rng = np.random.default_rng(seed)
     source, target = affine(rng), affine(rng)
     rows, columns = (int(n) for n in rng.integers(1, 26, 2))
-    operator = tflite.Reduce((0, 1), (11,), rows * columns, source, target, mean)
+    operator = tflite_reductions.Reduce((0, 1), (11,), rows * columns, source, target, mean)
     x = rng.integers(-128, 128, (6, rows, columns, 11)).astype(np.int8)
     x[0], x[1] = 127, -128
     sums = (x.astype(np.int64) - source.zero_point[0]).sum(axis=(1, 2))
@@ -400,7 +400,7 @@ def test_softmax_is_its_definition(seed):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 1 << rng.integers(1, 33), 256)
     if seed % 2:
-        table = tflite.Softmax(affine(rng), affine(rng), 1.0).exponentials
+        table = tflite_reductions.Softmax(affine(rng), affine(rng), 1.0).exponentials
     vectors = rng.integers(0, 256, (5, int(rng.choice([1, 2, 30, 1024]))))
     vectors[0] = vectors[0, 0]
     seen = stage.softmax(vectors, table)

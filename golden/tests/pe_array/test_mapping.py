@@ -12,7 +12,7 @@ import pytest
 from assay import golden
 from assay.golden import DoesNotFitError, NothingComputedError, UnsupportedOperatorError
 from assay.golden.graph import Graph, Node, Tensor
-from assay.golden.layers import fixed_point, tflite, tflite_tables
+from assay.golden.layers import fixed_point, tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Convolution, Window
 from assay.golden.pe_array.functional import outputs
 from assay.golden.pe_array.mapping import LayerTiles, map_convolution, map_operator
@@ -208,7 +208,7 @@ def test_a_pair_of_fewer_values_than_rows_in_one_pixel_vector():
 
 
 @pytest.mark.parametrize("array", ARRAYS)
-@pytest.mark.parametrize("kind", [tflite.MaxPool2D, tflite.AveragePool2D])
+@pytest.mark.parametrize("kind", [tflite_reductions.MaxPool2D, tflite_reductions.AveragePool2D])
 @pytest.mark.parametrize("seed", range(10))
 def test_pools(array, kind, seed):
     draw = Draw(seed)
@@ -225,7 +225,7 @@ def test_pools(array, kind, seed):
         assert "divisor" in str(error) and kernel == (16, 16)
 
 
-SOFTMAX = tflite.Softmax(
+SOFTMAX = tflite_reductions.Softmax(
     *(Affine(np.array([s]), np.array([-128]), None, np.dtype(np.int8)) for s in (0.1, 1 / 256)), 1.0
 )
 
@@ -234,7 +234,7 @@ SOFTMAX = tflite.Softmax(
 @pytest.mark.parametrize("length", [1, 2, 10, 12, 13, 1009, 1024])
 def test_softmax(array, length):
     draw = Draw(length)
-    operator = tflite.Softmax(draw.affine(), SOFTMAX.target, draw.rng.uniform(0.1, 3))
+    operator = tflite_reductions.Softmax(draw.affine(), SOFTMAX.target, draw.rng.uniform(0.1, 3))
     x = draw.int8(2, draw.integer(1, 9), length)
     x[0, 0] = x[0, 0, 0]
     assert len(check(operator, [x], ARRAYS[array]).tiles) == 1
@@ -255,7 +255,7 @@ def test_reductions(array, seed):
     count = int(np.prod(shape) // np.prod(left))
     source, target = draw.affine(), draw.affine()
     check(
-        tflite.Reduce(axes, left, count, source, target, bool(seed % 2)),
+        tflite_reductions.Reduce(axes, left, count, source, target, bool(seed % 2)),
         [draw.int8(3, *shape)],
         ARRAYS[array],
     )
@@ -334,7 +334,7 @@ def test_refusals_of_the_array():
     operator, x = convolution((1, 1), channels=600)
     with pytest.raises(DoesNotFitError, match=r"beats of a map column \(channels x 1\) is 600, .* takes 512"):
         map_operator("c", operator, [x], (1, 20, 20, 2), np.int8, PeArrayParameters(pixel_depth=512))
-    softmax = tflite.LogSoftmax(Affine(np.array([0.1]), np.array([0]), None, np.dtype(np.int8)))
+    softmax = tflite_reductions.LogSoftmax(Affine(np.array([0.1]), np.array([0]), None, np.dtype(np.int8)))
     with pytest.raises(
         UnsupportedOperatorError, match="layer s: the PE array has no operator LogSoftmax; it has Add"
     ):

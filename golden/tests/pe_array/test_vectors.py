@@ -11,7 +11,7 @@ import pytest
 from assay.golden.__main__ import main
 from assay.golden.errors import ChecksumError, GoldenError, UnsupportedOperatorError
 from assay.golden.graph import Graph, Node, Tensor
-from assay.golden.layers import tflite, tflite_tables
+from assay.golden.layers import tflite, tflite_reductions, tflite_tables
 from assay.golden.layers.linear import Convolution, Window
 from assay.golden.pe_array import vectors
 from assay.golden.pe_array.functional import outputs
@@ -40,8 +40,8 @@ def graph() -> Graph:
             ("y",),
             ("z",),
         ),
-        Node("softmax", "SOFTMAX", tflite.Softmax(affine, affine, 1.0), ("z",), ("p",)),
-        Node("log", "LOG_SOFTMAX", tflite.LogSoftmax(affine), ("z",), ("l",)),
+        Node("softmax", "SOFTMAX", tflite_reductions.Softmax(affine, affine, 1.0), ("z",), ("p",)),
+        Node("log", "LOG_SOFTMAX", tflite_reductions.LogSoftmax(affine), ("z",), ("l",)),
     )
     shapes = {"x": (1, 5, 6, 2), "y": (1, 5, 6, 9), "z": (1, 5, 6, 9), "p": (1, 5, 6, 9), "l": (1, 5, 6, 9)}
     tensors = {name: Tensor(name, shape, INT8, affine) for name, shape in shapes.items()}
