@@ -317,6 +317,9 @@ def _add_commands(commands: Any, blocks: Mapping[str, Block]) -> None:
     add_top(synthesis, None)
     add_option(synthesis, by_variable("PARAMS"))
     synthesis.add_argument("--update", action="store_true", help="write the baseline in place of comparing")
+    synthesis.add_argument(
+        "--changed", action="store_true", help="map only a block whose RTL is not that of its baseline"
+    )
     synthesis.set_defaults(command=_synth)
 
     mutating_golden = add("mutate-golden", golden_mutation.HELP)
@@ -566,7 +569,7 @@ def _regress(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
 def _synth(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
     known = synth.chosen(arguments.top or "", blocks)
     given = given_parameters(arguments, known[0])
-    return synth.run(known, given, arguments.update, _announce)
+    return synth.run(known, given, arguments.update, _announce, arguments.changed)
 
 
 def _clean(arguments: argparse.Namespace, blocks: Mapping[str, Block]) -> int:
