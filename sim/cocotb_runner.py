@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import cocotb_tools.config
 import cocotb_tools.runner
 
 from assay.sim.project import python_path
-from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator
+from assay.sim.simulators import WHEEL_CONFIGURATION, Simulator, object_cache
 from assay.tb.agents.direct import PORTABLE
 from assay.tb.ahead import AHEAD
 
@@ -117,9 +116,7 @@ class VerilatorRunner(_Adapted, cocotb_tools.runner.Verilator):
         make = [
             f"VM_TRACE={int(bool(self.trace))}" if word.startswith("VM_TRACE=") else word for word in make
         ]
-        make += ["PYTHON3=python3", *MAKE_OPTIONS]
-        if shutil.which("ccache"):
-            make.append("OBJCACHE=ccache")
+        make += ["PYTHON3=python3", *MAKE_OPTIONS, *object_cache()]
         if self.simulator.verilator_root is not None:
             make += WHEEL_CONFIGURATION
         return [verilate, make]

@@ -155,6 +155,7 @@ def try_verilator(simulator: Simulator, flags: Sequence[str] = VERILATOR_EXACT) 
         "OPT_SLOW=-O0",
         "OPT_GLOBAL=-O0",
     ]
+    make += object_cache()
     if simulator.verilator_root is not None:
         environment["VERILATOR_ROOT"] = str(simulator.verilator_root)
         executable = simulator.verilator_root / "bin" / "verilator_bin"
@@ -182,6 +183,11 @@ def try_verilator(simulator: Simulator, flags: Sequence[str] = VERILATOR_EXACT) 
         said = (done.stdout.strip().splitlines() or [f"status {done.returncode}"])[-1]
         return f"it computes shifts of shifts wrongly, even with {' '.join(flags) or 'no flags'}: {said}"
     return ""
+
+
+def object_cache() -> list[str]:
+    """Verilator's variable of make for ccache, where that is installed."""
+    return ["OBJCACHE=ccache"] if shutil.which("ccache") else []
 
 
 def _path_without_this_environment() -> str:
