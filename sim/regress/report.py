@@ -16,7 +16,7 @@ from assay.sim.regress.known import FILE as KNOWN
 from assay.sim.regress.known import read_known
 from assay.sim.regress.page import write_page
 from assay.sim.regress.record import Entry, Regression
-from assay.sim.regress.summary import write_summary
+from assay.sim.regress.summary import FOUND_SEEDS, write_summary
 from assay.tb.errors import AssayError, sentence
 
 __all__ = ["make_report"]
@@ -106,6 +106,11 @@ def told(summary: Mapping[str, Any], root: Path) -> list[str]:
     path = shown(root / KNOWN)
     facts += [("expired", f"{path}: {text}") for text in summary["known"]["expired"]]
     facts += [("stale", f"{path}: nothing shows {text}") for text in summary["known"]["stale"]]
+    if count := summary["seeds_found"]:
+        seeds = f"{count} new seed{'s' if count != 1 else ''} that found a failure"
+        facts.append(
+            ("kept", f"{seeds}, in {shown(root / FOUND_SEEDS)}; commit it, for @graded has them, too")
+        )
     coverage, graded = summary["coverage"], summary["graded"]
     if coverage["all"]:
         facts.append(("coverage", f"{coverage['covered']:,} of {coverage['all']:,} bins"))

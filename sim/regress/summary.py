@@ -108,8 +108,7 @@ def write_summary(
         "events": events[-_EVENTS:],
         **{key: getattr(header, key) for key in ("commit", "project", "versions", "machine", "plan")},
     }
-    if root is not None:
-        keep_seeds(root / FOUND_SEEDS, found, header)
+    summary["seeds_found"] = keep_seeds(root / FOUND_SEEDS, found, header) if root is not None else 0
     best = graded(regression, len(names)) if names else []
     summary["graded"] = {
         "runs": len(best),

@@ -122,6 +122,10 @@ def test_everything_is_made_and_told(tmp_path: Path) -> None:
     summary = make_report(folder, tmp_path, no_job, -1, said.append)
     assert said[0].startswith("FAILED  regression night: 400 runs: ")
     assert any(summary["buckets"][0]["replay"] in line for line in said)
+    assert any(str(FOUND_SEEDS) in line for line in said)  # a file that is the user's to commit
+    again: list[str] = []
+    make_report(folder, tmp_path, no_job, -1, again.append)
+    assert not any(str(FOUND_SEEDS) in line for line in again)
     assert {path.name for path in folder.iterdir()} == {JOURNAL, "summary.json", "report.html", "junit.xml"}
 
 
