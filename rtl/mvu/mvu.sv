@@ -498,8 +498,10 @@ module mvu
   assign trc_addr_o  = word_addr;
   assign trc_data_o  = word_data;
 
-  logic unused_bits;
-  assign unused_bits = ^{prm_word_i, prm_lane_i, prm_data_i, xbi_addr_i, mem_req_addr_i, cfg};
+  // Apart, as cfg is wide and seldom changes.
+  logic unused_bits, unused_cfg;
+  assign unused_bits = ^{prm_word_i, prm_lane_i, prm_data_i, xbi_addr_i, mem_req_addr_i};
+  assign unused_cfg  = ^cfg;
 
   `ASSERT_STREAM(reg_req, RegAddrWidth + 33, reg_req_valid_i, reg_req_ready_o,
                  {reg_req_write_i, reg_req_addr_i, reg_req_wdata_i})

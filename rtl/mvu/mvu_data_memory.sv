@@ -26,9 +26,15 @@ module mvu_data_memory #(
   localparam int RowWidth = $clog2(BankDepth);
 
   logic [2:0][BankWidth-1:0] read_bank, write_bank;
-  logic [Banks-1:0][Lanes-1:0] bank_data;
+  // Arrays, not vectors of all ports or banks: whenever a part of a vector changes, Icarus puts the whole together from
+  // its drivers, once for each of its readers, and each bank reads it.
+  wire [Lanes-1:0] bank_data [Banks];
+  logic [RowWidth-1:0] read_row [3];
+  logic [RowWidth-1:0] write_row [3];
+  logic [Lanes-1:0] write_word [3];
   // Banks wanted by each port, one-hot; nothing where nothing is granted.
-  logic [2:0][Banks-1:0] read_hit, write_hit;
+  logic [Banks-1:0] read_hit [3];
+  logic [Banks-1:0] write_hit [3];
 
   bank_arbiter #(
     .NumReq   (3),
@@ -58,9 +64,14 @@ module mvu_data_memory #(
     assign write_bank[p] = BankWidth'(write_addr_i[p] >> RowWidth);
 
     // Not a shift of the grant: a port without a request may show an unknown address.
-    for (genvar b = 0; b < Banks; b++) begin : gen_hit
-      assign read_hit[p][b]  = read_gnt_o[p] && read_bank[p] == BankWidth'(b);
-      assign write_hit[p][b] = write_gnt_o[p] && write_bank[p] == BankWidth'(b);
+    always_comb begin
+      read_row[p]   = read_addr_i[p][RowWidth-1:0];
+      write_row[p]  = write_addr_i[p][RowWidth-1:0];
+      write_word[p] = write_data_i[p];
+      read_hit[p]  = '0;
+      write_hit[p] = '0;
+      if (read_gnt_o[p]) read_hit[p][read_bank[p]] = 1'b1;
+      if (write_gnt_o[p]) write_hit[p][write_bank[p]] = 1'b1;
     end
 
     always_ff @(posedge clk_i or negedge rst_ni) begin
@@ -77,14 +88,14 @@ module mvu_data_memory #(
     ) u_ram (
       .clk_i,
       .re_i   (read_hit[0][b] | read_hit[1][b] | read_hit[2][b]),
-      .raddr_i(read_hit[0][b] ? read_addr_i[0][RowWidth-1:0] :
-               read_hit[1][b] ? read_addr_i[1][RowWidth-1:0] : read_addr_i[2][RowWidth-1:0]),
+      .raddr_i(read_hit[0][b] ? read_row[0] :
+               read_hit[1][b] ? read_row[1] : read_row[2]),
       .rdata_o(bank_data[b]),
       .we_i   (write_hit[0][b] | write_hit[1][b] | write_hit[2][b]),
-      .waddr_i(write_hit[0][b] ? write_addr_i[0][RowWidth-1:0] :
-               write_hit[1][b] ? write_addr_i[1][RowWidth-1:0] : write_addr_i[2][RowWidth-1:0]),
+      .waddr_i(write_hit[0][b] ? write_row[0] :
+               write_hit[1][b] ? write_row[1] : write_row[2]),
       .wpart_i(1'b0),
-      .wdata_i(write_hit[0][b] ? write_data_i[0] : write_hit[1][b] ? write_data_i[1] : write_data_i[2])
+      .wdata_i(write_hit[0][b] ? write_word[0] : write_hit[1][b] ? write_word[1] : write_word[2])
     );
   end
 
