@@ -11,9 +11,11 @@ import pytest
 from assay import vectors
 from assay.golden import codegen
 from assay.golden.accelerator.folding import fold, folds
+from assay.golden.codegen.mapping import STEP_CLOCKS
 from assay.golden.errors import ConfigurationError, DoesNotFitError
 from assay.golden.formats import IntFormat
 from assay.golden.mvu.agu import addresses, padded_addresses
+from assay.golden.mvu.clocks import job_clocks
 from assay.golden.mvu.functional import Configuration
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.layout import channel_blocks
@@ -371,8 +373,9 @@ def test_shares_of_unlike_size(seed):
         for number, (before, after) in enumerate(pairwise(sizes))
     )
     network = Network("dense", "t0", (1, 1, sizes[0]), layers)
-    params = accelerator(int(rng.integers(2, 5)), channel_depth=int(rng.choice([4, 8])))
-    plan = codegen.plan(network, params, "distributed")
+    # A block has up to five words of weights: memories that hold one block, a few, or all.
+    depths = {"channel_depth": int(rng.choice([4, 8])), "weight_depth": int(rng.choice([8, 16, 32]))}
+    plan = codegen.plan(network, accelerator(int(rng.integers(2, 5)), **depths), "distributed")
     check_coverage(plan)
     check_loads(plan)
     check_dependencies(plan)
@@ -447,6 +450,17 @@ def test_fold_is_a_convolution():
                         at = (row * 2 + y - 1, column + k)
                         inside = 0 <= at[0] < 5 and 0 <= at[1] < 4
                         assert windows[row, column, (y * 2 + k) * 3 + c] == (x[(*at, c)] if inside else 0)
+
+
+def test_prediction_follows_the_waits():
+    """Maps of one position: each layer is one step of the next MVU, and waits for the step before. So the steps' clocks
+    add up, on few MVUs as on many."""
+    network = chain(7, size=1, sides=(1,))
+    for mvus in (1, 2, 3, 8):
+        made = codegen.plan(network, accelerator(mvus), "pipelined")
+        clocks = [job_clocks(step.job.registers).total + STEP_CLOCKS for step in steps_of(made)]
+        assert len(clocks) == len(network.layers)
+        assert codegen.planner.predicted_clocks(made) == sum(clocks)
 
 
 def test_auto_takes_the_faster(digits):
