@@ -32,15 +32,18 @@ class Mvu:
     def __init__(self, params, rng: Random) -> None:
         noise = np.random.default_rng(rng.getrandbits(32))
         self.words = {r.address: noise.integers(1 << 32) & r.write_mask for r in REGISTERS}
-        self.words[STATUS] = 0
+        # What a run before has left: bits of its last job, and perhaps a job.
+        self.words[STATUS] = rng.choice((0, DONE, ERROR, DONE | ERROR))
         memories = Memories.zeros(params)
         self.memories = memories
         for name in ("data", "weights"):
             values = getattr(memories, name)
             values[:] = noise.integers(0, 256, values.shape, np.uint8)
-        self.result = None  # of the job that runs, once it has read its operands
-        self.running = False
-        self.left = 0
+        self.result = (
+            None  # of the job that runs, once it has read its operands; of one that was left, nothing
+        )
+        self.running = self.strange = rng.random() < 0.3
+        self.left = rng.randrange(1, 300)
         self.writes = 0  # of registers
 
 
@@ -90,7 +93,10 @@ class Machine:
         for number, mvu in enumerate(self.mvus):
             if mvu.running:
                 mvu.left -= 1
-                if mvu.left == 0:
+                if mvu.left == 0 and mvu.strange:
+                    mvu.running = mvu.strange = False
+                    mvu.words[STATUS] |= DONE
+                elif mvu.left == 0:
                     if mvu.result is None:
                         self._read(mvu)
                     assert mvu.result.causes == 0
