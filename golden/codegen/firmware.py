@@ -33,7 +33,6 @@ _FIXED = _TRAP + _TRAP_WORDS * MAX_HARTS
 
 _STATUS, _COMMAND = BY_NAME["mvustatus"], BY_NAME["mvucommand"]
 _SMALL = 32  #: an immediate of csrwi is below
-_REACH = 2048  #: and an offset of lw
 
 # Registers that hold what a step waits for, address and count, while the job before runs.
 _WAITS = (
