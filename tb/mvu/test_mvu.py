@@ -306,8 +306,10 @@ class Collisions(MvuTest):
                 pool=None,
                 **({"residual": residual} if late else {}),
             )
-            # Input, output and residual share a bank in every other job.
-            place = (0, bank // 4, bank // 2) if k % 2 else (0, depth // 2, bank // 2)
+            # Input, output and residual share a bank in every other job. 25 positions of 16 bits end before the words
+            # that the traffic takes.
+            behind = bank // 2 - bank // 32
+            place = (0, bank // 4, behind) if k % 2 else (0, depth // 2, behind)
             if late:
                 place = (depth // 4, depth // 2, 0)
             (item,) = stimulus.items(layer, size, place=place)
