@@ -16,9 +16,11 @@ from assay.golden.codegen import files, report
 from assay.golden.codegen.networks import NETWORKS, resnet18
 from assay.golden.controller.memory_map import IMEM_BASE
 from assay.golden.errors import ChecksumError, ConfigurationError, GoldenError
+from assay.golden.formats import IntFormat
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.layout import pack_activations
 from assay.golden.mvu.registers import encode
+from assay.golden.network import Layer, Network
 from assay.golden.tests.codegen.machine import Machine
 from assay.golden.tests.codegen.networks import accelerator, random_network
 
@@ -105,7 +107,13 @@ def test_hex_images(saved):
                     words = read_hex(folder / f"phase{number}_mvu{mvu}_scalers.hex", lanes * 2)
                     expected = [word.astype("<i2").tobytes() for word in load.image]
                 else:
-                    continue
+                    width = plan.params.mvu.bias_width
+                    words = read_hex(folder / f"phase{number}_mvu{mvu}_biases.hex", -(-lanes * width // 8))
+                    expected = [
+                        sum((value % (1 << width)) << width * lane for lane, value in enumerate(entry))
+                        for entry in load.image.tolist()
+                    ]
+                    words = [int.from_bytes(word, "little") for word in words]
                 assert words[load.first : load.first + len(expected)] == expected
     place = plan.places["input"]
     for mvu in place.mvus:
@@ -127,8 +135,12 @@ def test_elf(saved):
         assert (text["p_paddr"], data["p_paddr"]) == (IMEM_BASE, IMEM_BASE + 4 * 8192)
         assert text.data() == plan.firmware.words.astype("<u4").tobytes()
         assert data.data() == plan.firmware.data.astype("<u4").tobytes()
-        symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name}
-        assert symbols == plan.firmware.symbols
+        named = [s for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name]
+        assert {s.name: s["st_value"] for s in named} == plan.firmware.symbols
+        for symbol in named:
+            section = elf.get_section(symbol["st_shndx"])
+            inside = symbol["st_value"] - section["sh_addr"]
+            assert 0 <= inside < section["sh_size"], f"{symbol.name} is not in {section.name}"
         assert elf.get_section_by_name(".text").data() == text.data()
 
 
@@ -232,6 +244,57 @@ def test_compat_refuses_what_barvinn_cannot():
         ConfigurationError, match="but BARVINN's generator has convolutions within a map only"
     ):
         report.compat(network, 8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_compat_takes_every_stride_th_row(seed):
+    """Maps, kernels, strides and padding that are unlike in rows and columns."""
+    rng = np.random.default_rng(seed)
+    bit = IntFormat(1, False)
+    stride, padding = (tuple(int(n) for n in rng.permutation(3)[:2] + 1) for _ in range(2))
+    layer = Layer(
+        name="conv",
+        input="input",
+        output="y",
+        weight=np.ones((20, 2, 4, 12), int),
+        weight_format=bit,
+        input_format=IntFormat(3, False),
+        output_format=bit,
+        multiplier=np.ones(20, int),
+        bias=np.zeros(20, int),
+        shift=0,
+        stride=stride,
+        padding=(*padding, *padding[::-1]),
+    )
+    network = Network("uneven", "input", (9, 14, 12), (layer,))
+    columns = (14 - 4) // stride[1] + 1
+    rows = (9 + sum(padding)) // stride[0]
+    whole = rows * columns * 3 * 1 * (2 * 2 * 4) * 3  # 3 bits by 1, 2 input blocks of 2x4, 3 output blocks
+    assert report.compat_total(network, 8) == whole
+    assert [cell.strip() for cell in report.compat(network, 8)[3].split("|")][7:9] == [
+        str(whole // rows),
+        str(whole),
+    ]
+
+
+def test_memory_map_says_what_is_used(saved):
+    """The table's figures for parameters, of every phase and MVU, by the words that the loads reach."""
+    plan, _, _ = saved
+    used = {(number, mvu): [0, 0] for number in range(len(plan.phases)) for mvu in range(plan.params.mvus)}
+    behind = 0  # loads that begin behind others
+    for number, phase in enumerate(plan.phases):
+        for load in phase.loads:
+            for mvu in load.mvus:
+                for word in range(load.first, load.first + len(load.image)):
+                    column = int(load.select != WEIGHTS)
+                    used[number, mvu][column] = max(used[number, mvu][column], word + 1)
+                behind += load.first > 0
+    assert behind
+    lines = report.memory_map(plan)
+    start = next(n for n, line in enumerate(lines) if line.split()[:2] == ["phase", "MVU"])
+    table = [[int(word) for word in line.split()] for line in lines[start + 1 :] if line[:1] in " 0123456789"]
+    found = {(row[0], row[1]): row[2:] for row in table if len(row) == 4}
+    assert found == used
 
 
 def test_command_line(tmp_path, capsys):

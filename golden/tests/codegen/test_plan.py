@@ -20,7 +20,7 @@ from assay.golden.mvu.functional import Configuration
 from assay.golden.mvu.jobs import countdown
 from assay.golden.mvu.layout import channel_blocks
 from assay.golden.mvu.parameters import NUM_LOOPS, OUTPUT_LOOPS, RESIDUAL_LOOPS
-from assay.golden.network import Layer, Network
+from assay.golden.network import Layer, Network, Residual
 from assay.golden.tests.codegen.machine import Machine
 from assay.golden.tests.codegen.networks import accelerator, random_network
 
@@ -504,6 +504,30 @@ def test_bad_arguments(digits):
         ConfigurationError, match=r"layer conv0 cannot be folded: .* fewer than 9 times its blocks of 8"
     ):
         codegen.plan(network, accelerator(4), folded=True)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("reader", ["none", "input", "residual"])
+def test_an_input_that_others_read_is_not_folded(reader, mapping):
+    """The last layer of a few reads the network's input, too: as its input, or as its residual."""
+    layers = list(chain(3, size=6).layers)
+    one = IntFormat(2, signed=False)
+    layers[0] = replace(layers[0], weight=layers[0].weight[..., :1])
+    layers[1] = replace(layers[1], weight=layers[1].weight[:1], multiplier=[3], bias=[0])
+    layers[2] = replace(layers[2], weight=layers[2].weight[:1, :, :, :1], multiplier=[3], bias=[0])
+    if reader == "input":
+        layers[2] = replace(layers[2], input="t0")
+    elif reader == "residual":
+        layers[2] = replace(layers[2], residual=Residual("t0", one, 5, 1))
+    if reader == "input":
+        layers = [layers[0], layers[2]]
+    network = Network("shared", "t0", (6, 6, 1), tuple(layers))
+    plan = codegen.plan(network, accelerator(3), mapping)
+    assert plan.folded == folds(network, 8) == (reader == "none")
+    check_run(plan)
+    if reader != "none":
+        with pytest.raises(ConfigurationError, match="alone in reading the input"):
+            codegen.plan(network, accelerator(3), mapping, folded=True)
 
 
 def test_folded_windows_of_several_blocks(digits):

@@ -97,34 +97,42 @@ def test_words_go_to_all_who_need_one_of_them(seed):
     assert needed.targets(place, np.array(words) + place.base) == expected
 
 
-def _layer(side: int, stride: int, padding: int, pool: tuple[int, int] | None) -> Layer:
+def _layer(axis: int, along: tuple[int, ...], across: tuple[int, ...]) -> Layer:
+    """A layer of (kernel, stride, padding, pool window, pool stride) along an axis, others across it; no window, no
+    pool."""
     fmt = IntFormat(1, signed=False)
+    kernel, stride, padding, window, step = zip(
+        *((along, across) if axis == 0 else (across, along)), strict=True
+    )
     return Layer(
         name="conv",
         input="x",
         output="y",
-        weight=np.ones((1, side, side, 1), int),
+        weight=np.ones((1, *kernel, 1), int),
         weight_format=fmt,
         input_format=fmt,
         output_format=fmt,
         multiplier=np.ones(1, int),
         bias=np.zeros(1, int),
         shift=0,
-        stride=(stride, stride),
-        padding=(padding,) * 4,
-        pool=None if pool is None else Pool((pool[0],) * 2, (pool[1],) * 2),
+        stride=stride,
+        padding=(*padding, *(side - 1 - before for side, before in zip(kernel, padding, strict=True))),
+        pool=Pool(window, step) if all(window) else None,
     )
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_what_a_part_reads(axis):
-    """Rows or columns of the input that some of the output are made of, by going through every window."""
+    """Rows or columns of the input that some of the output are made of, by going through every window; nothing is the
+    same in both directions."""
     for side, stride, pool in product((1, 2, 3), (1, 2, 3), (None, (2, 2), (2, 1), (3, 2), (2, 3))):
         for padding in range(side):
-            size = (13, 12)
-            layer = _layer(side, stride, padding, pool)
-            count = layer.output_size(size)[axis]
+            size = (13, 11) if axis == 0 else (11, 13)
+            window, step = pool or (0, 0)
+            across = (4, 4 - stride + (stride == 2), 3 - padding, window and 5 - window, step and 5 - step)
+            layer = _layer(axis, (side, stride, padding, window, step), across)
             window, step = pool or (1, 1)
+            count = layer.output_size(size)[axis]
             for first, stop in {
                 (0, count),
                 (1, count),
