@@ -4,15 +4,18 @@
 import numpy as np
 import pytest
 
-from assay.golden.accelerator.array import MvuArray, RaceError
+from assay.golden import codegen
+from assay.golden.accelerator.array import MvuArray, Program, RaceError
 from assay.golden.accelerator.crossbar import Crossbar, Word, play
 from assay.golden.formats import IntFormat
+from assay.golden.mvu.agu import addresses
 from assay.golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence, job_clocks
-from assay.golden.mvu.functional import Configuration, cause_names
+from assay.golden.mvu.functional import Configuration, cause_names, read_addresses
 from assay.golden.mvu.jobs import Job, map_layer
-from assay.golden.mvu.parameters import MvuParameters
-from assay.golden.mvu.registers import BY_NAME, encode
+from assay.golden.mvu.parameters import OUTPUT_LOOPS, RESIDUAL_FIFO_DEPTH, RESIDUAL_LOOPS, MvuParameters
+from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.golden.network import Layer, Pool, Residual
+from assay.golden.tests.codegen.networks import accelerator, random_network
 
 PARAMS = MvuParameters(lanes=8, data_banks=8, bank_depth=256, weight_depth=256)
 STATUS, COMMAND = BY_NAME["mvustatus"], BY_NAME["mvucommand"].address
@@ -42,6 +45,39 @@ def job(seed=0, dest=0, size=(3, 3), kernel=1, bits=(1, 1, 2), channels=8, outpu
     )
     (made,) = map_layer(layer, size, PARAMS, dest=dest, **bases)
     return made
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_job_touches(seed):
+    """Words and banks of the jobs of a random network, one clock after the other, as docs/mvu.md has them."""
+    network = random_network(seed)
+    plan = codegen.plan(network, accelerator(3, bank_depth=64, data_banks=64), "distributed", folded=False)
+    params, rng = plan.params.mvu, np.random.default_rng(seed)
+    for step in (step for phase in plan.phases for steps in phase.steps for step in steps):
+        registers = dict(step.job.registers)
+        if step.job.residual is not None and rng.integers(2):  # anywhere, so in the input's banks, too
+            registers["mvurbaseptr"] = {"value": int(rng.integers(params.data_depth))}
+        words = encode(registers)
+        program = Program(
+            tuple(words.get(r.address, 0) for r in REGISTERS if r.address < STATUS.address), params
+        )
+        config = Configuration(registers)
+        clocks = config.complete_outputs()
+        inputs, _ = read_addresses(config, clocks, params)
+        residual = np.empty(0, np.int64)
+        ahead = residual
+        if config.fields["mvuconfig1"]["residual"]:
+            count = config.format("residual").bits * (len(clocks) + RESIDUAL_FIFO_DEPTH)
+            ahead = addresses(config.program("r", RESIDUAL_LOOPS), count, params.data_depth)
+            residual = ahead[: config.format("residual").bits * len(clocks)]
+            assert program.residual_banks == (ahead // params.bank_depth).tolist()
+        assert set(np.flatnonzero(program.reads)) == set(inputs) | set(residual)
+        assert program.input_banks == (inputs // params.bank_depth).tolist()
+        assert program.shares_banks == bool(
+            set(inputs // params.bank_depth) & set(ahead // params.bank_depth)
+        )
+        written = addresses(config.program("o", OUTPUT_LOOPS), step.job.output_words, params.data_depth)
+        assert set(np.flatnonzero(program.writes)) == set(written)
 
 
 def start(array: MvuArray, mvu: int, made: Job, clock: int) -> None:
