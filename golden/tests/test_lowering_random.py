@@ -304,3 +304,30 @@ def test_constants_next_to_where_rounding_jumps(kind: str, mode: str):
         assert np.array_equal(ours[network.output], theirs[network.output]), (base, number, ratio)
         accepted += 1
     assert accepted
+
+
+@pytest.mark.parametrize("mode", sorted({*ROUNDINGS} - {"ROUND", "ROUND_TO_ZERO"}))
+def test_the_same_scale_again(mode: str):
+    """A tensor that is quantised a second time, to the same scale or to other ends, keeps its integers or loses what
+    float32 and the ends take."""
+    outcomes: Counter[int | str] = Counter()
+    rng = np.random.default_rng(0)
+    for signed, narrow, more, zero in product((0, 1), (0, 1), (-1, 0, 0, 1), (0, 3)):
+        scale = np.float32(rng.choice([0.5, rng.uniform(0.5, 1)]))
+        file = OnnxFile(13)
+        y = file.quant(file.input((1, 1, 1, 512)), 8, scale, zero, signed=signed)
+        y = file.quant(y, 8 + more, scale, zero, signed=signed, narrow=narrow, mode=mode)
+        # What is kept has the name of the tensor before, so that one behind it is looked at.
+        file.quant(file.node("Mul", y, np.float32(2)), 10, scale, 0, signed=1)
+        graph = onnx_importer.loads(file.bytes())
+        try:
+            network = graph.lower("exact")
+        except GoldenError:
+            outcomes["rejected"] += 1
+            continue
+        x = ((np.arange(-256, 256) - zero) * scale).astype(np.float32).reshape(1, 1, 1, 512)
+        theirs = network.integers(graph.trace({graph.inputs[0]: x}))
+        ours = network.trace(theirs[network.input])
+        assert np.array_equal(ours[network.output], theirs[network.output]), (signed, narrow, more, zero)
+        outcomes[len(network.layers)] += 1
+    assert outcomes[1] and sum(outcomes.values()) - outcomes["rejected"] > outcomes[1], outcomes
