@@ -77,7 +77,7 @@ def smallest_format(low: int, high: int) -> IntFormat:
     Raises:
         ConfigurationError: none has so many bits.
     """
-    bits = max(int(high).bit_length(), (-int(low) - 1).bit_length() if low < 0 else 0) + (low < 0)
+    bits = max(max(int(high), 0).bit_length(), (-int(low) - 1).bit_length() if low < 0 else 0) + (low < 0)
     return IntFormat(max(bits, 1), low < 0)
 
 

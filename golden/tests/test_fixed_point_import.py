@@ -188,6 +188,9 @@ REFUSED = {
     "feature map size": (lambda: convolution((1, 3, 400, 4)), BAD, r"output map is 398x2, but must be 1x1 to 256x256"),
     "small depthwise map": (lambda: convolution((1, 16, 3, 8), np.ones((16, 1, 1, 1), int), group=16), BAD,
         r"map 'x' is 3x8, but must be 4x4 to 512x512"),
+    "outputs that are no multiple of the groups": (
+        lambda: convolution((1, 32, 6, 6), np.ones((48, 1, 1, 1), int), group=32), BAD,
+        r"attribute group is 32 for 32 input channels and weights of shape \[48, 1, 1, 1\]"),
     "groups": (lambda: convolution((1, 16, 6, 6), np.ones((16, 8, 1, 1), int), group=2), BAD,
         r"attribute group is 2 for 16 input channels"),
     "kernel beyond the map": (lambda: convolution((1, 3, 2, 2)), BAD, r"kernel spans 3x3, but the padded map is 2x2"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from assay.golden.exporters.tflite import ModelFile
 from assay.golden.graph import Graph
 from assay.golden.importers import onnx as onnx_importer
 from assay.golden.importers import tflite as tflite_importer
+from assay.golden.schemes.qonnx import ROUNDINGS
 from assay.golden.tests.onnx_files import OnnxFile
 
 COUNT = 60  # networks a test
@@ -91,7 +93,8 @@ def qdq(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
             taps = 1 if size < 3 else int(rng.choice([1, 3]))
             scales = np.float32(draw.scales(outputs))
             values = draw.small(outputs, 1 if kind == "depthwise" else channels, taps, taps)
-            w = file.dequantize(values, scales, np.zeros(outputs, np.int8), axis=0)
+            points = draw.small(outputs) if seed % 4 == 3 else np.zeros(outputs, np.int8)
+            w = file.dequantize(values, scales, points, axis=0)
             bias = [draw.small(outputs).astype(np.float32) * np.float32(draw.base)][: rng.integers(2)]
             group = channels if kind == "depthwise" else 1
             y = file.node("Conv", y, w, *bias, pads=[taps // 2] * 4, group=group)
@@ -133,6 +136,52 @@ def qdq(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
     # All integers of the input's grid, and some that saturate.
     integers = rng.integers(low - 3, high + 4, shape) - int(first.zero_point[0])
     return graph, {name: integers.astype(np.float32) * first.scale[0]}
+
+
+def qonnx(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
+    """One to three operators between Quants of every rounding mode, zero point and width."""
+    draw, file = Numbers(seed), OnnxFile(13)
+    rng = draw.rng
+
+    def scale() -> float:
+        """Of seeds in two out of three all are one number times powers of two: what is exact, but for float32."""
+        return draw.base * 2.0 ** rng.integers(-1, 3) if seed % 3 else draw.scale()
+
+    def quantised(y: str) -> str:
+        bits, signed = int(rng.integers(2, 9)), int(rng.integers(2))
+        low = -(1 << bits - 1) if signed else 0
+        zero = int(rng.integers(low, low + (1 << bits))) if rng.random() < 0.4 else 0
+        mode = str(rng.choice([*ROUNDINGS, "FLOOR", "CEIL"]))
+        return file.quant(y, bits, scale(), zero, signed=signed, narrow=int(rng.integers(2)), mode=mode)
+
+    channels, size = int(rng.integers(1, 5)), int(rng.integers(3, 6))
+    y = quantised(file.input((1, channels, size, size)))
+    for _ in range(rng.integers(1, 4)):
+        kind = rng.choice(["Conv", "constant", "Mul", "Relu", "AveragePool", "MaxPool", "Add", "requantise"])
+        if kind == "Conv":
+            outputs = int(rng.integers(1, 5))
+            scales = np.float32([2 * scale() / draw.base for _ in range(outputs)]).reshape(-1, 1, 1, 1)
+            w = file.quant(draw.small(outputs, channels, 1, 1).astype(np.float32) * scales, 5, scales)
+            y, channels = file.node("Conv", y, w), outputs
+        elif kind == "constant":
+            y = file.node("Add", y, np.float32(draw.base * rng.integers(-5, 6)))
+        elif kind == "Mul":
+            y = file.node("Mul", y, np.float32(rng.choice([0.5, 3, -2, 0.75, 1 / 3])))
+        elif kind == "Relu":
+            y = file.node("Relu", y)
+        elif kind == "Add":
+            y = file.node("Add", y, y)
+        elif kind.endswith("Pool"):
+            window = int(rng.integers(1, min(size, 3) + 1))
+            y, size = file.node(str(kind), y, kernel_shape=[window, window]), size - window + 1
+        y = quantised(y)
+    graph = onnx_importer.loads(file.bytes(), f"seed {seed}")
+    (name,) = graph.inputs
+    first = graph.nodes[0].operator
+    low, high = first.limits
+    shape = (40, *graph.tensors[name].shape[1:])
+    integers = rng.integers(low - 3, high + 4, shape) - int(first.zero_point)
+    return graph, {name: integers.astype(np.float32) * np.float32(first.scale)}
 
 
 def tflite(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -199,7 +248,9 @@ def tflite(seed: int) -> tuple[Graph, dict[str, np.ndarray]]:
     return graph, {graph.inputs[0]: rng.integers(-128, 128, (60, *shape[1:])).astype(np.int8)}
 
 
-@pytest.mark.parametrize("make, chunk", [(make, chunk) for make in (qdq, tflite) for chunk in range(4)])
+@pytest.mark.parametrize(
+    "make, chunk", [(make, chunk) for make in (qdq, qonnx, tflite) for chunk in range(4)]
+)
 def test_lowered_networks(make: Callable[[int], tuple[Graph, dict[str, np.ndarray]]], chunk: int):
     outcomes: Counter[str] = Counter()
     for seed in range(chunk * COUNT, (chunk + 1) * COUNT):
@@ -228,3 +279,55 @@ def test_lowered_networks(make: Callable[[int], tuple[Graph, dict[str, np.ndarra
     # Neither nothing nor everything may be exact.
     assert outcomes["exact"] >= COUNT // 20 and outcomes["exact rejected"] >= COUNT // 10, outcomes
     assert outcomes["nearest"] >= COUNT * 3 // 4, outcomes
+
+
+@pytest.mark.parametrize("mode", sorted({*ROUNDINGS} - {"ROUND", "ROUND_TO_ZERO"}))
+@pytest.mark.parametrize("kind", ["Add", "Mul"])
+def test_constants_next_to_where_rounding_jumps(kind: str, mode: str):
+    """Constants that are a multiple of half a step but for float32's rounding of them, to either side."""
+    accepted = 0
+    for base, number, ratio in product((0.1, 0.7, 1.3, 1), (-7, -5, -3, -1, 1, 3, 5, 6), (0.5, 1)):
+        file = OnnxFile(13)
+        y = file.quant(file.input((1, 1, 1, 64)), 6, base)
+        given = np.float32(
+            np.float32(base) * number / 2 if kind == "Add" else np.float32(base) * number / base / 2
+        )
+        file.quant(file.node(kind, y, given), 8, np.float32(base) * np.float32(ratio), mode=mode)
+        graph = onnx_importer.loads(file.bytes())
+        try:
+            network = graph.lower("exact")
+        except GoldenError:
+            continue
+        x = (np.arange(-32, 32) * np.float32(base)).astype(np.float32).reshape(1, 1, 1, 64)
+        theirs = network.integers(graph.trace({graph.inputs[0]: x}))
+        ours = network.trace(theirs[network.input])
+        assert np.array_equal(ours[network.output], theirs[network.output]), (base, number, ratio)
+        accepted += 1
+    assert accepted
+
+
+@pytest.mark.parametrize("mode", sorted({*ROUNDINGS} - {"ROUND", "ROUND_TO_ZERO"}))
+def test_the_same_scale_again(mode: str):
+    """A tensor that is quantised a second time, to the same scale or to other ends, keeps its integers or loses what
+    float32 and the ends take."""
+    outcomes: Counter[int | str] = Counter()
+    rng = np.random.default_rng(0)
+    for signed, narrow, more, zero in product((0, 1), (0, 1), (-1, 0, 0, 1), (0, 3)):
+        scale = np.float32(rng.choice([0.5, rng.uniform(0.5, 1)]))
+        file = OnnxFile(13)
+        y = file.quant(file.input((1, 1, 1, 512)), 8, scale, zero, signed=signed)
+        y = file.quant(y, 8 + more, scale, zero, signed=signed, narrow=narrow, mode=mode)
+        # What is kept has the name of the tensor before, so that one behind it is looked at.
+        file.quant(file.node("Mul", y, np.float32(2)), 10, scale, 0, signed=1)
+        graph = onnx_importer.loads(file.bytes())
+        try:
+            network = graph.lower("exact")
+        except GoldenError:
+            outcomes["rejected"] += 1
+            continue
+        x = ((np.arange(-256, 256) - zero) * scale).astype(np.float32).reshape(1, 1, 1, 512)
+        theirs = network.integers(graph.trace({graph.inputs[0]: x}))
+        ours = network.trace(theirs[network.input])
+        assert np.array_equal(ours[network.output], theirs[network.output]), (signed, narrow, more, zero)
+        outcomes[len(network.layers)] += 1
+    assert outcomes[1] and sum(outcomes.values()) - outcomes["rejected"] > outcomes[1], outcomes

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,51 @@ def test_binary(kind, shape):
         table = f"{kind.capitalize()}Options"
         case.file.operator(kind, [a, b], [y], table, FusedActivationFunction=seed)
         within_a_step(case, y)
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
+def test_binary_of_any_ranks(kind):
+    """Operands that broadcast: maps, which are written with their channels second, meet no tensor of fewer axes."""
+    refused = 0
+    for ranks in product(range(1, 5), repeat=2):
+        case = Case(sum(ranks))
+        whole = (1, 3, 4, 5)
+        shapes = [whole[-rank:] for rank in ranks]
+        if ranks[0] == ranks[1]:
+            shapes[1] = (*shapes[1][:-1], 1)
+        a, b = (case.input(shape, case.scale(1e-2, 0.5)) for shape in shapes)
+        y = case.output(case.scale(1e-1, 0.5))
+        case.file.operator(kind, [a, b], [y], f"{kind.capitalize()}Options")
+        try:
+            within_a_step(case, y)
+        except UnsupportedOperatorError:
+            assert 4 in ranks and ranks[0] != ranks[1]
+            refused += 1
+    assert refused == 6
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_every_axis(rank):
+    """CONCATENATION, MEAN and SUM along each axis of tensors that are of unlike length in each."""
+    shape = (2, 3, 4, 5)[:rank]
+    for axis in range(rank):
+        case = Case(axis)
+        x, other = (case.input(shape, 0.05, -7) for _ in range(2))
+        both = case.like(x)
+        case.file.operator("CONCATENATION", [x, other], [both], "ConcatenationOptions", Axis=axis)
+        within_a_step(case, both)
+        for kind, keep in product(("MEAN", "SUM"), (False, True)):
+            case = Case(axis)
+            x, y = case.input(shape, 0.05, -7), case.output(0.06)
+            case.file.operator(kind, [x, case.int32(axis)], [y], "ReducerOptions", KeepDims=keep)
+            graph = tflite.loads(case.file.bytes(case.inputs, [y]))
+            try:
+                ours, made = exported(graph)
+            except UnsupportedOperatorError as error:
+                assert rank == 4 and not keep, error
+                continue
+            # MEAN's factor is a truncated quotient; SUM's reference rounds once more.
+            assert np.abs(ours[f"t{y}"].astype(int) - made[f"t{y}"]).max() <= (4 if kind == "MEAN" else 1)
 
 
 @pytest.mark.parametrize("seed", range(6))

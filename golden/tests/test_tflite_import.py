@@ -108,6 +108,16 @@ REFUSED = {
                     constants=[(np.ones((4, 3), np.int8), [0.1] * 3, [0] * 3, 1)]),
         ModelFormatError, r"have scales along axis 1, but must have them along axis 0",
     ),
+    "rows of another length, which stay": (
+        lambda: one("FULLY_CONNECTED", [(2, 2, 3)], "FullyConnectedOptions",
+                    constants=[(np.ones((4, 6), np.int8), 0.1, 0)], KeepNumDims=True),
+        ModelFormatError, r"input 't0' has shape \[2, 2, 3\], but must hold vectors of 6",
+    ),
+    "rows of another length": (
+        lambda: one("FULLY_CONNECTED", [(2, 2, 3)], "FullyConnectedOptions",
+                    constants=[(np.ones((4, 5), np.int8), 0.1, 0)]),
+        ModelFormatError, r"input 't0' has shape \[2, 2, 3\], but must hold vectors of 5",
+    ),
     "number of scales": (
         lambda: one("FULLY_CONNECTED", [(1, 3)], "FullyConnectedOptions",
                     constants=[(np.ones((4, 3), np.int8), [0.1] * 3, [0] * 3, 0)]),

@@ -4,15 +4,18 @@
 import numpy as np
 import pytest
 
-from assay.golden.accelerator.array import MvuArray, RaceError
+from assay.golden import codegen
+from assay.golden.accelerator.array import MvuArray, Program, RaceError
 from assay.golden.accelerator.crossbar import Crossbar, Word, play
 from assay.golden.formats import IntFormat
+from assay.golden.mvu.agu import addresses
 from assay.golden.mvu.clocks import DRAIN, FILL, PIPELINE, Recurrence, job_clocks
-from assay.golden.mvu.functional import Configuration, cause_names
+from assay.golden.mvu.functional import Configuration, cause_names, read_addresses
 from assay.golden.mvu.jobs import Job, map_layer
-from assay.golden.mvu.parameters import MvuParameters
-from assay.golden.mvu.registers import BY_NAME, encode
+from assay.golden.mvu.parameters import OUTPUT_LOOPS, RESIDUAL_FIFO_DEPTH, RESIDUAL_LOOPS, MvuParameters
+from assay.golden.mvu.registers import BY_NAME, REGISTERS, encode
 from assay.golden.network import Layer, Pool, Residual
+from assay.golden.tests.codegen.networks import accelerator, random_network
 
 PARAMS = MvuParameters(lanes=8, data_banks=8, bank_depth=256, weight_depth=256)
 STATUS, COMMAND = BY_NAME["mvustatus"], BY_NAME["mvucommand"].address
@@ -42,6 +45,53 @@ def job(seed=0, dest=0, size=(3, 3), kernel=1, bits=(1, 1, 2), channels=8, outpu
     )
     (made,) = map_layer(layer, size, PARAMS, dest=dest, **bases)
     return made
+
+
+def check_touches(registers, params: MvuParameters) -> bool:
+    """Words and banks of a job, one clock after the other, as docs/mvu.md has them; gives whether banks are shared."""
+    words = encode(registers)
+    program = Program(tuple(words.get(r.address, 0) for r in REGISTERS if r.address < STATUS.address), params)
+    config = Configuration(registers)
+    clocks = config.complete_outputs()
+    inputs, _ = read_addresses(config, clocks, params)
+    used, ahead = np.empty((2, 0), np.int64)
+    if config.fields["mvuconfig1"]["residual"]:
+        bits = config.format("residual").bits
+        count = bits * (len(clocks) + RESIDUAL_FIFO_DEPTH)
+        ahead = addresses(config.program("r", RESIDUAL_LOOPS), count, params.data_depth)
+        used = ahead[: bits * len(clocks)]
+        assert program.residual_banks == (ahead // params.bank_depth).tolist()
+    assert set(np.flatnonzero(program.reads)) == set(inputs) | set(used)
+    assert program.input_banks == (inputs // params.bank_depth).tolist()
+    shared = bool(set(inputs // params.bank_depth) & set(ahead // params.bank_depth))
+    assert program.shares_banks == shared
+    count = len(clocks) // config.group_outputs * config.format("output").bits
+    written = addresses(config.program("o", OUTPUT_LOOPS), count, params.data_depth)
+    assert set(np.flatnonzero(program.writes)) == set(written)
+    return shared
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_job_touches(seed):
+    """Jobs of a random network, some of them with a residual anywhere in the memory."""
+    network = random_network(seed)
+    plan = codegen.plan(network, accelerator(3, bank_depth=64, data_banks=64), "distributed", folded=False)
+    params, rng = plan.params.mvu, np.random.default_rng(seed)
+    for step in (step for phase in plan.phases for steps in phase.steps for step in steps):
+        registers = dict(step.job.registers)
+        if step.job.residual is not None and rng.integers(2):
+            registers["mvurbaseptr"] = {"value": int(rng.integers(params.data_depth))}
+        check_touches(registers, params)
+
+
+@pytest.mark.parametrize("bits", range(1, 5))
+def test_values_across_the_end_of_a_bank(bits):
+    """The input ends some words before, at or behind the end of bank 2, the residual begins in the next bank."""
+    depth, columns = PARAMS.bank_depth, 5
+    for beyond in range(-bits, bits + 1):
+        first = 3 * depth - columns * bits + beyond
+        made = job(bits=(1, bits, 1), size=(1, columns), input_base=first, residual=3 * depth + 17)
+        assert check_touches(made.registers, PARAMS) == (beyond > 0)
 
 
 def start(array: MvuArray, mvu: int, made: Job, clock: int) -> None:
